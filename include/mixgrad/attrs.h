@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attributes of ops: what a record keeps besides tensors, and what a graph's node stores and saves.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <variant>
+#include <vector>
+
+namespace mixgrad {
+
+struct Conv2dAttrs {
+  std::array<int64_t, 2> stride{1, 1};           ///< height, width
+  std::array<int64_t, 4> padding{0, 0, 0, 0};    ///< top, left, bottom, right
+  std::array<int64_t, 2> dilation{1, 1};
+  int64_t groups = 1;
+  bool operator==(const Conv2dAttrs&) const = default;
+};
+
+struct Pool2dAttrs {
+  std::array<int64_t, 2> kernel{2, 2};
+  std::array<int64_t, 2> stride{0, 0};           ///< 0: the kernel's
+  std::array<int64_t, 2> padding{0, 0};          ///< both sides
+  bool operator==(const Pool2dAttrs&) const = default;
+};
+
+struct BatchNormAttrs {
+  float eps = 1e-5F;
+  float momentum = 0.1F;                         ///< weight of the newest batch in the running moments
+  bool training = false;
+  bool operator==(const BatchNormAttrs&) const = default;
+};
+
+/// One attribute struct per op that has any.
+using Attrs = std::variant<std::monostate, Conv2dAttrs, Pool2dAttrs, BatchNormAttrs>;
+
+}  // namespace mixgrad

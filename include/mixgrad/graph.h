@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one network type: float, searched, exported (DESIGN, decision 1).
+#pragma once
+
+#include <mixgrad/attrs.h>
+#include <mixgrad/nn.h>
+#include <mixgrad/quant.h>
+#include <mixgrad/tensor.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// One operator. Its quantizer slots are empty in a float network, hold mixtures during the search and fixed
+/// quantizers afterwards. Nodes that hold the same slot share its α and clip.
+struct Node {
+  std::string name;             ///< the module's path, "stack1.conv1"
+  std::string op;               ///< the op's name, "conv2d"; "input" for the network's input
+  Attrs attrs;
+  std::vector<int> inputs;      ///< indices of earlier nodes
+  std::vector<Tensor> params;   ///< conv2d, linear: weight, bias; batch_norm: gamma, beta, running mean and variance
+  Shape shape;                  ///< of the output, without N
+  bool relu = false;            ///< max(y, 0), before the output quantizer
+  std::shared_ptr<WeightSlot> weight_slot;
+  std::shared_ptr<ActivationSlot> output_slot;
+
+  bool is_layer() const { return op == "conv2d" || op == "linear"; }
+  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU of its own).
+  bool passes_quantizer() const;
+  const Tensor& weight() const { return params[0]; }
+  const Tensor& bias() const { return params[1]; }
+};
+
+/// What depends on parameters alone: computed once per step, before the (micro-)batches run.
+struct Binding {
+  struct NodeBinding {
+    Tensor weight;           ///< float, mixed, or integer codes of a fixed slot
+    Tensor bias;
+    Tensor scale;            ///< [C_out] real value of one accumulator step; no tensor for a layer on real values
+    double bound = 0;        ///< max_c Σ|q_w,c| · max|q_x|
+    Tensor theta, clip;      ///< of the output slot
+  };
+  std::vector<NodeBinding> nodes;
+
+  /// The same with a new leaf in place of every tensor that needs a gradient; tensors that nodes share stay
+  /// shared. `leaves` and `sources` receive them pairwise: a leaf's gradient belongs to its source.
+  Binding with_leaves(std::vector<Tensor>& leaves, std::vector<Tensor>& sources) const;
+};
+
+/// Nodes in execution order; node 0 is the input.
+class Graph {
+ public:
+  std::vector<Node> nodes;
+  int output = 0;  ///< the node whose value is the result
+
+  /// Runs the parameters' part: mixes weights at `temperature`, or quantizes them to codes.
+  Binding bind(double temperature = 1.0) const;
+  /// x [N, C, H, W] to the output node's value. A slot that searches mixes (real values); a fixed one makes integer
+  /// codes, on which the following layers run exactly (SPEC §5). With `values`, every node's value is kept: codes
+  /// where a fixed quantizer stands.
+  Tensor run(const Binding& binding, const Tensor& x, std::vector<Tensor>* values = nullptr) const;
+  /// bind and run.
+  Tensor forward(const Tensor& x) const { return run(bind(), x); }
+
+  const Shape& input_shape() const { return nodes[0].shape; }
+  /// The node whose output slot quantizes the value of node `i`: itself, or what a pool or flatten passes on.
+  int quantized_by(int i) const;
+  std::vector<int> consumers(int i) const;
+  /// Every slot once, in the order of first use.
+  std::vector<std::shared_ptr<WeightSlot>> weight_slots() const;
+  std::vector<std::shared_ptr<ActivationSlot>> activation_slots() const;
+  /// Weights and biases (and γ, β of batch norm), by node.
+  std::vector<nn::NamedTensor> named_parameters() const;
+  /// A graph of its own: nothing shared with this one.
+  Graph clone() const;
+};
+
+/// Runs `module` once in evaluation mode on a zero input [1, input_shape...] and writes down what it did.
+/// Throws bad_input naming the module and op that can't be part of a graph. Parameters are shared with the module.
+Graph trace(nn::Module& module, const Shape& input_shape);
+
+/// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
+/// its own. Throws bad_input naming a batch norm that stands elsewhere.
+void fold_batch_norm(Graph& graph);
+/// A ReLU that alone consumes a conv, linear or add becomes that node's.
+void fuse_relu(Graph& graph);
+/// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
+Graph discretize(const Graph& graph);
+/// Removes the nodes that no longer lead to the output, renumbering.
+void drop_unused(Graph& graph);
+
+/// The graph as a safetensors file with the structure in its metadata; `load` gives it back. Extra metadata is kept.
+void save(const Graph& graph, const std::string& path);
+Graph load_graph(const std::string& path);
+
+}  // namespace mixgrad

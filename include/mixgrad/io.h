@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Files: whole or not at all, and tensors in the safetensors format.
+#pragma once
+
+#include <mixgrad/tensor.h>
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace mixgrad::io {
+
+/// Throws bad_input naming the file when it can't be read.
+std::string read_file(const std::string& path);
+/// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
+/// Throws failed_run (disk full, folder gone) and leaves nothing behind.
+void write_file(const std::string& path, std::string_view content);
+
+/// A safetensors file: named float32 tensors and string metadata (huggingface.co/docs/safetensors).
+struct Safetensors {
+  std::vector<std::pair<std::string, Tensor>> tensors;  ///< in the order of the file's offsets
+  std::map<std::string, std::string> metadata;
+
+  /// Throws bad_input naming `path` and the tensor when it is missing.
+  const Tensor& at(const std::string& name) const;
+  bool contains(const std::string& name) const;
+  std::string path = "safetensors";  ///< for messages
+};
+
+/// Reads float32 tensors of rank 0..4. Every size and offset is checked against the file before memory is asked
+/// for; throws bad_input with the file and what is wrong with it.
+Safetensors read_safetensors(const std::string& path);
+/// The same tensors give the same bytes.
+void write_safetensors(const std::string& path, const Safetensors& content);
+
+}  // namespace mixgrad::io

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything.
+#pragma once
+
+#include <mixgrad/cost.h>
+#include <mixgrad/data.h>
+#include <mixgrad/error.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/io.h>
+#include <mixgrad/models.h>
+#include <mixgrad/nn.h>
+#include <mixgrad/ops.h>
+#include <mixgrad/optim.h>
+#include <mixgrad/quant.h>
+#include <mixgrad/rng.h>
+#include <mixgrad/search.h>
+#include <mixgrad/tape.h>
+#include <mixgrad/tensor.h>
+#include <mixgrad/train.h>

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Modules: networks as users write them, in float.
+#pragma once
+
+#include <mixgrad/ops.h>
+#include <mixgrad/rng.h>
+#include <mixgrad/tensor.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mixgrad::nn {
+
+struct NamedTensor {
+  std::string name;
+  Tensor tensor;
+};
+
+/// A layer or a network. Derived classes hold their parameters and children as members, register them in the
+/// constructor, and say in `forward` what they compute. Neither copied nor moved: registration keeps addresses.
+class Module {
+ public:
+  Module() = default;
+  Module(const Module&) = delete;
+  Module& operator=(const Module&) = delete;
+  virtual ~Module() = default;
+
+  virtual Tensor forward(const Tensor& x) = 0;
+  /// forward(x), with this module's name in the path that traces and errors show.
+  Tensor operator()(const Tensor& x);
+
+  /// What training changes, by path ("stack1.conv1.weight"), in order of registration.
+  std::vector<NamedTensor> named_parameters() const;
+  /// What is kept besides (running moments of batch norm).
+  std::vector<NamedTensor> named_buffers() const;
+  std::vector<Tensor> parameters() const;
+
+  /// Batch norm uses the batch's moments in training and the running ones in evaluation.
+  virtual void train(bool on = true);
+  void eval() { train(false); }
+  bool training() const { return training_; }
+
+ protected:
+  void add_parameter(std::string name, Tensor& tensor);
+  void add_buffer(std::string name, const Tensor& tensor);
+  void add_module(std::string name, Module& child);
+
+ private:
+  void collect(const std::string& prefix, bool buffers, std::vector<NamedTensor>& out) const;
+
+  std::string name_;
+  bool training_ = true;
+  std::vector<NamedTensor> parameters_, buffers_;
+  std::vector<Module*> children_;
+};
+
+struct Conv2dOptions {
+  int64_t in_channels = 0, out_channels = 0;
+  std::array<int64_t, 2> kernel{3, 3};
+  std::array<int64_t, 2> stride{1, 1};
+  std::array<int64_t, 2> padding{0, 0};  ///< both sides
+  std::array<int64_t, 2> dilation{1, 1};
+  int64_t groups = 1;
+  bool bias = true;
+};
+
+class Conv2d : public Module {
+ public:
+  explicit Conv2d(const Conv2dOptions& options);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;
+
+ private:
+  Conv2dAttrs attrs_;
+};
+
+struct LinearOptions {
+  int64_t in_features = 0, out_features = 0;
+  bool bias = true;
+};
+
+class Linear : public Module {
+ public:
+  explicit Linear(const LinearOptions& options);
+  Tensor forward(const Tensor& x) override;
+  Tensor weight, bias;
+};
+
+struct BatchNormOptions {
+  float eps = 1e-5F;
+  float momentum = 0.1F;
+};
+
+/// Over the channels of [N, C, H, W]; also of [N, C].
+class BatchNorm2d : public Module {
+ public:
+  explicit BatchNorm2d(int64_t channels, const BatchNormOptions& options = {});
+  Tensor forward(const Tensor& x) override;
+  Tensor gamma, beta, running_mean, running_var;
+
+ private:
+  BatchNormOptions options_;
+};
+
+class ReLU : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return relu(x); }
+};
+
+class MaxPool2d : public Module {
+ public:
+  explicit MaxPool2d(const Pool2dAttrs& attrs) : attrs_(attrs) {}
+  Tensor forward(const Tensor& x) override { return max_pool2d(x, attrs_); }
+
+ private:
+  Pool2dAttrs attrs_;
+};
+
+class AvgPool2d : public Module {
+ public:
+  explicit AvgPool2d(const Pool2dAttrs& attrs) : attrs_(attrs) {}
+  Tensor forward(const Tensor& x) override { return avg_pool2d(x, attrs_); }
+
+ private:
+  Pool2dAttrs attrs_;
+};
+
+class GlobalAvgPool2d : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return global_avg_pool2d(x); }
+};
+
+class Flatten : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return flatten(x); }
+};
+
+/// Runs its modules one after the other; their names are "0", "1", ...
+class Sequential : public Module {
+ public:
+  /// Sequential net(std::make_unique<Conv2d>(...), std::make_unique<ReLU>(), ...)
+  template <typename... Modules>
+  explicit Sequential(std::unique_ptr<Modules>... modules) {
+    (append(std::move(modules)), ...);
+  }
+  void append(std::unique_ptr<Module> module);
+  Tensor forward(const Tensor& x) override;
+
+ private:
+  std::vector<std::unique_ptr<Module>> modules_;
+};
+
+/// Draws every weight of conv and linear layers from N(0, 2 / fan_in) (He et al. 2015); biases 0, gamma 1, beta 0.
+void initialize(Module& net, Rng rng);
+
+}  // namespace mixgrad::nn

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// Differentiable ops. Activations [N, C, H, W] or [N, features]; each throws bad_input naming the op and the
+// shapes when they don't fit.
+#pragma once
+
+#include <mixgrad/attrs.h>
+#include <mixgrad/tensor.h>
+
+#include <kernels/quantize.h>
+
+#include <span>
+#include <vector>
+
+namespace mixgrad {
+
+// --- layers ---------------------------------------------------------------------------------------------------
+
+/// y [N, O, OH, OW] = x [N, C, H, W] ⋆ w [O, C / groups, KH, KW] + bias [O] (or no tensor).
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dAttrs& attrs = {});
+/// y [N, O] = x [N, I] wᵀ + bias, w [O, I], bias [O] (or no tensor).
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
+/// Normalizes every channel of [N, C, H, W] or [N, C] (Ioffe and Szegedy 2015). In training the batch's moments
+/// are used and blended into running_mean and running_var, which are changed in place.
+Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
+                  const Tensor& running_var, const BatchNormAttrs& attrs = {});
+Tensor relu(const Tensor& x);
+Tensor add(const Tensor& a, const Tensor& b);
+Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
+Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
+/// Mean over all positions: [N, C, 1, 1].
+Tensor global_avg_pool2d(const Tensor& x);
+/// [N, ...] to [N, rest] in row-major order (C, H, W).
+Tensor flatten(const Tensor& x);
+
+// --- losses and small algebra ---------------------------------------------------------------------------------
+
+/// softmax(x / temperature) over dimension 0 (rank 1: the vector; rank 2: each column).
+Tensor softmax(const Tensor& x, float temperature = 1.0F);
+/// Σ_n -log softmax(logits_n)[label_n] / denominator; logits [N, classes]. Denominator 0 means N (the mean).
+Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, double denominator = 0);
+/// Σ_p values_p θ_p, θ [P]; for θ [P, C] also summed over C. A scalar.
+Tensor expectation(const Tensor& theta, std::span<const double> values);
+/// factor · a · b of scalars.
+Tensor product(const Tensor& a, const Tensor& b, double factor = 1.0);
+/// Σ terms of scalars.
+Tensor sum(std::span<const Tensor> terms);
+/// factor · x.
+Tensor scale(const Tensor& x, double factor);
+
+// --- quantizers: soft mixtures (search) -----------------------------------------------------------------------
+
+/// Σ_p θ_p ŵ_p over candidate bit-widths (SPEC §2); theta [P] (one for the layer) or [P, O] (per output channel).
+Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
+
+/// is_signed; relu: max(x, 0) first.
+using kernels::ActivationFormat;
+
+/// Σ_p θ_p x̂_p, PACT with one clip per candidate (SPEC §3); theta, clip [P].
+Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
+                          ActivationFormat format = {});
+
+// --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
+
+/// Codes of w at bits[c] per output channel (SPEC §2); ŵ = codes · weight_scale.
+Tensor quantize_weight(const Tensor& w, std::span<const int> bits);
+/// The step of every output channel, [O]; a constant for gradients.
+Tensor weight_scale(const Tensor& w, std::span<const int> bits);
+/// Codes of x with the single clip [1] (SPEC §3); x̂ = codes · clip / levels.
+Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
+/// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is
+/// max_c Σ|q_w,c| · max|q_x|; from 2^24 on the sum is formed from two halves of the activation codes.
+Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
+Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
+/// Mean of codes rounded to a code, halves up (SPEC §5), straight-through.
+Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
+/// acc · scale + bias per channel: from accumulators to real values. scale [C] or [1], a constant for gradients;
+/// bias [C] or no tensor.
+Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
+/// b̂ = s rne(b / s) per channel, straight-through (SPEC §4).
+Tensor quantize_bias(const Tensor& bias, const Tensor& scale);
+
+}  // namespace mixgrad

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// MixPrec: differentiable search of bit-widths (Risso et al. 2022, arXiv 2206.08852), under the names that users of
+// PLiNIO know.
+#pragma once
+
+#include <mixgrad/cost.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/nn.h>
+#include <mixgrad/tensor.h>
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// One α vector for all weights of a layer, or one per output channel.
+enum class MixPrecType { PER_LAYER, PER_CHANNEL };
+
+struct MixPrecOptions {
+  Shape input_shape;                                  ///< C, H, W
+  std::vector<int> activation_precisions = {8};       ///< candidates, 2..8
+  std::vector<int> weight_precisions = {2, 4, 8};     ///< candidates, 2..8
+  MixPrecType w_mixprec_type = MixPrecType::PER_LAYER;
+  std::string regularizer = "size";                   ///< a name that cost::find knows
+  std::vector<int> input_precisions = {8};            ///< candidates of the network's input
+  double temperature = 1.0;                           ///< θ = softmax(α / temperature)
+  std::vector<Tensor> calibration = {};               ///< batches that set the clips; without any, clips start at 6 (input: 1)
+  double calibration_percentile = 99.9;               ///< 100 for the maximum
+  std::vector<std::string> exclude_names = {};        ///< layers that stay float, output included
+};
+
+struct LayerSummary {
+  std::string name;
+  std::vector<int> weight_bits;       ///< one per output channel; empty where excluded
+  std::optional<int> in_bits, out_bits;
+  int64_t weights, macs;
+};
+
+class MixPrec {
+ public:
+  /// Traces `model`, folds its batch norms and places quantizers (SPEC §5). The model itself is left as it is.
+  MixPrec(nn::Module& model, const MixPrecOptions& options);
+  /// The same from a float graph.
+  MixPrec(const Graph& graph, const MixPrecOptions& options);
+
+  /// In training the soft mixture, in evaluation the discrete network (arg max, integer codes).
+  Tensor forward(const Tensor& x) const;
+  /// The soft cost of the regularizer, a scalar on the tape; multiply by the strength.
+  Tensor get_regularization_loss() const;
+
+  /// Bit-widths, weights and MACs of every layer, by the arg max of α.
+  std::vector<LayerSummary> arch_summary() const;
+  /// Every α by the name of its layer ("stack1.conv1.alpha_w", "stack1.conv1.alpha_a").
+  std::vector<nn::NamedTensor> alpha_summary() const;
+
+  /// Weights and biases, then clips.
+  std::vector<Tensor> net_parameters() const;
+  /// The clips among net_parameters(), for a learning rate of their own.
+  std::vector<Tensor> clip_parameters() const;
+  /// Every α.
+  std::vector<Tensor> nas_parameters() const;
+
+  void train_nas_only() { set_trained(false, true); }
+  void train_net_only() { set_trained(true, false); }
+  void train_net_and_nas() { set_trained(true, true); }
+  void train(bool on = true) { training_ = on; }
+  void eval() { train(false); }
+
+  void set_temperature(double temperature);
+  double temperature() const { return temperature_; }
+  const cost::Model& regularizer() const { return regularizer_; }
+  double discrete_cost() const { return cost::discrete(graph_, regularizer_); }
+  /// Mean entropy of θ over all α vectors with more than one candidate, in nats.
+  double mean_entropy() const;
+
+  /// The discrete network: fixed quantizers, parameters of its own.
+  Graph arch_export() const { return discretize(graph_).clone(); }
+  const Graph& graph() const { return graph_; }
+
+ private:
+  void set_trained(bool net, bool nas);
+
+  Graph graph_;
+  cost::Model regularizer_;
+  double temperature_;
+  bool training_ = true;
+};
+
+/// What arch_summary() says, of any graph with slots.
+std::vector<LayerSummary> summarize(const Graph& graph);
+
+/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from.
+Graph simplified(nn::Module& model, const Shape& input_shape);
+
+/// Gives every layer and every tensor its slot (SPEC §5).
+void place_quantizers(Graph& graph, const MixPrecOptions& options);
+
+/// Fills the clips of all activation slots from what the float network does on the calibration batches (SPEC §3).
+void calibrate(Graph& graph, const MixPrecOptions& options);
+
+/// The float network with every weight and activation at `bits`, clips calibrated: the uniform baseline.
+Graph uniform_network(const Graph& float_graph, const MixPrecOptions& options, int bits);
+
+}  // namespace mixgrad

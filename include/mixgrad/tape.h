@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reverse-mode differentiation: a tape records ops as they run and plays them backwards. Also the tracer.
+#pragma once
+
+#include <mixgrad/attrs.h>
+#include <mixgrad/tensor.h>
+
+#include <kernels/grad.h>
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+struct Record;
+
+/// What an op's gradient sees of its record.
+struct Backward {
+  const Record& record;
+
+  std::span<const float> input(int i) const;
+  std::span<const float> output() const;
+  std::span<const float> grad_output() const;
+  /// Where ∂loss/∂input i goes; false when nobody needs it. Ask once per pass: it is then written to.
+  kernels::Grad grad(int i) const;
+};
+
+using BackwardFunction = std::function<void(const Backward&)>;
+
+struct Record {
+  const char* op;
+  Attrs attrs;
+  std::vector<Tensor> inputs;
+  Tensor output;
+  BackwardFunction backward;
+  std::string module;  ///< path of the module that ran the op, when tracing
+};
+
+/// Records this thread's ops while it lives. Tapes nest: the newest records. Without one, ops only compute.
+class Tape {
+ public:
+  /// `gradients` records what leads to a leaf that needs a gradient; `trace` records every op.
+  enum class Mode { gradients, trace };
+
+  explicit Tape(Mode mode = Mode::gradients);
+  ~Tape();
+  Tape(const Tape&) = delete;
+  Tape& operator=(const Tape&) = delete;
+
+  /// Adds ∂loss/∂leaf to the gradient of every leaf. Uses the tape up. `loss` has one element.
+  void backward(const Tensor& loss);
+  /// The same from the gradients that outputs already hold (Tensor::set_grad).
+  void backward();
+
+  Mode mode() const { return mode_; }
+  std::span<const Record> records() const { return records_; }
+  void push(Record record) { records_.push_back(std::move(record)); }
+
+  /// The tape that records on this thread, or null.
+  static Tape* current();
+
+ private:
+  Mode mode_;
+  Tape* outer_;
+  std::vector<Record> records_;
+};
+
+/// Stops recording on this thread while it lives.
+class NoTape {
+ public:
+  NoTape();
+  ~NoTape();
+  NoTape(const NoTape&) = delete;
+  NoTape& operator=(const NoTape&) = delete;
+
+ private:
+  Tape* outer_;
+};
+
+/// Names the module that runs on this thread while it lives, for traces and their errors.
+class ModuleScope {
+ public:
+  explicit ModuleScope(const std::string& name);  ///< `name` must outlive the scope; empty adds nothing
+  ~ModuleScope();
+  ModuleScope(const ModuleScope&) = delete;
+  ModuleScope& operator=(const ModuleScope&) = delete;
+};
+
+/// Puts an op on the current tape if there is one and a gradient is needed (or it traces); returns `output`.
+Tensor record(const char* op, const Attrs& attrs, Tensor output, std::initializer_list<Tensor> inputs,
+              BackwardFunction backward);
+
+}  // namespace mixgrad

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tensors: shaped float32 values with an optional gradient.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// Up to four dimensions, in the order the field writes them: activations N, C, H, W; conv weights O, I, H, W.
+class Shape {
+ public:
+  static constexpr int max_rank = 4;
+
+  Shape() = default;
+  Shape(std::initializer_list<int64_t> dims);
+  explicit Shape(std::span<const int64_t> dims);
+
+  int rank() const { return rank_; }
+  int64_t operator[](int i) const { return dims_[static_cast<size_t>(i)]; }
+  int64_t& operator[](int i) { return dims_[static_cast<size_t>(i)]; }
+  /// Number of elements; 1 for a scalar (rank 0).
+  int64_t size() const;
+  std::span<const int64_t> dims() const { return {dims_.data(), static_cast<size_t>(rank_)}; }
+  /// "[16, 3, 3, 3]"
+  std::string str() const;
+
+  bool operator==(const Shape&) const = default;
+
+ private:
+  std::array<int64_t, max_rank> dims_{};
+  int rank_ = 0;
+};
+
+/// A handle: copies refer to the same values. Rank-4 tensors lie channels-last in memory (NHWC; weights
+/// O, H, W, I) while their shapes read NCHW (OIHW); all others lie row-major. `from` and `to_vector`
+/// speak row-major for every rank, so only kernels know of the memory order.
+class Tensor {
+ public:
+  Tensor() = default;  ///< no tensor; converts to false
+
+  /// Uninitialised values.
+  static Tensor empty(const Shape& shape);
+  static Tensor full(const Shape& shape, float value);
+  static Tensor zeros(const Shape& shape) { return full(shape, 0.0F); }
+  static Tensor scalar(float value) { return full({}, value); }
+  /// From values in row-major order (NCHW); throws when their number does not fit the shape.
+  static Tensor from(const Shape& shape, std::span<const float> row_major);
+
+  explicit operator bool() const { return impl_ != nullptr; }
+  const Shape& shape() const;
+  int64_t dim(int i) const { return shape()[i]; }
+  int64_t size() const { return shape().size(); }
+  /// The values in memory order.
+  std::span<float> data() const;
+  /// The values in row-major order (NCHW).
+  std::vector<float> to_vector() const;
+  /// The value of a tensor with one element.
+  float item() const;
+
+  /// Makes this a leaf whose gradient is wanted. Returns itself, for chaining.
+  Tensor& requires_grad(bool wanted = true);
+  bool needs_grad() const;
+  /// ∂loss/∂this in memory order; empty until a backward pass has reached this tensor.
+  std::span<float> grad() const;
+  /// Overwrites the gradient (`value` in memory order).
+  void set_grad(std::span<const float> value) const;
+  void zero_grad() const;
+
+  /// The same values as a new leaf that the tape does not connect to this one.
+  Tensor detach() const;
+  /// A copy of the values as a new leaf.
+  Tensor clone() const;
+  /// Rows [begin, begin + count) of the first dimension, sharing memory, detached.
+  Tensor rows(int64_t begin, int64_t count) const;
+  /// The same values under another shape of equal size, sharing memory, detached. Memory order is not changed.
+  Tensor view(const Shape& shape) const;
+
+  /// Whether both are the same tensor (not: equal values).
+  bool is(const Tensor& other) const { return impl_ == other.impl_; }
+  const void* id() const { return impl_.get(); }
+
+ private:
+  struct Impl;
+  friend class Tape;
+  friend struct Backward;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace mixgrad

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training: one step as a sum over micro-batches, evaluation, and the phases of a run.
+#pragma once
+
+#include <mixgrad/data.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/nn.h>
+#include <mixgrad/search.h>
+
+#include <functional>
+
+namespace mixgrad::train {
+
+/// Sums over the images of a step or an epoch.
+struct Score {
+  double loss = 0;      ///< Σ cross entropy
+  int64_t correct = 0;  ///< images whose label has the largest logit
+  int64_t images = 0;
+
+  double mean_loss() const { return images == 0 ? 0 : loss / static_cast<double>(images); }
+  double accuracy() const { return images == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(images); }
+  Score& operator+=(const Score& other);
+};
+
+struct StepOptions {
+  double temperature = 1.0;                        ///< of the mixtures
+  std::function<Tensor()> regularization = {};     ///< added to the loss; runs once, on the step's tape
+  int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
+};
+
+struct StepResult {
+  Score task;
+  double regularization = 0;
+};
+
+/// Adds the gradients of (mean cross entropy + regularization) to the graph's parameters, α and clips. The batch
+/// is cut into micro-batches; each is one thread's own forward and backward, and gradients are added in their
+/// order, so that any number of threads gives the same bytes (DESIGN, decision 3).
+StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options = {});
+
+/// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
+StepResult step(nn::Module& module, const data::Batch& batch);
+
+/// Images per micro-batch: as many as keep the widest node's values and gradients in the second-level cache.
+int64_t micro_batch_size(const Graph& graph);
+
+/// Runs the graph as it is (fixed slots: integer codes) over a whole data set.
+Score evaluate(const Graph& graph, const data::Dataset& dataset);
+
+// --- phases of a run ------------------------------------------------------------------------------------------
+
+struct StepReport {
+  const char* phase;
+  int epoch, epochs;
+  int64_t step, steps;
+  double loss, accuracy;  ///< means over the epoch so far
+};
+
+struct EpochReport {
+  const char* phase;  ///< "warmup", "search", "finetune"
+  int epoch, epochs;
+  double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_accuracy = 0;
+  double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 where the phase has none
+  double seconds = 0;
+};
+
+/// Told of what happens while a phase runs.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  virtual void on_step(const StepReport&) {}
+  virtual void on_epoch(const EpochReport&) {}
+};
+
+struct Schedule {
+  int epochs = 1;
+  int64_t batch_size = 128;
+  double lr = 0.1;             ///< of weights and biases, at its highest
+  double weight_decay = 5e-4;  ///< of weights; biases, α and clips have none
+  double clip_lr_scale = 0.1;  ///< the clips' learning rate, relative to the weights'
+  data::Augmentation augmentation = {};
+  uint64_t seed = 0;
+};
+
+struct SearchSchedule : Schedule {
+  double arch_lr = 1e-2;       ///< of α (Adam)
+  double strength = 0;         ///< the loss is task + strength · cost
+  double tau_start = 5, tau_end = 0.1;
+  bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
+};
+
+/// Float training, one-cycle; ends at the epoch that was best on the validation set.
+void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer);
+/// Weights, clips and α together; θ sharpens as the temperature falls.
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer);
+/// Quantization-aware training of a discrete network; ends at the epoch that was best on the validation set.
+void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer);
+
+/// Temperature of an epoch (SPEC §1).
+double temperature(const SearchSchedule& schedule, int epoch);
+/// The batches that calibrate clips: 8 of the training set, in an order from the seed.
+std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batch_size, uint64_t seed);
+
+/// Sets the number of threads of all that follows; 0 leaves OpenMP's choice.
+void set_threads(int threads);
+int threads();
+
+}  // namespace mixgrad::train

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// 2-D convolution (cross-correlation), activations NHWC, weights OHWI [c_out, kh, kw, c_in / groups].
+#pragma once
+
+#include "grad.h"
+
+namespace mixgrad::kernels {
+
+struct Conv2dSize {
+  int64_t n, c_in, h, w;
+  int64_t c_out, oh, ow;
+  int64_t kh, kw;
+  int64_t stride_h = 1, stride_w = 1;
+  int64_t pad_top = 0, pad_left = 0;  // the padding at the end follows from oh, ow
+  int64_t dilation_h = 1, dilation_w = 1;
+  int64_t groups = 1;
+
+  bool operator==(const Conv2dSize&) const = default;
+};
+
+/// y = x ⋆ w + bias; x [n, h, w, c_in], y [n, oh, ow, c_out], bias [c_out] or empty.
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y);
+/// ∂/∂x of the above, from gy [n, oh, ow, c_out].
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+/// ∂/∂w and ∂/∂bias (either may be unwanted).
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+
+/// Plain loops: the oracle of the tests, and what runs in builds without oneDNN.
+namespace reference {
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+}  // namespace reference
+
+/// Seconds spent in convolutions by all threads since the last call of conv_seconds_reset(); counted only
+/// after conv_seconds_enable(true) (`mixgrad bench step` asks for it).
+void conv_seconds_enable(bool on);
+void conv_seconds_reset();
+double conv_seconds();
+
+}  // namespace mixgrad::kernels

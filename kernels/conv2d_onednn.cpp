@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions by oneDNN (2.x). Activations stay NHWC; oneDNN chooses the format of the weights, and they are
+// reordered in each call. A thread makes the primitive of a shape once and keeps it with all its buffers.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <dnnl.hpp>
+#include <initializer_list>
+#include <unordered_map>
+
+#include "conv2d.h"
+#include "conv2d_clock.h"
+#include "elementwise.h"
+#include "parallel.h"
+#include "reduce.h"
+
+namespace mixgrad::kernels {
+namespace {
+
+using dnnl::memory;
+using Dims = memory::dims;
+
+enum class Kind : int64_t { forward, grad_x, grad_w };
+
+struct Key {
+  Conv2dSize size;
+  Kind kind;
+  int64_t bias, threads;  // a primitive divides its work among threads when it is made
+
+  bool operator==(const Key&) const = default;
+};
+
+struct KeyHash {
+  size_t operator()(const Key& key) const {
+    uint64_t hash = 14695981039346656037u;
+    for (uint64_t word : std::bit_cast<std::array<uint64_t, sizeof(Key) / sizeof(uint64_t)>>(key))
+      hash = (hash ^ word) * 1099511628211u;
+    return hash;
+  }
+};
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+const dnnl::stream& stream() {
+  thread_local const dnnl::stream own(engine());
+  return own;
+}
+
+#ifdef _OPENMP
+int current_threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+
+/// Inside a parallel region oneDNN runs with one thread, but plans for omp_get_max_threads(), also in the key of its
+/// own cache of primitives: a kernel with a barrier would wait for ever. So that number is set while a plan is made.
+class PlanThreads {
+ public:
+  explicit PlanThreads(int threads) { omp_set_num_threads(threads); }
+  ~PlanThreads() { omp_set_num_threads(before_); }
+  PlanThreads(const PlanThreads&) = delete;
+  PlanThreads& operator=(const PlanThreads&) = delete;
+
+ private:
+  int before_ = omp_get_max_threads();
+};
+#else
+int current_threads() { return 1; }
+struct PlanThreads {
+  explicit PlanThreads(int) {}
+};
+#endif
+
+// The C function takes an array where the C++ one allocates. It fails only where making the primitive failed.
+void run(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args) {
+  dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(args.size()), args.begin());
+  dnnl_stream_wait(stream().get());
+}
+
+/// One primitive and its operands; x, w, bias, y are values or gradients, as the kind of primitive says. None owns
+/// its data: a call points them to the caller's spans and to this thread's buffers.
+struct Plan {
+  dnnl::primitive conv;     // empty: oneDNN refused the shape
+  dnnl::primitive reorder;  // plain weights to packed ones, back for grad_w; empty when the formats are equal
+  memory x, y, plain_w, packed_w, bias, scratchpad;
+};
+
+memory::desc describe(const Dims& dims, memory::format_tag tag) { return {dims, memory::data_type::f32, tag}; }
+
+memory::desc weight_desc(const Conv2dSize& s) {
+  const int64_t i = s.c_in / s.groups, o = s.c_out / s.groups;
+  const Dims dims{s.groups, o, i, s.kh, s.kw}, strides{o * s.kh * s.kw * i, s.kh * s.kw * i, 1, s.kw * i, i};
+  if (s.groups > 1) return {dims, memory::data_type::f32, strides};
+  return {Dims(dims.begin() + 1, dims.end()), memory::data_type::f32, Dims(strides.begin() + 1, strides.end())};
+}
+
+/// Negative when no window reaches the last rows, which then count as no padding.
+int64_t end_padding(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t dilation, int64_t pad) {
+  return std::max<int64_t>(0, (out - 1) * stride + (k - 1) * dilation + 1 - in - pad);
+}
+
+memory without_data(const memory::desc& desc) { return {desc, engine(), DNNL_MEMORY_NONE}; }
+
+Plan make_plan(const Key& key) {
+  const Conv2dSize& s = key.size;
+  const memory::desc x = describe({s.n, s.c_in, s.h, s.w}, memory::format_tag::nhwc);
+  const memory::desc y = describe({s.n, s.c_out, s.oh, s.ow}, memory::format_tag::nhwc);
+  const memory::desc bias = key.bias ? describe({s.c_out}, memory::format_tag::x) : memory::desc();
+  const memory::desc plain = weight_desc(s);
+  const memory::desc any = describe(plain.dims(), memory::format_tag::any);
+  const Dims stride{s.stride_h, s.stride_w}, dilation{s.dilation_h - 1, s.dilation_w - 1}, pad{s.pad_top, s.pad_left};
+  const Dims pad_end{end_padding(s.h, s.oh, s.kh, s.stride_h, s.dilation_h, s.pad_top),
+                     end_padding(s.w, s.ow, s.kw, s.stride_w, s.dilation_w, s.pad_left)};
+  const auto direct = dnnl::algorithm::convolution_direct;
+  dnnl::primitive_attr attr;
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+
+  Plan plan;
+  memory::desc packed, scratchpad;
+  const auto adopt = [&](const auto& chosen, const memory::desc& weights, auto primitive) {
+    plan.conv = std::move(primitive);
+    packed = weights;
+    scratchpad = chosen.scratchpad_desc();
+  };
+  const dnnl::convolution_forward::primitive_desc forward(
+      {dnnl::prop_kind::forward_training, direct, x, any, bias, y, stride, dilation, pad, pad_end}, attr, engine());
+  if (key.kind == Kind::forward) {
+    adopt(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
+  } else if (key.kind == Kind::grad_x) {
+    const dnnl::convolution_backward_data::primitive_desc grad_x({direct, x, any, y, stride, dilation, pad, pad_end},
+                                                                 attr, engine(), forward);
+    adopt(grad_x, grad_x.weights_desc(), dnnl::convolution_backward_data(grad_x));
+  } else {
+    const dnnl::convolution_backward_weights::primitive_desc grad_w(
+        {direct, x, any, bias, y, stride, dilation, pad, pad_end}, attr, engine(), forward);
+    adopt(grad_w, grad_w.diff_weights_desc(), dnnl::convolution_backward_weights(grad_w));
+  }
+
+  plan.x = without_data(x);
+  plan.y = without_data(y);
+  plan.plain_w = without_data(plain);
+  plan.packed_w = without_data(packed);
+  plan.bias = without_data(bias);
+  plan.scratchpad = without_data(scratchpad);
+  const memory::desc &from = key.kind == Kind::grad_w ? packed : plain, &to = key.kind == Kind::grad_w ? plain : packed;
+  if (packed != plain) plan.reorder = dnnl::reorder({engine(), from, engine(), to});
+  return plan;
+}
+
+/// Null when oneDNN refuses the shape.
+const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
+  thread_local std::unordered_map<Key, Plan, KeyHash> plans;
+  const Key key{s, kind, bias, current_threads()};
+  const auto [at, made] = plans.try_emplace(key);
+  if (made) {
+    const PlanThreads only(current_threads());
+    try {
+      at->second = make_plan(key);
+    } catch (const dnnl::error&) {
+      at->second = {};
+    }
+  }
+  return at->second.conv ? &at->second : nullptr;
+}
+
+enum class Use { scratchpad, packed, weights, bias, activations };
+
+/// A buffer of this thread, valid until its next request for the same use.
+float* buffer(Use use, size_t bytes) {
+  thread_local std::array<memory, 5> buffers;
+  memory& m = buffers[static_cast<size_t>(use)];
+  if (!m || m.get_desc().get_size() < bytes)
+    m = memory({{static_cast<int64_t>(bytes)}, memory::data_type::u8, memory::format_tag::x}, engine());
+  return static_cast<float*>(m.get_data_handle());
+}
+
+float* buffer(Use use, const memory& like) { return buffer(use, like.get_desc().get_size()); }
+
+void point(const memory& m, const float* data) { m.set_data_handle(const_cast<float*>(data)); }
+
+/// Where a primitive, which overwrites, may put a gradient.
+float* landing(Grad g, Use use, const memory& like) { return g.add ? buffer(use, like) : g.data; }
+
+void add_landed(Grad g, const float* landed, int64_t size) {
+  if (g.add) accumulate({landed, static_cast<size_t>(size)}, {g.data, static_cast<size_t>(size)});
+}
+
+/// Points the weights' operand to packed weights. (To keep packed weights between calls, change only this.)
+const memory& pack(const Plan& plan, std::span<const float> w) {
+  point(plan.plain_w, w.data());
+  if (!plan.reorder) return plan.plain_w;
+  point(plan.packed_w, buffer(Use::packed, plan.packed_w));
+  run(plan.reorder, {{DNNL_ARG_FROM, plan.plain_w.get()}, {DNNL_ARG_TO, plan.packed_w.get()}});
+  return plan.packed_w;
+}
+
+void use_scratchpad(const Plan& plan) { point(plan.scratchpad, buffer(Use::scratchpad, plan.scratchpad)); }
+
+}  // namespace
+
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y) {
+  const ConvClock clock;
+  const Plan* plan = plan_for(s, Kind::forward, !bias.empty());
+  if (!plan) return reference::conv2d(s, x, w, bias, y);
+  point(plan->x, x.data());
+  point(plan->bias, bias.data());
+  point(plan->y, y.data());
+  use_scratchpad(*plan);
+  run(plan->conv, {{DNNL_ARG_SRC, plan->x.get()},
+                   {DNNL_ARG_WEIGHTS, pack(*plan, w).get()},
+                   {DNNL_ARG_BIAS, plan->bias.get()},
+                   {DNNL_ARG_DST, plan->y.get()},
+                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
+}
+
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  if (!gx) return;
+  const ConvClock clock;
+  const Plan* plan = plan_for(s, Kind::grad_x, false);
+  if (!plan) return reference::conv2d_grad_x(s, gy, w, gx);
+  float* landed = landing(gx, Use::activations, plan->x);
+  point(plan->x, landed);
+  point(plan->y, gy.data());
+  use_scratchpad(*plan);
+  run(plan->conv, {{DNNL_ARG_DIFF_SRC, plan->x.get()},
+                   {DNNL_ARG_WEIGHTS, pack(*plan, w).get()},
+                   {DNNL_ARG_DIFF_DST, plan->y.get()},
+                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
+  add_landed(gx, landed, s.n * s.h * s.w * s.c_in);
+}
+
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
+  const ConvClock clock;
+  if (!gw && gbias) return column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias);
+  if (!gw) return;
+  const Plan* plan = plan_for(s, Kind::grad_w, static_cast<bool>(gbias));
+  if (!plan) return reference::conv2d_grad_w(s, x, gy, gw, gbias);
+  float* landed = landing(gw, Use::weights, plan->plain_w);
+  float* landed_bias = landing(gbias, Use::bias, plan->bias);
+  const memory& w = plan->reorder ? plan->packed_w : plan->plain_w;
+  point(plan->x, x.data());
+  point(plan->y, gy.data());
+  point(plan->plain_w, landed);
+  point(plan->packed_w, buffer(Use::packed, plan->packed_w));
+  point(plan->bias, landed_bias);
+  use_scratchpad(*plan);
+  run(plan->conv, {{DNNL_ARG_SRC, plan->x.get()},
+                   {DNNL_ARG_DIFF_WEIGHTS, w.get()},
+                   {DNNL_ARG_DIFF_BIAS, plan->bias.get()},
+                   {DNNL_ARG_DIFF_DST, plan->y.get()},
+                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
+  if (plan->reorder) run(plan->reorder, {{DNNL_ARG_FROM, w.get()}, {DNNL_ARG_TO, plan->plain_w.get()}});
+  add_landed(gw, landed, s.c_out * s.kh * s.kw * (s.c_in / s.groups));
+  add_landed(gbias, landed_bias, s.c_out);
+}
+
+}  // namespace mixgrad::kernels

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// Elementwise loops. Spans of one call have equal sizes unless said otherwise.
+#pragma once
+
+#include "grad.h"
+
+namespace mixgrad::kernels {
+
+void fill(std::span<float> y, float value);
+/// y += x
+void accumulate(std::span<const float> x, std::span<float> y);
+/// gx ← g (overwrite or add)
+void pass_gradient(std::span<const float> g, Grad gx);
+
+void add(std::span<const float> a, std::span<const float> b, std::span<float> y);
+void relu(std::span<const float> x, std::span<float> y);
+/// g where y = relu(x) > 0, else 0.
+void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx);
+
+/// Integer accumulators to real values: y[r, c] = acc[r, c] · scale[c] + bias[c], acc [rows, channels]
+/// (scale and bias may have one element for all channels; bias may be empty).
+void rescale(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const float> scale,
+             std::span<const float> bias, std::span<float> y);
+/// gacc = g · scale, gbias[c] = Σ_r g[r, c]
+void rescale_grad(int64_t rows, int64_t channels, std::span<const float> scale, std::span<const float> g, Grad gacc,
+                  Grad gbias);
+
+/// codes = 16 high + low with 0 <= low < 16, so that a convolution of each half stays below 2^24.
+void split_codes(std::span<const float> codes, std::span<float> high, std::span<float> low);
+
+}  // namespace mixgrad::kernels

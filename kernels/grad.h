@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace mixgrad::kernels {
+
+/// Where a gradient goes. False: nobody needs it, so the kernel leaves it out. The first contribution to a
+/// tensor overwrites (its memory is uninitialised), later ones add.
+struct Grad {
+  float* data = nullptr;
+  bool add = false;
+
+  explicit operator bool() const { return data != nullptr; }
+  void put(int64_t i, float value) const { data[i] = add ? data[i] + value : value; }
+};
+
+}  // namespace mixgrad::kernels

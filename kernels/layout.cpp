@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "layout.h"
+
+namespace mixgrad::kernels {
+
+void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const float> x, std::span<float> y) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t k = 0; k < c; ++k) y[(i * c + k) * positions + p] = x[(i * positions + p) * c + k];
+    }
+  }
+}
+
+void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx) {
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t k = 0; k < c; ++k) gx.put((i * positions + p) * c + k, gy[(i * c + k) * positions + p]);
+    }
+  }
+}
+
+}  // namespace mixgrad::kernels

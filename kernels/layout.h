@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Between channels-last memory and row-major order.
+#pragma once
+
+#include "grad.h"
+
+namespace mixgrad::kernels {
+
+/// x [n, positions, c] to y [n, c, positions].
+void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const float> x, std::span<float> y);
+/// The way back, for gradients.
+void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx);
+
+}  // namespace mixgrad::kernels

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads and instruction sets for the loops of this folder.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+// One binary, several instruction sets: the loader picks the newest that the CPU has.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MIXGRAD_NO_CLONES)
+#define MIXGRAD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define MIXGRAD_CLONES
+#endif
+
+namespace mixgrad::kernels {
+
+/// Calls `body(begin, end)` on chunks of `grain` elements of [0, n), spread over the threads; in order on one
+/// thread inside a parallel region (a micro-batch has one thread). The chunks never depend on the number of
+/// threads, so neither does a reduction that adds one partial result per chunk in their order.
+template <typename Body>
+void parallel_chunks(int64_t n, int64_t grain, const Body& body) {
+  const int64_t chunks = (n + grain - 1) / grain;
+#ifdef _OPENMP
+  if (chunks > 1 && !omp_in_parallel()) {
+#pragma omp parallel for schedule(static)
+    for (int64_t c = 0; c < chunks; ++c) body(c * grain, std::min(n, (c + 1) * grain));
+    return;
+  }
+#endif
+  for (int64_t c = 0; c < chunks; ++c) body(c * grain, std::min(n, (c + 1) * grain));
+}
+
+}  // namespace mixgrad::kernels

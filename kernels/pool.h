@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pooling, NHWC. A window that reaches over the border sees -∞ (max) or 0 (average, which still divides by kh·kw).
+#pragma once
+
+#include "grad.h"
+
+namespace mixgrad::kernels {
+
+struct Pool2dSize {
+  int64_t n, c, h, w, oh, ow;
+  int64_t kh, kw, stride_h, stride_w;
+  int64_t pad_top = 0, pad_left = 0;
+};
+
+void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y);
+/// The gradient goes to the first maximum of each window in row-major order (SPEC §5).
+void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gx);
+
+/// With `codes`, x holds integer codes and the mean is rounded to a code, halves up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5).
+void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::span<float> y);
+/// gy / (kh·kw) to every element of its window (straight-through the rounding of codes).
+void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx);
+
+}  // namespace mixgrad::kernels

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mixtures of fake-quantized activations (SPEC §3): one pass over memory each way for any number of candidates.
+//
+// Two observations keep the work per candidate to a handful of instructions.
+//  - A two-sided quantizer is odd, so it is the one-sided quantizer of |x| with the sign of x put back; the gradient
+//    likewise with the sign moved onto g. Only what happens before and after the loop over candidates differs.
+//  - The step can wait: Σ_p (θ_p s_p) q_p needs no x̂_p, and Σ g x̂_p = s_p Σ g q_p.
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "kernels/lanes.h"
+#include "kernels/parallel.h"
+#include "kernels/quantize.h"
+
+namespace mixgrad::kernels {
+namespace {
+
+/// Elements per task. Its sums are made in float, lane by lane, and then added in double.
+constexpr int64_t grain = 8192;
+
+using PerCandidate = std::array<float, max_candidates>;
+
+struct Mixture {
+  int count;
+  bool two_sided;
+  PerCandidate clip, top;  // q = rne(min(x / step, top))
+  PerCandidate per_step;   // 1 / step
+  PerCandidate value;      // of one code in the output
+  PerCandidate slope;      // of the output inside the clip
+};
+
+/// Signed values behind a ReLU never reach the lower clip, so they are one-sided as well.
+Mixture describe(std::span<const int> bits, ActivationFormat format, std::span<const float> clip) {
+  Mixture m{};
+  m.count = static_cast<int>(bits.size());
+  m.two_sided = format.is_signed && !format.relu;
+  for (size_t p = 0; p < bits.size(); ++p) {
+    m.clip[p] = clip[p];
+    m.top[p] = activation_levels(bits[p], format.is_signed);
+    m.per_step[p] = m.top[p] / clip[p];
+  }
+  return m;
+}
+
+Mixture describe(std::span<const int> bits, ActivationFormat format, std::span<const float> theta,
+                 std::span<const float> clip) {
+  Mixture m = describe(bits, format, clip);
+  for (size_t p = 0; p < bits.size(); ++p) {
+    m.value[p] = theta[p] * (clip[p] / m.top[p]);
+    m.slope[p] = theta[p];
+  }
+  return m;
+}
+
+/// One quantizer that returns its codes.
+Mixture describe(int bits, ActivationFormat format, float clip) {
+  Mixture m = describe({&bits, 1}, format, {&clip, 1});
+  m.value[0] = 1;
+  m.slope[0] = m.per_step[0];
+  return m;
+}
+
+template <typename V, int P>
+struct Constants {
+  V clip[P], top[P], per_step[P], value[P], slope[P];
+
+  MIXGRAD_INLINE explicit Constants(const Mixture& m) {
+    for (int p = 0; p < P; ++p) {
+      clip[p] = broadcast<V>(m.clip[p]);
+      top[p] = broadcast<V>(m.top[p]);
+      per_step[p] = broadcast<V>(m.per_step[p]);
+      value[p] = broadcast<V>(m.value[p]);
+      slope[p] = broadcast<V>(m.slope[p]);
+    }
+  }
+  /// Clamped after the multiplication: x = clip gives the top code whatever the rounding of 1 / step.
+  MIXGRAD_INLINE V code(V a, int p) const { return round_even(at_most(top[p], a * per_step[p])); }
+};
+
+template <bool TwoSided, typename V>
+MIXGRAD_INLINE V magnitude(V x) {
+  return TwoSided ? flip(x, x) : positive_part(x);
+}
+
+template <bool TwoSided, typename V, int P>
+MIXGRAD_INLINE void forward(const Constants<V, P>& m, const float* x, float* out) {
+  const V v = load<V>(x);
+  const V a = magnitude<TwoSided>(v);
+  V mixed{};
+  for (int p = 0; p < P; ++p) mixed += m.code(a, p) * m.value[p];
+  store(out, TwoSided ? flip(mixed, v) : mixed);
+}
+
+/// Lane by lane: Σ g q_p, and Σ g over what lies outside the clip.
+template <typename V, int P>
+struct Sums {
+  V codes[P] = {}, outside[P] = {};
+};
+
+template <bool TwoSided, typename V, int P>
+MIXGRAD_INLINE V backward(const Constants<V, P>& m, const float* x, const float* g, Sums<V, P>& sums) {
+  const V v = load<V>(x);
+  const V gv = load<V>(g);
+  const V a = magnitude<TwoSided>(v);
+  const V signed_g = TwoSided ? flip(gv, v) : gv;
+  V slope{};
+  for (int p = 0; p < P; ++p) {
+    sums.codes[p] += m.code(a, p) * signed_g;
+    const auto inside = a < m.clip[p];
+    slope = inside ? slope + m.slope[p] : slope;  // written so, each is one masked addition
+    sums.outside[p] = inside ? sums.outside[p] : sums.outside[p] + signed_g;
+  }
+  // Selects from g, not from the slope: GCC 12 makes scalar code of a select inside a select (P = 1).
+  return (TwoSided ? gv : (a > V{} ? gv : V{})) * slope;
+}
+
+/// A loop of whole vectors; the rest goes through a vector padded with zeros, which add nothing to any sum.
+template <bool TwoSided, typename V, int P>
+MIXGRAD_INLINE void forward_loop(const Mixture& mixture, const float* x, float* out, int64_t n) {
+  constexpr int width = lane_count<V>;
+  const Constants<V, P> m(mixture);
+  int64_t i = 0;
+  for (; i + width <= n; i += width) forward<TwoSided>(m, x + i, out + i);
+  if (i == n) return;
+  float rest[width] = {};
+  std::copy(x + i, x + n, rest);
+  forward<TwoSided>(m, rest, rest);
+  std::copy(rest, rest + (n - i), out + i);
+}
+
+/// totals: Σ g q_p for every candidate, then Σ g outside its clip.
+template <bool TwoSided, typename V, int P>
+MIXGRAD_INLINE void backward_loop(const Mixture& mixture, const float* x, const float* g, Grad gx, int64_t n,
+                                  double* totals) {
+  constexpr int width = lane_count<V>;
+  const Constants<V, P> m(mixture);
+  Sums<V, P> sums;
+  int64_t i = 0;
+  for (; i + width <= n; i += width) {
+    const V d = backward<TwoSided>(m, x + i, g + i, sums);
+    if (gx) store(gx.data + i, gx.add ? load<V>(gx.data + i) + d : d);
+  }
+  if (i < n) {
+    float rest_x[width] = {}, rest_g[width] = {};
+    std::copy(x + i, x + n, rest_x);
+    std::copy(g + i, g + n, rest_g);
+    const V d = backward<TwoSided>(m, rest_x, rest_g, sums);
+    for (int l = 0; gx && i + l < n; ++l) gx.put(i + l, d[l]);
+  }
+  for (int p = 0; p < P; ++p) totals[p] = sum(sums.codes[p]);
+  for (int p = 0; p < P; ++p) totals[P + p] = sum(sums.outside[p]);
+}
+
+/// Calls f with the number of candidates and the side as compile-time constants, so that loops over p unroll.
+template <int P = 1, typename F>
+MIXGRAD_INLINE void specialize(const Mixture& m, const F& f) {
+  if constexpr (P <= max_candidates) {
+    if (m.count != P) return specialize<P + 1>(m, f);
+    m.two_sided ? f.template operator()<true, P>() : f.template operator()<false, P>();
+  }
+}
+
+template <int Width>
+MIXGRAD_INLINE void forward_wide(const Mixture& m, const float* x, float* out, int64_t n) {
+  specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+    forward_loop<TwoSided, Lanes<Width>, P>(m, x, out, n);
+  });
+}
+
+template <int Width>
+MIXGRAD_INLINE void backward_wide(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n,
+                                  double* totals) {
+  specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+    backward_loop<TwoSided, Lanes<Width>, P>(m, x, g, gx, n, totals);
+  });
+}
+
+// One of each for every instruction set.
+#if MIXGRAD_MULTIVERSION
+MIXGRAD_TARGET("arch=x86-64-v4") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
+  forward_wide<16>(m, x, out, n);
+}
+MIXGRAD_TARGET("arch=x86-64-v3") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
+  forward_wide<8>(m, x, out, n);
+}
+MIXGRAD_TARGET("arch=x86-64-v4")
+void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
+  backward_wide<16>(m, x, g, gx, n, totals);
+}
+MIXGRAD_TARGET("arch=x86-64-v3")
+void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
+  backward_wide<8>(m, x, g, gx, n, totals);
+}
+#endif
+MIXGRAD_TARGET("default") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
+  forward_wide<native_width>(m, x, out, n);
+}
+MIXGRAD_TARGET("default")
+void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
+  backward_wide<native_width>(m, x, g, gx, n, totals);
+}
+
+void forward_all(const Mixture& m, std::span<const float> x, std::span<float> out) {
+  parallel_chunks(static_cast<int64_t>(x.size()), grain, [&](int64_t begin, int64_t end) {
+    forward_range(m, x.data() + begin, out.data() + begin, end - begin);
+  });
+}
+
+/// The totals of all chunks, added in the order of the chunks.
+std::array<double, 2 * max_candidates> backward_all(const Mixture& m, std::span<const float> x,
+                                                    std::span<const float> g, Grad gx) {
+  const auto n = static_cast<int64_t>(x.size());
+  const int64_t chunks = (n + grain - 1) / grain, width = 2 * m.count;
+  static thread_local std::vector<double> scratch;  // stays with the thread: no allocation in the steady state
+  scratch.resize(static_cast<size_t>(chunks * width));
+  double* partial = scratch.data();  // of the calling thread
+  parallel_chunks(n, grain, [&](int64_t begin, int64_t end) {
+    const Grad d{gx ? gx.data + begin : nullptr, gx.add};
+    backward_range(m, x.data() + begin, g.data() + begin, d, end - begin, partial + begin / grain * width);
+  });
+  std::array<double, 2 * max_candidates> totals{};
+  for (int64_t c = 0; c < chunks; ++c)
+    for (int64_t j = 0; j < width; ++j) totals[static_cast<size_t>(j)] += partial[c * width + j];
+  return totals;
+}
+
+}  // namespace
+
+void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
+                        std::span<const float> theta, std::span<const float> clip, std::span<float> out) {
+  forward_all(describe(bits, format, theta, clip), x, out);
+}
+
+void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
+                             std::span<const float> theta, std::span<const float> clip, std::span<const float> g,
+                             Grad gx, Grad gtheta, Grad gclip) {
+  const Mixture m = describe(bits, format, theta, clip);
+  const auto totals = backward_all(m, x, g, gx);
+  for (size_t p = 0; p < bits.size(); ++p) {
+    const double step = clip[p] / m.top[p];
+    if (gtheta) gtheta.put(static_cast<int64_t>(p), static_cast<float>(totals[p] * step));
+    if (gclip) gclip.put(static_cast<int64_t>(p), static_cast<float>(totals[bits.size() + p] * theta[p]));
+  }
+}
+
+void quantize_activation(int bits, ActivationFormat format, float clip, std::span<const float> x,
+                         std::span<float> codes) {
+  forward_all(describe(bits, format, clip), x, codes);
+}
+
+void quantize_activation_grad(int bits, ActivationFormat format, float clip, std::span<const float> x,
+                              std::span<const float> gcodes, Grad gx, Grad gclip) {
+  const Mixture m = describe(bits, format, clip);
+  const auto totals = backward_all(m, x, gcodes, gx);
+  if (gclip) gclip.put(0, static_cast<float>(totals[1] * static_cast<double>(m.per_step[0])));
+}
+
+}  // namespace mixgrad::kernels

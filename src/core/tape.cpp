@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory.h"
+#include "tensor_impl.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/tape.h>
+
+#include <algorithm>
+
+namespace mixgrad {
+namespace {
+
+thread_local Tape* current_tape = nullptr;
+thread_local std::vector<const std::string*> module_path;  // names, outermost first
+
+std::string joined_module_path() {
+  std::string path;
+  for (const std::string* name : module_path) {
+    if (!name->empty()) path += (path.empty() ? "" : ".") + *name;
+  }
+  return path;
+}
+
+}  // namespace
+
+std::span<const float> Backward::input(int i) const { return record.inputs[static_cast<size_t>(i)].data(); }
+std::span<const float> Backward::output() const { return record.output.data(); }
+std::span<const float> Backward::grad_output() const { return record.output.grad(); }
+
+kernels::Grad Backward::grad(int i) const {
+  const Tensor& input = record.inputs[static_cast<size_t>(i)];
+  if (!input.needs_grad()) return {};
+  const bool first = !input.impl_->grad;
+  if (first) input.impl_->grad = allocate_floats(input.size());
+  return {.data = input.impl_->grad.get(), .add = !first};
+}
+
+Tape::Tape(Mode mode) : mode_(mode), outer_(current_tape) { current_tape = this; }
+Tape::~Tape() { current_tape = outer_; }
+Tape* Tape::current() { return current_tape; }
+
+NoTape::NoTape() : outer_(current_tape) { current_tape = nullptr; }
+NoTape::~NoTape() { current_tape = outer_; }
+
+void Tape::backward(const Tensor& loss) {
+  if (loss.size() != 1) bad_input("[backward] the loss has shape {}: it must be one value", loss.shape().str());
+  if (!loss.needs_grad()) bad_input("[backward] the loss does not depend on any tensor that needs a gradient");
+  loss.set_grad(std::array{1.0F});
+  backward();
+}
+
+void Tape::backward() {
+  const NoTape pause;
+  while (!records_.empty()) {
+    Record last = std::move(records_.back());
+    records_.pop_back();  // values and gradients of the passed part of the tape are freed while still in the cache
+    if (last.output.grad().empty()) continue;
+    if (last.backward) last.backward({last});
+    last.output.zero_grad();
+  }
+}
+
+ModuleScope::ModuleScope(const std::string& name) { module_path.push_back(&name); }
+ModuleScope::~ModuleScope() { module_path.pop_back(); }
+
+Tensor record(const char* op, const Attrs& attrs, Tensor output, std::initializer_list<Tensor> inputs,
+              BackwardFunction backward) {
+  Tape* tape = current_tape;
+  if (tape == nullptr) return output;
+  const bool needed = std::ranges::any_of(inputs, &Tensor::needs_grad);
+  if (!needed && tape->mode() != Tape::Mode::trace) return output;
+  output.requires_grad(needed);
+  std::string module = tape->mode() == Tape::Mode::trace ? joined_module_path() : std::string();
+  tape->push({op, attrs, inputs, output, std::move(backward), std::move(module)});
+  return output;
+}
+
+}  // namespace mixgrad

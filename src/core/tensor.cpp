@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "memory.h"
+#include "tensor_impl.h"
+
+#include <mixgrad/error.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mixgrad {
+namespace {
+
+/// Calls visit(row_major_index, memory_index) for every element.
+template <typename Visit>
+void for_each_index(const Shape& s, const Visit& visit) {
+  if (s.rank() < 4) {
+    for (int64_t i = 0; i < s.size(); ++i) visit(i, i);
+    return;
+  }
+  int64_t row_major = 0;
+  for (int64_t n = 0; n < s[0]; ++n) {
+    for (int64_t c = 0; c < s[1]; ++c) {
+      for (int64_t p = 0; p < s[2] * s[3]; ++p) visit(row_major++, (n * s[2] * s[3] + p) * s[1] + c);
+    }
+  }
+}
+
+}  // namespace
+
+Shape::Shape(std::initializer_list<int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
+
+Shape::Shape(std::span<const int64_t> dims) : rank_(static_cast<int>(dims.size())) {
+  if (dims.size() > max_rank) bad_input("[shape] {} dimensions given: at most {} are supported", dims.size(), max_rank);
+  std::copy(dims.begin(), dims.end(), dims_.begin());
+}
+
+int64_t Shape::size() const {
+  int64_t product = 1;
+  for (int64_t d : dims()) product *= d;
+  return product;
+}
+
+std::string Shape::str() const { return fmt::format("[{}]", fmt::join(dims(), ", ")); }
+
+Tensor Tensor::empty(const Shape& shape) {
+  Tensor t;
+  t.impl_ = std::make_shared<Impl>();
+  t.impl_->shape = shape;
+  t.impl_->values = allocate_floats(shape.size());
+  return t;
+}
+
+Tensor Tensor::full(const Shape& shape, float value) {
+  Tensor t = empty(shape);
+  std::ranges::fill(t.data(), value);
+  return t;
+}
+
+Tensor Tensor::from(const Shape& shape, std::span<const float> row_major) {
+  if (std::ssize(row_major) != shape.size()) {
+    bad_input("[Tensor::from] {} values given for shape {}, which holds {}", row_major.size(), shape.str(), shape.size());
+  }
+  Tensor t = empty(shape);
+  const std::span<float> memory = t.data();
+  for_each_index(shape, [&](int64_t r, int64_t m) { memory[m] = row_major[r]; });
+  return t;
+}
+
+const Shape& Tensor::shape() const {
+  if (!impl_) bad_input("[Tensor::shape] this handle holds no tensor");
+  return impl_->shape;
+}
+
+std::span<float> Tensor::data() const {
+  if (!impl_) return {};
+  return {impl_->values.get(), static_cast<size_t>(impl_->shape.size())};
+}
+
+std::vector<float> Tensor::to_vector() const {
+  std::vector<float> row_major(static_cast<size_t>(size()));
+  const std::span<const float> memory = data();
+  for_each_index(shape(), [&](int64_t r, int64_t m) { row_major[static_cast<size_t>(r)] = memory[m]; });
+  return row_major;
+}
+
+float Tensor::item() const {
+  if (size() != 1) bad_input("[Tensor::item] shape {} holds {} values, not one", shape().str(), size());
+  return data()[0];
+}
+
+Tensor& Tensor::requires_grad(bool wanted) {
+  impl_->needs_grad = wanted;
+  return *this;
+}
+
+bool Tensor::needs_grad() const { return impl_ && impl_->needs_grad; }
+
+std::span<float> Tensor::grad() const {
+  if (!impl_ || !impl_->grad) return {};
+  return {impl_->grad.get(), static_cast<size_t>(impl_->shape.size())};
+}
+
+void Tensor::set_grad(std::span<const float> value) const {
+  if (std::ssize(value) != size()) bad_input("[Tensor::set_grad] {} values given for shape {}", value.size(), shape().str());
+  if (!impl_->grad) impl_->grad = allocate_floats(size());
+  std::ranges::copy(value, impl_->grad.get());
+}
+
+void Tensor::zero_grad() const { impl_->grad.reset(); }
+
+Tensor Tensor::detach() const { return view(shape()); }
+
+Tensor Tensor::clone() const {
+  Tensor t = empty(shape());
+  std::ranges::copy(data(), t.data().begin());
+  return t;
+}
+
+Tensor Tensor::rows(int64_t begin, int64_t count) const {
+  Shape part = shape();
+  if (part.rank() == 0 || begin < 0 || count < 0 || begin + count > part[0]) {
+    bad_input("[Tensor::rows] rows {}..{} asked of shape {}", begin, begin + count, part.str());
+  }
+  const int64_t row = part[0] == 0 ? 0 : part.size() / part[0];
+  part[0] = count;
+  Tensor t;
+  t.impl_ = std::make_shared<Impl>();
+  t.impl_->shape = part;
+  t.impl_->values = {impl_->values, impl_->values.get() + begin * row};
+  return t;
+}
+
+Tensor Tensor::view(const Shape& other) const {
+  if (other.size() != size()) bad_input("[Tensor::view] shape {} does not hold the {} values of {}", other.str(), size(), shape().str());
+  Tensor t;
+  t.impl_ = std::make_shared<Impl>();
+  t.impl_->shape = other;
+  t.impl_->values = impl_->values;
+  return t;
+}
+
+}  // namespace mixgrad

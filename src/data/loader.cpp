@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/data.h>
+#include <mixgrad/error.h>
+#include <mixgrad/rng.h>
+
+#include <kernels/parallel.h>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <utility>
+
+namespace mixgrad::data {
+namespace {
+
+/// One image's variation: what stands at (y, x) came from (y + dy, x + dx), before mirroring.
+struct Variation {
+  int64_t dy = 0, dx = 0;
+  bool flip = false;
+};
+
+Variation draw(const Augmentation& augmentation, Rng& rng) {
+  Variation v;
+  if (augmentation.crop > 0) {
+    const auto choices = static_cast<uint64_t>(2 * augmentation.crop + 1);
+    v.dy = static_cast<int64_t>(rng.below(choices)) - augmentation.crop;
+    v.dx = static_cast<int64_t>(rng.below(choices)) - augmentation.crop;
+  }
+  if (augmentation.flip) v.flip = rng.below(2) == 1;
+  return v;
+}
+
+/// Row `y` of the varied image as bytes.
+void copy_row(const Dataset& set, const uint8_t* image, const Variation& v, int64_t y, uint8_t* row) {
+  const int64_t c = set.channels, w = set.width, from = y + v.dy;
+  std::memset(row, 0, static_cast<size_t>(w * c));
+  if (from < 0 || from >= set.height) return;
+  const int64_t begin = std::max<int64_t>(0, -v.dx), end = std::min(w, w - v.dx);
+  std::memcpy(row + begin * c, image + (from * w + begin + v.dx) * c, static_cast<size_t>((end - begin) * c));
+  if (!v.flip) return;
+  for (int64_t left = 0, right = w - 1; left < right; ++left, --right)
+    std::swap_ranges(row + left * c, row + (left + 1) * c, row + right * c);
+}
+
+MIXGRAD_CLONES void to_floats(const uint8_t* bytes, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(bytes[i]) / 255.0F;
+}
+
+void convert(const Dataset& set, int64_t index, const Variation& v, std::vector<uint8_t>& row, float* out) {
+  const uint8_t* image = set.pixels.data() + index * set.image_bytes();
+  if (v.dy == 0 && v.dx == 0 && !v.flip) return to_floats(image, set.image_bytes(), out);
+  const int64_t row_bytes = set.width * set.channels;
+  row.resize(static_cast<size_t>(row_bytes));
+  for (int64_t y = 0; y < set.height; ++y) {
+    copy_row(set, image, v, y, row.data());
+    to_floats(row.data(), row_bytes, out + y * row_bytes);
+  }
+}
+
+}  // namespace
+
+Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&dataset), options_(options) {
+  const auto pixels = static_cast<int64_t>(dataset.pixels.size());
+  if (pixels != dataset.size() * dataset.image_bytes())
+    bad_input("data set {}: {} bytes of pixels do not fit {} images of {} bytes", dataset.name, pixels,
+              dataset.size(), dataset.image_bytes());
+  if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
+  const int64_t most = std::min(dataset.height, dataset.width);
+  if (options.augmentation.crop < 0 || (options.augmentation.crop > 0 && options.augmentation.crop >= most))
+    bad_input("crop {}: expected 0 to {} for images of {}x{}", options.augmentation.crop, most - 1, dataset.height,
+              dataset.width);
+  start(0);
+}
+
+int64_t Loader::batches() const {
+  const int64_t n = dataset_->size();
+  return n / options_.batch_size + (!options_.drop_last && n % options_.batch_size != 0 ? 1 : 0);
+}
+
+void Loader::start(int64_t epoch) {
+  epoch_ = epoch;
+  order_.resize(dataset_->labels.size());
+  std::iota(order_.begin(), order_.end(), int64_t{0});
+  if (!options_.shuffle) return;
+  Rng rng(options_.seed, "shuffle", static_cast<uint64_t>(epoch));
+  for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[rng.below(i)]);
+}
+
+Batch Loader::batch(int64_t index) const {
+  if (index < 0 || index >= batches()) bad_input("batch {}: this data set has {} batches", index, batches());
+  const Dataset& set = *dataset_;
+  const int64_t first = index * options_.batch_size;
+  const int64_t n = std::min(options_.batch_size, set.size() - first);
+  Batch batch{Tensor::empty({n, set.channels, set.height, set.width}), std::vector<int32_t>(static_cast<size_t>(n))};
+  float* x = batch.x.data().data();
+  kernels::parallel_chunks(n, 8, [&](int64_t begin, int64_t end) {
+    std::vector<uint8_t> row;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t position = first + i;
+      Rng rng(options_.seed, "augment", static_cast<uint64_t>(epoch_ * set.size() + position));
+      const int64_t image = order_[static_cast<size_t>(position)];
+      convert(set, image, draw(options_.augmentation, rng), row, x + i * set.image_bytes());
+      batch.labels[static_cast<size_t>(i)] = set.labels[static_cast<size_t>(image)];
+    }
+  });
+  return batch;
+}
+
+}  // namespace mixgrad::data

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/graph.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace mixgrad {
+namespace {
+
+template <typename Slot>
+std::vector<std::shared_ptr<Slot>> distinct(const std::vector<Node>& nodes, std::shared_ptr<Slot> Node::*member) {
+  std::vector<std::shared_ptr<Slot>> out;
+  for (const Node& node : nodes) {
+    const auto& slot = node.*member;
+    if (slot && std::ranges::find(out, slot) == out.end()) out.push_back(slot);
+  }
+  return out;
+}
+
+Tensor cloned(const Tensor& t) {
+  if (!t) return t;
+  Tensor copy = t.clone();
+  return copy.requires_grad(t.needs_grad());
+}
+
+template <typename Slot>
+void clone_slot(std::shared_ptr<Slot>& slot, std::map<Slot*, std::shared_ptr<Slot>>& copies) {
+  if (!slot) return;
+  auto& copy = copies[slot.get()];
+  if (!copy) copy = std::make_shared<Slot>(*slot);
+  slot = copy;
+}
+
+}  // namespace
+
+bool Node::passes_quantizer() const {
+  return op == "max_pool2d" || op == "avg_pool2d" || op == "flatten" || op == "relu";
+}
+
+int Graph::quantized_by(int i) const {
+  const Node& node = nodes[static_cast<size_t>(i)];
+  return node.passes_quantizer() ? quantized_by(node.inputs[0]) : i;
+}
+
+std::vector<int> Graph::consumers(int i) const {
+  std::vector<int> out;
+  for (int n = 0; n < std::ssize(nodes); ++n) {
+    if (std::ranges::count(nodes[static_cast<size_t>(n)].inputs, i) > 0) out.push_back(n);
+  }
+  return out;
+}
+
+std::vector<std::shared_ptr<WeightSlot>> Graph::weight_slots() const { return distinct(nodes, &Node::weight_slot); }
+
+std::vector<std::shared_ptr<ActivationSlot>> Graph::activation_slots() const { return distinct(nodes, &Node::output_slot); }
+
+std::vector<nn::NamedTensor> Graph::named_parameters() const {
+  std::vector<nn::NamedTensor> out;
+  for (const Node& node : nodes) {
+    const char* names[] = {".weight", ".bias"};
+    for (size_t i = 0; i < std::min<size_t>(node.params.size(), 2); ++i) {
+      if (node.params[i]) out.push_back({node.name + names[i], node.params[i]});
+    }
+  }
+  return out;
+}
+
+Graph Graph::clone() const {
+  Graph copy = *this;
+  std::map<WeightSlot*, std::shared_ptr<WeightSlot>> weight_copies;
+  std::map<ActivationSlot*, std::shared_ptr<ActivationSlot>> activation_copies;
+  for (Node& node : copy.nodes) {
+    for (Tensor& p : node.params) p = cloned(p);
+    clone_slot(node.weight_slot, weight_copies);
+    clone_slot(node.output_slot, activation_copies);
+  }
+  for (auto& [original, slot] : weight_copies) slot->alpha = cloned(original->alpha);
+  for (auto& [original, slot] : activation_copies) {
+    slot->alpha = cloned(original->alpha);
+    slot->clip = cloned(original->clip);
+  }
+  return copy;
+}
+
+void drop_unused(Graph& graph) {
+  std::set<int> used = {0, graph.output};
+  for (int i = graph.output; i > 0; --i) {
+    if (!used.contains(i)) continue;
+    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) used.insert(input);
+  }
+  std::map<int, int> renumbered;
+  std::vector<Node> kept;
+  for (int i : used) {
+    renumbered[i] = static_cast<int>(kept.size());
+    kept.push_back(std::move(graph.nodes[static_cast<size_t>(i)]));
+    for (int& input : kept.back().inputs) input = renumbered.at(input);
+  }
+  graph.nodes = std::move(kept);
+  graph.output = renumbered.at(graph.output);
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/ops.h>
+
+#include <map>
+
+namespace mixgrad {
+namespace {
+
+/// What flows between nodes: real values, or integer codes of a fixed quantizer.
+struct Value {
+  Tensor tensor;
+  const ActivationSlot* codes_of = nullptr;
+};
+
+Tensor real(const Value& v) {
+  if (v.codes_of == nullptr) return v.tensor;
+  return rescale(v.tensor, Tensor::full({1}, v.codes_of->step()), {});
+}
+
+using Inputs = std::vector<const Value*>;
+using Replay = Value (*)(const Node&, const Binding::NodeBinding&, const Inputs&);
+
+template <typename A>
+const A& attrs(const Node& node) {
+  return std::get<A>(node.attrs);
+}
+
+Value run_conv2d(const Node& node, const Binding::NodeBinding& b, const Inputs& in) {
+  const auto& a = attrs<Conv2dAttrs>(node);
+  if (b.scale) return {rescale(conv2d_codes(in[0]->tensor, b.weight, a, b.bound), b.scale, b.bias)};
+  return {conv2d(real(*in[0]), b.weight, b.bias, a)};
+}
+
+Value run_linear(const Node&, const Binding::NodeBinding& b, const Inputs& in) {
+  if (b.scale) return {rescale(linear_codes(in[0]->tensor, b.weight, b.bound), b.scale, b.bias)};
+  return {linear(real(*in[0]), b.weight, b.bias)};
+}
+
+/// Codes of one shared quantizer are added as integers.
+Value run_add(const Node&, const Binding::NodeBinding&, const Inputs& in) {
+  if (in[0]->codes_of != nullptr && in[0]->codes_of == in[1]->codes_of) {
+    return {real({add(in[0]->tensor, in[1]->tensor), in[0]->codes_of})};
+  }
+  return {add(real(*in[0]), real(*in[1]))};
+}
+
+Value run_batch_norm(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
+  const auto& p = node.params;
+  return {batch_norm(real(*in[0]), p[0], p[1], p[2], p[3], attrs<BatchNormAttrs>(node))};
+}
+
+Value run_avg_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
+  const auto& a = attrs<Pool2dAttrs>(node);
+  return {in[0]->codes_of ? avg_pool2d_codes(in[0]->tensor, a) : avg_pool2d(in[0]->tensor, a), in[0]->codes_of};
+}
+
+Value run_max_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
+  return {max_pool2d(in[0]->tensor, attrs<Pool2dAttrs>(node)), in[0]->codes_of};
+}
+
+Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {flatten(in[0]->tensor), in[0]->codes_of}; }
+
+Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of}; }
+
+/// How a graph replays each op: one line an op.
+const std::map<std::string, Replay>& replay_table() {
+  static const std::map<std::string, Replay> table = {
+      {"add", run_add},
+      {"avg_pool2d", run_avg_pool},
+      {"batch_norm", run_batch_norm},
+      {"conv2d", run_conv2d},
+      {"flatten", run_flatten},
+      {"linear", run_linear},
+      {"max_pool2d", run_max_pool},
+      {"relu", run_relu},
+  };
+  return table;
+}
+
+/// ReLU and output quantizer of a node.
+Value finish(const Node& node, const Binding::NodeBinding& b, Value v) {
+  const ActivationSlot* slot = node.output_slot.get();
+  if (slot == nullptr) {
+    if (node.relu) v.tensor = relu(v.tensor);
+    return v;
+  }
+  const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.relu};
+  if (slot->fixed()) return {quantize_activation(v.tensor, b.clip, slot->precisions[0], format), slot};
+  return {activation_mixture(v.tensor, b.theta, b.clip, slot->precisions, format)};
+}
+
+}  // namespace
+
+bool can_replay(const std::string& op) { return replay_table().contains(op); }
+
+Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* kept) const {
+  const Shape& expected = input_shape();
+  if (x.shape().rank() != expected.rank() + 1 || !std::ranges::equal(x.shape().dims().subspan(1), expected.dims())) {
+    bad_input("[graph] input {} does not fit this network: expected N × {}", x.shape().str(), expected.str());
+  }
+  std::vector<Value> values(nodes.size());
+  values[0] = finish(nodes[0], binding.nodes[0], {x});
+  for (size_t i = 1; i < nodes.size(); ++i) {
+    Inputs inputs;
+    for (int n : nodes[i].inputs) inputs.push_back(&values[static_cast<size_t>(n)]);
+    const Replay replay = replay_table().at(nodes[i].op);
+    values[i] = finish(nodes[i], binding.nodes[i], replay(nodes[i], binding.nodes[i], inputs));
+  }
+  if (kept != nullptr) {
+    kept->clear();
+    for (const Value& v : values) kept->push_back(v.tensor);
+  }
+  return real(values[static_cast<size_t>(output)]);
+}
+
+}  // namespace mixgrad

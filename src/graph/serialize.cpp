@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+// A graph as a safetensors file: tensors by the names of their nodes, the structure as JSON in the metadata.
+#include <mixgrad/error.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/io.h>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <map>
+
+namespace mixgrad {
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Conv2dAttrs, stride, padding, dilation, groups)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Pool2dAttrs, kernel, stride, padding)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
+
+bool can_replay(const std::string& op);  // run.cpp
+
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* metadata_key = "mixgrad";
+constexpr int format_version = 1;
+
+json to_json(const Attrs& attrs) {
+  return std::visit([](const auto& a) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(a)>, std::monostate>) {
+      return json(nullptr);
+    } else {
+      return json(a);
+    }
+  }, attrs);
+}
+
+Attrs attrs_from(const std::string& op, const json& j) {
+  if (op == "conv2d") return j.get<Conv2dAttrs>();
+  if (op == "max_pool2d" || op == "avg_pool2d") return j.get<Pool2dAttrs>();
+  if (op == "batch_norm") return j.get<BatchNormAttrs>();
+  return {};
+}
+
+template <typename Slot>
+json index_of(const std::vector<std::shared_ptr<Slot>>& slots, const std::shared_ptr<Slot>& slot) {
+  if (!slot) return nullptr;
+  return std::ranges::find(slots, slot) - slots.begin();
+}
+
+/// Parameter tensors of a node in the order of Node::params.
+std::vector<std::string> parameter_names(const std::string& op) {
+  if (op == "conv2d" || op == "linear") return {"weight", "bias"};
+  if (op == "batch_norm") return {"weight", "bias", "running_mean", "running_var"};
+  return {};
+}
+
+json structure(const Graph& graph) {
+  const auto weight_slots = graph.weight_slots();
+  const auto activation_slots = graph.activation_slots();
+  json j = {{"format", format_version}, {"output", graph.output}};
+  for (const Node& node : graph.nodes) {
+    const auto dims = node.shape.dims();
+    j["nodes"].push_back({{"name", node.name}, {"op", node.op}, {"attrs", to_json(node.attrs)}, {"inputs", node.inputs},
+                          {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"relu", node.relu},
+                          {"weight_slot", index_of(weight_slots, node.weight_slot)},
+                          {"output_slot", index_of(activation_slots, node.output_slot)}});
+  }
+  j["weight_slots"] = json::array();
+  for (const auto& slot : weight_slots) j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
+  j["activation_slots"] = json::array();
+  for (const auto& slot : activation_slots) {
+    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}});
+  }
+  return j;
+}
+
+class Reader {
+ public:
+  explicit Reader(const std::string& path) : file_(io::read_safetensors(path)) {}
+
+  Graph read() {
+    const auto found = file_.metadata.find(metadata_key);
+    if (found == file_.metadata.end()) fail("it holds tensors but no network structure");
+    try {
+      const json j = json::parse(found->second);
+      if (j.at("format").get<int>() != format_version) fail(fmt::format("format {} is not {}", j.at("format").dump(), format_version));
+      for (const json& slot : j.at("weight_slots")) read_weight_slot(slot);
+      for (const json& slot : j.at("activation_slots")) read_activation_slot(slot);
+      for (const json& node : j.at("nodes")) read_node(node);
+      graph_.output = j.at("output").get<int>();
+    } catch (const json::exception&) {
+      fail("its structure is damaged");
+    }
+    if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes)) fail("it has no output node");
+    return std::move(graph_);
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& why) const { bad_input("{}: not a network of mixgrad: {}", file_.path, why); }
+
+  Tensor optional_tensor(const std::string& name) const {
+    return file_.contains(name) ? file_.at(name).detach().requires_grad() : Tensor();
+  }
+
+  void read_weight_slot(const json& j) {
+    auto slot = std::make_shared<WeightSlot>();
+    slot->precisions = j.at("precisions").get<std::vector<int>>();
+    slot->bits = j.at("bits").get<std::vector<int>>();
+    slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
+    const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
+    if (!known || slot->bits.empty() == !slot->alpha) fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
+    weight_slots_.push_back(slot);
+  }
+
+  void read_activation_slot(const json& j) {
+    auto slot = std::make_shared<ActivationSlot>();
+    const std::string name = fmt::format("activation_slot.{}", activation_slots_.size());
+    slot->precisions = quant::checked_precisions(name.c_str(), j.at("precisions").get<std::vector<int>>(), 2);
+    slot->is_signed = j.at("signed").get<bool>();
+    slot->alpha = optional_tensor(name + ".alpha");
+    slot->clip = optional_tensor(name + ".clip");
+    const Shape per_precision{std::ssize(slot->precisions)};
+    if (!slot->clip || slot->clip.shape() != per_precision || (slot->alpha && slot->alpha.shape() != per_precision)) {
+      fail(name + " is incomplete");
+    }
+    if (!std::ranges::all_of(slot->clip.data(), [](float c) { return c > 0; })) fail(name + ".clip must be above 0");
+    activation_slots_.push_back(slot);
+  }
+
+  template <typename Slot>
+  std::shared_ptr<Slot> slot_at(const std::vector<std::shared_ptr<Slot>>& slots, const json& index) const {
+    if (index.is_null()) return nullptr;
+    const auto i = index.get<size_t>();
+    if (i >= slots.size()) fail(fmt::format("slot {} does not exist", i));
+    return slots[i];
+  }
+
+  void read_node(const json& j) {
+    Node node{.name = j.at("name").get<std::string>(), .op = j.at("op").get<std::string>(), .attrs = {},
+              .inputs = j.at("inputs").get<std::vector<int>>(), .params = {},
+              .shape = Shape(j.at("shape").get<std::vector<int64_t>>()), .relu = j.at("relu").get<bool>(),
+              .weight_slot = slot_at(weight_slots_, j.at("weight_slot")),
+              .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
+    node.attrs = attrs_from(node.op, j.at("attrs"));
+    check_inputs(node);
+    for (const std::string& name : parameter_names(node.op)) {
+      const Tensor t = optional_tensor(node.name + "." + name);
+      if (!t && name != "bias") fail(fmt::format("tensor '{}.{}' is missing", node.name, name));
+      node.params.push_back(t);
+    }
+    if (node.weight_slot && node.weight_slot->fixed() && std::ssize(node.weight_slot->bits) != node.weight().dim(0)) {
+      fail(fmt::format("'{}' has {} output channels but {} bit-widths", node.name, node.weight().dim(0), node.weight_slot->bits.size()));
+    }
+    graph_.nodes.push_back(std::move(node));
+  }
+
+  void check_inputs(const Node& node) const {
+    const bool first = graph_.nodes.empty();
+    if (first != (node.op == "input")) fail("node 0, and no other, must be the input");
+    if (!first && !can_replay(node.op)) fail(fmt::format("'{}' has the unknown op '{}'", node.name, node.op));
+    const size_t wanted = first ? 0 : node.op == "add" ? 2 : 1;
+    const bool earlier = std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
+    if (node.inputs.size() != wanted || !earlier) fail(fmt::format("'{}' must have {} inputs among earlier nodes", node.name, wanted));
+  }
+
+  io::Safetensors file_;
+  Graph graph_;
+  std::vector<std::shared_ptr<WeightSlot>> weight_slots_;
+  std::vector<std::shared_ptr<ActivationSlot>> activation_slots_;
+};
+
+/// Shapes that don't fit each other show when the network runs once, on zeros.
+void check_runs(const Graph& graph, const std::string& path) {
+  std::vector<int64_t> dims = {1};
+  dims.insert(dims.end(), graph.input_shape().dims().begin(), graph.input_shape().dims().end());
+  if (std::ranges::any_of(dims, [](int64_t d) { return d < 1 || d > 1 << 16; })) bad_input("{}: input shape {} is out of range", path, graph.input_shape().str());
+  try {
+    graph.forward(Tensor::zeros(Shape(dims)));
+  } catch (const Error& e) {
+    bad_input("{}: its layers don't fit each other: {}", path, e.what());
+  }
+}
+
+}  // namespace
+
+void save(const Graph& graph, const std::string& path) {
+  io::Safetensors file;
+  file.metadata[metadata_key] = structure(graph).dump();
+  const auto add = [&](const std::string& name, const Tensor& t) {
+    if (t) file.tensors.emplace_back(name, t);
+  };
+  for (const Node& node : graph.nodes) {
+    const std::vector<std::string> names = parameter_names(node.op);
+    for (size_t i = 0; i < names.size(); ++i) add(node.name + "." + names[i], node.params[i]);
+  }
+  const auto weight_slots = graph.weight_slots();
+  for (size_t i = 0; i < weight_slots.size(); ++i) add(fmt::format("weight_slot.{}.alpha", i), weight_slots[i]->alpha);
+  const auto activation_slots = graph.activation_slots();
+  for (size_t i = 0; i < activation_slots.size(); ++i) {
+    add(fmt::format("activation_slot.{}.alpha", i), activation_slots[i]->alpha);
+    add(fmt::format("activation_slot.{}.clip", i), activation_slots[i]->clip);
+  }
+  io::write_safetensors(path, file);
+}
+
+Graph load_graph(const std::string& path) {
+  Graph graph = Reader(path).read();
+  check_runs(graph, path);
+  return graph;
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/tape.h>
+
+#include <fmt/core.h>
+
+#include <map>
+#include <set>
+
+namespace mixgrad {
+
+bool can_replay(const std::string& op);  // run.cpp
+
+namespace {
+
+/// Evaluation mode for the time of a trace.
+struct EvalScope {
+  explicit EvalScope(nn::Module& m) : module(m), was_training(m.training()) { module.eval(); }
+  ~EvalScope() { module.train(was_training); }
+  nn::Module& module;
+  bool was_training;
+};
+
+class Tracer {
+ public:
+  Tracer(const nn::Module& module, const Tensor& x) {
+    for (const nn::NamedTensor& p : module.named_parameters()) parameter_names_[p.tensor.id()] = p.name;
+    for (const nn::NamedTensor& b : module.named_buffers()) parameter_names_[b.tensor.id()] = b.name;
+    const Shape shape(x.shape().dims().subspan(1));
+    graph_.nodes.push_back({.name = "input", .op = "input", .attrs = {}, .inputs = {}, .params = {}, .shape = shape,
+                            .weight_slot = nullptr, .output_slot = nullptr});
+    node_of_[x.id()] = 0;
+    names_.insert("input");
+  }
+
+  void add(const Record& r) {
+    const std::string where = r.module.empty() ? r.op : fmt::format("{} in module '{}'", r.op, r.module);
+    if (!can_replay(r.op)) bad_input("cannot convert {}: graphs hold conv2d, linear, batch_norm, relu, add, pooling and flatten", where);
+    Node node{.name = "", .op = r.op, .attrs = r.attrs, .inputs = {}, .params = {},
+              .shape = Shape(r.output.shape().dims().subspan(1)), .weight_slot = nullptr, .output_slot = nullptr};
+    const size_t parameters = r.inputs.size() - data_inputs(r.op);
+    for (size_t i = 0; i < r.inputs.size(); ++i) {
+      if (i < r.inputs.size() - parameters) {
+        node.inputs.push_back(input_node(r.inputs[i], where));
+      } else {
+        node.params.push_back(parameter(r.inputs[i], where));
+      }
+    }
+    node.name = unique_name(r);
+    node_of_[r.output.id()] = static_cast<int>(graph_.nodes.size());
+    graph_.nodes.push_back(std::move(node));
+  }
+
+  Graph finish(const Tensor& y) {
+    const auto found = node_of_.find(y.id());
+    if (found == node_of_.end()) bad_input("the network's output was not made by an op of this library: it can't be traced");
+    graph_.output = found->second;
+    drop_unused(graph_);
+    return std::move(graph_);
+  }
+
+ private:
+  static size_t data_inputs(const std::string& op) { return op == "add" ? 2 : 1; }
+
+  int input_node(const Tensor& t, const std::string& where) const {
+    const auto found = node_of_.find(t.id());
+    if (found == node_of_.end()) {
+      bad_input("cannot trace {}: one of its inputs does not come from the network's input by ops of this library", where);
+    }
+    return found->second;
+  }
+
+  Tensor parameter(const Tensor& t, const std::string& where) const {
+    if (t && !parameter_names_.contains(t.id())) {
+      bad_input("cannot convert {}: its weights are not a registered parameter (add_parameter)", where);
+    }
+    return t;
+  }
+
+  /// Layers are called as their parameters ("conv1.weight" gives "conv1"), other ops as their module and op.
+  std::string unique_name(const Record& r) {
+    std::string name;
+    if (r.inputs.size() > 1 && parameter_names_.contains(r.inputs[1].id())) {
+      name = parameter_names_.at(r.inputs[1].id());
+      if (name.ends_with(".weight")) name.resize(name.size() - std::string(".weight").size());
+    } else {
+      name = r.module.empty() ? r.op : r.module + "." + r.op;
+    }
+    std::string candidate = name;
+    for (int n = 2; !names_.insert(candidate).second; ++n) candidate = fmt::format("{}_{}", name, n);
+    return candidate;
+  }
+
+  Graph graph_;
+  std::map<const void*, std::string> parameter_names_;
+  std::map<const void*, int> node_of_;
+  std::set<std::string> names_;
+};
+
+}  // namespace
+
+Graph trace(nn::Module& module, const Shape& input_shape) {
+  std::vector<int64_t> dims = {1};
+  dims.insert(dims.end(), input_shape.dims().begin(), input_shape.dims().end());
+  const Tensor x = Tensor::zeros(Shape(dims));
+  const EvalScope eval(module);
+  Tape tape(Tape::Mode::trace);
+  const Tensor y = module(x);
+  Tracer tracer(module, x);
+  for (const Record& r : tape.records()) tracer.add(r);
+  return tracer.finish(y);
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+namespace mixgrad::io {
+namespace {
+
+/// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() { close(); }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  explicit operator bool() const { return fd_ >= 0; }
+  int get() const { return fd_; }
+  /// Whether the file was closed without an error: some file systems report a failed write only here.
+  bool close() { return fd_ < 0 || ::close(std::exchange(fd_, -1)) == 0; }
+
+ private:
+  int fd_;
+};
+
+bool write_all(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno != EINTR) return false;
+    if (n > 0) content.remove_prefix(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+[[noreturn]] void cannot_write(const std::string& path, int error) {
+  failed_run("can't write {}: {}", path, std::strerror(error));
+}
+
+/// Opens a new file beside the target; the name does not grow with the target's.
+int create_aside(const std::string& folder, std::string& name) {
+  static std::atomic<unsigned> counter{0};
+  int fd = -1;
+  do {
+    name = fmt::format("{}.mixgrad-{}-{}.tmp", folder, ::getpid(), counter++);
+    fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (fd < 0 && errno == EEXIST);  // what a killed run left, or another machine's
+  return fd;
+}
+
+/// Makes a rename in `folder` last. Not every file system can, and the file is whole either way.
+void sync_folder(const std::string& folder) {
+  const Descriptor fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd) ::fsync(fd.get());
+}
+
+/// Devices and pipes (/dev/stdout) are written in place: a rename would replace them.
+void write_in_place(const std::string& path, std::string_view content) {
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd || !write_all(fd.get(), content) || !fd.close()) cannot_write(path, errno);
+}
+
+/// Where a chain of links ends, so that a link stays one; `path` itself where there is no file yet.
+std::string resolve(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  return real ? real.get() : path;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status{};
+  if (!fd || ::fstat(fd.get(), &status) != 0) bad_input("can't read {}: {}", path, std::strerror(errno));
+  std::string content;
+  size_t used = 0;
+  for (;;) {  // the size is a hint: pipes have none, and a file may grow
+    if (used == content.size())
+      content.resize(used == 0 ? static_cast<size_t>(std::max<off_t>(status.st_size, 0)) + 4096 : 2 * used);
+    const ssize_t n = ::read(fd.get(), content.data() + used, content.size() - used);
+    if (n == 0) break;
+    if (n < 0 && errno != EINTR) bad_input("can't read {}: {}", path, std::strerror(errno));
+    if (n > 0) used += static_cast<size_t>(n);
+  }
+  content.resize(used);
+  return content;
+}
+
+void write_file(const std::string& path, std::string_view content) {
+  struct stat status{};
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);
+  const std::string target = resolve(path);
+  const std::string folder = target.substr(0, target.rfind('/') + 1);
+  std::string aside;
+  Descriptor fd(create_aside(folder, aside));
+  if (!fd) cannot_write(path, errno);
+  if (!write_all(fd.get(), content) || ::fsync(fd.get()) != 0 || !fd.close() ||
+      ::rename(aside.c_str(), target.c_str()) != 0) {
+    const int error = errno;
+    ::unlink(aside.c_str());
+    cannot_write(path, error);
+  }
+  sync_folder(folder);
+}
+
+}  // namespace mixgrad::io

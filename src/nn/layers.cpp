@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/nn.h>
+
+namespace mixgrad::nn {
+
+Conv2d::Conv2d(const Conv2dOptions& o)
+    : attrs_{.stride = o.stride, .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
+             .dilation = o.dilation, .groups = o.groups} {
+  if (o.in_channels < 1 || o.out_channels < 1 || o.groups < 1 || o.in_channels % o.groups != 0) {
+    bad_input("[Conv2d] {} input and {} output channels in {} groups: channels must be positive and divisible",
+              o.in_channels, o.out_channels, o.groups);
+  }
+  weight = Tensor::zeros({o.out_channels, o.in_channels / o.groups, o.kernel[0], o.kernel[1]});
+  add_parameter("weight", weight);
+  if (!o.bias) return;
+  bias = Tensor::zeros({o.out_channels});
+  add_parameter("bias", bias);
+}
+
+Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, attrs_); }
+
+Linear::Linear(const LinearOptions& o) {
+  if (o.in_features < 1 || o.out_features < 1) bad_input("[Linear] {} to {} features: both must be positive", o.in_features, o.out_features);
+  weight = Tensor::zeros({o.out_features, o.in_features});
+  add_parameter("weight", weight);
+  if (!o.bias) return;
+  bias = Tensor::zeros({o.out_features});
+  add_parameter("bias", bias);
+}
+
+Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
+
+BatchNorm2d::BatchNorm2d(int64_t channels, const BatchNormOptions& options)
+    : gamma(Tensor::full({channels}, 1)), beta(Tensor::zeros({channels})), running_mean(Tensor::zeros({channels})),
+      running_var(Tensor::full({channels}, 1)), options_(options) {
+  add_parameter("weight", gamma);
+  add_parameter("bias", beta);
+  add_buffer("running_mean", running_mean);
+  add_buffer("running_var", running_var);
+}
+
+Tensor BatchNorm2d::forward(const Tensor& x) {
+  return batch_norm(x, gamma, beta, running_mean, running_var,
+                    {.eps = options_.eps, .momentum = options_.momentum, .training = training()});
+}
+
+void Sequential::append(std::unique_ptr<Module> module) {
+  add_module(std::to_string(modules_.size()), *module);
+  modules_.push_back(std::move(module));
+}
+
+Tensor Sequential::forward(const Tensor& x) {
+  Tensor y = x;
+  for (const auto& module : modules_) y = (*module)(y);
+  return y;
+}
+
+}  // namespace mixgrad::nn

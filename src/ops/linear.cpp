@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shapes.h"
+
+#include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
+
+#include <kernels/gemm.h>
+
+namespace mixgrad {
+
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
+  check_linear(x.shape(), w.shape());
+  const int64_t n = x.dim(0), k = x.dim(1), m = w.dim(0);
+  check_vector("linear", "bias", bias, m);
+  Tensor y = Tensor::empty({n, m});
+  kernels::linear(n, k, m, x.data(), w.data(), bias.data(), y.data());
+  return record("linear", {}, y, {x, w, bias}, [n, k, m](const Backward& b) {
+    if (auto gx = b.grad(0)) kernels::linear_grad_x(n, k, m, b.grad_output(), b.input(1), gx);
+    const auto gw = b.grad(1), gbias = b.grad(2);
+    if (gw || gbias) kernels::linear_grad_w(n, k, m, b.input(0), b.grad_output(), gw, gbias);
+  });
+}
+
+}  // namespace mixgrad

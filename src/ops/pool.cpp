@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shapes.h"
+
+#include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
+
+namespace mixgrad {
+namespace {
+
+Tensor avg_pool(const char* op, bool codes, const Tensor& x, const Pool2dAttrs& attrs) {
+  const kernels::Pool2dSize s = pool2d_size(op, x.shape(), attrs);
+  Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow});
+  kernels::avg_pool2d(s, codes, x.data(), y.data());
+  return record(op, attrs, y, {x}, [s](const Backward& b) {
+    if (auto gx = b.grad(0)) kernels::avg_pool2d_grad(s, b.grad_output(), gx);
+  });
+}
+
+}  // namespace
+
+Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs) {
+  const kernels::Pool2dSize s = pool2d_size("max_pool2d", x.shape(), attrs);
+  Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow});
+  kernels::max_pool2d(s, x.data(), y.data());
+  return record("max_pool2d", attrs, y, {x}, [s](const Backward& b) {
+    if (auto gx = b.grad(0)) kernels::max_pool2d_grad(s, b.input(0), b.grad_output(), gx);
+  });
+}
+
+Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool("avg_pool2d", false, x, attrs); }
+
+Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool("avg_pool2d_codes", true, x, attrs); }
+
+Tensor global_avg_pool2d(const Tensor& x) {
+  const bool image = x.shape().rank() == 4;  // avg_pool2d reports any other
+  return avg_pool2d(x, {.kernel = {image ? x.dim(2) : 1, image ? x.dim(3) : 1}});
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Integer codes held as floats: what discrete networks are evaluated on.
+#include "shapes.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
+
+#include <kernels/elementwise.h>
+
+#include <cmath>
+
+namespace mixgrad {
+
+Tensor weight_scale(const Tensor& w, std::span<const int> bits) {
+  const kernels::WeightSize s = weight_size(w.shape());
+  Tensor y = Tensor::empty({s.channels});
+  kernels::weight_scale(s, bits, w.data(), y.data());
+  return y;
+}
+
+Tensor quantize_weight(const Tensor& w, std::span<const int> bits) {
+  const kernels::WeightSize s = weight_size(w.shape());
+  if (std::ssize(bits) != s.channels) bad_input("[quantize_weight] {} bit-widths for weights {}", bits.size(), w.shape().str());
+  Tensor y = Tensor::empty(w.shape());
+  kernels::quantize_weight(s, bits, w.data(), y.data());
+  return record("quantize_weight", {}, y, {w},
+                [s, kept = std::vector(bits.begin(), bits.end()), steps = weight_scale(w, bits)](const Backward& b) {
+                  kernels::quantize_weight_grad(s, kept, steps.data(), b.grad_output(), b.grad(0));
+                });
+}
+
+Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format) {
+  check_vector("quantize_activation", "clip", clip, 1);
+  Tensor y = Tensor::empty(x.shape());
+  kernels::quantize_activation(bits, format, clip.data()[0], x.data(), y.data());
+  return record("quantize_activation", {}, y, {x, clip}, [bits, format](const Backward& b) {
+    kernels::quantize_activation_grad(bits, format, b.input(1)[0], b.input(0), b.grad_output(), b.grad(0), b.grad(1));
+  });
+}
+
+Tensor rescale(const Tensor& acc, const Tensor& steps, const Tensor& bias) {
+  const auto [rows, channels] = rows_channels("rescale", acc.shape());
+  if (steps.size() != 1) check_vector("rescale", "scale", steps, channels);
+  check_vector("rescale", "bias", bias, channels);
+  Tensor y = Tensor::empty(acc.shape());
+  kernels::rescale(rows, channels, acc.data(), steps.data(), bias.data(), y.data());
+  return record("rescale", {}, y, {acc, steps, bias}, [rows = rows, channels = channels](const Backward& b) {
+    kernels::rescale_grad(rows, channels, b.input(1), b.grad_output(), b.grad(0), b.grad(2));
+  });
+}
+
+Tensor quantize_bias(const Tensor& bias, const Tensor& steps) {
+  Tensor y = Tensor::empty(bias.shape());
+  for (int64_t c = 0; c < bias.size(); ++c) y.data()[c] = steps.data()[c] * std::nearbyint(bias.data()[c] / steps.data()[c]);
+  return record("quantize_bias", {}, y, {bias}, [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
+}
+
+}  // namespace mixgrad

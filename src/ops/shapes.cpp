@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shapes.h"
+
+#include <mixgrad/error.h>
+
+namespace mixgrad {
+
+kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
+  if (x.rank() != 4 || w.rank() != 4) {
+    bad_input("[conv2d] input {} and weights {} must both have 4 dimensions (N, C, H, W and O, I, H, W)", x.str(), w.str());
+  }
+  if (a.groups < 1 || x[1] % a.groups != 0 || w[0] % a.groups != 0 || w[1] != x[1] / a.groups) {
+    bad_input("[conv2d] input {} does not fit weights {} with {} groups: weights want [O, {}, H, W]", x.str(), w.str(),
+              a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
+  }
+  if (a.stride[0] < 1 || a.stride[1] < 1 || a.dilation[0] < 1 || a.dilation[1] < 1) {
+    bad_input("[conv2d] stride and dilation must be at least 1");
+  }
+  kernels::Conv2dSize s{.n = x[0], .c_in = x[1], .h = x[2], .w = x[3], .c_out = w[0], .oh = 0, .ow = 0,
+                        .kh = w[2], .kw = w[3], .stride_h = a.stride[0], .stride_w = a.stride[1],
+                        .pad_top = a.padding[0], .pad_left = a.padding[1],
+                        .dilation_h = a.dilation[0], .dilation_w = a.dilation[1], .groups = a.groups};
+  const int64_t room_h = x[2] + a.padding[0] + a.padding[2] - ((w[2] - 1) * a.dilation[0] + 1);
+  const int64_t room_w = x[3] + a.padding[1] + a.padding[3] - ((w[3] - 1) * a.dilation[1] + 1);
+  if (room_h < 0 || room_w < 0) {
+    bad_input("[conv2d] the kernel of weights {} is larger than the padded input {}", w.str(), x.str());
+  }
+  s.oh = room_h / a.stride[0] + 1;
+  s.ow = room_w / a.stride[1] + 1;
+  return s;
+}
+
+kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
+  if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
+  const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
+  const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];
+  const int64_t room_h = x[2] + 2 * a.padding[0] - a.kernel[0];
+  const int64_t room_w = x[3] + 2 * a.padding[1] - a.kernel[1];
+  const bool whole_windows = a.padding[0] < a.kernel[0] && a.padding[1] < a.kernel[1];
+  if (a.kernel[0] < 1 || a.kernel[1] < 1 || room_h < 0 || room_w < 0 || !whole_windows) {
+    bad_input("[{}] a window of {}x{} with padding {}x{} does not fit input {}", op, a.kernel[0], a.kernel[1],
+              a.padding[0], a.padding[1], x.str());
+  }
+  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .oh = room_h / stride_h + 1, .ow = room_w / stride_w + 1,
+          .kh = a.kernel[0], .kw = a.kernel[1], .stride_h = stride_h, .stride_w = stride_w,
+          .pad_top = a.padding[0], .pad_left = a.padding[1]};
+}
+
+RowsChannels rows_channels(const char* op, const Shape& x) {
+  if (x.rank() != 2 && x.rank() != 4) bad_input("[{}] input {} must be [N, C, H, W] or [N, C]", op, x.str());
+  return {.rows = x[1] == 0 ? 0 : x.size() / x[1], .channels = x[1]};
+}
+
+void check_linear(const Shape& x, const Shape& w) {
+  if (x.rank() != 2 || w.rank() != 2 || x[1] != w[1]) {
+    bad_input("[linear] input {} does not fit weights {}: expected [N, I] and [O, I]; flatten a 4-dimensional input first",
+              x.str(), w.str());
+  }
+}
+
+kernels::WeightSize weight_size(const Shape& w) {
+  return {.channels = w[0], .per_channel = w[0] == 0 ? 0 : w.size() / w[0]};
+}
+
+void check_vector(const char* op, const char* name, const Tensor& t, int64_t length) {
+  if (t && t.shape() != Shape{length}) bad_input("[{}] {} has shape {}: expected [{}]", op, name, t.shape().str(), length);
+}
+
+}  // namespace mixgrad

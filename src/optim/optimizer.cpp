@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/optim.h>
+
+#include <cmath>
+
+namespace mixgrad::optim {
+
+void Optimizer::step() {
+  ++steps_;
+  size_t index = 0;
+  for (const Group& group : groups_) {
+    for (const Tensor& p : group.parameters) {
+      if (!p.grad().empty()) update(index, lr_ * group.lr_scale, group.weight_decay, p.data(), p.grad());
+      p.zero_grad();
+      ++index;
+    }
+  }
+}
+
+std::vector<Tensor> Optimizer::parameters() const {
+  std::vector<Tensor> all;
+  for (const Group& group : groups_) all.insert(all.end(), group.parameters.begin(), group.parameters.end());
+  return all;
+}
+
+double clip_grad_norm(std::span<const Tensor> parameters, double most) {
+  double squares = 0;
+  for (const Tensor& p : parameters) {
+    for (float g : p.grad()) squares += static_cast<double>(g) * g;
+  }
+  const double norm = std::sqrt(squares);
+  if (norm <= most) return norm;
+  const auto factor = static_cast<float>(most / norm);
+  for (const Tensor& p : parameters) {
+    for (float& g : p.grad()) g *= factor;
+  }
+  return norm;
+}
+
+}  // namespace mixgrad::optim

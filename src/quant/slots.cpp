@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+#include <mixgrad/quant.h>
+
+#include <kernels/quantize.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad {
+
+float ActivationSlot::largest_code(size_t p) const { return kernels::activation_levels(precisions[p], is_signed); }
+
+float ActivationSlot::step(size_t p) const { return clip.data()[p] / largest_code(p); }
+
+namespace quant {
+
+std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least) {
+  if (bits.empty()) bad_input("{}: the list of bit-widths is empty: give at least one, like 2,4,8", what);
+  for (int b : bits) {
+    if (b == 0 && least > 0) bad_input("{}: 0 bits are not a candidate here: expected {} to 8", what, least);
+    if (b != 0 && (b < 2 || b > 8)) bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
+  }
+  std::ranges::sort(bits);
+  bits.erase(std::ranges::unique(bits).begin(), bits.end());
+  return bits;
+}
+
+Tensor initial_alpha(std::span<const int> precisions, int64_t channels) {
+  const auto count = static_cast<int64_t>(precisions.size());
+  Tensor alpha = channels > 0 ? Tensor::empty({count, channels}) : Tensor::empty({count});
+  const int64_t columns = std::max<int64_t>(channels, 1);
+  for (int64_t i = 0; i < alpha.size(); ++i) {
+    alpha.data()[i] = static_cast<float>(precisions[i / columns]) / static_cast<float>(precisions.back());
+  }
+  return alpha.requires_grad();
+}
+
+std::vector<size_t> arg_max(const Tensor& alpha) {
+  const int64_t columns = alpha.shape().rank() == 2 ? alpha.dim(1) : 1;
+  std::vector<size_t> best(static_cast<size_t>(columns), 0);
+  for (int64_t p = 1; p < alpha.dim(0); ++p) {
+    for (int64_t c = 0; c < columns; ++c) {
+      size_t& b = best[static_cast<size_t>(c)];
+      if (alpha.data()[p * columns + c] >= alpha.data()[static_cast<int64_t>(b) * columns + c]) b = static_cast<size_t>(p);
+    }
+  }
+  return best;
+}
+
+Tensor one_hot(const Tensor& alpha) {
+  Tensor theta = Tensor::zeros(alpha.shape());
+  const std::vector<size_t> best = arg_max(alpha);
+  for (size_t c = 0; c < best.size(); ++c) theta.data()[best[c] * best.size() + c] = 1;
+  return theta;
+}
+
+double entropy(const Tensor& alpha, double temperature) {
+  const Tensor theta = softmax(alpha.detach(), static_cast<float>(temperature));
+  double total = 0;
+  for (float t : theta.data()) {
+    if (t > 0) total -= static_cast<double>(t) * std::log(t);
+  }
+  return total / static_cast<double>(alpha.size() / alpha.dim(0));
+}
+
+}  // namespace quant
+
+}  // namespace mixgrad

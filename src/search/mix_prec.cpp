@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/search.h>
+
+#include <algorithm>
+
+namespace mixgrad {
+namespace {
+
+template <typename Slot>
+void want_gradients(const std::vector<std::shared_ptr<Slot>>& slots, Tensor Slot::*member, bool on) {
+  for (const auto& slot : slots) {
+    if ((*slot).*member) ((*slot).*member).requires_grad(on);
+  }
+}
+
+}  // namespace
+
+Graph simplified(nn::Module& model, const Shape& input_shape) {
+  Graph graph = trace(model, input_shape);
+  fold_batch_norm(graph);
+  fuse_relu(graph);
+  return graph.clone();
+}
+
+MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options) : MixPrec(simplified(model, options.input_shape), options) {}
+
+MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
+    : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), temperature_(options.temperature) {
+  set_temperature(options.temperature);
+  place_quantizers(graph_, options);
+  calibrate(graph_, options);
+  train_net_and_nas();
+}
+
+Tensor MixPrec::forward(const Tensor& x) const {
+  if (training_) return graph_.run(graph_.bind(temperature_), x);
+  return discretize(graph_).forward(x);
+}
+
+Tensor MixPrec::get_regularization_loss() const { return cost::soft(graph_, regularizer_, temperature_); }
+
+std::vector<LayerSummary> MixPrec::arch_summary() const { return summarize(discretize(graph_)); }
+
+std::vector<nn::NamedTensor> MixPrec::alpha_summary() const {
+  std::vector<nn::NamedTensor> out;
+  const auto add = [&](const std::string& name, const Tensor& alpha) {
+    const bool listed = std::ranges::any_of(out, [&](const nn::NamedTensor& n) { return n.tensor.is(alpha); });
+    if (alpha && !listed) out.push_back({name, alpha});
+  };
+  for (const Node& node : graph_.nodes) {
+    if (node.weight_slot) add(node.name + ".alpha_w", node.weight_slot->alpha);
+    if (node.output_slot) add(node.name + ".alpha_a", node.output_slot->alpha);
+  }
+  return out;
+}
+
+std::vector<Tensor> MixPrec::net_parameters() const {
+  std::vector<Tensor> out;
+  for (const nn::NamedTensor& p : graph_.named_parameters()) out.push_back(p.tensor);
+  std::ranges::copy(clip_parameters(), std::back_inserter(out));
+  return out;
+}
+
+std::vector<Tensor> MixPrec::clip_parameters() const {
+  std::vector<Tensor> out;
+  for (const auto& slot : graph_.activation_slots()) out.push_back(slot->clip);
+  return out;
+}
+
+std::vector<Tensor> MixPrec::nas_parameters() const {
+  std::vector<Tensor> out;
+  for (const nn::NamedTensor& alpha : alpha_summary()) out.push_back(alpha.tensor);
+  return out;
+}
+
+void MixPrec::set_trained(bool net, bool nas) {
+  for (Tensor& t : net_parameters()) t.requires_grad(net);
+  for (Tensor& t : nas_parameters()) t.requires_grad(nas);
+}
+
+void MixPrec::set_temperature(double temperature) {
+  if (!(temperature > 0)) bad_input("temperature {} must be above 0", temperature);
+  temperature_ = temperature;
+}
+
+double MixPrec::mean_entropy() const {
+  double total = 0;
+  int count = 0;
+  for (const Tensor& alpha : nas_parameters()) {
+    if (alpha.dim(0) < 2) continue;
+    total += quant::entropy(alpha, temperature_);
+    ++count;
+  }
+  return count == 0 ? 0 : total / count;
+}
+
+std::vector<LayerSummary> summarize(const Graph& graph) {
+  std::vector<LayerSummary> out;
+  for (const Node& node : graph.nodes) {
+    if (!node.is_layer()) continue;
+    const auto bits_of = [](const Node& n) { return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt; };
+    const int64_t weights = node.weight().size();
+    const int64_t positions = node.op == "conv2d" ? node.shape[1] * node.shape[2] : 1;
+    out.push_back({.name = node.name,
+                   .weight_bits = node.weight_slot ? node.weight_slot->bits : std::vector<int>(),
+                   .in_bits = bits_of(graph.nodes[static_cast<size_t>(graph.quantized_by(node.inputs[0]))]),
+                   .out_bits = bits_of(node),
+                   .weights = weights,
+                   .macs = weights * positions});
+  }
+  return out;
+}
+
+Graph uniform_network(const Graph& float_graph, const MixPrecOptions& options, int bits) {
+  MixPrecOptions single = options;
+  single.weight_precisions = single.activation_precisions = single.input_precisions = {bits};
+  return MixPrec(float_graph, single).arch_export();
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three phases of a run: float warm-up, search, fine-tuning of what was found.
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+#include <mixgrad/optim.h>
+#include <mixgrad/train.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace mixgrad::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Parameters as they were at the best epoch so far.
+class Best {
+ public:
+  explicit Best(std::vector<Tensor> tensors) : tensors_(std::move(tensors)) {}
+
+  void offer(double accuracy) {
+    if (accuracy < accuracy_) return;
+    accuracy_ = accuracy;
+    values_.clear();
+    for (const Tensor& t : tensors_) values_.emplace_back(t.data().begin(), t.data().end());
+  }
+  void restore() const {
+    for (size_t i = 0; i < values_.size(); ++i) std::ranges::copy(values_[i], tensors_[i].data().begin());
+  }
+
+ private:
+  std::vector<Tensor> tensors_;
+  std::vector<std::vector<float>> values_;
+  double accuracy_ = -1;
+};
+
+/// One epoch over the training set: draws batches, runs `train_step(batch, global step)`, reports.
+template <typename TrainStep>
+EpochReport run_epoch(const char* phase, const Schedule& schedule, data::Loader& loader, int epoch, Observer& observer,
+                      const TrainStep& train_step) {
+  EpochReport report{.phase = phase, .epoch = epoch, .epochs = schedule.epochs};
+  const auto start = Clock::now();
+  loader.start(epoch);
+  Score task;
+  double regularization = 0;
+  for (int64_t i = 0; i < loader.batches(); ++i) {
+    const StepResult result = train_step(loader.batch(i), epoch * loader.batches() + i);
+    if (!std::isfinite(result.task.loss) || !std::isfinite(result.regularization)) {
+      failed_run("{}: the loss became NaN or infinite in epoch {}, step {}: try a smaller learning rate (now {})", phase, epoch + 1,
+                 i + 1, schedule.lr);
+    }
+    task += result.task;
+    regularization += result.regularization;
+    observer.on_step({.phase = phase, .epoch = epoch, .epochs = schedule.epochs, .step = i, .steps = loader.batches(),
+                      .loss = task.mean_loss(), .accuracy = task.accuracy()});
+  }
+  report.task_loss = task.mean_loss();
+  report.reg_loss = regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1));
+  report.train_accuracy = task.accuracy();
+  report.seconds = seconds_since(start);
+  return report;
+}
+
+data::Loader training_loader(const data::Splits& splits, const Schedule& s, uint64_t stream) {
+  return {splits.train, {.batch_size = s.batch_size, .shuffle = true, .augmentation = s.augmentation, .seed = s.seed * 3 + stream,
+                         .drop_last = splits.train.size() >= s.batch_size}};
+}
+
+/// A clip that crossed zero would turn its quantizer over: it stays a little above.
+void keep_positive(const std::vector<Tensor>& clips) {
+  for (const Tensor& clip : clips) {
+    for (float& c : clip.data()) c = std::max(c, 1e-3F);
+  }
+}
+
+optim::Sgd weights_optimizer(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips, const Schedule& s) {
+  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, rest{.parameters = {}};
+  for (const nn::NamedTensor& p : parameters) (p.tensor.shape().rank() > 1 ? weights : rest).parameters.push_back(p.tensor);
+  return optim::Sgd({weights, rest, {.parameters = clips, .lr_scale = s.clip_lr_scale}}, {.lr = s.lr, .momentum = 0.9, .nesterov = true});
+}
+
+}  // namespace
+
+void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer) {
+  data::Loader loader = training_loader(splits, s, 0);
+  const int64_t steps = s.epochs * loader.batches();
+  optim::Sgd sgd = weights_optimizer(net.named_parameters(), {}, s);
+  std::vector<Tensor> state = net.parameters();
+  for (const nn::NamedTensor& b : net.named_buffers()) state.push_back(b.tensor);
+  Best best(state);
+  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+    net.train();
+    EpochReport report = run_epoch("warmup", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+      sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
+      const StepResult result = step(net, batch);
+      sgd.step();
+      return result;
+    });
+    report.val_accuracy = evaluate(simplified(net, splits.train.image_shape()), splits.validation).accuracy();
+    best.offer(report.val_accuracy);
+    observer.on_epoch(report);
+  }
+  best.restore();
+  net.eval();
+}
+
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer) {
+  data::Loader loader = training_loader(splits, s, 1);
+  const int64_t steps = s.epochs * loader.batches();
+  optim::Sgd sgd = weights_optimizer(net.graph().named_parameters(), net.clip_parameters(), s);
+  optim::Adam adam({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
+  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+    net.set_temperature(temperature(s, epoch));
+    const StepOptions options{.temperature = net.temperature(),
+                              .regularization = [&] { return scale(net.get_regularization_loss(), s.strength); }};
+    EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+      sgd.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
+      const StepResult result = step(net.graph(), batch, options);
+      sgd.step();
+      adam.step();
+      keep_positive(net.clip_parameters());
+      return result;
+    });
+    report.val_accuracy = evaluate(discretize(net.graph()), splits.validation).accuracy();
+    report.tau = net.temperature();
+    report.entropy = net.mean_entropy();
+    report.cost_soft = net.get_regularization_loss().item();
+    report.cost_discrete = net.discrete_cost();
+    observer.on_epoch(report);
+  }
+}
+
+void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
+  data::Loader loader = training_loader(splits, s, 2);
+  const int64_t steps = s.epochs * loader.batches();
+  std::vector<Tensor> clips, state;
+  for (const auto& slot : graph.activation_slots()) clips.push_back(slot->clip);
+  optim::Sgd sgd = weights_optimizer(graph.named_parameters(), clips, s);
+  Best best(sgd.parameters());
+  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+    EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+      sgd.set_lr(optim::cosine(s.lr, step_index, steps));
+      const StepResult result = step(graph, batch);
+      sgd.step();
+      keep_positive(clips);
+      return result;
+    });
+    report.val_accuracy = evaluate(graph, splits.validation).accuracy();
+    report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
+    best.offer(report.val_accuracy);
+    observer.on_epoch(report);
+  }
+  best.restore();
+}
+
+double temperature(const SearchSchedule& s, int epoch) {
+  if (s.tau_exponential) return s.tau_start * std::exp(-0.045 * epoch);
+  if (s.epochs <= 1) return s.tau_end;
+  return s.tau_start * std::pow(s.tau_end / s.tau_start, static_cast<double>(epoch) / (s.epochs - 1));
+}
+
+std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batch_size, uint64_t seed) {
+  data::Loader loader(train, {.batch_size = batch_size, .shuffle = true, .seed = seed * 3});
+  loader.start(0);
+  std::vector<Tensor> batches;
+  for (int64_t i = 0; i < std::min<int64_t>(8, loader.batches()); ++i) batches.push_back(loader.batch(i).x);
+  return batches;
+}
+
+}  // namespace mixgrad::train

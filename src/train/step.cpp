@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tasks.h"
+
+#include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
+#include <mixgrad/train.h>
+
+#include <kernels/elementwise.h>
+
+#include <algorithm>
+#include <array>
+
+#include <unistd.h>
+
+namespace mixgrad::train {
+namespace {
+
+struct MicroBatch {
+  Tensor x;
+  std::span<const int32_t> labels;
+};
+
+std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
+  std::vector<MicroBatch> parts;
+  for (int64_t begin = 0; begin < batch.size(); begin += size) {
+    const int64_t count = std::min(size, batch.size() - begin);
+    parts.push_back({batch.x.rows(begin, count), std::span(batch.labels).subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
+  }
+  return parts;
+}
+
+/// One micro-batch's forward and backward, gradients in `leaves`.
+Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, double batch_size) {
+  Tape tape;
+  const Tensor logits = graph.run(binding, part.x);
+  const Tensor loss = cross_entropy(logits, part.labels, batch_size);
+  const Score score{.loss = loss.item() * batch_size, .correct = count_correct(logits, part.labels), .images = logits.dim(0)};
+  tape.backward(loss);
+  return score;
+}
+
+/// Adds the gradients of the micro-batches' leaves to their sources, in the order of the micro-batches.
+void gather(const std::vector<Tensor>& sources, const std::vector<std::vector<Tensor>>& leaves) {
+  parallel_tasks(std::ssize(sources), [&](int64_t s) {
+    const Tensor& source = sources[static_cast<size_t>(s)];
+    for (const std::vector<Tensor>& part : leaves) {
+      const std::span<const float> grad = part[static_cast<size_t>(s)].grad();
+      if (grad.empty()) continue;
+      if (source.grad().empty()) {
+        source.set_grad(grad);
+      } else {
+        kernels::accumulate(grad, source.grad());
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Score& Score::operator+=(const Score& other) {
+  loss += other.loss;
+  correct += other.correct;
+  images += other.images;
+  return *this;
+}
+
+int64_t micro_batch_size(const Graph& graph) {
+  const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  const int64_t bytes = cache > 0 ? cache : 1 << 20;
+  int64_t widest = 1;
+  for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
+  const int64_t images = bytes / (2 * widest * static_cast<int64_t>(sizeof(float)));
+  int64_t size = 1;
+  while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
+  return size;
+}
+
+StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
+  Tape tape;
+  const Binding binding = graph.bind(options.temperature);
+  const Tensor regularization = options.regularization ? options.regularization() : Tensor();
+
+  const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph));
+  std::vector<Score> scores(parts.size());
+  std::vector<std::vector<Tensor>> leaves(parts.size()), sources(parts.size());
+  parallel_tasks(std::ssize(parts), [&](int64_t i) {
+    const auto m = static_cast<size_t>(i);
+    const Binding own = binding.with_leaves(leaves[m], sources[m]);
+    scores[m] = run_micro_batch(graph, own, parts[m], static_cast<double>(batch.size()));
+  });
+  gather(sources.at(0), leaves);
+
+  StepResult result;
+  for (const Score& score : scores) result.task += score;
+  if (regularization) {
+    result.regularization = regularization.item();
+    if (regularization.needs_grad()) regularization.set_grad(std::array{1.0F});
+  }
+  tape.backward();
+  return result;
+}
+
+StepResult step(nn::Module& module, const data::Batch& batch) {
+  Tape tape;
+  const Tensor logits = module(batch.x);
+  const Tensor loss = cross_entropy(logits, batch.labels);
+  const auto images = static_cast<double>(batch.size());
+  StepResult result{.task = {.loss = loss.item() * images, .correct = count_correct(logits, batch.labels), .images = batch.size()}};
+  tape.backward(loss);
+  return result;
+}
+
+}  // namespace mixgrad::train

@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every fast kernel against its naive reference, alone (threads inside) and inside a parallel region (one thread).
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/conv2d.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/norm.h"
+#include "kernels/parallel.h"
+#include "kernels/pool.h"
+#include "kernels/reduce.h"
+#include "kernels/softmax.h"
+
+using namespace mixgrad::kernels;
+
+namespace {
+
+using Floats = std::vector<float>;
+
+/// Numbers in [-1, 1) from a seed.
+Floats noise(int64_t size, uint32_t seed) {
+  Floats values(static_cast<size_t>(size));
+  for (float& v : values) {
+    seed = seed * 1664525u + 1013904223u;
+    v = static_cast<float>(static_cast<int32_t>(seed)) * 0x1p-31f;
+  }
+  return values;
+}
+
+Floats integers(int64_t size, uint32_t seed, float largest) {
+  Floats values = noise(size, seed);
+  for (float& v : values) v = std::round(v * largest);
+  return values;
+}
+
+/// Largest difference, relative to the largest expected magnitude.
+double error(const Floats& got, const Floats& expected) {
+  if (got.size() != expected.size()) return std::numeric_limits<double>::infinity();
+  double largest = 1e-30, difference = 0;
+  for (size_t i = 0; i < got.size(); ++i) {
+    largest = std::max(largest, std::abs(double{expected[i]}));
+    const double d = std::abs(double{got[i]} - double{expected[i]});
+    difference = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(difference, d);
+  }
+  return difference / largest;
+}
+
+struct ConvCase {
+  std::string name;
+  Conv2dSize s;
+};
+
+/// The size from its input, kernel, stride, symmetric padding, dilation and groups.
+Conv2dSize conv(int64_t n, int64_t c_in, int64_t h, int64_t w, int64_t c_out, int64_t kh, int64_t kw, int64_t stride,
+                int64_t pad_h, int64_t pad_w, int64_t groups = 1, int64_t dilation = 1) {
+  const auto out = [&](int64_t in, int64_t k, int64_t pad) { return (in + 2 * pad - dilation * (k - 1) - 1) / stride + 1; };
+  return {.n = n, .c_in = c_in, .h = h, .w = w, .c_out = c_out, .oh = out(h, kh, pad_h), .ow = out(w, kw, pad_w),
+          .kh = kh, .kw = kw, .stride_h = stride, .stride_w = stride, .pad_top = pad_h, .pad_left = pad_w,
+          .dilation_h = dilation, .dilation_w = dilation, .groups = groups};
+}
+
+const std::vector<ConvCase> conv_cases = {
+    {"resnet8 inputblock", conv(2, 3, 32, 32, 16, 3, 3, 1, 1, 1)},
+    {"resnet8 block 1", conv(2, 16, 32, 32, 16, 3, 3, 1, 1, 1)},
+    {"resnet8 block 2, stride 2", conv(2, 16, 32, 32, 32, 3, 3, 2, 1, 1)},
+    {"resnet8 conv2y", conv(2, 32, 16, 16, 32, 3, 3, 1, 1, 1)},
+    {"resnet8 conv2x, 1x1 stride 2", conv(2, 16, 32, 32, 32, 1, 1, 2, 0, 0)},
+    {"resnet8 block 3, stride 2", conv(2, 32, 16, 16, 64, 3, 3, 2, 1, 1)},
+    {"resnet8 conv3y", conv(2, 64, 8, 8, 64, 3, 3, 1, 1, 1)},
+    {"resnet8 conv3x, 1x1 stride 2", conv(2, 32, 16, 16, 64, 1, 1, 2, 0, 0)},
+    {"mobilenet inputblock", conv(2, 3, 48, 48, 8, 3, 3, 2, 1, 1)},
+    {"depthwise, 8 channels", conv(2, 8, 24, 24, 8, 3, 3, 1, 1, 1, 8)},
+    {"depthwise, stride 2", conv(2, 16, 24, 24, 16, 3, 3, 2, 1, 1, 16)},
+    {"depthwise, odd size, stride 2", conv(2, 32, 13, 11, 32, 3, 3, 2, 1, 1, 32)},
+    {"depthwise, 64 channels on 25x5", conv(2, 64, 25, 5, 64, 3, 3, 1, 1, 1, 64)},
+    {"depthwise, 128 channels", conv(2, 128, 6, 6, 128, 3, 3, 1, 1, 1, 128)},
+    {"depthwise, 256 channels on 3x3", conv(2, 256, 3, 3, 256, 3, 3, 1, 1, 1, 256)},
+    {"depthwise, 5 channels, 5x5", conv(2, 5, 9, 9, 5, 5, 5, 1, 2, 2, 5)},
+    {"depthwise, dilation 2", conv(2, 8, 11, 11, 8, 3, 3, 1, 2, 2, 8, 2)},
+    {"depthwise, 2 outputs a channel", conv(2, 8, 9, 9, 16, 3, 3, 1, 1, 1, 8)},
+    {"pointwise", conv(2, 8, 24, 24, 16, 1, 1, 1, 0, 0)},
+    {"pointwise, 128 to 256 on 3x3", conv(2, 128, 3, 3, 256, 1, 1, 1, 0, 0)},
+    {"ds_cnn input, 10x4, padding (5, 1)", conv(2, 1, 49, 10, 64, 10, 4, 2, 5, 1)},
+    {"groups 2", conv(2, 8, 10, 10, 12, 3, 3, 1, 1, 1, 2)},
+    {"groups 4, 1x1", conv(2, 16, 7, 7, 32, 1, 1, 1, 0, 0, 4)},
+    {"dilation 2", conv(2, 16, 15, 15, 16, 3, 3, 1, 2, 2, 1, 2)},
+    {"dilation 3, stride 2, no padding", conv(2, 5, 17, 16, 7, 3, 2, 2, 0, 0, 1, 3)},
+    {"pruned to odd channels", conv(3, 13, 16, 16, 29, 3, 3, 1, 1, 1)},
+    {"one channel in and out", conv(1, 1, 8, 8, 1, 3, 3, 1, 1, 1)},
+    {"the whole image", conv(3, 4, 5, 6, 10, 5, 6, 1, 0, 0)},
+    {"1x1 image", conv(3, 20, 1, 1, 10, 1, 1, 1, 0, 0)},
+    {"padding at the end only",
+     {.n = 2, .c_in = 3, .h = 8, .w = 8, .c_out = 16, .oh = 4, .ow = 4, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}},
+    {"more padding at the end, even kernel",
+     {.n = 2, .c_in = 4, .h = 9, .w = 7, .c_out = 6, .oh = 9, .ow = 7, .kh = 4, .kw = 2, .pad_top = 1, .pad_left = 0}},
+    {"strides differ",
+     {.n = 2, .c_in = 4, .h = 20, .w = 9, .c_out = 8, .oh = 10, .ow = 9, .kh = 5, .kw = 3, .stride_h = 2, .stride_w = 1,
+      .pad_top = 2, .pad_left = 1}},
+    {"rows that no window reads",
+     {.n = 1, .c_in = 4, .h = 9, .w = 9, .c_out = 8, .oh = 2, .ow = 3, .kh = 3, .kw = 3, .stride_h = 3, .stride_w = 3}},
+};
+
+struct ConvData {
+  Floats x, w, bias, gy;
+
+  ConvData(const Conv2dSize& s, uint32_t seed)
+      : x(noise(s.n * s.h * s.w * s.c_in, seed + 1)), w(noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), seed + 2)),
+        bias(noise(s.c_out, seed + 3)), gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
+};
+
+/// A gradient that is overwritten (from NaN) or added to (from noise).
+Floats before(const Floats& like, bool add) {
+  return add ? noise(static_cast<int64_t>(like.size()), 99)
+             : Floats(like.size(), std::numeric_limits<float>::quiet_NaN());
+}
+
+/// What doctest may not check inside a parallel region: the largest error of each kind of call.
+struct ConvErrors {
+  double y = 0, y_without_bias = 0, gx = 0, gw = 0, gbias = 0, gw_alone = 0, gbias_alone = 0;
+};
+
+ConvErrors conv_errors(const Conv2dSize& s, bool add, uint32_t seed) {
+  const ConvData d(s, seed);
+  ConvErrors e;
+  Floats y(d.gy.size(), 7.0f), expected(d.gy.size());
+  conv2d(s, d.x, d.w, d.bias, y);
+  reference::conv2d(s, d.x, d.w, d.bias, expected);
+  e.y = error(y, expected);
+  conv2d(s, d.x, d.w, {}, y);
+  reference::conv2d(s, d.x, d.w, {}, expected);
+  e.y_without_bias = error(y, expected);
+
+  Floats gx = before(d.x, add), want_x = gx;
+  conv2d_grad_x(s, d.gy, d.w, {gx.data(), add});
+  reference::conv2d_grad_x(s, d.gy, d.w, {want_x.data(), add});
+  e.gx = error(gx, want_x);
+
+  Floats gw = before(d.w, add), want_w = gw, gw_alone = gw, gbias = before(d.bias, add), want_bias = gbias,
+         gbias_alone = gbias;
+  conv2d_grad_w(s, d.x, d.gy, {gw.data(), add}, {gbias.data(), add});
+  conv2d_grad_w(s, d.x, d.gy, {gw_alone.data(), add}, {});
+  conv2d_grad_w(s, d.x, d.gy, {}, {gbias_alone.data(), add});
+  reference::conv2d_grad_w(s, d.x, d.gy, {want_w.data(), add}, {want_bias.data(), add});
+  e.gw = error(gw, want_w);
+  e.gw_alone = error(gw_alone, want_w);
+  e.gbias = error(gbias, want_bias);
+  e.gbias_alone = error(gbias_alone, want_bias);
+  conv2d_grad_w(s, d.x, d.gy, {}, {});
+  conv2d_grad_x(s, d.gy, d.w, {});
+  return e;
+}
+
+void check(const ConvErrors& e) {
+  CHECK(e.y < 2e-6);
+  CHECK(e.y_without_bias < 2e-6);
+  CHECK(e.gx < 2e-6);
+  CHECK(e.gw < 1e-5);
+  CHECK(e.gw_alone < 1e-5);
+  CHECK(e.gbias < 1e-5);
+  CHECK(e.gbias_alone < 1e-5);
+}
+
+}  // namespace
+
+TEST_CASE("conv2d agrees with the reference") {
+  for (const ConvCase& c : conv_cases)
+    for (const bool add : {false, true}) {
+      CAPTURE(c.name);
+      CAPTURE(add);
+      check(conv_errors(c.s, add, 0));
+      ConvErrors inside[2];
+#pragma omp parallel for num_threads(2)
+      for (int i = 0; i < 2; ++i) inside[i] = conv_errors(c.s, add, static_cast<uint32_t>(10 * i));
+      for (const ConvErrors& e : inside) check(e);
+    }
+}
+
+TEST_CASE("conv2d is exact on integers") {
+  for (const ConvCase& c : conv_cases) {
+    CAPTURE(c.name);
+    const Conv2dSize& s = c.s;
+    const Floats x = integers(s.n * s.h * s.w * s.c_in, 5, 127);
+    const Floats w = integers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 6, 15);
+    Floats y(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), expected(y.size());
+    conv2d(s, x, w, {}, y);
+    reference::conv2d(s, x, w, {}, expected);
+    CHECK(y == expected);
+  }
+}
+
+TEST_CASE("the reference convolution, by hand") {
+  const Conv2dSize s{.n = 1, .c_in = 1, .h = 2, .w = 3, .c_out = 1, .oh = 2, .ow = 2, .kh = 2, .kw = 2, .pad_top = 1};
+  const Floats x{1, 2, 3, 4, 5, 6}, w{1, 10, 100, 1000}, bias{0.5f}, gy{1, 2, 3, 4};
+  Floats y(4), gx(6), gw(4), gbias(1);
+  reference::conv2d(s, x, w, bias, y);
+  CHECK(y == Floats{2100.5f, 3200.5f, 5421.5f, 6532.5f});
+  reference::conv2d_grad_x(s, gy, w, {gx.data()});
+  CHECK(gx == Floats{103, 1234, 2040, 300, 3400, 4000});
+  reference::conv2d_grad_w(s, x, gy, {gw.data()}, {gbias.data()});
+  CHECK(gw == Floats{11, 18, 37, 47});
+  CHECK(gbias[0] == 10);
+}
+
+TEST_CASE("seconds of convolutions are counted on request") {
+  const Conv2dSize s = conv(1, 3, 8, 8, 4, 3, 3, 1, 1, 1);
+  const ConvData d(s, 1);
+  Floats y(d.gy.size());
+  conv_seconds_reset();
+  conv2d(s, d.x, d.w, d.bias, y);
+  CHECK(conv_seconds() == 0.0);
+  conv_seconds_enable(true);
+  conv2d(s, d.x, d.w, d.bias, y);
+  conv_seconds_enable(false);
+  CHECK(conv_seconds() > 0.0);
+  conv_seconds_reset();
+  CHECK(conv_seconds() == 0.0);
+}
+
+namespace {
+
+struct LinearErrors {
+  double y, y_without_bias, gx, gw, gbias;
+};
+
+LinearErrors linear_errors(int64_t n, int64_t k, int64_t m, bool add) {
+  const Floats x = noise(n * k, 1), w = noise(m * k, 2), bias = noise(m, 3), gy = noise(n * m, 4);
+  LinearErrors e;
+  Floats y(gy.size(), std::numeric_limits<float>::quiet_NaN()), expected(gy.size());
+  linear(n, k, m, x, w, {}, y);
+  reference::linear(n, k, m, x, w, {}, expected);
+  e.y_without_bias = error(y, expected);
+  linear(n, k, m, x, w, bias, y);
+  reference::linear(n, k, m, x, w, bias, expected);
+  e.y = error(y, expected);
+
+  // Gradients of a linear layer are those of a 1x1 convolution on a 1x1 image.
+  const Conv2dSize pointwise = conv(n, k, 1, 1, m, 1, 1, 1, 0, 0);
+  Floats gx = before(x, add), gw = before(w, add), gbias = before(bias, add);
+  Floats want_x = gx, want_w = gw, want_bias = gbias;
+  linear_grad_x(n, k, m, gy, w, {gx.data(), add});
+  linear_grad_w(n, k, m, x, gy, {gw.data(), add}, {gbias.data(), add});
+  reference::conv2d_grad_x(pointwise, gy, w, {want_x.data(), add});
+  reference::conv2d_grad_w(pointwise, x, gy, {want_w.data(), add}, {want_bias.data(), add});
+  e.gx = error(gx, want_x);
+  e.gw = error(gw, want_w);
+  e.gbias = error(gbias, want_bias);
+  linear_grad_x(n, k, m, gy, w, {});
+  linear_grad_w(n, k, m, x, gy, {}, {});
+  return e;
+}
+
+}  // namespace
+
+TEST_CASE("linear agrees with the reference") {
+  struct Size {
+    int64_t n, k, m;
+  };
+  for (const Size& s : {Size{8, 64, 10}, Size{1, 1, 1}, Size{33, 640, 128}, Size{100, 8, 128}, Size{3, 5, 70}})
+    for (const bool add : {false, true}) {
+      CAPTURE(s.n);
+      CAPTURE(s.k);
+      CAPTURE(s.m);
+      CAPTURE(add);
+      LinearErrors errors[3] = {linear_errors(s.n, s.k, s.m, add)};
+#pragma omp parallel for num_threads(2)
+      for (int i = 1; i < 3; ++i) errors[i] = linear_errors(s.n, s.k, s.m, add);
+      for (const LinearErrors& e : errors) {
+        CHECK(e.y < 2e-6);
+        CHECK(e.y_without_bias < 2e-6);
+        CHECK(e.gx < 2e-6);
+        CHECK(e.gw < 2e-6);
+        CHECK(e.gbias < 2e-6);
+      }
+    }
+}
+
+TEST_CASE("batch norm agrees with the reference") {
+  struct Size {
+    int64_t rows, channels;
+  };
+  for (const Size& s : {Size{1, 4}, Size{7, 3}, Size{256, 16}, Size{1025, 33}, Size{5000, 64}, Size{20000, 1}}) {
+    CAPTURE(s.rows);
+    CAPTURE(s.channels);
+    Floats x = noise(s.rows * s.channels, 1);
+    for (float& v : x) v += 100.0f;  // a mean far from zero shows cancellation
+    const Floats gamma = noise(s.channels, 2), beta = noise(s.channels, 3), gy = noise(s.rows * s.channels, 4);
+    Floats mean(gamma.size()), variance(gamma.size()), want_mean(gamma.size()), want_variance(gamma.size());
+    channel_moments(s.rows, s.channels, x, mean, variance);
+    reference::channel_moments(s.rows, s.channels, x, want_mean, want_variance);
+    CHECK(error(mean, want_mean) < 1e-6);
+    CHECK(error(variance, want_variance) < 1e-5);
+
+    Floats inv_std(gamma.size()), y(x.size()), want_y(x.size());
+    for (size_t c = 0; c < inv_std.size(); ++c) inv_std[c] = 1.0f / std::sqrt(want_variance[c] + 1e-3f);
+    batch_norm(s.rows, s.channels, x, want_mean, inv_std, gamma, beta, y);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const size_t c = i % gamma.size();
+      want_y[i] = gamma[c] * (x[i] - want_mean[c]) * inv_std[c] + beta[c];
+    }
+    CHECK(error(y, want_y) < 1e-6);
+
+    for (const bool fixed : {false, true})
+      for (const bool add : {false, true}) {
+        CAPTURE(fixed);
+        CAPTURE(add);
+        Floats gx = before(x, add), want_x = gx, ggamma = before(gamma, add), want_gamma = ggamma,
+               gbeta = before(gamma, add), want_beta = gbeta, gx_alone = gx;
+        batch_norm_grad(s.rows, s.channels, fixed, x, want_mean, inv_std, gamma, gy, {gx.data(), add},
+                        {ggamma.data(), add}, {gbeta.data(), add});
+        batch_norm_grad(s.rows, s.channels, fixed, x, want_mean, inv_std, gamma, gy, {gx_alone.data(), add}, {}, {});
+        reference::batch_norm_grad(s.rows, s.channels, fixed, x, want_mean, inv_std, gamma, gy, {want_x.data(), add},
+                                   {want_gamma.data(), add}, {want_beta.data(), add});
+        CHECK(error(gx, want_x) < 1e-5);
+        CHECK(gx_alone == gx);
+        CHECK(error(ggamma, want_gamma) < 1e-5);
+        CHECK(error(gbeta, want_beta) < 1e-5);
+      }
+  }
+}
+
+TEST_CASE("batch norm's gradient is the derivative of its forward") {
+  const int64_t rows = 6, channels = 2;
+  Floats x = noise(rows * channels, 1);
+  const Floats gamma{1.5f, -0.5f}, beta{0.1f, 0.2f}, gy = noise(rows * channels, 2);
+  const auto moments = [&](Floats& mean, Floats& inv_std) {
+    reference::channel_moments(rows, channels, x, mean, inv_std);
+    for (float& v : inv_std) v = 1.0f / std::sqrt(v);
+  };
+  Floats mean(2), inv_std(2), gx(x.size());
+  const auto loss = [&] {
+    Floats y(x.size());
+    moments(mean, inv_std);
+    batch_norm(rows, channels, x, mean, inv_std, gamma, beta, y);
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += double{y[i]} * gy[i];
+    return sum;
+  };
+  moments(mean, inv_std);
+  batch_norm_grad(rows, channels, false, x, mean, inv_std, gamma, gy, {gx.data()}, {}, {});
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float here = x[i], step = 1e-2f;
+    x[i] = here + step;
+    const double above = loss();
+    x[i] = here - step;
+    const double below = loss();
+    x[i] = here;
+    CHECK(gx[i] == doctest::Approx((above - below) / (2 * step)).epsilon(0.01));
+  }
+}
+
+TEST_CASE("reductions do not depend on the threads") {
+  const int64_t rows = 3000, channels = 24;
+  const Floats x = noise(rows * channels, 1), gy = noise(rows * channels, 2), ones(24, 1.0f), zeros(24, 0.0f);
+  const auto results = [&] {
+    Floats all(24 * 5);
+    const std::span<float> out(all);
+    channel_moments(rows, channels, x, out.subspan(0, 24), out.subspan(24, 24));
+    column_sums(rows, channels, x, {all.data() + 48});
+    batch_norm_grad(rows, channels, true, x, zeros, ones, ones, gy, {}, {all.data() + 72}, {all.data() + 96});
+    return all;
+  };
+  const Floats outside = results();
+  Floats inside[2];
+#pragma omp parallel for num_threads(2)
+  for (int i = 0; i < 2; ++i) inside[i] = results();
+  CHECK(inside[0] == outside);
+  CHECK(inside[1] == outside);
+}
+
+namespace {
+
+struct PoolCase {
+  std::string name;
+  Pool2dSize s;
+};
+
+const std::vector<PoolCase> pool_cases = {
+    {"2x2", {2, 5, 8, 6, 4, 3, 2, 2, 2, 2}},
+    {"overlapping, padded", {3, 16, 9, 9, 5, 5, 3, 3, 2, 2, 1, 1}},
+    {"global", {4, 64, 8, 8, 1, 1, 8, 8, 8, 8}},
+    {"rows at the end unread", {1, 3, 7, 5, 3, 2, 2, 2, 2, 2}},
+    {"stride 1, unequal", {2, 7, 6, 5, 4, 4, 3, 2, 1, 1}},
+    {"padding at the end only", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2}},
+};
+
+/// Calls `body(image offset of the window's element, offset of the output element, inside)` window by window.
+template <typename Body>
+void for_each_element(const Pool2dSize& s, const Body& body) {
+  for (int64_t n = 0; n < s.n; ++n)
+    for (int64_t oy = 0; oy < s.oh; ++oy)
+      for (int64_t ox = 0; ox < s.ow; ++ox)
+        for (int64_t c = 0; c < s.c; ++c)
+          for (int64_t ky = 0; ky < s.kh; ++ky)
+            for (int64_t kx = 0; kx < s.kw; ++kx) {
+              const int64_t y = oy * s.stride_h - s.pad_top + ky, x = ox * s.stride_w - s.pad_left + kx;
+              if (y < 0 || y >= s.h || x < 0 || x >= s.w) continue;
+              body(static_cast<size_t>(((n * s.h + y) * s.w + x) * s.c + c),
+                   static_cast<size_t>(((n * s.oh + oy) * s.ow + ox) * s.c + c));
+            }
+}
+
+struct PoolErrors {
+  double maximum, average, codes, maximum_grad, average_grad;
+};
+
+PoolErrors pool_errors(const Pool2dSize& s, bool add) {
+  const Floats x = integers(s.n * s.h * s.w * s.c, 1, 9);  // many ties
+  const Floats gy = noise(s.n * s.oh * s.ow * s.c, 2);
+  const float count = static_cast<float>(s.kh * s.kw);
+  Floats largest(gy.size(), -std::numeric_limits<float>::infinity()), sum(gy.size()), codes(gy.size()), y(gy.size());
+  std::vector<size_t> first(gy.size());
+  for_each_element(s, [&](size_t in, size_t out) {
+    sum[out] += x[in];
+    if (x[in] > largest[out]) {
+      largest[out] = x[in];
+      first[out] = in;
+    }
+  });
+  Floats want_max = add ? noise(static_cast<int64_t>(x.size()), 99) : Floats(x.size()), want_average = want_max;
+  for (size_t i = 0; i < gy.size(); ++i) {
+    codes[i] = std::floor(sum[i] / count + 0.5f);
+    want_max[first[i]] += gy[i];
+  }
+  for_each_element(s, [&](size_t in, size_t out) { want_average[in] += gy[out] / count; });
+
+  PoolErrors e;
+  max_pool2d(s, x, y);
+  e.maximum = error(y, largest);
+  avg_pool2d(s, true, x, y);
+  e.codes = error(y, codes);
+  avg_pool2d(s, false, x, y);
+  for (float& v : sum) v /= count;
+  e.average = error(y, sum);
+  Floats gx = before(x, add);
+  max_pool2d_grad(s, x, gy, {gx.data(), add});
+  e.maximum_grad = error(gx, want_max);
+  gx = before(x, add);
+  avg_pool2d_grad(s, gy, {gx.data(), add});
+  e.average_grad = error(gx, want_average);
+  max_pool2d_grad(s, x, gy, {});
+  avg_pool2d_grad(s, gy, {});
+  return e;
+}
+
+}  // namespace
+
+TEST_CASE("pooling agrees with loops over its windows") {
+  for (const PoolCase& c : pool_cases)
+    for (const bool add : {false, true}) {
+      CAPTURE(c.name);
+      CAPTURE(add);
+      PoolErrors errors[3] = {pool_errors(c.s, add)};
+#pragma omp parallel for num_threads(2)
+      for (int i = 1; i < 3; ++i) errors[i] = pool_errors(c.s, add);
+      for (const PoolErrors& e : errors) {
+        CHECK(e.maximum == 0.0);
+        CHECK(e.codes == 0.0);
+        CHECK(e.average < 1e-6);
+        CHECK(e.maximum_grad < 1e-6);
+        CHECK(e.average_grad < 1e-6);
+      }
+    }
+}
+
+TEST_CASE("average pooling rounds codes half up, below zero too") {
+  const Pool2dSize s{1, 1, 1, 2, 1, 1, 1, 2, 1, 2};
+  const auto pooled = [&](float a, float b) {
+    Floats y(1);
+    avg_pool2d(s, true, Floats{a, b}, y);
+    return y[0];
+  };
+  CHECK(pooled(1, 2) == 2);
+  CHECK(pooled(-1, -2) == -1);
+  CHECK(pooled(3, 3) == 3);
+  CHECK(pooled(-3, 2) == 0);
+}
+
+TEST_CASE("elementwise kernels") {
+  const int64_t n = 40001;  // several chunks and a rest
+  const Floats a = noise(n, 1), b = noise(n, 2);
+  Floats y(a.size()), expected(a.size());
+  for (size_t i = 0; i < y.size(); ++i) expected[i] = a[i] + b[i];
+  add(a, b, y);
+  CHECK(y == expected);
+  y = b;
+  accumulate(a, y);
+  CHECK(y == expected);
+  y = b;
+  pass_gradient(a, {y.data(), true});
+  CHECK(y == expected);
+  pass_gradient(a, {y.data(), false});
+  CHECK(y == a);
+  pass_gradient(a, {});
+  fill(y, 3.0f);
+  CHECK(y == Floats(y.size(), 3.0f));
+
+  relu(a, y);
+  for (size_t i = 0; i < y.size(); ++i) expected[i] = std::max(a[i], 0.0f);
+  CHECK(y == expected);
+  for (const bool adds : {false, true}) {
+    Floats gx = before(a, adds), want = gx;
+    for (size_t i = 0; i < gx.size(); ++i) want[i] = (adds ? want[i] : 0.0f) + (y[i] > 0 ? b[i] : 0.0f);
+    relu_grad(y, b, {gx.data(), adds});
+    CHECK(gx == want);
+  }
+  relu_grad(y, b, {});
+}
+
+TEST_CASE("rescale") {
+  const int64_t rows = 2001, channels = 20;
+  const Floats acc = integers(rows * channels, 1, 1000), g = noise(rows * channels, 2);
+  for (const bool shared : {false, true}) {
+    CAPTURE(shared);
+    const Floats scale = noise(shared ? 1 : channels, 3), bias = noise(shared ? 1 : channels, 4);
+    const auto of = [&](const Floats& v, size_t i) { return shared ? v[0] : v[i % 20]; };
+    Floats y(acc.size()), expected(acc.size());
+    for (size_t i = 0; i < y.size(); ++i) expected[i] = acc[i] * of(scale, i) + of(bias, i);
+    rescale(rows, channels, acc, scale, bias, y);
+    CHECK(error(y, expected) < 1e-7);
+    for (size_t i = 0; i < y.size(); ++i) expected[i] = acc[i] * of(scale, i);
+    rescale(rows, channels, acc, scale, {}, y);
+    CHECK(y == expected);
+
+    for (const bool adds : {false, true}) {
+      Floats gacc = before(acc, adds), want = gacc, gbias = before(Floats(20), adds), want_bias = gbias;
+      for (size_t i = 0; i < gacc.size(); ++i) want[i] = (adds ? want[i] : 0.0f) + g[i] * of(scale, i);
+      for (size_t c = 0; c < 20; ++c) {
+        double sum = adds ? want_bias[c] : 0.0;
+        for (size_t i = c; i < g.size(); i += 20) sum += double{g[i]};
+        want_bias[c] = static_cast<float>(sum);
+      }
+      rescale_grad(rows, channels, scale, g, {gacc.data(), adds}, {gbias.data(), adds});
+      CHECK(error(gacc, want) < 1e-6);
+      CHECK(error(gbias, want_bias) < 1e-5);
+      rescale_grad(rows, channels, scale, g, {}, {});
+    }
+  }
+}
+
+TEST_CASE("codes are split into halves") {
+  const Floats codes{0, 1, 15, 16, 17, 255, -1, -16, -17, -127, -128};
+  Floats high(codes.size()), low(codes.size());
+  split_codes(codes, high, low);
+  CHECK(high == Floats{0, 0, 0, 1, 1, 15, -1, -1, -2, -8, -8});
+  CHECK(low == Floats{0, 1, 15, 0, 1, 15, 15, 0, 15, 1, 0});
+}
+
+TEST_CASE("softmax and its gradient") {
+  const int64_t rows = 3, columns = 4;
+  Floats x = noise(rows * columns, 1), y(x.size()), gx(x.size());
+  const Floats g = noise(rows * columns, 2);
+  x[0] = 500.0f;  // no overflow
+  const auto loss = [&] {
+    softmax(rows, columns, 0.5f, x, y);
+    double sum = 0;
+    for (size_t i = 0; i < y.size(); ++i) sum += double{y[i]} * g[i];
+    return sum;
+  };
+  loss();
+  for (size_t r = 0; r < 3; ++r) CHECK(y[4 * r] + y[4 * r + 1] + y[4 * r + 2] + y[4 * r + 3] == doctest::Approx(1.0));
+  CHECK(y[0] == 1.0f);
+  const double ratio = double{y[4]} / y[5];
+  CHECK(ratio == doctest::Approx(std::exp((x[4] - x[5]) / 0.5)));
+  softmax_grad(rows, columns, 0.5f, y, g, {gx.data()});
+  for (size_t i = 0; i < x.size(); ++i) {
+    const float here = x[i], step = 1e-2f;
+    x[i] = here + step;
+    const double above = loss();
+    x[i] = here - step;
+    const double below = loss();
+    x[i] = here;
+    CHECK(std::abs(gx[i] - (above - below) / (2 * step)) < 1e-3);
+  }
+}
+
+TEST_CASE("cross entropy and its gradient") {
+  const Floats x{1, 2, 3, 0, 0, 1000};
+  const std::vector<int32_t> labels{0, 2};
+  Floats p(6), gx(6, 1.0f);
+  const double expected = std::log(std::exp(1.0) + std::exp(2.0) + std::exp(3.0)) - 1.0;
+  CHECK(cross_entropy(2, 3, x, labels, p) == doctest::Approx(expected));
+  CHECK(p[2] == doctest::Approx(std::exp(3.0) / (std::exp(1.0) + std::exp(2.0) + std::exp(3.0))));
+  CHECK(p[5] == 1.0f);
+  cross_entropy_grad(2, 3, p, labels, 0.5f, {gx.data(), true});
+  CHECK(gx[0] == doctest::Approx(1.0 + 0.5 * (p[0] - 1.0)));
+  CHECK(gx[1] == doctest::Approx(1.0 + 0.5 * p[1]));
+  CHECK(gx[5] == doctest::Approx(1.0));
+}
