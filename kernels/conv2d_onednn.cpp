@@ -50,7 +50,7 @@ const dnnl::stream& stream() {
 }
 
 #ifdef _OPENMP
-int current_threads() { return omp_in_parallel() ? 1 : omp_get_max_threads(); }
+int current_threads() { return omp_get_level() > 0 ? 1 : omp_get_max_threads(); }
 
 /// Inside a parallel region oneDNN runs with one thread, but plans for omp_get_max_threads(), also in the key of its
 /// own cache of primitives: a kernel with a barrier would wait for ever. So that number is set while a plan is made.
@@ -71,10 +71,12 @@ struct PlanThreads {
 };
 #endif
 
-// The C function takes an array where the C++ one allocates. It fails only where making the primitive failed.
+// The C function takes an array where the C++ one allocates. It fails only for want of memory.
 void run(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args) {
-  dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(args.size()), args.begin());
-  dnnl_stream_wait(stream().get());
+  dnnl::error::wrap_c_api(
+      dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(args.size()), args.begin()),
+      "could not run a convolution");
+  dnnl::error::wrap_c_api(dnnl_stream_wait(stream().get()), "could not run a convolution");
 }
 
 /// One primitive and its operands; x, w, bias, y are values or gradients, as the kind of primitive says. None owns
@@ -94,7 +96,7 @@ memory::desc weight_desc(const Conv2dSize& s) {
   return {Dims(dims.begin() + 1, dims.end()), memory::data_type::f32, Dims(strides.begin() + 1, strides.end())};
 }
 
-/// Negative when no window reaches the last rows, which then count as no padding.
+/// The padding at the end; none when there are rows left that no window reaches.
 int64_t end_padding(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t dilation, int64_t pad) {
   return std::max<int64_t>(0, (out - 1) * stride + (k - 1) * dilation + 1 - in - pad);
 }

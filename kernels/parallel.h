@@ -25,7 +25,7 @@ template <typename Body>
 void parallel_chunks(int64_t n, int64_t grain, const Body& body) {
   const int64_t chunks = (n + grain - 1) / grain;
 #ifdef _OPENMP
-  if (chunks > 1 && !omp_in_parallel()) {
+  if (chunks > 1 && omp_get_level() == 0) {
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < chunks; ++c) body(c * grain, std::min(n, (c + 1) * grain));
     return;

@@ -5,7 +5,6 @@
 #include <mixgrad/tensor.h>
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 

@@ -12,6 +12,8 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <span>
+#include <string_view>
 #include <utility>
 
 namespace mixgrad::data {

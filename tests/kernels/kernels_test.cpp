@@ -59,7 +59,9 @@ struct ConvCase {
 /// The size from its input, kernel, stride, symmetric padding, dilation and groups.
 Conv2dSize conv(int64_t n, int64_t c_in, int64_t h, int64_t w, int64_t c_out, int64_t kh, int64_t kw, int64_t stride,
                 int64_t pad_h, int64_t pad_w, int64_t groups = 1, int64_t dilation = 1) {
-  const auto out = [&](int64_t in, int64_t k, int64_t pad) { return (in + 2 * pad - dilation * (k - 1) - 1) / stride + 1; };
+  const auto out = [&](int64_t in, int64_t k, int64_t pad) {
+    return (in + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
+  };
   return {.n = n, .c_in = c_in, .h = h, .w = w, .c_out = c_out, .oh = out(h, kh, pad_h), .ow = out(w, kw, pad_w),
           .kh = kh, .kw = kw, .stride_h = stride, .stride_w = stride, .pad_top = pad_h, .pad_left = pad_w,
           .dilation_h = dilation, .dilation_w = dilation, .groups = groups};
@@ -100,8 +102,8 @@ const std::vector<ConvCase> conv_cases = {
     {"more padding at the end, even kernel",
      {.n = 2, .c_in = 4, .h = 9, .w = 7, .c_out = 6, .oh = 9, .ow = 7, .kh = 4, .kw = 2, .pad_top = 1, .pad_left = 0}},
     {"strides differ",
-     {.n = 2, .c_in = 4, .h = 20, .w = 9, .c_out = 8, .oh = 10, .ow = 9, .kh = 5, .kw = 3, .stride_h = 2, .stride_w = 1,
-      .pad_top = 2, .pad_left = 1}},
+     {.n = 2, .c_in = 4, .h = 20, .w = 9, .c_out = 8, .oh = 10, .ow = 9, .kh = 5, .kw = 3, .stride_h = 2,
+      .stride_w = 1, .pad_top = 2, .pad_left = 1}},
     {"rows that no window reads",
      {.n = 1, .c_in = 4, .h = 9, .w = 9, .c_out = 8, .oh = 2, .ow = 3, .kh = 3, .kw = 3, .stride_h = 3, .stride_w = 3}},
 };
@@ -179,6 +181,28 @@ TEST_CASE("conv2d agrees with the reference") {
       for (int i = 0; i < 2; ++i) inside[i] = conv_errors(c.s, add, static_cast<uint32_t>(10 * i));
       for (const ConvErrors& e : inside) check(e);
     }
+}
+
+TEST_CASE("inside a parallel region every thread computes the same bytes") {
+  for (const ConvCase& c : conv_cases) {
+    CAPTURE(c.name);
+    const ConvData d(c.s, 1);
+    Floats y[2], gx[2], gw[2], gbias[2];
+#pragma omp parallel for num_threads(2) schedule(static, 1)
+    for (int i = 0; i < 2; ++i) {
+      y[i] = d.gy;
+      gx[i] = d.x;
+      gw[i] = d.w;
+      gbias[i] = d.bias;
+      conv2d(c.s, d.x, d.w, d.bias, y[i]);
+      conv2d_grad_x(c.s, d.gy, d.w, {gx[i].data()});
+      conv2d_grad_w(c.s, d.x, d.gy, {gw[i].data()}, {gbias[i].data()});
+    }
+    CHECK(y[0] == y[1]);
+    CHECK(gx[0] == gx[1]);
+    CHECK(gw[0] == gw[1]);
+    CHECK(gbias[0] == gbias[1]);
+  }
 }
 
 TEST_CASE("conv2d is exact on integers") {

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "networks.h"
+
+#include <cstring>
+
+namespace mixgrad::test {
+
+std::unique_ptr<nn::Module> random_resnet8(uint64_t seed) {
+  models::Model model = models::make("resnet8", 10);
+  nn::initialize(*model.net, Rng(seed, "init"));
+  model.net->train();
+  const NoTape pause;
+  (*model.net)(random_batch(16, model.input_shape, 10, seed).x);  // moves the running moments off 0 and 1
+  return std::move(model.net);
+}
+
+data::Batch random_batch(int64_t images, const Shape& s, int64_t classes, uint64_t seed) {
+  Rng rng(seed, "random_batch");
+  data::Batch batch{.x = Tensor::empty({images, s[0], s[1], s[2]}), .labels = {}};
+  for (float& v : batch.x.data()) v = static_cast<float>(rng.below(256)) / 255.0F;
+  for (int64_t i = 0; i < images; ++i) batch.labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(classes))));
+  return batch;
+}
+
+void randomize_architecture(MixPrec& net, uint64_t seed) {
+  Rng rng(seed, "architecture");
+  for (const Tensor& alpha : net.nas_parameters()) {
+    for (float& a : alpha.data()) a = static_cast<float>(rng.normal());
+  }
+  for (const Tensor& clip : net.clip_parameters()) {
+    for (float& c : clip.data()) c *= static_cast<float>(rng.uniform(0.5, 1.2));
+  }
+}
+
+bool same_bytes(std::span<const float> a, std::span<const float> b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+}  // namespace mixgrad::test

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks and data that several tests share.
+#pragma once
+
+#include <mixgrad/mixgrad.h>
+
+#include <memory>
+
+namespace mixgrad::test {
+
+/// resnet8 with random weights and batch-norm moments that one training step has moved.
+std::unique_ptr<nn::Module> random_resnet8(uint64_t seed);
+/// Images in [0, 1) with random labels.
+data::Batch random_batch(int64_t images, const Shape& image_shape, int64_t classes, uint64_t seed);
+/// Draws every α from N(0, 1), so that precisions interleave, and clips apart from each other.
+void randomize_architecture(MixPrec& net, uint64_t seed);
+/// Whether both hold the same bytes.
+bool same_bytes(std::span<const float> a, std::span<const float> b);
+
+}  // namespace mixgrad::test

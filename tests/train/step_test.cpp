@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../networks.h"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+using namespace mixgrad;
+using test::random_batch;
+using test::same_bytes;
+
+namespace {
+
+/// Runs `steps` search steps and then fine-tuning steps from one float start; the parameters at the end.
+std::vector<std::vector<float>> trained(int threads) {
+  const int before = train::threads();
+  train::set_threads(threads);
+  const auto model = test::random_resnet8(1);
+  const data::Dataset set = [] {
+    const data::Batch b = random_batch(72, {3, 32, 32}, 10, 2);
+    data::Dataset d{.name = "random", .channels = 3, .height = 32, .width = 32, .pixels = {}, .labels = {}, .class_names = std::vector<std::string>(10)};
+    for (float v : b.x.data()) d.pixels.push_back(static_cast<uint8_t>(v * 255 + 0.5F));
+    d.labels.assign(b.labels.begin(), b.labels.end());
+    return d;
+  }();
+  const data::Splits splits{.train = set, .validation = set, .test = set};
+  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                       .calibration = train::calibration_batches(set, 24, 1)});
+  train::Observer quiet;
+  train::SearchSchedule search;
+  search.epochs = 2;
+  search.batch_size = 36;  // not a multiple of the micro-batch
+  search.strength = 1e-6;
+  search.augmentation = {.flip = true, .crop = 2};
+  train::search(net, splits, search, quiet);
+  Graph found = net.arch_export();
+  train::Schedule fine = search;
+  fine.epochs = 1;
+  fine.lr = 0.01;
+  train::fine_tune(found, splits, fine, net.regularizer(), quiet);
+  train::set_threads(before);
+
+  std::vector<std::vector<float>> state;
+  for (const Tensor& alpha : net.nas_parameters()) state.emplace_back(alpha.data().begin(), alpha.data().end());
+  for (const nn::NamedTensor& p : found.named_parameters()) state.emplace_back(p.tensor.data().begin(), p.tensor.data().end());
+  for (const auto& slot : found.activation_slots()) state.emplace_back(slot->clip.data().begin(), slot->clip.data().end());
+  return state;
+}
+
+}  // namespace
+
+TEST_CASE("search and fine-tuning give the same bytes with 1, 2 and 4 threads") {
+  const auto one = trained(1);
+  for (const int threads : {2, 4}) {
+    const auto other = trained(threads);
+    REQUIRE(other.size() == one.size());
+    for (size_t i = 0; i < one.size(); ++i) CHECK(same_bytes(one[i], other[i]));
+  }
+}
+
+TEST_CASE("a step does not depend on how the batch is cut") {
+  const auto model = test::random_resnet8(3);
+  const data::Batch batch = random_batch(12, {3, 32, 32}, 10, 4);
+  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}});
+  const auto gradients = [&](int64_t micro_batch) {
+    for (const Tensor& t : net.net_parameters()) t.zero_grad();
+    const train::StepResult r = train::step(net.graph(), batch, {.micro_batch = micro_batch});
+    CHECK(r.task.images == 12);
+    std::vector<std::vector<float>> out;
+    for (const Tensor& t : net.net_parameters()) out.emplace_back(t.grad().begin(), t.grad().end());
+    return out;
+  };
+  const auto whole = gradients(12);
+  for (const int64_t micro_batch : {1, 5, 100}) {
+    const auto cut = gradients(micro_batch);
+    for (size_t i = 0; i < whole.size(); ++i) {
+      double largest = 0, worst = 0;
+      for (size_t k = 0; k < whole[i].size(); ++k) {
+        largest = std::max(largest, std::abs(static_cast<double>(whole[i][k])));
+        worst = std::max(worst, std::abs(static_cast<double>(whole[i][k]) - cut[i][k]));
+      }
+      CHECK(worst <= 1e-4 * largest + 1e-7);
+    }
+  }
+}
+
+TEST_CASE("a run that goes wrong inside a micro-batch says so once, from every thread count") {
+  const auto model = test::random_resnet8(5);
+  MixPrec net(*model, {.input_shape = {3, 32, 32}});
+  data::Batch batch = random_batch(32, {3, 32, 32}, 10, 6);
+  batch.labels[20] = 10;
+  CHECK_THROWS_WITH_AS(train::step(net.graph(), batch), "[cross_entropy] label 10 is not one of 10 classes", Error);
+}
+
+TEST_CASE("the temperature runs geometrically from start to end, or as in the paper") {
+  train::SearchSchedule s;
+  s.epochs = 5;
+  s.tau_start = 5;
+  s.tau_end = 0.1;
+  CHECK(train::temperature(s, 0) == doctest::Approx(5));
+  CHECK(train::temperature(s, 2) == doctest::Approx(std::sqrt(0.5)));
+  CHECK(train::temperature(s, 4) == doctest::Approx(0.1));
+  s.epochs = 1;
+  CHECK(train::temperature(s, 0) == doctest::Approx(0.1));
+  s.tau_exponential = true;
+  CHECK(train::temperature(s, 10) == doctest::Approx(5 * std::exp(-0.45)));
+}
