@@ -2,6 +2,7 @@
 // Everything.
 #pragma once
 
+#include <mixgrad/bench.h>
 #include <mixgrad/cost.h>
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
@@ -12,7 +13,9 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
 #include <mixgrad/quant.h>
+#include <mixgrad/report.h>
 #include <mixgrad/rng.h>
+#include <mixgrad/run.h>
 #include <mixgrad/search.h>
 #include <mixgrad/tape.h>
 #include <mixgrad/tensor.h>

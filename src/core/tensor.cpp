@@ -14,6 +14,7 @@ namespace {
 /// Calls visit(row_major_index, memory_index) for every element.
 template <typename Visit>
 void for_each_index(const Shape& s, const Visit& visit) {
+  if (s.size() == 0) return;
   if (s.rank() < 4) {
     for (int64_t i = 0; i < s.size(); ++i) visit(i, i);
     return;

@@ -6,8 +6,7 @@
 
 #include <kernels/parallel.h>
 
-#include <cerrno>
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <string_view>
 #include <system_error>

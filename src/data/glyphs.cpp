@@ -147,7 +147,8 @@ class Canvas {
         const float along = 16.0F * (u * std::cos(wave_direction) + v * std::sin(wave_direction));
         const float wave = amplitude * std::sin(frequency * along + phase);
         for (size_t c = 0; c < channels; ++c)
-          values_[static_cast<size_t>(y * side + x) * channels + c] = ground_[0][c] + t * (ground_[1][c] - ground_[0][c]) + wave;
+          values_[static_cast<size_t>(y * side + x) * channels + c] =
+              ground_[0][c] + t * (ground_[1][c] - ground_[0][c]) + wave;
       }
     }
   }

@@ -76,10 +76,17 @@ void keep_positive(const std::vector<Tensor>& clips) {
   }
 }
 
-optim::Sgd weights_optimizer(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips, const Schedule& s) {
-  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, rest{.parameters = {}};
-  for (const nn::NamedTensor& p : parameters) (p.tensor.shape().rank() > 1 ? weights : rest).parameters.push_back(p.tensor);
-  return optim::Sgd({weights, rest, {.parameters = clips, .lr_scale = s.clip_lr_scale}}, {.lr = s.lr, .momentum = 0.9, .nesterov = true});
+/// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
+std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips, const Schedule& s) {
+  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, biases{.parameters = {}};
+  for (const nn::NamedTensor& p : parameters) (p.tensor.shape().rank() > 1 ? weights : biases).parameters.push_back(p.tensor);
+  return {weights, biases, {.parameters = clips, .lr_scale = s.clip_lr_scale}};
+}
+
+std::vector<Tensor> clips_of(const Graph& graph) {
+  std::vector<Tensor> clips;
+  for (const auto& slot : graph.activation_slots()) clips.push_back(slot->clip);
+  return clips;
 }
 
 }  // namespace
@@ -87,7 +94,7 @@ optim::Sgd weights_optimizer(const std::vector<nn::NamedTensor>& parameters, con
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer) {
   data::Loader loader = training_loader(splits, s, 0);
   const int64_t steps = s.epochs * loader.batches();
-  optim::Sgd sgd = weights_optimizer(net.named_parameters(), {}, s);
+  optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
   std::vector<Tensor> state = net.parameters();
   for (const nn::NamedTensor& b : net.named_buffers()) state.push_back(b.tensor);
   Best best(state);
@@ -110,17 +117,18 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer) {
   data::Loader loader = training_loader(splits, s, 1);
   const int64_t steps = s.epochs * loader.batches();
-  optim::Sgd sgd = weights_optimizer(net.graph().named_parameters(), net.clip_parameters(), s);
-  optim::Adam adam({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
+  // Folded weights differ in scale from channel to channel, which Adam evens out and SGD does not survive.
+  optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
+  optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.set_temperature(temperature(s, epoch));
     const StepOptions options{.temperature = net.temperature(),
                               .regularization = [&] { return scale(net.get_regularization_loss(), s.strength); }};
     EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
-      sgd.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
+      weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
-      sgd.step();
-      adam.step();
+      weights.step();
+      alphas.step();
       keep_positive(net.clip_parameters());
       return result;
     });
@@ -136,15 +144,14 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
   data::Loader loader = training_loader(splits, s, 2);
   const int64_t steps = s.epochs * loader.batches();
-  std::vector<Tensor> clips, state;
-  for (const auto& slot : graph.activation_slots()) clips.push_back(slot->clip);
-  optim::Sgd sgd = weights_optimizer(graph.named_parameters(), clips, s);
-  Best best(sgd.parameters());
+  const std::vector<Tensor> clips = clips_of(graph);
+  optim::Adam adam(groups_of(graph.named_parameters(), clips, s), {.lr = s.lr});
+  Best best(adam.parameters());
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
-      sgd.set_lr(optim::cosine(s.lr, step_index, steps));
+      adam.set_lr(optim::cosine(s.lr, step_index, steps));
       const StepResult result = step(graph, batch);
-      sgd.step();
+      adam.step();
       keep_positive(clips);
       return result;
     });

@@ -4,9 +4,11 @@
 
 #include <doctest/doctest.h>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -112,6 +114,23 @@ TEST_CASE("a failed write names the path and the reason, and leaves nothing behi
     CHECK(error_of([&] { io::write_file("/dev/full", "1"); }) == "failed_run: can't write /dev/full: No space left on device");
     CHECK(fs::is_character_file("/dev/full"));
   }
+  CHECK(folder.files() == 1);
+}
+
+TEST_CASE("a write that fails half-way leaves the old file and nothing beside it") {
+  const Folder folder;
+  const std::string path = folder / "a", large(100'000, 'q');
+  io::write_file(path, "old");
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string error = error_of([&] { io::write_file(path, large); });
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  CHECK(error == "failed_run: can't write " + path + ": File too large");
+  CHECK(io::read_file(path) == "old");
   CHECK(folder.files() == 1);
 }
 

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The search in C++: a network, a float warm-up, MixPrec, the loop, the export. Run: build/examples/resnet8
+#include <mixgrad/mixgrad.h>
+
+#include <fmt/core.h>
+
+#include <cmath>
+
+using namespace mixgrad;
+
+int main() {
+  const data::Splits data = data::glyphs(/*seed=*/1);
+  const auto net = models::resnet8(/*classes=*/10);  // or any nn::Module of your own
+  nn::initialize(*net, Rng(1, "init"));
+
+  train::Observer quiet;
+  train::warm_up(*net, data, {.epochs = 4, .augmentation = {.crop = 2}}, quiet);
+
+  MixPrec search(*net, {.input_shape = {3, 32, 32},
+                        .activation_precisions = {8},
+                        .weight_precisions = {2, 4, 8},
+                        .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                        .regularizer = "size",
+                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1)});
+  optim::Adam weights({{.parameters = search.net_parameters()}}, {.lr = 1e-3});
+  optim::Adam alphas({{.parameters = search.nas_parameters()}}, {.lr = 1e-2});
+  const double strength = 0.6 / cost::uniform(search.graph(), search.regularizer(), 8);
+
+  data::Loader loader(data.train, {.batch_size = 128, .shuffle = true, .augmentation = {.crop = 2}, .seed = 1});
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    search.set_temperature(5.0 * std::pow(0.1, epoch));
+    loader.start(epoch);
+    for (int64_t i = 0; i < loader.batches(); ++i) {
+      // Forward and backward of task + strength · cost, the batch cut into micro-batches, one thread each.
+      train::step(search.graph(), loader.batch(i), {.temperature = search.temperature(), .regularization = [&] {
+        return scale(search.get_regularization_loss(), strength);
+      }});
+      weights.step();
+      alphas.step();
+    }
+    fmt::print("epoch {}: {:.0f} bits\n", epoch, search.discrete_cost());
+  }
+
+  Graph found = search.arch_export();
+  train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3, .augmentation = {.crop = 2}}, search.regularizer(), quiet);
+  fmt::print("accuracy {:.4f} with {:.1f} KiB of weights\n", train::evaluate(found, data.test).accuracy(),
+             cost::discrete(found, cost::size()) / 8192);
+  save(found, "resnet8.safetensors");
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Times a training step.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace mixgrad::bench {
+
+struct StepOptions {
+  std::string model = "resnet8";
+  int64_t batch = 128;
+  std::string phase = "search";        ///< or "float": the warm-up's step, batch norm included
+  std::string scheme = "per-channel";  ///< or "per-layer"
+  std::vector<int> weight_bits = {2, 4, 8};
+  std::vector<int> act_bits = {2, 4, 8};
+  int threads = 0;                     ///< 0: as many as OpenMP finds
+  int steps = 20;                      ///< that are timed
+};
+
+/// Medians over the steps.
+struct StepTimes {
+  double ms;            ///< forward, backward and the optimizers
+  double images_per_s;
+  double conv_ms;       ///< of that in convolutions
+  double peak_rss_mib;  ///< of the process
+};
+
+/// Steps on random images, after a few that are not timed. Throws bad_input naming the option that can't be right.
+StepTimes step(const StepOptions& options);
+
+}  // namespace mixgrad::bench

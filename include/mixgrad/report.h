@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run shows and leaves behind: metrics, summary, table, and the folder that holds them.
+#pragma once
+
+#include <mixgrad/run.h>
+#include <mixgrad/train.h>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace mixgrad::report {
+
+/// A line of metrics.jsonl, without line feed: null where the phase has no such number.
+std::string metrics_line(const train::EpochReport& epoch);
+/// The text of summary.json.
+std::string summary(const RunConfig& config, const RunResult& result);
+/// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
+std::string table(const RunConfig& config, const RunResult& result);
+
+/// A folder to hold one run. Made, and checked to be writable, before the run starts; when nothing was written in
+/// the end, what was made is taken away again.
+class RunFolder {
+ public:
+  /// Throws bad_input when `path` can't be a run's folder, or holds a run and `overwrite` is not set.
+  RunFolder(const std::string& path, bool overwrite);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  /// Writes all lines so far. The first time, the files of an overwritten run go.
+  void write_metrics(const std::string& lines);
+  /// The network, then the summary: where a summary stands, the run is complete.
+  void write_result(const RunConfig& config, const RunResult& result);
+
+ private:
+  void make_folders();
+  void remove_empty();
+  void check_writable() const;
+  void remove_old_run();
+
+  std::filesystem::path path_;
+  std::vector<std::filesystem::path> made_;  // outermost first
+  bool old_run_ = false;
+};
+
+/// run_search, and everything that it leaves in `folder`.
+RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
+
+/// A name under runs/ that tells when the run started and is not taken.
+std::string dated_folder();
+
+/// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
+train::Score evaluate_run(const std::string& path, const std::string& data = "");
+
+}  // namespace mixgrad::report

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole run: warm-up, search, export, fine-tuning, test. Reads data, writes nothing (report.h does).
+#pragma once
+
+#include <mixgrad/data.h>
+#include <mixgrad/graph.h>
+#include <mixgrad/search.h>
+#include <mixgrad/train.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// What `mixgrad search` can be told: every field is a flag, and a key of its configuration file, of the same name.
+struct RunConfig {
+  std::string model = "resnet8";              ///< a name that models::make knows
+  std::string data = "glyphs";                ///< what data::load takes
+  double val_split = 0.1;                     ///< share of the training images held out for every choice
+  std::string scheme = "per-channel";         ///< or "per-layer"
+  std::vector<int> weight_bits = {2, 4, 8};
+  std::vector<int> act_bits = {8};
+  std::string regularizer = "size";           ///< a name that cost::find knows
+  std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network
+  int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
+  int64_t batch_size = 128;
+  double lr = 0.1;                            ///< of the warm-up, at its highest; search and fine-tuning take shares of it
+  double arch_lr = 1e-2;                      ///< of α
+  double tau_start = 5, tau_end = 0.1;
+  std::string tau_schedule = "geometric";     ///< from tau_start to tau_end; or "exp", the paper's τ ← τ exp(-0.045)
+  uint64_t seed = 0;
+  int threads = 0;                            ///< 0: as many as OpenMP finds
+
+  /// Throws bad_input naming the field that can't be right.
+  void validate() const;
+};
+
+/// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
+void check_threads(int threads);
+
+/// One cost model's count of three networks.
+struct CostReport {
+  std::string name, unit;
+  double found, uniform8, floating;
+};
+
+struct RunResult {
+  Graph network;                              ///< exported and fine-tuned
+  std::vector<LayerSummary> layers;
+  std::vector<CostReport> costs;              ///< every model of cost::names()
+  double strength = 0;
+  int threads = 0;
+  int64_t test_images = 0;
+  double float_accuracy = 0;                  ///< all three on the test set
+  double search_accuracy = 0;                 ///< of the discrete network before fine-tuning
+  double final_accuracy = 0;
+  struct Seconds {
+    double warmup = 0, search = 0, finetune = 0, total = 0;
+  } seconds;
+};
+
+/// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch.
+RunResult run_search(const RunConfig& config, train::Observer& observer);
+
+}  // namespace mixgrad

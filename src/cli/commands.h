@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subcommands: each function adds one to the command line, with what runs when it is chosen.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace mixgrad::cli {
+
+void add_search(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_bench(CLI::App& app);
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Entry of the command line. Whatever goes wrong ends here, as one line on standard error: exit code 2 for bad
+// input, 1 for a run that failed.
+#include "commands.h"
+
+#include <mixgrad/error.h>
+
+#include <cctype>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+namespace {
+
+using mixgrad::bad_input;
+
+/// CLI11's complaints in this program's words.
+[[noreturn]] void explain(const CLI::ParseError& error) {
+  const std::string what = error.what();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
+    bad_input("unknown argument {}: see mixgrad --help and mixgrad COMMAND --help", what.substr(what.find(": ") + 2));
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
+    bad_input("{}: a value is missing, or too many are given", what.substr(0, what.find_first_of(": ")));
+  };
+  bad_input("can't make sense of the command line: see mixgrad --help");
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
+  app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
+  mixgrad::cli::add_search(app);
+  mixgrad::cli::add_eval(app);
+  mixgrad::cli::add_bench(app);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // help and version
+    explain(e);
+  }
+  if (app.get_subcommands().empty()) bad_input("no command given: expected search, eval or bench; see mixgrad --help");
+  return 0;
+}
+
+int complain(std::string message, int exit_code) {
+  for (char& c : message) {
+    if (std::iscntrl(static_cast<unsigned char>(c)) != 0) c = ' ';  // a file's name may hold line feeds
+  }
+  std::fflush(stdout);
+  std::fprintf(stderr, "mixgrad: %s\n", message.c_str());
+  return exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const mixgrad::Error& e) {
+    return complain(e.what(), e.kind() == mixgrad::Error::Kind::bad_input ? 2 : 1);
+  } catch (const std::bad_alloc&) {
+    return complain("out of memory", 1);
+  } catch (const std::exception& e) {
+    return complain(std::string("internal error, please report it: ") + e.what(), 1);
+  }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "options.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <charconv>
+#include <utility>
+
+namespace mixgrad::cli {
+namespace {
+
+template <typename... Functions>
+struct Overload : Functions... {
+  using Functions::operator()...;
+};
+template <typename... Functions>
+Overload(Functions...) -> Overload<Functions...>;
+
+// What each kind of target is called in messages.
+const char* kind(const std::string&) { return "text"; }
+const char* kind(double) { return "a number"; }
+const char* kind(const std::optional<double>&) { return "a number"; }
+const char* kind(const std::vector<int>&) { return "whole numbers like 2,4,8"; }
+const char* kind(bool) { return "true or false"; }
+const char* kind(int) { return "a whole number"; }
+const char* kind(int64_t) { return "a whole number"; }
+const char* kind(uint64_t) { return "a whole number from 0 on"; }
+
+std::string placeholder(const Options::Target& target) {
+  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<int>*) { return "N,N,..."; }, [](auto*) { return "N"; }}, target);
+}
+
+std::string default_text(const Options::Target& target) {
+  return std::visit(Overload{[](std::optional<double>* value) { return *value ? fmt::format("{}", **value) : std::string(); },
+                             [](std::vector<int>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+                             [](auto* value) { return fmt::format("{}", *value); }}, target);
+}
+
+// --- from the command line ------------------------------------------------------------------------------------
+
+template <typename Number>
+bool parse(std::string_view text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse(const std::string& text, std::string& value) {
+  value = text;
+  return !text.starts_with("--");  // a flag whose value was forgotten takes the next flag for it
+}
+
+bool parse(const std::string& text, std::optional<double>& value) {
+  double number = 0;
+  const bool good = parse(std::string_view(text), number);
+  if (good) value = number;
+  return good;
+}
+
+bool parse(const std::string& text, bool& value) {
+  value = text == "true";
+  return value || text == "false";
+}
+
+bool parse(const std::string& text, std::vector<int>& values) {
+  values.clear();
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view item = rest.substr(0, rest.find(','));
+    if (!parse(item, values.emplace_back())) return false;
+    if (item.size() + 1 == rest.size()) return false;  // ends with a comma
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+  }
+  return true;
+}
+
+// --- from a TOML file -----------------------------------------------------------------------------------------
+
+bool convert(const toml::node& node, std::string& value) {
+  if (!node.is_string()) return false;
+  value = node.as_string()->get();
+  return true;
+}
+
+bool convert(const toml::node& node, double& value) {
+  if (!node.is_number()) return false;
+  value = *node.value<double>();
+  return true;
+}
+
+bool convert(const toml::node& node, std::optional<double>& value) { return convert(node, value.emplace()); }
+
+bool convert(const toml::node& node, bool& value) {
+  if (!node.is_boolean()) return false;
+  value = node.as_boolean()->get();
+  return true;
+}
+
+template <typename Integer>
+bool convert(const toml::node& node, Integer& value) {
+  if (!node.is_integer()) return false;
+  const int64_t number = node.as_integer()->get();
+  value = static_cast<Integer>(number);
+  return std::in_range<Integer>(number);
+}
+
+bool convert(const toml::node& node, std::vector<int>& values) {
+  values.clear();
+  if (!node.is_array()) return convert(node, values.emplace_back());
+  return std::ranges::all_of(*node.as_array(), [&](const toml::node& item) { return convert(item, values.emplace_back()); });
+}
+
+toml::table parse_toml(const std::string& file) {
+  const std::string content = io::read_file(file);
+  try {
+    return toml::parse(content, file);
+  } catch (const toml::parse_error& e) {
+    bad_input("{}:{}: not TOML from column {} on: expected lines like batch-size = 128", file, e.source().begin.line,
+              e.source().begin.column);
+  }
+}
+
+}  // namespace
+
+void Options::add(const std::string& name, Target target, const std::string& help) {
+  Option& option = options_.emplace_back(Option{.name = name, .target = target, .text = {}, .flag = nullptr});
+  if (std::holds_alternative<bool*>(target)) {
+    option.flag = command_.add_flag_function("--" + name, [&option](int64_t) { option.text = "true"; }, help)->disable_flag_override();
+    return;
+  }
+  option.flag = command_.add_option("--" + name, option.text, help);
+  option.flag->type_name(placeholder(target))->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  option.flag->default_str(default_text(target));
+}
+
+void Options::add_config_file() {
+  command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win")->type_name("FILE");
+}
+
+void Options::read_file() {
+  const toml::table table = parse_toml(config_file_);
+  for (const auto& [key, node] : table) {
+    const auto line = node.source().begin.line;
+    const auto option = std::ranges::find(options_, key.str(), &Option::name);
+    if (option == options_.end()) bad_input("{}:{}: unknown key '{}': the keys are the flags, without --", config_file_, line, key.str());
+    std::visit([&, &value = node](auto* target) {
+      if (!convert(value, *target)) bad_input("{}:{}: {}: expected {}", config_file_, line, option->name, kind(*target));
+    }, option->target);
+  }
+}
+
+void Options::apply() {
+  if (!config_file_.empty()) read_file();
+  for (const Option& option : options_) {
+    if (option.flag->count() == 0) continue;
+    std::visit([&](auto* target) {
+      if (!parse(option.text, *target)) bad_input("--{}: '{}' is not {}", option.name, option.text, kind(*target));
+    }, option.target);
+  }
+}
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// Settings of a subcommand: each is a flag, and a key of a TOML file if the subcommand takes one.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace mixgrad::cli {
+
+class Options {
+ public:
+  using Target = std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, std::vector<int>*, bool*>;
+
+  /// `command` keeps references to this object.
+  explicit Options(CLI::App& command) : command_(command) {}
+  Options(const Options&) = delete;
+  Options& operator=(const Options&) = delete;
+
+  /// Flag --`name`; help shows the target's present value as the default.
+  void add(const std::string& name, Target target, const std::string& help);
+  /// --config FILE, with the names of the flags added so far as keys.
+  void add_config_file();
+
+  /// Sets the targets: from the file, then from the command line, which wins. Throws bad_input naming the flag, or
+  /// the file, line and key, that can't be right.
+  void apply();
+
+ private:
+  struct Option {
+    std::string name;
+    Target target;
+    std::string text;  // as given on the command line
+    CLI::Option* flag;
+  };
+
+  void read_file();
+
+  CLI::App& command_;
+  std::deque<Option> options_;  // CLI11 keeps pointers to the texts
+  std::string config_file_;
+};
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "progress.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <string_view>
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+namespace mixgrad::cli {
+namespace {
+
+constexpr auto refresh = std::chrono::milliseconds(100);
+
+/// About how long an epoch of each phase takes, relative to the others: for phases that have not begun.
+struct Pace {
+  const char* phase;
+  double seconds;
+};
+constexpr std::array<Pace, 3> pace = {{{"warmup", 1.0}, {"search", 1.3}, {"finetune", 1.0}}};
+
+int epochs_of(const RunConfig& config, const std::string& phase) {
+  return phase == "warmup" ? config.warmup_epochs : phase == "search" ? config.search_epochs : config.finetune_epochs;
+}
+
+std::string minutes(double seconds) {
+  const auto whole = static_cast<long long>(std::ceil(std::max(seconds, 0.0)));
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+size_t terminal_width() {
+  winsize size{};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+/// 618880 → "618.9k"
+std::string short_number(double value) {
+  constexpr std::array<const char*, 5> suffixes = {"", "k", "M", "G", "T"};
+  size_t i = 0;
+  for (; value >= 1000 && i + 1 < suffixes.size(); ++i) value /= 1000;
+  return fmt::format("{:.4g}{}", value, suffixes[i]);
+}
+
+/// Discrete cost, and where θ is soft, how far the soft cost is off and how undecided θ is.
+std::string cost_part(const std::string& name, const train::EpochReport& e) {
+  const std::string_view phase = e.phase;
+  if (phase == "warmup") return "";
+  std::string part = fmt::format("  {} {}", name, short_number(e.cost_discrete));
+  if (phase == "search") part += fmt::format(" (soft {:+.0f}%)  entropy {:.2f}", 100 * (e.cost_soft / e.cost_discrete - 1), e.entropy);
+  return part;
+}
+
+}  // namespace
+
+Progress::Progress(const RunConfig& config, bool quiet)
+    : config_(config), quiet_(quiet), terminal_(::isatty(STDOUT_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (open_) std::fputc('\n', stdout);
+  std::fflush(stdout);
+}
+
+void Progress::enter(const std::string& phase) {
+  if (phase == phase_) return;
+  if (open_) std::fputc('\n', stdout);  // the last state of a phase stays
+  open_ = false;
+  phase_ = phase;
+  cost_.clear();
+  phase_start_ = Clock::now();
+}
+
+double Progress::time_left(const std::string& phase, double done) const {
+  const auto current = std::ranges::find(pace, phase, [](const Pace& p) { return std::string(p.phase); });
+  const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count();
+  double work = (epochs_of(config_, phase) - done) * current->seconds;
+  for (auto later = current + 1; later != pace.end(); ++later) work += epochs_of(config_, later->phase) * later->seconds;
+  return taken / done / current->seconds * work;
+}
+
+void Progress::rewrite(const std::string& line) {
+  fmt::print("\r\x1b[K{}", line.substr(0, terminal_width() - 1));  // a wrapped line could not be rewritten
+  std::fflush(stdout);
+  open_ = true;
+  shown_ = Clock::now();
+}
+
+void Progress::on_step(const train::StepReport& s) {
+  if (quiet_) return;
+  enter(s.phase);
+  if (!terminal_ || Clock::now() - shown_ < refresh) return;
+  const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
+  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.0f}%{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
+                      100 * s.accuracy, cost_));
+}
+
+void Progress::on_epoch(const train::EpochReport& e) {
+  if (quiet_) return;
+  cost_ = cost_part(config_.regularizer, e);
+  const std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.1f}%  val {:.1f}%{}", e.phase, e.epoch + 1, e.epochs,
+                                       minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, 100 * e.train_accuracy, 100 * e.val_accuracy,
+                                       cost_);
+  if (terminal_) return rewrite(line);
+  fmt::print("{}\n", line);
+  std::fflush(stdout);
+}
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere.
+#pragma once
+
+#include <mixgrad/run.h>
+#include <mixgrad/train.h>
+
+#include <chrono>
+#include <string>
+
+namespace mixgrad::cli {
+
+class Progress : public train::Observer {
+ public:
+  /// Shows nothing when `quiet`.
+  Progress(const RunConfig& config, bool quiet);
+  ~Progress() override;
+
+  void on_step(const train::StepReport& step) override;
+  void on_epoch(const train::EpochReport& epoch) override;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// Seconds to the end of the run, when `done` (in epochs, with fractions) of `phase` are done.
+  double time_left(const std::string& phase, double done) const;
+  void rewrite(const std::string& line);
+  void enter(const std::string& phase);
+
+  const RunConfig& config_;
+  bool quiet_, terminal_;
+  bool open_ = false;      // the cursor stands at the end of a line
+  std::string phase_;
+  std::string cost_;       // as of the last epoch
+  Clock::time_point phase_start_, shown_;
+};
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "options.h"
+#include "progress.h"
+
+#include <mixgrad/report.h>
+
+#include <cstdio>
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Search {
+  explicit Search(CLI::App& command) : options(command) {}
+
+  void run();
+
+  Options options;
+  RunConfig config;
+  std::string out;
+  bool overwrite = false, quiet = false;
+};
+
+void Search::run() {
+  options.apply();
+  config.validate();
+  const std::string path = out.empty() ? report::dated_folder() : out;
+  report::RunFolder folder(path, overwrite);
+  const RunResult result = [&] {
+    Progress progress(config, quiet);
+    return report::run_in_folder(config, folder, progress);
+  }();
+  if (!quiet) std::printf("\n");
+  std::fputs(report::table(config, result).c_str(), stdout);
+  if (!quiet) std::printf("\nwritten to %s\n", path.c_str());
+}
+
+void add_options(Search& s) {
+  RunConfig& c = s.config;
+  Options& o = s.options;
+  o.add("model", &c.model, "network to search");
+  o.add("data", &c.data, "glyphs, or cifar10:DIR");
+  o.add("val-split", &c.val_split, "share of the training images held out for every choice");
+  o.add("scheme", &c.scheme, "per-layer or per-channel weight bits");
+  o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8");
+  o.add("act-bits", &c.act_bits, "candidates for activations, 2 to 8");
+  o.add("regularizer", &c.regularizer, "cost to lower: size or macs");
+  o.add("strength", &c.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
+  o.add("warmup-epochs", &c.warmup_epochs, "float training");
+  o.add("search-epochs", &c.search_epochs, "weights and bit-widths together");
+  o.add("finetune-epochs", &c.finetune_epochs, "training of the network found");
+  o.add("batch-size", &c.batch_size, "images per step");
+  o.add("lr", &c.lr, "learning rate of the warm-up at its highest; later phases take shares of it");
+  o.add("arch-lr", &c.arch_lr, "learning rate of the bit-widths' coefficients");
+  o.add("tau-start", &c.tau_start, "temperature of the first search epoch");
+  o.add("tau-end", &c.tau_end, "temperature of the last search epoch");
+  o.add("tau-schedule", &c.tau_schedule, "geometric (start to end), or exp (times exp(-0.045) per epoch)");
+  o.add("seed", &c.seed, "of everything random");
+  o.add("threads", &c.threads, "0 for all cores");
+  o.add("out", &s.out, "folder for the results [a dated one under runs/]");
+  o.add("overwrite", &s.overwrite, "replace the run that --out holds");
+  o.add("quiet", &s.quiet, "print the final table only");
+  o.add_config_file();
+}
+
+}  // namespace
+
+void add_search(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
+  const auto search = std::make_shared<Search>(*command);
+  add_options(*search);
+  command->callback([search] { search->run(); });
+}
+
+}  // namespace mixgrad::cli

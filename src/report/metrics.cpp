@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/report.h>
+
+#include <nlohmann/json.hpp>
+
+#include <string_view>
+
+namespace mixgrad::report {
+
+std::string metrics_line(const train::EpochReport& e) {
+  using nlohmann::ordered_json;
+  const std::string_view phase = e.phase;
+  const bool quantized = phase != "warmup", searching = phase == "search";
+  const auto where = [](bool known, double value) { return known ? ordered_json(value) : ordered_json(nullptr); };
+  return ordered_json{{"phase", e.phase},
+                      {"epoch", e.epoch},
+                      {"task_loss", e.task_loss},
+                      {"reg_loss", where(searching, e.reg_loss)},
+                      {"train_accuracy", e.train_accuracy},
+                      {"val_accuracy", e.val_accuracy},
+                      {"cost_soft", where(quantized, e.cost_soft)},
+                      {"cost_discrete", where(quantized, e.cost_discrete)},
+                      {"tau", where(searching, e.tau)},
+                      {"entropy", where(searching, e.entropy)},
+                      {"seconds", e.seconds}}
+      .dump();
+}
+
+}  // namespace mixgrad::report

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run's folder: checked before anything is written, files whole or not at all.
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/report.h>
+
+#include <nlohmann/json.hpp>
+
+#include <fmt/chrono.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include <unistd.h>
+
+namespace mixgrad::report {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *network_name = "model.safetensors";
+constexpr const char* names[] = {summary_name, metrics_name, network_name};
+
+/// Keeps metrics.jsonl up to date and passes everything on.
+class MetricsWriter : public train::Observer {
+ public:
+  MetricsWriter(RunFolder& folder, train::Observer& next) : folder_(folder), next_(next) {}
+
+  const std::string& lines() const { return lines_; }
+
+  void on_step(const train::StepReport& step) override { next_.on_step(step); }
+  void on_epoch(const train::EpochReport& epoch) override {
+    lines_ += metrics_line(epoch) + "\n";
+    folder_.write_metrics(lines_);
+    next_.on_epoch(epoch);
+  }
+
+ private:
+  RunFolder& folder_;
+  train::Observer& next_;
+  std::string lines_;
+};
+
+/// What evaluate_run needs of a summary.
+struct Origin {
+  std::string data;
+  uint64_t seed;
+};
+
+Origin read_origin(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) bad_input("{}: no such folder", folder.string());
+  const std::string file = folder / summary_name;
+  if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
+  try {
+    const auto json = nlohmann::json::parse(io::read_file(file));
+    return {.data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
+  } catch (const nlohmann::json::exception&) {
+    bad_input("{}: damaged: expected the summary of a run, with its data and seed", file);
+  }
+}
+
+}  // namespace
+
+RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(fs::absolute(path)) {
+  if (!path_.has_filename()) path_ = path_.parent_path();  // "runs/a/" is runs/a
+  std::error_code error;
+  for (const char* name : names) old_run_ = old_run_ || fs::exists(path_ / name, error);
+  if (old_run_ && !overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+  try {
+    make_folders();
+    check_writable();
+  } catch (...) {
+    remove_empty();
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() { remove_empty(); }
+
+void RunFolder::remove_empty() {
+  std::error_code ignored;
+  for (; !made_.empty(); made_.pop_back()) fs::remove(made_.back(), ignored);  // leaves a folder with files in it
+}
+
+void RunFolder::make_folders() {
+  std::error_code error;
+  std::vector<fs::path> missing;
+  fs::path base = path_;
+  for (; !fs::exists(base, error) && base.has_relative_path(); base = base.parent_path()) missing.push_back(base);
+  if (!fs::is_directory(base, error)) bad_input("out: {} is not a folder", base.string());
+  for (; !missing.empty(); missing.pop_back()) {
+    if (fs::create_directory(missing.back(), error)) made_.push_back(missing.back());
+    if (error) bad_input("out: can't make folder {}: {}", missing.back().string(), error.message());
+  }
+}
+
+/// Permissions don't tell it all (read-only and virtual file systems): makes a file and removes it.
+void RunFolder::check_writable() const {
+  std::string probe = path_ / ".mixgrad-XXXXXX";
+  const int fd = ::mkstemp(probe.data());
+  if (fd < 0) bad_input("out: can't write into folder {}: {}", path_.string(), std::strerror(errno));
+  ::close(fd);
+  ::unlink(probe.c_str());
+}
+
+void RunFolder::remove_old_run() {
+  std::error_code error;
+  for (const char* name : names) {
+    if (!fs::remove(path_ / name, error) && error) failed_run("can't replace {}: {}", (path_ / name).string(), error.message());
+  }
+  old_run_ = false;
+}
+
+void RunFolder::write_metrics(const std::string& lines) {
+  if (old_run_) remove_old_run();
+  io::write_file(path_ / metrics_name, lines);
+}
+
+void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
+  if (old_run_) remove_old_run();
+  save(result.network, path_ / network_name);
+  io::write_file(path_ / summary_name, summary(config, result));
+}
+
+RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
+  MetricsWriter writer(folder, observer);
+  RunResult result = run_search(config, writer);
+  if (writer.lines().empty()) folder.write_metrics("");  // no phase had an epoch
+  folder.write_result(config, result);
+  return result;
+}
+
+std::string dated_folder() {
+  const std::time_t now = std::time(nullptr);
+  const std::string name = fmt::format("runs/{:%Y-%m-%d-%H%M%S}", fmt::localtime(now));
+  std::string free = name;
+  for (int i = 2; fs::exists(free); ++i) free = fmt::format("{}-{}", name, i);
+  return free;
+}
+
+train::Score evaluate_run(const std::string& path, const std::string& data) {
+  const Origin origin = read_origin(path);
+  const std::string& spec = data.empty() ? origin.data : data;
+  const Graph network = load_graph(fs::path(path) / network_name);
+  const data::Splits splits = data::load(spec, origin.seed);
+  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  if (splits.test.image_shape() != network.input_shape() || splits.test.classes() != output.size()) {
+    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, splits.test.image_shape().str(),
+              splits.test.classes(), path, network.input_shape().str(), output.size());
+  }
+  return train::evaluate(network, splits.test);
+}
+
+}  // namespace mixgrad::report

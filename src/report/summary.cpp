@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+namespace mixgrad::report {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// One number where the whole layer has one choice, a list per channel where each has its own.
+ordered_json weight_bits(const LayerSummary& layer, bool per_layer) {
+  if (layer.weight_bits.empty()) return nullptr;
+  return per_layer ? ordered_json(layer.weight_bits[0]) : ordered_json(layer.weight_bits);
+}
+
+ordered_json optional(const std::optional<int>& bits) { return bits ? ordered_json(*bits) : ordered_json(nullptr); }
+
+ordered_json layers(const RunResult& result, bool per_layer) {
+  ordered_json list = ordered_json::array();
+  for (const LayerSummary& layer : result.layers) {
+    list.push_back({{"name", layer.name},
+                    {"weight_bits", weight_bits(layer, per_layer)},
+                    {"in_bits", optional(layer.in_bits)},
+                    {"out_bits", optional(layer.out_bits)},
+                    {"weights", layer.weights},
+                    {"macs", layer.macs}});
+  }
+  return list;
+}
+
+// A folder's name need not be UTF-8.
+std::string text(const ordered_json& value) { return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
+
+/// A line for every key, and for every layer.
+std::string laid_out(const ordered_json& all) {
+  std::string out;
+  for (const auto& [key, value] : all.items()) {
+    out += fmt::format("{} \"{}\": ", out.empty() ? "{\n" : ",\n", key);
+    if (key != "layers") {
+      out += text(value);
+      continue;
+    }
+    for (size_t i = 0; i < value.size(); ++i) out += fmt::format("{}\n  {}", i == 0 ? "[" : ",", text(value[i]));
+    out += value.empty() ? "[]" : "]";
+  }
+  return out + "\n}\n";
+}
+
+}  // namespace
+
+std::string summary(const RunConfig& config, const RunResult& result) {
+  ordered_json cost, uniform8;
+  for (const CostReport& c : result.costs) {
+    cost[c.name] = c.found;
+    uniform8[c.name] = c.uniform8;
+  }
+  const ordered_json all = {{"model", config.model},
+                            {"data", config.data},
+                            {"scheme", config.scheme},
+                            {"regularizer", config.regularizer},
+                            {"strength", result.strength},
+                            {"seed", config.seed},
+                            {"threads", result.threads},
+                            {"float_accuracy", result.float_accuracy},
+                            {"search_accuracy", result.search_accuracy},
+                            {"final_accuracy", result.final_accuracy},
+                            {"cost", cost},
+                            {"cost_uniform8", uniform8},
+                            {"layers", layers(result, config.scheme == "per-layer")},
+                            {"seconds",
+                             {{"warmup", result.seconds.warmup},
+                              {"search", result.seconds.search},
+                              {"finetune", result.seconds.finetune},
+                              {"total", result.seconds.total}}}};
+  return laid_out(all);
+}
+
+}  // namespace mixgrad::report

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+namespace mixgrad::report {
+namespace {
+
+constexpr size_t longest_name = 28;
+
+/// 1234567 → "1,234,567"
+std::string grouped(double value) {
+  std::string digits = fmt::format("{:.0f}", value);
+  for (auto i = std::ssize(digits) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
+  return digits;
+}
+
+/// The end of a long path says more than its beginning.
+std::string shortened(const std::string& name) {
+  return name.size() <= longest_name ? name : ".." + name.substr(name.size() - longest_name + 2);
+}
+
+std::string cell(const std::optional<int>& bits) { return bits ? std::to_string(*bits) : "-"; }
+
+/// Channels at `bits`; a dot where there are none, so that the choices stand out.
+std::string channels_at(const LayerSummary& layer, int bits) {
+  const auto count = std::ranges::count(layer.weight_bits, bits);
+  return count == 0 ? "." : std::to_string(count);
+}
+
+std::string layers(const RunConfig& config, const RunResult& result) {
+  const bool per_layer = config.scheme == "per-layer";
+  const std::set<int> candidates(config.weight_bits.begin(), config.weight_bits.end());
+  size_t width = 5;
+  for (const LayerSummary& layer : result.layers) width = std::max(width, shortened(layer.name).size());
+
+  std::string out = fmt::format("{:<{}} {:>9} {:>12} {:>3} {:>3}", "layer", width, "weights", "MACs", "in", "out");
+  if (per_layer) out += fmt::format(" {:>12}", "weight bits");
+  for (int bits : candidates) out += per_layer ? "" : fmt::format(" {:>5}", fmt::format("{}-bit", bits));
+  out += per_layer ? "\n" : "  (channels)\n";
+  for (const LayerSummary& layer : result.layers) {
+    out += fmt::format("{:<{}} {:>9} {:>12} {:>3} {:>3}", shortened(layer.name), width, grouped(static_cast<double>(layer.weights)),
+                       grouped(static_cast<double>(layer.macs)), cell(layer.in_bits), cell(layer.out_bits));
+    if (per_layer) out += fmt::format(" {:>12}", layer.weight_bits.empty() ? "-" : std::to_string(layer.weight_bits[0]));
+    for (int bits : candidates) out += per_layer ? "" : fmt::format(" {:>5}", channels_at(layer, bits));
+    out += "\n";
+  }
+  return out;
+}
+
+std::string costs(const RunResult& result) {
+  std::string out = fmt::format("{:<22} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit", "of float");
+  for (const CostReport& c : result.costs) {
+    out += fmt::format("{:<22} {:>15} {:>15} {:>15} {:>9.1f}% {:>9.1f}%\n", c.name + " (" + c.unit + ")", grouped(c.found),
+                       grouped(c.uniform8), grouped(c.floating), 100 * c.found / c.uniform8, 100 * c.found / c.floating);
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string table(const RunConfig& config, const RunResult& result) {
+  return layers(config, result) + "\n" + costs(result) +
+         fmt::format("\naccuracy on {} test images: float {:.4f}, after the search {:.4f}, fine-tuned {:.4f}\n", grouped(static_cast<double>(result.test_images)),
+                     result.float_accuracy, result.search_accuracy, result.final_accuracy);
+}
+
+}  // namespace mixgrad::report

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/bench.h>
+#include <mixgrad/error.h>
+#include <mixgrad/models.h>
+#include <mixgrad/ops.h>
+#include <mixgrad/optim.h>
+#include <mixgrad/run.h>
+#include <mixgrad/train.h>
+
+#include <kernels/conv2d.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+
+#include <sys/resource.h>
+
+namespace mixgrad::bench {
+namespace {
+
+constexpr int untimed_steps = 3, classes = 10;
+
+/// The rules are a run's: asked of a run with the same settings.
+void validate(const StepOptions& o) {
+  RunConfig run;
+  run.model = o.model;
+  run.scheme = o.scheme;
+  run.weight_bits = o.weight_bits;
+  run.act_bits = o.act_bits;
+  run.threads = o.threads;
+  run.validate();
+  if (o.batch < 1 || o.batch > 1 << 16) bad_input("batch: {} is not possible: expected 1 to {}", o.batch, 1 << 16);
+  if (o.steps < 1) bad_input("steps: {} is not possible: expected at least 1", o.steps);
+  if (o.phase != "search" && o.phase != "float") bad_input("phase: unknown '{}': expected search, float", o.phase);
+}
+
+data::Batch random_batch(const Shape& image, int64_t size) {
+  Rng rng(0, "bench");
+  data::Batch batch{.x = Tensor::empty({size, image[0], image[1], image[2]}), .labels = {}};
+  for (float& v : batch.x.data()) v = static_cast<float>(rng.uniform());
+  for (int64_t i = 0; i < size; ++i) batch.labels.push_back(static_cast<int32_t>(rng.below(classes)));
+  return batch;
+}
+
+/// Runs and times `step`; `conv_threads` threads count their convolutions at the same time.
+StepTimes measure(const StepOptions& o, int conv_threads, const std::function<void()>& step) {
+  using Clock = std::chrono::steady_clock;
+  std::vector<double> ms, conv_ms;
+  kernels::conv_seconds_enable(true);
+  for (int i = -untimed_steps; i < o.steps; ++i) {
+    kernels::conv_seconds_reset();
+    const auto start = Clock::now();
+    step();
+    if (i < 0) continue;
+    ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    conv_ms.push_back(1e3 * kernels::conv_seconds() / conv_threads);
+  }
+  kernels::conv_seconds_enable(false);
+  const auto median = [](std::vector<double>& v) {
+    std::ranges::nth_element(v, v.begin() + std::ssize(v) / 2);
+    return v[v.size() / 2];
+  };
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  StepTimes times{.ms = median(ms), .images_per_s = 0, .conv_ms = median(conv_ms), .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
+  times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
+  return times;
+}
+
+StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
+  optim::Sgd sgd({{.parameters = net.parameters()}}, {.lr = 1e-3});
+  net.train();
+  return measure(o, 1, [&] {
+    train::step(net, batch);
+    sgd.step();
+  });
+}
+
+StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
+  const Shape image{batch.x.dim(1), batch.x.dim(2), batch.x.dim(3)};
+  MixPrec net(module, {.input_shape = image,
+                       .activation_precisions = o.act_bits,
+                       .weight_precisions = o.weight_bits,
+                       .w_mixprec_type = o.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
+                       .calibration = {batch.x}});
+  optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
+  optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
+  const train::StepOptions options{.regularization = [&] { return scale(net.get_regularization_loss(), 1e-6); }};
+  return measure(o, train::threads(), [&] {
+    train::step(net.graph(), batch, options);
+    weights.step();
+    alphas.step();
+  });
+}
+
+}  // namespace
+
+StepTimes step(const StepOptions& o) {
+  validate(o);
+  train::set_threads(o.threads);
+  const models::Model model = models::make(o.model, classes);
+  nn::initialize(*model.net, Rng(0, "init"));
+  const data::Batch batch = random_batch(model.input_shape, o.batch);
+  return o.phase == "float" ? float_step(o, *model.net, batch) : search_step(o, *model.net, batch);
+}
+
+}  // namespace mixgrad::bench

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/cost.h>
+#include <mixgrad/error.h>
+#include <mixgrad/models.h>
+#include <mixgrad/run.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace mixgrad {
+namespace {
+
+/// Learning rate of search and fine-tuning (Adam) as a share of the warm-up's (SGD).
+constexpr double adam_lr_share = 0.01;
+
+/// strength · cost of the uniform 8-bit network, where no strength is given: every regularizer starts alike.
+constexpr double default_pull = 0.6;
+
+constexpr int most_threads = 256;
+
+void check_choice(const char* name, const std::string& value, const std::vector<std::string>& choices) {
+  if (std::ranges::find(choices, value) == choices.end()) {
+    bad_input("{}: unknown '{}': expected {}", name, value, fmt::join(choices, ", "));
+  }
+}
+
+void check_above_zero(const char* name, double value) {
+  if (!(value > 0) || !std::isfinite(value)) bad_input("{}: {} is not possible: expected a number above 0", name, value);
+}
+
+void check_not_negative(const char* name, double value) {
+  if (!(value >= 0) || !std::isfinite(value)) bad_input("{}: {} is not possible: expected 0 or more", name, value);
+}
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+/// Accuracy on the test set of a network that came out of `phase`.
+double test_accuracy(const char* phase, const Graph& network, const data::Splits& splits) {
+  const train::Score score = train::evaluate(network, splits.test);
+  if (!std::isfinite(score.loss)) failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
+  return score.accuracy();
+}
+
+data::Splits load(const RunConfig& config, const Shape& wanted) {
+  data::Splits splits = data::load(config.data, config.seed, config.val_split);
+  if (splits.train.image_shape() != wanted) {
+    bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
+              wanted.str());
+  }
+  return splits;
+}
+
+train::Schedule schedule(const RunConfig& config, int epochs, double lr) {
+  return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
+          .augmentation = data::default_augmentation(config.data), .seed = config.seed};
+}
+
+train::SearchSchedule search_schedule(const RunConfig& config, double strength) {
+  train::SearchSchedule s;
+  static_cast<train::Schedule&>(s) = schedule(config, config.search_epochs, config.lr * adam_lr_share);
+  s.arch_lr = config.arch_lr;
+  s.strength = strength;
+  s.tau_start = config.tau_start;
+  s.tau_end = config.tau_end;
+  s.tau_exponential = config.tau_schedule == "exp";
+  return s;
+}
+
+MixPrecOptions mix_prec_options(const RunConfig& config, const data::Dataset& train) {
+  return {.input_shape = train.image_shape(),
+          .activation_precisions = config.act_bits,
+          .weight_precisions = config.weight_bits,
+          .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
+          .regularizer = config.regularizer,
+          .calibration = train::calibration_batches(train, config.batch_size, config.seed)};
+}
+
+std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
+  std::vector<CostReport> out;
+  for (const std::string& name : cost::names()) {
+    const cost::Model model = cost::find(name);
+    out.push_back({.name = name, .unit = model.unit, .found = cost::discrete(found, model),
+                   .uniform8 = cost::uniform(floating, model, 8), .floating = cost::discrete(floating, model)});
+  }
+  return out;
+}
+
+}  // namespace
+
+void RunConfig::validate() const {
+  check_choice("model", model, models::names());
+  data::default_augmentation(data);  // refuses what is no data set
+  if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
+  check_choice("scheme", scheme, {"per-layer", "per-channel"});
+  quant::checked_precisions("weight-bits", weight_bits, 2);
+  quant::checked_precisions("act-bits", act_bits, 2);
+  check_choice("regularizer", regularizer, cost::names());
+  if (strength) check_not_negative("strength", *strength);
+  check_not_negative("warmup-epochs", warmup_epochs);
+  check_not_negative("search-epochs", search_epochs);
+  check_not_negative("finetune-epochs", finetune_epochs);
+  if (batch_size < 1) bad_input("batch-size: {} is not possible: expected at least 1", batch_size);
+  check_above_zero("lr", lr);
+  check_not_negative("arch-lr", arch_lr);
+  check_above_zero("tau-start", tau_start);
+  check_above_zero("tau-end", tau_end);
+  check_choice("tau-schedule", tau_schedule, {"geometric", "exp"});
+  check_threads(threads);
+}
+
+void check_threads(int threads) {
+  if (threads < 0 || threads > most_threads) bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
+}
+
+RunResult run_search(const RunConfig& config, train::Observer& observer) {
+  config.validate();
+  train::set_threads(config.threads);
+  const Stopwatch total;
+  const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
+  const models::Model model = models::make(config.model, splits.train.classes());
+  nn::initialize(*model.net, Rng(config.seed, "init"));
+  RunResult result;
+  result.threads = train::threads();
+  result.test_images = splits.test.size();
+
+  const Stopwatch warmup;
+  train::warm_up(*model.net, splits, schedule(config, config.warmup_epochs, config.lr), observer);
+  const Graph floating = simplified(*model.net, model.input_shape);
+  result.float_accuracy = test_accuracy("warmup", floating, splits);
+  result.seconds.warmup = warmup.seconds();
+
+  const Stopwatch search;
+  MixPrec net(floating, mix_prec_options(config, splits.train));
+  result.strength = config.strength.value_or(default_pull / cost::uniform(floating, net.regularizer(), 8));
+  train::search(net, splits, search_schedule(config, result.strength), observer);
+  result.network = net.arch_export();
+  result.search_accuracy = test_accuracy("search", result.network, splits);
+  result.seconds.search = search.seconds();
+
+  const Stopwatch finetune;
+  train::fine_tune(result.network, splits, schedule(config, config.finetune_epochs, config.lr * adam_lr_share), net.regularizer(),
+                   observer);
+  result.final_accuracy = test_accuracy("finetune", result.network, splits);
+  result.seconds.finetune = finetune.seconds();
+
+  result.layers = summarize(result.network);
+  result.costs = costs(result.network, floating);
+  result.seconds.total = total.seconds();
+  return result;
+}
+
+}  // namespace mixgrad

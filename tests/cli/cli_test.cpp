@@ -1,0 +1,382 @@
+// SPDX-License-Identifier: Apache-2.0
+// The command line from end to end, through the binary, on a CIFAR-10 folder of a few hundred records.
+#include <mixgrad/io.h>
+#include <mixgrad/rng.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+std::string binary() {
+  const char* given = std::getenv("MIXGRAD_BINARY");
+  return given != nullptr ? given : MIXGRAD_BINARY;
+}
+
+/// A folder that goes away with the test, and a tiny CIFAR-10 in it.
+struct Workplace {
+  Workplace() {
+    std::string name = fs::temp_directory_path() / "mixgrad-cli-XXXXXX";
+    root = ::mkdtemp(name.data());
+    fs::create_directory(root / "cifar");
+    for (int i = 1; i <= 5; ++i) write_batch(fmt::format("data_batch_{}.bin", i), 40);
+    write_batch("test_batch.bin", 70);
+  }
+  ~Workplace() { fs::remove_all(root); }
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+
+  /// Images whose brightness tells their class, with noise.
+  void write_batch(const std::string& name, uint64_t records) const {
+    mixgrad::Rng rng(records, name);
+    std::string bytes;
+    for (uint64_t r = 0; r < records; ++r) {
+      const uint64_t label = rng.below(10);
+      bytes += static_cast<char>(label);
+      for (int i = 0; i < 3072; ++i) bytes += static_cast<char>(20 * label + rng.below(50));
+    }
+    mixgrad::io::write_file(root / "cifar" / name, bytes);
+  }
+
+  std::string path(const std::string& name) const { return root / name; }
+  std::string data() const { return "cifar10:" + path("cifar"); }
+  bool holds_only_data() const { return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1; }
+
+  fs::path root;
+};
+
+struct Outcome {
+  int exit_code;
+  std::string out, err;
+};
+
+/// Runs `mixgrad arguments`, as the shell reads them, in `place`.
+Outcome mixgrad_run(const Workplace& place, const std::string& arguments) {
+  const fs::path logs = fs::temp_directory_path() / fmt::format("mixgrad-cli-{}", ::getpid());
+  fs::create_directories(logs);
+  const std::string command = fmt::format("cd '{}' && OMP_WAIT_POLICY=passive '{}' {} >'{}/out' 2>'{}/err' </dev/null", place.root.string(),
+                                          binary(), arguments, logs.string(), logs.string());
+  const int status = std::system(command.c_str());
+  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, mixgrad::io::read_file(logs / "out"), mixgrad::io::read_file(logs / "err")};
+  fs::remove_all(logs);
+  return outcome;
+}
+
+std::string quick(const Workplace& place) {
+  return "search --data " + place.data() + " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
+}
+
+std::vector<json> json_lines(const std::string& file) {
+  const std::string content = mixgrad::io::read_file(file);
+  std::vector<json> lines;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = content.find('\n', begin);
+    REQUIRE(end != std::string::npos);
+    lines.push_back(json::parse(content.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+json parsed(const std::string& file) { return json::parse(mixgrad::io::read_file(file)); }
+
+bool is_fraction(const json& j) { return j.is_number() && j.get<double>() >= 0 && j.get<double>() <= 1; }
+
+/// One line on standard error that says `word`, nothing on standard output.
+void check_complaint(const Outcome& outcome, int exit_code, const std::string& word) {
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(outcome.out.empty());
+  CHECK(outcome.err.starts_with("mixgrad: "));
+  CHECK(std::ranges::count(outcome.err, '\n') == 1);
+  CHECK(outcome.err.ends_with('\n'));
+  CHECK(outcome.err.find(word) != std::string::npos);
+}
+
+void check_layers(const json& layers, bool per_layer) {
+  REQUIRE(layers.size() == 10);
+  int64_t weights = 0, macs = 0;
+  for (const json& layer : layers) {
+    CHECK(layer.at("name").is_string());
+    CHECK(layer.at("in_bits") == 8);
+    CHECK(layer.at("out_bits").is_null() == (layer == layers.back()));
+    weights += layer.at("weights").get<int64_t>();
+    macs += layer.at("macs").get<int64_t>();
+    CHECK(layer.at("weight_bits").is_array() == !per_layer);
+    for (const json& bits : per_layer ? json::array({layer.at("weight_bits")}) : layer.at("weight_bits")) {
+      CHECK((bits == 2 || bits == 4 || bits == 8));
+    }
+  }
+  CHECK(weights == 77'360);
+  CHECK(macs == 12'501'632);
+  if (!per_layer) CHECK(layers[0].at("weight_bits").size() == 16);
+}
+
+/// Everything that issue 2 lists, with its type.
+void check_summary(const json& summary, const Workplace& place, const std::string& scheme) {
+  CHECK(summary.at("model") == "resnet8");
+  CHECK(summary.at("data") == place.data());
+  CHECK(summary.at("scheme") == scheme);
+  CHECK(summary.at("regularizer") == "size");
+  CHECK(summary.at("strength").get<double>() == doctest::Approx(1e-5));
+  CHECK(summary.at("seed") == 3);
+  CHECK(summary.at("threads") == 2);
+  for (const char* key : {"float_accuracy", "search_accuracy", "final_accuracy"}) CHECK(is_fraction(summary.at(key)));
+  for (const char* key : {"size", "macs"}) {
+    CHECK(summary.at("cost").at(key).get<double>() > 0);
+    CHECK(summary.at("cost").at(key) <= summary.at("cost_uniform8").at(key));
+  }
+  CHECK(summary.at("cost_uniform8").at("size") == 8 * 77'360);
+  check_layers(summary.at("layers"), scheme == "per-layer");
+  double parts = 0;
+  for (const char* key : {"warmup", "search", "finetune"}) parts += summary.at("seconds").at(key).get<double>();
+  CHECK(parts > 0);
+  CHECK(parts <= summary.at("seconds").at("total").get<double>());
+}
+
+/// The size of the layers' bits, which the summary's cost must equal.
+double size_of(const json& layers) {
+  double bits = 0;
+  for (const json& layer : layers) {
+    const json& chosen = layer.at("weight_bits");
+    const json list = chosen.is_array() ? chosen : json::array({chosen});
+    for (const json& b : list) bits += b.get<double>() * layer.at("weights").get<double>() / static_cast<double>(list.size());
+  }
+  return bits;
+}
+
+void check_metrics(const std::vector<json>& lines) {
+  REQUIRE(lines.size() == 3);
+  const char* phases[] = {"warmup", "search", "finetune"};
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const json& line = lines[i];
+    CHECK(line.size() == 11);
+    CHECK(line.at("phase") == phases[i]);
+    CHECK(line.at("epoch") == 0);
+    CHECK(line.at("task_loss").get<double>() > 0);
+    CHECK(is_fraction(line.at("train_accuracy")));
+    CHECK(is_fraction(line.at("val_accuracy")));
+    CHECK(line.at("seconds").get<double>() > 0);
+    for (const char* key : {"reg_loss", "tau", "entropy"}) CHECK(line.at(key).is_number() == (i == 1));
+    for (const char* key : {"cost_soft", "cost_discrete"}) CHECK(line.at(key).is_number() == (i > 0));
+  }
+}
+
+/// The metrics with their times taken out.
+std::string without_seconds(const std::string& file) {
+  std::string out;
+  for (json& line : json_lines(file)) {
+    line.erase("seconds");
+    out += line.dump() + "\n";
+  }
+  return out;
+}
+
+void check_plain_text(const std::string& text) {
+  for (const char forbidden : {'\x1b', '\r', '\t'}) CHECK(text.find(forbidden) == std::string::npos);
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin);
+    CHECK(end - begin <= (text.substr(begin, 10) == "written to" ? 1000 : 100));
+    begin = end + 1;
+  }
+}
+
+/// A run and its evaluation, in `scheme`.
+void check_run(const std::string& scheme) {
+  const Workplace place;
+  const Outcome run = mixgrad_run(place, quick(place) + "--strength 1e-5 --arch-lr 0.5 --out deep/run --scheme " + scheme);
+  CAPTURE(run.err);
+  REQUIRE(run.exit_code == 0);
+  CHECK(run.err.empty());
+  check_plain_text(run.out);
+  CHECK(run.out.find("warmup 1/1") == 0);
+  for (const char* word : {"search 1/1", "finetune 1/1", "entropy", "(soft ", "left", "stack3.shortcut", "uniform 8-bit", "fine-tuned"}) {
+    CAPTURE(word);
+    CHECK(run.out.find(word) != std::string::npos);
+  }
+  const json summary = parsed(place.path("deep/run/summary.json"));
+  check_summary(summary, place, scheme);
+  CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
+  check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
+  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 3);
+
+  const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
+  CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
+  CHECK(mixgrad_run(place, "eval deep/run --threads 1 --data " + place.data()).out == accuracy);
+}
+
+}  // namespace
+
+TEST_CASE("cli: a search per channel leaves network, metrics and summary, and eval measures the same") { check_run("per-channel"); }
+
+TEST_CASE("cli: a search per layer leaves network, metrics and summary, and eval measures the same") { check_run("per-layer"); }
+
+TEST_CASE("cli: the same seed and threads give the same bytes; a folder in use is refused unless overwritten") {
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, quick(place) + "--out a").exit_code == 0);
+  const Outcome again = mixgrad_run(place, quick(place) + "--out b --quiet");
+  REQUIRE(again.exit_code == 0);
+  CHECK(again.out.starts_with("layer "));
+  CHECK(without_seconds(place.path("a/metrics.jsonl")) == without_seconds(place.path("b/metrics.jsonl")));
+  const std::string network = mixgrad::io::read_file(place.path("a/model.safetensors"));
+  CHECK(network == mixgrad::io::read_file(place.path("b/model.safetensors")));
+
+  check_complaint(mixgrad_run(place, quick(place) + "--seed 4 --out a"), 2, "--overwrite");
+  CHECK(network == mixgrad::io::read_file(place.path("a/model.safetensors")));
+  REQUIRE(mixgrad_run(place, quick(place) + "--seed 4 --out a/ --overwrite").exit_code == 0);
+  CHECK(network != mixgrad::io::read_file(place.path("a/model.safetensors")));
+  CHECK(parsed(place.path("a/summary.json")).at("seed") == 4);
+}
+
+TEST_CASE("cli: a loss that is not finite ends the run with exit code 1 and leaves nothing") {
+  const Workplace place;
+  check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1, "loss");
+  CHECK(place.holds_only_data());
+}
+
+TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothing left behind") {
+  const Workplace place;
+  mixgrad::io::write_file(place.root / "cifar/file.txt", "");
+  struct Case {
+    const char *arguments, *word;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"", "search, eval or bench"},
+           {"find", "find"},
+           {"search --speed 3", "--speed"},
+           {"search --lr", "--lr"},
+           {"search --lr fast", "--lr: 'fast' is not a number"},
+           {"search --lr 0", "lr: 0"},
+           {"search --lr nan", "lr: nan"},
+           {"search --model resnet9", "resnet8"},
+           {"search --scheme per-weight", "per-layer, per-channel"},
+           {"search --regularizer latency", "size, macs"},
+           {"search --data imagenet", "imagenet"},
+           {"search --data cifar10:nowhere --out new/folder", "nowhere"},
+           {"search --weight-bits 2,9", "weight-bits: 9"},
+           {"search --weight-bits 0,8", "weight-bits: 0"},
+           {"search --weight-bits ''", "weight-bits"},
+           {"search --weight-bits 2,x", "weight-bits: '2,x'"},
+           {"search --weight-bits 2,4,", "weight-bits: '2,4,'"},
+           {"search --act-bits 0", "act-bits: 0"},
+           {"search --act-bits 1", "act-bits: 1"},
+           {"search --batch-size 0", "batch-size: 0"},
+           {"search --search-epochs -1", "search-epochs: -1"},
+           {"search --strength -1", "strength: -1"},
+           {"search --tau-end 0", "tau-end: 0"},
+           {"search --tau-schedule slow", "geometric, exp"},
+           {"search --val-split 1", "val-split: 1"},
+           {"search --seed -1", "seed: '-1'"},
+           {"search --threads 100000", "threads: 100000"},
+           {"search --out --quiet", "--out: '--quiet'"},
+           {"search --out cifar/file.txt/run", "file.txt is not a folder"},
+           {"search --out cifar/file.txt", "file.txt is not a folder"},
+           {"search --out /proc/mixgrad/run", "can't make folder /proc/mixgrad"},
+           {"search --out /proc", "can't write into folder /proc"},
+           {"search --config nowhere.toml", "nowhere.toml"},
+           {"eval", "folder"},
+           {"eval nowhere", "nowhere: no such folder"},
+           {"eval cifar", "summary.json is missing"},
+           {"bench", "bench step"},
+           {"bench step --phase search --batch 0", "batch: 0"},
+           {"bench step --phase sleep", "search, float"},
+       }) {
+    CAPTURE(c.arguments);
+    check_complaint(mixgrad_run(place, c.arguments), 2, c.word);
+  }
+  CHECK(place.holds_only_data());
+}
+
+TEST_CASE("cli: a damaged data set or run is named") {
+  const Workplace place;
+  fs::resize_file(place.root / "cifar/data_batch_3.bin", 3073 * 12 + 5);
+  check_complaint(mixgrad_run(place, "search --data cifar10:cifar --out run"), 2, "data_batch_3.bin");
+  fs::remove(place.root / "cifar/test_batch.bin");
+  check_complaint(mixgrad_run(place, "search --data cifar10:cifar --out run"), 2, "test_batch.bin");
+  CHECK(place.holds_only_data());
+
+  fs::create_directory(place.root / "run");
+  mixgrad::io::write_file(place.root / "run/summary.json", "{");
+  check_complaint(mixgrad_run(place, "eval run"), 2, "run/summary.json");
+  mixgrad::io::write_file(place.root / "run/summary.json", R"({"data": "glyphs", "seed": 0})");
+  check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
+}
+
+TEST_CASE("cli: a configuration file sets what flags set, and flags win") {
+  const Workplace place;
+  mixgrad::io::write_file(place.root / "cifar/run.toml", fmt::format(R"(data = "{}"
+scheme = "per-layer"
+weight-bits = [4, 8]
+act-bits = 8
+strength = 0
+warmup-epochs = 0
+search-epochs = 0
+finetune-epochs = 0
+lr = 1
+seed = 5
+quiet = true
+out = "run"
+)", place.data()));
+  REQUIRE(mixgrad_run(place, "search --config cifar/run.toml --seed 6 --act-bits 4").exit_code == 0);
+  const json summary = parsed(place.path("run/summary.json"));
+  CHECK(summary.at("seed") == 6);
+  CHECK(summary.at("scheme") == "per-layer");
+  CHECK(summary.at("strength") == 0);
+  CHECK(summary.at("layers")[0].at("out_bits") == 4);
+  CHECK(json_lines(place.path("run/metrics.jsonl")).empty());
+}
+
+TEST_CASE("cli: a fault in a configuration file is told with file, line and key") {
+  const Workplace place;
+  const auto complaint = [&](const std::string& content, const std::string& words) {
+    CAPTURE(content);
+    mixgrad::io::write_file(place.root / "cifar/run.toml", content);
+    check_complaint(mixgrad_run(place, "search --config cifar/run.toml"), 2, words);
+  };
+  complaint("seed = 1\nspeed = 2\n", "cifar/run.toml:2: unknown key 'speed'");
+  complaint("[search]\nseed = 1\n", "cifar/run.toml:1: unknown key 'search'");
+  complaint("batch-size = \"128\"\n", "cifar/run.toml:1: batch-size: expected a whole number");
+  complaint("batch-size = 1.5\n", "cifar/run.toml:1: batch-size: expected a whole number");
+  complaint("warmup-epochs = 3000000000\n", "cifar/run.toml:1: warmup-epochs: expected a whole number");
+  complaint("seed = -1\n", "cifar/run.toml:1: seed: expected a whole number from 0 on");
+  complaint("\nlr = \"fast\"\n", "cifar/run.toml:2: lr: expected a number");
+  complaint("weight-bits = [2, \"4\"]\n", "cifar/run.toml:1: weight-bits: expected whole numbers");
+  complaint("quiet = 1\n", "cifar/run.toml:1: quiet: expected true or false");
+  complaint("model = 8\n", "cifar/run.toml:1: model: expected text");
+  complaint("weight-bits = []\n", "weight-bits: the list");
+  complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: not TOML");
+  CHECK(place.holds_only_data());
+}
+
+TEST_CASE("cli: help and version go to standard output; bench step measures") {
+  const Workplace place;
+  const Outcome help = mixgrad_run(place, "search --help");
+  CHECK(help.exit_code == 0);
+  CHECK(help.err.empty());
+  for (const char* flag : {"--model", "--data", "--scheme", "--weight-bits", "--act-bits", "--regularizer", "--strength", "--config"}) {
+    CHECK(help.out.find(flag) != std::string::npos);
+  }
+  CHECK(mixgrad_run(place, "--version").out.starts_with("mixgrad "));
+
+  for (const std::string phase : {"search", "float"}) {
+    const Outcome bench = mixgrad_run(place, "bench step --json --batch 16 --steps 2 --threads 1 --phase " + phase);
+    REQUIRE(bench.exit_code == 0);
+    const json times = json::parse(bench.out);
+    CHECK(times.size() == 4);
+    for (const char* key : {"ms", "images_per_s", "conv_ms", "peak_rss_mib"}) CHECK(times.at(key).get<double>() > 0);
+    CHECK(times.at("conv_ms") < times.at("ms"));
+  }
+}
