@@ -32,6 +32,7 @@ class RunFolder {
   void write_metrics(const std::string& lines);
   /// The network, then the summary: where a summary stands, the run is complete.
   void write_result(const RunConfig& config, const RunResult& result);
+  void write_weights(const nn::Module& net);
 
  private:
   void make_folders();
@@ -46,6 +47,9 @@ class RunFolder {
 
 /// run_search, and everything that it leaves in `folder`.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
+
+/// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.
+FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
 
 /// A name under runs/ that tells when the run started and is not taken.
 std::string dated_folder();

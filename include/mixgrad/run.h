@@ -8,6 +8,7 @@
 #include <mixgrad/train.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct RunConfig {
   std::vector<int> act_bits = {8};
   std::string regularizer = "size";           ///< a name that cost::find knows
   std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network
+  std::string init = "";                      ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 128;
   double lr = 0.1;                            ///< of the warm-up, at its highest; search and fine-tuning take shares of it
@@ -60,6 +62,15 @@ struct RunResult {
     double warmup = 0, search = 0, finetune = 0, total = 0;
   } seconds;
 };
+
+/// A float network after its warm-up.
+struct FloatResult {
+  std::unique_ptr<nn::Module> net;
+  double accuracy = 0;  ///< on the test set
+};
+
+/// The warm-up alone.
+FloatResult run_warm_up(const RunConfig& config, train::Observer& observer);
 
 /// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch.
 RunResult run_search(const RunConfig& config, train::Observer& observer);

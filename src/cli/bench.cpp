@@ -25,7 +25,8 @@ void run(BenchStep& b) {
   b.options.apply();
   const bench::StepTimes t = bench::step(b.step);
   if (b.json) {
-    const nlohmann::ordered_json times = {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}};
+    const nlohmann::ordered_json times = {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms},
+                                          {"peak_rss_mib", t.peak_rss_mib}};
     fmt::print("{}\n", times.dump());
     return;
   }

@@ -7,6 +7,7 @@
 namespace mixgrad::cli {
 
 void add_search(CLI::App& app);
+void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_bench(CLI::App& app);
 

@@ -30,6 +30,7 @@ int run(int argc, char** argv) {
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
   mixgrad::cli::add_search(app);
+  mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);
   mixgrad::cli::add_bench(app);
   try {
@@ -38,7 +39,7 @@ int run(int argc, char** argv) {
     if (e.get_exit_code() == 0) return app.exit(e);  // help and version
     explain(e);
   }
-  if (app.get_subcommands().empty()) bad_input("no command given: expected search, eval or bench; see mixgrad --help");
+  if (app.get_subcommands().empty()) bad_input("no command given: expected search, train, eval or bench; see mixgrad --help");
   return 0;
 }
 

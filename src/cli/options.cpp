@@ -32,7 +32,8 @@ const char* kind(int64_t) { return "a whole number"; }
 const char* kind(uint64_t) { return "a whole number from 0 on"; }
 
 std::string placeholder(const Options::Target& target) {
-  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<int>*) { return "N,N,..."; }, [](auto*) { return "N"; }}, target);
+  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<int>*) { return "N,N,..."; },
+                             [](auto*) { return "N"; }}, target);
 }
 
 std::string default_text(const Options::Target& target) {

@@ -95,8 +95,8 @@ void Progress::on_step(const train::StepReport& s) {
   enter(s.phase);
   if (!terminal_ || Clock::now() - shown_ < refresh) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
-  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.0f}%{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
-                      100 * s.accuracy, cost_));
+  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.0f}%{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)),
+                      s.loss, 100 * s.accuracy, cost_));
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {

@@ -47,6 +47,7 @@ void add_options(Search& s) {
   o.add("act-bits", &c.act_bits, "candidates for activations, 2 to 8");
   o.add("regularizer", &c.regularizer, "cost to lower: size or macs");
   o.add("strength", &c.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
+  o.add("init", &c.init, "start from these weights instead of a warm-up (float.safetensors of mixgrad train)");
   o.add("warmup-epochs", &c.warmup_epochs, "float training");
   o.add("search-epochs", &c.search_epochs, "weights and bit-widths together");
   o.add("finetune-epochs", &c.finetune_epochs, "training of the network found");

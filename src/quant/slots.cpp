@@ -19,7 +19,7 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least) {
   if (bits.empty()) bad_input("{}: the list of bit-widths is empty: give at least one, like 2,4,8", what);
   for (int b : bits) {
-    if (b == 0 && least > 0) bad_input("{}: 0 bits are not a candidate here: expected {} to 8", what, least);
+    if (b == 0 && least > 0) bad_input("{}: 0 bits would prune, which is not supported here: expected {} to 8", what, least);
     if (b != 0 && (b < 2 || b > 8)) bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
   }
   std::ranges::sort(bits);

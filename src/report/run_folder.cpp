@@ -20,8 +20,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *network_name = "model.safetensors";
-constexpr const char* names[] = {summary_name, metrics_name, network_name};
+constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *network_name = "model.safetensors",
+                    *float_name = "float.safetensors";
+constexpr const char* names[] = {summary_name, metrics_name, network_name, float_name};
 
 /// Keeps metrics.jsonl up to date and passes everything on.
 class MetricsWriter : public train::Observer {
@@ -123,6 +124,18 @@ void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
   if (old_run_) remove_old_run();
   save(result.network, path_ / network_name);
   io::write_file(path_ / summary_name, summary(config, result));
+}
+
+void RunFolder::write_weights(const nn::Module& net) {
+  if (old_run_) remove_old_run();
+  nn::save_state(net, path_ / float_name);
+}
+
+FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
+  MetricsWriter writer(folder, observer);
+  FloatResult result = run_warm_up(config, writer);
+  folder.write_weights(*result.net);
+  return result;
 }
 
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {

@@ -52,7 +52,8 @@ std::string layers(const RunConfig& config, const RunResult& result) {
 }
 
 std::string costs(const RunResult& result) {
-  std::string out = fmt::format("{:<22} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit", "of float");
+  std::string out = fmt::format("{:<22} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit",
+                                "of float");
   for (const CostReport& c : result.costs) {
     out += fmt::format("{:<22} {:>15} {:>15} {:>15} {:>9.1f}% {:>9.1f}%\n", c.name + " (" + c.unit + ")", grouped(c.found),
                        grouped(c.uniform8), grouped(c.floating), 100 * c.found / c.uniform8, 100 * c.found / c.floating);
@@ -64,8 +65,8 @@ std::string costs(const RunResult& result) {
 
 std::string table(const RunConfig& config, const RunResult& result) {
   return layers(config, result) + "\n" + costs(result) +
-         fmt::format("\naccuracy on {} test images: float {:.4f}, after the search {:.4f}, fine-tuned {:.4f}\n", grouped(static_cast<double>(result.test_images)),
-                     result.float_accuracy, result.search_accuracy, result.final_accuracy);
+         fmt::format("\naccuracy on {} test images: float {:.4f}, after the search {:.4f}, fine-tuned {:.4f}\n",
+                     grouped(static_cast<double>(result.test_images)), result.float_accuracy, result.search_accuracy, result.final_accuracy);
 }
 
 }  // namespace mixgrad::report

@@ -62,7 +62,8 @@ StepTimes measure(const StepOptions& o, int conv_threads, const std::function<vo
   };
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  StepTimes times{.ms = median(ms), .images_per_s = 0, .conv_ms = median(conv_ms), .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
+  StepTimes times{.ms = median(ms), .images_per_s = 0, .conv_ms = median(conv_ms),
+                  .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
   times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
   return times;
 }

@@ -85,6 +85,18 @@ MixPrecOptions mix_prec_options(const RunConfig& config, const data::Dataset& tr
           .calibration = train::calibration_batches(train, config.batch_size, config.seed)};
 }
 
+/// The float network: read from a file, or trained from the seed.
+std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer) {
+  models::Model model = models::make(config.model, splits.train.classes());
+  nn::initialize(*model.net, Rng(config.seed, "init"));
+  if (config.init.empty()) {
+    train::warm_up(*model.net, splits, schedule(config, config.warmup_epochs, config.lr), observer);
+  } else {
+    nn::load_state(*model.net, config.init);
+  }
+  return std::move(model.net);
+}
+
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
   for (const std::string& name : cost::names()) {
@@ -122,20 +134,27 @@ void check_threads(int threads) {
   if (threads < 0 || threads > most_threads) bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
 }
 
+FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
+  config.validate();
+  train::set_threads(config.threads);
+  const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
+  FloatResult result{.net = warmed_up(config, splits, observer)};
+  result.accuracy = test_accuracy("warmup", simplified(*result.net, splits.train.image_shape()), splits);
+  return result;
+}
+
 RunResult run_search(const RunConfig& config, train::Observer& observer) {
   config.validate();
   train::set_threads(config.threads);
   const Stopwatch total;
   const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
-  const models::Model model = models::make(config.model, splits.train.classes());
-  nn::initialize(*model.net, Rng(config.seed, "init"));
   RunResult result;
   result.threads = train::threads();
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
-  train::warm_up(*model.net, splits, schedule(config, config.warmup_epochs, config.lr), observer);
-  const Graph floating = simplified(*model.net, model.input_shape);
+  const auto net_float = warmed_up(config, splits, observer);
+  const Graph floating = simplified(*net_float, splits.train.image_shape());
   result.float_accuracy = test_accuracy("warmup", floating, splits);
   result.seconds.warmup = warmup.seconds();
 

@@ -125,7 +125,7 @@ void check_layers(const json& layers, bool per_layer) {
   if (!per_layer) CHECK(layers[0].at("weight_bits").size() == 16);
 }
 
-/// Everything that issue 2 lists, with its type.
+/// Everything a summary must hold, with its type.
 void check_summary(const json& summary, const Workplace& place, const std::string& scheme) {
   CHECK(summary.at("model") == "resnet8");
   CHECK(summary.at("data") == place.data());
@@ -254,7 +254,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
     const char *arguments, *word;
   };
   for (const Case& c : std::vector<Case>{
-           {"", "search, eval or bench"},
+           {"", "search, train, eval or bench"},
            {"find", "find"},
            {"search --speed 3", "--speed"},
            {"search --lr", "--lr"},
@@ -379,4 +379,18 @@ TEST_CASE("cli: help and version go to standard output; bench step measures") {
     for (const char* key : {"ms", "images_per_s", "conv_ms", "peak_rss_mib"}) CHECK(times.at(key).get<double>() > 0);
     CHECK(times.at("conv_ms") < times.at("ms"));
   }
+}
+
+TEST_CASE("cli: a search from the weights of train gives the bytes of a search that warms up itself") {
+  const Workplace place;
+  const std::string common = " --data " + place.data() + " --batch-size 40 --threads 2 --seed 3 --quiet ";
+  REQUIRE(mixgrad_run(place, "train --epochs 1 --out trained" + common).exit_code == 0);
+  CHECK(fs::exists(place.root / "trained/float.safetensors"));
+  REQUIRE(mixgrad_run(place, "search --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --out whole" + common).exit_code == 0);
+  REQUIRE(mixgrad_run(place, "search --init trained/float.safetensors --search-epochs 1 --finetune-epochs 1 --out continued" + common).exit_code == 0);
+  CHECK(mixgrad::io::read_file(place.path("whole/model.safetensors")) == mixgrad::io::read_file(place.path("continued/model.safetensors")));
+
+  check_complaint(mixgrad_run(place, "search --init nowhere.safetensors" + common), 2, "nowhere.safetensors");
+  check_complaint(mixgrad_run(place, "search --init whole/model.safetensors" + common), 2, "missing [bn.weight");
+  check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }

@@ -304,7 +304,7 @@ TEST_CASE("precisions that cannot be are refused by name") {
   refused([](auto& o) { o.weight_precisions = {}; }, "weight precisions: the list of bit-widths is empty: give at least one, like 2,4,8");
   refused([](auto& o) { o.weight_precisions = {4, 9}; }, "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
   refused([](auto& o) { o.weight_precisions = {1}; }, "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
-  refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits are not a candidate here: expected 2 to 8");
+  refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits would prune, which is not supported here: expected 2 to 8");
   refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, macs");
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "options.h"
+#include "progress.h"
+
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Train {
+  explicit Train(CLI::App& command) : options(command) {}
+
+  void run();
+
+  Options options;
+  RunConfig config;
+  std::string out;
+  bool overwrite = false, quiet = false;
+};
+
+void Train::run() {
+  options.apply();
+  config.search_epochs = config.finetune_epochs = 0;
+  config.validate();
+  const std::string path = out.empty() ? report::dated_folder() : out;
+  report::RunFolder folder(path, overwrite);
+  const FloatResult result = [&] {
+    Progress progress(config, quiet);
+    return report::train_in_folder(config, folder, progress);
+  }();
+  fmt::print("accuracy {:.4f}, weights in {}/float.safetensors\n", result.accuracy, path);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
+  const auto train = std::make_shared<Train>(*command);
+  RunConfig& c = train->config;
+  Options& o = train->options;
+  o.add("model", &c.model, "network to train");
+  o.add("data", &c.data, "glyphs, or cifar10:DIR");
+  o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
+  o.add("epochs", &c.warmup_epochs, "passes over the training images");
+  o.add("batch-size", &c.batch_size, "images per step");
+  o.add("lr", &c.lr, "learning rate at its highest");
+  o.add("seed", &c.seed, "of everything random");
+  o.add("threads", &c.threads, "0 for all cores");
+  o.add("out", &train->out, "folder for the results [a dated one under runs/]");
+  o.add("overwrite", &train->overwrite, "replace the run that --out holds");
+  o.add("quiet", &train->quiet, "print the last line only");
+  o.add_config_file();
+  command->callback([train] { train->run(); });
+}
+
+}  // namespace mixgrad::cli

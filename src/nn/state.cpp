@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/nn.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mixgrad::nn {
+namespace {
+
+std::vector<NamedTensor> state_of(const Module& net) {
+  std::vector<NamedTensor> state = net.named_parameters();
+  std::ranges::copy(net.named_buffers(), std::back_inserter(state));
+  return state;
+}
+
+std::vector<std::string> names_missing(const io::Safetensors& file, const std::vector<NamedTensor>& state) {
+  std::vector<std::string> names;
+  for (const NamedTensor& t : state) {
+    if (!file.contains(t.name)) names.push_back(t.name);
+  }
+  return names;
+}
+
+/// PyTorch counts the batches that a batch norm has seen; nothing here does.
+bool ignored(const std::string& name) { return name.ends_with("num_batches_tracked"); }
+
+std::vector<std::string> names_unknown(const io::Safetensors& file, const std::vector<NamedTensor>& state) {
+  std::vector<std::string> names;
+  for (const auto& [name, tensor] : file.tensors) {
+    const bool known = std::ranges::any_of(state, [&](const NamedTensor& t) { return t.name == name; });
+    if (!known && !ignored(name)) names.push_back(name);
+  }
+  return names;
+}
+
+}  // namespace
+
+void save_state(const Module& net, const std::string& path) {
+  io::Safetensors file;
+  for (const NamedTensor& t : state_of(net)) file.tensors.emplace_back(t.name, t.tensor);
+  io::write_safetensors(path, file);
+}
+
+void load_state(Module& net, const std::string& path) {
+  const io::Safetensors file = io::read_safetensors(path);
+  const std::vector<NamedTensor> state = state_of(net);
+  const auto missing = names_missing(file, state), unknown = names_unknown(file, state);
+  if (!missing.empty() || !unknown.empty()) {
+    bad_input("{}: not this network's weights: missing [{}], unknown [{}]", path, fmt::join(missing, ", "), fmt::join(unknown, ", "));
+  }
+  for (const NamedTensor& t : state) {
+    const Shape& found = file.at(t.name).shape();
+    if (found != t.tensor.shape()) {
+      bad_input("{}: '{}' has shape {}, but the network wants {}", path, t.name, found.str(), t.tensor.shape().str());
+    }
+  }
+  for (const NamedTensor& t : state) std::ranges::copy(file.at(t.name).data(), t.tensor.data().begin());
+}
+
+}  // namespace mixgrad::nn
