@@ -27,8 +27,8 @@ struct RunConfig {
   std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network
   std::string init = "";                      ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
-  int64_t batch_size = 128;
-  double lr = 0.1;                            ///< of the warm-up, at its highest; search and fine-tuning take shares of it
+  int64_t batch_size = 64;
+  double lr = 0.15;                           ///< of the warm-up, at its highest; search and fine-tuning take shares of it
   double arch_lr = 1e-2;                      ///< of α
   double tau_start = 5, tau_end = 0.1;
   std::string tau_schedule = "geometric";     ///< from tau_start to tau_end; or "exp", the paper's τ ← τ exp(-0.045)

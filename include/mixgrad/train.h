@@ -76,7 +76,7 @@ struct Schedule {
   int epochs = 1;
   int64_t batch_size = 128;
   double lr = 0.1;             ///< of weights and biases, at its highest
-  double weight_decay = 5e-4;  ///< of weights; biases, α and clips have none
+  double weight_decay = 2e-4;  ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
   data::Augmentation augmentation = {};
   uint64_t seed = 0;

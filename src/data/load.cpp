@@ -78,7 +78,7 @@ Splits load(const std::string& spec, uint64_t seed, double validation_share) {
 Augmentation default_augmentation(const std::string& spec) {
   check_name(spec);
   if (spec == "glyphs") return {.flip = false, .crop = 2};  // a mirrored digit is another shape
-  return {.flip = true, .crop = 4};
+  return {.flip = true, .crop = 2};
 }
 
 }  // namespace mixgrad::data

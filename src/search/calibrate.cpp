@@ -11,6 +11,7 @@ namespace mixgrad {
 namespace {
 
 constexpr float default_clip = 6, default_input_clip = 1;
+constexpr int64_t images_at_once = 16;  // every node's values are kept while they run
 
 /// Distribution of |x| in one slot's tensors, as a histogram over [0, largest]: a percentile is exact to largest / bins.
 struct Histogram {
@@ -57,11 +58,13 @@ void observe(const Graph& graph, const std::vector<Tensor>& batches, Histograms&
   }
   const Binding binding = plain.bind();
   for (const Tensor& x : batches) {
-    std::vector<Tensor> values;
-    plain.run(binding, x, &values);
-    for (size_t i = 0; i < graph.nodes.size(); ++i) {
-      ActivationSlot* slot = graph.nodes[i].output_slot.get();
-      if (slot != nullptr) visit(histograms[slot], std::span<const float>(values[i].data()));
+    for (int64_t begin = 0; begin < x.dim(0); begin += images_at_once) {
+      std::vector<Tensor> values;
+      plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
+      for (size_t i = 0; i < graph.nodes.size(); ++i) {
+        ActivationSlot* slot = graph.nodes[i].output_slot.get();
+        if (slot != nullptr) visit(histograms[slot], std::span<const float>(values[i].data()));
+      }
     }
   }
 }

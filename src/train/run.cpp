@@ -14,7 +14,7 @@ namespace mixgrad {
 namespace {
 
 /// Learning rate of search and fine-tuning (Adam) as a share of the warm-up's (SGD).
-constexpr double adam_lr_share = 0.01;
+constexpr double adam_lr_share = 0.007;
 
 /// strength · cost of the uniform 8-bit network, where no strength is given: every regularizer starts alike.
 constexpr double default_pull = 0.6;

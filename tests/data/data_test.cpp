@@ -218,7 +218,7 @@ TEST_CASE("load: names of data sets, and what suits them") {
     CHECK(bad_input_of([&] { data::default_augmentation(spec); }) == expected);
   }
   CHECK(data::default_augmentation("cifar10:x").flip);
-  CHECK(data::default_augmentation("cifar10:x").crop == 4);
+  CHECK(data::default_augmentation("cifar10:x").crop == 2);
   CHECK_FALSE(data::default_augmentation("glyphs").flip);
   CHECK(data::default_augmentation("glyphs").crop == 2);
 }
