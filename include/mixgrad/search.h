@@ -99,7 +99,4 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options);
 /// Fills the clips of all activation slots from what the float network does on the calibration batches (SPEC §3).
 void calibrate(Graph& graph, const MixPrecOptions& options);
 
-/// The float network with every weight and activation at `bits`, clips calibrated: the uniform baseline.
-Graph uniform_network(const Graph& float_graph, const MixPrecOptions& options, int bits);
-
 }  // namespace mixgrad

@@ -112,10 +112,4 @@ std::vector<LayerSummary> summarize(const Graph& graph) {
   return out;
 }
 
-Graph uniform_network(const Graph& float_graph, const MixPrecOptions& options, int bits) {
-  MixPrecOptions single = options;
-  single.weight_precisions = single.activation_precisions = single.input_precisions = {bits};
-  return MixPrec(float_graph, single).arch_export();
-}
-
 }  // namespace mixgrad
