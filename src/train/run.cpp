@@ -13,8 +13,9 @@
 namespace mixgrad {
 namespace {
 
-/// Learning rate of search and fine-tuning (Adam) as a share of the warm-up's (SGD).
-constexpr double adam_lr_share = 0.007;
+/// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near where
+/// the search's cosine ended: larger steps would first undo what it learned.
+constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
 
 /// strength · cost of the uniform 8-bit network, where no strength is given: every regularizer starts alike.
 constexpr double default_pull = 0.6;
@@ -67,7 +68,7 @@ train::Schedule schedule(const RunConfig& config, int epochs, double lr) {
 
 train::SearchSchedule search_schedule(const RunConfig& config, double strength) {
   train::SearchSchedule s;
-  static_cast<train::Schedule&>(s) = schedule(config, config.search_epochs, config.lr * adam_lr_share);
+  static_cast<train::Schedule&>(s) = schedule(config, config.search_epochs, config.lr * search_lr_share);
   s.arch_lr = config.arch_lr;
   s.strength = strength;
   s.tau_start = config.tau_start;
@@ -167,7 +168,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
-  train::fine_tune(result.network, splits, schedule(config, config.finetune_epochs, config.lr * adam_lr_share), net.regularizer(),
+  train::fine_tune(result.network, splits, schedule(config, config.finetune_epochs, config.lr * finetune_lr_share), net.regularizer(),
                    observer);
   result.final_accuracy = test_accuracy("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
