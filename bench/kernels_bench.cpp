@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: Apache-2.0
+// Times the kernels one at a time, on one thread: a micro-batch of a training step has no more (DESIGN, decision 3).
+#include <mixgrad/optim.h>
+#include <mixgrad/tensor.h>
+
+#include <kernels/conv2d.h>
+#include <kernels/gemm.h>
+#include <kernels/quantize.h>
+
+#include <benchmark/benchmark.h>
+#include <fmt/core.h>
+
+#include <chrono>
+#include <random>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace {
+
+namespace k = mixgrad::kernels;
+using Floats = std::vector<float>;
+
+/// Images of a micro-batch: what train::micro_batch_size gives ResNet8 with 1 MB of second-level cache.
+constexpr int64_t images = 8;
+
+/// Normal values around 0: none is subnormal, and half of them lie below a ReLU.
+Floats normal(int64_t size, float deviation = 1) {
+  std::mt19937 generator(0);
+  std::normal_distribution<float> distribution(0, deviation);
+  Floats values(static_cast<size_t>(size));
+  for (float& v : values) v = distribution(generator);
+  return values;
+}
+
+Floats filled(int64_t size, float value = 0) { return Floats(static_cast<size_t>(size), value); }
+
+k::Grad grad(Floats& into) { return {.data = into.data()}; }
+
+/// The first `count` bit-widths in an order that starts with those users search over. 2 to 8 are seven; the eighth
+/// repeats one, to see the kernel with all the room it has.
+std::vector<int> candidates(int64_t count) {
+  const std::vector<int> order{8, 4, 2, 6, 3, 5, 7, 8};
+  return {order.begin(), order.begin() + count};
+}
+
+// --- mixtures ---------------------------------------------------------------------------------------------------
+
+/// Elements of one ResNet8 tensor: of a micro-batch (stays in cache) and of a batch of 128.
+const std::vector<int64_t> tensor_sizes{images * 16 * 32 * 32, 128 * 16 * 32 * 32};
+
+struct ActivationCase {
+  ActivationCase(int64_t count, int64_t size)
+      : bits(candidates(count)), x(normal(size, 2)), g(normal(size)), theta(filled(count, 1.0F / static_cast<float>(count))),
+        clip(filled(count)), out(filled(size)), gtheta(filled(count)), gclip(filled(count)) {
+    for (size_t p = 0; p < clip.size(); ++p) clip[p] = 1 + 0.25F * static_cast<float>(p);
+  }
+
+  std::vector<int> bits;
+  Floats x, g, theta, clip, out, gtheta, gclip;
+};
+
+/// Elements/s, and bytes/s of the tensors that one pass must read and write.
+void count_elements(benchmark::State& state, int64_t elements, int64_t tensors) {
+  state.SetItemsProcessed(state.iterations() * elements);
+  state.SetBytesProcessed(state.iterations() * elements * tensors * static_cast<int64_t>(sizeof(float)));
+}
+
+void activation_forward(benchmark::State& state, k::ActivationFormat format) {
+  ActivationCase c(state.range(0), state.range(1));
+  for (auto _ : state) {
+    k::activation_mixture(c.bits, format, c.x, c.theta, c.clip, c.out);
+    benchmark::ClobberMemory();
+  }
+  count_elements(state, state.range(1), 2);
+}
+
+void activation_backward(benchmark::State& state, k::ActivationFormat format) {
+  ActivationCase c(state.range(0), state.range(1));
+  for (auto _ : state) {
+    k::activation_mixture_grad(c.bits, format, c.x, c.theta, c.clip, c.g, grad(c.out), grad(c.gtheta), grad(c.gclip));
+    benchmark::ClobberMemory();
+  }
+  count_elements(state, state.range(1), 3);
+}
+
+struct WeightCase {
+  WeightCase(int64_t count, bool channelwise)
+      : bits(candidates(count)), per_channel(channelwise), w(normal(total)), g(normal(total)),
+        theta(filled(count * (channelwise ? size.channels : 1), 1.0F / static_cast<float>(count))), out(filled(total)),
+        gtheta(theta) {}
+
+  /// ResNet8's largest layer, stack3.conv2.
+  static constexpr k::WeightSize size{.channels = 64, .per_channel = 64 * 3 * 3};
+  static constexpr int64_t total = size.channels * size.per_channel;
+
+  std::vector<int> bits;
+  bool per_channel;
+  Floats w, g, theta, out, gtheta;
+};
+
+void weight_forward(benchmark::State& state, bool per_channel) {
+  WeightCase c(state.range(0), per_channel);
+  for (auto _ : state) {
+    k::weight_mixture(c.size, c.bits, c.per_channel, c.w, c.theta, c.out);
+    benchmark::ClobberMemory();
+  }
+  count_elements(state, c.total, 2);
+}
+
+void weight_backward(benchmark::State& state, bool per_channel) {
+  WeightCase c(state.range(0), per_channel);
+  for (auto _ : state) {
+    k::weight_mixture_grad(c.size, c.bits, c.per_channel, c.w, c.theta, c.g, grad(c.out), grad(c.gtheta));
+    benchmark::ClobberMemory();
+  }
+  count_elements(state, c.total, 3);
+}
+
+void add_mixtures() {
+  const std::vector<int64_t> counts{1, 2, 3, 4, 5, 6, 7, 8};
+  for (const bool is_signed : {false, true}) {
+    // One-sided as after a conv with a ReLU, which the mixture applies.
+    const k::ActivationFormat format{.is_signed = is_signed, .relu = !is_signed};
+    const std::string side = is_signed ? "two_sided" : "one_sided";
+    const auto add = [&](const std::string& direction, auto* run) {
+      benchmark::RegisterBenchmark(("activation_mixture/" + side + "/" + direction).c_str(), run, format)
+          ->ArgNames({"candidates", "elements"})->ArgsProduct({counts, tensor_sizes});
+    };
+    add("forward", activation_forward);
+    add("backward", activation_backward);
+  }
+  for (const bool per_channel : {false, true}) {
+    const std::string scheme = per_channel ? "per_channel" : "per_layer";
+    const auto add = [&](const std::string& direction, auto* run) {
+      benchmark::RegisterBenchmark(("weight_mixture/" + scheme + "/" + direction).c_str(), run, per_channel)
+          ->ArgName("candidates")->Arg(1)->Arg(3)->Arg(7);
+    };
+    add("forward", weight_forward);
+    add("backward", weight_backward);
+  }
+}
+
+// --- layers of the four MLPerf Tiny networks --------------------------------------------------------------------
+
+/// One distinct shape. `layers`: how many layers of the network have it.
+struct ConvShape {
+  const char* network;
+  int layers;
+  int64_t c_in, h, w, c_out, oh, ow, kh, kw, stride, pad_h, pad_w;
+  bool depthwise;
+
+  k::Conv2dSize size() const {
+    return {.n = images, .c_in = c_in, .h = h, .w = w, .c_out = c_out, .oh = oh, .ow = ow, .kh = kh, .kw = kw,
+            .stride_h = stride, .stride_w = stride, .pad_top = pad_h, .pad_left = pad_w, .groups = depthwise ? c_in : 1};
+  }
+  std::string name() const {
+    return fmt::format("{}/{}{}x{}x{}_to_{}x{}x{}_k{}x{}_x{}", network, depthwise ? "dw_" : "", c_in, h, w, c_out, oh, ow, kh, kw,
+                       layers);
+  }
+};
+
+// From ../shared/golden/zoo.json. The autoencoder has no convolution.
+constexpr ConvShape conv_shapes[] = {
+    // network, layers | c_in, h, w | c_out, oh, ow | kh, kw, stride, pad_h, pad_w, depthwise
+    {"resnet8", 1, 3, 32, 32, 16, 32, 32, 3, 3, 1, 1, 1, false},
+    {"resnet8", 2, 16, 32, 32, 16, 32, 32, 3, 3, 1, 1, 1, false},
+    {"resnet8", 1, 16, 32, 32, 32, 16, 16, 3, 3, 2, 1, 1, false},
+    {"resnet8", 1, 32, 16, 16, 32, 16, 16, 3, 3, 1, 1, 1, false},
+    {"resnet8", 1, 16, 32, 32, 32, 16, 16, 1, 1, 2, 0, 0, false},
+    {"resnet8", 1, 32, 16, 16, 64, 8, 8, 3, 3, 2, 1, 1, false},
+    {"resnet8", 1, 64, 8, 8, 64, 8, 8, 3, 3, 1, 1, 1, false},
+    {"resnet8", 1, 32, 16, 16, 64, 8, 8, 1, 1, 2, 0, 0, false},
+    {"mobilenet_v1", 1, 3, 96, 96, 8, 48, 48, 3, 3, 2, 1, 1, false},
+    {"mobilenet_v1", 1, 8, 48, 48, 8, 48, 48, 3, 3, 1, 1, 1, true},
+    {"mobilenet_v1", 1, 8, 48, 48, 16, 48, 48, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 16, 48, 48, 16, 24, 24, 3, 3, 2, 1, 1, true},
+    {"mobilenet_v1", 1, 16, 24, 24, 32, 24, 24, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 32, 24, 24, 32, 24, 24, 3, 3, 1, 1, 1, true},
+    {"mobilenet_v1", 1, 32, 24, 24, 32, 24, 24, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 32, 24, 24, 32, 12, 12, 3, 3, 2, 1, 1, true},
+    {"mobilenet_v1", 1, 32, 12, 12, 64, 12, 12, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 64, 12, 12, 64, 12, 12, 3, 3, 1, 1, 1, true},
+    {"mobilenet_v1", 1, 64, 12, 12, 64, 12, 12, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 64, 12, 12, 64, 6, 6, 3, 3, 2, 1, 1, true},
+    {"mobilenet_v1", 1, 64, 6, 6, 128, 6, 6, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 5, 128, 6, 6, 128, 6, 6, 3, 3, 1, 1, 1, true},
+    {"mobilenet_v1", 5, 128, 6, 6, 128, 6, 6, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 128, 6, 6, 128, 3, 3, 3, 3, 2, 1, 1, true},
+    {"mobilenet_v1", 1, 128, 3, 3, 256, 3, 3, 1, 1, 1, 0, 0, false},
+    {"mobilenet_v1", 1, 256, 3, 3, 256, 3, 3, 3, 3, 1, 1, 1, true},
+    {"mobilenet_v1", 1, 256, 3, 3, 256, 3, 3, 1, 1, 1, 0, 0, false},
+    {"ds_cnn", 1, 1, 49, 10, 64, 25, 5, 10, 4, 2, 5, 1, false},
+    {"ds_cnn", 4, 64, 25, 5, 64, 25, 5, 3, 3, 1, 1, 1, true},
+    {"ds_cnn", 4, 64, 25, 5, 64, 25, 5, 1, 1, 1, 0, 0, false},
+};
+
+struct LinearShape {
+  const char* network;
+  int layers;
+  int64_t in, out;
+};
+
+constexpr LinearShape linear_shapes[] = {
+    {"resnet8", 1, 64, 10},       {"mobilenet_v1", 1, 256, 2}, {"ds_cnn", 1, 64, 12},      {"autoencoder", 1, 640, 128},
+    {"autoencoder", 6, 128, 128}, {"autoencoder", 1, 128, 8},  {"autoencoder", 1, 8, 128}, {"autoencoder", 1, 128, 640},
+};
+
+/// Buffers of one layer; a gradient has its tensor's size.
+struct LayerCase {
+  LayerCase(int64_t x_size, int64_t w_size, int64_t c_out, int64_t y_size)
+      : x(normal(x_size)), w(normal(w_size)), bias(filled(c_out)), y(normal(y_size)), gx(filled(x_size)), gw(filled(w_size)),
+        gbias(filled(c_out)) {}
+  explicit LayerCase(const k::Conv2dSize& s)
+      : LayerCase(s.n * s.h * s.w * s.c_in, s.c_out * s.kh * s.kw * (s.c_in / s.groups), s.c_out, s.n * s.oh * s.ow * s.c_out) {}
+  explicit LayerCase(const LinearShape& s) : LayerCase(images * s.in, s.in * s.out, s.out, images * s.out) {}
+
+  Floats x, w, bias, y, gx, gw, gbias;
+};
+
+/// Multiply-accumulates/s. The first call is not timed: it makes oneDNN's primitive.
+template <typename Body>
+void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
+  body();
+  for (auto _ : state) {
+    body();
+    benchmark::ClobberMemory();
+  }
+  state.counters["MAC/s"] = benchmark::Counter(static_cast<double>(macs * state.iterations()), benchmark::Counter::kIsRate);
+}
+
+enum class Direction { forward, grad_x, grad_w };
+
+void conv(benchmark::State& state, const ConvShape& shape, Direction direction) {
+  const k::Conv2dSize s = shape.size();
+  LayerCase c(s);
+  measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
+    if (direction == Direction::forward) k::conv2d(s, c.x, c.w, c.bias, c.y);
+    if (direction == Direction::grad_x) k::conv2d_grad_x(s, c.y, c.w, grad(c.gx));
+    if (direction == Direction::grad_w) k::conv2d_grad_w(s, c.x, c.y, grad(c.gw), grad(c.gbias));
+  });
+}
+
+void linear(benchmark::State& state, const LinearShape& s, Direction direction) {
+  LayerCase c(s);
+  measure_layer(state, images * s.in * s.out, [&] {
+    if (direction == Direction::forward) k::linear(images, s.in, s.out, c.x, c.w, c.bias, c.y);
+    if (direction == Direction::grad_x) k::linear_grad_x(images, s.in, s.out, c.y, c.w, grad(c.gx));
+    if (direction == Direction::grad_w) k::linear_grad_w(images, s.in, s.out, c.x, c.y, grad(c.gw), grad(c.gbias));
+  });
+}
+
+void add_layers() {
+  const std::pair<const char*, Direction> directions[] = {
+      {"forward", Direction::forward}, {"grad_x", Direction::grad_x}, {"grad_w", Direction::grad_w}};
+  for (const ConvShape& shape : conv_shapes) {
+    for (const auto& [name, direction] : directions)
+      benchmark::RegisterBenchmark(fmt::format("conv2d/{}/{}", shape.name(), name).c_str(), conv, shape, direction);
+  }
+  for (const LinearShape& shape : linear_shapes) {
+    for (const auto& [name, direction] : directions)
+      benchmark::RegisterBenchmark(
+          fmt::format("linear/{}/{}_to_{}_x{}/{}", shape.network, shape.in, shape.out, shape.layers, name).c_str(), linear, shape,
+          direction);
+  }
+}
+
+// --- optimizers -------------------------------------------------------------------------------------------------
+
+/// `total` parameters over as many tensors as ResNet8 has weights and biases.
+std::vector<mixgrad::Tensor> parameters(int64_t total) {
+  constexpr int64_t tensors = 20;
+  std::vector<mixgrad::Tensor> out;
+  for (int64_t i = 0; i < tensors; ++i) {
+    const int64_t size = total * (i + 1) / tensors - total * i / tensors;
+    out.push_back(mixgrad::Tensor::from({size}, normal(size)).requires_grad());
+  }
+  return out;
+}
+
+/// Times `step` alone: it drops the gradients, which a training step's backward pass makes anew.
+void measure_optimizer(benchmark::State& state, mixgrad::optim::Optimizer& optimizer) {
+  using Clock = std::chrono::steady_clock;
+  const Floats gradient = normal(state.range(0), 0.01F);
+  for (auto _ : state) {
+    for (const mixgrad::Tensor& p : optimizer.parameters()) p.set_grad(std::span(gradient).first(static_cast<size_t>(p.size())));
+    const auto start = Clock::now();
+    optimizer.step();
+    state.SetIterationTime(std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+
+void sgd(benchmark::State& state) {
+  mixgrad::optim::Sgd optimizer({{.parameters = parameters(state.range(0)), .weight_decay = 5e-4}}, {.lr = 1e-4});
+  measure_optimizer(state, optimizer);
+}
+
+void adam(benchmark::State& state) {
+  mixgrad::optim::Adam optimizer({{.parameters = parameters(state.range(0))}}, {.lr = 1e-4});
+  measure_optimizer(state, optimizer);
+}
+
+void add_optimizers() {
+  const auto add = [](const char* name, auto* run) {
+    benchmark::RegisterBenchmark(name, run)->ArgName("parameters")->Arg(77360)->Arg(500000)->UseManualTime();
+  };
+  add("optimizer/sgd", sgd);
+  add("optimizer/adam", adam);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+#ifdef _OPENMP
+  omp_set_num_threads(1);
+#endif
+  add_mixtures();
+  add_layers();
+  add_optimizers();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
