@@ -19,12 +19,30 @@ struct Conv2dSize {
 };
 
 /// y = x ⋆ w + bias; x [n, h, w, c_in], y [n, oh, ow, c_out], bias [c_out] or empty.
+/// In bfloat16, products are summed in float and rounded once.
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);
-/// ∂/∂x of the above, from gy [n, oh, ow, c_out].
+void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
+            std::span<bfloat16> y);
+/// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, sooner by way of bfloat16.
+void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y);
+/// ∂/∂x of conv2d, from gy [n, oh, ow, c_out].
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
 /// ∂/∂w and ∂/∂bias (either may be unwanted).
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
+                   Grad gbias);
+
+/// bfloat16 only in memory: converts, calls the float kernels, converts back. What the overloads above do where that
+/// is faster, or where nothing else is there.
+namespace through_float {
+void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
+            std::span<bfloat16> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
+                   Grad gbias);
+}  // namespace through_float
 
 /// Plain loops: the oracle of the tests, and what runs in builds without oneDNN.
 namespace reference {

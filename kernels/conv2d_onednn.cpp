@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions by oneDNN (2.x). Activations stay NHWC; oneDNN chooses the format of the weights, and they are
-// reordered in each call. A thread makes the primitive of a shape once and keeps it with all its buffers.
+// reordered (and for bfloat16 rounded) in each call. A thread makes the primitive of a shape once and keeps it with
+// all its buffers.
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <dnnl.hpp>
 #include <initializer_list>
+#include <type_traits>
 #include <unordered_map>
 
 #include "conv2d.h"
@@ -20,12 +22,14 @@ namespace {
 using dnnl::memory;
 using Dims = memory::dims;
 
-enum class Kind : int64_t { forward, grad_x, grad_w };
+/// codes: forward from bfloat16 to float.
+enum class Kind : int64_t { forward, codes, grad_x, grad_w };
 
 struct Key {
   Conv2dSize size;
   Kind kind;
   int64_t bias, threads;  // a primitive divides its work among threads when it is made
+  int64_t type;           // of activations and their gradients
 
   bool operator==(const Key&) const = default;
 };
@@ -87,13 +91,16 @@ struct Plan {
   memory x, y, plain_w, packed_w, bias, scratchpad;
 };
 
-memory::desc describe(const Dims& dims, memory::format_tag tag) { return {dims, memory::data_type::f32, tag}; }
+constexpr auto f32 = memory::data_type::f32;
+
+template <typename T>
+constexpr memory::data_type type_of = std::is_same_v<T, bfloat16> ? memory::data_type::bf16 : f32;
 
 memory::desc weight_desc(const Conv2dSize& s) {
   const int64_t i = s.c_in / s.groups, o = s.c_out / s.groups;
   const Dims dims{s.groups, o, i, s.kh, s.kw}, strides{o * s.kh * s.kw * i, s.kh * s.kw * i, 1, s.kw * i, i};
-  if (s.groups > 1) return {dims, memory::data_type::f32, strides};
-  return {Dims(dims.begin() + 1, dims.end()), memory::data_type::f32, Dims(strides.begin() + 1, strides.end())};
+  if (s.groups > 1) return {dims, f32, strides};
+  return {Dims(dims.begin() + 1, dims.end()), f32, Dims(strides.begin() + 1, strides.end())};
 }
 
 /// The padding at the end; none when there are rows left that no window reaches.
@@ -105,11 +112,13 @@ memory without_data(const memory::desc& desc) { return {desc, engine(), DNNL_MEM
 
 Plan make_plan(const Key& key) {
   const Conv2dSize& s = key.size;
-  const memory::desc x = describe({s.n, s.c_in, s.h, s.w}, memory::format_tag::nhwc);
-  const memory::desc y = describe({s.n, s.c_out, s.oh, s.ow}, memory::format_tag::nhwc);
-  const memory::desc bias = key.bias ? describe({s.c_out}, memory::format_tag::x) : memory::desc();
+  const auto type = static_cast<memory::data_type>(key.type);
+  const memory::desc x({s.n, s.c_in, s.h, s.w}, type, memory::format_tag::nhwc);
+  const memory::desc y({s.n, s.c_out, s.oh, s.ow}, key.kind == Kind::codes ? f32 : type, memory::format_tag::nhwc);
+  const memory::desc bias = key.bias ? memory::desc({s.c_out}, f32, memory::format_tag::x) : memory::desc();
   const memory::desc plain = weight_desc(s);
-  const memory::desc any = describe(plain.dims(), memory::format_tag::any);
+  const memory::desc any(plain.dims(), type, memory::format_tag::any);
+  const memory::desc any_gradient(plain.dims(), f32, memory::format_tag::any);
   const Dims stride{s.stride_h, s.stride_w}, dilation{s.dilation_h - 1, s.dilation_w - 1}, pad{s.pad_top, s.pad_left};
   const Dims pad_end{end_padding(s.h, s.oh, s.kh, s.stride_h, s.dilation_h, s.pad_top),
                      end_padding(s.w, s.ow, s.kw, s.stride_w, s.dilation_w, s.pad_left)};
@@ -126,7 +135,7 @@ Plan make_plan(const Key& key) {
   };
   const dnnl::convolution_forward::primitive_desc forward(
       {dnnl::prop_kind::forward_training, direct, x, any, bias, y, stride, dilation, pad, pad_end}, attr, engine());
-  if (key.kind == Kind::forward) {
+  if (key.kind == Kind::forward || key.kind == Kind::codes) {
     adopt(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
   } else if (key.kind == Kind::grad_x) {
     const dnnl::convolution_backward_data::primitive_desc grad_x({direct, x, any, y, stride, dilation, pad, pad_end},
@@ -134,7 +143,7 @@ Plan make_plan(const Key& key) {
     adopt(grad_x, grad_x.weights_desc(), dnnl::convolution_backward_data(grad_x));
   } else {
     const dnnl::convolution_backward_weights::primitive_desc grad_w(
-        {direct, x, any, bias, y, stride, dilation, pad, pad_end}, attr, engine(), forward);
+        {direct, x, any_gradient, bias, y, stride, dilation, pad, pad_end}, attr, engine(), forward);
     adopt(grad_w, grad_w.diff_weights_desc(), dnnl::convolution_backward_weights(grad_w));
   }
 
@@ -150,9 +159,10 @@ Plan make_plan(const Key& key) {
 }
 
 /// Null when oneDNN refuses the shape.
+template <typename T>
 const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   thread_local std::unordered_map<Key, Plan, KeyHash> plans;
-  const Key key{s, kind, bias, current_threads()};
+  const Key key{s, kind, bias, current_threads(), static_cast<int64_t>(type_of<T>)};
   const auto [at, made] = plans.try_emplace(key);
   if (made) {
     const PlanThreads only(current_threads());
@@ -168,23 +178,28 @@ const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
 enum class Use { scratchpad, packed, weights, bias, activations };
 
 /// A buffer of this thread, valid until its next request for the same use.
-float* buffer(Use use, size_t bytes) {
+void* buffer(Use use, size_t bytes) {
   thread_local std::array<memory, 5> buffers;
   memory& m = buffers[static_cast<size_t>(use)];
   if (!m || m.get_desc().get_size() < bytes)
     m = memory({{static_cast<int64_t>(bytes)}, memory::data_type::u8, memory::format_tag::x}, engine());
-  return static_cast<float*>(m.get_data_handle());
+  return m.get_data_handle();
 }
 
-float* buffer(Use use, const memory& like) { return buffer(use, like.get_desc().get_size()); }
+void* buffer(Use use, const memory& like) { return buffer(use, like.get_desc().get_size()); }
 
-void point(const memory& m, const float* data) { m.set_data_handle(const_cast<float*>(data)); }
+void point(const memory& m, const void* data) { m.set_data_handle(const_cast<void*>(data)); }
 
 /// Where a primitive, which overwrites, may put a gradient.
-float* landing(Grad g, Use use, const memory& like) { return g.add ? buffer(use, like) : g.data; }
+template <typename T>
+T* landing(GradOf<T> g, Use use, const memory& like) {
+  return g.add ? static_cast<T*>(buffer(use, like)) : g.data;
+}
 
-void add_landed(Grad g, const float* landed, int64_t size) {
-  if (g.add) accumulate({landed, static_cast<size_t>(size)}, {g.data, static_cast<size_t>(size)});
+template <typename T>
+void add_landed(GradOf<T> g, const T* landed, int64_t size) {
+  const auto count = static_cast<size_t>(size);
+  if (g.add) accumulate(std::span<const T>(landed, count), std::span<T>(g.data, count));
 }
 
 /// Points the weights' operand to packed weights. (To keep packed weights between calls, change only this.)
@@ -198,63 +213,117 @@ const memory& pack(const Plan& plan, std::span<const float> w) {
 
 void use_scratchpad(const Plan& plan) { point(plan.scratchpad, buffer(Use::scratchpad, plan.scratchpad)); }
 
+template <typename X, typename Y>
+void forward(const Plan& plan, std::span<const X> x, std::span<const float> w, std::span<const float> bias,
+             std::span<Y> y) {
+  const ConvClock clock;
+  point(plan.x, x.data());
+  point(plan.bias, bias.data());
+  point(plan.y, y.data());
+  use_scratchpad(plan);
+  run(plan.conv, {{DNNL_ARG_SRC, plan.x.get()},
+                  {DNNL_ARG_WEIGHTS, pack(plan, w).get()},
+                  {DNNL_ARG_BIAS, plan.bias.get()},
+                  {DNNL_ARG_DST, plan.y.get()},
+                  {DNNL_ARG_SCRATCHPAD, plan.scratchpad.get()}});
+}
+
+template <typename T>
+void grad_x(const Plan& plan, const Conv2dSize& s, std::span<const T> gy, std::span<const float> w, GradOf<T> gx) {
+  const ConvClock clock;
+  T* landed = landing(gx, Use::activations, plan.x);
+  point(plan.x, landed);
+  point(plan.y, gy.data());
+  use_scratchpad(plan);
+  run(plan.conv, {{DNNL_ARG_DIFF_SRC, plan.x.get()},
+                  {DNNL_ARG_WEIGHTS, pack(plan, w).get()},
+                  {DNNL_ARG_DIFF_DST, plan.y.get()},
+                  {DNNL_ARG_SCRATCHPAD, plan.scratchpad.get()}});
+  add_landed(gx, landed, s.n * s.h * s.w * s.c_in);
+}
+
+template <typename T>
+void grad_w(const Plan& plan, const Conv2dSize& s, std::span<const T> x, std::span<const T> gy, Grad gw, Grad gbias) {
+  const ConvClock clock;
+  float* landed = landing(gw, Use::weights, plan.plain_w);
+  float* landed_bias = landing(gbias, Use::bias, plan.bias);
+  const memory& w = plan.reorder ? plan.packed_w : plan.plain_w;
+  point(plan.x, x.data());
+  point(plan.y, gy.data());
+  point(plan.plain_w, landed);
+  point(plan.packed_w, buffer(Use::packed, plan.packed_w));
+  point(plan.bias, landed_bias);
+  use_scratchpad(plan);
+  run(plan.conv, {{DNNL_ARG_SRC, plan.x.get()},
+                  {DNNL_ARG_DIFF_WEIGHTS, w.get()},
+                  {DNNL_ARG_DIFF_BIAS, plan.bias.get()},
+                  {DNNL_ARG_DIFF_DST, plan.y.get()},
+                  {DNNL_ARG_SCRATCHPAD, plan.scratchpad.get()}});
+  if (plan.reorder) run(plan.reorder, {{DNNL_ARG_FROM, w.get()}, {DNNL_ARG_TO, plan.plain_w.get()}});
+  add_landed(gw, landed, s.c_out * s.kh * s.kw * (s.c_in / s.groups));
+  add_landed(gbias, landed_bias, s.c_out);
+}
+
+/// Null also where float is faster. (On Zen 4 it never is, not even for depthwise convolutions.)
+const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
+  return bfloat16_is_fast() ? plan_for<bfloat16>(s, kind, bias) : nullptr;
+}
+
 }  // namespace
+
+bool bfloat16_is_fast() {
+  static const bool fast = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
+                           dnnl_cpu_isa_avx512_core_bf16;
+  return fast;
+}
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
+  if (const Plan* plan = plan_for<float>(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
   const ConvClock clock;
-  const Plan* plan = plan_for(s, Kind::forward, !bias.empty());
-  if (!plan) return reference::conv2d(s, x, w, bias, y);
-  point(plan->x, x.data());
-  point(plan->bias, bias.data());
-  point(plan->y, y.data());
-  use_scratchpad(*plan);
-  run(plan->conv, {{DNNL_ARG_SRC, plan->x.get()},
-                   {DNNL_ARG_WEIGHTS, pack(*plan, w).get()},
-                   {DNNL_ARG_BIAS, plan->bias.get()},
-                   {DNNL_ARG_DST, plan->y.get()},
-                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
+  reference::conv2d(s, x, w, bias, y);
+}
+
+void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
+            std::span<bfloat16> y) {
+  if (const Plan* plan = bfloat16_plan_for(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
+  through_float::conv2d(s, x, w, bias, y);
+}
+
+void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
+  const Plan* plan = bfloat16_plan_for(s, Kind::codes, false);
+  if (!plan) return conv2d(s, x, w, {}, y);
+  const std::span<bfloat16> narrow(static_cast<bfloat16*>(buffer(Use::activations, plan->x)), x.size());
+  from_float(x, narrow);
+  forward(*plan, std::span<const bfloat16>(narrow), w, {}, y);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
   if (!gx) return;
+  if (const Plan* plan = plan_for<float>(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);
   const ConvClock clock;
-  const Plan* plan = plan_for(s, Kind::grad_x, false);
-  if (!plan) return reference::conv2d_grad_x(s, gy, w, gx);
-  float* landed = landing(gx, Use::activations, plan->x);
-  point(plan->x, landed);
-  point(plan->y, gy.data());
-  use_scratchpad(*plan);
-  run(plan->conv, {{DNNL_ARG_DIFF_SRC, plan->x.get()},
-                   {DNNL_ARG_WEIGHTS, pack(*plan, w).get()},
-                   {DNNL_ARG_DIFF_DST, plan->y.get()},
-                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
-  add_landed(gx, landed, s.n * s.h * s.w * s.c_in);
+  reference::conv2d_grad_x(s, gy, w, gx);
+}
+
+void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
+  if (!gx) return;
+  if (const Plan* plan = bfloat16_plan_for(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);
+  through_float::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
+  if (!gw) return gbias ? column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias) : void();
+  if (const Plan* plan = plan_for<float>(s, Kind::grad_w, static_cast<bool>(gbias)))
+    return grad_w(*plan, s, x, gy, gw, gbias);
   const ConvClock clock;
-  if (!gw && gbias) return column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias);
-  if (!gw) return;
-  const Plan* plan = plan_for(s, Kind::grad_w, static_cast<bool>(gbias));
-  if (!plan) return reference::conv2d_grad_w(s, x, gy, gw, gbias);
-  float* landed = landing(gw, Use::weights, plan->plain_w);
-  float* landed_bias = landing(gbias, Use::bias, plan->bias);
-  const memory& w = plan->reorder ? plan->packed_w : plan->plain_w;
-  point(plan->x, x.data());
-  point(plan->y, gy.data());
-  point(plan->plain_w, landed);
-  point(plan->packed_w, buffer(Use::packed, plan->packed_w));
-  point(plan->bias, landed_bias);
-  use_scratchpad(*plan);
-  run(plan->conv, {{DNNL_ARG_SRC, plan->x.get()},
-                   {DNNL_ARG_DIFF_WEIGHTS, w.get()},
-                   {DNNL_ARG_DIFF_BIAS, plan->bias.get()},
-                   {DNNL_ARG_DIFF_DST, plan->y.get()},
-                   {DNNL_ARG_SCRATCHPAD, plan->scratchpad.get()}});
-  if (plan->reorder) run(plan->reorder, {{DNNL_ARG_FROM, w.get()}, {DNNL_ARG_TO, plan->plain_w.get()}});
-  add_landed(gw, landed, s.c_out * s.kh * s.kw * (s.c_in / s.groups));
-  add_landed(gbias, landed_bias, s.c_out);
+  reference::conv2d_grad_w(s, x, gy, gw, gbias);
+}
+
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
+                   Grad gbias) {
+  const Plan* plan = gw ? bfloat16_plan_for(s, Kind::grad_w, static_cast<bool>(gbias)) : nullptr;
+  if (plan) return grad_w(*plan, s, x, gy, gw, gbias);
+  through_float::conv2d_grad_w(s, x, gy, gw, gbias);
 }
 
 }  // namespace mixgrad::kernels

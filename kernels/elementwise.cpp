@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "lanes.h"
 #include "parallel.h"
 #include "reduce.h"
 
@@ -12,23 +13,60 @@ namespace {
 
 constexpr int64_t grain = 16384;  // elements of a chunk: a few fit into the second-level cache
 
-MIXGRAD_CLONES void add_to(const float* x, int64_t n, float* __restrict y) {
-  for (int64_t i = 0; i < n; ++i) y[i] += x[i];
+/// Calls `body(i)`, always inlined, for every element.
+template <typename Body>
+void for_each_index(size_t n, const Body& body) {
+  parallel_chunks(static_cast<int64_t>(n), grain, [&](int64_t begin, int64_t end) {
+    widest([&]<int>() __attribute__((always_inline)) {
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  });
 }
 
-MIXGRAD_CLONES void add_into(const float* a, const float* b, int64_t n, float* __restrict y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = a[i] + b[i];
+// Loops over floats or bfloat16s; the arithmetic is always in float.
+template <typename From, typename To>
+void convert(const From* x, size_t n, To* y) {
+  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
 }
 
-MIXGRAD_CLONES void relu_into(const float* x, int64_t n, float* __restrict y) {
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] > 0 ? x[i] : 0.0f;
+template <typename T>
+void accumulate_into(const T* x, size_t n, T* y) {
+  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(y[i] + x[i]); });
 }
 
-MIXGRAD_CLONES void relu_grad_into(const float* y, const float* g, int64_t n, bool add, float* __restrict gx) {
-  if (add)
-    for (int64_t i = 0; i < n; ++i) gx[i] += y[i] > 0 ? g[i] : 0.0f;
+template <typename T>
+void pass(const T* g, size_t n, GradOf<T> gx) {
+  if (!gx) return;
+  if (gx.add) return accumulate_into(g, n, gx.data);
+  parallel_chunks(static_cast<int64_t>(n), grain, [&](int64_t b, int64_t e) { std::copy(g + b, g + e, gx.data + b); });
+}
+
+template <typename T>
+void add_into(const T* a, const T* b, size_t n, T* y) {
+  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(a[i] + b[i]); });
+}
+
+template <typename T>
+void relu_into(const T* x, size_t n, T* y) {
+  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) {
+    const float v = x[i];
+    y[i] = static_cast<T>(v > 0 ? v : 0.0f);
+  });
+}
+
+template <typename T>
+void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx) {
+  if (!gx) return;
+  T* to = gx.data;
+  const auto passed = [=](int64_t i) __attribute__((always_inline)) {
+    const float v = g[i];
+    return y[i] > 0 ? v : 0.0f;
+  };
+  if (gx.add)
+    for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(to[i] + passed(i)); });
   else
-    for (int64_t i = 0; i < n; ++i) gx[i] = y[i] > 0 ? g[i] : 0.0f;
+    for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(passed(i)); });
 }
 
 MIXGRAD_CLONES void rescale_rows(const float* acc, int64_t rows, int64_t channels, const float* scale,
@@ -70,31 +108,30 @@ void fill(std::span<float> y, float value) {
   parallel_chunks(size_of(y), grain, [&](int64_t b, int64_t e) { std::fill(y.data() + b, y.data() + e, value); });
 }
 
-void accumulate(std::span<const float> x, std::span<float> y) {
-  parallel_chunks(size_of(x), grain, [&](int64_t b, int64_t e) { add_to(x.data() + b, e - b, y.data() + b); });
-}
+void to_float(std::span<const bfloat16> x, std::span<float> y) { convert(x.data(), x.size(), y.data()); }
+void from_float(std::span<const float> x, std::span<bfloat16> y) { convert(x.data(), x.size(), y.data()); }
 
-void pass_gradient(std::span<const float> g, Grad gx) {
-  if (!gx) return;
-  if (gx.add) return accumulate(g, {gx.data, g.size()});
-  parallel_chunks(size_of(g), grain, [&](int64_t b, int64_t e) { std::copy_n(g.data() + b, e - b, gx.data + b); });
-}
+void accumulate(std::span<const float> x, std::span<float> y) { accumulate_into(x.data(), x.size(), y.data()); }
+void accumulate(std::span<const bfloat16> x, std::span<bfloat16> y) { accumulate_into(x.data(), x.size(), y.data()); }
+
+void pass_gradient(std::span<const float> g, Grad gx) { pass(g.data(), g.size(), gx); }
+void pass_gradient(std::span<const bfloat16> g, GradOf<bfloat16> gx) { pass(g.data(), g.size(), gx); }
 
 void add(std::span<const float> a, std::span<const float> b, std::span<float> y) {
-  parallel_chunks(size_of(y), grain, [&](int64_t begin, int64_t end) {
-    add_into(a.data() + begin, b.data() + begin, end - begin, y.data() + begin);
-  });
+  add_into(a.data(), b.data(), y.size(), y.data());
+}
+void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfloat16> y) {
+  add_into(a.data(), b.data(), y.size(), y.data());
 }
 
-void relu(std::span<const float> x, std::span<float> y) {
-  parallel_chunks(size_of(x), grain, [&](int64_t b, int64_t e) { relu_into(x.data() + b, e - b, y.data() + b); });
-}
+void relu(std::span<const float> x, std::span<float> y) { relu_into(x.data(), x.size(), y.data()); }
+void relu(std::span<const bfloat16> x, std::span<bfloat16> y) { relu_into(x.data(), x.size(), y.data()); }
 
 void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx) {
-  if (!gx) return;
-  parallel_chunks(size_of(y), grain, [&](int64_t b, int64_t e) {
-    relu_grad_into(y.data() + b, g.data() + b, e - b, gx.add, gx.data + b);
-  });
+  relu_grad_into(y.data(), g.data(), y.size(), gx);
+}
+void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx) {
+  relu_grad_into(y.data(), g.data(), y.size(), gx);
 }
 
 void rescale(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const float> scale,

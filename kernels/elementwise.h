@@ -9,13 +9,18 @@ namespace mixgrad::kernels {
 void fill(std::span<float> y, float value);
 /// y += x
 void accumulate(std::span<const float> x, std::span<float> y);
+void accumulate(std::span<const bfloat16> x, std::span<bfloat16> y);
 /// gx ← g (overwrite or add)
 void pass_gradient(std::span<const float> g, Grad gx);
+void pass_gradient(std::span<const bfloat16> g, GradOf<bfloat16> gx);
 
 void add(std::span<const float> a, std::span<const float> b, std::span<float> y);
+void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfloat16> y);
 void relu(std::span<const float> x, std::span<float> y);
+void relu(std::span<const bfloat16> x, std::span<bfloat16> y);
 /// g where y = relu(x) > 0, else 0.
 void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx);
+void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx);
 
 /// Integer accumulators to real values: y[r, c] = acc[r, c] · scale[c] + bias[c], acc [rows, channels]
 /// (scale and bias may have one element for all channels; bias may be empty).

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Vectors of floats in the compiler's own extension: they have + - * and comparisons, and `mask ? a : b` picks lane
-// by lane. A kernel is a template over the vector type, made once per instruction set (MIXGRAD_MULTIVERSION), each
-// time with the width of that set's registers: GCC 12 turns comparisons of wider vectors into scalar code.
+// by lane. A kernel is a template over the vector type, made once per instruction set (widest), each time with the
+// width of that set's registers: GCC 12 turns comparisons of wider vectors into scalar code.
 #pragma once
 
 #include <bit>
 #include <cstdint>
 
-// Functions that differ only in their target are one function; the loader picks the newest that the CPU has.
+#include "bfloat16.h"
+
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MIXGRAD_NO_CLONES)
 #define MIXGRAD_MULTIVERSION 1
 #define MIXGRAD_TARGET(isa) [[gnu::target(isa)]]
@@ -24,6 +25,8 @@ struct LanesOf {
   typedef float Type __attribute__((vector_size(4 * Width)));
   typedef float Unaligned __attribute__((vector_size(4 * Width), aligned(4), may_alias));
   typedef int32_t Bits __attribute__((vector_size(4 * Width)));
+  typedef uint32_t Words __attribute__((vector_size(4 * Width)));
+  typedef uint32_t UnalignedWords __attribute__((vector_size(4 * Width), aligned(2), may_alias));
 };
 
 template <int Width>
@@ -48,6 +51,40 @@ MIXGRAD_INLINE V load(const float* from) {
 template <typename V>
 MIXGRAD_INLINE void store(float* to, V value) {
   *reinterpret_cast<typename LanesOf<lane_count<V>>::Unaligned*>(to) = value;
+}
+
+// Elements in memory go two vectors at a time. Of floats, the first vector (Part 0) holds the first half; of
+// bfloat16s, those at even places: so they are split by one instruction each, without shuffles.
+template <int Part, typename V>
+MIXGRAD_INLINE V load_part(const float* from) {
+  return load<V>(from + Part * lane_count<V>);
+}
+
+template <int Part, typename V>
+MIXGRAD_INLINE V load_part(const bfloat16* from) {
+  using L = LanesOf<lane_count<V>>;
+  const typename L::Words both = *reinterpret_cast<const typename L::UnalignedWords*>(from);
+  return (V)(Part == 0 ? both << 16 : both & 0xffff0000u);
+}
+
+template <typename V>
+MIXGRAD_INLINE void store_parts(float* to, V first, V second) {
+  store(to, first);
+  store(to + lane_count<V>, second);
+}
+
+/// The bits of v, of which the upper half is rounded as bfloat16(float) does. v comes from arithmetic, so a NaN is
+/// quiet and may lose its lower half.
+template <typename V>
+MIXGRAD_INLINE typename LanesOf<lane_count<V>>::Words rounded(V v) {
+  const auto whole = (typename LanesOf<lane_count<V>>::Words)v;
+  return v == v ? whole + 0x7fff + (whole >> 16 & 1) : whole;
+}
+
+template <typename V>
+MIXGRAD_INLINE void store_parts(bfloat16* to, V first, V second) {
+  const auto both = (rounded(first) >> 16) | (rounded(second) & 0xffff0000u);
+  *reinterpret_cast<typename LanesOf<lane_count<V>>::UnalignedWords*>(to) = both;
 }
 
 template <typename V>
@@ -86,6 +123,23 @@ MIXGRAD_INLINE double sum(V v) {
   double total = 0;
   for (int l = 0; l < lane_count<V>; ++l) total += static_cast<double>(v[l]);
   return total;
+}
+
+// Calls `body.template operator()<lanes>()`, an always_inline lambda, compiled for the newest instruction set that the
+// CPU has and with the width of its registers.
+#if MIXGRAD_MULTIVERSION
+template <typename Body>
+MIXGRAD_TARGET("arch=x86-64-v4") void run_v4(const Body& body) { body.template operator()<16>(); }
+template <typename Body>
+MIXGRAD_TARGET("arch=x86-64-v3") void run_v3(const Body& body) { body.template operator()<8>(); }
+#endif
+template <typename Body>
+void widest(const Body& body) {
+#if MIXGRAD_MULTIVERSION
+  if (__builtin_cpu_supports("x86-64-v4")) return run_v4(body);
+  if (__builtin_cpu_supports("x86-64-v3")) return run_v3(body);
+#endif
+  body.template operator()<native_width>();
 }
 
 }  // namespace mixgrad::kernels

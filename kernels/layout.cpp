@@ -2,8 +2,10 @@
 #include "layout.h"
 
 namespace mixgrad::kernels {
+namespace {
 
-void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const float> x, std::span<float> y) {
+template <typename T>
+void to_rows(int64_t n, int64_t c, int64_t positions, const T* x, float* y) {
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t p = 0; p < positions; ++p) {
       for (int64_t k = 0; k < c; ++k) y[(i * c + k) * positions + p] = x[(i * positions + p) * c + k];
@@ -11,12 +13,29 @@ void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<co
   }
 }
 
-void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx) {
+template <typename T>
+void to_channels_last(int64_t n, int64_t c, int64_t positions, const float* gy, GradOf<T> gx) {
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t p = 0; p < positions; ++p) {
       for (int64_t k = 0; k < c; ++k) gx.put((i * positions + p) * c + k, gy[(i * c + k) * positions + p]);
     }
   }
+}
+
+}  // namespace
+
+void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const float> x, std::span<float> y) {
+  to_rows(n, c, positions, x.data(), y.data());
+}
+void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const bfloat16> x, std::span<float> y) {
+  to_rows(n, c, positions, x.data(), y.data());
+}
+
+void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx) {
+  to_channels_last(n, c, positions, gy.data(), gx);
+}
+void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, GradOf<bfloat16> gx) {
+  to_channels_last(n, c, positions, gy.data(), gx);
 }
 
 }  // namespace mixgrad::kernels

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <vector>
 
+#include "lanes.h"
 #include "parallel.h"
 
 namespace mixgrad::kernels {
@@ -26,7 +28,7 @@ constexpr int64_t block = 16;
 
 /// Calls `body(first channel, count)`; the count is a constant except for the last channels.
 template <typename Body>
-[[gnu::always_inline]] inline void for_each_block(int64_t channels, const Body& body) {
+MIXGRAD_INLINE void for_each_block(int64_t channels, const Body& body) {
   int64_t c = 0;
   for (; c + block <= channels; c += block) body(c, std::integral_constant<int64_t, block>());
   if (c < channels) body(c, channels - c);
@@ -34,27 +36,29 @@ template <typename Body>
 
 /// Calls `tap(offset into the image)` for the elements of a window, in row-major order.
 template <typename Tap>
-[[gnu::always_inline]] inline void for_each_tap(const Pool2dSize& s, const Window& at, const Tap& tap) {
+MIXGRAD_INLINE void for_each_tap(const Pool2dSize& s, const Window& at, const Tap& tap) {
   for (int64_t iy = at.y0; iy < at.y1; ++iy)
     for (int64_t ix = at.x0; ix < at.x1; ++ix) tap((iy * s.w + ix) * s.c);
 }
 
-MIXGRAD_CLONES void max_row(const Pool2dSize& s, const float* image, int64_t oy, float* y) {
+template <typename T>
+MIXGRAD_INLINE void max_row(const Pool2dSize& s, const T* image, int64_t oy, T* y) {
   for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
     const Window at = window(s, oy, ox);
     for_each_block(s.c, [&](int64_t first, auto count) {
       float best[block];
       for (int64_t c = 0; c < count; ++c) best[c] = -std::numeric_limits<float>::infinity();
       for_each_tap(s, at, [&](int64_t tap) {
-        const float* x = image + tap + first;
+        const T* x = image + tap + first;
         for (int64_t c = 0; c < count; ++c) best[c] = x[c] > best[c] ? x[c] : best[c];
       });
-      for (int64_t c = 0; c < count; ++c) y[first + c] = best[c];
+      for (int64_t c = 0; c < count; ++c) y[first + c] = static_cast<T>(best[c]);
     });
   }
 }
 
-MIXGRAD_CLONES void max_grad_image(const Pool2dSize& s, const float* image, const float* gy, float* gx) {
+template <typename T>
+MIXGRAD_INLINE void max_grad_image(const Pool2dSize& s, const T* image, const T* gy, float* gx) {
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, gy += s.c) {
       const Window at = window(s, oy, ox);
@@ -62,12 +66,12 @@ MIXGRAD_CLONES void max_grad_image(const Pool2dSize& s, const float* image, cons
       for_each_block(s.c, [&](int64_t first, auto count) {
         float best[block];
         int32_t where[block];  // which element of the window
-        const float* start = image + (at.y0 * s.w + at.x0) * s.c + first;
+        const T* start = image + (at.y0 * s.w + at.x0) * s.c + first;
         for (int64_t c = 0; c < count; ++c) best[c] = start[c];
         for (int64_t c = 0; c < count; ++c) where[c] = 0;
         int32_t index = 0;
         for_each_tap(s, at, [&](int64_t tap) {
-          const float* x = image + tap + first;
+          const T* x = image + tap + first;
           for (int64_t c = 0; c < count; ++c) where[c] = x[c] > best[c] ? index : where[c];
           for (int64_t c = 0; c < count; ++c) best[c] = x[c] > best[c] ? x[c] : best[c];
           ++index;
@@ -82,24 +86,26 @@ MIXGRAD_CLONES void max_grad_image(const Pool2dSize& s, const float* image, cons
     }
 }
 
-MIXGRAD_CLONES void average_row(const Pool2dSize& s, bool codes, const float* image, int64_t oy, float* y) {
+template <typename T>
+MIXGRAD_INLINE void average_row(const Pool2dSize& s, bool codes, const T* image, int64_t oy, T* y) {
   const double n = static_cast<double>(s.kh * s.kw);
   for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
     const Window at = window(s, oy, ox);
     for_each_block(s.c, [&](int64_t first, auto count) {
       float sum[block] = {};
       for_each_tap(s, at, [&](int64_t tap) {
-        const float* x = image + tap + first;
+        const T* x = image + tap + first;
         for (int64_t c = 0; c < count; ++c) sum[c] += x[c];
       });
       for (int64_t c = 0; c < count; ++c)
-        y[first + c] = codes ? static_cast<float>(std::floor((2.0 * double{sum[c]} + n) / (2.0 * n)))
-                             : sum[c] / static_cast<float>(n);
+        y[first + c] = static_cast<T>(codes ? static_cast<float>(std::floor((2.0 * double{sum[c]} + n) / (2.0 * n)))
+                                            : sum[c] / static_cast<float>(n));
     });
   }
 }
 
-MIXGRAD_CLONES void average_grad_image(const Pool2dSize& s, const float* gy, float* gx) {
+template <typename T>
+MIXGRAD_INLINE void average_grad_image(const Pool2dSize& s, const T* gy, float* gx) {
   const float n = static_cast<float>(s.kh * s.kw);
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, gy += s.c) {
@@ -115,39 +121,84 @@ MIXGRAD_CLONES void average_grad_image(const Pool2dSize& s, const float* gy, flo
     }
 }
 
-/// Calls `image(n, gradient of image n)`, on zeros where nothing was there before.
-template <typename Image>
-void for_each_image(const Pool2dSize& s, Grad gx, const Image& image) {
+/// Calls `image(n, gradient of image n)`, on zeros where nothing was there before. Windows overlap, so gradients in
+/// bfloat16 are summed in float and rounded once.
+template <typename T, typename Image>
+void for_each_image(const Pool2dSize& s, GradOf<T> gx, const Image& image) {
   if (!gx) return;
-  const int64_t size = s.h * s.w * s.c;
+  const auto size = static_cast<size_t>(s.h * s.w * s.c);
   parallel_chunks(s.n, 1, [&](int64_t n, int64_t) {
-    if (!gx.add) std::fill_n(gx.data + n * size, size, 0.0f);
-    image(n, gx.data + n * size);
+    const std::span<T> to(gx.data + n * static_cast<int64_t>(size), size);
+    std::span<float> sums;
+    if constexpr (std::is_same_v<T, float>) {
+      sums = to;
+    } else {
+      static thread_local std::vector<float> buffer;  // stays with the thread
+      buffer.resize(size);
+      sums = buffer;
+      if (gx.add) to_float(to, sums);
+    }
+    if (!gx.add) std::fill(sums.begin(), sums.end(), 0.0f);
+    widest([&]<int>() __attribute__((always_inline)) { image(n, sums.data()); });
+    if constexpr (!std::is_same_v<T, float>) from_float(sums, to);
+  });
+}
+
+template <typename T>
+void max_pool(const Pool2dSize& s, std::span<const T> x, std::span<T> y) {
+  parallel_chunks(s.n * s.oh, 1, [&](int64_t row, int64_t) {
+    widest([&]<int>() __attribute__((always_inline)) {
+      max_row(s, x.data() + row / s.oh * s.h * s.w * s.c, row % s.oh, y.data() + row * s.ow * s.c);
+    });
+  });
+}
+
+template <typename T>
+void max_pool_grad(const Pool2dSize& s, std::span<const T> x, std::span<const T> gy, GradOf<T> gx) {
+  for_each_image(s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
+    max_grad_image(s, x.data() + n * s.h * s.w * s.c, gy.data() + n * s.oh * s.ow * s.c, g);
+  });
+}
+
+template <typename T>
+void avg_pool(const Pool2dSize& s, bool codes, std::span<const T> x, std::span<T> y) {
+  parallel_chunks(s.n * s.oh, 1, [&](int64_t row, int64_t) {
+    widest([&]<int>() __attribute__((always_inline)) {
+      average_row(s, codes, x.data() + row / s.oh * s.h * s.w * s.c, row % s.oh, y.data() + row * s.ow * s.c);
+    });
+  });
+}
+
+template <typename T>
+void avg_pool_grad(const Pool2dSize& s, std::span<const T> gy, GradOf<T> gx) {
+  for_each_image(s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
+    average_grad_image(s, gy.data() + n * s.oh * s.ow * s.c, g);
   });
 }
 
 }  // namespace
 
-void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y) {
-  parallel_chunks(s.n * s.oh, 1, [&](int64_t row, int64_t) {
-    max_row(s, x.data() + row / s.oh * s.h * s.w * s.c, row % s.oh, y.data() + row * s.ow * s.c);
-  });
-}
+void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y) { max_pool(s, x, y); }
+void max_pool2d(const Pool2dSize& s, std::span<const bfloat16> x, std::span<bfloat16> y) { max_pool(s, x, y); }
 
 void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gx) {
-  for_each_image(s, gx, [&](int64_t n, float* g) {
-    max_grad_image(s, x.data() + n * s.h * s.w * s.c, gy.data() + n * s.oh * s.ow * s.c, g);
-  });
+  max_pool_grad(s, x, gy, gx);
+}
+void max_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy,
+                     GradOf<bfloat16> gx) {
+  max_pool_grad(s, x, gy, gx);
 }
 
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::span<float> y) {
-  parallel_chunks(s.n * s.oh, 1, [&](int64_t row, int64_t) {
-    average_row(s, codes, x.data() + row / s.oh * s.h * s.w * s.c, row % s.oh, y.data() + row * s.ow * s.c);
-  });
+  avg_pool(s, codes, x, y);
+}
+void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const bfloat16> x, std::span<bfloat16> y) {
+  avg_pool(s, codes, x, y);
 }
 
-void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx) {
-  for_each_image(s, gx, [&](int64_t n, float* g) { average_grad_image(s, gy.data() + n * s.oh * s.ow * s.c, g); });
+void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx) { avg_pool_grad(s, gy, gx); }
+void avg_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> gy, GradOf<bfloat16> gx) {
+  avg_pool_grad(s, gy, gx);
 }
 
 }  // namespace mixgrad::kernels

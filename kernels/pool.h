@@ -13,12 +13,17 @@ struct Pool2dSize {
 };
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y);
+void max_pool2d(const Pool2dSize& s, std::span<const bfloat16> x, std::span<bfloat16> y);
 /// The gradient goes to the first maximum of each window in row-major order (SPEC §5).
 void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gx);
+void max_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy,
+                     GradOf<bfloat16> gx);
 
 /// With `codes`, x holds integer codes and the mean is rounded to a code, halves up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5).
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::span<float> y);
+void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const bfloat16> x, std::span<bfloat16> y);
 /// gy / (kh·kw) to every element of its window (straight-through the rounding of codes).
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx);
+void avg_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> gy, GradOf<bfloat16> gx);
 
 }  // namespace mixgrad::kernels

@@ -46,10 +46,15 @@ constexpr float activation_levels(int bits, bool is_signed) {
 /// out = Σ_p θ_p x̂_p in one pass over memory. theta, clip: [P].
 void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
                         std::span<const float> theta, std::span<const float> clip, std::span<float> out);
+void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const bfloat16> x,
+                        std::span<const float> theta, std::span<const float> clip, std::span<bfloat16> out);
 /// One pass over x and g: gx = g Σ θ_p 1[inside clip_p]; gtheta_p = Σ g x̂_p; gclip_p = θ_p Σ g sign(x) 1[|x| >= clip_p].
 void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
                              std::span<const float> theta, std::span<const float> clip, std::span<const float> g,
                              Grad gx, Grad gtheta, Grad gclip);
+void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const bfloat16> x,
+                             std::span<const float> theta, std::span<const float> clip, std::span<const bfloat16> g,
+                             GradOf<bfloat16> gx, Grad gtheta, Grad gclip);
 
 /// codes = rne(clamp(x) / s), as floats.
 void quantize_activation(int bits, ActivationFormat format, float clip, std::span<const float> x,

@@ -84,12 +84,17 @@ MIXGRAD_INLINE V magnitude(V x) {
 }
 
 template <bool TwoSided, typename V, int P>
-MIXGRAD_INLINE void forward(const Constants<V, P>& m, const float* x, float* out) {
-  const V v = load<V>(x);
-  const V a = magnitude<TwoSided>(v);
+MIXGRAD_INLINE V forward(const Constants<V, P>& m, V x) {
+  const V a = magnitude<TwoSided>(x);
   V mixed{};
   for (int p = 0; p < P; ++p) mixed += m.code(a, p) * m.value[p];
-  store(out, TwoSided ? flip(mixed, v) : mixed);
+  return TwoSided ? flip(mixed, x) : mixed;
+}
+
+template <bool TwoSided, typename V, int P, typename T>
+MIXGRAD_INLINE void forward(const Constants<V, P>& m, const T* x, T* out) {
+  const V first = forward<TwoSided>(m, load_part<0, V>(x));
+  store_parts(out, first, forward<TwoSided>(m, load_part<1, V>(x)));
 }
 
 /// Lane by lane: Σ g q_p, and Σ g over what lies outside the clip.
@@ -99,11 +104,9 @@ struct Sums {
 };
 
 template <bool TwoSided, typename V, int P>
-MIXGRAD_INLINE V backward(const Constants<V, P>& m, const float* x, const float* g, Sums<V, P>& sums) {
-  const V v = load<V>(x);
-  const V gv = load<V>(g);
-  const V a = magnitude<TwoSided>(v);
-  const V signed_g = TwoSided ? flip(gv, v) : gv;
+MIXGRAD_INLINE V backward(const Constants<V, P>& m, V x, V g, Sums<V, P>& sums) {
+  const V a = magnitude<TwoSided>(x);
+  const V signed_g = TwoSided ? flip(g, x) : g;
   V slope{};
   for (int p = 0; p < P; ++p) {
     sums.codes[p] += m.code(a, p) * signed_g;
@@ -112,41 +115,52 @@ MIXGRAD_INLINE V backward(const Constants<V, P>& m, const float* x, const float*
     sums.outside[p] = inside ? sums.outside[p] : sums.outside[p] + signed_g;
   }
   // Selects from g, not from the slope: GCC 12 makes scalar code of a select inside a select (P = 1).
-  return (TwoSided ? gv : (a > V{} ? gv : V{})) * slope;
+  return (TwoSided ? g : (a > V{} ? g : V{})) * slope;
 }
 
-/// A loop of whole vectors; the rest goes through a vector padded with zeros, which add nothing to any sum.
-template <bool TwoSided, typename V, int P>
-MIXGRAD_INLINE void forward_loop(const Mixture& mixture, const float* x, float* out, int64_t n) {
-  constexpr int width = lane_count<V>;
+template <bool TwoSided, typename V, int P, typename T>
+MIXGRAD_INLINE void backward(const Constants<V, P>& m, const T* x, const T* g, GradOf<T> gx, Sums<V, P>& sums) {
+  V first = backward<TwoSided>(m, load_part<0, V>(x), load_part<0, V>(g), sums);
+  V second = backward<TwoSided>(m, load_part<1, V>(x), load_part<1, V>(g), sums);
+  if (!gx) return;
+  if (gx.add) {
+    first += load_part<0, V>(gx.data);
+    second += load_part<1, V>(gx.data);
+  }
+  store_parts(gx.data, first, second);
+}
+
+/// A loop of whole vectors; the rest goes through vectors padded with zeros, which add nothing to any sum.
+template <bool TwoSided, typename V, int P, typename T>
+MIXGRAD_INLINE void forward_loop(const Mixture& mixture, const T* x, T* out, int64_t n) {
+  constexpr int width = 2 * lane_count<V>;
   const Constants<V, P> m(mixture);
   int64_t i = 0;
   for (; i + width <= n; i += width) forward<TwoSided>(m, x + i, out + i);
   if (i == n) return;
-  float rest[width] = {};
+  T rest[width] = {};
   std::copy(x + i, x + n, rest);
   forward<TwoSided>(m, rest, rest);
   std::copy(rest, rest + (n - i), out + i);
 }
 
 /// totals: Σ g q_p for every candidate, then Σ g outside its clip.
-template <bool TwoSided, typename V, int P>
-MIXGRAD_INLINE void backward_loop(const Mixture& mixture, const float* x, const float* g, Grad gx, int64_t n,
+template <bool TwoSided, typename V, int P, typename T>
+MIXGRAD_INLINE void backward_loop(const Mixture& mixture, const T* x, const T* g, GradOf<T> gx, int64_t n,
                                   double* totals) {
-  constexpr int width = lane_count<V>;
+  constexpr int width = 2 * lane_count<V>;
   const Constants<V, P> m(mixture);
   Sums<V, P> sums;
   int64_t i = 0;
-  for (; i + width <= n; i += width) {
-    const V d = backward<TwoSided>(m, x + i, g + i, sums);
-    if (gx) store(gx.data + i, gx.add ? load<V>(gx.data + i) + d : d);
-  }
+  for (; i + width <= n; i += width)
+    backward<TwoSided>(m, x + i, g + i, GradOf<T>{gx ? gx.data + i : nullptr, gx.add}, sums);
   if (i < n) {
-    float rest_x[width] = {}, rest_g[width] = {};
+    T rest_x[width] = {}, rest_g[width] = {}, rest_gx[width] = {};
     std::copy(x + i, x + n, rest_x);
     std::copy(g + i, g + n, rest_g);
-    const V d = backward<TwoSided>(m, rest_x, rest_g, sums);
-    for (int l = 0; gx && i + l < n; ++l) gx.put(i + l, d[l]);
+    if (gx.add) std::copy(gx.data + i, gx.data + n, rest_gx);
+    backward<TwoSided>(m, rest_x, rest_g, GradOf<T>{rest_gx, gx.add}, sums);
+    if (gx) std::copy(rest_gx, rest_gx + (n - i), gx.data + i);
   }
   for (int p = 0; p < P; ++p) totals[p] = sum(sums.codes[p]);
   for (int p = 0; p < P; ++p) totals[P + p] = sum(sums.outside[p]);
@@ -161,68 +175,53 @@ MIXGRAD_INLINE void specialize(const Mixture& m, const F& f) {
   }
 }
 
-template <int Width>
-MIXGRAD_INLINE void forward_wide(const Mixture& m, const float* x, float* out, int64_t n) {
-  specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
-    forward_loop<TwoSided, Lanes<Width>, P>(m, x, out, n);
-  });
-}
-
-template <int Width>
-MIXGRAD_INLINE void backward_wide(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n,
-                                  double* totals) {
-  specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
-    backward_loop<TwoSided, Lanes<Width>, P>(m, x, g, gx, n, totals);
-  });
-}
-
-// One of each for every instruction set.
-#if MIXGRAD_MULTIVERSION
-MIXGRAD_TARGET("arch=x86-64-v4") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
-  forward_wide<16>(m, x, out, n);
-}
-MIXGRAD_TARGET("arch=x86-64-v3") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
-  forward_wide<8>(m, x, out, n);
-}
-MIXGRAD_TARGET("arch=x86-64-v4")
-void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
-  backward_wide<16>(m, x, g, gx, n, totals);
-}
-MIXGRAD_TARGET("arch=x86-64-v3")
-void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
-  backward_wide<8>(m, x, g, gx, n, totals);
-}
-#endif
-MIXGRAD_TARGET("default") void forward_range(const Mixture& m, const float* x, float* out, int64_t n) {
-  forward_wide<native_width>(m, x, out, n);
-}
-MIXGRAD_TARGET("default")
-void backward_range(const Mixture& m, const float* x, const float* g, Grad gx, int64_t n, double* totals) {
-  backward_wide<native_width>(m, x, g, gx, n, totals);
-}
-
-void forward_all(const Mixture& m, std::span<const float> x, std::span<float> out) {
+template <typename T>
+void forward_all(const Mixture& m, std::span<const T> x, std::span<T> out) {
   parallel_chunks(static_cast<int64_t>(x.size()), grain, [&](int64_t begin, int64_t end) {
-    forward_range(m, x.data() + begin, out.data() + begin, end - begin);
+    widest([&]<int Width>() __attribute__((always_inline)) {
+      specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+        forward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, out.data() + begin, end - begin);
+      });
+    });
   });
 }
+
+using Totals = std::array<double, 2 * max_candidates>;
 
 /// The totals of all chunks, added in the order of the chunks.
-std::array<double, 2 * max_candidates> backward_all(const Mixture& m, std::span<const float> x,
-                                                    std::span<const float> g, Grad gx) {
+template <typename T>
+Totals backward_all(const Mixture& m, std::span<const T> x, std::span<const T> g, GradOf<T> gx) {
   const auto n = static_cast<int64_t>(x.size());
   const int64_t chunks = (n + grain - 1) / grain, width = 2 * m.count;
   static thread_local std::vector<double> scratch;  // stays with the thread: no allocation in the steady state
   scratch.resize(static_cast<size_t>(chunks * width));
   double* partial = scratch.data();  // of the calling thread
   parallel_chunks(n, grain, [&](int64_t begin, int64_t end) {
-    const Grad d{gx ? gx.data + begin : nullptr, gx.add};
-    backward_range(m, x.data() + begin, g.data() + begin, d, end - begin, partial + begin / grain * width);
+    const GradOf<T> d{gx ? gx.data + begin : nullptr, gx.add};
+    double* sums = partial + begin / grain * width;
+    widest([&]<int Width>() __attribute__((always_inline)) {
+      specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+        backward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, g.data() + begin, d, end - begin, sums);
+      });
+    });
   });
-  std::array<double, 2 * max_candidates> totals{};
+  Totals totals{};
   for (int64_t c = 0; c < chunks; ++c)
     for (int64_t j = 0; j < width; ++j) totals[static_cast<size_t>(j)] += partial[c * width + j];
   return totals;
+}
+
+template <typename T>
+void mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const T> x,
+                  std::span<const float> theta, std::span<const float> clip, std::span<const T> g, GradOf<T> gx,
+                  Grad gtheta, Grad gclip) {
+  const Mixture m = describe(bits, format, theta, clip);
+  const Totals totals = backward_all(m, x, g, gx);
+  for (size_t p = 0; p < bits.size(); ++p) {
+    const double step = clip[p] / m.top[p];
+    if (gtheta) gtheta.put(static_cast<int64_t>(p), static_cast<float>(totals[p] * step));
+    if (gclip) gclip.put(static_cast<int64_t>(p), static_cast<float>(totals[bits.size() + p] * theta[p]));
+  }
 }
 
 }  // namespace
@@ -232,16 +231,21 @@ void activation_mixture(std::span<const int> bits, ActivationFormat format, std:
   forward_all(describe(bits, format, theta, clip), x, out);
 }
 
+void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const bfloat16> x,
+                        std::span<const float> theta, std::span<const float> clip, std::span<bfloat16> out) {
+  forward_all(describe(bits, format, theta, clip), x, out);
+}
+
 void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
                              std::span<const float> theta, std::span<const float> clip, std::span<const float> g,
                              Grad gx, Grad gtheta, Grad gclip) {
-  const Mixture m = describe(bits, format, theta, clip);
-  const auto totals = backward_all(m, x, g, gx);
-  for (size_t p = 0; p < bits.size(); ++p) {
-    const double step = clip[p] / m.top[p];
-    if (gtheta) gtheta.put(static_cast<int64_t>(p), static_cast<float>(totals[p] * step));
-    if (gclip) gclip.put(static_cast<int64_t>(p), static_cast<float>(totals[bits.size() + p] * theta[p]));
-  }
+  mixture_grad(bits, format, x, theta, clip, g, gx, gtheta, gclip);
+}
+
+void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const bfloat16> x,
+                             std::span<const float> theta, std::span<const float> clip, std::span<const bfloat16> g,
+                             GradOf<bfloat16> gx, Grad gtheta, Grad gclip) {
+  mixture_grad(bits, format, x, theta, clip, g, gx, gtheta, gclip);
 }
 
 void quantize_activation(int bits, ActivationFormat format, float clip, std::span<const float> x,
@@ -252,7 +256,7 @@ void quantize_activation(int bits, ActivationFormat format, float clip, std::spa
 void quantize_activation_grad(int bits, ActivationFormat format, float clip, std::span<const float> x,
                               std::span<const float> gcodes, Grad gx, Grad gclip) {
   const Mixture m = describe(bits, format, clip);
-  const auto totals = backward_all(m, x, gcodes, gx);
+  const Totals totals = backward_all(m, x, gcodes, gx);
   if (gclip) gclip.put(0, static_cast<float>(totals[1] * static_cast<double>(m.per_step[0])));
 }
 

@@ -15,6 +15,7 @@ struct StepOptions {
   std::string scheme = "per-channel";  ///< or "per-layer"
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};
+  std::string dtype = "f32";           ///< or "bf16", "auto"; of the search phase
   int threads = 0;                     ///< 0: as many as OpenMP finds
   int steps = 20;                      ///< that are timed
 };

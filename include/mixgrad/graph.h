@@ -59,8 +59,9 @@ class Graph {
   Binding bind(double temperature = 1.0) const;
   /// x [N, C, H, W] to the output node's value. A slot that searches mixes (real values); a fixed one makes integer
   /// codes, on which the following layers run exactly (SPEC §5). With `values`, every node's value is kept: codes
-  /// where a fixed quantizer stands.
-  Tensor run(const Binding& binding, const Tensor& x, std::vector<Tensor>* values = nullptr) const;
+  /// where a fixed quantizer stands. `dtype` is how activations are kept between layers that mix; codes are float32.
+  Tensor run(const Binding& binding, const Tensor& x, std::vector<Tensor>* values = nullptr,
+             DType dtype = DType::float32) const;
   /// bind and run.
   Tensor forward(const Tensor& x) const { return run(bind(), x); }
 

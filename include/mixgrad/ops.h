@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differentiable ops. Activations [N, C, H, W] or [N, features]; each throws bad_input naming the op and the
-// shapes when they don't fit.
+// shapes when they don't fit. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
 #pragma once
 
 #include <mixgrad/attrs.h>
@@ -30,7 +30,10 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Mean over all positions: [N, C, 1, 1].
 Tensor global_avg_pool2d(const Tensor& x);
 /// [N, ...] to [N, rest] in row-major order (C, H, W).
+/// A float32 result, whatever x is stored as.
 Tensor flatten(const Tensor& x);
+/// x stored as `dtype`, each value rounded to nearest even.
+Tensor cast(const Tensor& x, DType dtype);
 
 // --- losses and small algebra ---------------------------------------------------------------------------------
 

@@ -25,6 +25,8 @@ struct ActivationSlot {
   Tensor alpha;                 ///< [P]; no tensor once fixed
   Tensor clip;                  ///< [P], above 0
   bool is_signed = false;
+  bool learn_clip = true;       ///< false for images in [0, 1] at one precision: their range is known, and the first
+                                ///< layer then has no input gradient to compute
 
   bool fixed() const { return !alpha; }
   /// clip / levels of candidate p: the real value of one code.

@@ -32,12 +32,16 @@ struct RunConfig {
   double arch_lr = 1e-2;                      ///< of α
   double tau_start = 5, tau_end = 0.1;
   std::string tau_schedule = "geometric";     ///< from tau_start to tau_end; or "exp", the paper's τ ← τ exp(-0.045)
+  std::string dtype = "f32";                  ///< of the search's activations: f32, bf16, or auto (bf16 where the CPU is fast at it)
   uint64_t seed = 0;
   int threads = 0;                            ///< 0: as many as OpenMP finds
 
   /// Throws bad_input naming the field that can't be right.
   void validate() const;
 };
+
+/// "f32", "bf16" or "auto"; throws bad_input for any other, and for bf16 on a CPU that has no instructions for it.
+DType parse_dtype(const std::string& name);
 
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);

@@ -20,11 +20,15 @@ struct Record;
 struct Backward {
   const Record& record;
 
-  std::span<const float> input(int i) const;
-  std::span<const float> output() const;
-  std::span<const float> grad_output() const;
+  template <typename T = float>
+  std::span<const T> input(int i) const;
+  template <typename T = float>
+  std::span<const T> output() const;
+  template <typename T = float>
+  std::span<const T> grad_output() const;
   /// Where ∂loss/∂input i goes; false when nobody needs it. Ask once per pass: it is then written to.
-  kernels::Grad grad(int i) const;
+  template <typename T = float>
+  kernels::GradOf<T> grad(int i) const;
 };
 
 using BackwardFunction = std::function<void(const Backward&)>;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors: shaped float32 values with an optional gradient.
+// Tensors: shaped values with an optional gradient.
 #pragma once
+
+#include <kernels/bfloat16.h>
 
 #include <array>
 #include <cstdint>
@@ -37,6 +39,12 @@ class Shape {
   int rank_ = 0;
 };
 
+using kernels::bfloat16;
+
+/// How values (and their gradient) are stored. Parameters, losses and costs are float32; activations between layers
+/// may be bfloat16.
+enum class DType { float32, bfloat16 };
+
 /// A handle: copies refer to the same values. Rank-4 tensors lie channels-last in memory (NHWC; weights
 /// O, H, W, I) while their shapes read NCHW (OIHW); all others lie row-major. `from` and `to_vector`
 /// speak row-major for every rank, so only kernels know of the memory order.
@@ -45,7 +53,7 @@ class Tensor {
   Tensor() = default;  ///< no tensor; converts to false
 
   /// Uninitialised values.
-  static Tensor empty(const Shape& shape);
+  static Tensor empty(const Shape& shape, DType dtype = DType::float32);
   static Tensor full(const Shape& shape, float value);
   static Tensor zeros(const Shape& shape) { return full(shape, 0.0F); }
   static Tensor scalar(float value) { return full({}, value); }
@@ -56,8 +64,10 @@ class Tensor {
   const Shape& shape() const;
   int64_t dim(int i) const { return shape()[i]; }
   int64_t size() const { return shape().size(); }
-  /// The values in memory order.
-  std::span<float> data() const;
+  DType dtype() const;
+  /// The values in memory order. T is what dtype() says: float or bfloat16; throws bad_input otherwise.
+  template <typename T = float>
+  std::span<T> data() const;
   /// The values in row-major order (NCHW).
   std::vector<float> to_vector() const;
   /// The value of a tensor with one element.
@@ -67,7 +77,9 @@ class Tensor {
   Tensor& requires_grad(bool wanted = true);
   bool needs_grad() const;
   /// ∂loss/∂this in memory order; empty until a backward pass has reached this tensor.
-  std::span<float> grad() const;
+  template <typename T = float>
+  std::span<T> grad() const;
+  bool has_grad() const;
   /// Overwrites the gradient (`value` in memory order).
   void set_grad(std::span<const float> value) const;
   void zero_grad() const;

@@ -25,6 +25,7 @@ struct Score {
 struct StepOptions {
   double temperature = 1.0;                        ///< of the mixtures
   std::function<Tensor()> regularization = {};     ///< added to the loss; runs once, on the step's tape
+  DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
   int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
 };
 
@@ -42,7 +43,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
 StepResult step(nn::Module& module, const data::Batch& batch);
 
 /// Images per micro-batch: as many as keep the widest node's values and gradients in the second-level cache.
-int64_t micro_batch_size(const Graph& graph);
+int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
 /// Runs the graph as it is (fixed slots: integer codes) over a whole data set.
 Score evaluate(const Graph& graph, const data::Dataset& dataset);
@@ -83,6 +84,7 @@ struct Schedule {
 };
 
 struct SearchSchedule : Schedule {
+  DType dtype = DType::float32;  ///< of activations between layers
   double arch_lr = 1e-2;       ///< of α (Adam)
   double strength = 0;         ///< the loss is task + strength · cost
   double tau_start = 5, tau_end = 0.1;

@@ -46,6 +46,7 @@ void add_bench(CLI::App& app) {
   b->options.add("scheme", &b->step.scheme, "per-layer or per-channel weight bits");
   b->options.add("weight-bits", &b->step.weight_bits, "candidates for weights");
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
+  b->options.add("dtype", &b->step.dtype, "f32, bf16 or auto: how the search step keeps activations between layers");
   b->options.add("threads", &b->step.threads, "0 for all cores");
   b->options.add("steps", &b->step.steps, "steps that are timed");
   b->options.add("json", &b->json, "print one JSON object");

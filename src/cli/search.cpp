@@ -57,6 +57,7 @@ void add_options(Search& s) {
   o.add("tau-start", &c.tau_start, "temperature of the first search epoch");
   o.add("tau-end", &c.tau_end, "temperature of the last search epoch");
   o.add("tau-schedule", &c.tau_schedule, "geometric (start to end), or exp (times exp(-0.045) per epoch)");
+  o.add("dtype", &c.dtype, "f32, bf16 or auto: how the search keeps activations between layers");
   o.add("seed", &c.seed, "of everything random");
   o.add("threads", &c.threads, "0 for all cores");
   o.add("out", &s.out, "folder for the results [a dated one under runs/]");

@@ -3,6 +3,7 @@
 
 #include <mixgrad/error.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <unordered_map>
 #include <vector>
@@ -19,22 +20,22 @@ class Cache {
   ~Cache() {
     alive() = false;
     for (auto& [bytes, blocks] : free_) {
-      for (float* block : blocks) std::free(block);
+      for (std::byte* block : blocks) std::free(block);
     }
   }
   Cache(const Cache&) = delete;
   Cache& operator=(const Cache&) = delete;
 
-  float* take(size_t bytes) {
+  std::byte* take(size_t bytes) {
     auto found = free_.find(bytes);
     if (found == free_.end() || found->second.empty()) return nullptr;
-    float* block = found->second.back();
+    std::byte* block = found->second.back();
     found->second.pop_back();
     cached_bytes_ -= bytes;
     return block;
   }
 
-  bool give(float* block, size_t bytes) {
+  bool give(std::byte* block, size_t bytes) {
     if (cached_bytes_ + bytes > most_cached_bytes) return false;
     free_[bytes].push_back(block);
     cached_bytes_ += bytes;
@@ -48,7 +49,7 @@ class Cache {
   }
 
  private:
-  std::unordered_map<size_t, std::vector<float*>> free_;
+  std::unordered_map<size_t, std::vector<std::byte*>> free_;
   size_t cached_bytes_ = 0;
 };
 
@@ -59,13 +60,12 @@ Cache& cache() {
 
 }  // namespace
 
-std::shared_ptr<float> allocate_floats(int64_t count) {
-  const size_t wanted = static_cast<size_t>(count) * sizeof(float);
-  const size_t bytes = (wanted + alignment - 1) / alignment * alignment + (count == 0 ? alignment : 0);
-  float* block = cache().take(bytes);
-  if (block == nullptr) block = static_cast<float*>(std::aligned_alloc(alignment, bytes));
+std::shared_ptr<std::byte> allocate(int64_t wanted) {
+  const size_t bytes = std::max(static_cast<size_t>(wanted) + alignment - 1, alignment) / alignment * alignment;
+  std::byte* block = cache().take(bytes);
+  if (block == nullptr) block = static_cast<std::byte*>(std::aligned_alloc(alignment, bytes));
   if (block == nullptr) failed_run("out of memory: could not allocate {} bytes for a tensor", bytes);
-  return {block, [bytes](float* freed) {
+  return {block, [bytes](std::byte* freed) {
             if (!Cache::alive() || !cache().give(freed, bytes)) std::free(freed);
           }};
 }

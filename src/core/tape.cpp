@@ -23,17 +23,35 @@ std::string joined_module_path() {
 
 }  // namespace
 
-std::span<const float> Backward::input(int i) const { return record.inputs[static_cast<size_t>(i)].data(); }
-std::span<const float> Backward::output() const { return record.output.data(); }
-std::span<const float> Backward::grad_output() const { return record.output.grad(); }
-
-kernels::Grad Backward::grad(int i) const {
+template <typename T>
+std::span<const T> Backward::input(int i) const {
+  return record.inputs[static_cast<size_t>(i)].data<T>();
+}
+template <typename T>
+std::span<const T> Backward::output() const {
+  return record.output.data<T>();
+}
+template <typename T>
+std::span<const T> Backward::grad_output() const {
+  return record.output.grad<T>();
+}
+template <typename T>
+kernels::GradOf<T> Backward::grad(int i) const {
   const Tensor& input = record.inputs[static_cast<size_t>(i)];
   if (!input.needs_grad()) return {};
   const bool first = !input.impl_->grad;
-  if (first) input.impl_->grad = allocate_floats(input.size());
-  return {.data = input.impl_->grad.get(), .add = !first};
+  if (first) input.impl_->grad = allocate(input.impl_->bytes());
+  return {.data = input.grad<T>().data(), .add = !first};
 }
+
+#define MIXGRAD_INSTANTIATE(T)                                        \
+  template std::span<const T> Backward::input<T>(int) const;          \
+  template std::span<const T> Backward::output<T>() const;            \
+  template std::span<const T> Backward::grad_output<T>() const;       \
+  template kernels::GradOf<T> Backward::grad<T>(int) const;
+MIXGRAD_INSTANTIATE(float)
+MIXGRAD_INSTANTIATE(bfloat16)
+#undef MIXGRAD_INSTANTIATE
 
 Tape::Tape(Mode mode) : mode_(mode), outer_(current_tape) { current_tape = this; }
 Tape::~Tape() { current_tape = outer_; }
@@ -54,7 +72,7 @@ void Tape::backward() {
   while (!records_.empty()) {
     Record last = std::move(records_.back());
     records_.pop_back();  // values and gradients of the passed part of the tape are freed while still in the cache
-    if (last.output.grad().empty()) continue;
+    if (!last.output.has_grad()) continue;
     if (last.backward) last.backward({last});
     last.output.zero_grad();
   }

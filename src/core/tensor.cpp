@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <type_traits>
 
 namespace mixgrad {
 namespace {
@@ -44,11 +45,10 @@ int64_t Shape::size() const {
 
 std::string Shape::str() const { return fmt::format("[{}]", fmt::join(dims(), ", ")); }
 
-Tensor Tensor::empty(const Shape& shape) {
+Tensor Tensor::empty(const Shape& shape, DType dtype) {
   Tensor t;
-  t.impl_ = std::make_shared<Impl>();
-  t.impl_->shape = shape;
-  t.impl_->values = allocate_floats(shape.size());
+  t.impl_ = std::make_shared<Impl>(Impl{.shape = shape, .dtype = dtype, .values = nullptr, .grad = nullptr});
+  t.impl_->values = allocate(t.impl_->bytes());
   return t;
 }
 
@@ -73,10 +73,30 @@ const Shape& Tensor::shape() const {
   return impl_->shape;
 }
 
-std::span<float> Tensor::data() const {
-  if (!impl_) return {};
-  return {impl_->values.get(), static_cast<size_t>(impl_->shape.size())};
+DType Tensor::dtype() const {
+  shape();  // reports a handle without a tensor
+  return impl_->dtype;
 }
+
+namespace {
+
+template <typename T>
+std::span<T> elements(const std::shared_ptr<std::byte>& memory, const Shape& shape, DType dtype) {
+  if ((dtype == DType::float32) != std::is_same_v<T, float>) {
+    bad_input("[tensor] the values of shape {} are stored as {}: ask for that type", shape.str(), dtype == DType::float32 ? "float32" : "bfloat16");
+  }
+  return {reinterpret_cast<T*>(memory.get()), static_cast<size_t>(shape.size())};
+}
+
+}  // namespace
+
+template <typename T>
+std::span<T> Tensor::data() const {
+  if (!impl_) return {};
+  return elements<T>(impl_->values, impl_->shape, impl_->dtype);
+}
+template std::span<float> Tensor::data<float>() const;
+template std::span<bfloat16> Tensor::data<bfloat16>() const;
 
 std::vector<float> Tensor::to_vector() const {
   std::vector<float> row_major(static_cast<size_t>(size()));
@@ -97,15 +117,20 @@ Tensor& Tensor::requires_grad(bool wanted) {
 
 bool Tensor::needs_grad() const { return impl_ && impl_->needs_grad; }
 
-std::span<float> Tensor::grad() const {
+template <typename T>
+std::span<T> Tensor::grad() const {
   if (!impl_ || !impl_->grad) return {};
-  return {impl_->grad.get(), static_cast<size_t>(impl_->shape.size())};
+  return elements<T>(impl_->grad, impl_->shape, impl_->dtype);
 }
+template std::span<float> Tensor::grad<float>() const;
+template std::span<bfloat16> Tensor::grad<bfloat16>() const;
+
+bool Tensor::has_grad() const { return impl_ && impl_->grad; }
 
 void Tensor::set_grad(std::span<const float> value) const {
   if (std::ssize(value) != size()) bad_input("[Tensor::set_grad] {} values given for shape {}", value.size(), shape().str());
-  if (!impl_->grad) impl_->grad = allocate_floats(size());
-  std::ranges::copy(value, impl_->grad.get());
+  if (!impl_->grad) impl_->grad = allocate(impl_->bytes());
+  std::ranges::copy(value, grad().begin());
 }
 
 void Tensor::zero_grad() const { impl_->grad.reset(); }
@@ -125,19 +150,16 @@ Tensor Tensor::rows(int64_t begin, int64_t count) const {
   }
   const int64_t row = part[0] == 0 ? 0 : part.size() / part[0];
   part[0] = count;
+  const int64_t offset = begin * row * (impl_->dtype == DType::bfloat16 ? 2 : 4);
   Tensor t;
-  t.impl_ = std::make_shared<Impl>();
-  t.impl_->shape = part;
-  t.impl_->values = {impl_->values, impl_->values.get() + begin * row};
+  t.impl_ = std::make_shared<Impl>(Impl{.shape = part, .dtype = impl_->dtype, .values = {impl_->values, impl_->values.get() + offset}, .grad = nullptr});
   return t;
 }
 
 Tensor Tensor::view(const Shape& other) const {
   if (other.size() != size()) bad_input("[Tensor::view] shape {} does not hold the {} values of {}", other.str(), size(), shape().str());
   Tensor t;
-  t.impl_ = std::make_shared<Impl>();
-  t.impl_->shape = other;
-  t.impl_->values = impl_->values;
+  t.impl_ = std::make_shared<Impl>(Impl{.shape = other, .dtype = impl_->dtype, .values = impl_->values, .grad = nullptr});
   return t;
 }
 

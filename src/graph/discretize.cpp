@@ -20,8 +20,9 @@ std::shared_ptr<ActivationSlot> fixed(const ActivationSlot& slot) {
   const size_t best = slot.fixed() ? 0 : quant::arg_max(slot.alpha)[0];
   auto out = std::make_shared<ActivationSlot>();
   out->precisions = {slot.precisions[best]};
-  out->clip = Tensor::full({1}, slot.clip.data()[best]).requires_grad();
+  out->clip = Tensor::full({1}, slot.clip.data()[best]).requires_grad(slot.learn_clip);
   out->is_signed = slot.is_signed;
+  out->learn_clip = slot.learn_clip;
   return out;
 }
 

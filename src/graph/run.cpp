@@ -35,7 +35,7 @@ Value run_conv2d(const Node& node, const Binding::NodeBinding& b, const Inputs& 
 
 Value run_linear(const Node&, const Binding::NodeBinding& b, const Inputs& in) {
   if (b.scale) return {rescale(linear_codes(in[0]->tensor, b.weight, b.bound), b.scale, b.bias)};
-  return {linear(real(*in[0]), b.weight, b.bias)};
+  return {linear(cast(real(*in[0]), DType::float32), b.weight, b.bias)};
 }
 
 /// Codes of one shared quantizer are added as integers.
@@ -95,13 +95,15 @@ Value finish(const Node& node, const Binding::NodeBinding& b, Value v) {
 
 bool can_replay(const std::string& op) { return replay_table().contains(op); }
 
-Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* kept) const {
+Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* kept, DType dtype) const {
   const Shape& expected = input_shape();
   if (x.shape().rank() != expected.rank() + 1 || !std::ranges::equal(x.shape().dims().subspan(1), expected.dims())) {
     bad_input("[graph] input {} does not fit this network: expected N × {}", x.shape().str(), expected.str());
   }
   std::vector<Value> values(nodes.size());
-  values[0] = finish(nodes[0], binding.nodes[0], {x});
+  const ActivationSlot* first = nodes[0].output_slot.get();
+  const bool codes = first != nullptr && first->fixed();  // rounded to dtype, the input's codes would not be its codes
+  values[0] = finish(nodes[0], binding.nodes[0], {codes ? x : cast(x, dtype)});
   for (size_t i = 1; i < nodes.size(); ++i) {
     Inputs inputs;
     for (int n : nodes[i].inputs) inputs.push_back(&values[static_cast<size_t>(n)]);

@@ -69,7 +69,7 @@ json structure(const Graph& graph) {
   for (const auto& slot : weight_slots) j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
   j["activation_slots"] = json::array();
   for (const auto& slot : activation_slots) {
-    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}});
+    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}, {"learn_clip", slot->learn_clip}});
   }
   return j;
 }
@@ -117,8 +117,10 @@ class Reader {
     const std::string name = fmt::format("activation_slot.{}", activation_slots_.size());
     slot->precisions = quant::checked_precisions(name.c_str(), j.at("precisions").get<std::vector<int>>(), 2);
     slot->is_signed = j.at("signed").get<bool>();
+    slot->learn_clip = j.at("learn_clip").get<bool>();
     slot->alpha = optional_tensor(name + ".alpha");
     slot->clip = optional_tensor(name + ".clip");
+    if (slot->clip) slot->clip.requires_grad(slot->learn_clip);
     const Shape per_precision{std::ssize(slot->precisions)};
     if (!slot->clip || slot->clip.shape() != per_precision || (slot->alpha && slot->alpha.shape() != per_precision)) {
       fail(name + " is incomplete");

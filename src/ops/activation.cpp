@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "by_dtype.h"
+
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
@@ -7,10 +9,12 @@
 namespace mixgrad {
 
 Tensor relu(const Tensor& x) {
-  Tensor y = Tensor::empty(x.shape());
-  kernels::relu(x.data(), y.data());
-  return record("relu", {}, y, {x}, [](const Backward& b) {
-    if (auto gx = b.grad(0)) kernels::relu_grad(b.output(), b.grad_output(), gx);
+  return by_dtype(x.dtype(), [&]<typename T>() {
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    kernels::relu(x.data<T>(), y.data<T>());
+    return record("relu", {}, y, {x}, [](const Backward& b) {
+      if (auto gx = b.grad<T>(0)) kernels::relu_grad(b.output<T>(), b.grad_output<T>(), gx);
+    });
   });
 }
 

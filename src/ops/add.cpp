@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "by_dtype.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -9,12 +11,14 @@ namespace mixgrad {
 
 Tensor add(const Tensor& a, const Tensor& b) {
   if (a.shape() != b.shape()) bad_input("[add] shapes {} and {} differ", a.shape().str(), b.shape().str());
-  Tensor y = Tensor::empty(a.shape());
-  kernels::add(a.data(), b.data(), y.data());
-  return record("add", {}, y, {a, b}, [](const Backward& back) {
-    for (int i : {0, 1}) {
-      if (auto g = back.grad(i)) kernels::pass_gradient(back.grad_output(), g);
-    }
+  return by_dtype(a.dtype(), [&]<typename T>() {
+    Tensor y = Tensor::empty(a.shape(), a.dtype());
+    kernels::add(a.data<T>(), b.data<T>(), y.data<T>());
+    return record("add", {}, y, {a, b}, [](const Backward& back) {
+      for (int i : {0, 1}) {
+        if (auto g = back.grad<T>(i)) kernels::pass_gradient(back.grad_output<T>(), g);
+      }
+    });
   });
 }
 

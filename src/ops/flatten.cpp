@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "by_dtype.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -12,9 +14,11 @@ Tensor flatten(const Tensor& x) {
   if (s.rank() < 2) bad_input("[flatten] input {} has no dimension besides N", s.str());
   const int64_t n = s[0], c = s[1], positions = n * c == 0 ? 0 : s.size() / (n * c);
   Tensor y = Tensor::empty({n, c * positions});
-  kernels::channels_last_to_rows(n, c, positions, x.data(), y.data());
-  return record("flatten", {}, y, {x}, [n, c, positions](const Backward& b) {
-    if (auto gx = b.grad(0)) kernels::rows_to_channels_last(n, c, positions, b.grad_output(), gx);
+  return by_dtype(x.dtype(), [&]<typename T>() {
+    kernels::channels_last_to_rows(n, c, positions, x.data<T>(), y.data());
+    return record("flatten", {}, y, {x}, [n, c, positions](const Backward& b) {
+      if (auto gx = b.grad<T>(0)) kernels::rows_to_channels_last(n, c, positions, b.grad_output(), gx);
+    });
   });
 }
 

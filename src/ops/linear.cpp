@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "exact.h"
 #include "shapes.h"
 
 #include <mixgrad/ops.h>
@@ -19,6 +20,10 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias) {
     const auto gw = b.grad(1), gbias = b.grad(2);
     if (gw || gbias) kernels::linear_grad_w(n, k, m, b.input(0), b.grad_output(), gw, gbias);
   });
+}
+
+Tensor linear_codes(const Tensor& x, const Tensor& w, double bound) {
+  return exact("linear_codes", x, bound, [&](const Tensor& part) { return linear(part, w, {}); });
 }
 
 }  // namespace mixgrad

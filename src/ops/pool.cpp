@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "by_dtype.h"
 #include "shapes.h"
 
 #include <mixgrad/ops.h>
@@ -9,10 +10,12 @@ namespace {
 
 Tensor avg_pool(const char* op, bool codes, const Tensor& x, const Pool2dAttrs& attrs) {
   const kernels::Pool2dSize s = pool2d_size(op, x.shape(), attrs);
-  Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow});
-  kernels::avg_pool2d(s, codes, x.data(), y.data());
-  return record(op, attrs, y, {x}, [s](const Backward& b) {
-    if (auto gx = b.grad(0)) kernels::avg_pool2d_grad(s, b.grad_output(), gx);
+  return by_dtype(x.dtype(), [&]<typename T>() {
+    Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
+    kernels::avg_pool2d(s, codes, x.data<T>(), y.data<T>());
+    return record(op, attrs, y, {x}, [s](const Backward& b) {
+      if (auto gx = b.grad<T>(0)) kernels::avg_pool2d_grad(s, b.grad_output<T>(), gx);
+    });
   });
 }
 
@@ -20,10 +23,12 @@ Tensor avg_pool(const char* op, bool codes, const Tensor& x, const Pool2dAttrs& 
 
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs) {
   const kernels::Pool2dSize s = pool2d_size("max_pool2d", x.shape(), attrs);
-  Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow});
-  kernels::max_pool2d(s, x.data(), y.data());
-  return record("max_pool2d", attrs, y, {x}, [s](const Backward& b) {
-    if (auto gx = b.grad(0)) kernels::max_pool2d_grad(s, b.input(0), b.grad_output(), gx);
+  return by_dtype(x.dtype(), [&]<typename T>() {
+    Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
+    kernels::max_pool2d(s, x.data<T>(), y.data<T>());
+    return record("max_pool2d", attrs, y, {x}, [s](const Backward& b) {
+      if (auto gx = b.grad<T>(0)) kernels::max_pool2d_grad(s, b.input<T>(0), b.grad_output<T>(), gx);
+    });
   });
 }
 

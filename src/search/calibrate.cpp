@@ -80,14 +80,16 @@ void calibrate(Graph& graph, const MixPrecOptions& options) {
   for (const auto& slot : graph.activation_slots()) {
     const bool is_input = slot == graph.nodes[0].output_slot;
     float clip = is_input ? default_input_clip : default_clip;
+    bool unit_input = is_input;
     if (const auto found = histograms.find(slot.get()); found != histograms.end()) {
       const Histogram& h = found->second;
       if (!std::isfinite(h.largest)) bad_input("calibration: the float network's activations are not finite");
       if (is_input && h.smallest < 0) slot->is_signed = true;
-      const bool unit_input = is_input && h.smallest >= 0 && h.largest <= 1;
+      unit_input = is_input && h.smallest >= 0 && h.largest <= 1;
       if (!unit_input && h.largest > 0) clip = h.percentile(options.calibration_percentile);
     }
-    slot->clip = Tensor::full({std::ssize(slot->precisions)}, clip).requires_grad();
+    slot->learn_clip = !(unit_input && slot->precisions.size() == 1);
+    slot->clip = Tensor::full({std::ssize(slot->precisions)}, clip).requires_grad(slot->learn_clip);
   }
 }
 

@@ -64,7 +64,9 @@ std::vector<Tensor> MixPrec::net_parameters() const {
 
 std::vector<Tensor> MixPrec::clip_parameters() const {
   std::vector<Tensor> out;
-  for (const auto& slot : graph_.activation_slots()) out.push_back(slot->clip);
+  for (const auto& slot : graph_.activation_slots()) {
+    if (slot->learn_clip) out.push_back(slot->clip);
+  }
   return out;
 }
 

@@ -27,6 +27,7 @@ void validate(const StepOptions& o) {
   run.scheme = o.scheme;
   run.weight_bits = o.weight_bits;
   run.act_bits = o.act_bits;
+  run.dtype = o.dtype;
   run.threads = o.threads;
   run.validate();
   if (o.batch < 1 || o.batch > 1 << 16) bad_input("batch: {} is not possible: expected 1 to {}", o.batch, 1 << 16);
@@ -86,7 +87,8 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
                        .calibration = {batch.x}});
   optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
-  const train::StepOptions options{.regularization = [&] { return scale(net.get_regularization_loss(), 1e-6); }};
+  const train::StepOptions options{.regularization = [&] { return scale(net.get_regularization_loss(), 1e-6); },
+                                     .dtype = parse_dtype(o.dtype)};
   return measure(o, train::threads(), [&] {
     train::step(net.graph(), batch, options);
     weights.step();

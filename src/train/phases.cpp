@@ -85,7 +85,9 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 
 std::vector<Tensor> clips_of(const Graph& graph) {
   std::vector<Tensor> clips;
-  for (const auto& slot : graph.activation_slots()) clips.push_back(slot->clip);
+  for (const auto& slot : graph.activation_slots()) {
+    if (slot->learn_clip) clips.push_back(slot->clip);
+  }
   return clips;
 }
 
@@ -123,7 +125,8 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.set_temperature(temperature(s, epoch));
     const StepOptions options{.temperature = net.temperature(),
-                              .regularization = [&] { return scale(net.get_regularization_loss(), s.strength); }};
+                              .regularization = [&] { return scale(net.get_regularization_loss(), s.strength); },
+                              .dtype = s.dtype};
     EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);

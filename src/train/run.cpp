@@ -74,6 +74,7 @@ train::SearchSchedule search_schedule(const RunConfig& config, double strength) 
   s.tau_start = config.tau_start;
   s.tau_end = config.tau_end;
   s.tau_exponential = config.tau_schedule == "exp";
+  s.dtype = parse_dtype(config.dtype);
   return s;
 }
 
@@ -128,7 +129,16 @@ void RunConfig::validate() const {
   check_above_zero("tau-start", tau_start);
   check_above_zero("tau-end", tau_end);
   check_choice("tau-schedule", tau_schedule, {"geometric", "exp"});
+  parse_dtype(dtype);
   check_threads(threads);
+}
+
+DType parse_dtype(const std::string& name) {
+  check_choice("dtype", name, {"f32", "bf16", "auto"});
+  if (name == "f32") return DType::float32;
+  if (kernels::bfloat16_is_fast()) return DType::bfloat16;
+  if (name == "auto") return DType::float32;
+  bad_input("dtype: this CPU has neither AMX nor AVX512_BF16, so bf16 would only be slower: expected f32 or auto");
 }
 
 void check_threads(int threads) {

@@ -30,9 +30,9 @@ std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
 }
 
 /// One micro-batch's forward and backward, gradients in `leaves`.
-Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, double batch_size) {
+Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, DType dtype, double batch_size) {
   Tape tape;
-  const Tensor logits = graph.run(binding, part.x);
+  const Tensor logits = cast(graph.run(binding, part.x, nullptr, dtype), DType::float32);
   const Tensor loss = cross_entropy(logits, part.labels, batch_size);
   const Score score{.loss = loss.item() * batch_size, .correct = count_correct(logits, part.labels), .images = logits.dim(0)};
   tape.backward(loss);
@@ -64,12 +64,12 @@ Score& Score::operator+=(const Score& other) {
   return *this;
 }
 
-int64_t micro_batch_size(const Graph& graph) {
+int64_t micro_batch_size(const Graph& graph, DType dtype) {
   const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
   const int64_t bytes = cache > 0 ? cache : 1 << 20;
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
-  const int64_t images = bytes / (2 * widest * static_cast<int64_t>(sizeof(float)));
+  const int64_t images = bytes / (2 * widest * (dtype == DType::float32 ? 4 : 2));
   int64_t size = 1;
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
@@ -80,13 +80,13 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   const Binding binding = graph.bind(options.temperature);
   const Tensor regularization = options.regularization ? options.regularization() : Tensor();
 
-  const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph));
+  const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
   std::vector<Score> scores(parts.size());
   std::vector<std::vector<Tensor>> leaves(parts.size()), sources(parts.size());
   parallel_tasks(std::ssize(parts), [&](int64_t i) {
     const auto m = static_cast<size_t>(i);
     const Binding own = binding.with_leaves(leaves[m], sources[m]);
-    scores[m] = run_micro_batch(graph, own, parts[m], static_cast<double>(batch.size()));
+    scores[m] = run_micro_batch(graph, own, parts[m], options.dtype, static_cast<double>(batch.size()));
   });
   gather(sources.at(0), leaves);
 

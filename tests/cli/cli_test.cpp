@@ -278,6 +278,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --strength -1", "strength: -1"},
            {"search --tau-end 0", "tau-end: 0"},
            {"search --tau-schedule slow", "geometric, exp"},
+           {"search --dtype f16", "f32, bf16, auto"},
            {"search --val-split 1", "val-split: 1"},
            {"search --seed -1", "seed: '-1'"},
            {"search --threads 100000", "threads: 100000"},

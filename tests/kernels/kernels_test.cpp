@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <string>
 #include <vector>
 
 #include "kernels/conv2d.h"
@@ -16,97 +15,12 @@
 #include "kernels/pool.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"
+#include "tests/kernels/cases.h"
 
 using namespace mixgrad::kernels;
+using namespace mixgrad::test;
 
 namespace {
-
-using Floats = std::vector<float>;
-
-/// Numbers in [-1, 1) from a seed.
-Floats noise(int64_t size, uint32_t seed) {
-  Floats values(static_cast<size_t>(size));
-  for (float& v : values) {
-    seed = seed * 1664525u + 1013904223u;
-    v = static_cast<float>(static_cast<int32_t>(seed)) * 0x1p-31f;
-  }
-  return values;
-}
-
-Floats integers(int64_t size, uint32_t seed, float largest) {
-  Floats values = noise(size, seed);
-  for (float& v : values) v = std::round(v * largest);
-  return values;
-}
-
-/// Largest difference, relative to the largest expected magnitude.
-double error(const Floats& got, const Floats& expected) {
-  if (got.size() != expected.size()) return std::numeric_limits<double>::infinity();
-  double largest = 1e-30, difference = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    largest = std::max(largest, std::abs(double{expected[i]}));
-    const double d = std::abs(double{got[i]} - double{expected[i]});
-    difference = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(difference, d);
-  }
-  return difference / largest;
-}
-
-struct ConvCase {
-  std::string name;
-  Conv2dSize s;
-};
-
-/// The size from its input, kernel, stride, symmetric padding, dilation and groups.
-Conv2dSize conv(int64_t n, int64_t c_in, int64_t h, int64_t w, int64_t c_out, int64_t kh, int64_t kw, int64_t stride,
-                int64_t pad_h, int64_t pad_w, int64_t groups = 1, int64_t dilation = 1) {
-  const auto out = [&](int64_t in, int64_t k, int64_t pad) {
-    return (in + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
-  };
-  return {.n = n, .c_in = c_in, .h = h, .w = w, .c_out = c_out, .oh = out(h, kh, pad_h), .ow = out(w, kw, pad_w),
-          .kh = kh, .kw = kw, .stride_h = stride, .stride_w = stride, .pad_top = pad_h, .pad_left = pad_w,
-          .dilation_h = dilation, .dilation_w = dilation, .groups = groups};
-}
-
-const std::vector<ConvCase> conv_cases = {
-    {"resnet8 inputblock", conv(2, 3, 32, 32, 16, 3, 3, 1, 1, 1)},
-    {"resnet8 block 1", conv(2, 16, 32, 32, 16, 3, 3, 1, 1, 1)},
-    {"resnet8 block 2, stride 2", conv(2, 16, 32, 32, 32, 3, 3, 2, 1, 1)},
-    {"resnet8 conv2y", conv(2, 32, 16, 16, 32, 3, 3, 1, 1, 1)},
-    {"resnet8 conv2x, 1x1 stride 2", conv(2, 16, 32, 32, 32, 1, 1, 2, 0, 0)},
-    {"resnet8 block 3, stride 2", conv(2, 32, 16, 16, 64, 3, 3, 2, 1, 1)},
-    {"resnet8 conv3y", conv(2, 64, 8, 8, 64, 3, 3, 1, 1, 1)},
-    {"resnet8 conv3x, 1x1 stride 2", conv(2, 32, 16, 16, 64, 1, 1, 2, 0, 0)},
-    {"mobilenet inputblock", conv(2, 3, 48, 48, 8, 3, 3, 2, 1, 1)},
-    {"depthwise, 8 channels", conv(2, 8, 24, 24, 8, 3, 3, 1, 1, 1, 8)},
-    {"depthwise, stride 2", conv(2, 16, 24, 24, 16, 3, 3, 2, 1, 1, 16)},
-    {"depthwise, odd size, stride 2", conv(2, 32, 13, 11, 32, 3, 3, 2, 1, 1, 32)},
-    {"depthwise, 64 channels on 25x5", conv(2, 64, 25, 5, 64, 3, 3, 1, 1, 1, 64)},
-    {"depthwise, 128 channels", conv(2, 128, 6, 6, 128, 3, 3, 1, 1, 1, 128)},
-    {"depthwise, 256 channels on 3x3", conv(2, 256, 3, 3, 256, 3, 3, 1, 1, 1, 256)},
-    {"depthwise, 5 channels, 5x5", conv(2, 5, 9, 9, 5, 5, 5, 1, 2, 2, 5)},
-    {"depthwise, dilation 2", conv(2, 8, 11, 11, 8, 3, 3, 1, 2, 2, 8, 2)},
-    {"depthwise, 2 outputs a channel", conv(2, 8, 9, 9, 16, 3, 3, 1, 1, 1, 8)},
-    {"pointwise", conv(2, 8, 24, 24, 16, 1, 1, 1, 0, 0)},
-    {"pointwise, 128 to 256 on 3x3", conv(2, 128, 3, 3, 256, 1, 1, 1, 0, 0)},
-    {"ds_cnn input, 10x4, padding (5, 1)", conv(2, 1, 49, 10, 64, 10, 4, 2, 5, 1)},
-    {"groups 2", conv(2, 8, 10, 10, 12, 3, 3, 1, 1, 1, 2)},
-    {"groups 4, 1x1", conv(2, 16, 7, 7, 32, 1, 1, 1, 0, 0, 4)},
-    {"dilation 2", conv(2, 16, 15, 15, 16, 3, 3, 1, 2, 2, 1, 2)},
-    {"dilation 3, stride 2, no padding", conv(2, 5, 17, 16, 7, 3, 2, 2, 0, 0, 1, 3)},
-    {"pruned to odd channels", conv(3, 13, 16, 16, 29, 3, 3, 1, 1, 1)},
-    {"one channel in and out", conv(1, 1, 8, 8, 1, 3, 3, 1, 1, 1)},
-    {"the whole image", conv(3, 4, 5, 6, 10, 5, 6, 1, 0, 0)},
-    {"1x1 image", conv(3, 20, 1, 1, 10, 1, 1, 1, 0, 0)},
-    {"padding at the end only",
-     {.n = 2, .c_in = 3, .h = 8, .w = 8, .c_out = 16, .oh = 4, .ow = 4, .kh = 3, .kw = 3, .stride_h = 2, .stride_w = 2}},
-    {"more padding at the end, even kernel",
-     {.n = 2, .c_in = 4, .h = 9, .w = 7, .c_out = 6, .oh = 9, .ow = 7, .kh = 4, .kw = 2, .pad_top = 1, .pad_left = 0}},
-    {"strides differ",
-     {.n = 2, .c_in = 4, .h = 20, .w = 9, .c_out = 8, .oh = 10, .ow = 9, .kh = 5, .kw = 3, .stride_h = 2,
-      .stride_w = 1, .pad_top = 2, .pad_left = 1}},
-    {"rows that no window reads",
-     {.n = 1, .c_in = 4, .h = 9, .w = 9, .c_out = 8, .oh = 2, .ow = 3, .kh = 3, .kw = 3, .stride_h = 3, .stride_w = 3}},
-};
 
 struct ConvData {
   Floats x, w, bias, gy;
@@ -115,12 +29,6 @@ struct ConvData {
       : x(noise(s.n * s.h * s.w * s.c_in, seed + 1)), w(noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), seed + 2)),
         bias(noise(s.c_out, seed + 3)), gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
 };
-
-/// A gradient that is overwritten (from NaN) or added to (from noise).
-Floats before(const Floats& like, bool add) {
-  return add ? noise(static_cast<int64_t>(like.size()), 99)
-             : Floats(like.size(), std::numeric_limits<float>::quiet_NaN());
-}
 
 /// What doctest may not check inside a parallel region: the largest error of each kind of call.
 struct ConvErrors {
@@ -398,20 +306,6 @@ TEST_CASE("reductions do not depend on the threads") {
 }
 
 namespace {
-
-struct PoolCase {
-  std::string name;
-  Pool2dSize s;
-};
-
-const std::vector<PoolCase> pool_cases = {
-    {"2x2", {2, 5, 8, 6, 4, 3, 2, 2, 2, 2}},
-    {"overlapping, padded", {3, 16, 9, 9, 5, 5, 3, 3, 2, 2, 1, 1}},
-    {"global", {4, 64, 8, 8, 1, 1, 8, 8, 8, 8}},
-    {"rows at the end unread", {1, 3, 7, 5, 3, 2, 2, 2, 2, 2}},
-    {"stride 1, unequal", {2, 7, 6, 5, 4, 4, 3, 2, 1, 1}},
-    {"padding at the end only", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2}},
-};
 
 /// Calls `body(image offset of the window's element, offset of the output element, inside)` window by window.
 template <typename Body>

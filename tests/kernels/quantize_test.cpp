@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "kernels/parallel.h"
+#include "tests/kernels/cases.h"
 
 namespace k = mixgrad::kernels;
+using mixgrad::test::Floats;
 
 namespace {
 
-using Floats = std::vector<float>;
 using Bits = std::vector<int>;
 
 const std::vector<Bits> candidate_sets{{8}, {2, 4, 8}, {2, 3, 4, 5, 6, 7, 8}};
@@ -90,6 +91,9 @@ Gradients run(const Kernel& kernel, const Case& c, bool add, float before) {
   return d;
 }
 
+/// Of the overloads, the one for floats.
+const auto mixture_grad = [](const auto&... arguments) { k::activation_mixture_grad(arguments...); };
+
 Floats forward(const Case& c) {
   Floats out(c.x.size());
   k::activation_mixture(c.bits, c.format, c.x, c.theta, c.clip, out);
@@ -155,20 +159,6 @@ void add_weight_gradients(const k::WeightSize& s, const Bits& bits, bool per_cha
   }
 }
 
-#ifdef _OPENMP
-/// What `body` returns with this many threads, first on its own, then inside a parallel region on every thread.
-template <typename Body>
-auto with_threads(int threads, const Body& body) {
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(threads);
-  std::vector results(static_cast<size_t>(threads) + 1, body());
-#pragma omp parallel num_threads(threads)
-  results[static_cast<size_t>(omp_get_thread_num()) + 1] = body();
-  omp_set_num_threads(before);
-  return results;
-}
-#endif
-
 }  // namespace
 
 TEST_CASE("activation_mixture agrees with the reference") {
@@ -182,7 +172,7 @@ TEST_CASE("activation_mixture agrees with the reference") {
 TEST_CASE("activation_mixture_grad agrees with the reference, overwriting and adding") {
   for_each_case([](const Case& c) {
     for (const bool add : {false, true}) {
-      const Gradients fast = run(k::activation_mixture_grad, c, add, 0.5f);
+      const Gradients fast = run(mixture_grad, c, add, 0.5f);
       const Gradients expected = run(k::reference::activation_mixture_grad, c, add, 0.5f);
       check_close(fast.x, expected.x, 1e-6);
       check_close(fast.theta, expected.theta, 2e-5);
@@ -193,7 +183,7 @@ TEST_CASE("activation_mixture_grad agrees with the reference, overwriting and ad
 
 TEST_CASE("activation_mixture_grad leaves out what nobody needs") {
   const Case c({2, 4, 8}, {true, false}, 33);
-  const Gradients all = run(k::activation_mixture_grad, c, false, 0);
+  const Gradients all = run(mixture_grad, c, false, 0);
   Gradients d = filled(c, 0);
   k::activation_mixture_grad(c.bits, c.format, c.x, c.theta, c.clip, c.g, {}, k::Grad{d.theta.data()}, {});
   k::activation_mixture_grad(c.bits, c.format, c.x, c.theta, c.clip, c.g, {}, {}, k::Grad{d.clip.data()});
@@ -272,7 +262,7 @@ TEST_CASE("NaN comes through") {
     c.x[i] = std::numeric_limits<float>::quiet_NaN();
     CHECK(std::isnan(forward(c)[i]));
     CHECK(std::isnan(codes(c.bits[0], c.format, c.clip[0], c.x)[i]));
-    for (const float d : run(k::activation_mixture_grad, c, false, 0).theta) CHECK(std::isnan(d));
+    for (const float d : run(mixture_grad, c, false, 0).theta) CHECK(std::isnan(d));
   });
   CHECK(std::isnan(weight_codes(4, {1, std::numeric_limits<float>::quiet_NaN()})[1]));
 }
@@ -356,7 +346,7 @@ TEST_CASE("equal bytes for any number of threads, inside and outside a parallel 
   const Case c({2, 4, 8}, {true, false}, 100003);
   const k::WeightSize s{61, 1639};
   const Floats theta = positive(3, 11), w = normal(61 * 1639, 12), g = normal(61 * 1639, 13);
-  const auto activations = [&] { return run(k::activation_mixture_grad, c, false, 0); };
+  const auto activations = [&] { return run(mixture_grad, c, false, 0); };
   const auto mixed = [&] { return forward(c); };
   const auto weights = [&] {
     Gradients d{Floats(w.size()), Floats(3), {}};
@@ -364,9 +354,9 @@ TEST_CASE("equal bytes for any number of threads, inside and outside a parallel 
     return d;
   };
   for (const int threads : {1, 2, 4}) {
-    for (const Gradients& d : with_threads(threads, activations)) CHECK(d == activations());
-    for (const Floats& out : with_threads(threads, mixed)) CHECK(out == mixed());
-    for (const Gradients& d : with_threads(threads, weights)) CHECK(d == weights());
+    for (const Gradients& d : mixgrad::test::with_threads(threads, activations)) CHECK(d == activations());
+    for (const Floats& out : mixgrad::test::with_threads(threads, mixed)) CHECK(out == mixed());
+    for (const Gradients& d : mixgrad::test::with_threads(threads, weights)) CHECK(d == weights());
   }
 }
 #endif

@@ -105,3 +105,34 @@ TEST_CASE("the temperature runs geometrically from start to end, or as in the pa
   s.tau_exponential = true;
   CHECK(train::temperature(s, 10) == doctest::Approx(5 * std::exp(-0.45)));
 }
+
+TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for every thread count") {
+  const auto model = test::random_resnet8(7);
+  const data::Batch batch = random_batch(24, {3, 32, 32}, 10, 8);
+  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                       .calibration = {batch.x}});
+  const auto gradients = [&](DType dtype, int threads) {
+    const int before = train::threads();
+    train::set_threads(threads);
+    for (const Tensor& t : net.net_parameters()) t.zero_grad();
+    for (const Tensor& t : net.nas_parameters()) t.zero_grad();
+    const train::StepResult r = train::step(net.graph(), batch, {.dtype = dtype});
+    train::set_threads(before);
+    std::vector<float> all = {static_cast<float>(r.task.mean_loss())};
+    for (const Tensor& t : net.net_parameters()) all.insert(all.end(), t.grad().begin(), t.grad().end());
+    for (const Tensor& t : net.nas_parameters()) all.insert(all.end(), t.grad().begin(), t.grad().end());
+    return all;
+  };
+  const std::vector<float> exact = gradients(DType::float32, 2), rounded = gradients(DType::bfloat16, 2);
+  REQUIRE(exact.size() == rounded.size());
+  CHECK_FALSE(same_bytes(exact, rounded));
+  CHECK(rounded[0] == doctest::Approx(exact[0]).epsilon(0.02));
+  double dot = 0, norm_exact = 0, norm_rounded = 0;
+  for (size_t i = 1; i < exact.size(); ++i) {
+    dot += static_cast<double>(exact[i]) * rounded[i];
+    norm_exact += static_cast<double>(exact[i]) * exact[i];
+    norm_rounded += static_cast<double>(rounded[i]) * rounded[i];
+  }
+  CHECK(dot / std::sqrt(norm_exact * norm_rounded) > 0.98);
+  for (const int threads : {1, 4}) CHECK(same_bytes(rounded, gradients(DType::bfloat16, threads)));
+}
