@@ -48,7 +48,7 @@ Model macs();
 Model find(const std::string& name);
 std::vector<std::string> names();
 
-/// Σ over layers at the mixing coefficients of `binding` (soft during a search). A scalar on the tape.
+/// Σ over layers at θ = softmax(α / temperature). A scalar on the tape.
 Tensor soft(const Graph& graph, const Model& model, double temperature);
 /// The same of the arg max precisions, summed in double: what reports show.
 double discrete(const Graph& graph, const Model& model);

@@ -51,6 +51,8 @@ Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts =
 Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 0.1);
 /// "glyphs" or "cifar10:DIR". Throws bad_input for any other.
 Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1);
+/// `spec` with its folder as an absolute path, so that it means the same everywhere.
+std::string absolute(const std::string& spec);
 /// What suits the data set named by `spec`: flips and crops for CIFAR-10, small shifts for glyphs.
 Augmentation default_augmentation(const std::string& spec);
 

@@ -78,6 +78,9 @@ class Graph {
   Graph clone() const;
 };
 
+/// Whether graphs can hold this op.
+bool can_replay(const std::string& op);
+
 /// Runs `module` once in evaluation mode on a zero input [1, input_shape...] and writes down what it did.
 /// Throws bad_input naming the module and op that can't be part of a graph. Parameters are shared with the module.
 Graph trace(nn::Module& module, const Shape& input_shape);
@@ -85,14 +88,14 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 /// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
 /// its own. Throws bad_input naming a batch norm that stands elsewhere.
 void fold_batch_norm(Graph& graph);
-/// A ReLU that alone consumes a conv, linear or add becomes that node's.
+/// A ReLU that alone consumes a conv, linear or add, directly or behind max pooling or flatten, becomes that node's.
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);
 /// Removes the nodes that no longer lead to the output, renumbering.
 void drop_unused(Graph& graph);
 
-/// The graph as a safetensors file with the structure in its metadata; `load` gives it back. Extra metadata is kept.
+/// The graph as a safetensors file with the structure in its metadata; `load_graph` gives it back.
 void save(const Graph& graph, const std::string& path);
 Graph load_graph(const std::string& path);
 

@@ -36,6 +36,8 @@ class Module {
   /// What is kept besides (running moments of batch norm).
   std::vector<NamedTensor> named_buffers() const;
   std::vector<Tensor> parameters() const;
+  /// This module and all below it, each before its children.
+  std::vector<Module*> modules();
 
   /// Batch norm uses the batch's moments in training and the running ones in evaluation.
   virtual void train(bool on = true);

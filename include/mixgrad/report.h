@@ -18,8 +18,8 @@ std::string summary(const RunConfig& config, const RunResult& result);
 /// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
 std::string table(const RunConfig& config, const RunResult& result);
 
-/// A folder to hold one run. Made, and checked to be writable, before the run starts; when nothing was written in
-/// the end, what was made is taken away again.
+/// A folder to hold one run. Made, and checked to be writable, before the run starts. A run that fails leaves
+/// nothing behind: what was made is taken away again, and a run that was to be overwritten stays as it was.
 class RunFolder {
  public:
   /// Throws bad_input when `path` can't be a run's folder, or holds a run and `overwrite` is not set.
@@ -28,21 +28,21 @@ class RunFolder {
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
-  /// Writes all lines so far. The first time, the files of an overwritten run go.
+  /// Writes all lines so far; later, with the result, where an old run is to be overwritten.
   void write_metrics(const std::string& lines);
   /// The network, then the summary: where a summary stands, the run is complete.
-  void write_result(const RunConfig& config, const RunResult& result);
-  void write_weights(const nn::Module& net);
+  void write_result(const RunConfig& config, const RunResult& result, const std::string& metrics);
+  void write_weights(const nn::Module& net, const std::string& metrics);
 
  private:
   void make_folders();
   void remove_empty();
   void check_writable() const;
-  void remove_old_run();
+  void begin_result();
 
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;  // outermost first
-  bool old_run_ = false;
+  bool old_run_ = false, complete_ = false;
 };
 
 /// run_search, and everything that it leaves in `folder`.

@@ -71,11 +71,11 @@ class MixPrec {
   double temperature() const { return temperature_; }
   const cost::Model& regularizer() const { return regularizer_; }
   double discrete_cost() const { return cost::discrete(graph_, regularizer_); }
-  /// Mean entropy of θ over all α vectors with more than one candidate, in nats.
+  /// Mean entropy of θ over all α tensors (a layer, an activation) with more than one candidate, in nats.
   double mean_entropy() const;
 
   /// The discrete network: fixed quantizers, parameters of its own.
-  Graph arch_export() const { return discretize(graph_).clone(); }
+  Graph arch_export() const;
   const Graph& graph() const { return graph_; }
 
  private:
@@ -87,7 +87,7 @@ class MixPrec {
   bool training_ = true;
 };
 
-/// What arch_summary() says, of any graph with slots.
+/// What arch_summary() says, of a discrete graph.
 std::vector<LayerSummary> summarize(const Graph& graph);
 
 /// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from.

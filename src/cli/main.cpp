@@ -29,6 +29,7 @@ using mixgrad::bad_input;
 int run(int argc, char** argv) {
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
+  app.require_subcommand(0, 1);
   mixgrad::cli::add_search(app);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);

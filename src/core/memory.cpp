@@ -12,7 +12,7 @@ namespace mixgrad {
 namespace {
 
 constexpr size_t alignment = 64;
-constexpr size_t most_cached_bytes = size_t{256} << 20;  // per thread; beyond it memory goes back to the system
+constexpr size_t most_cached_bytes = size_t{64} << 20;  // per thread; beyond it memory goes back to the system
 
 class Cache {
  public:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -73,6 +74,13 @@ Splits load(const std::string& spec, uint64_t seed, double validation_share) {
   check_name(spec);
   if (spec == "glyphs") return glyphs(seed, validation_share);
   return cifar10(spec.substr(cifar10_prefix.size()), seed, validation_share);
+}
+
+std::string absolute(const std::string& spec) {
+  if (!spec.starts_with(cifar10_prefix)) return spec;
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::absolute(spec.substr(cifar10_prefix.size()), error);
+  return error ? spec : std::string(cifar10_prefix) + folder.lexically_normal().string();
 }
 
 Augmentation default_augmentation(const std::string& spec) {

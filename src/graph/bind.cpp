@@ -43,6 +43,11 @@ Tensor dequantized(const Tensor& w, const std::vector<int>& bits) {
   return weight_mixture(w, theta, distinct);
 }
 
+/// A clip that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
+void keep_positive(const Tensor& clip) {
+  for (float& c : clip.data()) c = std::max(c, 1e-3F);
+}
+
 }  // namespace
 
 Binding Graph::bind(double temperature) const {
@@ -59,6 +64,7 @@ Binding Graph::bind(double temperature) const {
     const Node& node = nodes[i];
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
+      keep_positive(slot->clip);
       b.clip = slot->clip;
       if (!slot->fixed()) b.theta = theta_of(slot, slot->alpha);
     }

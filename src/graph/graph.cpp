@@ -70,8 +70,14 @@ Graph Graph::clone() const {
   Graph copy = *this;
   std::map<WeightSlot*, std::shared_ptr<WeightSlot>> weight_copies;
   std::map<ActivationSlot*, std::shared_ptr<ActivationSlot>> activation_copies;
+  std::map<const void*, Tensor> tensor_copies;  // weights that nodes share stay shared
   for (Node& node : copy.nodes) {
-    for (Tensor& p : node.params) p = cloned(p);
+    for (Tensor& p : node.params) {
+      if (!p) continue;
+      Tensor& t = tensor_copies[p.id()];
+      if (!t) t = cloned(p);
+      p = t;
+    }
     clone_slot(node.weight_slot, weight_copies);
     clone_slot(node.output_slot, activation_copies);
   }

@@ -3,6 +3,7 @@
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mixgrad {
@@ -16,6 +17,20 @@ void redirect(Graph& graph, int from, int to) {
     }
   }
   if (graph.output == from) graph.output = to;
+  graph.nodes[static_cast<size_t>(from)].inputs.clear();  // it no longer consumes anything
+}
+
+/// The node whose own value a ReLU on node `i` may be moved to: max pooling and flatten pick values, so it can go
+/// before them.
+int relu_target(const Graph& graph, int i) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  if (graph.consumers(i).size() != 1 || graph.output == i) return -1;
+  if (node.is_layer() || node.op == "add") return i;
+  return node.op == "max_pool2d" || node.op == "flatten" ? relu_target(graph, node.inputs[0]) : -1;
+}
+
+bool weight_is_shared(const Graph& graph, const Node& layer) {
+  return std::ranges::any_of(graph.nodes, [&](const Node& other) { return &other != &layer && other.is_layer() && other.weight().is(layer.weight()); });
 }
 
 void fold_into(Node& layer, const Node& norm) {
@@ -45,6 +60,9 @@ void fold_batch_norm(Graph& graph) {
       bad_input("cannot fold batch norm '{}': it must directly follow a conv or linear layer that feeds nothing else, not '{}'",
                 norm.name, layer.name);
     }
+    if (weight_is_shared(graph, layer)) {
+      bad_input("cannot fold batch norm '{}': the weights of '{}' are used more than once", norm.name, layer.name);
+    }
     fold_into(layer, norm);
     redirect(graph, i, producer);
   }
@@ -55,11 +73,9 @@ void fuse_relu(Graph& graph) {
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     if (node.op != "relu") continue;
-    const int producer = node.inputs[0];
-    Node& target = graph.nodes[static_cast<size_t>(producer)];
-    const bool alone = graph.consumers(producer).size() == 1 && graph.output != producer;
-    if (!alone || !(target.is_layer() || target.op == "add")) continue;
-    target.relu = true;
+    const int producer = node.inputs[0], target = relu_target(graph, producer);
+    if (target < 0) continue;
+    graph.nodes[static_cast<size_t>(target)].relu = true;
     redirect(graph, i, producer);
   }
   drop_unused(graph);

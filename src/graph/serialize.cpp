@@ -15,8 +15,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Conv2dAttrs, stride, padding, dilation, group
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Pool2dAttrs, kernel, stride, padding)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
 
-bool can_replay(const std::string& op);  // run.cpp
-
 namespace {
 
 using nlohmann::json;
@@ -105,6 +103,7 @@ class Reader {
   void read_weight_slot(const json& j) {
     auto slot = std::make_shared<WeightSlot>();
     slot->precisions = j.at("precisions").get<std::vector<int>>();
+    if (!slot->precisions.empty()) slot->precisions = quant::checked_precisions("weight slot", slot->precisions, 0);
     slot->bits = j.at("bits").get<std::vector<int>>();
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
@@ -144,6 +143,7 @@ class Reader {
               .weight_slot = slot_at(weight_slots_, j.at("weight_slot")),
               .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
     node.attrs = attrs_from(node.op, j.at("attrs"));
+    if (node.weight_slot && !node.is_layer()) fail(fmt::format("'{}' has no weights to quantize", node.name));
     check_inputs(node);
     for (const std::string& name : parameter_names(node.op)) {
       const Tensor t = optional_tensor(node.name + "." + name);

@@ -10,16 +10,22 @@
 
 namespace mixgrad {
 
-bool can_replay(const std::string& op);  // run.cpp
-
 namespace {
 
 /// Evaluation mode for the time of a trace.
-struct EvalScope {
-  explicit EvalScope(nn::Module& m) : module(m), was_training(m.training()) { module.eval(); }
-  ~EvalScope() { module.train(was_training); }
-  nn::Module& module;
-  bool was_training;
+class EvalScope {
+ public:
+  explicit EvalScope(nn::Module& root) : modules_(root.modules()) {
+    for (const nn::Module* m : modules_) was_training_.push_back(m->training());
+    root.eval();
+  }
+  ~EvalScope() {
+    for (size_t i = 0; i < modules_.size(); ++i) modules_[i]->train(was_training_[i]);  // outer ones first
+  }
+
+ private:
+  std::vector<nn::Module*> modules_;
+  std::vector<bool> was_training_;
 };
 
 class Tracer {

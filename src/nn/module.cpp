@@ -56,6 +56,12 @@ std::vector<NamedTensor> Module::named_buffers() const {
   return out;
 }
 
+std::vector<Module*> Module::modules() {
+  std::vector<Module*> all = {this};
+  for (Module* child : children_) std::ranges::copy(child->modules(), std::back_inserter(all));
+  return all;
+}
+
 std::vector<Tensor> Module::parameters() const {
   std::vector<Tensor> out;
   for (NamedTensor& p : named_parameters()) out.push_back(std::move(p.tensor));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalars and θ: what cost terms are made of. Sums run in double, since a cost adds millions to units.
+// Scalars and θ: what cost terms are made of. Sums over θ run in double, since a cost adds millions to units.
 #include "shapes.h"
 
 #include <mixgrad/error.h>

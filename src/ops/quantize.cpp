@@ -8,6 +8,7 @@
 
 #include <kernels/elementwise.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mixgrad {
@@ -52,7 +53,10 @@ Tensor rescale(const Tensor& acc, const Tensor& steps, const Tensor& bias) {
 
 Tensor quantize_bias(const Tensor& bias, const Tensor& steps) {
   Tensor y = Tensor::empty(bias.shape());
-  for (int64_t c = 0; c < bias.size(); ++c) y.data()[c] = steps.data()[c] * std::nearbyint(bias.data()[c] / steps.data()[c]);
+  for (int64_t c = 0; c < bias.size(); ++c) {
+    const double step = steps.data()[c], code = std::nearbyint(bias.data()[c] / steps.data()[c]);
+    y.data()[c] = static_cast<float>(step * std::clamp(code, -0x1p31, 0x1p31 - 1));  // codes are int32 (SPEC §4)
+  }
   return record("quantize_bias", {}, y, {bias}, [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
 }
 

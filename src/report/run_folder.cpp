@@ -79,7 +79,11 @@ RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(fs::absolu
   }
 }
 
-RunFolder::~RunFolder() { remove_empty(); }
+RunFolder::~RunFolder() {
+  std::error_code ignored;
+  if (!complete_ && !old_run_) fs::remove(path_ / metrics_name, ignored);  // of a run that failed
+  remove_empty();
+}
 
 void RunFolder::remove_empty() {
   std::error_code ignored;
@@ -107,42 +111,44 @@ void RunFolder::check_writable() const {
   ::unlink(probe.c_str());
 }
 
-void RunFolder::remove_old_run() {
-  std::error_code error;
-  for (const char* name : names) {
-    if (!fs::remove(path_ / name, error) && error) failed_run("can't replace {}: {}", (path_ / name).string(), error.message());
-  }
-  old_run_ = false;
-}
-
 void RunFolder::write_metrics(const std::string& lines) {
-  if (old_run_) remove_old_run();
+  if (old_run_) return;  // an old run stays whole until this one is
   io::write_file(path_ / metrics_name, lines);
 }
 
-void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
-  if (old_run_) remove_old_run();
-  save(result.network, path_ / network_name);
-  io::write_file(path_ / summary_name, summary(config, result));
+void RunFolder::begin_result() {
+  std::error_code error;
+  fs::remove(path_ / summary_name, error);  // without it, no old summary can stand beside a new network
+  if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
+  old_run_ = false;
 }
 
-void RunFolder::write_weights(const nn::Module& net) {
-  if (old_run_) remove_old_run();
+void RunFolder::write_result(const RunConfig& config, const RunResult& result, const std::string& metrics) {
+  begin_result();
+  write_metrics(metrics);
+  save(result.network, path_ / network_name);
+  io::write_file(path_ / summary_name, summary(config, result));
+  complete_ = true;
+}
+
+void RunFolder::write_weights(const nn::Module& net, const std::string& metrics) {
+  old_run_ = false;
+  write_metrics(metrics);
   nn::save_state(net, path_ / float_name);
+  complete_ = true;
 }
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
   MetricsWriter writer(folder, observer);
   FloatResult result = run_warm_up(config, writer);
-  folder.write_weights(*result.net);
+  folder.write_weights(*result.net, writer.lines());
   return result;
 }
 
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
   MetricsWriter writer(folder, observer);
   RunResult result = run_search(config, writer);
-  if (writer.lines().empty()) folder.write_metrics("");  // no phase had an epoch
-  folder.write_result(config, result);
+  folder.write_result(config, result, writer.lines());
   return result;
 }
 
@@ -150,7 +156,8 @@ std::string dated_folder() {
   const std::time_t now = std::time(nullptr);
   const std::string name = fmt::format("runs/{:%Y-%m-%d-%H%M%S}", fmt::localtime(now));
   std::string free = name;
-  for (int i = 2; fs::exists(free); ++i) free = fmt::format("{}-{}", name, i);
+  std::error_code error;
+  for (int i = 2; fs::exists(free, error); ++i) free = fmt::format("{}-{}", name, i);
   return free;
 }
 

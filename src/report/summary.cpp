@@ -57,7 +57,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
     uniform8[c.name] = c.uniform8;
   }
   const ordered_json all = {{"model", config.model},
-                            {"data", config.data},
+                            {"data", data::absolute(config.data)},
                             {"scheme", config.scheme},
                             {"regularizer", config.regularizer},
                             {"strength", result.strength},

@@ -3,6 +3,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
+#include <kernels/parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -22,6 +24,7 @@ struct Histogram {
 
   void range(std::span<const float> x) {
     for (float v : x) {
+      if (!std::isfinite(v)) bad_input("calibration: the float network's activations are not finite");
       largest = std::max(largest, std::abs(v));
       smallest = std::min(smallest, v);
     }
@@ -60,7 +63,9 @@ void observe(const Graph& graph, const std::vector<Tensor>& batches, Histograms&
   for (const Tensor& x : batches) {
     for (int64_t begin = 0; begin < x.dim(0); begin += images_at_once) {
       std::vector<Tensor> values;
-      plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
+      kernels::parallel_tasks(1, [&](int64_t) {  // one thread inside, as in a step: the same clips for any number
+        plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
+      });
       for (size_t i = 0; i < graph.nodes.size(); ++i) {
         ActivationSlot* slot = graph.nodes[i].output_slot.get();
         if (slot != nullptr) visit(histograms[slot], std::span<const float>(values[i].data()));
@@ -78,12 +83,12 @@ void calibrate(Graph& graph, const MixPrecOptions& options) {
     observe(graph, options.calibration, histograms, [](Histogram& h, std::span<const float> x) { h.count(x); });
   }
   for (const auto& slot : graph.activation_slots()) {
-    const bool is_input = slot == graph.nodes[0].output_slot;
+    const auto holders = std::ranges::count(graph.nodes, slot, &Node::output_slot);
+    const bool is_input = slot == graph.nodes[0].output_slot && holders == 1;
     float clip = is_input ? default_input_clip : default_clip;
     bool unit_input = is_input;
     if (const auto found = histograms.find(slot.get()); found != histograms.end()) {
       const Histogram& h = found->second;
-      if (!std::isfinite(h.largest)) bad_input("calibration: the float network's activations are not finite");
       if (is_input && h.smallest < 0) slot->is_signed = true;
       unit_input = is_input && h.smallest >= 0 && h.largest <= 1;
       if (!unit_input && h.largest > 0) clip = h.percentile(options.calibration_percentile);

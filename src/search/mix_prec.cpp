@@ -28,6 +28,11 @@ MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options) : MixPrec(sim
 MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
     : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), temperature_(options.temperature) {
   set_temperature(options.temperature);
+  if (!(options.calibration_percentile > 50 && options.calibration_percentile <= 100)) {
+    bad_input("calibration percentile {} is not possible: expected above 50, up to 100", options.calibration_percentile);
+  }
+  fold_batch_norm(graph_);
+  fuse_relu(graph_);
   place_quantizers(graph_, options);
   calibrate(graph_, options);
   train_net_and_nas();
@@ -74,6 +79,12 @@ std::vector<Tensor> MixPrec::nas_parameters() const {
   std::vector<Tensor> out;
   for (const nn::NamedTensor& alpha : alpha_summary()) out.push_back(alpha.tensor);
   return out;
+}
+
+Graph MixPrec::arch_export() const {
+  Graph exported = discretize(graph_).clone();
+  for (nn::NamedTensor& p : exported.named_parameters()) p.tensor.requires_grad();  // whatever the search trained last
+  return exported;
 }
 
 void MixPrec::set_trained(bool net, bool nas) {

@@ -21,6 +21,11 @@ class Groups {
   }
 
   size_t root(int i) const { return root(static_cast<size_t>(i)); }
+  int64_t size(int i) const {
+    int64_t members = 0;
+    for (size_t n = 0; n < parent_.size(); ++n) members += root(n) == root(i);
+    return members;
+  }
   size_t root(size_t i) const { return static_cast<size_t>(parent_[i]) == i ? i : root(static_cast<size_t>(parent_[i])); }
 
  private:
@@ -73,7 +78,8 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     }
     if (!has_output_quantizer(graph, i, options)) continue;
     auto& slot = slot_of_group[groups.root(i)];
-    if (!slot) slot = new_slot(node.op == "input" ? input_bits : activation_bits);
+    const bool input_alone = node.op == "input" && groups.size(i) == 1;
+    if (!slot) slot = new_slot(input_alone ? input_bits : activation_bits);
     slot->is_signed = slot->is_signed || negative_possible(node);
     node.output_slot = slot;
   }

@@ -25,7 +25,7 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset) {
   data::Loader loader(dataset, {.batch_size = micro_batch_size(graph)});
   loader.start(0);
   std::vector<Score> scores(static_cast<size_t>(loader.batches()));
-  parallel_tasks(loader.batches(), [&](int64_t i) {
+  kernels::parallel_tasks(loader.batches(), [&](int64_t i) {
     const data::Batch batch = loader.batch(i);
     const Tensor logits = graph.run(binding, batch.x);
     const double loss = cross_entropy(logits, batch.labels, 1).item();

@@ -69,13 +69,6 @@ data::Loader training_loader(const data::Splits& splits, const Schedule& s, uint
                          .drop_last = splits.train.size() >= s.batch_size}};
 }
 
-/// A clip that crossed zero would turn its quantizer over: it stays a little above.
-void keep_positive(const std::vector<Tensor>& clips) {
-  for (const Tensor& clip : clips) {
-    for (float& c : clip.data()) c = std::max(c, 1e-3F);
-  }
-}
-
 /// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
 std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips, const Schedule& s) {
   optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, biases{.parameters = {}};
@@ -132,7 +125,6 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
       alphas.step();
-      keep_positive(net.clip_parameters());
       return result;
     });
     report.val_accuracy = evaluate(discretize(net.graph()), splits.validation).accuracy();
@@ -155,7 +147,6 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
       const StepResult result = step(graph, batch);
       adam.step();
-      keep_positive(clips);
       return result;
     });
     report.val_accuracy = evaluate(graph, splits.validation).accuracy();

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tasks.h"
 
+#include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 #include <mixgrad/train.h>
 
 #include <kernels/elementwise.h>
+#include <kernels/parallel.h>
 
 #include <algorithm>
 #include <array>
@@ -41,7 +43,7 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBat
 
 /// Adds the gradients of the micro-batches' leaves to their sources, in the order of the micro-batches.
 void gather(const std::vector<Tensor>& sources, const std::vector<std::vector<Tensor>>& leaves) {
-  parallel_tasks(std::ssize(sources), [&](int64_t s) {
+  kernels::parallel_tasks(std::ssize(sources), [&](int64_t s) {
     const Tensor& source = sources[static_cast<size_t>(s)];
     for (const std::vector<Tensor>& part : leaves) {
       const std::span<const float> grad = part[static_cast<size_t>(s)].grad();
@@ -76,6 +78,7 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
 }
 
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
+  if (batch.size() == 0) bad_input("[step] the batch holds no images");
   Tape tape;
   const Binding binding = graph.bind(options.temperature);
   const Tensor regularization = options.regularization ? options.regularization() : Tensor();
@@ -83,12 +86,14 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
   std::vector<Score> scores(parts.size());
   std::vector<std::vector<Tensor>> leaves(parts.size()), sources(parts.size());
-  parallel_tasks(std::ssize(parts), [&](int64_t i) {
+  kernels::parallel_tasks(std::ssize(parts), [&](int64_t i) {
     const auto m = static_cast<size_t>(i);
     const Binding own = binding.with_leaves(leaves[m], sources[m]);
     scores[m] = run_micro_batch(graph, own, parts[m], options.dtype, static_cast<double>(batch.size()));
   });
-  gather(sources.at(0), leaves);
+  gather(sources[0], leaves);
+  // Freed by the threads that will ask for the same memory in the next step.
+  kernels::parallel_tasks(std::ssize(parts), [&](int64_t i) { leaves[static_cast<size_t>(i)].clear(); });
 
   StepResult result;
   for (const Score& score : scores) result.task += score;

@@ -395,3 +395,27 @@ TEST_CASE("cli: a search from the weights of train gives the bytes of a search t
   check_complaint(mixgrad_run(place, "search --init whole/model.safetensors" + common), 2, "missing [bn.weight");
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }
+
+TEST_CASE("cli: a run that fails leaves nothing, and the run it was to overwrite whole") {
+  const Workplace place;
+  const Outcome failed = mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out fresh");
+  check_complaint(failed, 1, "search");
+  CHECK_FALSE(fs::exists(place.root / "fresh"));
+
+  REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out kept").exit_code == 0);
+  const auto content = [&] {
+    std::string all;
+    for (const char* name : {"summary.json", "metrics.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
+    return all;
+  };
+  const std::string before = content();
+  CHECK(mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out kept --overwrite").exit_code == 1);
+  CHECK(content() == before);
+}
+
+TEST_CASE("cli: eval finds a run's data from any folder") {
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, "search --data cifar10:cifar --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --quiet --out run").exit_code == 0);
+  CHECK(parsed(place.path("run/summary.json")).at("data") == place.data());
+  CHECK(mixgrad_run(place, "eval run").out == mixgrad_run(place, "eval ../" + place.root.filename().string() + "/run").out);
+}

@@ -17,6 +17,7 @@ struct Custom : nn::Module {
     nn::initialize(*this, Rng(1, "init"));
   }
   Tensor forward(const Tensor& x) override { return body(*this, x); }
+  void register_bn() { add_module("bn", bn); }
   nn::Conv2d conv{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}};
   nn::BatchNorm2d bn{2};
   std::function<Tensor(Custom&, const Tensor&)> body;
@@ -110,6 +111,38 @@ TEST_CASE("a ReLU joins its producer only where nobody else sees the value befor
   fuse_relu(g);
   CHECK(ops_of(g) == std::vector<std::string>{"input", "conv2d", "relu", "add+relu"});
   CHECK(test::same_bytes(g.forward(x).data(), before.data()));
+}
+
+TEST_CASE("a ReLU moves before max pooling, so that the tensor is known to be positive where it is quantized") {
+  Custom pooled([](Custom& m, const Tensor& x) { return relu(max_pool2d(m.conv(x))); });
+  Graph g = trace(pooled, image);
+  const Tensor x = test::random_batch(2, image, 2, 6).x, before = g.forward(x);
+  fuse_relu(g);
+  CHECK(ops_of(g) == std::vector<std::string>{"input", "conv2d+relu", "max_pool2d"});
+  CHECK(test::same_bytes(g.forward(x).data(), before.data()));
+}
+
+TEST_CASE("a layer used twice keeps one set of weights; batch norm can't fold into it") {
+  Custom twice([](Custom& m, const Tensor& x) { return m.conv(m.conv(x)); });
+  const Graph g = trace(twice, image).clone();
+  CHECK(g.nodes[1].weight().is(g.nodes[2].weight()));
+  CHECK_FALSE(g.nodes[1].weight().is(twice.conv.weight));
+
+  Custom folded([](Custom& m, const Tensor& x) {
+    const auto norm = [&](const Tensor& y) { return batch_norm(y, m.bn.gamma, m.bn.beta, m.bn.running_mean, m.bn.running_var); };
+    return norm(m.conv(norm(m.conv(x))));
+  });
+  folded.register_bn();
+  Graph shared = trace(folded, image);
+  CHECK_THROWS_WITH_AS(fold_batch_norm(shared), "cannot fold batch norm 'bn': the weights of 'conv' are used more than once", Error);
+}
+
+TEST_CASE("tracing leaves every module in its mode") {
+  Custom net([](Custom& m, const Tensor& x) { return m.conv(x); });
+  net.conv.eval();
+  trace(net, image);
+  CHECK(net.training());
+  CHECK_FALSE(net.conv.training());
 }
 
 TEST_CASE("a graph comes back from its file as it was") {

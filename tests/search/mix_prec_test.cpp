@@ -290,6 +290,9 @@ TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   CHECK(run() == std::pair(true, true));
   net.train_nas_only();
   CHECK(run() == std::pair(false, true));
+  Graph exported = net.arch_export();  // trains whole, whatever the search trained last
+  train::step(exported, batch);
+  CHECK(std::ranges::none_of(exported.named_parameters(), [](const nn::NamedTensor& p) { return p.tensor.grad().empty(); }));
   net.train_net_only();
   CHECK(run() == std::pair(true, false));
 }
