@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""mixgrad's search step beside PyTorch's (torch_search.py): runs both in turn, prints times and the ratios of issue 3.
+"""mixgrad's search step beside PyTorch's (torch_search.py): runs both in turn, prints times and the ratios that the project holds itself to.
 
 Every measurement is a process of its own, so its peak memory is its own; a round runs each kind once, and a ratio is
 the median over the rounds of the ratio within a round, so that a machine that slows down meanwhile slows both sides.
@@ -100,7 +100,7 @@ def faster_layout(runs, step):
 
 
 def ratios(o, runs):
-    """The bars of issue 3: (number, what, ratio, limit, whether it must be at least the limit)."""
+    """The project's targets: (number, what, ratio, limit, whether it must be at least the limit)."""
     def ratio(above, below, field="ms", below_field=None):
         pairs = zip(runs[above], runs[below])
         return statistics.median(a[field] / b[below_field or field] for a, b in pairs)
