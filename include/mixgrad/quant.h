@@ -45,6 +45,8 @@ Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);
 std::vector<size_t> arg_max(const Tensor& alpha);
 /// One-hot columns.
 Tensor one_hot(const Tensor& alpha);
+/// The same for channels that are fixed at `bits`, each one of `precisions`: [P, channels].
+Tensor one_hot(std::span<const int> bits, std::span<const int> precisions);
 /// Mean entropy of softmax(alpha / temperature) over its columns, in nats.
 double entropy(const Tensor& alpha, double temperature);
 

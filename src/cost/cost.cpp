@@ -21,15 +21,12 @@ Precisions single(int bits) { return {.bits = {bits}, .theta = Tensor::full({1},
 
 /// One-hot over the distinct bit-widths of a fixed slot.
 Precisions fixed(const std::vector<int>& bits) {
-  Precisions p;
-  p.bits = quant::checked_precisions("weight bits", bits, 0);
-  p.theta = Tensor::zeros({std::ssize(p.bits), std::ssize(bits)});
-  for (size_t c = 0; c < bits.size(); ++c) {
-    const auto row = static_cast<size_t>(std::ranges::find(p.bits, bits[c]) - p.bits.begin());
-    p.theta.data()[row * bits.size() + c] = 1;
-  }
-  return p;
+  const std::vector<int> distinct = quant::checked_precisions("weight bits", bits, 0);
+  return {.bits = distinct, .theta = quant::one_hot(bits, distinct)};
 }
+
+/// θ of reports.
+Tensor one_hot(const Tensor& alpha) { return quant::one_hot(alpha); }
 
 /// How a mixture's α becomes θ: softmax during the search, one-hot for reports.
 using ThetaOf = std::function<Tensor(const Tensor& alpha)>;
@@ -86,10 +83,10 @@ Tensor soft(const Graph& graph, const Model& model, double temperature) {
   return sum(terms);
 }
 
-double discrete(const Graph& graph, const Model& model) { return total(layers_of(graph, quant::one_hot), model); }
+double discrete(const Graph& graph, const Model& model) { return total(layers_of(graph, one_hot), model); }
 
 double uniform(const Graph& graph, const Model& model, int bits) {
-  std::vector<Layer> layers = layers_of(graph, quant::one_hot);
+  std::vector<Layer> layers = layers_of(graph, one_hot);
   for (Layer& layer : layers) layer.weights = layer.input = single(bits);
   return total(layers, model);
 }

@@ -32,15 +32,8 @@ void bind_codes(const Node& node, const ActivationSlot& input, Binding::NodeBind
 
 /// ŵ of a fixed slot as real values, for a layer whose input is not quantized.
 Tensor dequantized(const Tensor& w, const std::vector<int>& bits) {
-  std::vector<int> distinct = bits;
-  std::ranges::sort(distinct);
-  distinct.erase(std::ranges::unique(distinct).begin(), distinct.end());
-  Tensor theta = Tensor::zeros({std::ssize(distinct), std::ssize(bits)});
-  for (size_t c = 0; c < bits.size(); ++c) {
-    const auto p = std::ranges::find(distinct, bits[c]) - distinct.begin();
-    theta.data()[static_cast<size_t>(p) * bits.size() + c] = 1;
-  }
-  return weight_mixture(w, theta, distinct);
+  const std::vector<int> precisions = quant::checked_precisions("weight bits", bits, 0);
+  return weight_mixture(w, quant::one_hot(bits, precisions), precisions);
 }
 
 /// A clip that an optimizer's step took across zero would turn its quantizer over: it stays a little above.

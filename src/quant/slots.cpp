@@ -56,6 +56,15 @@ Tensor one_hot(const Tensor& alpha) {
   return theta;
 }
 
+Tensor one_hot(std::span<const int> bits, std::span<const int> precisions) {
+  Tensor theta = Tensor::zeros({std::ssize(precisions), std::ssize(bits)});
+  for (size_t c = 0; c < bits.size(); ++c) {
+    const auto row = static_cast<size_t>(std::ranges::find(precisions, bits[c]) - precisions.begin());
+    theta.data()[row * bits.size() + c] = 1;
+  }
+  return theta;
+}
+
 double entropy(const Tensor& alpha, double temperature) {
   const Tensor theta = softmax(alpha.detach(), static_cast<float>(temperature));
   double total = 0;
