@@ -72,6 +72,8 @@ class Graph {
   /// Every slot once, in the order of first use.
   std::vector<std::shared_ptr<WeightSlot>> weight_slots() const;
   std::vector<std::shared_ptr<ActivationSlot>> activation_slots() const;
+  /// The clips that are learned, each once.
+  std::vector<Tensor> clip_parameters() const;
   /// Weights and biases (and γ, β of batch norm), by node.
   std::vector<nn::NamedTensor> named_parameters() const;
   /// A graph of its own: nothing shared with this one.

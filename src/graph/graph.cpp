@@ -55,6 +55,14 @@ std::vector<std::shared_ptr<WeightSlot>> Graph::weight_slots() const { return di
 
 std::vector<std::shared_ptr<ActivationSlot>> Graph::activation_slots() const { return distinct(nodes, &Node::output_slot); }
 
+std::vector<Tensor> Graph::clip_parameters() const {
+  std::vector<Tensor> out;
+  for (const auto& slot : activation_slots()) {
+    if (slot->learn_clip) out.push_back(slot->clip);
+  }
+  return out;
+}
+
 std::vector<nn::NamedTensor> Graph::named_parameters() const {
   std::vector<nn::NamedTensor> out;
   for (const Node& node : nodes) {

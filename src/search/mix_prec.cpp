@@ -67,13 +67,7 @@ std::vector<Tensor> MixPrec::net_parameters() const {
   return out;
 }
 
-std::vector<Tensor> MixPrec::clip_parameters() const {
-  std::vector<Tensor> out;
-  for (const auto& slot : graph_.activation_slots()) {
-    if (slot->learn_clip) out.push_back(slot->clip);
-  }
-  return out;
-}
+std::vector<Tensor> MixPrec::clip_parameters() const { return graph_.clip_parameters(); }
 
 std::vector<Tensor> MixPrec::nas_parameters() const {
   std::vector<Tensor> out;

@@ -76,14 +76,6 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
   return {weights, biases, {.parameters = clips, .lr_scale = s.clip_lr_scale}};
 }
 
-std::vector<Tensor> clips_of(const Graph& graph) {
-  std::vector<Tensor> clips;
-  for (const auto& slot : graph.activation_slots()) {
-    if (slot->learn_clip) clips.push_back(slot->clip);
-  }
-  return clips;
-}
-
 }  // namespace
 
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer) {
@@ -139,8 +131,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
   data::Loader loader = training_loader(splits, s, 2);
   const int64_t steps = s.epochs * loader.batches();
-  const std::vector<Tensor> clips = clips_of(graph);
-  optim::Adam adam(groups_of(graph.named_parameters(), clips, s), {.lr = s.lr});
+  optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
   Best best(adam.parameters());
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
