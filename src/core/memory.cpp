@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <mutex>
 #include <unordered_map>
 #include <vector>
 
@@ -14,11 +15,13 @@ namespace {
 constexpr size_t alignment = 64;
 constexpr size_t most_cached_bytes = size_t{64} << 20;  // per thread; beyond it memory goes back to the system
 
+/// Freed blocks of one thread by size, which it takes again while they are still in its core's cache. A block goes
+/// back to the thread that asked for it, whichever frees it: else the blocks of a step drift between the threads,
+/// and each ends up holding the memory of all.
 class Cache {
  public:
-  Cache() { alive() = true; }
+  Cache() = default;
   ~Cache() {
-    alive() = false;
     for (auto& [bytes, blocks] : free_) {
       for (std::byte* block : blocks) std::free(block);
     }
@@ -27,6 +30,7 @@ class Cache {
   Cache& operator=(const Cache&) = delete;
 
   std::byte* take(size_t bytes) {
+    const std::lock_guard lock(mutex_);
     auto found = free_.find(bytes);
     if (found == free_.end() || found->second.empty()) return nullptr;
     std::byte* block = found->second.back();
@@ -35,26 +39,25 @@ class Cache {
     return block;
   }
 
-  bool give(std::byte* block, size_t bytes) {
-    if (cached_bytes_ + bytes > most_cached_bytes) return false;
+  void give(std::byte* block, size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    if (cached_bytes_ + bytes > most_cached_bytes) {
+      std::free(block);
+      return;
+    }
     free_[bytes].push_back(block);
     cached_bytes_ += bytes;
-    return true;
-  }
-
-  /// Whether this thread's cache exists: tensors with static lifetime may be freed after it.
-  static bool& alive() {
-    thread_local bool value = false;
-    return value;
   }
 
  private:
+  std::mutex mutex_;  // rarely contended: most blocks are freed where they were asked for
   std::unordered_map<size_t, std::vector<std::byte*>> free_;
   size_t cached_bytes_ = 0;
 };
 
-Cache& cache() {
-  thread_local Cache instance;
+/// Lives until its thread has ended and its last block is freed.
+const std::shared_ptr<Cache>& own_cache() {
+  thread_local const auto instance = std::make_shared<Cache>();
   return instance;
 }
 
@@ -62,12 +65,11 @@ Cache& cache() {
 
 std::shared_ptr<std::byte> allocate(int64_t wanted) {
   const size_t bytes = std::max(static_cast<size_t>(wanted) + alignment - 1, alignment) / alignment * alignment;
-  std::byte* block = cache().take(bytes);
+  const std::shared_ptr<Cache>& cache = own_cache();
+  std::byte* block = cache->take(bytes);
   if (block == nullptr) block = static_cast<std::byte*>(std::aligned_alloc(alignment, bytes));
   if (block == nullptr) failed_run("out of memory: could not allocate {} bytes for a tensor", bytes);
-  return {block, [bytes](std::byte* freed) {
-            if (!Cache::alive() || !cache().give(freed, bytes)) std::free(freed);
-          }};
+  return {block, [cache, bytes](std::byte* freed) { cache->give(freed, bytes); }};
 }
 
 }  // namespace mixgrad

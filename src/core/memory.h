@@ -8,8 +8,8 @@
 
 namespace mixgrad {
 
-/// `bytes` uninitialised bytes, aligned to 64. Freed memory waits in a list of the freeing thread for the
-/// next request of the same size, so a micro-batch finds its buffers still in its core's cache.
+/// `bytes` uninitialised bytes, aligned to 64. Freed memory waits for the next request of the same size by
+/// the thread that asked for it first, so a micro-batch finds its buffers still in its core's cache.
 std::shared_ptr<std::byte> allocate(int64_t bytes);
 
 }  // namespace mixgrad

@@ -13,7 +13,7 @@ namespace mixgrad {
 namespace {
 
 constexpr float default_clip = 6, default_input_clip = 1;
-constexpr int64_t images_at_once = 16;  // every node's values are kept while they run
+constexpr int64_t images_at_once = 8;  // every node's values are kept while they run
 
 /// Distribution of |x| in one slot's tensors, as a histogram over [0, largest]: a percentile is exact to largest / bins.
 struct Histogram {

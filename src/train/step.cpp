@@ -92,8 +92,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
     scores[m] = run_micro_batch(graph, own, parts[m], options.dtype, static_cast<double>(batch.size()));
   });
   gather(sources[0], leaves);
-  // Freed by the threads that will ask for the same memory in the next step.
-  kernels::parallel_tasks(std::ssize(parts), [&](int64_t i) { leaves[static_cast<size_t>(i)].clear(); });
+  leaves.clear();
 
   StepResult result;
   for (const Score& score : scores) result.task += score;
