@@ -11,18 +11,7 @@
 namespace mixgrad::kernels {
 namespace {
 
-constexpr int64_t grain = 16384;  // elements of a chunk: a few fit into the second-level cache
-
-/// Calls `body(i)`, always inlined, for every element.
-template <typename Body>
-void for_each_index(size_t n, const Body& body) {
-  parallel_chunks(static_cast<int64_t>(n), grain, [&](int64_t begin, int64_t end) {
-    widest([&]<int>() __attribute__((always_inline)) {
-#pragma GCC ivdep
-      for (int64_t i = begin; i < end; ++i) body(i);
-    });
-  });
-}
+constexpr int64_t grain = elementwise_grain;
 
 // Loops over floats or bfloat16s; the arithmetic is always in float.
 template <typename From, typename To>

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "bfloat16.h"
+#include "parallel.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MIXGRAD_NO_CLONES)
 #define MIXGRAD_MULTIVERSION 1
@@ -140,6 +141,19 @@ void widest(const Body& body) {
   if (__builtin_cpu_supports("x86-64-v3")) return run_v3(body);
 #endif
   body.template operator()<native_width>();
+}
+
+inline constexpr int64_t elementwise_grain = 16384;  // elements of a chunk: a few fit into the second-level cache
+
+/// Calls `body(i)`, always inlined, for every element.
+template <typename Body>
+void for_each_index(size_t n, const Body& body) {
+  parallel_chunks(static_cast<int64_t>(n), elementwise_grain, [&](int64_t begin, int64_t end) {
+    widest([&]<int>() __attribute__((always_inline)) {
+#pragma GCC ivdep
+      for (int64_t i = begin; i < end; ++i) body(i);
+    });
+  });
 }
 
 }  // namespace mixgrad::kernels
