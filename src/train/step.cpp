@@ -92,7 +92,6 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
     scores[m] = run_micro_batch(graph, own, parts[m], options.dtype, static_cast<double>(batch.size()));
   });
   gather(sources[0], leaves);
-  leaves.clear();
 
   StepResult result;
   for (const Score& score : scores) result.task += score;
