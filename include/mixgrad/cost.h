@@ -6,7 +6,9 @@
 #include <mixgrad/tensor.h>
 
 #include <functional>
+#include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace mixgrad::cost {
@@ -16,41 +18,90 @@ struct Precisions {
   std::vector<int> bits;
   Tensor theta;  ///< [P], or [P, C_out] for weights chosen per channel
 
-  /// E[b] = Σ θ_p b_p, summed over channels where θ has them.
+  /// Σ θ_p values_p, summed over channels where θ has them. One value a candidate.
+  Tensor expected(const std::vector<double>& values) const;
+  /// E[b] = Σ θ_p b_p, likewise.
   Tensor expected_bits() const;
 };
 
 /// One conv or linear layer, as a cost model sees it.
 struct Layer {
   std::string name;
+  std::string op;            ///< "conv2d", "depthwise" or "linear"
   int64_t c_in, c_out, groups;
-  int64_t kernel_positions;  ///< K_h K_w
-  int64_t output_positions;  ///< OH OW
+  std::array<int64_t, 2> kernel;  ///< 1 × 1 for linear layers
+  std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers
   Precisions weights, input;
+  Tensor live_inputs;        ///< expected live input channels that one output channel reads: C_in,eff; depthwise 1;
+                             ///< grouped C_in / groups
 
-  /// Weights per output channel: K_h K_w C_in / groups.
-  double weights_per_channel() const { return static_cast<double>(kernel_positions * c_in / groups); }
+  int64_t kernel_positions() const { return kernel[0] * kernel[1]; }
+  int64_t output_positions() const { return output[0] * output[1]; }
+  /// Expected number of output channels at candidate p, or summed with one weight a candidate.
+  Tensor channels_at(size_t p) const;
+  Tensor over_channels(const std::vector<double>& values) const;
   /// Σ_c E[b_w,c]
   Tensor weight_bits_over_channels() const;
+  /// Expected number of output channels that are not pruned.
+  Tensor live_outputs() const;
 };
 
-/// A cost model: a name, what it counts, and one function, which may use any differentiable op.
+/// The value of one node: a tensor in the device's memory.
+struct Activation {
+  Precisions precisions;
+  Tensor live_channels;      ///< expected
+  int64_t positions;         ///< elements per channel
+};
+
+/// A whole network, as a cost model sees it.
+struct Network {
+  const Graph& graph;
+  std::vector<Layer> layers;
+  std::vector<Activation> activations;  ///< by node
+};
+
+/// A cost model: a name, what it counts, and one function, which may use any differentiable op. It throws bad_input
+/// naming the layer that it has no cost for.
 struct Model {
   std::string name;
   std::string unit;
-  std::function<Tensor(const Layer&)> of_layer;
+  std::string help;          ///< one line
+  std::function<Tensor(const Network&)> of_network;
 };
+
+/// A model that adds up layers.
+Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer);
+
+/// Cost per multiply-accumulate, by kind of layer ("conv2d", "depthwise", "linear"), input bits and weight bits. With
+/// tiles, the channels of one precision are counted up to the next whole tile (straight-through).
+struct Table {
+  std::string name, unit;
+  int64_t tile = 1;
+  std::map<std::tuple<std::string, int, int>, double> per_mac;
+};
+Model look_up(Table table, std::string help);
+/// A table from a TOML file: name, unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
+/// per-mac. Throws bad_input naming file and entry.
+Table read_table(const std::string& path);
 
 Model size();
 Model macs();
+Model params();
+Model ops();
+Model mpic_latency();
+Model mpic_energy();
+Model ne16_latency();
+Model peak_ram();
 
-/// The built-in model called `name`; bad_input lists the names when there is none.
+/// The built-in model called `name`, or the look-up table "table:FILE.toml"; bad_input lists the names when there is none.
 Model find(const std::string& name);
+/// The built-in models.
+std::vector<Model> all();
 std::vector<std::string> names();
 
-/// Σ over layers at θ = softmax(α / temperature). A scalar on the tape.
-Tensor soft(const Graph& graph, const Model& model, double temperature);
-/// The same of the arg max precisions, summed in double: what reports show.
+/// At the θ of a step. A scalar on the tape.
+Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
+/// The same of the arg max precisions: what reports show.
 double discrete(const Graph& graph, const Model& model);
 /// The same with every weight and activation at `bits`.
 double uniform(const Graph& graph, const Model& model, int bits);

@@ -7,6 +7,7 @@
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ struct Node {
   const Tensor& bias() const { return params[1]; }
 };
 
+/// θ of every slot that searches, by its slot: sampled once a step, for the network and its costs alike (SPEC §1).
+using Thetas = std::map<const void*, Tensor>;
+
 /// What depends on parameters alone: computed once per step, before the (micro-)batches run.
 struct Binding {
   struct NodeBinding {
@@ -55,8 +59,11 @@ class Graph {
   std::vector<Node> nodes;
   int output = 0;  ///< the node whose value is the result
 
-  /// Runs the parameters' part: mixes weights at `temperature`, or quantizes them to codes.
-  Binding bind(double temperature = 1.0) const;
+  /// softmax(α / temperature) of every slot that searches.
+  Thetas softmax_thetas(double temperature = 1.0) const;
+  /// Runs the parameters' part: mixes weights by their θ, or quantizes them to codes where a slot is fixed.
+  Binding bind(const Thetas& thetas) const;
+  Binding bind() const { return bind(softmax_thetas()); }
   /// x [N, C, H, W] to the output node's value. A slot that searches mixes (real values); a fixed one makes integer
   /// codes, on which the following layers run exactly (SPEC §5). With `values`, every node's value is kept: codes
   /// where a fixed quantizer stands. `dtype` is how activations are kept between layers that mix; codes are float32.
@@ -94,6 +101,9 @@ void fold_batch_norm(Graph& graph);
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);
+/// Removes the channels that a fixed slot keeps at 0 bits: from their layers, which lose those weights and biases, and
+/// from whatever reads them. Throws bad_input naming the layer whose channels can't leave.
+void remove_pruned_channels(Graph& graph);
 /// Removes the nodes that no longer lead to the output, renumbering.
 void drop_unused(Graph& graph);
 

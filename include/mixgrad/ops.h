@@ -47,6 +47,8 @@ Tensor expectation(const Tensor& theta, std::span<const double> values);
 Tensor product(const Tensor& a, const Tensor& b, double factor = 1.0);
 /// Σ terms of scalars.
 Tensor sum(std::span<const Tensor> terms);
+/// ⌈x / divisor⌉ of a scalar, straight-through: its gradient is 1 / divisor.
+Tensor ceil_div(const Tensor& x, double divisor);
 /// factor · x.
 Tensor scale(const Tensor& x, double factor);
 
@@ -54,6 +56,12 @@ Tensor scale(const Tensor& x, double factor);
 
 /// Σ_p θ_p ŵ_p over candidate bit-widths (SPEC §2); theta [P] (one for the layer) or [P, O] (per output channel).
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
+
+/// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. The bias itself
+/// where 0 bits are no candidate.
+Tensor gate(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
+/// `value`, with the gradient going to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
+Tensor straight_through(const Tensor& value, const Tensor& source);
 
 /// is_signed; relu: max(x, 0) first.
 using kernels::ActivationFormat;

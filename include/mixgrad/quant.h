@@ -41,10 +41,11 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least);
 /// α_p = b_p / max(b) (SPEC §1, "scaled"), [P] or with `channels` > 0 [P, channels].
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);
-/// Index of the largest α of each column; ties go to the larger bit-width (SPEC §1).
-std::vector<size_t> arg_max(const Tensor& alpha);
-/// One-hot columns.
-Tensor one_hot(const Tensor& alpha);
+/// Index of the largest α of each column; ties go to the larger bit-width. Where all channels would take 0 bits, the one
+/// with the largest max_{p>0} α_p - α_0 keeps its best other candidate (SPEC §1).
+std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions);
+/// The same as one-hot columns.
+Tensor one_hot(const Tensor& alpha, std::span<const int> precisions);
 /// The same for channels that are fixed at `bits`, each one of `precisions`: [P, channels].
 Tensor one_hot(std::span<const int> bits, std::span<const int> precisions);
 /// Mean entropy of softmax(alpha / temperature) over its columns, in nats.

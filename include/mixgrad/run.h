@@ -46,16 +46,17 @@ DType parse_dtype(const std::string& name);
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
 
-/// One cost model's count of three networks.
+/// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
 struct CostReport {
   std::string name, unit;
-  double found, uniform8, floating;
+  double found;
+  std::optional<double> uniform8, floating;
 };
 
 struct RunResult {
   Graph network;                              ///< exported and fine-tuned
   std::vector<LayerSummary> layers;
-  std::vector<CostReport> costs;              ///< every model of cost::names()
+  std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
   double strength = 0;
   int threads = 0;
   int64_t test_images = 0;

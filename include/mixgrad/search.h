@@ -6,9 +6,11 @@
 #include <mixgrad/cost.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
+#include <mixgrad/rng.h>
 #include <mixgrad/tensor.h>
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,10 +19,39 @@ namespace mixgrad {
 /// One α vector for all weights of a layer, or one per output channel.
 enum class MixPrecType { PER_LAYER, PER_CHANNEL };
 
+enum class SamplerKind { SOFTMAX, GUMBEL };
+
+struct SamplerOptions {
+  SamplerKind kind = SamplerKind::SOFTMAX;
+  bool hard = false;   ///< forward the one-hot of θ's arg max, with the gradient of the soft θ
+  uint64_t seed = 0;   ///< of the Gumbel noise
+};
+
+/// θ = softmax(α / temperature), of α with Gumbel noise where asked for (SPEC §1). One θ for all holders of a slot.
+class Sampler {
+ public:
+  explicit Sampler(const SamplerOptions& options) : options_(options), noise_(options.seed, "gumbel") {}
+
+  Thetas operator()(const Graph& graph, double temperature);
+  /// While on, every call gives the θ of the last one before, without gradients for α.
+  void disable_sampling(bool on) { frozen_ = on; }
+
+ private:
+  Tensor theta(const Tensor& alpha, const std::vector<int>& precisions, double temperature);
+
+  SamplerOptions options_;
+  Rng noise_;
+  bool frozen_ = false;
+  Thetas last_;
+};
+
+/// α at the beginning (SPEC §1): α_p = b_p / max(b), or all equal.
+enum class AlphaInit { SCALED, SAME };
+
 struct MixPrecOptions {
   Shape input_shape;                                  ///< C, H, W
   std::vector<int> activation_precisions = {8};       ///< candidates, 2..8
-  std::vector<int> weight_precisions = {2, 4, 8};     ///< candidates, 2..8
+  std::vector<int> weight_precisions = {2, 4, 8};     ///< candidates, 2..8; per channel also 0: the channel is pruned
   MixPrecType w_mixprec_type = MixPrecType::PER_LAYER;
   std::string regularizer = "size";                   ///< a name that cost::find knows
   std::vector<int> input_precisions = {8};            ///< candidates of the network's input
@@ -28,6 +59,9 @@ struct MixPrecOptions {
   std::vector<Tensor> calibration = {};               ///< batches that set the clips; without any, clips start at 6 (input: 1)
   double calibration_percentile = 99.9;               ///< 100 for the maximum
   std::vector<std::string> exclude_names = {};        ///< layers that stay float, output included
+  SamplerOptions sampler = {};
+  AlphaInit alpha_init = AlphaInit::SCALED;
+  bool quantize_output = false;                       ///< a quantizer on the network's output too
 };
 
 struct LayerSummary {
@@ -35,6 +69,12 @@ struct LayerSummary {
   std::vector<int> weight_bits;       ///< one per output channel; empty where excluded
   std::optional<int> in_bits, out_bits;
   int64_t weights, macs;
+};
+
+/// A bound on one cost of the discrete network.
+struct Target {
+  cost::Model model;
+  double limit;  ///< in the model's unit
 };
 
 class MixPrec {
@@ -45,9 +85,12 @@ class MixPrec {
   MixPrec(const Graph& graph, const MixPrecOptions& options);
 
   /// In training the soft mixture, in evaluation the discrete network (arg max, integer codes).
-  Tensor forward(const Tensor& x) const;
-  /// The soft cost of the regularizer, a scalar on the tape; multiply by the strength.
-  Tensor get_regularization_loss() const;
+  Tensor forward(const Tensor& x);
+  /// θ of one training step, for the network and its costs.
+  Thetas sample() { return sampler_(graph_, temperature_); }
+  /// The cost of the regularizer at θ, a scalar on the tape; multiply by the strength. Without θ: of softmax(α / τ).
+  Tensor get_regularization_loss(const Thetas& thetas) const;
+  Tensor get_regularization_loss() const { return get_regularization_loss(graph_.softmax_thetas(temperature_)); }
 
   /// Bit-widths, weights and MACs of every layer, by the arg max of α.
   std::vector<LayerSummary> arch_summary() const;
@@ -64,6 +107,8 @@ class MixPrec {
   void train_nas_only() { set_trained(false, true); }
   void train_net_only() { set_trained(true, false); }
   void train_net_and_nas() { set_trained(true, true); }
+  /// θ stays as it was sampled last; α gets no gradients.
+  void disable_sampling(bool on = true) { sampler_.disable_sampling(on); }
   void train(bool on = true) { training_ = on; }
   void eval() { train(false); }
 
@@ -74,8 +119,9 @@ class MixPrec {
   /// Mean entropy of θ over all α tensors (a layer, an activation) with more than one candidate, in nats.
   double mean_entropy() const;
 
-  /// The discrete network: fixed quantizers, parameters of its own.
-  Graph arch_export() const;
+  /// The discrete network: fixed quantizers, pruned channels removed, parameters of its own. With targets, its costs
+  /// meet them (meet_targets).
+  Graph arch_export(std::span<const Target> targets = {}) const;
   const Graph& graph() const { return graph_; }
 
  private:
@@ -83,9 +129,20 @@ class MixPrec {
 
   Graph graph_;
   cost::Model regularizer_;
+  Sampler sampler_;
   double temperature_;
   bool training_ = true;
 };
+
+/// "size=40KiB,macs=30%": bounds by cost name, a share with % meaning that of the network at uniform 8 bits, size also
+/// in B, KiB or MiB. `network` is a float graph. Throws bad_input where a part is not of this form.
+std::vector<Target> parse_targets(const std::string& text, const Graph& network);
+/// Throws bad_input naming the target that not even the cheapest candidates everywhere can meet.
+void check_reachable(const Graph& searched, std::span<const Target> targets);
+/// The discrete network of a search that meets every target: from the arg max of α, bit-widths are lowered where that
+/// gives up least of α for the cost it saves, until all targets hold; then raised wherever they still fit, least loss of
+/// α first, so that the budget is used. Parameters stay shared with `searched`.
+Graph meet_targets(const Graph& searched, std::span<const Target> targets);
 
 /// What arch_summary() says, of a discrete graph.
 std::vector<LayerSummary> summarize(const Graph& graph);

@@ -23,8 +23,8 @@ struct Score {
 };
 
 struct StepOptions {
-  double temperature = 1.0;                        ///< of the mixtures
-  std::function<Tensor()> regularization = {};     ///< added to the loss; runs once, on the step's tape
+  std::function<Thetas()> sample = {};             ///< θ of the step; without one, softmax(α)
+  std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
   DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
   int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
 };

@@ -27,14 +27,12 @@ void bind_codes(const Node& node, const ActivationSlot& input, Binding::NodeBind
   b.weight = quantize_weight(node.weight(), node.weight_slot->bits);
   b.scale = scale(weight_scale(node.weight(), node.weight_slot->bits), input.step());
   b.bound = largest_row_sum(b.weight) * input.largest_code();
-  if (node.bias()) b.bias = quantize_bias(node.bias(), b.scale);
+  if (b.bias) b.bias = quantize_bias(b.bias, b.scale);
 }
 
-/// ŵ of a fixed slot as real values, for a layer whose input is not quantized.
-Tensor dequantized(const Tensor& w, const std::vector<int>& bits) {
-  const std::vector<int> precisions = quant::checked_precisions("weight bits", bits, 0);
-  return weight_mixture(w, quant::one_hot(bits, precisions), precisions);
-}
+/// The distinct bit-widths of a fixed slot, and its channels' θ over them.
+std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
+Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
 
 /// A clip that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
 void keep_positive(const Tensor& clip) {
@@ -43,32 +41,46 @@ void keep_positive(const Tensor& clip) {
 
 }  // namespace
 
-Binding Graph::bind(double temperature) const {
+Thetas Graph::softmax_thetas(double temperature) const {
   const auto tau = static_cast<float>(temperature);
+  Thetas thetas;
+  for (const auto& slot : activation_slots()) {
+    if (!slot->fixed()) thetas[slot.get()] = softmax(slot->alpha, tau);
+  }
+  for (const auto& slot : weight_slots()) {
+    if (!slot->fixed()) thetas[slot.get()] = softmax(slot->alpha, tau);
+  }
+  return thetas;
+}
+
+Binding Graph::bind(const Thetas& thetas) const {
   Binding binding;
   binding.nodes.resize(nodes.size());
-  std::map<const void*, Tensor> thetas;  // slots that nodes share have one θ
-  const auto theta_of = [&](const void* slot, const Tensor& alpha) {
-    Tensor& theta = thetas[slot];
-    if (!theta) theta = softmax(alpha, tau);
-    return theta;
-  };
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
       keep_positive(slot->clip);
       b.clip = slot->clip;
-      if (!slot->fixed()) b.theta = theta_of(slot, slot->alpha);
+      if (!slot->fixed()) b.theta = thetas.at(slot);
     }
     if (!node.is_layer()) continue;
     const WeightSlot* slot = node.weight_slot.get();
     const ActivationSlot* input = nodes[static_cast<size_t>(quantized_by(node.inputs[0]))].output_slot.get();
     b.weight = node.weight();
     b.bias = node.bias();
-    if (slot && !slot->fixed()) b.weight = weight_mixture(node.weight(), theta_of(slot, slot->alpha), slot->precisions);
-    if (slot && slot->fixed() && input && input->fixed()) bind_codes(node, *input, b);
-    if (slot && slot->fixed() && !(input && input->fixed())) b.weight = dequantized(node.weight(), slot->bits);
+    if (slot == nullptr) continue;
+    if (!slot->fixed()) {
+      b.weight = weight_mixture(node.weight(), thetas.at(slot), slot->precisions);
+      if (node.bias()) b.bias = gate(node.bias(), thetas.at(slot), slot->precisions);
+      continue;
+    }
+    if (node.bias()) b.bias = gate(node.bias(), fixed_theta(*slot), checked(*slot));
+    if (input && input->fixed()) {
+      bind_codes(node, *input, b);
+    } else {
+      b.weight = weight_mixture(node.weight(), fixed_theta(*slot), checked(*slot));
+    }
   }
   return binding;
 }

@@ -8,7 +8,7 @@ namespace {
 
 std::shared_ptr<WeightSlot> fixed(const WeightSlot& slot, int64_t channels) {
   if (slot.fixed()) return std::make_shared<WeightSlot>(slot);
-  const std::vector<size_t> best = quant::arg_max(slot.alpha);
+  const std::vector<size_t> best = quant::arg_max(slot.alpha, slot.precisions);
   auto out = std::make_shared<WeightSlot>();
   for (int64_t c = 0; c < channels; ++c) {
     out->bits.push_back(slot.precisions[best[best.size() == 1 ? 0 : static_cast<size_t>(c)]]);
@@ -17,7 +17,7 @@ std::shared_ptr<WeightSlot> fixed(const WeightSlot& slot, int64_t channels) {
 }
 
 std::shared_ptr<ActivationSlot> fixed(const ActivationSlot& slot) {
-  const size_t best = slot.fixed() ? 0 : quant::arg_max(slot.alpha)[0];
+  const size_t best = slot.fixed() ? 0 : quant::arg_max(slot.alpha, slot.precisions)[0];
   auto out = std::make_shared<ActivationSlot>();
   out->precisions = {slot.precisions[best]};
   out->clip = Tensor::full({1}, slot.clip.data()[best]).requires_grad(slot.learn_clip);

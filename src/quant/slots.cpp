@@ -19,7 +19,7 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least) {
   if (bits.empty()) bad_input("{}: the list of bit-widths is empty: give at least one, like 2,4,8", what);
   for (int b : bits) {
-    if (b == 0 && least > 0) bad_input("{}: 0 bits would prune, which is not supported here: expected {} to 8", what, least);
+    if (b == 0 && least > 0) bad_input("{}: 0 bits prune channels of weights chosen per channel, not here: expected {} to 8", what, least);
     if (b != 0 && (b < 2 || b > 8)) bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
   }
   std::ranges::sort(bits);
@@ -37,21 +37,40 @@ Tensor initial_alpha(std::span<const int> precisions, int64_t channels) {
   return alpha.requires_grad();
 }
 
-std::vector<size_t> arg_max(const Tensor& alpha) {
-  const int64_t columns = alpha.shape().rank() == 2 ? alpha.dim(1) : 1;
-  std::vector<size_t> best(static_cast<size_t>(columns), 0);
-  for (int64_t p = 1; p < alpha.dim(0); ++p) {
-    for (int64_t c = 0; c < columns; ++c) {
-      size_t& b = best[static_cast<size_t>(c)];
-      if (alpha.data()[p * columns + c] >= alpha.data()[static_cast<int64_t>(b) * columns + c]) b = static_cast<size_t>(p);
+namespace {
+
+/// The best candidate of every column among those from `first` on.
+std::vector<size_t> best_from(const Tensor& alpha, size_t first) {
+  const size_t columns = alpha.shape().rank() == 2 ? static_cast<size_t>(alpha.dim(1)) : 1;
+  const std::span<const float> a = alpha.data();
+  std::vector<size_t> best(columns, first);
+  for (size_t p = first + 1; p < static_cast<size_t>(alpha.dim(0)); ++p) {
+    for (size_t c = 0; c < columns; ++c) {
+      if (a[p * columns + c] >= a[best[c] * columns + c]) best[c] = p;
     }
   }
   return best;
 }
 
-Tensor one_hot(const Tensor& alpha) {
+}  // namespace
+
+std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions) {
+  std::vector<size_t> best = best_from(alpha, 0);
+  const bool pruned = precisions[0] == 0 && std::ranges::all_of(best, [](size_t p) { return p == 0; });
+  if (!pruned || precisions.size() == 1) return best;
+  const std::vector<size_t> live = best_from(alpha, 1);
+  const auto margin = [&](size_t c) { return alpha.data()[live[c] * best.size() + c] - alpha.data()[c]; };
+  size_t kept = 0;
+  for (size_t c = 1; c < best.size(); ++c) {
+    if (margin(c) > margin(kept)) kept = c;
+  }
+  best[kept] = live[kept];
+  return best;
+}
+
+Tensor one_hot(const Tensor& alpha, std::span<const int> precisions) {
   Tensor theta = Tensor::zeros(alpha.shape());
-  const std::vector<size_t> best = arg_max(alpha);
+  const std::vector<size_t> best = arg_max(alpha, precisions);
   for (size_t c = 0; c < best.size(); ++c) theta.data()[best[c] * best.size() + c] = 1;
   return theta;
 }

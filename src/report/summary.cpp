@@ -54,7 +54,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
   ordered_json cost, uniform8;
   for (const CostReport& c : result.costs) {
     cost[c.name] = c.found;
-    uniform8[c.name] = c.uniform8;
+    if (c.uniform8) uniform8[c.name] = *c.uniform8;
   }
   const ordered_json all = {{"model", config.model},
                             {"data", data::absolute(config.data)},

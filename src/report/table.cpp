@@ -51,12 +51,21 @@ std::string layers(const RunConfig& config, const RunResult& result) {
   return out;
 }
 
+std::string amount(const std::optional<double>& value) {
+  if (!value) return "-";
+  return *value > 0 && *value < 1000 ? fmt::format("{:.4g}", *value) : grouped(*value);
+}
+
+std::string share(double part, const std::optional<double>& whole) {
+  return whole && *whole > 0 ? fmt::format("{:.1f}%", 100 * part / *whole) : "-";
+}
+
 std::string costs(const RunResult& result) {
-  std::string out = fmt::format("{:<22} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit",
+  std::string out = fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit",
                                 "of float");
   for (const CostReport& c : result.costs) {
-    out += fmt::format("{:<22} {:>15} {:>15} {:>15} {:>9.1f}% {:>9.1f}%\n", c.name + " (" + c.unit + ")", grouped(c.found),
-                       grouped(c.uniform8), grouped(c.floating), 100 * c.found / c.uniform8, 100 * c.found / c.floating);
+    out += fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", c.name + " (" + c.unit + ")", amount(c.found), amount(c.uniform8),
+                       amount(c.floating), share(c.found, c.uniform8), share(c.found, c.floating));
   }
   return out;
 }

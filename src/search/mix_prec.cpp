@@ -14,6 +14,22 @@ void want_gradients(const std::vector<std::shared_ptr<Slot>>& slots, Tensor Slot
   }
 }
 
+/// Weights and biases divided by the initial Σ θ_p over the candidates that keep a channel, so that the mixture starts
+/// at the float network's magnitude (SPEC §2; PLiNIO's compensate_weights_values).
+void compensate(Graph& graph, double temperature) {
+  const Thetas thetas = graph.softmax_thetas(temperature);
+  for (Node& node : graph.nodes) {
+    if (!node.weight_slot || node.weight_slot->precisions[0] != 0) continue;
+    const Tensor& theta = thetas.at(node.weight_slot.get());
+    const int64_t channels = node.weight().dim(0), row = node.weight().size() / channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      const float kept = 1 - theta.data()[static_cast<size_t>(c)];
+      for (float& w : node.weight().data().subspan(static_cast<size_t>(c * row), static_cast<size_t>(row))) w /= kept;
+      if (node.bias()) node.bias().data()[static_cast<size_t>(c)] /= kept;
+    }
+  }
+}
+
 }  // namespace
 
 Graph simplified(nn::Module& model, const Shape& input_shape) {
@@ -26,7 +42,7 @@ Graph simplified(nn::Module& model, const Shape& input_shape) {
 MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options) : MixPrec(simplified(model, options.input_shape), options) {}
 
 MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
-    : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), temperature_(options.temperature) {
+    : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), sampler_(options.sampler), temperature_(options.temperature) {
   set_temperature(options.temperature);
   if (!(options.calibration_percentile > 50 && options.calibration_percentile <= 100)) {
     bad_input("calibration percentile {} is not possible: expected above 50, up to 100", options.calibration_percentile);
@@ -35,15 +51,16 @@ MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
   fuse_relu(graph_);
   place_quantizers(graph_, options);
   calibrate(graph_, options);
+  compensate(graph_, temperature_);
   train_net_and_nas();
 }
 
-Tensor MixPrec::forward(const Tensor& x) const {
-  if (training_) return graph_.run(graph_.bind(temperature_), x);
+Tensor MixPrec::forward(const Tensor& x) {
+  if (training_) return graph_.run(graph_.bind(sample()), x);
   return discretize(graph_).forward(x);
 }
 
-Tensor MixPrec::get_regularization_loss() const { return cost::soft(graph_, regularizer_, temperature_); }
+Tensor MixPrec::get_regularization_loss(const Thetas& thetas) const { return cost::soft(graph_, regularizer_, thetas); }
 
 std::vector<LayerSummary> MixPrec::arch_summary() const { return summarize(discretize(graph_)); }
 
@@ -75,8 +92,10 @@ std::vector<Tensor> MixPrec::nas_parameters() const {
   return out;
 }
 
-Graph MixPrec::arch_export() const {
-  Graph exported = discretize(graph_).clone();
+Graph MixPrec::arch_export(std::span<const Target> targets) const {
+  Graph exported = meet_targets(graph_, targets);
+  remove_pruned_channels(exported);
+  exported = exported.clone();
   for (nn::NamedTensor& p : exported.named_parameters()) p.tensor.requires_grad();  // whatever the search trained last
   return exported;
 }

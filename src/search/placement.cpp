@@ -9,17 +9,12 @@
 namespace mixgrad {
 namespace {
 
-/// Nodes whose outputs must share one quantizer, because they meet in an Add: a disjoint-set forest.
+/// Nodes that belong together: a disjoint-set forest.
 class Groups {
  public:
-  explicit Groups(const Graph& graph) : parent_(graph.nodes.size()) {
-    std::iota(parent_.begin(), parent_.end(), 0);
-    for (const Node& node : graph.nodes) {
-      if (node.op != "add") continue;
-      parent_[root(graph.quantized_by(node.inputs[1]))] = root(graph.quantized_by(node.inputs[0]));
-    }
-  }
+  explicit Groups(const Graph& graph) : parent_(graph.nodes.size()) { std::iota(parent_.begin(), parent_.end(), 0); }
 
+  void unite(int a, int b) { parent_[root(b)] = root(a); }
   size_t root(int i) const { return root(static_cast<size_t>(i)); }
   int64_t size(int i) const {
     int64_t members = 0;
@@ -31,6 +26,37 @@ class Groups {
  private:
   std::vector<size_t> parent_;
 };
+
+/// Nodes whose outputs must share one quantizer, because they meet in an Add.
+Groups quantizer_groups(const Graph& graph) {
+  Groups groups(graph);
+  for (const Node& node : graph.nodes) {
+    if (node.op == "add") groups.unite(graph.quantized_by(node.inputs[0]), graph.quantized_by(node.inputs[1]));
+  }
+  return groups;
+}
+
+bool is_grouped(const Node& node) { return node.op == "conv2d" && std::get<Conv2dAttrs>(node.attrs).groups > 1; }
+
+bool is_depthwise(const Node& node) {
+  return is_grouped(node) && node.weight().dim(1) == 1 && node.weight().dim(0) == std::get<Conv2dAttrs>(node.attrs).groups;
+}
+
+/// Nodes that keep or lose a channel together: an Add with its inputs, a depthwise conv with its producer.
+Groups channel_groups(const Graph& graph) {
+  Groups groups(graph);
+  for (int i = 1; i < std::ssize(graph.nodes); ++i) {
+    const Node& node = graph.nodes[static_cast<size_t>(i)];
+    if (node.op != "add" && !is_depthwise(node)) continue;
+    for (int input : node.inputs) groups.unite(graph.quantized_by(input), i);
+  }
+  return groups;
+}
+
+bool flattens_on_the_way(const Graph& graph, int i) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  return node.passes_quantizer() && (node.op == "flatten" || flattens_on_the_way(graph, node.inputs[0]));
+}
 
 bool excluded(const Node& node, const MixPrecOptions& options) {
   return std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
@@ -46,40 +72,84 @@ void check_excluded_names(const Graph& graph, const MixPrecOptions& options) {
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   const bool candidate = node.is_layer() || node.op == "add" || node.op == "input";
-  return candidate && graph.quantized_by(graph.output) != i && !excluded(node, options);
+  return candidate && (options.quantize_output || graph.quantized_by(graph.output) != i) && !excluded(node, options);
+}
+
+Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& options, int64_t channels = 0) {
+  Tensor alpha = quant::initial_alpha(precisions, channels);
+  if (options.alpha_init == AlphaInit::SAME) std::ranges::fill(alpha.data(), 1.0F);
+  return alpha;
+}
+
+/// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded, or
+/// tied to a grouped conv that is not depthwise; or an Add sees their channels flattened.
+std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const MixPrecOptions& options) {
+  std::vector<bool> out(graph.nodes.size(), false);
+  const auto keep = [&](int i) { out[groups.root(i)] = true; };
+  keep(0);
+  keep(graph.quantized_by(graph.output));
+  for (int i = 1; i < std::ssize(graph.nodes); ++i) {
+    const Node& node = graph.nodes[static_cast<size_t>(i)];
+    const bool grouped = is_grouped(node) && !is_depthwise(node);
+    if (grouped || (node.is_layer() && excluded(node, options))) keep(i);
+    for (int input : node.inputs) {
+      if (grouped || (node.op == "add" && flattens_on_the_way(graph, input))) keep(graph.quantized_by(input));
+    }
+  }
+  return out;
+}
+
+/// Gives every layer its candidates. With 0 bits among them, layers that lose channels together hold one slot.
+void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
+  const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
+  const auto bits = quant::checked_precisions("weight precisions", options.weight_precisions, per_channel ? 0 : 2);
+  if (bits == std::vector{0}) bad_input("weight precisions: 0 bits alone would prune everything: expected others besides");
+  const bool prunes = bits[0] == 0;
+  const std::vector<int> kept(bits.begin() + (prunes ? 1 : 0), bits.end());
+  const Groups groups = channel_groups(graph);
+  const std::vector<bool> whole = unprunable(graph, groups, options);
+  std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
+  for (int i = 0; i < std::ssize(graph.nodes); ++i) {
+    Node& node = graph.nodes[static_cast<size_t>(i)];
+    if (!node.is_layer() || excluded(node, options)) continue;
+    const bool prunable = prunes && !whole[groups.root(i)];
+    std::shared_ptr<WeightSlot> own;
+    std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.root(i)] : own;
+    if (!slot) {
+      slot = std::make_shared<WeightSlot>();
+      slot->precisions = prunable ? bits : kept;
+      slot->alpha = initial_alpha(slot->precisions, options, per_channel ? node.weight().dim(0) : 0);
+    }
+    node.weight_slot = slot;
+  }
 }
 
 bool negative_possible(const Node& node) { return node.op != "input" && !node.relu; }
 
-std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions) {
+std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, const MixPrecOptions& options) {
   auto slot = std::make_shared<ActivationSlot>();
   slot->precisions = precisions;
-  slot->alpha = quant::initial_alpha(precisions);
+  slot->alpha = initial_alpha(precisions, options);
   return slot;
 }
 
 }  // namespace
 
 void place_quantizers(Graph& graph, const MixPrecOptions& options) {
-  const auto weight_bits = quant::checked_precisions("weight precisions", options.weight_precisions, 2);
   const auto activation_bits = quant::checked_precisions("activation precisions", options.activation_precisions, 2);
   const auto input_bits = quant::checked_precisions("input precisions", options.input_precisions, 2);
   check_excluded_names(graph, options);
 
-  const Groups groups(graph);
+  place_weight_slots(graph, options);
+
+  const Groups groups = quantizer_groups(graph);
   std::vector<std::shared_ptr<ActivationSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
-    if (node.is_layer() && !excluded(node, options)) {
-      node.weight_slot = std::make_shared<WeightSlot>();
-      node.weight_slot->precisions = weight_bits;
-      const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
-      node.weight_slot->alpha = quant::initial_alpha(weight_bits, per_channel ? node.weight().dim(0) : 0);
-    }
     if (!has_output_quantizer(graph, i, options)) continue;
     auto& slot = slot_of_group[groups.root(i)];
     const bool input_alone = node.op == "input" && groups.size(i) == 1;
-    if (!slot) slot = new_slot(input_alone ? input_bits : activation_bits);
+    if (!slot) slot = new_slot(input_alone ? input_bits : activation_bits, options);
     slot->is_signed = slot->is_signed || negative_possible(node);
     node.output_slot = slot;
   }

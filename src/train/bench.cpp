@@ -87,7 +87,8 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
                        .calibration = {batch.x}});
   optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
-  const train::StepOptions options{.regularization = [&] { return scale(net.get_regularization_loss(), 1e-6); },
+  const train::StepOptions options{.sample = [&] { return net.sample(); },
+                                     .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
                                      .dtype = parse_dtype(o.dtype)};
   return measure(o, train::threads(), [&] {
     train::step(net.graph(), batch, options);

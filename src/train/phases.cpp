@@ -109,8 +109,8 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.set_temperature(temperature(s, epoch));
-    const StepOptions options{.temperature = net.temperature(),
-                              .regularization = [&] { return scale(net.get_regularization_loss(), s.strength); },
+    const StepOptions options{.sample = [&] { return net.sample(); },
+                              .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), s.strength); },
                               .dtype = s.dtype};
     EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));

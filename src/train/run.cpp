@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 
 namespace mixgrad {
 namespace {
@@ -99,12 +100,23 @@ std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Split
   return std::move(model.net);
 }
 
+/// Hardware models refuse layers and bit-widths that the hardware can't run.
+std::optional<double> where_defined(const std::function<double()>& cost) {
+  try {
+    return cost();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
-  for (const std::string& name : cost::names()) {
-    const cost::Model model = cost::find(name);
-    out.push_back({.name = name, .unit = model.unit, .found = cost::discrete(found, model),
-                   .uniform8 = cost::uniform(floating, model, 8), .floating = cost::discrete(floating, model)});
+  for (const cost::Model& model : cost::all()) {
+    const auto cost_found = where_defined([&] { return cost::discrete(found, model); });
+    if (!cost_found) continue;
+    out.push_back({.name = model.name, .unit = model.unit, .found = *cost_found,
+                   .uniform8 = where_defined([&] { return cost::uniform(floating, model, 8); }),
+                   .floating = where_defined([&] { return cost::discrete(floating, model); })});
   }
   return out;
 }

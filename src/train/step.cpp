@@ -80,8 +80,9 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
   if (batch.size() == 0) bad_input("[step] the batch holds no images");
   Tape tape;
-  const Binding binding = graph.bind(options.temperature);
-  const Tensor regularization = options.regularization ? options.regularization() : Tensor();
+  const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
+  const Binding binding = graph.bind(thetas);
+  const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
 
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
   std::vector<Score> scores(parts.size());

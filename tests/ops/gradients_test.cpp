@@ -58,6 +58,7 @@ const std::vector<Row>& rows() {
       {"expectation", {{3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{2, 4, 8}); }},
       {"expectation of columns", {{2, 3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{3, 5}); }},
       {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},
+      {"gate", {{3}, {2, 3}}, [](const auto& t) { return gate(t[0], t[1], std::vector<int>{0, 4}); }},
       {"scale", {{2, 3}}, [](const auto& t) { return scale(t[0], -1.5); }},
       {"sum", {{2}, {3}}, [](const auto& t) {
          return sum(std::vector<Tensor>{expectation(t[0], std::vector<double>{1, 2}), expectation(t[1], std::vector<double>{1, 2, 3})});

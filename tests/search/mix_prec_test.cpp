@@ -284,7 +284,7 @@ TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   const auto run = [&] {
     for (const Tensor& t : net.net_parameters()) t.zero_grad();
     for (const Tensor& t : net.nas_parameters()) t.zero_grad();
-    train::step(net.graph(), batch, {.regularization = [&] { return net.get_regularization_loss(); }});
+    train::step(net.graph(), batch, {.regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
     return std::pair(any_grad(net.net_parameters()), any_grad(net.nas_parameters()));
   };
   CHECK(run() == std::pair(true, true));
@@ -307,7 +307,7 @@ TEST_CASE("precisions that cannot be are refused by name") {
   refused([](auto& o) { o.weight_precisions = {}; }, "weight precisions: the list of bit-widths is empty: give at least one, like 2,4,8");
   refused([](auto& o) { o.weight_precisions = {4, 9}; }, "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
   refused([](auto& o) { o.weight_precisions = {1}; }, "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
-  refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits would prune, which is not supported here: expected 2 to 8");
-  refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, macs");
+  refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits prune channels of weights chosen per channel, not here: expected 2 to 8");
+  refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, peak-ram, or table:FILE.toml");
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

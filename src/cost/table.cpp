@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// Costs from a look-up table: so a user with another chip writes a file, not code.
+#include <mixgrad/cost.h>
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/ops.h>
+
+#include <toml++/toml.h>
+
+#include <cmath>
+#include <set>
+
+namespace mixgrad::cost {
+namespace {
+
+/// Costs per MAC of one weight precision for every candidate of the layer's input.
+std::vector<double> column(const Table& table, const Layer& layer, int weight_bits) {
+  std::vector<double> costs;
+  for (int input_bits : layer.input.bits) {
+    const auto found = table.per_mac.find({layer.op, input_bits, weight_bits});
+    if (found == table.per_mac.end()) {
+      bad_input("{}: no cost of {} with {}-bit inputs and {}-bit weights, which layer '{}' can take", table.name, layer.op, input_bits,
+                weight_bits, layer.name);
+    }
+    costs.push_back(found->second);
+  }
+  return costs;
+}
+
+Tensor of_layer(const Table& table, const Layer& layer) {
+  std::vector<Tensor> terms;
+  for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
+    if (layer.weights.bits[p] == 0) continue;
+    Tensor channels = layer.channels_at(p);
+    if (table.tile > 1) channels = scale(ceil_div(channels, static_cast<double>(table.tile)), static_cast<double>(table.tile));
+    terms.push_back(product(layer.input.expected(column(table, layer, layer.weights.bits[p])), channels));
+  }
+  return product(sum(terms), layer.live_inputs, static_cast<double>(layer.output_positions() * layer.kernel_positions()));
+}
+
+/// Reads keys of one TOML table and refuses the ones that nobody asked for.
+class Keys {
+ public:
+  Keys(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {}
+
+  template <typename T>
+  T get(const char* key, const char* kind) {
+    known_.insert(key);
+    const auto value = table_[key].value_exact<T>();
+    if (!value) bad_input("{}: {} is missing or not {}", where_, key, kind);
+    return *value;
+  }
+  double number(const char* key) {
+    known_.insert(key);
+    const auto value = table_[key].value<double>();
+    if (!value || !table_[key].is_number() || !std::isfinite(*value) || *value < 0) {
+      bad_input("{}: {} is missing or not a number from 0 on", where_, key);
+    }
+    return *value;
+  }
+  void allow(const char* key) { known_.insert(key); }
+  void refuse_others() const {
+    for (const auto& [key, node] : table_) {
+      if (!known_.contains(std::string(key.str()))) bad_input("{}: unknown key '{}'", where_, key.str());
+    }
+  }
+
+ private:
+  const toml::table& table_;
+  std::string where_;
+  std::set<std::string> known_;
+};
+
+int bits_of(Keys& keys, const char* key, const std::string& where) {
+  const int64_t bits = keys.get<int64_t>(key, "a whole number");
+  if (bits < 2 || bits > 32) bad_input("{}: {} = {} is not a bit-width: expected 2 to 8, or 32", where, key, bits);
+  return static_cast<int>(bits);
+}
+
+void read_entry(Table& table, const toml::node& node, const std::string& where) {
+  if (!node.is_table()) bad_input("{}: not a table", where);
+  Keys keys(*node.as_table(), where);
+  const auto op = keys.get<std::string>("op", "text");
+  if (op != "conv2d" && op != "depthwise" && op != "linear") bad_input("{}: unknown op '{}': expected conv2d, depthwise or linear", where, op);
+  const int input_bits = bits_of(keys, "input-bits", where), weight_bits = bits_of(keys, "weight-bits", where);
+  const double per_mac = keys.number("per-mac");
+  keys.refuse_others();
+  if (!table.per_mac.emplace(std::tuple(op, input_bits, weight_bits), per_mac).second) {
+    bad_input("{}: {} with {}-bit inputs and {}-bit weights has a cost already", where, op, input_bits, weight_bits);
+  }
+}
+
+}  // namespace
+
+Model look_up(Table table, std::string help) {
+  return sum_over_layers(table.name, table.unit, std::move(help), [table](const Layer& layer) { return of_layer(table, layer); });
+}
+
+Table read_table(const std::string& path) {
+  const std::string content = io::read_file(path);
+  toml::table toml;
+  try {
+    toml = toml::parse(content, path);
+  } catch (const toml::parse_error& e) {
+    bad_input("{}:{}: not TOML from column {} on", path, e.source().begin.line, e.source().begin.column);
+  }
+  Keys keys(toml, path);
+  Table table{.name = path, .unit = keys.get<std::string>("unit", "text"), .per_mac = {}};
+  keys.allow("tile");
+  keys.allow("cost");
+  keys.refuse_others();
+  if (toml.contains("tile")) table.tile = keys.get<int64_t>("tile", "a whole number");
+  if (table.tile < 1) bad_input("{}: tile = {} is not possible: expected 1 or more channels", path, table.tile);
+  const toml::array* entries = toml["cost"].as_array();
+  if (entries == nullptr || entries->empty()) bad_input("{}: no [[cost]] entries", path);
+  for (const toml::node& node : *entries) read_entry(table, node, fmt::format("{}:{}", path, node.source().begin.line));
+  return table;
+}
+
+}  // namespace mixgrad::cost

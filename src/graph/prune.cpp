@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Channels at 0 bits leave the network for good (SPEC §7).
+#include <mixgrad/error.h>
+#include <mixgrad/graph.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace mixgrad {
+namespace {
+
+/// Indices of the channels that stay; none where all do.
+using Live = std::optional<std::vector<int64_t>>;
+
+Live live_outputs(const Node& node) {
+  const WeightSlot* slot = node.weight_slot.get();
+  if (slot == nullptr || std::ranges::count(slot->bits, 0) == 0) return std::nullopt;
+  std::vector<int64_t> live;
+  for (int64_t c = 0; c < std::ssize(slot->bits); ++c) {
+    if (slot->bits[static_cast<size_t>(c)] != 0) live.push_back(c);
+  }
+  if (live.empty()) bad_input("'{}' would lose its last channel: at least one needs more than 0 bits", node.name);
+  return live;
+}
+
+/// Channel c of [C, H, W] becomes features c H W .. c H W + H W - 1.
+Live flattened(const Live& channels, int64_t positions) {
+  if (!channels) return channels;
+  std::vector<int64_t> features;
+  for (int64_t c : *channels) {
+    for (int64_t k = 0; k < positions; ++k) features.push_back(c * positions + k);
+  }
+  return features;
+}
+
+/// The slices `live` of dimension `dim`.
+Tensor sliced(const Tensor& t, int dim, const std::vector<int64_t>& live) {
+  Shape shape = t.shape();
+  int64_t outer = 1, inner = 1;
+  for (int d = 0; d < dim; ++d) outer *= shape[d];
+  for (int d = dim + 1; d < shape.rank(); ++d) inner *= shape[d];
+  const std::vector<float> all = t.to_vector();
+  std::vector<float> kept;
+  for (int64_t o = 0; o < outer; ++o) {
+    for (int64_t i : live) {
+      const auto first = all.begin() + (o * shape[dim] + i) * inner;
+      kept.insert(kept.end(), first, first + inner);
+    }
+  }
+  shape[dim] = std::ssize(live);
+  return Tensor::from(shape, kept).requires_grad(t.needs_grad());
+}
+
+template <typename T>
+void keep(std::vector<T>& values, const std::vector<int64_t>& live) {
+  std::vector<T> kept;
+  for (int64_t i : live) kept.push_back(values[static_cast<size_t>(i)]);
+  values = std::move(kept);
+}
+
+void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
+  if (!inputs) return;
+  auto* conv = std::get_if<Conv2dAttrs>(&node.attrs);
+  if (conv == nullptr || conv->groups == 1) {
+    node.params[0] = sliced(node.weight(), 1, *inputs);
+    return;
+  }
+  if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
+  conv->groups = std::ssize(*inputs);  // depthwise: a channel leaves with its input's
+}
+
+void drop_outputs(Node& node, const Live& outputs) {
+  if (!outputs) return;
+  node.params[0] = sliced(node.weight(), 0, *outputs);
+  if (node.bias()) node.params[1] = sliced(node.bias(), 0, *outputs);
+  node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
+  keep(node.weight_slot->bits, *outputs);
+}
+
+}  // namespace
+
+void remove_pruned_channels(Graph& graph) {
+  std::vector<Live> live(graph.nodes.size());
+  for (size_t i = 1; i < graph.nodes.size(); ++i) {
+    Node& node = graph.nodes[i];
+    const auto input = static_cast<size_t>(node.inputs[0]);
+    live[i] = live[input];
+    if (node.op == "add" && live[static_cast<size_t>(node.inputs[1])] != live[i]) {
+      bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
+    }
+    if (node.op == "batch_norm" && live[i]) bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
+    if (node.op == "flatten") {
+      const Shape& from = graph.nodes[input].shape;
+      live[i] = flattened(live[input], from.rank() == 3 ? from[1] * from[2] : 1);
+    }
+    if (node.is_layer()) {
+      live[i] = live_outputs(node);
+      drop_inputs(node, live[input], live[i]);
+      drop_outputs(node, live[i]);
+    }
+  }
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {  // last: flatten asks for its input's own height and width
+    if (live[i]) graph.nodes[i].shape[0] = std::ssize(*live[i]);
+  }
+}
+
+}  // namespace mixgrad
