@@ -5,8 +5,10 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/tensor.h>
 
+#include <array>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -105,5 +107,7 @@ Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
 double discrete(const Graph& graph, const Model& model);
 /// The same with every weight and activation at `bits`.
 double uniform(const Graph& graph, const Model& model, int bits);
+/// What `cost` returns; nothing where a model has no cost of one of the layers or of its bit-widths.
+std::optional<double> if_defined(const std::function<double()>& cost);
 
 }  // namespace mixgrad::cost

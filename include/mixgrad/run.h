@@ -23,8 +23,11 @@ struct RunConfig {
   std::string scheme = "per-channel";         ///< or "per-layer"
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};
-  std::string regularizer = "size";           ///< a name that cost::find knows
-  std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network
+  std::string method = "dnas";                ///< the search, or a baseline: uniform, sensitivity, random (baselines.h)
+  std::string target = "";                    ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
+  std::string regularizer = "size";           ///< a name that cost::find knows; without targets
+  std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network; without targets
+  bool refine = false;                        ///< raise weights where that does not raise the regularizer's cost
   std::string init = "";                      ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
@@ -32,6 +35,12 @@ struct RunConfig {
   double arch_lr = 1e-2;                      ///< of α
   double tau_start = 5, tau_end = 0.1;
   std::string tau_schedule = "geometric";     ///< from tau_start to tau_end; or "exp", the paper's τ ← τ exp(-0.045)
+  std::string sampler = "softmax";            ///< or "gumbel"
+  bool hard = false;                          ///< hard samples: one-hot θ with the gradient of the soft one
+  std::string alpha_init = "scaled";          ///< α in proportion to the bits, or "same"
+  bool quantize_output = false;               ///< a quantizer on the network's output too
+  double arch_split = 0;                      ///< share of the training images kept for α's own steps; 0: joint steps
+  int patience = 0;                           ///< stop a phase after so many epochs without improvement; 0: never
   std::string dtype = "f32";                  ///< of the search's activations: f32, bf16, or auto (bf16 where the CPU is fast at it)
   uint64_t seed = 0;
   int threads = 0;                            ///< 0: as many as OpenMP finds
@@ -53,11 +62,18 @@ struct CostReport {
   std::optional<double> uniform8, floating;
 };
 
+/// A target and what the network found costs.
+struct TargetReport {
+  std::string name, unit;
+  double limit, found;
+};
+
 struct RunResult {
   Graph network;                              ///< exported and fine-tuned
   std::vector<LayerSummary> layers;
   std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
-  double strength = 0;
+  std::vector<TargetReport> targets;
+  double strength = 0;                        ///< 0 with targets
   int threads = 0;
   int64_t test_images = 0;
   double float_accuracy = 0;                  ///< all three on the test set

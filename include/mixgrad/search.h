@@ -9,6 +9,7 @@
 #include <mixgrad/rng.h>
 #include <mixgrad/tensor.h>
 
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -77,6 +78,11 @@ struct Target {
   double limit;  ///< in the model's unit
 };
 
+struct ExportOptions {
+  std::span<const Target> targets = {};
+  bool refine = false;  ///< without targets: raise weights where that does not raise the regularizer's cost
+};
+
 class MixPrec {
  public:
   /// Traces `model`, folds its batch norms and places quantizers (SPEC §5). The model itself is left as it is.
@@ -121,7 +127,7 @@ class MixPrec {
 
   /// The discrete network: fixed quantizers, pruned channels removed, parameters of its own. With targets, its costs
   /// meet them (meet_targets).
-  Graph arch_export(std::span<const Target> targets = {}) const;
+  Graph arch_export(const ExportOptions& options = {}) const;
   const Graph& graph() const { return graph_; }
 
  private:
@@ -137,12 +143,33 @@ class MixPrec {
 /// "size=40KiB,macs=30%": bounds by cost name, a share with % meaning that of the network at uniform 8 bits, size also
 /// in B, KiB or MiB. `network` is a float graph. Throws bad_input where a part is not of this form.
 std::vector<Target> parse_targets(const std::string& text, const Graph& network);
+/// Σ over targets of max(0, cost / limit - 1) at the θ of a step, a scalar on the tape: 0 where all hold. Times a
+/// strength that grows it is what steers a search under constraints (Burrello et al. 2023, arXiv 2310.07217).
+Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas& thetas);
 /// Throws bad_input naming the target that not even the cheapest candidates everywhere can meet.
 void check_reachable(const Graph& searched, std::span<const Target> targets);
 /// The discrete network of a search that meets every target: from the arg max of α, bit-widths are lowered where that
 /// gives up least of α for the cost it saves, until all targets hold; then raised wherever they still fit, least loss of
 /// α first, so that the budget is used. Parameters stay shared with `searched`.
 Graph meet_targets(const Graph& searched, std::span<const Target> targets);
+/// The discrete network of a search, its weights raised to more bits wherever that does not raise the cost (partly
+/// filled tiles), least loss of α first.
+Graph refine(const Graph& searched, const cost::Model& model);
+
+/// A discrete graph with its pruned channels removed and parameters of its own.
+Graph exported(const Graph& discrete);
+
+// --- what a search is compared with ----------------------------------------------------------------------------
+
+/// Weights at the largest of 2..8 bits that meets the targets, activations at the largest candidate not above (the
+/// smallest where there is none).
+Graph uniform_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets);
+/// Layer by layer: what each candidate alone adds to the loss when all else has its largest; a knapsack over these
+/// (meet_targets) decides. `loss` of a discrete graph on some images.
+Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
+                           const std::function<double(const Graph&)>& loss);
+/// α uniform at random, then meet_targets.
+Graph random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed);
 
 /// What arch_summary() says, of a discrete graph.
 std::vector<LayerSummary> summarize(const Graph& graph);

@@ -8,6 +8,7 @@
 #include <mixgrad/search.h>
 
 #include <functional>
+#include <limits>
 
 namespace mixgrad::train {
 
@@ -45,8 +46,8 @@ StepResult step(nn::Module& module, const data::Batch& batch);
 /// Images per micro-batch: as many as keep the widest node's values and gradients in the second-level cache.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
-/// Runs the graph as it is (fixed slots: integer codes) over a whole data set.
-Score evaluate(const Graph& graph, const data::Dataset& dataset);
+/// Runs the graph as it is (fixed slots: integer codes) over a data set, or about the first `most_images` of it.
+Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images = std::numeric_limits<int64_t>::max());
 
 // --- phases of a run ------------------------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ struct Schedule {
   double lr = 0.1;             ///< of weights and biases, at its highest
   double weight_decay = 2e-4;  ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
+  int patience = 0;            ///< stop after so many epochs without a better validation result; 0: never
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
 };
@@ -86,7 +88,10 @@ struct Schedule {
 struct SearchSchedule : Schedule {
   DType dtype = DType::float32;  ///< of activations between layers
   double arch_lr = 1e-2;       ///< of α (Adam)
-  double strength = 0;         ///< the loss is task + strength · cost
+  double strength = 0;         ///< the loss is task + strength · cost; without targets
+  std::vector<Target> targets = {};  ///< the loss is task + a growing strength · overrun
+  double arch_split = 0;       ///< share of the training images that α learns from, while weights learn from the others;
+                               ///< 0: all learn from all, in the same steps
   double tau_start = 5, tau_end = 0.1;
   bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
 };

@@ -5,6 +5,8 @@
 
 #include <mixgrad/report.h>
 
+#include <fmt/ranges.h>
+
 #include <cstdio>
 #include <memory>
 
@@ -43,9 +45,11 @@ void add_options(Search& s) {
   o.add("data", &c.data, "glyphs, or cifar10:DIR");
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
   o.add("scheme", &c.scheme, "per-layer or per-channel weight bits");
-  o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8");
+  o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8; per-channel also 0, which removes the channel");
   o.add("act-bits", &c.act_bits, "candidates for activations, 2 to 8");
-  o.add("regularizer", &c.regularizer, "cost to lower: size or macs");
+  o.add("method", &c.method, "dnas, or a baseline that meets the target: uniform, sensitivity, random");
+  o.add("target", &c.target, "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]");
+  o.add("regularizer", &c.regularizer, "cost to lower, without a target: " + fmt::format("{}", fmt::join(cost::names(), ", ")) + ", table:FILE.toml");
   o.add("strength", &c.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
   o.add("init", &c.init, "start from these weights instead of a warm-up (float.safetensors of mixgrad train)");
   o.add("warmup-epochs", &c.warmup_epochs, "float training");
@@ -57,6 +61,13 @@ void add_options(Search& s) {
   o.add("tau-start", &c.tau_start, "temperature of the first search epoch");
   o.add("tau-end", &c.tau_end, "temperature of the last search epoch");
   o.add("tau-schedule", &c.tau_schedule, "geometric (start to end), or exp (times exp(-0.045) per epoch)");
+  o.add("sampler", &c.sampler, "softmax or gumbel");
+  o.add("hard", &c.hard, "one-hot samples, with the gradient of the soft ones");
+  o.add("alpha-init", &c.alpha_init, "scaled (in proportion to the bits) or same");
+  o.add("quantize-output", &c.quantize_output, "quantize the network's output too");
+  o.add("refine", &c.refine, "raise weights to more bits where that does not raise the cost");
+  o.add("arch-split", &c.arch_split, "share of the training images that the bit-widths learn from, in steps of their own");
+  o.add("patience", &c.patience, "stop a phase after so many epochs without improvement, 0: never");
   o.add("dtype", &c.dtype, "f32, bf16 or auto: how the search keeps activations between layers");
   o.add("seed", &c.seed, "of everything random");
   o.add("threads", &c.threads, "0 for all cores");

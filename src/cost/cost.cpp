@@ -135,6 +135,14 @@ double uniform(const Graph& graph, const Model& model, int bits) {
   return model.of_network(network_of(graph, view)).item();
 }
 
+std::optional<double> if_defined(const std::function<double()>& cost) {
+  try {
+    return cost();
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 std::vector<Model> all() {
   return {size(), macs(), params(), ops(), mpic_latency(), mpic_energy(), ne16_latency(), peak_ram()};
 }

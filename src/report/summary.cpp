@@ -48,6 +48,12 @@ std::string laid_out(const ordered_json& all) {
   return out + "\n}\n";
 }
 
+ordered_json targets(const RunResult& result) {
+  ordered_json out = ordered_json::object();
+  for (const TargetReport& t : result.targets) out[t.name] = {{"limit", t.limit}, {"found", t.found}, {"unit", t.unit}};
+  return out;
+}
+
 }  // namespace
 
 std::string summary(const RunConfig& config, const RunResult& result) {
@@ -59,6 +65,8 @@ std::string summary(const RunConfig& config, const RunResult& result) {
   const ordered_json all = {{"model", config.model},
                             {"data", data::absolute(config.data)},
                             {"scheme", config.scheme},
+                            {"method", config.method},
+                            {"targets", targets(result)},
                             {"regularizer", config.regularizer},
                             {"strength", result.strength},
                             {"seed", config.seed},

@@ -70,10 +70,18 @@ std::string costs(const RunResult& result) {
   return out;
 }
 
+std::string targets(const RunResult& result) {
+  std::string out;
+  for (const TargetReport& t : result.targets) {
+    out += fmt::format("target {}: {} of {} {} used ({})\n", t.name, amount(t.found), amount(t.limit), t.unit, share(t.found, t.limit));
+  }
+  return out.empty() ? out : "\n" + out;
+}
+
 }  // namespace
 
 std::string table(const RunConfig& config, const RunResult& result) {
-  return layers(config, result) + "\n" + costs(result) +
+  return layers(config, result) + "\n" + costs(result) + targets(result) +
          fmt::format("\naccuracy on {} test images: float {:.4f}, after the search {:.4f}, fine-tuned {:.4f}\n",
                      grouped(static_cast<double>(result.test_images)), result.float_accuracy, result.search_accuracy, result.final_accuracy);
 }

@@ -9,6 +9,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
+#include <tuple>
 
 namespace mixgrad {
 namespace {
@@ -59,6 +61,14 @@ class Assignment {
   }
 
   const Graph& graph() const { return graph_; }
+  bool holds_weights(const Move& m) const { return choices_[m.choice].activation == nullptr; }
+
+  /// An assignment whose graph has slots of its own.
+  Assignment copy() const {
+    Assignment out = *this;
+    out.graph_ = discretize(graph_);
+    return out;
+  }
 
   void set(const Move& m, size_t candidate) {
     Choice& choice = choices_[m.choice];
@@ -121,6 +131,12 @@ class Assignment {
   std::vector<Choice> choices_;
 };
 
+std::vector<double> costs(const Graph& graph, std::span<const Target> targets) {
+  std::vector<double> out;
+  for (const Target& t : targets) out.push_back(cost::discrete(graph, t.model));
+  return out;
+}
+
 /// Σ of how far each target is exceeded, relative to its limit.
 double excess(const Graph& graph, std::span<const Target> targets) {
   double total = 0;
@@ -130,83 +146,123 @@ double excess(const Graph& graph, std::span<const Target> targets) {
 
 /// What `measure` gives of the graph after a move.
 template <typename Measure>
-double after(Assignment& a, const Move& move, const Measure& measure) {
+auto after(Assignment& a, const Move& move, const Measure& measure) {
   a.set(move, move.to);
-  const double value = measure(a.graph());
+  const auto value = measure(a.graph());
   a.set(move, move.from);
   return value;
 }
 
-/// One step down: the move with the least regret for what it saves; where none saves anything by itself (a maximum over
-/// the network), the one of least regret. False when every column is at its lowest.
-bool lower(Assignment& a, std::span<const Target> targets, double now) {
-  Move best;
-  double best_score = std::numeric_limits<double>::infinity();
-  bool best_saves = false, found = false;
-  for (const Move& move : a.moves(true)) {
-    const double saved = now - after(a, move, [&](const Graph& g) { return excess(g, targets); });
-    const bool saves = saved > 0;
-    // A column that α would rather see elsewhere costs nothing to move; the small constant prefers larger savings then.
-    const double regret = std::max(move.regret, 0.0) + 1e-6, score = saves ? regret / saved : regret;
-    if (found && (best_saves && !saves)) continue;
-    if (!found || (saves && !best_saves) || score < best_score) best = move, best_score = score, best_saves = saves;
-    found = true;
-  }
-  if (found) a.set(best, best.to);
-  return found;
-}
+/// Lowers, always by the move with the least regret for what it saves, until every target holds. Where no move saves
+/// anything by itself (a maximum over the network), the one of least regret. False when all is at its lowest before.
+class Lowering {
+ public:
+  Lowering(Assignment& a, std::span<const Target> targets) : a_(a), targets_(targets) {}
 
-/// One step up that keeps every target: the one of least regret, cheaper ones first. False when nothing fits.
-bool raise(Assignment& a, std::span<const Target> targets) {
-  std::vector<Move> moves = a.moves(false);
-  std::ranges::stable_sort(moves, {}, &Move::regret);
-  for (const Move& move : moves) {
-    if (after(a, move, [&](const Graph& g) { return excess(g, targets); }) > 0) continue;
-    a.set(move, move.to);
+  bool run() {
+    for (now_ = excess(a_.graph(), targets_); now_ > 0; ++step_) {
+      const std::vector<Move> moves = a_.moves(true);
+      if (moves.empty()) return false;
+      const Move best = best_of(moves);
+      a_.set(best, best.to);
+      now_ = savings_.at(key(best)).excess_after;
+    }
     return true;
   }
-  return false;
-}
 
-double bytes_factor(const std::string& unit) {
-  if (unit == "B") return 8;
-  if (unit == "KiB") return 8.0 * 1024;
-  if (unit == "MiB") return 8.0 * 1024 * 1024;
-  return 0;
-}
+ private:
+  struct Saving {
+    double saved, excess_after;
+    size_t step;  // at which it was measured
+  };
+  using Key = std::tuple<size_t, size_t, size_t>;
+  static Key key(const Move& m) { return {m.choice, m.from, m.to}; }
 
-Target parse_target(const std::string& part, const Graph& network) {
-  const auto equals = part.find('=');
-  char* end = nullptr;
-  const double value = equals == std::string::npos ? 0 : std::strtod(part.c_str() + equals + 1, &end);
-  if (!(value > 0) || !std::isfinite(value)) {
-    bad_input("target: '{}' is not of the form size=40KiB, size=35% or macs=2e8: expected COST=NUMBER with a number above 0", part);
+  Saving measured(const Move& m) {
+    const double excess_after = after(a_, m, [&](const Graph& g) { return excess(g, targets_); });
+    return savings_[key(m)] = {.saved = now_ - excess_after, .excess_after = excess_after, .step = step_};
   }
-  const std::string name = part.substr(0, equals), unit = end;
-  const cost::Model model = cost::find(name);
-  if (unit == "%") return {model, value / 100 * cost::uniform(network, model, 8)};
-  if (unit.empty()) return {model, value};
-  if (name == "size" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit)};
-  if (model.unit == "bytes" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit) / 8};
-  bad_input("target: '{}' has the unknown unit '{}': expected a plain number ({}), or % of uniform 8-bit{}", part, unit, model.unit,
-            name == "size" || model.unit == "bytes" ? ", or B, KiB, MiB" : "");
+
+  /// Smaller is better: first whether it saves anything, then regret for what is saved. A column that α would rather see
+  /// elsewhere costs nothing to move; the small constant prefers larger savings then.
+  static std::pair<bool, double> score(const Move& m, const Saving& s) {
+    const double regret = std::max(m.regret, 0.0) + 1e-6;
+    return {s.saved <= 0, s.saved > 0 ? regret / s.saved : regret};
+  }
+
+  /// Measures again what looks best until the best is up to date.
+  Move best_of(const std::vector<Move>& moves) {
+    while (true) {
+      const Move* best = nullptr;
+      std::pair<bool, double> least;
+      for (const Move& m : moves) {
+        const auto known = savings_.find(key(m));
+        const auto s = score(m, known == savings_.end() ? measured(m) : known->second);
+        if (best == nullptr || s < least) best = &m, least = s;
+      }
+      if (savings_.at(key(*best)).step == step_) return *best;
+      measured(*best);
+    }
+  }
+
+  Assignment& a_;
+  std::span<const Target> targets_;
+  std::map<Key, Saving> savings_;  // by kind of move: what one does changes little while others are made
+  double now_ = 0;
+  size_t step_ = 0;
+};
+
+/// Raises wherever every target still holds, least regret first. Activations only where a target counts them: for the
+/// others α has decided. Costs only grow meanwhile, so a kind of move that did not fit is not tried again.
+void raise(Assignment& a, std::span<const Target> targets) {
+  std::set<std::tuple<size_t, size_t, size_t>> refused;
+  while (true) {
+    std::vector<Move> moves = a.moves(false);
+    std::ranges::stable_sort(moves, {}, &Move::regret);
+    const auto fits = [&](const Move& m) {
+      if (refused.contains({m.choice, m.from, m.to})) return false;
+      const std::vector<double> before = costs(a.graph(), targets);
+      const std::vector<double> raised = after(a, m, [&](const Graph& g) { return costs(g, targets); });
+      bool good = a.holds_weights(m) || raised != before;
+      for (size_t t = 0; t < targets.size(); ++t) good = good && raised[t] <= targets[t].limit;
+      if (!good) refused.insert({m.choice, m.from, m.to});
+      return good;
+    };
+    const auto move = std::ranges::find_if(moves, fits);
+    if (move == moves.end()) return;
+    a.set(*move, move->to);
+  }
+}
+
+/// Share of the budget in use: of the target that is nearest to its limit.
+double used(const Graph& graph, std::span<const Target> targets) {
+  double most = 0;
+  for (const Target& t : targets) most = std::max(most, cost::discrete(graph, t.model) / t.limit);
+  return most;
+}
+
+/// Coarse choices (whole layers) can leave much of a budget unused: gives up one more choice, the first by regret that
+/// lets others use more of it, until `enough` is used or nothing helps.
+void exchange(Assignment& a, std::span<const Target> targets) {
+  constexpr double enough = 0.95;
+  for (double best = used(a.graph(), targets); best < enough;) {
+    std::vector<Move> moves = a.moves(true);
+    std::ranges::stable_sort(moves, {}, &Move::regret);
+    const bool found = std::ranges::any_of(moves, [&](const Move& m) {
+      Assignment other = a.copy();
+      other.set(m, m.to);
+      raise(other, targets);
+      const double use = used(other.graph(), targets);
+      if (use <= best) return false;
+      best = use;
+      a = std::move(other);
+      return true;
+    });
+    if (!found) return;
+  }
 }
 
 }  // namespace
-
-std::vector<Target> parse_targets(const std::string& text, const Graph& network) {
-  std::vector<Target> targets;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t comma = std::min(text.find(',', begin), text.size());
-    const Target target = parse_target(text.substr(begin, comma - begin), network);
-    for (const Target& other : targets) {
-      if (other.model.name == target.model.name) bad_input("target: {} is given twice: expected each cost once", target.model.name);
-    }
-    targets.push_back(target);
-    begin = comma + 1;
-  }
-  return targets;
-}
 
 void check_reachable(const Graph& searched, std::span<const Target> targets) {
   Assignment cheapest(searched);
@@ -214,8 +270,8 @@ void check_reachable(const Graph& searched, std::span<const Target> targets) {
   for (const Target& t : targets) {
     const double least = cost::discrete(cheapest.graph(), t.model);
     if (least > t.limit) {
-      bad_input("target: {} of {:.0f} {} can't be met: the smallest that these candidates reach is {:.0f}", t.model.name, t.limit,
-                t.model.unit, least);
+      bad_input("target: {} of {:.6g} {} can't be met: the smallest that these candidates reach is {:.6g}, {:.1f}% of uniform 8-bit",
+                t.model.name, t.limit, t.model.unit, least, 100 * least / cost::uniform(searched, t.model, 8));
     }
   }
 }
@@ -223,13 +279,19 @@ void check_reachable(const Graph& searched, std::span<const Target> targets) {
 Graph meet_targets(const Graph& searched, std::span<const Target> targets) {
   Assignment a(searched);
   if (targets.empty()) return a.graph();
-  for (double now = excess(a.graph(), targets); now > 0; now = excess(a.graph(), targets)) {
-    if (lower(a, targets, now)) continue;
+  if (!Lowering(a, targets).run()) {
     check_reachable(searched, targets);
-    failed_run("target: no choice of bit-widths was found that meets all targets at once");
+    bad_input("target: these candidates can meet each target, but not all at once");
   }
-  while (raise(a, targets)) {
-  }
+  raise(a, targets);
+  exchange(a, targets);
+  return a.graph();
+}
+
+Graph refine(const Graph& searched, const cost::Model& model) {
+  Assignment a(searched);
+  const Target present{.model = model, .limit = cost::discrete(a.graph(), model)};
+  raise(a, {&present, 1});
   return a.graph();
 }
 

@@ -92,12 +92,17 @@ std::vector<Tensor> MixPrec::nas_parameters() const {
   return out;
 }
 
-Graph MixPrec::arch_export(std::span<const Target> targets) const {
-  Graph exported = meet_targets(graph_, targets);
-  remove_pruned_channels(exported);
-  exported = exported.clone();
-  for (nn::NamedTensor& p : exported.named_parameters()) p.tensor.requires_grad();  // whatever the search trained last
-  return exported;
+Graph exported(const Graph& discrete) {
+  Graph out = discrete;
+  remove_pruned_channels(out);
+  out = out.clone();
+  for (nn::NamedTensor& p : out.named_parameters()) p.tensor.requires_grad();  // whatever the search trained last
+  return out;
+}
+
+Graph MixPrec::arch_export(const ExportOptions& options) const {
+  if (!options.targets.empty()) return exported(meet_targets(graph_, options.targets));
+  return exported(options.refine ? mixgrad::refine(graph_, regularizer_) : discretize(graph_));
 }
 
 void MixPrec::set_trained(bool net, bool nas) {

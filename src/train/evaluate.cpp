@@ -20,12 +20,14 @@ int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
   return correct;
 }
 
-Score evaluate(const Graph& graph, const data::Dataset& dataset) {
+Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images) {
   const Binding binding = graph.bind();
-  data::Loader loader(dataset, {.batch_size = micro_batch_size(graph)});
+  const int64_t batch_size = micro_batch_size(graph);
+  data::Loader loader(dataset, {.batch_size = batch_size});
   loader.start(0);
-  std::vector<Score> scores(static_cast<size_t>(loader.batches()));
-  kernels::parallel_tasks(loader.batches(), [&](int64_t i) {
+  const int64_t batches = std::min(loader.batches(), (most_images - 1) / batch_size + 1);
+  std::vector<Score> scores(static_cast<size_t>(batches));
+  kernels::parallel_tasks(batches, [&](int64_t i) {
     const data::Batch batch = loader.batch(i);
     const Tensor logits = graph.run(binding, batch.x);
     const double loss = cross_entropy(logits, batch.labels, 1).item();

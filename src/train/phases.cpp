@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 
 namespace mixgrad::train {
 namespace {
@@ -19,22 +20,29 @@ double seconds_since(Clock::time_point start) { return std::chrono::duration<dou
 /// Parameters as they were at the best epoch so far.
 class Best {
  public:
-  explicit Best(std::vector<Tensor> tensors) : tensors_(std::move(tensors)) {}
+  Best(std::vector<Tensor> tensors, int patience) : tensors_(std::move(tensors)), patience_(patience) {}
 
-  void offer(double accuracy) {
-    if (accuracy < accuracy_) return;
-    accuracy_ = accuracy;
-    values_.clear();
-    for (const Tensor& t : tensors_) values_.emplace_back(t.data().begin(), t.data().end());
+  /// Whether to go on: false once `patience` epochs in a row were no better.
+  bool offer(double accuracy) {
+    epochs_since_ = accuracy > accuracy_ ? 0 : epochs_since_ + 1;
+    if (accuracy >= accuracy_) keep(accuracy);
+    return patience_ == 0 || epochs_since_ < patience_;
   }
   void restore() const {
     for (size_t i = 0; i < values_.size(); ++i) std::ranges::copy(values_[i], tensors_[i].data().begin());
   }
 
  private:
+  void keep(double accuracy) {
+    accuracy_ = accuracy;
+    values_.clear();
+    for (const Tensor& t : tensors_) values_.emplace_back(t.data().begin(), t.data().end());
+  }
+
   std::vector<Tensor> tensors_;
   std::vector<std::vector<float>> values_;
   double accuracy_ = -1;
+  int patience_, epochs_since_ = 0;
 };
 
 /// One epoch over the training set: draws batches, runs `train_step(batch, global step)`, reports.
@@ -64,9 +72,11 @@ EpochReport run_epoch(const char* phase, const Schedule& schedule, data::Loader&
   return report;
 }
 
-data::Loader training_loader(const data::Splits& splits, const Schedule& s, uint64_t stream) {
-  return {splits.train, {.batch_size = s.batch_size, .shuffle = true, .augmentation = s.augmentation, .seed = s.seed * 3 + stream,
-                         .drop_last = splits.train.size() >= s.batch_size}};
+constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 of every seed
+
+data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream) {
+  return {train, {.batch_size = s.batch_size, .shuffle = true, .augmentation = s.augmentation, .seed = s.seed * 3 + stream,
+                  .drop_last = train.size() >= s.batch_size}};
 }
 
 /// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
@@ -79,12 +89,12 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 }  // namespace
 
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer) {
-  data::Loader loader = training_loader(splits, s, 0);
+  data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
   optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
   std::vector<Tensor> state = net.parameters();
   for (const nn::NamedTensor& b : net.named_buffers()) state.push_back(b.tensor);
-  Best best(state);
+  Best best(state, s.patience);
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.train();
     EpochReport report = run_epoch("warmup", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
@@ -94,45 +104,84 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       return result;
     });
     report.val_accuracy = evaluate(simplified(net, splits.train.image_shape()), splits.validation).accuracy();
-    best.offer(report.val_accuracy);
     observer.on_epoch(report);
+    if (!best.offer(report.val_accuracy)) break;
   }
   best.restore();
   net.eval();
 }
 
+namespace {
+
+/// strength · cost; with targets, what they are overrun by, at a strength that grows from epoch to epoch.
+Tensor regularization(const MixPrec& net, const SearchSchedule& s, int epoch, const Thetas& thetas) {
+  if (s.targets.empty()) return scale(net.get_regularization_loss(thetas), s.strength);
+  constexpr double first = 0.1, last = 2;  // of a task loss near 1
+  const double progress = s.epochs <= 1 ? 1 : static_cast<double>(epoch) / (s.epochs - 1);
+  return scale(overrun(net.graph(), s.targets, thetas), first * std::pow(last / first, progress));
+}
+
+/// The training images, or two parts of them: for the weights and for α.
+struct SearchData {
+  SearchData(const data::Splits& all, const SearchSchedule& s) : splits(all) {
+    if (s.arch_split == 0) return;
+    parts = data::hold_out(all.train, {}, s.seed, s.arch_split);
+    if (parts->validation.size() < 1) bad_input("arch-split: {} of {} training images leave none", s.arch_split, all.train.size());
+  }
+  const data::Dataset& for_weights() const { return parts ? parts->train : splits.train; }
+
+  const data::Splits& splits;
+  std::optional<data::Splits> parts;
+};
+
+}  // namespace
+
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer) {
-  data::Loader loader = training_loader(splits, s, 1);
+  const SearchData images(splits, s);
+  data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
   // Folded weights differ in scale from channel to channel, which Adam evens out and SGD does not survive.
   optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
+  Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.set_temperature(temperature(s, epoch));
     const StepOptions options{.sample = [&] { return net.sample(); },
-                              .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), s.strength); },
+                              .regularization = [&](const Thetas& t) { return regularization(net, s, epoch, t); },
                               .dtype = s.dtype};
+    if (images.parts) net.train_net_only();
     EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
-      alphas.step();
+      if (!images.parts) alphas.step();
       return result;
     });
+    if (images.parts) {
+      net.train_nas_only();
+      data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
+      report.seconds += run_epoch("search", s, arch_loader, epoch, observer, [&](const data::Batch& batch, int64_t) {
+        const StepResult result = step(net.graph(), batch, options);
+        alphas.step();
+        return result;
+      }).seconds;
+      net.train_net_and_nas();
+    }
     report.val_accuracy = evaluate(discretize(net.graph()), splits.validation).accuracy();
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
     observer.on_epoch(report);
+    if (!best.offer(report.val_accuracy)) break;
   }
 }
 
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
-  data::Loader loader = training_loader(splits, s, 2);
+  data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
-  Best best(adam.parameters());
+  Best best(adam.parameters(), s.patience);
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
@@ -142,8 +191,8 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
     });
     report.val_accuracy = evaluate(graph, splits.validation).accuracy();
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
-    best.offer(report.val_accuracy);
     observer.on_epoch(report);
+    if (!best.offer(report.val_accuracy)) break;
   }
   best.restore();
 }

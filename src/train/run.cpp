@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <functional>
 
 namespace mixgrad {
 namespace {
@@ -20,6 +19,8 @@ constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
 
 /// strength · cost of the uniform 8-bit network, where no strength is given: every regularizer starts alike.
 constexpr double default_pull = 0.6;
+
+constexpr int64_t sensitivity_images = 512;
 
 constexpr int most_threads = 256;
 
@@ -64,14 +65,15 @@ data::Splits load(const RunConfig& config, const Shape& wanted) {
 
 train::Schedule schedule(const RunConfig& config, int epochs, double lr) {
   return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
-          .augmentation = data::default_augmentation(config.data), .seed = config.seed};
+          .patience = config.patience, .augmentation = data::default_augmentation(config.data), .seed = config.seed};
 }
 
-train::SearchSchedule search_schedule(const RunConfig& config, double strength) {
+train::SearchSchedule search_schedule(const RunConfig& config, const std::vector<Target>& targets) {
   train::SearchSchedule s;
   static_cast<train::Schedule&>(s) = schedule(config, config.search_epochs, config.lr * search_lr_share);
   s.arch_lr = config.arch_lr;
-  s.strength = strength;
+  s.targets = targets;
+  s.arch_split = config.arch_split;
   s.tau_start = config.tau_start;
   s.tau_end = config.tau_end;
   s.tau_exponential = config.tau_schedule == "exp";
@@ -79,13 +81,51 @@ train::SearchSchedule search_schedule(const RunConfig& config, double strength) 
   return s;
 }
 
-MixPrecOptions mix_prec_options(const RunConfig& config, const data::Dataset& train) {
+MixPrecOptions mix_prec_options(const RunConfig& config, const data::Dataset& train, std::span<const Target> targets) {
   return {.input_shape = train.image_shape(),
           .activation_precisions = config.act_bits,
           .weight_precisions = config.weight_bits,
           .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
-          .regularizer = config.regularizer,
-          .calibration = train::calibration_batches(train, config.batch_size, config.seed)};
+          .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
+          .temperature = config.tau_start,
+          .calibration = train::calibration_batches(train, config.batch_size, config.seed),
+          .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
+          .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
+          .quantize_output = config.quantize_output};
+}
+
+/// What a run has read before its search: the float network and what is wanted of its discrete form.
+struct Start {
+  const RunConfig& config;
+  const data::Splits& splits;
+  const Graph& floating;
+  std::vector<Target> targets;
+};
+
+/// The network that the search, or a baseline in its place, finds.
+Graph found_by_method(const Start& start, RunResult& result, train::Observer& observer) {
+  const RunConfig& config = start.config;
+  const MixPrecOptions options = mix_prec_options(config, start.splits.train, start.targets);
+  if (config.method == "uniform") return uniform_baseline(start.floating, options, start.targets);
+  if (config.method == "random") return random_baseline(start.floating, options, start.targets, config.seed);
+  if (config.method == "sensitivity") {
+    return sensitivity_baseline(start.floating, options, start.targets, [&](const Graph& g) {
+      return train::evaluate(g, start.splits.train, sensitivity_images).mean_loss();
+    });
+  }
+  MixPrec net(start.floating, options);
+  check_reachable(net.graph(), start.targets);
+  train::SearchSchedule schedule = search_schedule(config, start.targets);
+  if (start.targets.empty()) {
+    result.strength = schedule.strength = config.strength.value_or(default_pull / cost::uniform(start.floating, net.regularizer(), 8));
+  }
+  train::search(net, start.splits, schedule, observer);
+  return net.arch_export({.targets = start.targets, .refine = config.refine});
+}
+
+/// Baselines spend the search's epochs on fine-tuning: every method trains equally long.
+int finetune_epochs(const RunConfig& config) {
+  return config.finetune_epochs + (config.method == "dnas" ? 0 : config.search_epochs);
 }
 
 /// The float network: read from a file, or trained from the seed.
@@ -100,23 +140,14 @@ std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Split
   return std::move(model.net);
 }
 
-/// Hardware models refuse layers and bit-widths that the hardware can't run.
-std::optional<double> where_defined(const std::function<double()>& cost) {
-  try {
-    return cost();
-  } catch (const Error&) {
-    return std::nullopt;
-  }
-}
-
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
   for (const cost::Model& model : cost::all()) {
-    const auto cost_found = where_defined([&] { return cost::discrete(found, model); });
+    const auto cost_found = cost::if_defined([&] { return cost::discrete(found, model); });
     if (!cost_found) continue;
     out.push_back({.name = model.name, .unit = model.unit, .found = *cost_found,
-                   .uniform8 = where_defined([&] { return cost::uniform(floating, model, 8); }),
-                   .floating = where_defined([&] { return cost::discrete(floating, model); })});
+                   .uniform8 = cost::if_defined([&] { return cost::uniform(floating, model, 8); }),
+                   .floating = cost::if_defined([&] { return cost::discrete(floating, model); })});
   }
   return out;
 }
@@ -128,10 +159,17 @@ void RunConfig::validate() const {
   data::default_augmentation(data);  // refuses what is no data set
   if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});
-  quant::checked_precisions("weight-bits", weight_bits, 2);
+  quant::checked_precisions("weight-bits", weight_bits, scheme == "per-channel" && method != "sensitivity" ? 0 : 2);
   quant::checked_precisions("act-bits", act_bits, 2);
-  check_choice("regularizer", regularizer, cost::names());
+  check_choice("method", method, {"dnas", "uniform", "sensitivity", "random"});
+  if (method != "dnas" && target.empty()) bad_input("method: {} needs a target to meet, like --target size=40%", method);
+  if (!target.empty() && strength) bad_input("strength: with a target the strength follows from it: give one of them");
+  cost::find(regularizer);
   if (strength) check_not_negative("strength", *strength);
+  check_choice("sampler", sampler, {"softmax", "gumbel"});
+  check_choice("alpha-init", alpha_init, {"scaled", "same"});
+  if (!(arch_split >= 0 && arch_split < 1)) bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
+  check_not_negative("patience", patience);
   check_not_negative("warmup-epochs", warmup_epochs);
   check_not_negative("search-epochs", search_epochs);
   check_not_negative("finetune-epochs", finetune_epochs);
@@ -182,21 +220,22 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
-  MixPrec net(floating, mix_prec_options(config, splits.train));
-  result.strength = config.strength.value_or(default_pull / cost::uniform(floating, net.regularizer(), 8));
-  train::search(net, splits, search_schedule(config, result.strength), observer);
-  result.network = net.arch_export();
+  const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
+  result.network = found_by_method(start, result, observer);
   result.search_accuracy = test_accuracy("search", result.network, splits);
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
-  train::fine_tune(result.network, splits, schedule(config, config.finetune_epochs, config.lr * finetune_lr_share), net.regularizer(),
-                   observer);
+  const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
+  train::fine_tune(result.network, splits, schedule(config, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
   result.final_accuracy = test_accuracy("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
   result.layers = summarize(result.network);
   result.costs = costs(result.network, floating);
+  for (const Target& t : start.targets) {
+    result.targets.push_back({t.model.name, t.model.unit, t.limit, cost::discrete(result.network, t.model)});
+  }
   result.seconds.total = total.seconds();
   return result;
 }

@@ -267,7 +267,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --data imagenet", "imagenet"},
            {"search --data cifar10:nowhere --out new/folder", "nowhere"},
            {"search --weight-bits 2,9", "weight-bits: 9"},
-           {"search --weight-bits 0,8", "weight-bits: 0"},
+           {"search --scheme per-layer --weight-bits 0,8", "weight-bits: 0"},
            {"search --weight-bits ''", "weight-bits"},
            {"search --weight-bits 2,x", "weight-bits: '2,x'"},
            {"search --weight-bits 2,4,", "weight-bits: '2,4,'"},
