@@ -23,6 +23,8 @@ struct RunConfig {
   std::string scheme = "per-channel";         ///< or "per-layer"
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};
+  std::vector<int> input_bits = {8};
+  std::string override_layers = "";           ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
   std::string method = "dnas";                ///< the search, or a baseline: uniform, sensitivity, random (baselines.h)
   std::string target = "";                    ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
   std::string regularizer = "size";           ///< a name that cost::find knows; without targets

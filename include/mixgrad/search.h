@@ -49,6 +49,14 @@ class Sampler {
 /// α at the beginning (SPEC §1): α_p = b_p / max(b), or all equal.
 enum class AlphaInit { SCALED, SAME };
 
+/// What is different for some layers. `name` is a layer's (or an Add's), or a pattern with * and ?.
+struct LayerOverride {
+  std::string name;
+  std::vector<int> weight_precisions = {};      ///< candidates; empty: the network's
+  std::vector<int> activation_precisions = {};  ///< of the output's quantizer; empty: the network's
+  bool exclude = false;                         ///< stays float, output included
+};
+
 struct MixPrecOptions {
   Shape input_shape;                                  ///< C, H, W
   std::vector<int> activation_precisions = {8};       ///< candidates, 2..8
@@ -60,6 +68,7 @@ struct MixPrecOptions {
   std::vector<Tensor> calibration = {};               ///< batches that set the clips; without any, clips start at 6 (input: 1)
   double calibration_percentile = 99.9;               ///< 100 for the maximum
   std::vector<std::string> exclude_names = {};        ///< layers that stay float, output included
+  std::vector<LayerOverride> overrides = {};          ///< the first that fits a layer holds
   SamplerOptions sampler = {};
   AlphaInit alpha_init = AlphaInit::SCALED;
   bool quantize_output = false;                       ///< a quantizer on the network's output too
@@ -139,6 +148,14 @@ class MixPrec {
   double temperature_;
   bool training_ = true;
 };
+
+/// "conv=8 fc=8/8 stack2.*=2,4 stack3.conv1=float": weight bits, behind / the output's; or float. Throws bad_input where a
+/// part is not of this form.
+std::vector<LayerOverride> parse_overrides(const std::string& text);
+/// The override that holds for a layer, or nullptr.
+const LayerOverride* override_of(const MixPrecOptions& options, const std::string& name);
+/// Throws bad_input naming an override, or an excluded name, that fits no layer.
+void check_names(const Graph& graph, const MixPrecOptions& options);
 
 /// "size=40KiB,macs=30%": bounds by cost name, a share with % meaning that of the network at uniform 8 bits, size also
 /// in B, KiB or MiB. `network` is a float graph. Throws bad_input where a part is not of this form.

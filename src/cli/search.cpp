@@ -47,6 +47,8 @@ void add_options(Search& s) {
   o.add("scheme", &c.scheme, "per-layer or per-channel weight bits");
   o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8; per-channel also 0, which removes the channel");
   o.add("act-bits", &c.act_bits, "candidates for activations, 2 to 8");
+  o.add("input-bits", &c.input_bits, "candidates for the network's input");
+  o.add("override", &c.override_layers, "other bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)");
   o.add("method", &c.method, "dnas, or a baseline that meets the target: uniform, sensitivity, random");
   o.add("target", &c.target, "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]");
   o.add("regularizer", &c.regularizer, "cost to lower, without a target: " + fmt::format("{}", fmt::join(cost::names(), ", ")) + ", table:FILE.toml");

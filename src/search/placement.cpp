@@ -59,14 +59,24 @@ bool flattens_on_the_way(const Graph& graph, int i) {
 }
 
 bool excluded(const Node& node, const MixPrecOptions& options) {
-  return std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
+  const LayerOverride* own = override_of(options, node.name);
+  return (own && own->exclude) || std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
 }
 
-void check_excluded_names(const Graph& graph, const MixPrecOptions& options) {
-  for (const std::string& name : options.exclude_names) {
-    const auto named = [&](const Node& n) { return n.is_layer() && n.name == name; };
-    if (std::ranges::none_of(graph.nodes, named)) bad_input("exclude_names: the network has no layer '{}'", name);
-  }
+/// Candidates for a layer's weights, ascending.
+std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
+  const LayerOverride* own = override_of(options, node.name);
+  const std::vector<int>& bits = own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
+  const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
+  const std::vector<int> checked = quant::checked_precisions("weight precisions", bits, per_channel ? 0 : 2);
+  if (checked == std::vector{0}) bad_input("weight precisions: 0 bits alone would prune all of '{}': expected others besides", node.name);
+  return checked;
+}
+
+std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options) {
+  const LayerOverride* own = override_of(options, node.name);
+  const bool overridden = own && !own->activation_precisions.empty();
+  return quant::checked_precisions("activation precisions", overridden ? own->activation_precisions : options.activation_precisions, 2);
 }
 
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
@@ -81,8 +91,9 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
   return alpha;
 }
 
-/// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded, or
-/// tied to a grouped conv that is not depthwise; or an Add sees their channels flattened.
+/// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded,
+/// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add sees their channels
+/// flattened.
 std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
   const auto keep = [&](int i) { out[groups.root(i)] = true; };
@@ -91,7 +102,7 @@ std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const Mix
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = is_grouped(node) && !is_depthwise(node);
-    if (grouped || (node.is_layer() && excluded(node, options))) keep(i);
+    if (grouped || (node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0))) keep(i);
     for (int input : node.inputs) {
       if (grouped || (node.op == "add" && flattens_on_the_way(graph, input))) keep(graph.quantized_by(input));
     }
@@ -102,23 +113,24 @@ std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const Mix
 /// Gives every layer its candidates. With 0 bits among them, layers that lose channels together hold one slot.
 void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
-  const auto bits = quant::checked_precisions("weight precisions", options.weight_precisions, per_channel ? 0 : 2);
-  if (bits == std::vector{0}) bad_input("weight precisions: 0 bits alone would prune everything: expected others besides");
-  const bool prunes = bits[0] == 0;
-  const std::vector<int> kept(bits.begin() + (prunes ? 1 : 0), bits.end());
   const Groups groups = channel_groups(graph);
   const std::vector<bool> whole = unprunable(graph, groups, options);
   std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
     if (!node.is_layer() || excluded(node, options)) continue;
-    const bool prunable = prunes && !whole[groups.root(i)];
+    std::vector<int> bits = weight_bits(node, options);
+    const bool prunable = !whole[groups.root(i)];
+    if (!prunable && bits[0] == 0) bits.erase(bits.begin());
     std::shared_ptr<WeightSlot> own;
     std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.root(i)] : own;
     if (!slot) {
       slot = std::make_shared<WeightSlot>();
-      slot->precisions = prunable ? bits : kept;
-      slot->alpha = initial_alpha(slot->precisions, options, per_channel ? node.weight().dim(0) : 0);
+      slot->precisions = bits;
+      slot->alpha = initial_alpha(bits, options, per_channel ? node.weight().dim(0) : 0);
+    }
+    if (slot->precisions != bits) {
+      bad_input("override: '{}' loses channels together with other layers, but has other candidates for its weights", node.name);
     }
     node.weight_slot = slot;
   }
@@ -136,9 +148,8 @@ std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, con
 }  // namespace
 
 void place_quantizers(Graph& graph, const MixPrecOptions& options) {
-  const auto activation_bits = quant::checked_precisions("activation precisions", options.activation_precisions, 2);
   const auto input_bits = quant::checked_precisions("input precisions", options.input_precisions, 2);
-  check_excluded_names(graph, options);
+  check_names(graph, options);
 
   place_weight_slots(graph, options);
 
@@ -149,7 +160,11 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     if (!has_output_quantizer(graph, i, options)) continue;
     auto& slot = slot_of_group[groups.root(i)];
     const bool input_alone = node.op == "input" && groups.size(i) == 1;
-    if (!slot) slot = new_slot(input_alone ? input_bits : activation_bits, options);
+    const std::vector<int> bits = input_alone ? input_bits : activation_bits(node, options);
+    if (!slot) slot = new_slot(bits, options);
+    if (slot->precisions != bits) {
+      bad_input("override: the output of '{}' meets others in an Add, but has other candidates: one quantizer serves them all", node.name);
+    }
     slot->is_signed = slot->is_signed || negative_possible(node);
     node.output_slot = slot;
   }

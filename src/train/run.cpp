@@ -81,17 +81,33 @@ train::SearchSchedule search_schedule(const RunConfig& config, const std::vector
   return s;
 }
 
-MixPrecOptions mix_prec_options(const RunConfig& config, const data::Dataset& train, std::span<const Target> targets) {
-  return {.input_shape = train.image_shape(),
+/// Without calibration batches.
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
+  return {.input_shape = {},
           .activation_precisions = config.act_bits,
           .weight_precisions = config.weight_bits,
           .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
           .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
+          .input_precisions = config.input_bits,
           .temperature = config.tau_start,
-          .calibration = train::calibration_batches(train, config.batch_size, config.seed),
+          .overrides = parse_overrides(config.override_layers),
           .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
           .quantize_output = config.quantize_output};
+}
+
+/// Throws bad_input for what the network at hand makes impossible: before an hour of training, not after.
+void check_wishes(const RunConfig& config, const data::Splits& splits) {
+  Graph graph = simplified(*models::make(config.model, splits.train.classes()).net, splits.train.image_shape());
+  const std::vector<Target> targets = parse_targets(config.target, graph);
+  MixPrecOptions options = mix_prec_options(config, targets);
+  if (config.method == "uniform") options.weight_precisions = {2};
+  place_quantizers(graph, options);
+  calibrate(graph, options);
+  const Thetas thetas = graph.softmax_thetas();
+  for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
+  if (targets.empty()) cost::soft(graph, cost::find(config.regularizer), thetas);
+  check_reachable(graph, targets);
 }
 
 /// What a run has read before its search: the float network and what is wanted of its discrete form.
@@ -105,7 +121,8 @@ struct Start {
 /// The network that the search, or a baseline in its place, finds.
 Graph found_by_method(const Start& start, RunResult& result, train::Observer& observer) {
   const RunConfig& config = start.config;
-  const MixPrecOptions options = mix_prec_options(config, start.splits.train, start.targets);
+  MixPrecOptions options = mix_prec_options(config, start.targets);
+  options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
   if (config.method == "uniform") return uniform_baseline(start.floating, options, start.targets);
   if (config.method == "random") return random_baseline(start.floating, options, start.targets, config.seed);
   if (config.method == "sensitivity") {
@@ -161,6 +178,8 @@ void RunConfig::validate() const {
   check_choice("scheme", scheme, {"per-layer", "per-channel"});
   quant::checked_precisions("weight-bits", weight_bits, scheme == "per-channel" && method != "sensitivity" ? 0 : 2);
   quant::checked_precisions("act-bits", act_bits, 2);
+  quant::checked_precisions("input-bits", input_bits, 2);
+  parse_overrides(override_layers);
   check_choice("method", method, {"dnas", "uniform", "sensitivity", "random"});
   if (method != "dnas" && target.empty()) bad_input("method: {} needs a target to meet, like --target size=40%", method);
   if (!target.empty() && strength) bad_input("strength: with a target the strength follows from it: give one of them");
@@ -209,6 +228,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   train::set_threads(config.threads);
   const Stopwatch total;
   const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
+  check_wishes(config, splits);
   RunResult result;
   result.threads = train::threads();
   result.test_images = splits.test.size();

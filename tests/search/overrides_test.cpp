@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../networks.h"
+
+#include <doctest/doctest.h>
+
+using namespace mixgrad;
+
+namespace {
+
+Graph placed(MixPrecOptions options, std::vector<LayerOverride> overrides) {
+  Graph graph = simplified(*test::random_resnet8(1), {3, 32, 32});
+  options.overrides = std::move(overrides);
+  place_quantizers(graph, options);
+  return graph;
+}
+
+const Node& layer(const Graph& graph, const std::string& name) {
+  for (const Node& node : graph.nodes) {
+    if (node.name == name) return node;
+  }
+  FAIL("no layer " << name);
+  return graph.nodes[0];
+}
+
+const MixPrecOptions per_layer{.activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8}};
+const MixPrecOptions pruning{.activation_precisions = {8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+
+std::string message(const MixPrecOptions& options, const std::string& text) {
+  try {
+    placed(options, parse_overrides(text));
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("overrides: weights, outputs and float layers by name and pattern; the first that fits holds") {
+  const Graph graph = placed(per_layer, parse_overrides("conv=8  stack1.conv1=/8 stack2.conv1=float fc=4,2 stack2.*=/4,8 stack3.shortcut=2 stack3.*=4"));
+  CHECK(layer(graph, "conv").weight_slot->precisions == std::vector{8});
+  CHECK(layer(graph, "stack1.conv1").output_slot->precisions == std::vector{8});
+  CHECK(layer(graph, "fc").weight_slot->precisions == std::vector{2, 4});
+  CHECK(layer(graph, "stack2.conv1").weight_slot == nullptr);
+  CHECK(layer(graph, "stack2.conv1").output_slot == nullptr);
+  CHECK(layer(graph, "stack2.conv2").weight_slot->precisions == std::vector{2, 4, 8});
+  CHECK(layer(graph, "stack2.conv2").output_slot->precisions == std::vector{4, 8});
+  CHECK(layer(graph, "stack3.shortcut").weight_slot->precisions == std::vector{2});
+  CHECK(layer(graph, "stack3.conv2").weight_slot->precisions == std::vector{4});
+  CHECK(layer(graph, "stack1.conv1").weight_slot->precisions == std::vector{2, 4, 8});
+}
+
+TEST_CASE("overrides: layers without 0 bits keep the channels of all that are tied to them") {
+  const Graph graph = placed(pruning, parse_overrides("conv=8"));
+  CHECK(layer(graph, "conv").weight_slot->precisions == std::vector{8});
+  CHECK(layer(graph, "stack1.conv2").weight_slot->precisions == std::vector{2, 4, 8});  // meets conv in an Add
+  CHECK(layer(graph, "stack1.conv1").weight_slot->precisions == std::vector{0, 2, 4, 8});
+  CHECK(layer(graph, "stack3.conv2").weight_slot == layer(graph, "stack3.shortcut").weight_slot);
+}
+
+TEST_CASE("overrides: what can't be is told by name") {
+  CHECK(message(per_layer, "stem=8").find("no layer 'stem'") != std::string::npos);
+  CHECK(message(per_layer, "stack9.*=8").find("no layer 'stack9.*'") != std::string::npos);
+  CHECK(message(per_layer, "conv=0,8").find("0 bits") != std::string::npos);
+  CHECK(message(pruning, "stack3.conv2=0,8").find("loses channels together") != std::string::npos);
+  CHECK(message(per_layer, "stack1.conv2=8/4").find("meets others in an Add") != std::string::npos);
+  for (const char* bad : {"conv", "=8", "conv=", "conv=8/", "conv=8,", "conv=8x", "conv=8/4/2", "conv=8/x"}) {
+    CAPTURE(bad);
+    CHECK(message(per_layer, bad).find("is not of the form") != std::string::npos);
+  }
+}
