@@ -76,7 +76,8 @@ struct MixPrecOptions {
 
 struct LayerSummary {
   std::string name;
-  std::vector<int> weight_bits;       ///< one per output channel; empty where excluded
+  std::vector<int> weight_bits;       ///< one per output channel that is left; empty where excluded
+  int64_t pruned = 0;                 ///< output channels that were removed
   std::optional<int> in_bits, out_bits;
   int64_t weights, macs;
 };
@@ -188,8 +189,9 @@ Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::s
 /// α uniform at random, then meet_targets.
 Graph random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed);
 
-/// What arch_summary() says, of a discrete graph.
-std::vector<LayerSummary> summarize(const Graph& graph);
+/// What arch_summary() says, of a discrete graph. Pruned channels are those that it has lost
+/// since it was `original`.
+std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original);
 
 /// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from.
 Graph simplified(nn::Module& model, const Shape& input_shape);

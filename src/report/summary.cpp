@@ -22,6 +22,7 @@ ordered_json layers(const RunResult& result, bool per_layer) {
   for (const LayerSummary& layer : result.layers) {
     list.push_back({{"name", layer.name},
                     {"weight_bits", weight_bits(layer, per_layer)},
+                    {"pruned_channels", layer.pruned},
                     {"in_bits", optional(layer.in_bits)},
                     {"out_bits", optional(layer.out_bits)},
                     {"weights", layer.weights},

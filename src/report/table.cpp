@@ -27,7 +27,7 @@ std::string cell(const std::optional<int>& bits) { return bits ? std::to_string(
 
 /// Channels at `bits`; a dot where there are none, so that the choices stand out.
 std::string channels_at(const LayerSummary& layer, int bits) {
-  const auto count = std::ranges::count(layer.weight_bits, bits);
+  const auto count = bits == 0 ? layer.pruned : std::ranges::count(layer.weight_bits, bits);
   return count == 0 ? "." : std::to_string(count);
 }
 

@@ -62,7 +62,7 @@ Tensor MixPrec::forward(const Tensor& x) {
 
 Tensor MixPrec::get_regularization_loss(const Thetas& thetas) const { return cost::soft(graph_, regularizer_, thetas); }
 
-std::vector<LayerSummary> MixPrec::arch_summary() const { return summarize(discretize(graph_)); }
+std::vector<LayerSummary> MixPrec::arch_summary() const { return summarize(exported(discretize(graph_)), graph_); }
 
 std::vector<nn::NamedTensor> MixPrec::alpha_summary() const {
   std::vector<nn::NamedTensor> out;
@@ -126,15 +126,17 @@ double MixPrec::mean_entropy() const {
   return count == 0 ? 0 : total / count;
 }
 
-std::vector<LayerSummary> summarize(const Graph& graph) {
+std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original) {
   std::vector<LayerSummary> out;
   for (const Node& node : graph.nodes) {
     if (!node.is_layer()) continue;
     const auto bits_of = [](const Node& n) { return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt; };
+    const Node& before = *std::ranges::find(original.nodes, node.name, &Node::name);
     const int64_t weights = node.weight().size();
     const int64_t positions = node.op == "conv2d" ? node.shape[1] * node.shape[2] : 1;
     out.push_back({.name = node.name,
                    .weight_bits = node.weight_slot ? node.weight_slot->bits : std::vector<int>(),
+                   .pruned = before.weight().dim(0) - node.weight().dim(0),
                    .in_bits = bits_of(graph.nodes[static_cast<size_t>(graph.quantized_by(node.inputs[0]))]),
                    .out_bits = bits_of(node),
                    .weights = weights,

@@ -251,7 +251,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   result.final_accuracy = test_accuracy("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
-  result.layers = summarize(result.network);
+  result.layers = summarize(result.network, floating);
   result.costs = costs(result.network, floating);
   for (const Target& t : start.targets) {
     result.targets.push_back({t.model.name, t.model.unit, t.limit, cost::discrete(result.network, t.model)});
