@@ -15,7 +15,7 @@ import sys
 
 METHODS = {  # name: (flags, whether every seed runs)
     "search, per channel": (["--scheme", "per-channel", "--weight-bits", "2,4,8"], True),
-    "search, per channel, with pruning": (["--scheme", "per-channel", "--weight-bits", "0,2,4,8"], True),
+    "search, per channel, with pruning": (["--scheme", "per-channel", "--weight-bits", "0,2,4,8", "--tau-start", "1", "--tau-end", "0.02"], True),
     "search, per layer": (["--scheme", "per-layer", "--weight-bits", "2,4,8"], True),
     "sensitivity, per layer": (["--method", "sensitivity", "--scheme", "per-layer", "--weight-bits", "2,4,8"], False),
     "random, per channel": (["--method", "random", "--scheme", "per-channel", "--weight-bits", "2,4,8"], False),

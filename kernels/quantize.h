@@ -23,10 +23,12 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
                          std::span<const float> w, std::span<const float> theta, std::span<const float> g, Grad gw,
                          Grad gtheta);
 
-/// The step s = 2 max|w_c| / (2^b - 1) of every channel (1 where w_c is all zeros or b = 0). bits: [channels].
-void weight_scale(const WeightSize& s, std::span<const int> bits, std::span<const float> w, std::span<float> scale);
-/// Integer codes, as floats. bits: [channels].
-void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> w,
+/// max|w_c| of every channel.
+void weight_magnitude(const WeightSize& s, std::span<const float> w, std::span<float> magnitude);
+/// The step s = 2 magnitude_c / (2^b - 1) of every channel (1 where the magnitude or b is 0). bits: [channels].
+void weight_scale(std::span<const int> bits, std::span<const float> magnitude, std::span<float> scale);
+/// Integer codes, as floats. bits, magnitude: [channels].
+void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude, std::span<const float> w,
                      std::span<float> codes);
 /// gw = gcodes / scale (straight-through); 0 for channels of 0 bits.
 void quantize_weight_grad(const WeightSize& s, std::span<const int> bits, std::span<const float> scale,

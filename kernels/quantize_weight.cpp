@@ -21,13 +21,13 @@ MIXGRAD_CLONES float max_abs(const float* w, int64_t n) {
   return std::bit_cast<float>(m);
 }
 
-/// |w / max| <= 1, so the lower clamp -2^(b-1) = rne(-(2^b - 1)/2) holds by itself.
 MIXGRAD_CLONES void codes_of(const float* w, int64_t n, float max, int bits, float* codes) {
   const float divisor = max > 0 ? max : 1.0f;
   const float half_levels = 0.5f * static_cast<float>((1 << bits) - 1), top = static_cast<float>((1 << (bits - 1)) - 1);
+  const float bottom = -top - 1;
   for (int64_t i = 0; i < n; ++i) {
     const float code = round_even(w[i] / divisor * half_levels);
-    codes[i] = top < code ? top : code;  // this order keeps NaN
+    codes[i] = top < code ? top : code < bottom ? bottom : code;  // this order keeps NaN
   }
 }
 
@@ -138,20 +138,20 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
   }
 }
 
-void weight_scale(const WeightSize& s, std::span<const int> bits, std::span<const float> w, std::span<float> scale) {
-  for_each_row(s, [&](int64_t c, int64_t first) {
-    const auto channel = static_cast<size_t>(c);
-    scale[channel] = step(max_abs(w.data() + first, s.per_channel), bits[channel]);
-  });
+void weight_magnitude(const WeightSize& s, std::span<const float> w, std::span<float> magnitude) {
+  for_each_row(s, [&](int64_t c, int64_t first) { magnitude[static_cast<size_t>(c)] = max_abs(w.data() + first, s.per_channel); });
 }
 
-void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> w,
+void weight_scale(std::span<const int> bits, std::span<const float> magnitude, std::span<float> scale) {
+  for (size_t c = 0; c < bits.size(); ++c) scale[c] = step(magnitude[c], bits[c]);
+}
+
+void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude, std::span<const float> w,
                      std::span<float> codes) {
   for_each_row(s, [&](int64_t c, int64_t first) {
-    const float* row = w.data() + first;
-    const int b = bits[static_cast<size_t>(c)];
-    if (b > 0)
-      codes_of(row, s.per_channel, max_abs(row, s.per_channel), b, codes.data() + first);
+    const auto channel = static_cast<size_t>(c);
+    if (bits[channel] > 0)
+      codes_of(w.data() + first, s.per_channel, magnitude[channel], bits[channel], codes.data() + first);
     else
       std::fill_n(codes.data() + first, s.per_channel, 0.0f);
   });

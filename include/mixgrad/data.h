@@ -10,16 +10,20 @@
 
 namespace mixgrad::data {
 
-/// Images as bytes, channels-last: pixels [size, height, width, channels], value v stands for v / 255.
+/// Images, channels-last [size, height, width, channels]: as bytes, where value v stands for v / 255, or as floats of
+/// any sign. Without labels, a network is to reconstruct what it is given.
 struct Dataset {
   std::string name;
   int64_t channels = 0, height = 0, width = 0;
   std::vector<uint8_t> pixels;
-  std::vector<uint8_t> labels;
+  std::vector<int32_t> labels;
   std::vector<std::string> class_names;
+  std::vector<float> features = {};  ///< instead of pixels
 
-  int64_t size() const { return static_cast<int64_t>(labels.size()); }
-  int64_t image_bytes() const { return channels * height * width; }
+  int64_t image_values() const { return channels * height * width; }
+  int64_t size() const {
+    return image_values() == 0 ? 0 : static_cast<int64_t>(pixels.size() + features.size()) / image_values();
+  }
   int64_t classes() const { return static_cast<int64_t>(class_names.size()); }
   Shape image_shape() const { return {channels, height, width}; }
 };
@@ -39,6 +43,9 @@ struct Augmentation {
 /// is not 0, and never all).
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share);
 
+/// Classes 0 to the largest label of both parts, by their numbers.
+void name_classes(Dataset& train, Dataset& test);
+
 /// How many pictures `glyphs` draws. A smaller set holds the first pictures of a larger one.
 struct GlyphCounts {
   int64_t train = 8000, test = 2000;
@@ -46,21 +53,37 @@ struct GlyphCounts {
 
 /// Embedded default: 32×32 RGB pictures of ten digits, drawn from the seed as strokes.
 Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts = {});
+/// DIR/train/CLASS/*.jpg|jpeg|png and DIR/test/CLASS/*, all of one size; grey where all are grey. Hidden files are
+/// passed over, any other kind of file is an error. Throws bad_input naming the file.
+Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1);
+/// MNIST's format: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte in
+/// folder `dir`; images may have a fourth dimension, channels. Throws bad_input naming file and offset.
+Splits idx(const std::string& dir, uint64_t seed, double validation_share = 0.1);
+/// NumPy arrays x_train, y_train, x_test, y_test: as .npy files in folder `path`, or in one .npz file. x: bytes, or
+/// floats of 4 or 8 bytes, [N, H, W, C], [N, H, W] or [N, F] (images of F channels and one position); y: integers [N];
+/// without y there are no labels. Throws bad_input naming file and offset.
+Splits numpy(const std::string& path, uint64_t seed, double validation_share = 0.1);
 /// CIFAR-10 in its binary form from folder `dir` (data_batch_1..5.bin, test_batch.bin); throws bad_input naming
 /// the file, and for a damaged one its offset.
 Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 0.1);
-/// "glyphs" or "cifar10:DIR". Throws bad_input for any other.
-Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1);
+/// The same pictures at another size: [1 or 3, H, W], or [F, 1, 1] for the F = 32 k pixels of a grey picture of k rows.
+/// Throws bad_input for other shapes.
+Splits resized(Splits splits, const Shape& image_shape);
+/// A data set by its name, one of sources(). Pictures that are drawn are drawn at `image_shape`; files are as they are.
+Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1, const Shape& image_shape = {3, 32, 32});
+/// "glyphs, cifar10:DIR, …": for help and messages.
+std::string sources();
 /// `spec` with its folder as an absolute path, so that it means the same everywhere.
 std::string absolute(const std::string& spec);
-/// What suits the data set named by `spec`: flips and crops for CIFAR-10, small shifts for glyphs.
+/// What suits the data set named by `spec`: flips and crops for CIFAR-10 and image folders, small shifts for glyphs and
+/// IDX digits, nothing for arrays. Of images of one row or column nothing is ever shifted.
 Augmentation default_augmentation(const std::string& spec);
 
-/// x [n, channels, height, width] in [0, 1]; labels [n].
+/// x [n, channels, height, width]; labels [n], or none: then x is what the network is to reconstruct.
 struct Batch {
   Tensor x;
   std::vector<int32_t> labels;
-  int64_t size() const { return static_cast<int64_t>(labels.size()); }
+  int64_t size() const { return x.dim(0); }
 };
 
 struct LoaderOptions {

@@ -14,6 +14,21 @@ namespace mixgrad::io {
 
 /// Throws bad_input naming the file when it can't be read.
 std::string read_file(const std::string& path);
+/// A file's content in memory without a copy of it. Throws like read_file.
+class Mapped {
+ public:
+  explicit Mapped(const std::string& path);
+  ~Mapped();
+  Mapped(const Mapped&) = delete;
+  Mapped& operator=(const Mapped&) = delete;
+
+  std::string_view content() const { return {data_, size_}; }
+
+ private:
+  const char* data_ = nullptr;
+  size_t size_ = 0;
+};
+
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);

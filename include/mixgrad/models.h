@@ -13,14 +13,23 @@ namespace mixgrad::models {
 /// Image classification: 3 residual stacks, [N, 3, 32, 32] to [N, classes]; 77,360 weights with 10 classes.
 std::unique_ptr<nn::Module> resnet8(int64_t classes = 10);
 
+/// Visual wake words: depthwise separable convolutions at width 0.25, [N, 3, 96, 96] to [N, classes]; 208,112 weights with
+/// 2 classes.
+std::unique_ptr<nn::Module> mobilenet_v1(int64_t classes = 2);
+/// Keyword spotting: [N, 1, 49, 10] (features by time) to [N, classes]; 22,016 weights with 12 classes.
+std::unique_ptr<nn::Module> ds_cnn(int64_t classes = 12);
+/// Anomaly detection: linear layers, [N, 640, 1, 1] to its reconstruction [N, 640]; 264,192 weights.
+std::unique_ptr<nn::Module> autoencoder();
+
 /// A network of the zoo and the input it is made for.
 struct Model {
   std::string name;
-  Shape input_shape;  ///< C, H, W
+  Shape input_shape;   ///< C, H, W
+  bool reconstructs;   ///< its input (mean squared error); else it tells classes apart (cross entropy)
   std::unique_ptr<nn::Module> net;
 };
 
-/// The model called `name`; bad_input lists the names when there is none.
+/// The model called `name`; bad_input lists the names when there is none. `classes` is nothing to one that reconstructs.
 Model make(const std::string& name, int64_t classes);
 std::vector<std::string> names();
 

@@ -41,6 +41,8 @@ Tensor cast(const Tensor& x, DType dtype);
 Tensor softmax(const Tensor& x, float temperature = 1.0F);
 /// Σ_n -log softmax(logits_n)[label_n] / denominator; logits [N, classes]. Denominator 0 means N (the mean).
 Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, double denominator = 0);
+/// Σ_n mean_f (x_nf - target_nf)² / denominator; x, target [N, features]. No gradient for the target. Denominator 0 means N.
+Tensor mse(const Tensor& x, const Tensor& target, double denominator = 0);
 /// Σ_p values_p θ_p, θ [P]; for θ [P, C] also summed over C. A scalar.
 Tensor expectation(const Tensor& theta, std::span<const double> values);
 /// factor · a · b of scalars.
@@ -72,10 +74,12 @@ Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& cl
 
 // --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
 
-/// Codes of w at bits[c] per output channel (SPEC §2); ŵ = codes · weight_scale.
-Tensor quantize_weight(const Tensor& w, std::span<const int> bits);
-/// The step of every output channel, [O]; a constant for gradients.
-Tensor weight_scale(const Tensor& w, std::span<const int> bits);
+/// max |w_c|, [O]. No gradient.
+Tensor weight_magnitude(const Tensor& w);
+/// Codes of w at bits[c] per output channel, scaled by magnitude [O] (SPEC §2); ŵ = codes · weight_scale.
+Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits);
+/// [O]: the real value of one code. No gradient.
+Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits);
 /// Codes of x with the single clip [1] (SPEC §3); x̂ = codes · clip / levels.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
 /// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is

@@ -15,6 +15,7 @@ struct WeightSlot {
   std::vector<int> precisions;  ///< candidates, ascending
   Tensor alpha;                 ///< [P] per layer, [P, C_out] per channel; no tensor once fixed
   std::vector<int> bits;        ///< [C_out] once fixed
+  Tensor magnitude;             ///< [C_out] max |w_c| that sets the scales; without one, of the weights as they are
 
   bool fixed() const { return !bits.empty(); }
 };

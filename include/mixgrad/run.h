@@ -78,9 +78,7 @@ struct RunResult {
   double strength = 0;                        ///< 0 with targets
   int threads = 0;
   int64_t test_images = 0;
-  double float_accuracy = 0;                  ///< all three on the test set
-  double search_accuracy = 0;                 ///< of the discrete network before fine-tuning
-  double final_accuracy = 0;
+  train::Score floating, searched, final;     ///< on the test set; searched: the discrete network before fine-tuning
   struct Seconds {
     double warmup = 0, search = 0, finetune = 0, total = 0;
   } seconds;
@@ -89,7 +87,7 @@ struct RunResult {
 /// A float network after its warm-up.
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
-  double accuracy = 0;  ///< on the test set
+  train::Score test;  ///< on the test set
 };
 
 /// The warm-up alone.

@@ -14,12 +14,19 @@ namespace mixgrad::train {
 
 /// Sums over the images of a step or an epoch.
 struct Score {
-  double loss = 0;      ///< Σ cross entropy
+  double loss = 0;      ///< Σ cross entropy, or squared error where the network reconstructs
   int64_t correct = 0;  ///< images whose label has the largest logit
   int64_t images = 0;
+  bool classifies = true;
 
   double mean_loss() const { return images == 0 ? 0 : loss / static_cast<double>(images); }
-  double accuracy() const { return images == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(images); }
+  /// NaN for a network that reconstructs.
+  double accuracy() const {
+    if (!classifies) return std::numeric_limits<double>::quiet_NaN();
+    return images == 0 ? 0 : static_cast<double>(correct) / static_cast<double>(images);
+  }
+  /// What to choose by, larger is better: the accuracy, or -loss.
+  double quality() const { return classifies ? accuracy() : -mean_loss(); }
   Score& operator+=(const Score& other);
 };
 
@@ -35,7 +42,7 @@ struct StepResult {
   double regularization = 0;
 };
 
-/// Adds the gradients of (mean cross entropy + regularization) to the graph's parameters, α and clips. The batch
+/// Adds the gradients of (mean task loss + regularization) to the graph's parameters, α and clips. The batch
 /// is cut into micro-batches; each is one thread's own forward and backward, and gradients are added in their
 /// order, so that any number of threads gives the same bytes (DESIGN, decision 3).
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options = {});
@@ -61,7 +68,7 @@ struct StepReport {
 struct EpochReport {
   const char* phase;  ///< "warmup", "search", "finetune"
   int epoch, epochs;
-  double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_accuracy = 0;
+  double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;  ///< accuracies NaN without classes
   double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 where the phase has none
   double seconds = 0;
 };
@@ -100,7 +107,7 @@ struct SearchSchedule : Schedule {
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer);
 /// Weights, clips and α together; θ sharpens as the temperature falls.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer);
-/// Quantization-aware training of a discrete network; ends at the epoch that was best on the validation set.
+/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was best on the validation set.
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer);
 
 /// Temperature of an epoch (SPEC §1).

@@ -25,16 +25,17 @@ void run(Eval& eval) {
   if (eval.folder.empty()) bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
   check_threads(eval.threads);
   train::set_threads(eval.threads);
-  fmt::print("{:.4f}\n", report::evaluate_run(eval.folder, eval.data).accuracy());
+  const train::Score score = report::evaluate_run(eval.folder, eval.data);
+  fmt::print("{:.4f}\n", score.classifies ? score.accuracy() : score.mean_loss());
 }
 
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "print an exported network's accuracy on a test set, as a fraction of 1");
+  CLI::App* command = app.add_subcommand("eval", "print an exported network's accuracy on a test set, as a fraction of 1 (mean squared error where it reconstructs)");
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run");
-  eval->options.add("data", &eval->data, "glyphs, or cifar10:DIR [the run's own]");
+  eval->options.add("data", &eval->data, data::sources() + " [the run's own]");
   eval->options.add("threads", &eval->threads, "0 for all cores");
   command->callback([eval] { run(*eval); });
 }

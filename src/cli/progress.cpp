@@ -56,6 +56,11 @@ std::string cost_part(const std::string& name, const train::EpochReport& e) {
   return part;
 }
 
+/// "  acc 81.3%"; nothing where a network tells no classes apart.
+std::string accuracy_part(const char* name, double accuracy, int digits) {
+  return std::isnan(accuracy) ? "" : fmt::format("  {} {:.{}f}%", name, 100 * accuracy, digits);
+}
+
 }  // namespace
 
 Progress::Progress(const RunConfig& config, bool quiet)
@@ -95,16 +100,18 @@ void Progress::on_step(const train::StepReport& s) {
   enter(s.phase);
   if (!terminal_ || Clock::now() - shown_ < refresh) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
-  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.0f}%{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)),
-                      s.loss, 100 * s.accuracy, cost_));
+  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
+                      accuracy_part("acc", s.accuracy, 0), cost_));
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
   if (quiet_) return;
   cost_ = cost_part(config_.regularizer, e);
-  const std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}  acc {:.1f}%  val {:.1f}%{}", e.phase, e.epoch + 1, e.epochs,
-                                       minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, 100 * e.train_accuracy, 100 * e.val_accuracy,
-                                       cost_);
+  std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
+                                 minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, accuracy_part("acc", e.train_accuracy, 1),
+                                 accuracy_part("val", e.val_accuracy, 1));
+  if (std::isnan(e.val_accuracy)) line += fmt::format("  val loss {:.4f}", e.val_loss);
+  line += cost_;
   if (terminal_) return rewrite(line);
   fmt::print("{}\n", line);
   std::fflush(stdout);

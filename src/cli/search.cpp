@@ -42,7 +42,7 @@ void add_options(Search& s) {
   RunConfig& c = s.config;
   Options& o = s.options;
   o.add("model", &c.model, "network to search");
-  o.add("data", &c.data, "glyphs, or cifar10:DIR");
+  o.add("data", &c.data, data::sources());
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
   o.add("scheme", &c.scheme, "per-layer or per-channel weight bits");
   o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8; per-channel also 0, which removes the channel");

@@ -33,7 +33,7 @@ void Train::run() {
     Progress progress(config, quiet);
     return report::train_in_folder(config, folder, progress);
   }();
-  fmt::print("accuracy {:.4f}, weights in {}/float.safetensors\n", result.accuracy, path);
+  fmt::print("{}, weights in {}/float.safetensors\n", result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy()) : fmt::format("mean squared error {:.4f}", result.test.mean_loss()), path);
 }
 
 }  // namespace
@@ -44,7 +44,7 @@ void add_train(CLI::App& app) {
   RunConfig& c = train->config;
   Options& o = train->options;
   o.add("model", &c.model, "network to train");
-  o.add("data", &c.data, "glyphs, or cifar10:DIR");
+  o.add("data", &c.data, data::sources());
   o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
   o.add("epochs", &c.warmup_epochs, "passes over the training images");
   o.add("batch-size", &c.batch_size, "images per step");

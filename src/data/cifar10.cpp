@@ -48,14 +48,14 @@ void append(Dataset& set, const std::string& file, int64_t count) {
   if (static_cast<int64_t>(content.size()) != count * record_bytes) bad_input("{}: changed while it was read", file);
   const int64_t first = set.size();
   for (int64_t i = 0; i < count; ++i) {
-    const auto label = static_cast<uint8_t>(content[static_cast<size_t>(i * record_bytes)]);
+    const int label = static_cast<uint8_t>(content[static_cast<size_t>(i * record_bytes)]);
     if (label >= classes)
       bad_input("{}: label {} at offset {} (record {}): expected 0 to {}", file, label, i * record_bytes, i,
                 classes - 1);
     set.labels.push_back(label);
   }
-  set.pixels.resize(set.labels.size() * static_cast<size_t>(set.image_bytes()));
-  uint8_t* pixels = set.pixels.data() + first * set.image_bytes();
+  set.pixels.resize(set.labels.size() * static_cast<size_t>(set.image_values()));
+  uint8_t* pixels = set.pixels.data() + first * set.image_values();
   kernels::parallel_chunks(count, 256, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
       convert_image(&content[static_cast<size_t>(i * record_bytes + 1)], pixels + i * channels * plane);
@@ -85,7 +85,7 @@ Dataset read_set(const std::vector<std::string>& files, const std::vector<std::s
   int64_t total = 0;
   for (const std::string& file : files) total += counts.emplace_back(count_records(file));
   set.labels.reserve(static_cast<size_t>(total));
-  set.pixels.reserve(static_cast<size_t>(total * set.image_bytes()));
+  set.pixels.reserve(static_cast<size_t>(total * set.image_values()));
   for (size_t f = 0; f < files.size(); ++f) append(set, files[f], counts[f]);
   return set;
 }

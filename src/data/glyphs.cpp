@@ -326,7 +326,7 @@ Dataset draw_set(std::string_view purpose, uint64_t seed, int64_t count) {
     font.push_back(ways_to_write(digit));
   }
   set.labels.resize(static_cast<size_t>(count));
-  set.pixels.resize(static_cast<size_t>(count * set.image_bytes()));
+  set.pixels.resize(static_cast<size_t>(count * set.image_values()));
   kernels::parallel_chunks(count, 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       Rng rng(seed, purpose, static_cast<uint64_t>(i));
@@ -336,8 +336,8 @@ Dataset draw_set(std::string_view purpose, uint64_t seed, int64_t count) {
       draw_clutter(canvas, font, rng);
       draw_digit(canvas, font[digit], rng);
       draw_occlusion(canvas, rng);
-      canvas.write(noise_deviation.draw(rng), set.pixels.data() + i * set.image_bytes());
-      set.labels[static_cast<size_t>(i)] = static_cast<uint8_t>(digit);
+      canvas.write(noise_deviation.draw(rng), set.pixels.data() + i * set.image_values());
+      set.labels[static_cast<size_t>(i)] = static_cast<int32_t>(digit);
     }
   });
   return set;

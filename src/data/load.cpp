@@ -14,35 +14,65 @@
 namespace mixgrad::data {
 namespace {
 
-constexpr std::string_view cifar10_prefix = "cifar10:";
+/// A data set read from files: "prefix:PATH".
+struct Source {
+  std::string_view prefix, path;  // of the path, what help shows
+  Splits (*read)(const std::string& path, uint64_t seed, double validation_share);
+  Augmentation augmentation;
+};
 
-void check_name(const std::string& spec) {
-  const bool with_folder = spec.starts_with(cifar10_prefix) && spec.size() > cifar10_prefix.size();
-  if (spec != "glyphs" && !with_folder) bad_input("unknown data set '{}': expected glyphs or cifar10:DIR", spec);
+constexpr Source file_sources[] = {
+    {"cifar10", "DIR", cifar10, {.flip = true, .crop = 2}},
+    {"images", "DIR", image_folder, {.flip = true, .crop = 2}},
+    {"idx", "DIR", idx, {.flip = false, .crop = 2}},
+    {"npy", "DIR", numpy, {}},
+    {"npz", "FILE", numpy, {}},
+};
+
+/// The source that `spec` names, and its path; none for glyphs. Throws bad_input for any other.
+std::pair<const Source*, std::string> source_of(const std::string& spec) {
+  if (spec == "glyphs") return {nullptr, ""};
+  const auto colon = spec.find(':');
+  for (const Source& s : file_sources) {
+    if (colon != std::string::npos && colon + 1 < spec.size() && spec.substr(0, colon) == s.prefix) return {&s, spec.substr(colon + 1)};
+  }
+  bad_input("unknown data set '{}': expected {}", spec, sources());
 }
 
-/// Moves the images at `indices` (ascending) to the front and drops the others.
-void keep(Dataset& set, std::span<const int64_t> indices) {
-  const int64_t bytes = set.image_bytes();
+/// The elements at `indices` (ascending), each of `width` values, moved to the front; the others dropped.
+template <typename T>
+void keep(std::vector<T>& values, size_t width, std::span<const int64_t> indices) {
+  if (values.empty()) return;
   for (size_t i = 0; i < indices.size(); ++i) {
     const auto from = static_cast<size_t>(indices[i]);
-    set.labels[i] = set.labels[from];
-    if (from != i) std::copy_n(&set.pixels[from * bytes], bytes, &set.pixels[i * bytes]);
+    if (from != i) std::copy_n(&values[from * width], width, &values[i * width]);
   }
-  set.labels.resize(indices.size());
-  set.pixels.resize(indices.size() * static_cast<size_t>(bytes));
+  values.resize(indices.size() * width);
+}
+
+template <typename T>
+std::vector<T> copy_of(const std::vector<T>& values, size_t width, std::span<const int64_t> indices) {
+  std::vector<T> chosen;
+  if (values.empty()) return chosen;
+  chosen.reserve(indices.size() * width);
+  for (int64_t i : indices) {
+    const auto first = values.begin() + i * static_cast<int64_t>(width);
+    chosen.insert(chosen.end(), first, first + static_cast<int64_t>(width));
+  }
+  return chosen;
+}
+
+void keep(Dataset& set, std::span<const int64_t> indices) {
+  const auto width = static_cast<size_t>(set.image_values());
+  keep(set.pixels, width, indices);
+  keep(set.features, width, indices);
+  keep(set.labels, 1, indices);
 }
 
 Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
-  Dataset chosen{set.name, set.channels, set.height, set.width, {}, {}, set.class_names};
-  const int64_t bytes = set.image_bytes();
-  chosen.labels.reserve(indices.size());
-  chosen.pixels.reserve(indices.size() * static_cast<size_t>(bytes));
-  for (int64_t i : indices) {
-    chosen.labels.push_back(set.labels[static_cast<size_t>(i)]);
-    chosen.pixels.insert(chosen.pixels.end(), set.pixels.begin() + i * bytes, set.pixels.begin() + (i + 1) * bytes);
-  }
-  return chosen;
+  const auto width = static_cast<size_t>(set.image_values());
+  return {set.name, set.channels, set.height, set.width, copy_of(set.pixels, width, indices), copy_of(set.labels, 1, indices),
+          set.class_names, copy_of(set.features, width, indices)};
 }
 
 }  // namespace
@@ -50,7 +80,7 @@ Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share) {
   if (!(validation_share >= 0.0 && validation_share < 1.0))
     bad_input("validation share {} is outside [0, 1)", validation_share);
-  std::vector<int64_t> order(train.labels.size());
+  std::vector<int64_t> order(static_cast<size_t>(train.size()));
   std::iota(order.begin(), order.end(), int64_t{0});
   Rng rng(seed, "validation-split");
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
@@ -70,23 +100,40 @@ Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_sh
   return splits;
 }
 
-Splits load(const std::string& spec, uint64_t seed, double validation_share) {
-  check_name(spec);
-  if (spec == "glyphs") return glyphs(seed, validation_share);
-  return cifar10(spec.substr(cifar10_prefix.size()), seed, validation_share);
+void name_classes(Dataset& train, Dataset& test) {
+  int32_t largest = -1;
+  for (const Dataset* set : {&train, &test}) {
+    for (int32_t label : set->labels) largest = std::max(largest, label);
+  }
+  train.class_names.clear();
+  for (int32_t label = 0; label <= largest; ++label) train.class_names.push_back(std::to_string(label));
+  test.class_names = train.class_names;
+}
+
+Splits load(const std::string& spec, uint64_t seed, double validation_share, const Shape& image_shape) {
+  const auto [source, path] = source_of(spec);
+  if (source != nullptr) return source->read(path, seed, validation_share);
+  return resized(glyphs(seed, validation_share), image_shape);
+}
+
+std::string sources() {
+  std::string out = "glyphs";
+  for (const Source& s : file_sources) out += fmt::format(", {}:{}", s.prefix, s.path);
+  return out;
 }
 
 std::string absolute(const std::string& spec) {
-  if (!spec.starts_with(cifar10_prefix)) return spec;
+  const auto [source, path] = source_of(spec);
+  if (source == nullptr) return spec;
   std::error_code error;
-  const std::filesystem::path folder = std::filesystem::absolute(spec.substr(cifar10_prefix.size()), error);
-  return error ? spec : std::string(cifar10_prefix) + folder.lexically_normal().string();
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  return error ? spec : fmt::format("{}:{}", source->prefix, whole.lexically_normal().string());
 }
 
 Augmentation default_augmentation(const std::string& spec) {
-  check_name(spec);
-  if (spec == "glyphs") return {.flip = false, .crop = 2};  // a mirrored digit is another shape
-  return {.flip = true, .crop = 2};
+  const Source* source = source_of(spec).first;
+  if (source == nullptr) return {.flip = false, .crop = 2};  // a mirrored digit is another shape
+  return source->augmentation;
 }
 
 }  // namespace mixgrad::data

@@ -6,7 +6,6 @@
 #include <kernels/parallel.h>
 
 #include <algorithm>
-#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -30,13 +29,14 @@ Variation draw(const Augmentation& augmentation, Rng& rng) {
   return v;
 }
 
-/// Row `y` of the varied image as bytes.
-void copy_row(const Dataset& set, const uint8_t* image, const Variation& v, int64_t y, uint8_t* row) {
+/// Row `y` of the varied image.
+template <typename T>
+void copy_row(const Dataset& set, const T* image, const Variation& v, int64_t y, T* row) {
   const int64_t c = set.channels, w = set.width, from = y + v.dy;
-  std::memset(row, 0, static_cast<size_t>(w * c));
+  std::fill_n(row, w * c, T{0});
   if (from < 0 || from >= set.height) return;
   const int64_t begin = std::max<int64_t>(0, -v.dx), end = std::min(w, w - v.dx);
-  std::memcpy(row + begin * c, image + (from * w + begin + v.dx) * c, static_cast<size_t>((end - begin) * c));
+  std::copy_n(image + (from * w + begin + v.dx) * c, (end - begin) * c, row + begin * c);
   if (!v.flip) return;
   for (int64_t left = 0, right = w - 1; left < right; ++left, --right)
     std::swap_ranges(row + left * c, row + (left + 1) * c, row + right * c);
@@ -46,24 +46,33 @@ MIXGRAD_CLONES void to_floats(const uint8_t* bytes, int64_t n, float* out) {
   for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(bytes[i]) / 255.0F;
 }
 
-void convert(const Dataset& set, int64_t index, const Variation& v, std::vector<uint8_t>& row, float* out) {
-  const uint8_t* image = set.pixels.data() + index * set.image_bytes();
-  if (v.dy == 0 && v.dx == 0 && !v.flip) return to_floats(image, set.image_bytes(), out);
-  const int64_t row_bytes = set.width * set.channels;
-  row.resize(static_cast<size_t>(row_bytes));
+void to_floats(const float* values, int64_t n, float* out) { std::copy_n(values, n, out); }
+
+template <typename T>
+void convert(const Dataset& set, const T* image, const Variation& v, float* out) {
+  if (v.dy == 0 && v.dx == 0 && !v.flip) return to_floats(image, set.image_values(), out);
+  const int64_t row_values = set.width * set.channels;
+  std::vector<T> row(static_cast<size_t>(row_values));
   for (int64_t y = 0; y < set.height; ++y) {
     copy_row(set, image, v, y, row.data());
-    to_floats(row.data(), row_bytes, out + y * row_bytes);
+    to_floats(row.data(), row_values, out + y * row_values);
   }
+}
+
+void convert(const Dataset& set, int64_t index, const Variation& v, float* out) {
+  const int64_t first = index * set.image_values();
+  if (set.features.empty()) return convert(set, set.pixels.data() + first, v, out);
+  convert(set, set.features.data() + first, v, out);
 }
 
 }  // namespace
 
 Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&dataset), options_(options) {
-  const auto pixels = static_cast<int64_t>(dataset.pixels.size());
-  if (pixels != dataset.size() * dataset.image_bytes())
-    bad_input("data set {}: {} bytes of pixels do not fit {} images of {} bytes", dataset.name, pixels,
-              dataset.size(), dataset.image_bytes());
+  const auto values = static_cast<int64_t>(dataset.pixels.size() + dataset.features.size());
+  const auto labels = static_cast<int64_t>(dataset.labels.size());
+  if (values != dataset.size() * dataset.image_values() || (labels != 0 && labels != dataset.size())) {
+    bad_input("data set {}: {} labels and {} values do not fit images of {} values", dataset.name, labels, values, dataset.image_values());
+  }
   if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
   const int64_t most = std::min(dataset.height, dataset.width);
   if (options.augmentation.crop < 0 || (options.augmentation.crop > 0 && options.augmentation.crop >= most))
@@ -79,7 +88,7 @@ int64_t Loader::batches() const {
 
 void Loader::start(int64_t epoch) {
   epoch_ = epoch;
-  order_.resize(dataset_->labels.size());
+  order_.resize(static_cast<size_t>(dataset_->size()));
   std::iota(order_.begin(), order_.end(), int64_t{0});
   if (!options_.shuffle) return;
   Rng rng(options_.seed, "shuffle", static_cast<uint64_t>(epoch));
@@ -91,16 +100,15 @@ Batch Loader::batch(int64_t index) const {
   const Dataset& set = *dataset_;
   const int64_t first = index * options_.batch_size;
   const int64_t n = std::min(options_.batch_size, set.size() - first);
-  Batch batch{Tensor::empty({n, set.channels, set.height, set.width}), std::vector<int32_t>(static_cast<size_t>(n))};
+  Batch batch{Tensor::empty({n, set.channels, set.height, set.width}), std::vector<int32_t>(set.labels.empty() ? 0 : static_cast<size_t>(n))};
   float* x = batch.x.data().data();
   kernels::parallel_chunks(n, 8, [&](int64_t begin, int64_t end) {
-    std::vector<uint8_t> row;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t position = first + i;
       Rng rng(options_.seed, "augment", static_cast<uint64_t>(epoch_ * set.size() + position));
       const int64_t image = order_[static_cast<size_t>(position)];
-      convert(set, image, draw(options_.augmentation, rng), row, x + i * set.image_bytes());
-      batch.labels[static_cast<size_t>(i)] = set.labels[static_cast<size_t>(image)];
+      convert(set, image, draw(options_.augmentation, rng), x + i * set.image_values());
+      if (!set.labels.empty()) batch.labels[static_cast<size_t>(i)] = set.labels[static_cast<size_t>(image)];
     }
   });
   return batch;

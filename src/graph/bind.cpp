@@ -24,8 +24,10 @@ double largest_row_sum(const Tensor& codes) {
 
 /// Fixed weights on quantized input: integer codes, and the bias on the accumulator's grid (SPEC §4).
 void bind_codes(const Node& node, const ActivationSlot& input, Binding::NodeBinding& b) {
-  b.weight = quantize_weight(node.weight(), node.weight_slot->bits);
-  b.scale = scale(weight_scale(node.weight(), node.weight_slot->bits), input.step());
+  const WeightSlot& slot = *node.weight_slot;
+  const Tensor magnitude = slot.magnitude ? slot.magnitude : weight_magnitude(node.weight());
+  b.weight = quantize_weight(node.weight(), magnitude, slot.bits);
+  b.scale = scale(weight_scale(magnitude, slot.bits), input.step());
   b.bound = largest_row_sum(b.weight) * input.largest_code();
   if (b.bias) b.bias = quantize_bias(b.bias, b.scale);
 }

@@ -89,7 +89,10 @@ Graph Graph::clone() const {
     clone_slot(node.weight_slot, weight_copies);
     clone_slot(node.output_slot, activation_copies);
   }
-  for (auto& [original, slot] : weight_copies) slot->alpha = cloned(original->alpha);
+  for (auto& [original, slot] : weight_copies) {
+    slot->alpha = cloned(original->alpha);
+    slot->magnitude = cloned(original->magnitude);
+  }
   for (auto& [original, slot] : activation_copies) {
     slot->alpha = cloned(original->alpha);
     slot->clip = cloned(original->clip);

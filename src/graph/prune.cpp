@@ -2,6 +2,7 @@
 // Channels at 0 bits leave the network for good (SPEC §7).
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/ops.h>
 
 #include <algorithm>
 #include <optional>
@@ -62,6 +63,9 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
   auto* conv = std::get_if<Conv2dAttrs>(&node.attrs);
   if (conv == nullptr || conv->groups == 1) {
+    // The scales stay those of the whole rows, as the search evaluates them.
+    node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
+    if (!node.weight_slot->magnitude) node.weight_slot->magnitude = weight_magnitude(node.weight());
     node.params[0] = sliced(node.weight(), 1, *inputs);
     return;
   }
@@ -75,16 +79,16 @@ void drop_outputs(Node& node, const Live& outputs) {
   if (node.bias()) node.params[1] = sliced(node.bias(), 0, *outputs);
   node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
   keep(node.weight_slot->bits, *outputs);
+  if (node.weight_slot->magnitude) node.weight_slot->magnitude = sliced(node.weight_slot->magnitude, 0, *outputs);
 }
 
-}  // namespace
-
-void remove_pruned_channels(Graph& graph) {
+/// The channels of every node's value that stay.
+std::vector<Live> live_channels(const Graph& graph) {
   std::vector<Live> live(graph.nodes.size());
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
-    Node& node = graph.nodes[i];
+    const Node& node = graph.nodes[i];
     const auto input = static_cast<size_t>(node.inputs[0]);
-    live[i] = live[input];
+    live[i] = node.is_layer() ? live_outputs(node) : live[input];
     if (node.op == "add" && live[static_cast<size_t>(node.inputs[1])] != live[i]) {
       bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
     }
@@ -93,14 +97,21 @@ void remove_pruned_channels(Graph& graph) {
       const Shape& from = graph.nodes[input].shape;
       live[i] = flattened(live[input], from.rank() == 3 ? from[1] * from[2] : 1);
     }
+  }
+  return live;
+}
+
+}  // namespace
+
+void remove_pruned_channels(Graph& graph) {
+  const std::vector<Live> live = live_channels(graph);
+  for (size_t i = 1; i < graph.nodes.size(); ++i) {
+    Node& node = graph.nodes[i];
     if (node.is_layer()) {
-      live[i] = live_outputs(node);
-      drop_inputs(node, live[input], live[i]);
+      drop_inputs(node, live[static_cast<size_t>(node.inputs[0])], live[i]);
       drop_outputs(node, live[i]);
     }
-  }
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {  // last: flatten asks for its input's own height and width
-    if (live[i]) graph.nodes[i].shape[0] = std::ssize(*live[i]);
+    if (live[i]) node.shape[0] = std::ssize(*live[i]);
   }
 }
 

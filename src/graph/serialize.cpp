@@ -106,6 +106,9 @@ class Reader {
     if (!slot->precisions.empty()) slot->precisions = quant::checked_precisions("weight slot", slot->precisions, 0);
     slot->bits = j.at("bits").get<std::vector<int>>();
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
+    const std::string magnitude = fmt::format("weight_slot.{}.magnitude", weight_slots_.size());
+    if (file_.contains(magnitude)) slot->magnitude = file_.at(magnitude).detach();
+    if (slot->magnitude && slot->magnitude.shape() != Shape{std::ssize(slot->bits)}) fail(magnitude + " does not fit its bit-widths");
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
     if (!known || slot->bits.empty() == !slot->alpha) fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
     weight_slots_.push_back(slot);
@@ -196,7 +199,10 @@ void save(const Graph& graph, const std::string& path) {
     for (size_t i = 0; i < names.size(); ++i) add(node.name + "." + names[i], node.params[i]);
   }
   const auto weight_slots = graph.weight_slots();
-  for (size_t i = 0; i < weight_slots.size(); ++i) add(fmt::format("weight_slot.{}.alpha", i), weight_slots[i]->alpha);
+  for (size_t i = 0; i < weight_slots.size(); ++i) {
+    add(fmt::format("weight_slot.{}.alpha", i), weight_slots[i]->alpha);
+    add(fmt::format("weight_slot.{}.magnitude", i), weight_slots[i]->magnitude);
+  }
   const auto activation_slots = graph.activation_slots();
   for (size_t i = 0; i < activation_slots.size(); ++i) {
     add(fmt::format("activation_slot.{}.alpha", i), activation_slots[i]->alpha);

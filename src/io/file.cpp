@@ -3,6 +3,7 @@
 #include <mixgrad/io.h>
 
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,6 +95,22 @@ std::string read_file(const std::string& path) {
   }
   content.resize(used);
   return content;
+}
+
+Mapped::Mapped(const std::string& path) {
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status{};
+  if (!fd || ::fstat(fd.get(), &status) != 0) bad_input("can't read {}: {}", path, std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) bad_input("can't read {}: not a file", path);
+  if (status.st_size == 0) return;
+  void* data = ::mmap(nullptr, static_cast<size_t>(status.st_size), PROT_READ, MAP_PRIVATE, fd.get(), 0);
+  if (data == MAP_FAILED) bad_input("can't read {}: {}", path, std::strerror(errno));
+  data_ = static_cast<const char*>(data);
+  size_ = static_cast<size_t>(status.st_size);
+}
+
+Mapped::~Mapped() {
+  if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
 }
 
 void write_file(const std::string& path, std::string_view content) {

@@ -10,12 +10,16 @@ namespace {
 struct Entry {
   const char* name;
   Shape input_shape;
+  bool reconstructs;
   std::unique_ptr<nn::Module> (*make)(int64_t classes);
 };
 
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> entries = {
-      {"resnet8", {3, 32, 32}, resnet8},
+      {"resnet8", {3, 32, 32}, false, resnet8},
+      {"mobilenet_v1", {3, 96, 96}, false, mobilenet_v1},
+      {"ds_cnn", {1, 49, 10}, false, ds_cnn},
+      {"autoencoder", {640, 1, 1}, true, [](int64_t) { return autoencoder(); }},
   };
   return entries;
 }
@@ -30,7 +34,7 @@ std::vector<std::string> names() {
 
 Model make(const std::string& name, int64_t classes) {
   for (const Entry& e : zoo()) {
-    if (name == e.name) return {.name = name, .input_shape = e.input_shape, .net = e.make(classes)};
+    if (name == e.name) return {.name = name, .input_shape = e.input_shape, .reconstructs = e.reconstructs, .net = e.make(classes)};
   }
   bad_input("unknown model '{}': expected {}", name, fmt::join(names(), ", "));
 }

@@ -17,6 +17,7 @@ std::string metrics_line(const train::EpochReport& e) {
                       {"task_loss", e.task_loss},
                       {"reg_loss", where(searching, e.reg_loss)},
                       {"train_accuracy", e.train_accuracy},
+                      {"val_loss", e.val_loss},
                       {"val_accuracy", e.val_accuracy},
                       {"cost_soft", where(quantized, e.cost_soft)},
                       {"cost_discrete", where(quantized, e.cost_discrete)},

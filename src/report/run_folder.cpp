@@ -2,6 +2,7 @@
 // A run's folder: checked before anything is written, files whole or not at all.
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
+#include <mixgrad/models.h>
 #include <mixgrad/report.h>
 
 #include <nlohmann/json.hpp>
@@ -46,7 +47,7 @@ class MetricsWriter : public train::Observer {
 
 /// What evaluate_run needs of a summary.
 struct Origin {
-  std::string data;
+  std::string model, data;
   uint64_t seed;
 };
 
@@ -57,9 +58,9 @@ Origin read_origin(const fs::path& folder) {
   if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
-    return {.data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
+    return {.model = json.at("model").get<std::string>(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
   } catch (const nlohmann::json::exception&) {
-    bad_input("{}: damaged: expected the summary of a run, with its data and seed", file);
+    bad_input("{}: damaged: expected the summary of a run, with its model, data and seed", file);
   }
 }
 
@@ -165,13 +166,15 @@ train::Score evaluate_run(const std::string& path, const std::string& data) {
   const Origin origin = read_origin(path);
   const std::string& spec = data.empty() ? origin.data : data;
   const Graph network = load_graph(fs::path(path) / network_name);
-  const data::Splits splits = data::load(spec, origin.seed);
+  data::Dataset test = data::load(spec, origin.seed, 0.1, network.input_shape()).test;
+  const bool reconstructs = models::make(origin.model, 1).reconstructs;
+  if (reconstructs) test.labels.clear();
   const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
-  if (splits.test.image_shape() != network.input_shape() || splits.test.classes() != output.size()) {
-    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, splits.test.image_shape().str(),
-              splits.test.classes(), path, network.input_shape().str(), output.size());
+  if (test.image_shape() != network.input_shape() || (!reconstructs && test.classes() != output.size())) {
+    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, test.image_shape().str(),
+              test.classes(), path, network.input_shape().str(), output.size());
   }
-  return train::evaluate(network, splits.test);
+  return train::evaluate(network, test);
 }
 
 }  // namespace mixgrad::report

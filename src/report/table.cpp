@@ -81,9 +81,11 @@ std::string targets(const RunResult& result) {
 }  // namespace
 
 std::string table(const RunConfig& config, const RunResult& result) {
+  const bool classifies = result.final.classifies;
+  const auto shown = [&](const train::Score& s) { return fmt::format("{:.4f}", classifies ? s.accuracy() : s.mean_loss()); };
   return layers(config, result) + "\n" + costs(result) + targets(result) +
-         fmt::format("\naccuracy on {} test images: float {:.4f}, after the search {:.4f}, fine-tuned {:.4f}\n",
-                     grouped(static_cast<double>(result.test_images)), result.float_accuracy, result.search_accuracy, result.final_accuracy);
+         fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", classifies ? "accuracy" : "mean squared error",
+                     grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched), shown(result.final));
 }
 
 }  // namespace mixgrad::report

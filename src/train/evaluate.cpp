@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tasks.h"
 
-#include <mixgrad/ops.h>
 #include <mixgrad/train.h>
 
 #include <kernels/parallel.h>
@@ -9,16 +8,6 @@
 #include <algorithm>
 
 namespace mixgrad::train {
-
-int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
-  const int64_t classes = logits.dim(1);
-  int64_t correct = 0;
-  for (int64_t i = 0; i < logits.dim(0); ++i) {
-    const std::span<const float> row = logits.data().subspan(static_cast<size_t>(i * classes), static_cast<size_t>(classes));
-    correct += std::ranges::max_element(row) - row.begin() == labels[static_cast<size_t>(i)];
-  }
-  return correct;
-}
 
 Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images) {
   const Binding binding = graph.bind();
@@ -29,9 +18,7 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_im
   std::vector<Score> scores(static_cast<size_t>(batches));
   kernels::parallel_tasks(batches, [&](int64_t i) {
     const data::Batch batch = loader.batch(i);
-    const Tensor logits = graph.run(binding, batch.x);
-    const double loss = cross_entropy(logits, batch.labels, 1).item();
-    scores[static_cast<size_t>(i)] = {.loss = loss, .correct = count_correct(logits, batch.labels), .images = batch.size()};
+    scores[static_cast<size_t>(i)] = judge(graph.run(binding, batch.x), batch.x, batch.labels, 1).score;
   });
   Score total;
   for (const Score& score : scores) total += score;

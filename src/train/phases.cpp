@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <optional>
 
 namespace mixgrad::train {
@@ -23,9 +24,9 @@ class Best {
   Best(std::vector<Tensor> tensors, int patience) : tensors_(std::move(tensors)), patience_(patience) {}
 
   /// Whether to go on: false once `patience` epochs in a row were no better.
-  bool offer(double accuracy) {
-    epochs_since_ = accuracy > accuracy_ ? 0 : epochs_since_ + 1;
-    if (accuracy >= accuracy_) keep(accuracy);
+  bool offer(double quality) {
+    epochs_since_ = quality > quality_ ? 0 : epochs_since_ + 1;
+    if (quality >= quality_) keep(quality);
     return patience_ == 0 || epochs_since_ < patience_;
   }
   void restore() const {
@@ -33,15 +34,15 @@ class Best {
   }
 
  private:
-  void keep(double accuracy) {
-    accuracy_ = accuracy;
+  void keep(double quality) {
+    quality_ = quality;
     values_.clear();
     for (const Tensor& t : tensors_) values_.emplace_back(t.data().begin(), t.data().end());
   }
 
   std::vector<Tensor> tensors_;
   std::vector<std::vector<float>> values_;
-  double accuracy_ = -1;
+  double quality_ = -std::numeric_limits<double>::infinity();
   int patience_, epochs_since_ = 0;
 };
 
@@ -70,6 +71,13 @@ EpochReport run_epoch(const char* phase, const Schedule& schedule, data::Loader&
   report.train_accuracy = task.accuracy();
   report.seconds = seconds_since(start);
   return report;
+}
+
+Score validate(const Graph& graph, const data::Splits& splits, EpochReport& report) {
+  const Score score = evaluate(graph, splits.validation);
+  report.val_loss = score.mean_loss();
+  report.val_accuracy = score.accuracy();
+  return score;
 }
 
 constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 of every seed
@@ -103,9 +111,9 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
-    report.val_accuracy = evaluate(simplified(net, splits.train.image_shape()), splits.validation).accuracy();
+    const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     observer.on_epoch(report);
-    if (!best.offer(report.val_accuracy)) break;
+    if (!best.offer(validation.quality())) break;
   }
   best.restore();
   net.eval();
@@ -167,17 +175,20 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       }).seconds;
       net.train_net_and_nas();
     }
-    report.val_accuracy = evaluate(discretize(net.graph()), splits.validation).accuracy();
+    const Score validation = validate(discretize(net.graph()), splits, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
     observer.on_epoch(report);
-    if (!best.offer(report.val_accuracy)) break;
+    if (!best.offer(validation.quality())) break;
   }
 }
 
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
+  if (s.epochs > 0) {
+    for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
+  }
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
@@ -189,10 +200,10 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
       adam.step();
       return result;
     });
-    report.val_accuracy = evaluate(graph, splits.validation).accuracy();
+    const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
     observer.on_epoch(report);
-    if (!best.offer(report.val_accuracy)) break;
+    if (!best.offer(validation.quality())) break;
   }
   best.restore();
 }

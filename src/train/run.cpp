@@ -47,18 +47,26 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// Accuracy on the test set of a network that came out of `phase`.
-double test_accuracy(const char* phase, const Graph& network, const data::Splits& splits) {
+/// On the test set, of a network that came out of `phase`.
+train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits) {
   const train::Score score = train::evaluate(network, splits.test);
   if (!std::isfinite(score.loss)) failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
-  return score.accuracy();
+  return score;
 }
 
-data::Splits load(const RunConfig& config, const Shape& wanted) {
-  data::Splits splits = data::load(config.data, config.seed, config.val_split);
+/// The data for the configured model, without labels if it is to reconstruct them.
+data::Splits load(const RunConfig& config) {
+  const models::Model model = models::make(config.model, 1);
+  const Shape& wanted = model.input_shape;
+  data::Splits splits = data::load(config.data, config.seed, config.val_split, wanted);
   if (splits.train.image_shape() != wanted) {
     bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
               wanted.str());
+  }
+  if (model.reconstructs) {
+    for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) set->labels.clear();
+  } else if (splits.train.labels.empty()) {
+    bad_input("data: '{}' has no labels, but model {} tells classes apart", config.data, config.model);
   }
   return splits;
 }
@@ -217,9 +225,9 @@ void check_threads(int threads) {
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
   config.validate();
   train::set_threads(config.threads);
-  const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
-  FloatResult result{.net = warmed_up(config, splits, observer)};
-  result.accuracy = test_accuracy("warmup", simplified(*result.net, splits.train.image_shape()), splits);
+  const data::Splits splits = load(config);
+  FloatResult result{.net = warmed_up(config, splits, observer), .test = {}};
+  result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
 
@@ -227,7 +235,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   config.validate();
   train::set_threads(config.threads);
   const Stopwatch total;
-  const data::Splits splits = load(config, models::make(config.model, 1).input_shape);
+  const data::Splits splits = load(config);
   check_wishes(config, splits);
   RunResult result;
   result.threads = train::threads();
@@ -236,19 +244,19 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   const Stopwatch warmup;
   const auto net_float = warmed_up(config, splits, observer);
   const Graph floating = simplified(*net_float, splits.train.image_shape());
-  result.float_accuracy = test_accuracy("warmup", floating, splits);
+  result.floating = test_score("warmup", floating, splits);
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
   const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
   result.network = found_by_method(start, result, observer);
-  result.search_accuracy = test_accuracy("search", result.network, splits);
+  result.searched = test_score("search", result.network, splits);
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
   train::fine_tune(result.network, splits, schedule(config, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
-  result.final_accuracy = test_accuracy("finetune", result.network, splits);
+  result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
   result.layers = summarize(result.network, floating);

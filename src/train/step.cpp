@@ -26,7 +26,8 @@ std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
   std::vector<MicroBatch> parts;
   for (int64_t begin = 0; begin < batch.size(); begin += size) {
     const int64_t count = std::min(size, batch.size() - begin);
-    parts.push_back({batch.x.rows(begin, count), std::span(batch.labels).subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
+    const std::span<const int32_t> labels(batch.labels);
+    parts.push_back({batch.x.rows(begin, count), labels.empty() ? labels : labels.subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
   }
   return parts;
 }
@@ -34,11 +35,10 @@ std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
 /// One micro-batch's forward and backward, gradients in `leaves`.
 Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, DType dtype, double batch_size) {
   Tape tape;
-  const Tensor logits = cast(graph.run(binding, part.x, nullptr, dtype), DType::float32);
-  const Tensor loss = cross_entropy(logits, part.labels, batch_size);
-  const Score score{.loss = loss.item() * batch_size, .correct = count_correct(logits, part.labels), .images = logits.dim(0)};
-  tape.backward(loss);
-  return score;
+  const Tensor output = cast(graph.run(binding, part.x, nullptr, dtype), DType::float32);
+  const Outcome outcome = judge(output, part.x, part.labels, batch_size);
+  tape.backward(outcome.loss);
+  return outcome.score;
 }
 
 /// Adds the gradients of the micro-batches' leaves to their sources, in the order of the micro-batches.
@@ -58,13 +58,6 @@ void gather(const std::vector<Tensor>& sources, const std::vector<std::vector<Te
 }
 
 }  // namespace
-
-Score& Score::operator+=(const Score& other) {
-  loss += other.loss;
-  correct += other.correct;
-  images += other.images;
-  return *this;
-}
 
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
@@ -106,12 +99,9 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
 
 StepResult step(nn::Module& module, const data::Batch& batch) {
   Tape tape;
-  const Tensor logits = module(batch.x);
-  const Tensor loss = cross_entropy(logits, batch.labels);
-  const auto images = static_cast<double>(batch.size());
-  StepResult result{.task = {.loss = loss.item() * images, .correct = count_correct(logits, batch.labels), .images = batch.size()}};
-  tape.backward(loss);
-  return result;
+  const Outcome outcome = judge(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
+  tape.backward(outcome.loss);
+  return {.task = outcome.score};
 }
 
 }  // namespace mixgrad::train

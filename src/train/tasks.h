@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mixgrad/tensor.h>
+#include <mixgrad/train.h>
 
 #include <cstdint>
 #include <span>
 
 namespace mixgrad::train {
 
-/// Images whose largest logit stands at their label; logits [N, classes].
-int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels);
+/// What a network is trained for: to give images their labels (cross entropy), or without labels to give back its
+/// input (mean squared error).
+struct Outcome {
+  Tensor loss;  ///< Σ over the images / denominator
+  Score score;
+};
+Outcome judge(const Tensor& output, const Tensor& x, std::span<const int32_t> labels, double denominator);
 
 }  // namespace mixgrad::train

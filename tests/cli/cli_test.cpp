@@ -163,7 +163,7 @@ void check_metrics(const std::vector<json>& lines) {
   const char* phases[] = {"warmup", "search", "finetune"};
   for (size_t i = 0; i < lines.size(); ++i) {
     const json& line = lines[i];
-    CHECK(line.size() == 11);
+    CHECK(line.size() == 12);
     CHECK(line.at("phase") == phases[i]);
     CHECK(line.at("epoch") == 0);
     CHECK(line.at("task_loss").get<double>() > 0);
@@ -331,7 +331,7 @@ TEST_CASE("cli: a damaged data set or run is named") {
   fs::create_directory(place.root / "run");
   mixgrad::io::write_file(place.root / "run/summary.json", "{");
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/summary.json");
-  mixgrad::io::write_file(place.root / "run/summary.json", R"({"data": "glyphs", "seed": 0})");
+  mixgrad::io::write_file(place.root / "run/summary.json", R"({"model": "resnet8", "data": "glyphs", "seed": 0})");
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
 }
 

@@ -53,8 +53,8 @@ auto with_threads(int threads, const Body& body) {
 data::Dataset counting(int64_t size, int64_t channels, int64_t height, int64_t width) {
   data::Dataset set{"counting", channels, height, width, {}, {}, {"only"}};
   for (int64_t i = 0; i < size; ++i) {
-    set.labels.push_back(static_cast<uint8_t>(i));
-    for (int64_t j = 0; j < set.image_bytes(); ++j) set.pixels.push_back(static_cast<uint8_t>(1 + (i * 31 + j) % 255));
+    set.labels.push_back(static_cast<int32_t>(i));
+    for (int64_t j = 0; j < set.image_values(); ++j) set.pixels.push_back(static_cast<uint8_t>(1 + (i * 31 + j) % 255));
   }
   return set;
 }
@@ -102,7 +102,7 @@ struct CifarFolder {
 
 std::vector<int64_t> histogram(const data::Dataset& set) {
   std::vector<int64_t> counts(static_cast<size_t>(set.classes()));
-  for (const uint8_t label : set.labels) ++counts.at(label);
+  for (const int32_t label : set.labels) ++counts.at(label);
   return counts;
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("cifar10: records become channels-last images with their labels and th
   const CifarFolder folder;
   const data::Splits s = folder.read(0);
   CHECK(s.train.size() == 20);
-  CHECK(s.test.labels == std::vector<uint8_t>{5, 6, 7, 8});
+  CHECK(s.test.labels == std::vector<int32_t>{5, 6, 7, 8});
   CHECK(s.train.class_names[9] == "truck");
   for (int64_t i = 0; i < 20; ++i) {
     CHECK(s.train.labels[static_cast<size_t>(i)] == (i / 4 + i % 4) % 10);
@@ -213,7 +213,7 @@ TEST_CASE("load: names of data sets, and what suits them") {
   const CifarFolder folder(2);
   CHECK(data::load("cifar10:" + folder.path.string(), 3, 0.5).validation.size() == 5);
   for (const std::string spec : {"", "glyph", "glyphs2", "cifar10", "cifar10:", "mnist"}) {
-    const std::string expected = "unknown data set '" + spec + "': expected glyphs or cifar10:DIR";
+    const std::string expected = "unknown data set '" + spec + "': expected " + data::sources();
     CHECK(bad_input_of([&] { data::load(spec, 0); }) == expected);
     CHECK(bad_input_of([&] { data::default_augmentation(spec); }) == expected);
   }
@@ -317,7 +317,7 @@ TEST_CASE("loader: wrong options and batches are refused") {
   CHECK(bad_input_of([&] { loader.batch(-1); }) == "batch -1: this data set has 3 batches");
   data::Dataset broken = set;
   broken.pixels.pop_back();
-  CHECK(bad_input_of([&] { data::Loader(broken, {}); }) == "data set counting: 599 bytes of pixels do not fit 10 images of 60 bytes");
+  CHECK(bad_input_of([&] { data::Loader(broken, {}); }) == "data set counting: 10 labels and 599 values do not fit images of 60 values");
 }
 
 TEST_CASE("cifar10: the real set") {

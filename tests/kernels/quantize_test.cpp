@@ -120,8 +120,10 @@ Floats codes(int bits, k::ActivationFormat format, float clip, const Floats& x) 
 }
 
 Floats weight_codes(int bits, const Floats& w) {
-  Floats q(w.size());
-  k::quantize_weight({1, static_cast<int64_t>(w.size())}, Bits{bits}, w, q);
+  const k::WeightSize s{1, static_cast<int64_t>(w.size())};
+  Floats q(w.size()), magnitude(1);
+  k::weight_magnitude(s, w, magnitude);
+  k::quantize_weight(s, Bits{bits}, magnitude, w, q);
   return q;
 }
 
@@ -331,8 +333,12 @@ TEST_CASE("weight codes round half to even, and zeros stay zeros") {
 TEST_CASE("weight_scale and quantize_weight_grad, channel by channel") {
   const Floats w{-3, 1, 0, 0, 2, 1}, g{1, 2, 3, 4, 5, 6};
   const Bits bits{2, 8, 0};
-  Floats scale(3), gw(6, 7);
-  k::weight_scale({3, 2}, bits, w, scale);
+  Floats magnitude(3), scale(3), gw(6, 7), codes(6);
+  k::weight_magnitude({3, 2}, w, magnitude);
+  CHECK(magnitude == Floats{3, 0, 2});
+  k::weight_scale(bits, magnitude, scale);
+  k::quantize_weight({3, 2}, bits, Floats{1, 1, 1}, w, codes);  // weights beyond the magnitude get the outermost codes
+  CHECK(codes == Floats{-2, 1, 0, 0, 0, 0});
   CHECK(scale == Floats{2, 1, 1});
   k::quantize_weight_grad({3, 2}, bits, scale, g, k::Grad{gw.data()});
   CHECK(gw == Floats{0.5f, 1, 3, 4, 0, 0});

@@ -55,6 +55,8 @@ const std::vector<Row>& rows() {
       {"softmax of columns", {{3, 4}}, [](const auto& t) { return softmax(t[0], 2.0F); }},
       {"cross_entropy", {{3, 4}}, [](const auto& t) { return cross_entropy(t[0], labels); }},
       {"cross_entropy with denominator", {{3, 4}}, [](const auto& t) { return cross_entropy(t[0], labels, 7); }},
+      {"mse", {{3, 4}}, [](const auto& t) { return mse(t[0], Tensor::full({3, 4}, -0.2F)); }},
+      {"mse with denominator", {{3, 4}}, [](const auto& t) { return mse(t[0], Tensor::full({3, 4}, 0.3F), 7); }},
       {"expectation", {{3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{2, 4, 8}); }},
       {"expectation of columns", {{2, 3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{3, 5}); }},
       {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../networks.h"
+#include "../skip.h"
+
+#include <doctest/doctest.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+
+using namespace mixgrad;
+using nlohmann::json;
+
+namespace {
+
+/// A layer as text, so that layers can be compared in any order.
+std::string described(const Node& node) {
+  std::string out = node.op + " " + node.weight().shape().str();
+  if (node.op == "conv2d") {
+    const auto& a = std::get<Conv2dAttrs>(node.attrs);
+    out += fmt::format(" stride {} {} padding {} {} groups {}", a.stride[0], a.stride[1], a.padding[0], a.padding[1], a.groups);
+  }
+  return out + " to " + node.shape.str();
+}
+
+std::string described(const json& layer) {
+  const auto shape = [](const json& j) { return Shape(j.get<std::vector<int64_t>>()).str(); };
+  const bool conv = layer.at("type") == "Conv2d";
+  std::string out = std::string(conv ? "conv2d" : "linear") + " " + shape(layer.at("weight"));
+  if (conv) {
+    int64_t top = 0, left = 0;
+    REQUIRE(std::sscanf(layer.at("padding").get<std::string>().c_str(), "(%ld, %ld)", &top, &left) == 2);
+    const auto stride = layer.at("stride").get<std::vector<int64_t>>();
+    out += fmt::format(" stride {} {} padding {} {} groups {}", stride[0], stride[1], top, left, layer.at("groups").get<int64_t>());
+  }
+  return out + " to " + shape(layer.at("out"));
+}
+
+models::Model official(const std::string& name) {
+  return models::make(name, name == "mobilenet_v1" ? 2 : name == "ds_cnn" ? 12 : 10);
+}
+
+/// Batch-norm moments that a training step has moved, so that folding has work to do.
+models::Model random_model(const std::string& name, uint64_t seed) {
+  models::Model model = official(name);
+  nn::initialize(*model.net, Rng(seed, "init"));
+  model.net->train();
+  (*model.net)(test::random_batch(4, model.input_shape, 2, seed).x);
+  model.net->eval();
+  return model;
+}
+
+MixPrecOptions options_for(const models::Model& model, MixPrecType type, std::vector<int> weight_bits) {
+  return {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = std::move(weight_bits),
+          .w_mixprec_type = type, .calibration = {test::random_batch(2, model.input_shape, 2, 5).x}};
+}
+
+/// The channels of a node's value that export keeps, from the search network's discrete form.
+std::vector<int64_t> live_channels(const Graph& discrete, int i) {
+  const Node& node = discrete.nodes[static_cast<size_t>(i)];
+  std::vector<int64_t> live;
+  if (node.is_layer()) {
+    for (int64_t c = 0; c < std::ssize(node.weight_slot->bits); ++c) {
+      if (node.weight_slot->bits[static_cast<size_t>(c)] != 0) live.push_back(c);
+    }
+    return live;
+  }
+  if (i > 0 && node.op != "flatten") return live_channels(discrete, node.inputs[0]);
+  if (i == 0) {
+    for (int64_t c = 0; c < node.shape[0]; ++c) live.push_back(c);
+    return live;
+  }
+  const Shape& from = discrete.nodes[static_cast<size_t>(node.inputs[0])].shape;
+  const int64_t positions = from.size() / from[0];
+  for (int64_t c : live_channels(discrete, node.inputs[0])) {
+    for (int64_t k = 0; k < positions; ++k) live.push_back(c * positions + k);
+  }
+  return live;
+}
+
+/// Values of the kept channels of `whole` [N, C, ...], in NCHW order.
+std::vector<float> kept(const Tensor& whole, const std::vector<int64_t>& live) {
+  const std::vector<float> all = whole.to_vector();
+  const int64_t n = whole.dim(0), c = whole.dim(1), positions = whole.size() / (n * c);
+  std::vector<float> out;
+  for (int64_t i = 0; i < n; ++i) {
+    for (int64_t channel : live) {
+      const auto first = all.begin() + (i * c + channel) * positions;
+      out.insert(out.end(), first, first + positions);
+    }
+  }
+  return out;
+}
+
+/// Codes of every node agree on the channels that are kept, and logits to 1e-5 of their range.
+void check_export(MixPrec& net, const Tensor& x) {
+  const Graph discrete = discretize(net.graph()), exported = net.arch_export();
+  REQUIRE(exported.nodes.size() == discrete.nodes.size());
+  std::vector<Tensor> searched_values, exported_values;
+  const Tensor before = discrete.run(discrete.bind(), x, &searched_values), after = exported.run(exported.bind(), x, &exported_values);
+  int64_t differing = 0;
+  for (int i = 0; i < std::ssize(discrete.nodes); ++i) {
+    const auto n = static_cast<size_t>(i);
+    if (discrete.nodes[static_cast<size_t>(discrete.quantized_by(i))].output_slot == nullptr) continue;
+    const std::vector<float> expected = kept(searched_values[n], live_channels(discrete, i)), got = exported_values[n].to_vector();
+    REQUIRE(expected.size() == got.size());
+    for (size_t k = 0; k < got.size(); ++k) differing += expected[k] != got[k];
+  }
+  CHECK(differing == 0);
+  const std::vector<float> a = before.to_vector(), b = after.to_vector();
+  const auto [low, high] = std::ranges::minmax(a);
+  double worst = 0;
+  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(a[i]) - b[i]));
+  CHECK(worst <= 1e-5 * (high - low));
+}
+
+/// Every removed channel is gone from the layer and from its readers.
+void check_removed(const MixPrec& net, bool pruning) {
+  const Graph discrete = discretize(net.graph()), exported = net.arch_export();
+  int64_t removed = 0;
+  for (int i = 1; i < std::ssize(discrete.nodes); ++i) {
+    const Node& before = discrete.nodes[static_cast<size_t>(i)];
+    const Node& after = exported.nodes[static_cast<size_t>(i)];
+    if (!before.is_layer()) continue;
+    const int64_t out = std::ssize(live_channels(discrete, i)), in = std::ssize(live_channels(discrete, before.inputs[0]));
+    const bool depthwise = before.op == "conv2d" && std::get<Conv2dAttrs>(before.attrs).groups > 1;
+    const int64_t positions = before.op == "conv2d" ? before.weight().dim(2) * before.weight().dim(3) : 1;
+    CHECK(after.weight().size() == out * (depthwise ? 1 : in) * positions);
+    CHECK(after.bias().size() == out);
+    CHECK(std::ranges::count(after.weight_slot->bits, 0) == 0);
+    removed += before.weight().dim(0) - out;
+  }
+  CHECK((removed > 0) == pruning);
+}
+
+}  // namespace
+
+TEST_CASE("zoo: layers, weights and MACs are those of the official definitions") {
+  const std::string file = test::shared_folder() + "/golden/zoo.json";
+  if (!std::filesystem::exists(file)) return test::skip("no zoo: " + file + " is missing");
+  const json zoo = json::parse(io::read_file(file));
+  for (const auto& [name, expected] : zoo.items()) {
+    CAPTURE(name);
+    const models::Model model = official(name);
+    auto input = expected.at("input").get<std::vector<int64_t>>();
+    input.resize(3, 1);
+    CHECK(model.input_shape == Shape(input));
+    const Graph graph = simplified(*model.net, model.input_shape);
+    std::multiset<std::string> found, wanted;
+    for (const Node& node : graph.nodes) {
+      if (node.is_layer()) found.insert(described(node));
+    }
+    for (const json& layer : expected.at("layers")) wanted.insert(described(layer));
+    CHECK(found == wanted);
+    CHECK(cost::discrete(graph, cost::params()) == expected.at("weights").get<double>());
+    CHECK(cost::discrete(graph, cost::ops()) == expected.at("macs").get<double>());
+  }
+}
+
+TEST_CASE("zoo: every model trains, converts and searches: finite losses and a gradient for every α") {
+  for (const std::string& name : models::names()) {
+    CAPTURE(name);
+    const models::Model model = random_model(name, 2);
+    data::Batch batch = test::random_batch(4, model.input_shape, 2, 3);
+    if (model.reconstructs) batch.labels.clear();
+    const train::StepResult warm = train::step(*model.net, batch);
+    CHECK(std::isfinite(warm.task.loss));
+    CHECK(warm.task.classifies != model.reconstructs);
+    MixPrec net(*model.net, options_for(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}));
+    const train::StepResult result = train::step(net.graph(), batch, {.sample = [&] { return net.sample(); },
+                                                                     .regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
+    CHECK(std::isfinite(result.task.loss));
+    CHECK(result.regularization > 0);
+    for (const Tensor& alpha : net.nas_parameters()) CHECK((alpha.dim(0) == 1 || !alpha.grad().empty()));
+  }
+}
+
+TEST_CASE("zoo: exported networks give the search network's codes, without the pruned channels") {
+  uint64_t seed = 10;
+  for (const std::string& name : models::names()) {
+    const models::Model model = random_model(name, ++seed);
+    const Tensor x = test::random_batch(2, model.input_shape, 2, seed).x;
+    for (const auto& [type, bits] : {std::pair{MixPrecType::PER_LAYER, std::vector{2, 4, 8}}, {MixPrecType::PER_CHANNEL, {2, 4, 8}},
+                                     {MixPrecType::PER_CHANNEL, {0, 2, 4, 8}}}) {
+      CAPTURE(name);
+      CAPTURE(bits[0]);
+      MixPrec net(*model.net, options_for(model, type, bits));
+      test::randomize_architecture(net, seed);
+      check_export(net, x);
+      check_removed(net, bits[0] == 0);
+    }
+  }
+}
