@@ -38,7 +38,7 @@ Target parse_target(const std::string& part, const Graph& network) {
 
 std::vector<Target> parse_targets(const std::string& text, const Graph& network) {
   std::vector<Target> targets;
-  for (size_t begin = 0; begin < text.size();) {
+  for (size_t begin = 0; !text.empty() && begin <= text.size();) {
     const size_t comma = std::min(text.find(',', begin), text.size());
     const Target target = parse_target(text.substr(begin, comma - begin), network);
     for (const Target& other : targets) {

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../networks.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace mixgrad;
+
+namespace {
+
+const Graph& floating() {
+  static const Graph graph = simplified(*test::random_resnet8(1), {3, 32, 32});
+  return graph;
+}
+
+MixPrec searched(MixPrecType type, std::vector<int> weight_bits, std::vector<int> act_bits, uint64_t seed) {
+  MixPrec net(floating(), {.activation_precisions = std::move(act_bits), .weight_precisions = std::move(weight_bits), .w_mixprec_type = type});
+  test::randomize_architecture(net, seed);
+  return net;
+}
+
+std::string refusal(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("targets: numbers, shares of uniform 8-bit, and bytes") {
+  const double uniform = 77360 * 8;
+  const auto limits = parse_targets("size=40KiB,macs=25%,params=500,peak-ram=16KiB,mpic-energy=1e-4", floating());
+  REQUIRE(limits.size() == 5);
+  CHECK(limits[0].limit == 40 * 8192);
+  CHECK(limits[1].limit == 0.25 * 12501632 * 64);
+  CHECK(limits[2].limit == 500);
+  CHECK(limits[3].limit == 16 * 1024);
+  CHECK(limits[4].limit == 1e-4);
+  CHECK(parse_targets("size=12.5%", floating())[0].limit == uniform / 8);
+  CHECK(parse_targets("size=100B", floating())[0].limit == 800);
+  CHECK(parse_targets("", floating()).empty());
+}
+
+TEST_CASE("targets: what is not one is told") {
+  for (const char* bad : {"size", "size=", "size=x", "size=0", "size=-3", "size=nan", "size=inf", "=3", "size=3,", "size=40KB", "macs=3KiB", "speed=3",
+                          "size=1,size=2"}) {
+    CAPTURE(bad);
+    const std::string said = refusal([&] { parse_targets(bad, floating()); });
+    CHECK((said.starts_with("target: ") || said.starts_with("unknown cost 'speed'") || said.starts_with("unknown cost ''")));
+  }
+}
+
+TEST_CASE("targets: the discrete network keeps a bound on its size and uses at least 95% of it") {
+  struct Scheme {
+    const char* name;
+    MixPrecType type;
+    std::vector<int> bits;
+  };
+  for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}},
+                               {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}}}) {
+    for (uint64_t seed = 0; seed < 3; ++seed) {
+      const MixPrec net = searched(scheme.type, scheme.bits, {8}, seed);
+      for (const char* share : {"30%", "40%", "50%", "75%"}) {
+        CAPTURE(scheme.name);
+        CAPTURE(share);
+        const auto targets = parse_targets(std::string("size=") + share, floating());
+        const Graph found = net.arch_export({.targets = targets});
+        const double used = cost::discrete(found, cost::size()) / targets[0].limit;
+        CHECK(used <= 1);
+        CHECK(used >= 0.95);
+      }
+    }
+  }
+}
+
+TEST_CASE("targets: several hold at once, and what α prefers is kept where it fits") {
+  const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}, 5);
+  const auto targets = parse_targets("size=40%,macs=20%,peak-ram=60%", floating());
+  const Graph found = net.arch_export({.targets = targets});
+  for (const Target& t : targets) {
+    CAPTURE(t.model.name);
+    CHECK(cost::discrete(found, t.model) <= t.limit);
+  }
+  const auto loose = parse_targets("size=1000%", floating());
+  const Graph all = net.arch_export({.targets = loose});
+  for (const auto& slot : all.weight_slots()) CHECK(std::ranges::count(slot->bits, 8) == std::ssize(slot->bits));  // the budget is for using
+  CHECK(cost::discrete(all, cost::macs()) < cost::uniform(all, cost::macs(), 8));  // activations: α has decided
+}
+
+TEST_CASE("targets: the preferences of α decide which layer pays") {
+  MixPrec net = searched(MixPrecType::PER_LAYER, {2, 8}, {8}, 0);
+  for (const nn::NamedTensor& alpha : net.alpha_summary()) {
+    if (alpha.tensor.size() != 2) continue;
+    alpha.tensor.data()[0] = 0;
+    alpha.tensor.data()[1] = alpha.name == "stack3.conv1.alpha_w" ? 0.001F : 5.0F;
+  }
+  const Graph found = net.arch_export({.targets = parse_targets("size=85%", floating())});
+  for (const LayerSummary& layer : summarize(found, floating())) CHECK(layer.weight_bits[0] == (layer.name == "stack3.conv1" ? 2 : 8));
+}
+
+TEST_CASE("targets: below the smallest network they are refused, with that network's cost") {
+  const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, 0);
+  const std::string expected = "target: size of 148531 bits can't be met: the smallest that these candidates reach is 154720, 25.0% of uniform 8-bit";
+  CHECK(refusal([&] { check_reachable(net.graph(), parse_targets("size=24%", floating())); }) == expected);
+  CHECK(refusal([&] { net.arch_export({.targets = parse_targets("size=24%", floating())}); }) == expected);
+}
+
+TEST_CASE("targets: overrun is 0 where all hold, and leads down where they don't") {
+  const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, 2);
+  const Thetas thetas = net.graph().softmax_thetas(1.0);
+  const double soft = cost::soft(net.graph(), cost::size(), thetas).item();
+  const std::vector<Target> held{{cost::size(), soft * 1.01}}, missed{{cost::size(), soft / 2}, {cost::size(), soft / 4}};
+  CHECK(overrun(net.graph(), held, thetas).item() == 0);
+  Tape tape;
+  const Tensor value = overrun(net.graph(), missed, net.graph().softmax_thetas(1.0));
+  CHECK(value.item() == doctest::Approx(1 + 3));
+  tape.backward(value);
+  for (const Tensor& alpha : net.nas_parameters()) {
+    if (alpha.shape().rank() == 2) CHECK(alpha.grad()[static_cast<size_t>(alpha.dim(1)) * 2] > 0);  // less of 8 bits
+  }
+}
