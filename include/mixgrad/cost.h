@@ -105,7 +105,7 @@ std::vector<std::string> names();
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
 /// The same of the arg max precisions: what reports show.
 double discrete(const Graph& graph, const Model& model);
-/// The same with every weight and activation at `bits`.
+/// The same with every weight and activation at `bits`, the network's output a float.
 double uniform(const Graph& graph, const Model& model, int bits);
 /// What `cost` returns; nothing where a model has no cost of one of the layers or of its bit-widths.
 std::optional<double> if_defined(const std::function<double()>& cost);

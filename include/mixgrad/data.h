@@ -75,9 +75,9 @@ Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.
 std::string sources();
 /// `spec` with its folder as an absolute path, so that it means the same everywhere.
 std::string absolute(const std::string& spec);
-/// What suits the data set named by `spec`: flips and crops for CIFAR-10 and image folders, small shifts for glyphs and
-/// IDX digits, nothing for arrays. Of images of one row or column nothing is ever shifted.
-Augmentation default_augmentation(const std::string& spec);
+/// What suits images of `image_shape` from the data set named by `spec`: flips and crops for CIFAR-10 and image folders,
+/// small shifts for glyphs and IDX digits; nothing for arrays, and for images of one row or column.
+Augmentation default_augmentation(const std::string& spec, const Shape& image_shape = {3, 32, 32});
 
 /// x [n, channels, height, width]; labels [n], or none: then x is what the network is to reconstruct.
 struct Batch {

@@ -7,6 +7,7 @@
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -109,6 +110,8 @@ void drop_unused(Graph& graph);
 
 /// The graph as a safetensors file with the structure in its metadata; `load_graph` gives it back.
 void save(const Graph& graph, const std::string& path);
-Graph load_graph(const std::string& path);
+/// `find` gives quantizers by the name that a graph was saved with.
+using FindActivation = std::function<std::shared_ptr<const ActivationQuantizer>(const std::string& name)>;
+Graph load_graph(const std::string& path, const FindActivation& find = quant::find_activation);
 
 }  // namespace mixgrad

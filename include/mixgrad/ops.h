@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mixgrad/attrs.h>
+#include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
 #include <kernels/quantize.h>
@@ -72,6 +73,10 @@ using kernels::ActivationFormat;
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format = {});
 
+/// The same of another quantizer than PACT.
+Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits, ActivationFormat format,
+                          const ActivationQuantizer& quantizer);
+
 // --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
 
 /// max |w_c|, [O]. No gradient.
@@ -82,6 +87,8 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
 Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits);
 /// Codes of x with the single clip [1] (SPEC §3); x̂ = codes · clip / levels.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
+/// The same of another quantizer than PACT.
+Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format, const ActivationQuantizer& quantizer);
 /// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is
 /// max_c Σ|q_w,c| · max|q_x|; from 2^24 on the sum is formed from two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);

@@ -40,6 +40,7 @@ struct RunConfig {
   std::string sampler = "softmax";            ///< or "gumbel"
   bool hard = false;                          ///< hard samples: one-hot θ with the gradient of the soft one
   std::string alpha_init = "scaled";          ///< α in proportion to the bits, or "same"
+  std::string act_quantizer = "pact";         ///< a name that quant::find_activation knows
   bool quantize_output = false;               ///< a quantizer on the network's output too
   double arch_split = 0;                      ///< share of the training images kept for α's own steps; 0: joint steps
   int patience = 0;                           ///< stop a phase after so many epochs without improvement; 0: never

@@ -71,6 +71,7 @@ struct MixPrecOptions {
   std::vector<LayerOverride> overrides = {};          ///< the first that fits a layer holds
   SamplerOptions sampler = {};
   AlphaInit alpha_init = AlphaInit::SCALED;
+  std::shared_ptr<const ActivationQuantizer> activation_quantizer = {};  ///< none: PACT; quant::find_activation, or your own
   bool quantize_output = false;                       ///< a quantizer on the network's output too
 };
 

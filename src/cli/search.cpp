@@ -66,6 +66,7 @@ void add_options(Search& s) {
   o.add("sampler", &c.sampler, "softmax or gumbel");
   o.add("hard", &c.hard, "one-hot samples, with the gradient of the soft ones");
   o.add("alpha-init", &c.alpha_init, "scaled (in proportion to the bits) or same");
+  o.add("act-quantizer", &c.act_quantizer, "pact, lsq (learned step) or plinio-pact (rounds down, to compare with)");
   o.add("quantize-output", &c.quantize_output, "quantize the network's output too");
   o.add("refine", &c.refine, "raise weights to more bits where that does not raise the cost");
   o.add("arch-split", &c.arch_split, "share of the training images that the bit-widths learn from, in steps of their own");

@@ -17,7 +17,7 @@ Precisions single(int bits) { return {.bits = {bits}, .theta = Tensor::full({1},
 /// How slots are seen: at the θ of a step, at the arg max, or all at one bit-width.
 struct View {
   std::function<Precisions(const WeightSlot*)> weights;
-  std::function<Precisions(const ActivationSlot*)> activations;
+  std::function<Precisions(const ActivationSlot*, bool is_output)> activations;
 };
 
 template <typename ThetaOf>
@@ -28,7 +28,7 @@ View view_of(const ThetaOf& theta_of) {
             const std::vector<int> distinct = quant::checked_precisions("weight bits", slot->bits, 0);
             return {.bits = distinct, .theta = quant::one_hot(slot->bits, distinct)};
           },
-          .activations = [=](const ActivationSlot* slot) -> Precisions {
+          .activations = [=](const ActivationSlot* slot, bool) -> Precisions {
             if (slot == nullptr) return single(float_bits);
             if (slot->fixed()) return single(slot->precisions[0]);
             return {.bits = slot->precisions, .theta = theta_of(*slot)};
@@ -54,7 +54,8 @@ Activation activation_of(const Network& network, int i, const View& view) {
   const Graph& graph = network.graph;
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   const Shape& shape = node.shape;
-  Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(graph.quantized_by(i))].output_slot.get()),
+  const int holder = graph.quantized_by(i);
+  Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(), holder == graph.quantized_by(graph.output)),
                  .live_channels = constant(shape[0]), .positions = shape.size() / shape[0]};
   if (i == 0) return out;
   const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
@@ -131,7 +132,7 @@ double discrete(const Graph& graph, const Model& model) { return model.of_networ
 
 double uniform(const Graph& graph, const Model& model, int bits) {
   const View view{.weights = [=](const WeightSlot*) { return single(bits); },
-                  .activations = [=](const ActivationSlot*) { return single(bits); }};
+                  .activations = [=](const ActivationSlot*, bool is_output) { return single(is_output ? float_bits : bits); }};
   return model.of_network(network_of(graph, view)).item();
 }
 

@@ -130,8 +130,9 @@ std::string absolute(const std::string& spec) {
   return error ? spec : fmt::format("{}:{}", source->prefix, whole.lexically_normal().string());
 }
 
-Augmentation default_augmentation(const std::string& spec) {
+Augmentation default_augmentation(const std::string& spec, const Shape& image_shape) {
   const Source* source = source_of(spec).first;
+  if (std::min(image_shape[1], image_shape[2]) <= 2) return {};
   if (source == nullptr) return {.flip = false, .crop = 2};  // a mirrored digit is another shape
   return source->augmentation;
 }

@@ -22,6 +22,7 @@ std::shared_ptr<ActivationSlot> fixed(const ActivationSlot& slot) {
   out->precisions = {slot.precisions[best]};
   out->clip = Tensor::full({1}, slot.clip.data()[best]).requires_grad(slot.learn_clip);
   out->is_signed = slot.is_signed;
+  out->quantizer = slot.quantizer;
   out->learn_clip = slot.learn_clip;
   return out;
 }

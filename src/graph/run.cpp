@@ -87,6 +87,10 @@ Value finish(const Node& node, const Binding::NodeBinding& b, Value v) {
     return v;
   }
   const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.relu};
+  if (slot->quantizer) {
+    if (slot->fixed()) return {quantize_activation(v.tensor, b.clip, slot->precisions[0], format, *slot->quantizer), slot};
+    return {activation_mixture(v.tensor, b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
+  }
   if (slot->fixed()) return {quantize_activation(v.tensor, b.clip, slot->precisions[0], format), slot};
   return {activation_mixture(v.tensor, b.theta, b.clip, slot->precisions, format)};
 }

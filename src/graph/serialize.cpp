@@ -67,14 +67,15 @@ json structure(const Graph& graph) {
   for (const auto& slot : weight_slots) j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
   j["activation_slots"] = json::array();
   for (const auto& slot : activation_slots) {
-    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}, {"learn_clip", slot->learn_clip}});
+    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}, {"learn_clip", slot->learn_clip},
+                                     {"quantizer", slot->quantizer ? slot->quantizer->name : "pact"}});
   }
   return j;
 }
 
 class Reader {
  public:
-  explicit Reader(const std::string& path) : file_(io::read_safetensors(path)) {}
+  Reader(const std::string& path, const FindActivation& find) : file_(io::read_safetensors(path)), find_(find) {}
 
   Graph read() {
     const auto found = file_.metadata.find(metadata_key);
@@ -120,6 +121,7 @@ class Reader {
     slot->precisions = quant::checked_precisions(name.c_str(), j.at("precisions").get<std::vector<int>>(), 2);
     slot->is_signed = j.at("signed").get<bool>();
     slot->learn_clip = j.at("learn_clip").get<bool>();
+    slot->quantizer = find_(j.value("quantizer", "pact"));
     slot->alpha = optional_tensor(name + ".alpha");
     slot->clip = optional_tensor(name + ".clip");
     if (slot->clip) slot->clip.requires_grad(slot->learn_clip);
@@ -172,6 +174,7 @@ class Reader {
   Graph graph_;
   std::vector<std::shared_ptr<WeightSlot>> weight_slots_;
   std::vector<std::shared_ptr<ActivationSlot>> activation_slots_;
+  const FindActivation& find_;
 };
 
 /// Shapes that don't fit each other show when the network runs once, on zeros.
@@ -211,8 +214,8 @@ void save(const Graph& graph, const std::string& path) {
   io::write_safetensors(path, file);
 }
 
-Graph load_graph(const std::string& path) {
-  Graph graph = Reader(path).read();
+Graph load_graph(const std::string& path, const FindActivation& find) {
+  Graph graph = Reader(path, find).read();
   check_runs(graph, path);
   return graph;
 }

@@ -12,7 +12,11 @@ namespace mixgrad {
 
 float ActivationSlot::largest_code(size_t p) const { return kernels::activation_levels(precisions[p], is_signed); }
 
-float ActivationSlot::step(size_t p) const { return clip.data()[p] / largest_code(p); }
+CodeRange ActivationSlot::range(size_t p) const { return {is_signed ? -largest_code(p) : 0, largest_code(p)}; }
+
+float ActivationSlot::step(size_t p) const {
+  return quantizer ? quantizer->step(clip.data()[p], range(p)) : clip.data()[p] / largest_code(p);
+}
 
 namespace quant {
 
@@ -91,6 +95,16 @@ double entropy(const Tensor& alpha, double temperature) {
     if (t > 0) total -= static_cast<double>(t) * std::log(t);
   }
   return total / static_cast<double>(alpha.size() / alpha.dim(0));
+}
+
+std::shared_ptr<const ActivationQuantizer> find_activation(const std::string& name) {
+  if (name == "pact") return nullptr;
+  std::string names = "pact";
+  for (const ActivationQuantizer& q : {lsq(), plinio_pact()}) {
+    if (q.name == name) return std::make_shared<ActivationQuantizer>(q);
+    names += ", " + q.name;
+  }
+  bad_input("unknown quantizer of activations '{}': expected {}", name, names);
 }
 
 }  // namespace quant

@@ -89,7 +89,7 @@ void calibrate(Graph& graph, const MixPrecOptions& options) {
     bool unit_input = is_input;
     if (const auto found = histograms.find(slot.get()); found != histograms.end()) {
       const Histogram& h = found->second;
-      if (is_input && h.smallest < 0) slot->is_signed = true;
+      if (is_input && h.smallest < 0 && !(slot->quantizer && slot->quantizer->never_signed)) slot->is_signed = true;
       unit_input = is_input && h.smallest >= 0 && h.largest <= 1;
       if (!unit_input && h.largest > 0) clip = h.percentile(options.calibration_percentile);
     }

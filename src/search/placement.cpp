@@ -142,6 +142,7 @@ std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, con
   auto slot = std::make_shared<ActivationSlot>();
   slot->precisions = precisions;
   slot->alpha = initial_alpha(precisions, options);
+  slot->quantizer = options.activation_quantizer;
   return slot;
 }
 
@@ -165,7 +166,8 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     if (slot->precisions != bits) {
       bad_input("override: the output of '{}' meets others in an Add, but has other candidates: one quantizer serves them all", node.name);
     }
-    slot->is_signed = slot->is_signed || negative_possible(node);
+    const bool cuts_negatives = slot->quantizer && slot->quantizer->never_signed;
+    slot->is_signed = slot->is_signed || (negative_possible(node) && !cuts_negatives);
     node.output_slot = slot;
   }
 }

@@ -71,14 +71,14 @@ data::Splits load(const RunConfig& config) {
   return splits;
 }
 
-train::Schedule schedule(const RunConfig& config, int epochs, double lr) {
+train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
   return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
-          .patience = config.patience, .augmentation = data::default_augmentation(config.data), .seed = config.seed};
+          .patience = config.patience, .augmentation = data::default_augmentation(config.data, splits.train.image_shape()), .seed = config.seed};
 }
 
-train::SearchSchedule search_schedule(const RunConfig& config, const std::vector<Target>& targets) {
+train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits, const std::vector<Target>& targets) {
   train::SearchSchedule s;
-  static_cast<train::Schedule&>(s) = schedule(config, config.search_epochs, config.lr * search_lr_share);
+  static_cast<train::Schedule&>(s) = schedule(config, splits, config.search_epochs, config.lr * search_lr_share);
   s.arch_lr = config.arch_lr;
   s.targets = targets;
   s.arch_split = config.arch_split;
@@ -101,6 +101,7 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .overrides = parse_overrides(config.override_layers),
           .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
+          .activation_quantizer = quant::find_activation(config.act_quantizer),
           .quantize_output = config.quantize_output};
 }
 
@@ -140,7 +141,7 @@ Graph found_by_method(const Start& start, RunResult& result, train::Observer& ob
   }
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
-  train::SearchSchedule schedule = search_schedule(config, start.targets);
+  train::SearchSchedule schedule = search_schedule(config, start.splits, start.targets);
   if (start.targets.empty()) {
     result.strength = schedule.strength = config.strength.value_or(default_pull / cost::uniform(start.floating, net.regularizer(), 8));
   }
@@ -158,7 +159,7 @@ std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Split
   models::Model model = models::make(config.model, splits.train.classes());
   nn::initialize(*model.net, Rng(config.seed, "init"));
   if (config.init.empty()) {
-    train::warm_up(*model.net, splits, schedule(config, config.warmup_epochs, config.lr), observer);
+    train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer);
   } else {
     nn::load_state(*model.net, config.init);
   }
@@ -194,6 +195,7 @@ void RunConfig::validate() const {
   cost::find(regularizer);
   if (strength) check_not_negative("strength", *strength);
   check_choice("sampler", sampler, {"softmax", "gumbel"});
+  quant::find_activation(act_quantizer);
   check_choice("alpha-init", alpha_init, {"scaled", "same"});
   if (!(arch_split >= 0 && arch_split < 1)) bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
   check_not_negative("patience", patience);
@@ -255,7 +257,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
 
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
-  train::fine_tune(result.network, splits, schedule(config, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
+  train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
