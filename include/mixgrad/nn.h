@@ -78,6 +78,19 @@ class Conv2d : public Module {
   Conv2dAttrs attrs_;
 };
 
+struct Conv1dOptions {
+  int64_t in_channels = 0, out_channels = 0, kernel = 3, stride = 1, padding = 0, dilation = 1, groups = 1;
+  bool bias = true;
+};
+
+/// Over signals [N, C, 1, L]: a Conv2d of one row, weight [O, C / groups, 1, K].
+class Conv1d : public Conv2d {
+ public:
+  explicit Conv1d(const Conv1dOptions& o)
+      : Conv2d({.in_channels = o.in_channels, .out_channels = o.out_channels, .kernel = {1, o.kernel}, .stride = {1, o.stride},
+                .padding = {0, o.padding}, .dilation = {1, o.dilation}, .groups = o.groups, .bias = o.bias}) {}
+};
+
 struct LinearOptions {
   int64_t in_features = 0, out_features = 0;
   bool bias = true;

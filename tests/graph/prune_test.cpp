@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which layers lose channels together, and what is left when they have.
+#include "../networks.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+
+using namespace mixgrad;
+
+namespace {
+
+const MixPrecOptions pruning{.activation_precisions = {8}, .weight_precisions = {0, 2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+
+Node& node(Graph& graph, const std::string& name) { return *std::ranges::find(graph.nodes, name, &Node::name); }
+
+Graph placed(Graph graph, const MixPrecOptions& options = pruning) {
+  place_quantizers(graph, options);
+  calibrate(graph, options);
+  return graph;
+}
+
+Graph placed_resnet8(const MixPrecOptions& options = pruning) { return placed(simplified(*test::random_resnet8(1), {3, 32, 32}), options); }
+
+/// Channels at 0 bits in the fixed slot of a layer.
+void prune(Graph& discrete, const std::string& name, std::vector<int> bits) { node(discrete, name).weight_slot->bits = std::move(bits); }
+
+/// conv [C of 1×1] → relu → flatten → fc
+nn::Sequential& chain() {
+  static nn::Sequential net(std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 4, .kernel = {1, 1}}),
+                            std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
+                            std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 4 * 2 * 3, .out_features = 2}));
+  return net;
+}
+
+std::string refusal(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+}  // namespace
+
+TEST_CASE("pruning: layers that meet in an Add hold one α; the output's layer keeps every channel") {
+  Graph graph = placed_resnet8();
+  const auto slot = [&](const char* name) { return node(graph, name).weight_slot; };
+  CHECK(slot("conv") == slot("stack1.conv2"));
+  CHECK(slot("stack2.conv2") == slot("stack2.shortcut"));
+  CHECK(slot("stack3.conv2") == slot("stack3.shortcut"));
+  CHECK(slot("stack1.conv1") != slot("conv"));
+  CHECK(slot("stack1.conv1")->precisions == std::vector{0, 2, 8});
+  CHECK(slot("fc")->precisions == std::vector{2, 8});
+  MixPrecOptions whole = pruning;
+  whole.weight_precisions = {2, 8};
+  graph = placed_resnet8(whole);
+  CHECK(node(graph, "conv").weight_slot != node(graph, "stack1.conv2").weight_slot);
+}
+
+TEST_CASE("pruning: depthwise convs go with their producer; grouped ones keep their channels and their input's") {
+  const auto conv = [](int64_t in, int64_t out, int64_t groups) {
+    return std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {1, 1}, .groups = groups});
+  };
+  nn::Sequential net(conv(1, 8, 1), std::make_unique<nn::ReLU>(), conv(8, 8, 8), std::make_unique<nn::ReLU>(), conv(8, 8, 1), conv(8, 12, 4),
+                     conv(12, 4, 1), std::make_unique<nn::ReLU>(), conv(4, 4, 1));
+  nn::initialize(net, Rng(1, "init"));
+  Graph graph = placed(simplified(net, {1, 2, 2}));
+  std::vector<std::shared_ptr<WeightSlot>> slots;
+  for (const Node& n : graph.nodes) {
+    if (n.is_layer()) slots.push_back(n.weight_slot);
+  }
+  REQUIRE(slots.size() == 6);
+  CHECK(slots[0] == slots[1]);
+  CHECK(slots[0]->precisions[0] == 0);
+  CHECK(slots[2]->precisions[0] == 2);  // read by the grouped conv
+  CHECK(slots[3]->precisions[0] == 2);  // the grouped conv
+  CHECK(slots[4]->precisions[0] == 0);
+  CHECK(slots[5]->precisions[0] == 2);  // the output
+}
+
+TEST_CASE("pruning: excluded layers keep their channels, and those that are tied to them") {
+  MixPrecOptions options = pruning;
+  options.exclude_names = {"stack3.conv2"};
+  Graph graph = placed_resnet8(options);
+  CHECK(node(graph, "stack3.conv2").weight_slot == nullptr);
+  CHECK(node(graph, "stack3.shortcut").weight_slot->precisions == std::vector{2, 8});
+}
+
+TEST_CASE("pruning: a channel leaves its layer, its bias and every reader, through flatten too") {
+  nn::initialize(chain(), Rng(2, "init"));
+  Graph discrete = discretize(placed(simplified(chain(), {1, 2, 3})));
+  const std::string conv = discrete.nodes[1].name, fc = discrete.nodes.back().name;
+  prune(discrete, conv, {8, 0, 2, 0});
+  const std::vector<float> w = node(discrete, conv).weight().to_vector(), b = node(discrete, conv).bias().to_vector();
+  const std::vector<float> v = node(discrete, fc).weight().to_vector();
+  Graph small = discrete;
+  remove_pruned_channels(small);
+  CHECK(node(small, conv).weight().to_vector() == std::vector<float>{w[0], w[2]});
+  CHECK(node(small, conv).bias().to_vector() == std::vector<float>{b[0], b[2]});
+  CHECK(node(small, conv).weight_slot->bits == std::vector{8, 2});
+  CHECK(node(small, conv).shape == Shape{2, 2, 3});
+  std::vector<float> kept;
+  for (size_t o = 0; o < 2; ++o) {
+    for (size_t i : {0U, 1U, 2U, 3U, 4U, 5U, 12U, 13U, 14U, 15U, 16U, 17U}) kept.push_back(v[o * 24 + i]);
+  }
+  CHECK(node(small, fc).weight().to_vector() == kept);
+  const Tensor x = test::random_batch(3, {1, 2, 3}, 2, 1).x;
+  CHECK(small.forward(x).to_vector() == discrete.forward(x).to_vector());
+}
+
+TEST_CASE("pruning: what can't leave is refused by name") {
+  Graph discrete = discretize(placed(simplified(chain(), {1, 2, 3})));
+  const std::string conv = discrete.nodes[1].name;
+  prune(discrete, conv, {0, 0, 0, 0});
+  CHECK(refusal([&] { remove_pruned_channels(discrete); }) == "'" + conv + "' would lose its last channel: at least one needs more than 0 bits");
+  Graph resnet = discretize(placed_resnet8());
+  node(resnet, "stack1.conv2").weight_slot->bits[3] = 0;
+  node(resnet, "conv").weight_slot->bits[3] = 8;
+  CHECK(refusal([&] { remove_pruned_channels(resnet); }).find("must lose the same channels") != std::string::npos);
+}
