@@ -9,6 +9,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 
@@ -62,13 +63,6 @@ class Assignment {
 
   const Graph& graph() const { return graph_; }
   bool holds_weights(const Move& m) const { return choices_[m.choice].activation == nullptr; }
-
-  /// An assignment whose graph has slots of its own.
-  Assignment copy() const {
-    Assignment out = *this;
-    out.graph_ = discretize(graph_);
-    return out;
-  }
 
   void set(const Move& m, size_t candidate) {
     Choice& choice = choices_[m.choice];
@@ -241,24 +235,45 @@ double used(const Graph& graph, std::span<const Target> targets) {
   return most;
 }
 
-/// Coarse choices (whole layers) can leave much of a budget unused: gives up one more choice, the first by regret that
-/// lets others use more of it, until `enough` is used or nothing helps.
-void exchange(Assignment& a, std::span<const Target> targets) {
+/// A move down that makes room for one up.
+struct Exchange {
+  Move down, up;
+};
+
+/// Every pair of moves, least regret first.
+std::vector<Exchange> exchanges(Assignment& a) {
+  std::vector<Exchange> out;
+  for (const Move& down : a.moves(true)) {
+    a.set(down, down.to);
+    for (const Move& up : a.moves(false)) {
+      if (up.choice != down.choice || up.column != down.column) out.push_back({down, up});
+    }
+    a.set(down, down.from);
+  }
+  std::ranges::stable_sort(out, {}, [](const Exchange& e) { return e.down.regret + e.up.regret; });
+  return out;
+}
+
+/// Coarse choices (whole layers) can leave much of a budget unused: exchanges choices until `enough` is used or nothing
+/// helps. Takes the first exchange by regret that reaches `enough`, otherwise the one that uses most.
+void fill_up(Assignment& a, std::span<const Target> targets) {
   constexpr double enough = 0.95;
-  for (double best = used(a.graph(), targets); best < enough;) {
-    std::vector<Move> moves = a.moves(true);
-    std::ranges::stable_sort(moves, {}, &Move::regret);
-    const bool found = std::ranges::any_of(moves, [&](const Move& m) {
-      Assignment other = a.copy();
-      other.set(m, m.to);
-      raise(other, targets);
-      const double use = used(other.graph(), targets);
-      if (use <= best) return false;
-      best = use;
-      a = std::move(other);
-      return true;
-    });
-    if (!found) return;
+  for (double use = used(a.graph(), targets); use < enough;) {
+    std::optional<Exchange> best;
+    for (const Exchange& e : exchanges(a)) {
+      a.set(e.down, e.down.to);
+      const double exchanged = after(a, e.up, [&](const Graph& g) { return excess(g, targets) > 0 ? 0.0 : used(g, targets); });
+      a.set(e.down, e.down.from);
+      if (exchanged <= use) continue;
+      use = exchanged;
+      best = e;
+      if (use >= enough) break;
+    }
+    if (!best) return;
+    a.set(best->down, best->down.to);
+    a.set(best->up, best->up.to);
+    raise(a, targets);
+    use = used(a.graph(), targets);
   }
 }
 
@@ -284,7 +299,7 @@ Graph meet_targets(const Graph& searched, std::span<const Target> targets) {
     bad_input("target: these candidates can meet each target, but not all at once");
   }
   raise(a, targets);
-  exchange(a, targets);
+  fill_up(a, targets);
   return a.graph();
 }
 

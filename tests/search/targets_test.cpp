@@ -60,10 +60,11 @@ TEST_CASE("targets: the discrete network keeps a bound on its size and uses at l
     const char* name;
     MixPrecType type;
     std::vector<int> bits;
+    uint64_t seeds;  // more where whole layers must fit
   };
-  for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}},
-                               {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}}}) {
-    for (uint64_t seed = 0; seed < 3; ++seed) {
+  for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, 20}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, 3},
+                               {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 3}}) {
+    for (uint64_t seed = 0; seed < scheme.seeds; ++seed) {
       const MixPrec net = searched(scheme.type, scheme.bits, {8}, seed);
       for (const char* share : {"30%", "40%", "50%", "75%"}) {
         CAPTURE(scheme.name);
