@@ -42,7 +42,7 @@ using Thetas = std::map<const void*, Tensor>;
 struct Binding {
   struct NodeBinding {
     Tensor weight;           ///< float, mixed, or integer codes of a fixed slot
-    Tensor bias;
+    Tensor bias;             ///< float, without the channels at 0 bits
     Tensor scale;            ///< [C_out] real value of one accumulator step; no tensor for a layer on real values
     double bound = 0;        ///< max_c Σ|q_w,c| · max|q_x|
     Tensor theta, clip;      ///< of the output slot

@@ -8,6 +8,7 @@
 #include <mixgrad/tensor.h>
 
 #include <kernels/quantize.h>
+#include <kernels/requantize.h>
 
 #include <span>
 #include <vector>
@@ -98,7 +99,16 @@ Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// acc · scale + bias per channel: from accumulators to real values. scale [C] or [1], a constant for gradients;
 /// bias [C] or no tensor.
 Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
-/// b̂ = s rne(b / s) per channel, straight-through (SPEC §4).
+/// Accumulators to the codes of a PACT quantizer in fixed point, clamp(((acc + q_b) M + 2^(n-1)) >> n) with
+/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale): what an integer network computes (SPEC §7).
+/// Gradients as of rescale, relu and quantize_activation.
+Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits, ActivationFormat format = {});
+using kernels::FixedPoint;
+/// scale_c / out_step of every channel, in fixed point.
+std::vector<FixedPoint> fixed_points(const Tensor& scale, float out_step);
+/// rne(b / s) per channel, held to 32 bits (SPEC §4); none without a bias.
+std::vector<int32_t> bias_codes(const Tensor& bias, const Tensor& scale);
+/// b̂ = s · bias_codes per channel, straight-through.
 Tensor quantize_bias(const Tensor& bias, const Tensor& scale);
 
 }  // namespace mixgrad

@@ -22,14 +22,13 @@ double largest_row_sum(const Tensor& codes) {
   return largest;
 }
 
-/// Fixed weights on quantized input: integer codes, and the bias on the accumulator's grid (SPEC §4).
+/// Fixed weights on quantized input: integer codes, and what one step of their accumulator is worth.
 void bind_codes(const Node& node, const ActivationSlot& input, Binding::NodeBinding& b) {
   const WeightSlot& slot = *node.weight_slot;
   const Tensor magnitude = slot.magnitude ? slot.magnitude : weight_magnitude(node.weight());
   b.weight = quantize_weight(node.weight(), magnitude, slot.bits);
   b.scale = scale(weight_scale(magnitude, slot.bits), input.step());
   b.bound = largest_row_sum(b.weight) * input.largest_code();
-  if (b.bias) b.bias = quantize_bias(b.bias, b.scale);
 }
 
 /// The distinct bit-widths of a fixed slot, and its channels' θ over them.

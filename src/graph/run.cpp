@@ -8,16 +8,17 @@
 namespace mixgrad {
 namespace {
 
-/// What flows between nodes: real values, or integer codes of a fixed quantizer.
+/// What flows between nodes: real values, or integers of which one step is worth `steps` [1] or [C]: the codes of a fixed
+/// quantizer, or (`codes_of` empty) the accumulators of a layer on such codes, to which `bias` is still to be added.
 struct Value {
   Tensor tensor;
   const ActivationSlot* codes_of = nullptr;
+  Tensor steps = {}, bias = {};
 };
 
-Tensor real(const Value& v) {
-  if (v.codes_of == nullptr) return v.tensor;
-  return rescale(v.tensor, Tensor::full({1}, v.codes_of->step()), {});
-}
+Value codes(const Tensor& tensor, const ActivationSlot* slot) { return {tensor, slot, Tensor::full({1}, slot->step())}; }
+
+Tensor real(const Value& v) { return v.steps ? rescale(v.tensor, v.steps, quantize_bias(v.bias, v.steps)) : v.tensor; }
 
 using Inputs = std::vector<const Value*>;
 using Replay = Value (*)(const Node&, const Binding::NodeBinding&, const Inputs&);
@@ -29,20 +30,18 @@ const A& attrs(const Node& node) {
 
 Value run_conv2d(const Node& node, const Binding::NodeBinding& b, const Inputs& in) {
   const auto& a = attrs<Conv2dAttrs>(node);
-  if (b.scale) return {rescale(conv2d_codes(in[0]->tensor, b.weight, a, b.bound), b.scale, b.bias)};
+  if (b.scale) return {conv2d_codes(in[0]->tensor, b.weight, a, b.bound), nullptr, b.scale, b.bias};
   return {conv2d(real(*in[0]), b.weight, b.bias, a)};
 }
 
 Value run_linear(const Node&, const Binding::NodeBinding& b, const Inputs& in) {
-  if (b.scale) return {rescale(linear_codes(in[0]->tensor, b.weight, b.bound), b.scale, b.bias)};
+  if (b.scale) return {linear_codes(in[0]->tensor, b.weight, b.bound), nullptr, b.scale, b.bias};
   return {linear(cast(real(*in[0]), DType::float32), b.weight, b.bias)};
 }
 
 /// Codes of one shared quantizer are added as integers.
 Value run_add(const Node&, const Binding::NodeBinding&, const Inputs& in) {
-  if (in[0]->codes_of != nullptr && in[0]->codes_of == in[1]->codes_of) {
-    return {real({add(in[0]->tensor, in[1]->tensor), in[0]->codes_of})};
-  }
+  if (in[0]->codes_of != nullptr && in[0]->codes_of == in[1]->codes_of) return {add(in[0]->tensor, in[1]->tensor), nullptr, in[0]->steps};
   return {add(real(*in[0]), real(*in[1]))};
 }
 
@@ -53,16 +52,16 @@ Value run_batch_norm(const Node& node, const Binding::NodeBinding&, const Inputs
 
 Value run_avg_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
   const auto& a = attrs<Pool2dAttrs>(node);
-  return {in[0]->codes_of ? avg_pool2d_codes(in[0]->tensor, a) : avg_pool2d(in[0]->tensor, a), in[0]->codes_of};
+  return {in[0]->codes_of ? avg_pool2d_codes(in[0]->tensor, a) : avg_pool2d(in[0]->tensor, a), in[0]->codes_of, in[0]->steps};
 }
 
 Value run_max_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
-  return {max_pool2d(in[0]->tensor, attrs<Pool2dAttrs>(node)), in[0]->codes_of};
+  return {max_pool2d(in[0]->tensor, attrs<Pool2dAttrs>(node)), in[0]->codes_of, in[0]->steps};
 }
 
-Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {flatten(in[0]->tensor), in[0]->codes_of}; }
+Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {flatten(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
 
-Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of}; }
+Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
 
 /// How a graph replays each op: one line an op.
 const std::map<std::string, Replay>& replay_table() {
@@ -80,19 +79,21 @@ const std::map<std::string, Replay>& replay_table() {
 }
 
 /// ReLU and output quantizer of a node.
-Value finish(const Node& node, const Binding::NodeBinding& b, Value v) {
+Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v) {
   const ActivationSlot* slot = node.output_slot.get();
   if (slot == nullptr) {
-    if (node.relu) v.tensor = relu(v.tensor);
-    return v;
+    if (v.codes_of != nullptr) return v;  // handed on
+    return {node.relu ? relu(real(v)) : real(v)};
   }
   const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.relu};
-  if (slot->quantizer) {
-    if (slot->fixed()) return {quantize_activation(v.tensor, b.clip, slot->precisions[0], format, *slot->quantizer), slot};
-    return {activation_mixture(v.tensor, b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
+  if (!slot->fixed()) {
+    if (slot->quantizer) return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
+    return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format)};
   }
-  if (slot->fixed()) return {quantize_activation(v.tensor, b.clip, slot->precisions[0], format), slot};
-  return {activation_mixture(v.tensor, b.theta, b.clip, slot->precisions, format)};
+  const int bits = slot->precisions[0];
+  if (slot->quantizer) return codes(quantize_activation(real(v), b.clip, bits, format, *slot->quantizer), slot);
+  if (v.steps) return codes(requantize(v.tensor, v.steps, v.bias, b.clip, bits, format), slot);
+  return codes(quantize_activation(v.tensor, b.clip, bits, format), slot);
 }
 
 }  // namespace
@@ -106,8 +107,8 @@ Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* 
   }
   std::vector<Value> values(nodes.size());
   const ActivationSlot* first = nodes[0].output_slot.get();
-  const bool codes = first != nullptr && first->fixed();  // rounded to dtype, the input's codes would not be its codes
-  values[0] = finish(nodes[0], binding.nodes[0], {codes ? x : cast(x, dtype)});
+  const bool coded = first != nullptr && first->fixed();  // rounded to dtype, the input's codes would not be its codes
+  values[0] = finish(nodes[0], binding.nodes[0], {coded ? x : cast(x, dtype)});
   for (size_t i = 1; i < nodes.size(); ++i) {
     Inputs inputs;
     for (int n : nodes[i].inputs) inputs.push_back(&values[static_cast<size_t>(n)]);

@@ -60,10 +60,11 @@ Tensor rescale(const Tensor& acc, const Tensor& steps, const Tensor& bias) {
 }
 
 Tensor quantize_bias(const Tensor& bias, const Tensor& steps) {
+  if (!bias) return bias;
+  const std::vector<int32_t> codes = bias_codes(bias, steps);
   Tensor y = Tensor::empty(bias.shape());
   for (int64_t c = 0; c < bias.size(); ++c) {
-    const double step = steps.data()[c], code = std::nearbyint(bias.data()[c] / steps.data()[c]);
-    y.data()[c] = static_cast<float>(step * std::clamp(code, -0x1p31, 0x1p31 - 1));  // codes are int32 (SPEC §4)
+    y.data()[c] = static_cast<float>(static_cast<double>(steps.data()[c]) * codes[static_cast<size_t>(c)]);
   }
   return record("quantize_bias", {}, y, {bias}, [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
 }

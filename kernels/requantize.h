@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// Integer accumulators to the codes of the next quantizer by a fixed-point multiplier (SPEC §7).
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace mixgrad::kernels {
+
+/// multiplier / 2^shift, 0 <= multiplier < 2^31, 0 <= shift <= 44.
+struct FixedPoint {
+  int32_t multiplier = 0;
+  int shift = 0;
+
+  double value() const;
+  /// ⌊x · multiplier / 2^shift + 1/2⌋: halves round up, |x| < 2^31.
+  int64_t apply(int64_t x) const { return (x * multiplier + (shift > 0 ? int64_t{1} << (shift - 1) : 0)) >> shift; }
+  bool operator==(const FixedPoint&) const = default;
+};
+
+/// The nearest to `ratio` >= 0. From 2^-14 on with 31 bits of multiplier; smaller ones with the bits that 44 places leave,
+/// so that x · multiplier stays below 2^53 wherever the result is below 2^9: double holds it exactly.
+FixedPoint fixed_point(double ratio);
+
+/// codes[r, c] = clamp(ratios[c].apply(acc[r, c] + bias[c]), low, high). acc and codes are whole numbers held as floats;
+/// ratios has one element per channel or one for all; bias may be empty.
+void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
+                std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes);
+
+}  // namespace mixgrad::kernels

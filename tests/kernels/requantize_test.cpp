@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fixed-point multipliers: as near to the ratio as 31 bits allow, and the same codes from floats and from integers.
+#include "kernels/requantize.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+#include <vector>
+
+using namespace mixgrad::kernels;
+
+TEST_CASE("fixed_point: 31 bits from 2^-14 on, 44 places below, saturated above") {
+  for (const double ratio : {1e-12, 3e-6, 1e-4, 0.0123, 0.5, 1.0, 1.7, 255.0, 1e6}) {
+    CAPTURE(ratio);
+    const FixedPoint f = fixed_point(ratio);
+    CHECK(f.shift <= 44);
+    CHECK(f.multiplier >= 0);
+    CHECK(std::abs(f.value() - ratio) <= std::max(ratio * 0x1p-31, 0x1p-45));
+  }
+  CHECK(fixed_point(0).multiplier == 0);
+  CHECK(fixed_point(1e30) == FixedPoint{2147483647, 0});
+  CHECK(FixedPoint{3, 1}.apply(1) == 2);    // 1.5
+  CHECK(FixedPoint{3, 1}.apply(-1) == -1);  // -1.5: halves round up
+  CHECK(FixedPoint{1, 2}.apply(-3) == -1);
+  CHECK(FixedPoint{5, 0}.apply(-3) == -15);
+}
+
+TEST_CASE("requantize: floats give the codes of 64-bit integers") {
+  std::mt19937 generator(1);
+  const int64_t rows = 400, channels = 37;
+  for (const auto& [low, high] : {std::pair{0.0F, 255.0F}, {-127.0F, 127.0F}, {0.0F, 3.0F}, {-1.0F, 1.0F}}) {
+    std::vector<FixedPoint> ratios(channels);
+    std::vector<int32_t> bias(channels);
+    std::vector<float> acc(rows * channels), codes(acc.size());
+    for (int64_t c = 0; c < channels; ++c) {
+      const double size = std::exp2(4 + 20 * std::generate_canonical<double, 24>(generator));  // of the accumulators
+      ratios[static_cast<size_t>(c)] = c % 5 == 0 ? FixedPoint{1, 1 + static_cast<int>(c % 7)} : fixed_point(300 / size);  // exact halves too
+      bias[static_cast<size_t>(c)] = static_cast<int32_t>(size * std::normal_distribution<>(0, 0.3)(generator));
+      for (int64_t r = 0; r < rows; ++r) acc[static_cast<size_t>(r * channels + c)] = static_cast<float>(std::nearbyint(std::normal_distribution<>(0, size)(generator)));
+    }
+    requantize(rows, channels, acc, bias, ratios, low, high, codes);
+    int64_t different = 0;
+    for (size_t i = 0; i < acc.size(); ++i) {
+      const size_t c = i % channels;
+      const auto expected = std::clamp<int64_t>(ratios[c].apply(static_cast<int64_t>(acc[i]) + bias[c]), static_cast<int64_t>(low), static_cast<int64_t>(high));
+      different += codes[i] != static_cast<float>(expected);
+    }
+    CHECK(different == 0);
+  }
+}
