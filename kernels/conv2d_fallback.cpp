@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Builds without oneDNN: the reference kernels, and bfloat16 by way of them.
 #include "conv2d.h"
+#include "conv2d_int8.h"
 #include "conv2d_clock.h"
 
 namespace mixgrad::kernels {
@@ -40,5 +41,7 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<c
                    Grad gbias) {
   through_float::conv2d_grad_w(s, x, gy, gw, gbias);
 }
+
+std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize&, bool, std::span<const int8_t>) { return nullptr; }
 
 }  // namespace mixgrad::kernels

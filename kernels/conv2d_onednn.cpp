@@ -6,21 +6,20 @@
 #include <array>
 #include <bit>
 #include <dnnl.hpp>
-#include <initializer_list>
 #include <type_traits>
 #include <unordered_map>
 
 #include "conv2d.h"
 #include "conv2d_clock.h"
 #include "elementwise.h"
-#include "parallel.h"
+#include "onednn.h"
 #include "reduce.h"
 
 namespace mixgrad::kernels {
 namespace {
 
 using dnnl::memory;
-using Dims = memory::dims;
+using namespace onednn;
 
 /// codes: forward from bfloat16 to float.
 enum class Kind : int64_t { forward, codes, grad_x, grad_w };
@@ -43,46 +42,6 @@ struct KeyHash {
   }
 };
 
-const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-  return cpu;
-}
-
-const dnnl::stream& stream() {
-  thread_local const dnnl::stream own(engine());
-  return own;
-}
-
-#ifdef _OPENMP
-int current_threads() { return omp_get_level() > 0 ? 1 : omp_get_max_threads(); }
-
-/// Inside a parallel region oneDNN runs with one thread, but plans for omp_get_max_threads(), also in the key of its
-/// own cache of primitives: a kernel with a barrier would wait for ever. So that number is set while a plan is made.
-class PlanThreads {
- public:
-  explicit PlanThreads(int threads) { omp_set_num_threads(threads); }
-  ~PlanThreads() { omp_set_num_threads(before_); }
-  PlanThreads(const PlanThreads&) = delete;
-  PlanThreads& operator=(const PlanThreads&) = delete;
-
- private:
-  int before_ = omp_get_max_threads();
-};
-#else
-int current_threads() { return 1; }
-struct PlanThreads {
-  explicit PlanThreads(int) {}
-};
-#endif
-
-// The C function takes an array where the C++ one allocates. It fails only for want of memory.
-void run(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args) {
-  dnnl::error::wrap_c_api(
-      dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(args.size()), args.begin()),
-      "could not run a convolution");
-  dnnl::error::wrap_c_api(dnnl_stream_wait(stream().get()), "could not run a convolution");
-}
-
 /// One primitive and its operands; x, w, bias, y are values or gradients, as the kind of primitive says. None owns
 /// its data: a call points them to the caller's spans and to this thread's buffers.
 struct Plan {
@@ -96,18 +55,6 @@ constexpr auto f32 = memory::data_type::f32;
 template <typename T>
 constexpr memory::data_type type_of = std::is_same_v<T, bfloat16> ? memory::data_type::bf16 : f32;
 
-memory::desc weight_desc(const Conv2dSize& s) {
-  const int64_t i = s.c_in / s.groups, o = s.c_out / s.groups;
-  const Dims dims{s.groups, o, i, s.kh, s.kw}, strides{o * s.kh * s.kw * i, s.kh * s.kw * i, 1, s.kw * i, i};
-  if (s.groups > 1) return {dims, f32, strides};
-  return {Dims(dims.begin() + 1, dims.end()), f32, Dims(strides.begin() + 1, strides.end())};
-}
-
-/// The padding at the end; none when there are rows left that no window reaches.
-int64_t end_padding(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t dilation, int64_t pad) {
-  return std::max<int64_t>(0, (out - 1) * stride + (k - 1) * dilation + 1 - in - pad);
-}
-
 memory without_data(const memory::desc& desc) { return {desc, engine(), DNNL_MEMORY_NONE}; }
 
 Plan make_plan(const Key& key) {
@@ -116,12 +63,10 @@ Plan make_plan(const Key& key) {
   const memory::desc x({s.n, s.c_in, s.h, s.w}, type, memory::format_tag::nhwc);
   const memory::desc y({s.n, s.c_out, s.oh, s.ow}, key.kind == Kind::codes ? f32 : type, memory::format_tag::nhwc);
   const memory::desc bias = key.bias ? memory::desc({s.c_out}, f32, memory::format_tag::x) : memory::desc();
-  const memory::desc plain = weight_desc(s);
+  const memory::desc plain = weight_desc(s, f32);
   const memory::desc any(plain.dims(), type, memory::format_tag::any);
   const memory::desc any_gradient(plain.dims(), f32, memory::format_tag::any);
-  const Dims stride{s.stride_h, s.stride_w}, dilation{s.dilation_h - 1, s.dilation_w - 1}, pad{s.pad_top, s.pad_left};
-  const Dims pad_end{end_padding(s.h, s.oh, s.kh, s.stride_h, s.dilation_h, s.pad_top),
-                     end_padding(s.w, s.ow, s.kw, s.stride_w, s.dilation_w, s.pad_left)};
+  const Geometry g(s);
   const auto direct = dnnl::algorithm::convolution_direct;
   dnnl::primitive_attr attr;
   attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -134,16 +79,16 @@ Plan make_plan(const Key& key) {
     scratchpad = chosen.scratchpad_desc();
   };
   const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, x, any, bias, y, stride, dilation, pad, pad_end}, attr, engine());
+      {dnnl::prop_kind::forward_training, direct, x, any, bias, y, g.stride, g.dilation, g.pad, g.pad_end}, attr, engine());
   if (key.kind == Kind::forward || key.kind == Kind::codes) {
     adopt(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
   } else if (key.kind == Kind::grad_x) {
-    const dnnl::convolution_backward_data::primitive_desc grad_x({direct, x, any, y, stride, dilation, pad, pad_end},
+    const dnnl::convolution_backward_data::primitive_desc grad_x({direct, x, any, y, g.stride, g.dilation, g.pad, g.pad_end},
                                                                  attr, engine(), forward);
     adopt(grad_x, grad_x.weights_desc(), dnnl::convolution_backward_data(grad_x));
   } else {
     const dnnl::convolution_backward_weights::primitive_desc grad_w(
-        {direct, x, any_gradient, bias, y, stride, dilation, pad, pad_end}, attr, engine(), forward);
+        {direct, x, any_gradient, bias, y, g.stride, g.dilation, g.pad, g.pad_end}, attr, engine(), forward);
     adopt(grad_w, grad_w.diff_weights_desc(), dnnl::convolution_backward_weights(grad_w));
   }
 
@@ -173,17 +118,6 @@ const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
     }
   }
   return at->second.conv ? &at->second : nullptr;
-}
-
-enum class Use { scratchpad, packed, weights, bias, activations };
-
-/// A buffer of this thread, valid until its next request for the same use.
-void* buffer(Use use, size_t bytes) {
-  thread_local std::array<memory, 5> buffers;
-  memory& m = buffers[static_cast<size_t>(use)];
-  if (!m || m.get_desc().get_size() < bytes)
-    m = memory({{static_cast<int64_t>(bytes)}, memory::data_type::u8, memory::format_tag::x}, engine());
-  return m.get_data_handle();
 }
 
 void* buffer(Use use, const memory& like) { return buffer(use, like.get_desc().get_size()); }

@@ -15,14 +15,39 @@ namespace {
 constexpr int most_shift = 44;
 
 /// The formula of FixedPoint::apply in double, exact below 2^9 (fixed_point) and clamped above.
-MIXGRAD_CLONES void requantize_rows(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
-                                    double low, double high, float* __restrict codes) {
+template <typename Acc, typename Code>
+MIXGRAD_INLINE void requantize_rows(const Acc* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
+                                    double low, double high, Code* __restrict codes) {
   for (int64_t r = 0; r < rows; ++r, acc += channels, codes += channels) {
     for (int64_t c = 0; c < channels; ++c) {
       const double code = std::floor((static_cast<double>(acc[c]) + bias[c]) * ratio[c] + 0.5);
-      codes[c] = static_cast<float>(code < low ? low : code > high ? high : code);
+      codes[c] = static_cast<Code>(static_cast<int32_t>(code < low ? low : code > high ? high : code));
     }
   }
+}
+
+MIXGRAD_CLONES void rows_of(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
+                            double low, double high, float* codes) {
+  requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
+}
+MIXGRAD_CLONES void rows_of(const int32_t* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
+                            double low, double high, uint8_t* codes) {
+  requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
+}
+
+template <typename Acc, typename Code>
+void requantize_all(int64_t rows, int64_t channels, const Acc* acc, std::span<const int32_t> bias,
+                    std::span<const FixedPoint> ratios, double low, double high, Code* codes) {
+  const auto n = static_cast<size_t>(channels);
+  std::vector<double> ratio(n), offset(n);
+  for (size_t c = 0; c < n; ++c) {
+    ratio[c] = ratios[ratios.size() == 1 ? 0 : c].value();
+    offset[c] = bias.empty() ? 0 : bias[c];
+  }
+  const int64_t rows_per_chunk = std::max<int64_t>(1, elementwise_grain / std::max<int64_t>(1, channels));
+  parallel_chunks(rows, rows_per_chunk, [&](int64_t b, int64_t e) {
+    rows_of(acc + b * channels, e - b, channels, offset.data(), ratio.data(), low, high, codes + b * channels);
+  });
 }
 
 }  // namespace
@@ -40,17 +65,12 @@ FixedPoint fixed_point(double ratio) {
 
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes) {
-  const auto n = static_cast<size_t>(channels);
-  std::vector<double> ratio(n), offset(n);
-  for (size_t c = 0; c < n; ++c) {
-    ratio[c] = ratios[ratios.size() == 1 ? 0 : c].value();
-    offset[c] = bias.empty() ? 0 : bias[c];
-  }
-  const int64_t rows_per_chunk = std::max<int64_t>(1, elementwise_grain / std::max<int64_t>(1, channels));
-  parallel_chunks(rows, rows_per_chunk, [&](int64_t b, int64_t e) {
-    requantize_rows(acc.data() + b * channels, e - b, channels, offset.data(), ratio.data(), static_cast<double>(low),
-                    static_cast<double>(high), codes.data() + b * channels);
-  });
+  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high), codes.data());
+}
+
+void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
+                std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes) {
+  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high), codes.data());
 }
 
 }  // namespace mixgrad::kernels

@@ -27,4 +27,8 @@ FixedPoint fixed_point(double ratio);
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes);
 
+/// The same of 32-bit accumulators to bytes (two's complement); |acc + bias| < 2^31.
+void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
+                std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes);
+
 }  // namespace mixgrad::kernels

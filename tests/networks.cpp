@@ -14,6 +14,30 @@ std::unique_ptr<nn::Module> random_resnet8(uint64_t seed) {
   return std::move(model.net);
 }
 
+models::Model random_model(const std::string& name, uint64_t seed) {
+  models::Model model = models::make(name, name == "mobilenet_v1" ? 2 : name == "ds_cnn" ? 12 : 10);
+  nn::initialize(*model.net, Rng(seed, "init"));
+  model.net->train();
+  const NoTape pause;
+  (*model.net)(random_batch(4, model.input_shape, 2, seed).x);
+  model.net->eval();
+  return model;
+}
+
+Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed) {
+  MixPrec net(*model.net, {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = weight_bits, .w_mixprec_type = type,
+                           .calibration = {random_batch(2, model.input_shape, 2, 5).x}});
+  randomize_architecture(net, seed);
+  return net.arch_export();
+}
+
+data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed) {
+  data::Dataset out{.name = "random", .channels = image_shape[0], .height = image_shape[1], .width = image_shape[2], .pixels = {}, .labels = {}, .class_names = {}};
+  Rng rng(seed, "random_images");
+  for (int64_t i = 0; i < images * image_shape.size(); ++i) out.pixels.push_back(static_cast<uint8_t>(rng.below(256)));
+  return out;
+}
+
 data::Batch random_batch(int64_t images, const Shape& s, int64_t classes, uint64_t seed) {
   Rng rng(seed, "random_batch");
   data::Batch batch{.x = Tensor::empty({images, s[0], s[1], s[2]}), .labels = {}};

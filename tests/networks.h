@@ -10,6 +10,12 @@ namespace mixgrad::test {
 
 /// resnet8 with random weights and batch-norm moments that one training step has moved.
 std::unique_ptr<nn::Module> random_resnet8(uint64_t seed);
+/// One of the zoo with random weights and batch-norm moments that one training step has moved.
+models::Model random_model(const std::string& name, uint64_t seed);
+/// Its exported form at random precisions, those of activations among 2, 4, 8.
+Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed);
+/// Images in [0, 1), without labels.
+data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed);
 /// Images in [0, 1) with random labels.
 data::Batch random_batch(int64_t images, const Shape& image_shape, int64_t classes, uint64_t seed);
 /// Draws every α from N(0, 1), so that precisions interleave, and clips apart from each other.

@@ -5,6 +5,7 @@
 #include <mixgrad/bench.h>
 #include <mixgrad/cost.h>
 #include <mixgrad/data.h>
+#include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>

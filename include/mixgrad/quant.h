@@ -34,6 +34,7 @@ struct CodeRange {
 struct ActivationQuantizer {
   std::string name;
   bool never_signed = false;  ///< negative values are cut in every tensor
+  bool rounds_to_nearest = false;  ///< codes are rne(x / step) within the range, so that integer networks can have them
   /// The real value of one code.
   std::function<float(float clip, CodeRange)> step;
   std::function<void(float clip, CodeRange, std::span<const float> x, std::span<float> codes)> codes;

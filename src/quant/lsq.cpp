@@ -24,6 +24,10 @@ struct Lsq {
 
 }  // namespace
 
-ActivationQuantizer lsq() { return elementwise<Lsq>("lsq"); }
+ActivationQuantizer lsq() {
+  ActivationQuantizer q = elementwise<Lsq>("lsq");
+  q.rounds_to_nearest = true;
+  return q;
+}
 
 }  // namespace mixgrad::quant

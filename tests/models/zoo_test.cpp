@@ -38,20 +38,6 @@ std::string described(const json& layer) {
   return out + " to " + shape(layer.at("out"));
 }
 
-models::Model official(const std::string& name) {
-  return models::make(name, name == "mobilenet_v1" ? 2 : name == "ds_cnn" ? 12 : 10);
-}
-
-/// Batch-norm moments that a training step has moved, so that folding has work to do.
-models::Model random_model(const std::string& name, uint64_t seed) {
-  models::Model model = official(name);
-  nn::initialize(*model.net, Rng(seed, "init"));
-  model.net->train();
-  (*model.net)(test::random_batch(4, model.input_shape, 2, seed).x);
-  model.net->eval();
-  return model;
-}
-
 MixPrecOptions options_for(const models::Model& model, MixPrecType type, std::vector<int> weight_bits) {
   return {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = std::move(weight_bits),
           .w_mixprec_type = type, .calibration = {test::random_batch(2, model.input_shape, 2, 5).x}};
@@ -143,7 +129,7 @@ TEST_CASE("zoo: layers, weights and MACs are those of the official definitions")
   const json zoo = json::parse(io::read_file(file));
   for (const auto& [name, expected] : zoo.items()) {
     CAPTURE(name);
-    const models::Model model = official(name);
+    const models::Model model = test::random_model(name, 1);
     auto input = expected.at("input").get<std::vector<int64_t>>();
     input.resize(3, 1);
     CHECK(model.input_shape == Shape(input));
@@ -162,7 +148,7 @@ TEST_CASE("zoo: layers, weights and MACs are those of the official definitions")
 TEST_CASE("zoo: every model trains, converts and searches: finite losses and a gradient for every α") {
   for (const std::string& name : models::names()) {
     CAPTURE(name);
-    const models::Model model = random_model(name, 2);
+    const models::Model model = test::random_model(name, 2);
     data::Batch batch = test::random_batch(4, model.input_shape, 2, 3);
     if (model.reconstructs) batch.labels.clear();
     const train::StepResult warm = train::step(*model.net, batch);
@@ -180,7 +166,7 @@ TEST_CASE("zoo: every model trains, converts and searches: finite losses and a g
 TEST_CASE("zoo: exported networks give the search network's codes, without the pruned channels") {
   uint64_t seed = 10;
   for (const std::string& name : models::names()) {
-    const models::Model model = random_model(name, ++seed);
+    const models::Model model = test::random_model(name, ++seed);
     const Tensor x = test::random_batch(2, model.input_shape, 2, seed).x;
     for (const auto& [type, bits] : {std::pair{MixPrecType::PER_LAYER, std::vector{2, 4, 8}}, {MixPrecType::PER_CHANNEL, {2, 4, 8}},
                                      {MixPrecType::PER_CHANNEL, {0, 2, 4, 8}}}) {

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a discrete graph to integers only (SPEC §7), and to what runs elsewhere.
+#pragma once
+
+#include <mixgrad/data.h>
+#include <mixgrad/graph.h>
+
+#include <kernels/conv2d.h>
+#include <kernels/pool.h>
+#include <kernels/requantize.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mixgrad {
+
+using kernels::FixedPoint;
+
+/// One operator on codes. Tensors are NHWC; a code is one byte, two's complement where the range goes below zero.
+struct IntegerNode {
+  std::string name;                 ///< of the graph's node
+  std::string op;                   ///< input, conv2d, linear, add, max_pool2d, avg_pool2d or relu
+  std::vector<int> inputs;          ///< indices of earlier nodes
+  Shape shape;                      ///< of the output, without N: [C, H, W] or [features]
+  kernels::Conv2dSize conv = {};    ///< conv2d; linear: 1 × 1 over all its inputs as channels; of one image
+  kernels::Pool2dSize pool = {};    ///< max_pool2d, avg_pool2d; of one image
+  int low = 0, high = 255;          ///< range of its codes
+  float step = 1;                   ///< real value of one code
+  bool raw = false;                 ///< the network's result, in 32 bits: not clamped
+  std::vector<int> channel_of;      ///< the graph's channel that each channel here is: layers sort theirs by precision
+  std::vector<int> weight_bits;     ///< conv2d, linear: of every output channel
+  std::vector<int8_t> weights;      ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
+  std::vector<int32_t> bias;        ///< [O], in accumulator steps; empty: none
+  std::vector<FixedPoint> ratios;   ///< accumulator steps per output code, [O]; conv2d, linear; one element: add
+
+  bool is_layer() const { return op == "conv2d" || op == "linear"; }
+  bool is_signed() const { return low < 0; }
+  int64_t channels() const { return shape[0]; }
+  int64_t weights_per_channel() const { return std::ssize(weights) / channels(); }
+};
+
+struct IntegerNetwork {
+  std::vector<IntegerNode> nodes;   ///< in execution order; node 0 is the input
+  int output = 0;
+  std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
+
+  const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
+  /// Codes of x [N, C, H, W] or [N, features], NHWC.
+  std::vector<uint8_t> quantize(const Tensor& x) const;
+};
+
+/// Devices store weights of 2, 4 or 8 bits: the narrowest that holds this many.
+constexpr int storage_bits(int bits) { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
+/// Neighbouring output channels that are stored alike.
+struct ChannelRun {
+  int bits;
+  int64_t channels;
+};
+std::vector<ChannelRun> channel_runs(const IntegerNode& layer);
+/// A layer's weights in 32-bit words, the first code in the lowest bits; every output channel begins a word.
+std::vector<uint32_t> pack_weights(const IntegerNode& layer);
+
+/// Where every tensor of one image lies in one block of memory while it is needed; bytes from the block's start.
+struct Arena {
+  std::vector<int64_t> offsets;     ///< of every node; -1 for input and result, which the caller holds
+  std::vector<int64_t> patches;     ///< of every layer's patch, patch_codes 16-bit numbers; -1 for other nodes
+  int64_t bytes = 0;
+};
+/// The inputs of one output position, one group, up to a whole word of weights of any precision.
+int64_t patch_codes(const IntegerNode& layer);
+Arena plan_arena(const IntegerNetwork& network);
+
+/// Bytes that a device must hold.
+struct DeviceBytes {
+  int64_t weights = 0, biases = 0, multipliers = 0, shifts = 0;  ///< constants
+  int64_t arena = 0;                                             ///< activations
+  int64_t constants() const { return weights + biases + multipliers + shifts; }
+};
+DeviceBytes device_bytes(const IntegerNetwork& network);
+
+/// The integers that a discrete network computes with; its channels sorted by precision where nothing forbids it. Throws
+/// bad_input naming the layer that is still float, whose quantizer has no integer form, or whose sums could leave 32 bits.
+IntegerNetwork to_integer(const Graph& discrete);
+
+/// Runs an integer network on `batch` images at a time with one thread; calls from several threads may overlap.
+class IntegerEngine {
+ public:
+  enum class Kernels { fastest, reference };
+  IntegerEngine(const IntegerNetwork& network, int64_t batch, Kernels kernels = Kernels::fastest);
+  ~IntegerEngine();
+
+  /// Codes of the input, NHWC, to the result's [batch, ...], NHWC. With `values`, the codes of every node as integers.
+  std::vector<int32_t> run(std::span<const uint8_t> codes, std::vector<std::vector<int32_t>>* values = nullptr) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+/// How far the codes of one tensor agree between a discrete graph and its integer form.
+struct TensorAgreement {
+  std::string name;
+  int64_t codes = 0, equal = 0;
+  int largest_difference = 0;
+};
+
+struct Agreement {
+  std::vector<TensorAgreement> tensors;  ///< every one with a quantizer, in execution order
+  int64_t images = 0, same_top1 = 0;
+  double result_difference = 0;          ///< largest, of the real results, relative to their range
+
+  /// The first tensor with a code that is off by more than one; null: none.
+  const TensorAgreement* broken() const;
+};
+
+/// Runs both on the dataset's images, at most `most_images`.
+Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images = INT64_MAX,
+                  IntegerEngine::Kernels kernels = IntegerEngine::Kernels::fastest);
+
+}  // namespace mixgrad

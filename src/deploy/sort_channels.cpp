@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sort_channels.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace mixgrad {
+namespace {
+
+/// Union-find over nodes: one set holds the tensors whose channels must stand in one order.
+class Sets {
+ public:
+  explicit Sets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
+  size_t find(size_t i) const {
+    while (parent_[i] != i) i = parent_[i];
+    return i;
+  }
+  void unite(size_t a, size_t b) { parent_[find(a)] = find(b); }
+
+ private:
+  std::vector<size_t> parent_;
+};
+
+bool is_depthwise(const IntegerNode& node) {
+  const kernels::Conv2dSize& s = node.conv;
+  return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out;
+}
+
+template <typename T>
+void permute(std::vector<T>& values, const std::vector<size_t>& order) {
+  if (values.size() < order.size()) return;  // none, or one for all
+  const std::vector<T> old = values;
+  const size_t per_channel = values.size() / order.size();
+  for (size_t c = 0; c < order.size(); ++c) {
+    std::copy_n(old.begin() + static_cast<std::ptrdiff_t>(order[c] * per_channel), per_channel, values.begin() + static_cast<std::ptrdiff_t>(c * per_channel));
+  }
+}
+
+/// Columns [..., I], I = the input's channels in their new order; a linear layer's are [positions, I].
+void permute_columns(IntegerNode& layer, const std::vector<size_t>& order) {
+  const std::vector<int8_t> old = layer.weights;
+  for (size_t begin = 0; begin < old.size(); begin += order.size()) {
+    for (size_t i = 0; i < order.size(); ++i) layer.weights[begin + i] = old[begin + order[i]];
+  }
+}
+
+}  // namespace
+
+IntegerNetwork sort_channels(IntegerNetwork network) {
+  const size_t count = network.nodes.size();
+  Sets sets(count);
+  for (size_t i = 0; i < count; ++i) {
+    const IntegerNode& node = network.nodes[i];
+    if (node.is_layer() && !is_depthwise(node)) continue;
+    for (const int n : node.inputs) sets.unite(i, static_cast<size_t>(n));
+  }
+  std::vector<bool> keeps_order(count);
+  const auto keep = [&](int i) { keeps_order[sets.find(static_cast<size_t>(i))] = true; };
+  keep(0);
+  keep(network.output);
+  for (size_t i = 0; i < count; ++i) {
+    const IntegerNode& node = network.nodes[i];
+    if (node.conv.groups == 1 || is_depthwise(node)) continue;
+    keep(static_cast<int>(i));
+    keep(node.inputs[0]);
+  }
+  std::vector<std::vector<size_t>> order(count);  // of every set, at its representative
+  for (size_t set = 0; set < count; ++set) {
+    if (sets.find(set) != set) continue;
+    order[set].resize(static_cast<size_t>(network.nodes[set].channels()));
+    std::iota(order[set].begin(), order[set].end(), size_t{0});
+    if (keeps_order[set]) continue;
+    std::vector<const IntegerNode*> layers;
+    for (size_t i = 0; i < count; ++i) {
+      if (sets.find(i) == set && network.nodes[i].is_layer()) layers.push_back(&network.nodes[i]);
+    }
+    std::ranges::stable_sort(order[set], [&](size_t a, size_t b) {
+      return std::ranges::lexicographical_compare(layers, layers, {}, [&](const IntegerNode* l) { return l->weight_bits[a]; },
+                                                  [&](const IntegerNode* l) { return l->weight_bits[b]; });
+    });
+  }
+  for (size_t i = 0; i < count; ++i) {
+    IntegerNode& node = network.nodes[i];
+    const std::vector<size_t>& own = order[sets.find(i)];
+    permute(node.channel_of, own);
+    permute(node.weight_bits, own);
+    permute(node.weights, own);
+    permute(node.bias, own);
+    permute(node.ratios, own);
+    if (node.is_layer() && node.conv.groups == 1) permute_columns(node, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
+  }
+  return network;
+}
+
+}  // namespace mixgrad

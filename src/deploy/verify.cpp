@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// A discrete graph and its integer form side by side.
+#include <mixgrad/deploy.h>
+#include <mixgrad/train.h>
+
+#include <kernels/parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+namespace mixgrad {
+namespace {
+
+/// Calls f(graph's value, integer) for every element; both lie NHWC, the integers' channels in their own order.
+template <typename F>
+void for_each_pair(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers, const F& f) {
+  const size_t channels = node.channel_of.size();
+  for (size_t k = 0; k < integers.size(); ++k) {
+    const size_t c = k % channels;
+    f(value.data()[k - c + static_cast<size_t>(node.channel_of[c])], integers[k]);
+  }
+}
+
+struct Tally {
+  std::vector<TensorAgreement> tensors;
+  int64_t images = 0, same_top1 = 0;
+  double difference = 0;
+  float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
+
+  void operator+=(const Tally& t) {
+    if (tensors.empty()) tensors.resize(t.tensors.size());
+    for (size_t i = 0; i < t.tensors.size(); ++i) {
+      tensors[i].codes += t.tensors[i].codes;
+      tensors[i].equal += t.tensors[i].equal;
+      tensors[i].largest_difference = std::max(tensors[i].largest_difference, t.tensors[i].largest_difference);
+    }
+    images += t.images;
+    same_top1 += t.same_top1;
+    difference = std::max(difference, t.difference);
+    low = std::min(low, t.low);
+    high = std::max(high, t.high);
+  }
+};
+
+class Comparison {
+ public:
+  Comparison(const Graph& graph, const IntegerNetwork& network) : graph_(graph), network_(network), binding_(graph.bind()) {
+    for (const IntegerNode& node : network.nodes) {
+      const auto at = std::ranges::find(graph.nodes, node.name, &Node::name);
+      graph_node_.push_back(static_cast<size_t>(at - graph.nodes.begin()));
+    }
+  }
+
+  Tally run(const IntegerEngine& engine, const Tensor& x) const {
+    std::vector<Tensor> values;
+    std::vector<std::vector<int32_t>> integers;
+    const Tensor result = graph_.run(binding_, x, &values);
+    engine.run(network_.quantize(x), &integers);
+    Tally tally{.tensors = std::vector<TensorAgreement>(network_.nodes.size()), .images = x.dim(0)};
+    for (size_t i = 0; i < network_.nodes.size(); ++i) {
+      const IntegerNode& node = network_.nodes[i];
+      if (!node.raw) count(node, values[graph_node_[i]], integers[i], tally.tensors[i]);
+    }
+    judge(result, integers[static_cast<size_t>(network_.output)], tally);
+    return tally;
+  }
+
+ private:
+  static void count(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers, TensorAgreement& t) {
+    for_each_pair(node, value, integers, [&](float code, int32_t integer) {
+      const int off = std::abs(static_cast<int>(code) - integer);
+      ++t.codes;
+      t.equal += off == 0;
+      t.largest_difference = std::max(t.largest_difference, off);
+    });
+  }
+
+  void judge(const Tensor& result, const std::vector<int32_t>& integers, Tally& tally) const {
+    const IntegerNode& node = network_.result();
+    for_each_pair(node, result, integers, [&](float real, int32_t integer) {
+      tally.difference = std::max(tally.difference, std::abs(static_cast<double>(real) - static_cast<double>(node.step) * integer));
+      tally.low = std::min(tally.low, real);
+      tally.high = std::max(tally.high, real);
+    });
+    const auto per_image = static_cast<std::ptrdiff_t>(integers.size()) / result.dim(0);
+    for (std::ptrdiff_t n = 0; n < result.dim(0); ++n) {
+      const auto real = result.data().begin() + n * per_image;
+      const auto integer = integers.begin() + n * per_image;
+      tally.same_top1 += std::max_element(real, real + per_image) - real == std::max_element(integer, integer + per_image) - integer;
+    }
+  }
+
+  const Graph& graph_;
+  const IntegerNetwork& network_;
+  const Binding binding_;
+  std::vector<size_t> graph_node_;
+};
+
+}  // namespace
+
+const TensorAgreement* Agreement::broken() const {
+  const auto at = std::ranges::find_if(tensors, [](const TensorAgreement& t) { return t.largest_difference > 1; });
+  return at == tensors.end() ? nullptr : &*at;
+}
+
+Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images,
+                  IntegerEngine::Kernels kernels) {
+  const Comparison comparison(discrete, network);
+  const int64_t images = std::min(most_images, dataset.size()), batch_size = std::min(images, train::micro_batch_size(discrete));
+  data::Loader loader(dataset, {.batch_size = batch_size});
+  loader.start(0);
+  const int64_t batches = (images + batch_size - 1) / batch_size;
+  const IntegerEngine whole(network, batch_size, kernels);
+  std::vector<Tally> tallies(static_cast<size_t>(batches));
+  kernels::parallel_tasks(batches, [&](int64_t i) {
+    const Tensor x = loader.batch(i).x.rows(0, std::min(batch_size, images - i * batch_size));
+    Tally& tally = tallies[static_cast<size_t>(i)];
+    tally = x.dim(0) == batch_size ? comparison.run(whole, x) : comparison.run(IntegerEngine(network, x.dim(0), kernels), x);
+  });
+  Tally total;
+  for (const Tally& t : tallies) total += t;
+  Agreement out{.tensors = {}, .images = total.images, .same_top1 = total.same_top1,
+                .result_difference = total.high > total.low ? total.difference / static_cast<double>(total.high - total.low) : 0};
+  for (size_t i = 0; i < network.nodes.size(); ++i) {
+    if (network.nodes[i].raw) continue;
+    out.tensors.push_back(total.tensors[i]);
+    out.tensors.back().name = network.nodes[i].name;
+  }
+  return out;
+}
+
+}  // namespace mixgrad

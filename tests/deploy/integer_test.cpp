@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The integer form of networks with interleaved precisions: the same codes, packed as few bytes as promised.
+#include "../networks.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+using namespace mixgrad;
+
+namespace {
+
+struct Scheme {
+  const char* name;
+  MixPrecType type;
+  std::vector<int> weight_bits;
+};
+const std::vector<Scheme>& schemes() {
+  static const std::vector<Scheme> all = {{"per layer", MixPrecType::PER_LAYER, {2, 3, 4, 8}},
+                                          {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}},
+                                          {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 5, 8}}};
+  return all;
+}
+
+std::string refusal(const Graph& graph) {
+  try {
+    to_integer(graph);
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+/// The codes that a layer's words hold, by channel.
+std::vector<int8_t> unpacked(const IntegerNode& layer) {
+  const std::vector<uint32_t> words = pack_weights(layer);
+  std::vector<int8_t> out;
+  size_t word = 0;
+  for (const ChannelRun& run : channel_runs(layer)) {
+    const int per_word = 32 / run.bits;
+    for (int64_t c = 0; c < run.channels; ++c) {
+      for (int64_t k = 0; k < layer.weights_per_channel(); ++k) {
+        const int64_t at = k / per_word;
+        const int shift = static_cast<int>(k % per_word) * run.bits;
+        out.push_back(static_cast<int8_t>(static_cast<int32_t>(words[word + static_cast<size_t>(at)] << (32 - run.bits - shift)) >> (32 - run.bits)));
+      }
+      word += static_cast<size_t>((layer.weights_per_channel() + per_word - 1) / per_word);
+    }
+  }
+  CHECK(word == words.size());
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("integer network: the codes of every tensor, by oneDNN and by plain loops") {
+  uint64_t seed = 30;
+  for (const std::string& name : models::names()) {
+    for (const Scheme& scheme : schemes()) {
+      CAPTURE(name);
+      CAPTURE(scheme.name);
+      const models::Model model = test::random_model(name, ++seed);
+      const Graph graph = test::random_export(model, scheme.type, scheme.weight_bits, seed);
+      const IntegerNetwork network = to_integer(graph);
+      const data::Dataset images = test::random_images(name == "mobilenet_v1" ? 3 : 9, model.input_shape, seed);
+      for (const auto kernels : {IntegerEngine::Kernels::fastest, IntegerEngine::Kernels::reference}) {
+        const Agreement agreement = compare(graph, network, images, 7, kernels);
+        for (const TensorAgreement& t : agreement.tensors) {
+          CAPTURE(t.name);
+          CHECK(t.codes > 0);
+          CHECK(t.equal == t.codes);
+        }
+        CHECK(agreement.broken() == nullptr);
+        CHECK(agreement.images == std::min<int64_t>(7, images.size()));
+        CHECK(agreement.same_top1 == agreement.images);
+        CHECK(agreement.result_difference < 1e-5);
+      }
+    }
+  }
+}
+
+TEST_CASE("integer network: channels sorted by precision, packed in whole words, nothing lost") {
+  const models::Model model = test::random_model("resnet8", 4);
+  const Graph graph = test::random_export(model, MixPrecType::PER_CHANNEL, {2, 4, 8}, 4);
+  const IntegerNetwork network = to_integer(graph);
+  int64_t bits = 0;
+  for (const IntegerNode& node : network.nodes) {
+    if (!node.is_layer()) continue;
+    CAPTURE(node.name);
+    CHECK(unpacked(node) == node.weights);
+    std::vector<int> order = node.channel_of;
+    const bool free = node.name == "stack1.conv1" || node.name == "stack2.conv1" || node.name == "stack3.conv1" || node.name == "conv";
+    if (free) CHECK(std::ranges::is_sorted(node.weight_bits));
+    if (node.name == "fc") CHECK(std::ranges::is_sorted(order));
+    std::ranges::sort(order);
+    for (size_t c = 0; c < order.size(); ++c) CHECK(order[c] == static_cast<int>(c));
+    for (const int b : node.weight_bits) bits += b * node.weights_per_channel();
+  }
+  const DeviceBytes bytes = device_bytes(network);
+  CHECK(8 * bytes.weights >= bits);
+  CHECK(8 * bytes.weights < bits + 32 * 400);  // less than a word a channel
+  CHECK(static_cast<double>(bits) == cost::discrete(graph, cost::size()));
+}
+
+TEST_CASE("arena: tensors that are needed at one time lie apart") {
+  for (const std::string& name : models::names()) {
+    CAPTURE(name);
+    const IntegerNetwork network = to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
+    const Arena arena = plan_arena(network);
+    std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // who wrote each byte last
+    for (size_t i = 1; i < network.nodes.size(); ++i) {
+      const IntegerNode& node = network.nodes[i];
+      const auto write = [&](int64_t at, int64_t bytes, size_t who) {
+        REQUIRE(at % 4 == 0);
+        REQUIRE(at + bytes <= arena.bytes);
+        std::fill_n(owner.begin() + at, bytes, who);
+      };
+      if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(node), SIZE_MAX);
+      const bool in_place = node.op == "add" || node.op == "relu";
+      if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
+      for (const int n : node.inputs) {  // still there when the output is being written
+        const int64_t at = arena.offsets[static_cast<size_t>(n)], bytes = network.nodes[static_cast<size_t>(n)].shape.size();
+        if (at < 0) continue;
+        CHECK(std::all_of(owner.begin() + at, owner.begin() + at + bytes, [&](size_t who) { return who == static_cast<size_t>(n); }));
+      }
+      if (arena.offsets[i] >= 0 && in_place) write(arena.offsets[i], node.shape.size(), i);
+    }
+  }
+}
+
+TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of its own, a quantized result") {
+  const auto conv = [](int64_t in, int64_t out, int64_t groups, int64_t stride) {
+    return std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .groups = groups});
+  };
+  nn::Sequential net(conv(3, 8, 1, 1), std::make_unique<nn::MaxPool2d>(Pool2dAttrs{.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}), std::make_unique<nn::ReLU>(),
+                     conv(8, 8, 2, 1), std::make_unique<nn::ReLU>(), conv(8, 12, 1, 2), std::make_unique<nn::AvgPool2d>(Pool2dAttrs{.kernel = {2, 2}, .stride = {1, 1}}),
+                     conv(12, 12, 12, 1), std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
+                     std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 12 * 3 * 3, .out_features = 5}));
+  for (const bool quantize_output : {false, true}) {
+    nn::initialize(net, Rng(8, "init"));
+    MixPrecOptions options{.input_shape = {3, 16, 16}, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                           .calibration = {test::random_batch(4, {3, 16, 16}, 2, 5).x}};
+    options.quantize_output = quantize_output;
+    MixPrec search(net, options);
+    test::randomize_architecture(search, 8);
+    const Graph graph = search.arch_export();
+    const IntegerNetwork network = to_integer(graph);
+    CHECK(network.result().raw != quantize_output);
+    const Agreement agreement = compare(graph, network, test::random_images(20, {3, 16, 16}, 8));
+    for (const TensorAgreement& t : agreement.tensors) {
+      CAPTURE(t.name);
+      CHECK(t.equal == t.codes);
+    }
+    CHECK(agreement.same_top1 == 20);
+  }
+}
+
+TEST_CASE("integer network: what has none is refused by name") {
+  const models::Model model = test::random_model("resnet8", 6);
+  Graph graph = test::random_export(model, MixPrecType::PER_LAYER, {8}, 6);
+  const auto node = [](Graph& g, const char* name) -> Node& { return *std::ranges::find(g.nodes, name, &Node::name); };
+  Graph floating = graph;
+  node(floating, "stack2.conv1").weight_slot = nullptr;
+  CHECK(refusal(floating).starts_with("'stack2.conv1' is a float layer"));
+  Graph unquantized = graph;
+  node(unquantized, "conv").output_slot = nullptr;
+  CHECK(refusal(unquantized).starts_with("'conv' has no quantizer"));
+  Graph huge = graph.clone();
+  for (float& b : node(huge, "fc").params[1].data()) b = 1e9F;
+  CHECK(refusal(huge).starts_with("'fc': sums of channel "));
+  Graph floors = graph.clone();
+  node(floors, "stack1.conv1").output_slot->quantizer = quant::find_activation("plinio-pact");
+  CHECK(refusal(floors).starts_with("'stack1.conv1' is quantized by plinio-pact, which does not round"));
+}
