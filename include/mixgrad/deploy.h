@@ -121,4 +121,11 @@ struct Agreement {
 Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images = INT64_MAX,
                   IntegerEngine::Kernels kernels = IntegerEngine::Kernels::fastest);
 
+/// The texts of net.h, net.c and net_test.c: C99 that includes nothing but stdint.h (the test stdio.h too).
+struct CPackage {
+  std::string header, source, test;
+};
+/// `test_inputs`: codes of at least one image, on which net_test.c expects the outputs of the engine.
+CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
+
 }  // namespace mixgrad

@@ -54,6 +54,15 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
 /// A name under runs/ that tells when the run started and is not taken.
 std::string dated_folder();
 
+/// What a run folder holds, with the test set of `data`, or of the run's own data when that is empty. Throws bad_input when
+/// the folder holds no finished run, or the data do not fit the network.
+struct FinishedRun {
+  std::string model;
+  Graph network;
+  data::Dataset test;  ///< without labels where the network reconstructs
+};
+FinishedRun load_run(const std::string& path, const std::string& data = "");
+
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");
 

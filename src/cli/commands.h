@@ -9,6 +9,8 @@ namespace mixgrad::cli {
 void add_search(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_verify(CLI::App& app);
+void add_export(CLI::App& app);
 void add_bench(CLI::App& app);
 
 }  // namespace mixgrad::cli

@@ -162,10 +162,10 @@ std::string dated_folder() {
   return free;
 }
 
-train::Score evaluate_run(const std::string& path, const std::string& data) {
+FinishedRun load_run(const std::string& path, const std::string& data) {
   const Origin origin = read_origin(path);
   const std::string& spec = data.empty() ? origin.data : data;
-  const Graph network = load_graph(fs::path(path) / network_name);
+  Graph network = load_graph(fs::path(path) / network_name);
   data::Dataset test = data::load(spec, origin.seed, 0.1, network.input_shape()).test;
   const bool reconstructs = models::make(origin.model, 1).reconstructs;
   if (reconstructs) test.labels.clear();
@@ -174,7 +174,12 @@ train::Score evaluate_run(const std::string& path, const std::string& data) {
     bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, test.image_shape().str(),
               test.classes(), path, network.input_shape().str(), output.size());
   }
-  return train::evaluate(network, test);
+  return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
+}
+
+train::Score evaluate_run(const std::string& path, const std::string& data) {
+  const FinishedRun run = load_run(path, data);
+  return train::evaluate(run.network, run.test);
 }
 
 }  // namespace mixgrad::report

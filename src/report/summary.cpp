@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -55,6 +57,16 @@ ordered_json targets(const RunResult& result) {
   return out;
 }
 
+/// What the network needs on a device; null where it has no integer form (float layers).
+ordered_json device(const Graph& network) {
+  try {
+    const DeviceBytes b = device_bytes(to_integer(network));
+    return {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts}, {"constants", b.constants()}, {"arena", b.arena}};
+  } catch (const Error&) {
+    return nullptr;
+  }
+}
+
 }  // namespace
 
 std::string summary(const RunConfig& config, const RunResult& result) {
@@ -80,6 +92,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"final_loss", result.final.mean_loss()},
                             {"cost", cost},
                             {"cost_uniform8", uniform8},
+                            {"device_bytes", device(result.network)},
                             {"layers", layers(result, config.scheme == "per-layer")},
                             {"seconds",
                              {{"warmup", result.seconds.warmup},

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "options.h"
+
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Export {
+  explicit Export(CLI::App& command) : options(command) {}
+
+  Options options;
+  std::string folder, to, out, data;
+  int64_t images = 20;
+};
+
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error || !fs::is_directory(path)) bad_input("out: can't make folder {}: {}", path.string(), error ? error.message() : "a file of this name is in the way");
+}
+
+void write_c(const Export& e) {
+  if (e.images < 1) bad_input("images: {} is below 1", e.images);
+  const report::FinishedRun run = report::load_run(e.folder, e.data);
+  const IntegerNetwork network = to_integer(run.network);
+  const int64_t images = std::min(e.images, run.test.size());
+  data::Loader loader(run.test, {.batch_size = images});
+  loader.start(0);
+  const CPackage package = c_package(network, run.model, network.quantize(loader.batch(0).x));
+  const fs::path out = e.out;
+  make_folder(out);
+  io::write_file(out / "net.h", package.header);
+  io::write_file(out / "net.c", package.source);
+  io::write_file(out / "net_test.c", package.test);
+  const DeviceBytes bytes = device_bytes(network);
+  fmt::print("{}: net.h, net.c, net_test.c; {} bytes of constants, {} of activations\n", e.out, bytes.constants(), bytes.arena);
+}
+
+void run(Export& e) {
+  e.options.apply();
+  if (e.folder.empty()) bad_input("export: no folder given: expected mixgrad export DIR, DIR being what search wrote to");
+  if (e.out.empty()) bad_input("export: --out is missing: where the result goes");
+  if (e.to == "c") return write_c(e);
+  bad_input("to: unknown form '{}': expected c", e.to);
+}
+
+}  // namespace
+
+void add_export(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("export", "write a network that search found in a form that runs elsewhere");
+  const auto e = std::make_shared<Export>(*command);
+  command->add_option("DIR", e->folder, "folder of a run");
+  e->options.add("to", &e->to, "c (a folder with net.h, net.c, net_test.c)");
+  e->options.add("out", &e->out, "folder or file to write");
+  e->options.add("data", &e->data, data::sources() + " [the run's own]");
+  e->options.add("images", &e->images, "test images in net_test.c");
+  command->callback([e] { run(*e); });
+}
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "options.h"
+
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Verify {
+  explicit Verify(CLI::App& command) : options(command) {}
+
+  Options options;
+  std::string folder, data;
+  int64_t images = 0;
+  int threads = 0;
+};
+
+void print(const Agreement& agreement, const DeviceBytes& bytes) {
+  fmt::print("{:<32} {:>14} {:>12} {:>18}\n", "tensor", "codes", "equal", "largest difference");
+  for (const TensorAgreement& t : agreement.tensors) {
+    fmt::print("{:<32} {:>14} {:>11.4f}% {:>18}\n", t.name, t.codes, 100.0 * static_cast<double>(t.equal) / static_cast<double>(t.codes), t.largest_difference);
+  }
+  fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1, agreement.images, agreement.result_difference);
+  fmt::print("bytes on a device: {} of constants (weights {}, biases {}, multipliers {}, shifts {}), {} of activations\n", bytes.constants(), bytes.weights,
+             bytes.biases, bytes.multipliers, bytes.shifts, bytes.arena);
+}
+
+void run(Verify& verify) {
+  verify.options.apply();
+  if (verify.folder.empty()) bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
+  if (verify.images < 0) bad_input("images: {} is below 0", verify.images);
+  check_threads(verify.threads);
+  train::set_threads(verify.threads);
+  const report::FinishedRun run = report::load_run(verify.folder, verify.data);
+  const IntegerNetwork network = to_integer(run.network);
+  const Agreement agreement = compare(run.network, network, run.test, verify.images == 0 ? run.test.size() : verify.images);
+  print(agreement, device_bytes(network));
+  if (const TensorAgreement* broken = agreement.broken()) {
+    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name, broken->largest_difference);
+  }
+}
+
+}  // namespace
+
+void add_verify(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("verify", "compare an exported network with its integer form, code by code; fails where one is off by more than 1");
+  const auto verify = std::make_shared<Verify>(*command);
+  command->add_option("DIR", verify->folder, "folder of a run");
+  verify->options.add("data", &verify->data, data::sources() + " [the run's own]");
+  verify->options.add("images", &verify->images, "test images to run, 0 for all");
+  verify->options.add("threads", &verify->threads, "0 for all cores");
+  command->callback([verify] { run(*verify); });
+}
+
+}  // namespace mixgrad::cli

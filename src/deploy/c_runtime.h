@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// The C99 functions that a package's net.c is made of, each in the text that is written out. A package takes those that
+// its network needs, so that none is unused.
+#pragma once
+
+namespace mixgrad::c_runtime {
+
+inline constexpr const char* codes = R"c(/* A code as a number: bytes of signed tensors are two's complement. */
+static int32_t read_code(uint8_t code, int32_t is_signed) {
+  return is_signed ? (int32_t)(code ^ 0x80u) - 0x80 : (int32_t)code;
+}
+
+)c";
+
+inline constexpr const char* rescale = R"c(/* x * multiplier / 2^shift, halves up, in [low, high]. (Right shifts of negative numbers are arithmetic wherever this
+   is likely to be compiled.) */
+static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low, int32_t high) {
+  const int64_t half = shift > 0 ? (int64_t)1 << (shift - 1) : 0;
+  const int64_t y = ((int64_t)x * multiplier + half) >> shift;
+  return y < low ? low : y > high ? high : (int32_t)y;
+}
+
+)c";
+
+/// Weights come in whole 32-bit words, the first in the lowest bits; `x` is as long, with zeros at the end.
+inline constexpr const char* dot_2 = R"c(static int32_t dot_2(const uint32_t *w, const int16_t *x, int32_t words) {
+  int32_t sum = 0, i, k;
+  for (i = 0; i < words; ++i, x += 16) {
+    const uint32_t word = w[i] ^ 0xaaaaaaaau;
+    for (k = 0; k < 16; ++k) sum += ((int32_t)(word >> (2 * k) & 3u) - 2) * x[k];
+  }
+  return sum;
+}
+
+)c";
+
+inline constexpr const char* dot_4 = R"c(static int32_t dot_4(const uint32_t *w, const int16_t *x, int32_t words) {
+  int32_t sum = 0, i, k;
+  for (i = 0; i < words; ++i, x += 8) {
+    const uint32_t word = w[i] ^ 0x88888888u;
+    for (k = 0; k < 8; ++k) sum += ((int32_t)(word >> (4 * k) & 15u) - 8) * x[k];
+  }
+  return sum;
+}
+
+)c";
+
+inline constexpr const char* dot_8 = R"c(static int32_t dot_8(const uint32_t *w, const int16_t *x, int32_t words) {
+  int32_t sum = 0, i, k;
+  for (i = 0; i < words; ++i, x += 4) {
+    const uint32_t word = w[i] ^ 0x80808080u;
+    for (k = 0; k < 4; ++k) sum += ((int32_t)(word >> (8 * k) & 255u) - 128) * x[k];
+  }
+  return sum;
+}
+
+)c";
+
+inline constexpr const char* layer_type = R"c(/* Neighbouring output channels whose weights are stored alike. */
+typedef struct {
+  int32_t bits, channels;
+} channel_run;
+
+/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
+typedef struct {
+  int32_t in_h, in_w, in_c, out_h, out_w, out_c;
+  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
+  int32_t in_signed, low, high;
+  const channel_run *runs;
+  const uint32_t *weights;   /* every output channel begins a word */
+  const int32_t *bias;
+  const int32_t *multiplier;
+  const uint8_t *shift;
+} layer;
+
+/* What one group of the output position (y, x) looks at, with zeros outside and up to a whole word of weights. */
+static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, int16_t *patch) {
+  const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
+  int32_t ky, kx, c;
+  for (ky = 0; ky < l->kernel_h; ++ky) {
+    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top;
+    for (kx = 0; kx < l->kernel_w; ++kx, patch += width) {
+      const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
+      if (iy >= 0 && iy < l->in_h && ix >= 0 && ix < l->in_w) {
+        const uint8_t *from = in + (iy * l->in_w + ix) * l->in_c + group * width;
+        for (c = 0; c < width; ++c) patch[c] = (int16_t)read_code(from[c], l->in_signed);
+      } else {
+        for (c = 0; c < width; ++c) patch[c] = 0;
+      }
+    }
+  }
+  for (c = 0; c < (16 - taps % 16) % 16; ++c) patch[c] = 0;
+}
+
+)c";
+
+/// {0}: the lines that choose a function by the precision of the weights.
+inline constexpr const char* run_layer = R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
+{0}}}
+
+/* Writes codes, or the 32 bits of the network's result to `wide`. */
+static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
+  const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
+  int32_t position, c, at = 0;
+  for (position = 0; position < l->out_h * l->out_w; ++position) {{
+    const uint32_t *w = l->weights;
+    const channel_run *run = l->runs;
+    int32_t left = run->channels;
+    for (c = 0; c < l->out_c; ++c, ++at, --left) {{
+      int32_t words, code;
+      if (c % per_group == 0) gather(l, in, position / l->out_w, position % l->out_w, c / per_group, patch);
+      if (left == 0) left = (++run)->channels;
+      words = (taps * run->bits + 31) / 32;
+      code = rescale(l->bias[c] + dot(run->bits, w, patch, words), l->multiplier[c], l->shift[c], l->low, l->high);
+      w += words;
+      if (wide) wide[at] = code;
+      else codes[at] = (uint8_t)code;
+    }}
+  }}
+}}
+
+)c";
+
+inline constexpr const char* run_add = R"c(/* a + b, codes of one quantizer. */
+static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t multiplier, uint8_t shift,
+                    int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
+  int32_t i;
+  for (i = 0; i < size; ++i) {
+    const int32_t code = rescale(read_code(a[i], a_signed) + read_code(b[i], b_signed), multiplier, shift, low, high);
+    if (wide) wide[i] = code;
+    else codes[i] = (uint8_t)code;
+  }
+}
+
+)c";
+
+inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t size, uint8_t *codes) {
+  int32_t i;
+  for (i = 0; i < size; ++i) codes[i] = (uint8_t)(read_code(in[i], 1) > 0 ? in[i] : 0);
+}
+
+)c";
+
+inline constexpr const char* pool_type = R"c(typedef struct {
+  int32_t channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, in_signed;
+} pool;
+
+)c";
+
+/// {0}: the function's name; {1}: what it starts from; {2}: what it does with a code; {3}: the result.
+inline constexpr const char* run_pool = R"c(static void {0}(const pool *p, const uint8_t *in, uint8_t *codes) {{
+  int32_t y, x, c, ky, kx;
+  for (y = 0; y < p->out_h; ++y) {{
+    for (x = 0; x < p->out_w; ++x) {{
+      for (c = 0; c < p->channels; ++c) {{
+        int32_t value = {1};
+        for (ky = 0; ky < p->kernel_h; ++ky) {{
+          for (kx = 0; kx < p->kernel_w; ++kx) {{
+            const int32_t iy = y * p->stride_h + ky - p->pad_top, ix = x * p->stride_w + kx - p->pad_left;
+            if (iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w) {{
+              const int32_t code = read_code(in[(iy * p->in_w + ix) * p->channels + c], p->in_signed);
+              {2}
+            }}
+          }}
+        }}
+        {3}
+        *codes++ = (uint8_t)value;
+      }}
+    }}
+  }}
+}}
+
+)c";
+
+}  // namespace mixgrad::c_runtime
