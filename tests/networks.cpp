@@ -24,11 +24,54 @@ models::Model random_model(const std::string& name, uint64_t seed) {
   return model;
 }
 
-Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed) {
-  MixPrec net(*model.net, {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = weight_bits, .w_mixprec_type = type,
-                           .calibration = {random_batch(2, model.input_shape, 2, 5).x}});
+Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed, const Shape& input) {
+  const Shape& shape = input.rank() == 0 ? model.input_shape : input;
+  MixPrec net(*model.net, {.input_shape = shape, .activation_precisions = {2, 4, 8}, .weight_precisions = weight_bits, .w_mixprec_type = type,
+                           .calibration = {random_batch(2, shape, 2, 5).x}});
   randomize_architecture(net, seed);
   return net.arch_export();
+}
+
+namespace {
+
+/// A ReLU beside the flattening: both read the conv, so that neither can join it.
+class EveryOp : public nn::Module {
+ public:
+  EveryOp()
+      : stem(options(3, 8, 1, 1)), grouped(options(8, 8, 2, 1)), strided(options(8, 12, 1, 2)), depthwise(options(12, 12, 12, 1)),
+        fc({.in_features = 12 * 3 * 3, .out_features = 5}) {
+    add_module("stem", stem);
+    add_module("grouped", grouped);
+    add_module("strided", strided);
+    add_module("depthwise", depthwise);
+    add_module("fc", fc);
+  }
+  Tensor forward(const Tensor& x) override {
+    Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}});
+    y = add(relu(y), y);
+    y = avg_pool2d(strided(relu(grouped(y))), {.kernel = {2, 2}, .stride = {1, 1}});
+    return fc(flatten(relu(depthwise(y))));
+  }
+
+ private:
+  static nn::Conv2dOptions options(int64_t in, int64_t out, int64_t groups, int64_t stride) {
+    return {.in_channels = in, .out_channels = out, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .groups = groups};
+  }
+  nn::Conv2d stem, grouped, strided, depthwise;
+  nn::Linear fc;
+};
+
+}  // namespace
+
+Graph every_op(bool quantize_output, uint64_t seed) {
+  EveryOp net;
+  nn::initialize(net, Rng(seed, "init"));
+  MixPrecOptions options{.input_shape = {3, 16, 16}, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                         .calibration = {random_batch(4, {3, 16, 16}, 2, 5).x}};
+  options.quantize_output = quantize_output;
+  MixPrec search(net, options);
+  randomize_architecture(search, seed);
+  return search.arch_export();
 }
 
 data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed) {

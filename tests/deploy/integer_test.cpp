@@ -132,23 +132,11 @@ TEST_CASE("arena: tensors that are needed at one time lie apart") {
 }
 
 TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of its own, a quantized result") {
-  const auto conv = [](int64_t in, int64_t out, int64_t groups, int64_t stride) {
-    return std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .groups = groups});
-  };
-  nn::Sequential net(conv(3, 8, 1, 1), std::make_unique<nn::MaxPool2d>(Pool2dAttrs{.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}), std::make_unique<nn::ReLU>(),
-                     conv(8, 8, 2, 1), std::make_unique<nn::ReLU>(), conv(8, 12, 1, 2), std::make_unique<nn::AvgPool2d>(Pool2dAttrs{.kernel = {2, 2}, .stride = {1, 1}}),
-                     conv(12, 12, 12, 1), std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
-                     std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 12 * 3 * 3, .out_features = 5}));
   for (const bool quantize_output : {false, true}) {
-    nn::initialize(net, Rng(8, "init"));
-    MixPrecOptions options{.input_shape = {3, 16, 16}, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
-                           .calibration = {test::random_batch(4, {3, 16, 16}, 2, 5).x}};
-    options.quantize_output = quantize_output;
-    MixPrec search(net, options);
-    test::randomize_architecture(search, 8);
-    const Graph graph = search.arch_export();
+    const Graph graph = test::every_op(quantize_output, 8);
     const IntegerNetwork network = to_integer(graph);
     CHECK(network.result().raw != quantize_output);
+    for (const char* op : {"conv2d", "linear", "max_pool2d", "avg_pool2d", "relu"}) CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op) > 0);
     const Agreement agreement = compare(graph, network, test::random_images(20, {3, 16, 16}, 8));
     for (const TensorAgreement& t : agreement.tensors) {
       CAPTURE(t.name);

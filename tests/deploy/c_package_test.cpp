@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// Packages compiled without a warning, and their bytes held against the engine's: on this machine by gcc and clang, on
+// Cortex-M4 and M7 boards and on RISC-V by QEMU.
+#include "../networks.h"
+#include "../skip.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+using namespace mixgrad;
+
+namespace {
+
+const std::string device = std::string(MIXGRAD_SOURCE_DIR) + "/tests/deploy/device/";
+const std::string strict = " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror ";
+
+bool has(const std::string& program) { return std::system(("command -v " + program + " >/dev/null").c_str()) == 0; }
+
+struct Folder {
+  Folder() {
+    std::string name = fs::temp_directory_path() / "mixgrad-c-XXXXXX";
+    path = ::mkdtemp(name.data());
+  }
+  ~Folder() { fs::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  /// Runs `command` in here; what it says is shown when it fails.
+  void run(const std::string& command) const {
+    const int status = std::system(fmt::format("cd '{}' && ({}) >log 2>&1 </dev/null", path.string(), command).c_str());
+    CAPTURE(command);
+    CAPTURE(io::read_file(path / "log"));
+    REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  }
+  std::string said() const { return io::read_file(path / "log"); }
+
+  fs::path path;
+};
+
+struct Case {
+  std::string name;
+  Graph graph;
+  data::Dataset images;
+};
+
+/// Networks with every op, and all kinds of channels.
+std::vector<Case> cases() {
+  std::vector<Case> out;
+  const auto add = [&](const std::string& name, const models::Model& model, MixPrecType type, const std::vector<int>& bits, const Shape& input, int64_t images) {
+    out.push_back({name, test::random_export(model, type, bits, 50 + out.size(), input), test::random_images(images, input, 9)});
+  };
+  const models::Model resnet8 = test::random_model("resnet8", 41), mobilenet = test::random_model("mobilenet_v1", 42), ds_cnn = test::random_model("ds_cnn", 43);
+  add("resnet8 per channel", resnet8, MixPrecType::PER_CHANNEL, {2, 4, 8}, resnet8.input_shape, 6);
+  add("resnet8 pruned", resnet8, MixPrecType::PER_CHANNEL, {0, 2, 3, 8}, resnet8.input_shape, 6);
+  add("mobilenet_v1 pruned", mobilenet, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, {3, 48, 48}, 6);
+  add("ds_cnn at 2 bits", ds_cnn, MixPrecType::PER_LAYER, {2}, ds_cnn.input_shape, 6);
+  add("autoencoder", test::random_model("autoencoder", 44), MixPrecType::PER_CHANNEL, {2, 4, 8}, {640, 1, 1}, 6);
+  for (const bool quantize_output : {false, true}) out.push_back({"every op", test::every_op(quantize_output, 45), test::random_images(6, {3, 16, 16}, 9)});
+  add("ds_cnn pruned", ds_cnn, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, ds_cnn.input_shape, 1000);
+  out.push_back({"resnet8 on glyphs", out[0].graph, data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
+  return out;
+}
+
+/// The engine's outputs as the package writes them.
+std::string expected_bytes(const IntegerNetwork& network, const std::vector<uint8_t>& inputs, int64_t images) {
+  const std::vector<int32_t> outputs = IntegerEngine(network, images).run(inputs);
+  std::string bytes;
+  for (const int32_t v : outputs) {
+    if (network.result().raw) {
+      bytes.append(reinterpret_cast<const char*>(&v), sizeof v);
+    } else {
+      bytes += static_cast<char>(v);
+    }
+  }
+  return bytes;
+}
+
+const char* c_type(const IntegerNode& n) { return n.raw ? "int32_t" : n.is_signed() ? "int8_t" : "uint8_t"; }
+
+struct Written {
+  Written(const Case& c, int64_t in_test) : network(to_integer(c.graph)) {
+    data::Loader loader(c.images, {.batch_size = c.images.size()});
+    loader.start(0);
+    inputs = network.quantize(loader.batch(0).x);
+    const auto tested = inputs.begin() + std::min(in_test, c.images.size()) * network.nodes[0].shape.size();
+    const CPackage package = c_package(network, c.name, {inputs.begin(), tested});
+    io::write_file(folder.path / "net.h", package.header);
+    io::write_file(folder.path / "net.c", package.source);
+    io::write_file(folder.path / "net_test.c", package.test);
+  }
+  Folder folder;
+  IntegerNetwork network;
+  std::vector<uint8_t> inputs;
+};
+
+}  // namespace
+
+TEST_CASE("C package: compiles without a warning and gives the engine's bytes") {
+  if (!has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  std::vector<std::string> compilers = {"gcc -O2"};
+  if (has("clang-14")) compilers.push_back("clang-14 -O2");
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    const Written package(c, 20);
+    io::write_file(package.folder.path / "inputs", {reinterpret_cast<const char*>(package.inputs.data()), package.inputs.size()});
+    const std::string expected = expected_bytes(package.network, package.inputs, c.images.size());
+    const std::string types = fmt::format(" -DIN={} -DOUT={} -I. ", c_type(package.network.nodes[0]), c_type(package.network.result()));
+    for (const std::string& compiler : compilers) {
+      package.folder.run(compiler + strict + "net.c net_test.c -o test && ./test");
+      CHECK(package.folder.said().find("images agree") != std::string::npos);
+      package.folder.run(compiler + strict + types + "net.c '" + device + "driver.c' -o driver && ./driver <inputs >outputs");
+      CHECK(io::read_file(package.folder.path / "outputs") == expected);
+    }
+  }
+}
+
+TEST_CASE("C package: the header states the memory that the compiler gives") {
+  if (!has("gcc") || !has("size")) return test::skip("no gcc and size: apt-get install gcc binutils");
+  const Written package(cases()[0], 1);
+  package.folder.run("gcc -std=c99 -Os -c net.c -o net.o && size -A net.o");
+  const auto section = [said = package.folder.said()](const char* name) {
+    const size_t at = said.find(name);
+    return at == std::string::npos ? 0L : std::atol(said.c_str() + at + std::strlen(name));
+  };
+  const DeviceBytes bytes = device_bytes(package.network);
+  CHECK(section(".bss") >= bytes.arena);
+  CHECK(section(".bss") < bytes.arena + 64);
+  CHECK(section(".rodata") >= bytes.constants());
+  CHECK(section(".rodata") < bytes.constants() + 3000);  // and the layers' sizes
+  CHECK(section(".text") < 6000);
+}
+
+TEST_CASE("C package: the same bytes on Cortex-M4 and Cortex-M7") {
+  if (!has("arm-none-eabi-gcc") || !has("qemu-system-arm")) {
+    return test::skip("no Arm: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm");
+  }
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    const Written package(c, 20);
+    for (const auto& [cpu, board] : {std::pair{"cortex-m4", "mps2-an386"}, {"cortex-m7", "mps2-an500"}}) {
+      package.folder.run(fmt::format("arm-none-eabi-gcc -Os -mcpu={} -mthumb{}--specs=rdimon.specs -nostartfiles -T '{}mps2.ld' net.c net_test.c '{}start.c' -o test && "
+                                     "timeout 120 qemu-system-arm -M {} -nographic -semihosting -kernel test", cpu, strict, device, device, board));
+      CHECK(package.folder.said().find("images agree") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("C package: the same bytes on RISC-V") {
+  if (!has("riscv64-linux-gnu-gcc") || !has("qemu-riscv64")) return test::skip("no RISC-V: apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user");
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    const Written package(c, 20);
+    package.folder.run("riscv64-linux-gnu-gcc -O2 -static" + strict + "net.c net_test.c -o test && qemu-riscv64 test");
+    CHECK(package.folder.said().find("images agree") != std::string::npos);
+  }
+}
