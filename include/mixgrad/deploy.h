@@ -35,6 +35,7 @@ struct IntegerNode {
   std::vector<int> weight_bits;     ///< conv2d, linear: of every output channel
   std::vector<int8_t> weights;      ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
   std::vector<int32_t> bias;        ///< [O], in accumulator steps; empty: none
+  std::vector<float> steps;         ///< real value of one accumulator step, [O]; layers
   std::vector<FixedPoint> ratios;   ///< accumulator steps per output code, [O]; conv2d, linear; one element: add
 
   bool is_layer() const { return op == "conv2d" || op == "linear"; }
@@ -127,5 +128,9 @@ struct CPackage {
 };
 /// `test_inputs`: codes of at least one image, on which net_test.c expects the outputs of the engine.
 CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
+
+/// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every tensor,
+/// weights as INT8, from opset 21 on as INT4 where 4 bits hold them. opset: 13 to 21.
+std::string to_onnx(const IntegerNetwork& network, int opset = 13);
 
 }  // namespace mixgrad

@@ -24,6 +24,7 @@ struct Export {
   Options options;
   std::string folder, to, out, data;
   int64_t images = 20;
+  int opset = 13;
 };
 
 void make_folder(const fs::path& path) {
@@ -49,12 +50,20 @@ void write_c(const Export& e) {
   fmt::print("{}: net.h, net.c, net_test.c; {} bytes of constants, {} of activations\n", e.out, bytes.constants(), bytes.arena);
 }
 
+void write_onnx(const Export& e) {
+  const report::FinishedRun run = report::load_run(e.folder, e.data);
+  const std::string model = to_onnx(to_integer(run.network), e.opset);
+  io::write_file(e.out, model);
+  fmt::print("{}: {} bytes, opset {}\n", e.out, model.size(), e.opset);
+}
+
 void run(Export& e) {
   e.options.apply();
   if (e.folder.empty()) bad_input("export: no folder given: expected mixgrad export DIR, DIR being what search wrote to");
   if (e.out.empty()) bad_input("export: --out is missing: where the result goes");
   if (e.to == "c") return write_c(e);
-  bad_input("to: unknown form '{}': expected c", e.to);
+  if (e.to == "onnx") return write_onnx(e);
+  bad_input("to: unknown form '{}': expected c or onnx", e.to);
 }
 
 }  // namespace
@@ -63,10 +72,11 @@ void add_export(CLI::App& app) {
   CLI::App* command = app.add_subcommand("export", "write a network that search found in a form that runs elsewhere");
   const auto e = std::make_shared<Export>(*command);
   command->add_option("DIR", e->folder, "folder of a run");
-  e->options.add("to", &e->to, "c (a folder with net.h, net.c, net_test.c)");
+  e->options.add("to", &e->to, "c (a folder with net.h, net.c, net_test.c) or onnx (a file)");
   e->options.add("out", &e->out, "folder or file to write");
   e->options.add("data", &e->data, data::sources() + " [the run's own]");
   e->options.add("images", &e->images, "test images in net_test.c");
+  e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
   command->callback([e] { run(*e); });
 }
 

@@ -68,7 +68,7 @@ class Lowering {
   IntegerNode lower(size_t i) {
     const Node& from = source(i);
     IntegerNode node{.name = from.name, .op = from.op, .inputs = {}, .shape = from.shape, .channel_of = std::vector<int>(static_cast<size_t>(from.shape[0])),
-                     .weight_bits = {}, .weights = {}, .bias = {}, .ratios = {}};
+                     .weight_bits = {}, .weights = {}, .bias = {}, .steps = {}, .ratios = {}};
     std::iota(node.channel_of.begin(), node.channel_of.end(), 0);
     for (const int n : from.inputs) node.inputs.push_back(static_cast<int>(lowered_[static_cast<size_t>(n)]));
     if (from.passes_quantizer()) {
@@ -116,6 +116,7 @@ class Lowering {
     node.weights.assign(b.weight.data().begin(), b.weight.data().end());  // rank 4: O, H, W, I in memory
     if (from.op == "linear") columns_to_nhwc(from, node);
     node.bias = bias_codes(b.bias, b.scale);
+    node.steps.assign(b.scale.data().begin(), b.scale.data().end());
     const IntegerNode& before = input(node);
     const std::vector<int64_t> largest = bounds(node, std::max(before.high, -before.low));
     if (const auto most = std::ranges::max_element(largest); *most > most_int32) {

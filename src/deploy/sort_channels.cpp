@@ -86,6 +86,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     permute(node.weight_bits, own);
     permute(node.weights, own);
     permute(node.bias, own);
+    permute(node.steps, own);
     permute(node.ratios, own);
     if (node.is_layer() && node.conv.groups == 1) permute_columns(node, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
   }

@@ -2,47 +2,21 @@
 // Packages compiled without a warning, and their bytes held against the engine's: on this machine by gcc and clang, on
 // Cortex-M4 and M7 boards and on RISC-V by QEMU.
 #include "../networks.h"
+#include "../shell.h"
 #include "../skip.h"
 
 #include <doctest/doctest.h>
 
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-namespace fs = std::filesystem;
 using namespace mixgrad;
+using test::has;
 
 namespace {
 
 const std::string device = std::string(MIXGRAD_SOURCE_DIR) + "/tests/deploy/device/";
 const std::string strict = " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror ";
-
-bool has(const std::string& program) { return std::system(("command -v " + program + " >/dev/null").c_str()) == 0; }
-
-struct Folder {
-  Folder() {
-    std::string name = fs::temp_directory_path() / "mixgrad-c-XXXXXX";
-    path = ::mkdtemp(name.data());
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-
-  /// Runs `command` in here; what it says is shown when it fails.
-  void run(const std::string& command) const {
-    const int status = std::system(fmt::format("cd '{}' && ({}) >log 2>&1 </dev/null", path.string(), command).c_str());
-    CAPTURE(command);
-    CAPTURE(io::read_file(path / "log"));
-    REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
-  }
-  std::string said() const { return io::read_file(path / "log"); }
-
-  fs::path path;
-};
 
 struct Case {
   std::string name;
@@ -95,7 +69,7 @@ struct Written {
     io::write_file(folder.path / "net.c", package.source);
     io::write_file(folder.path / "net_test.c", package.test);
   }
-  Folder folder;
+  test::Folder folder;
   IntegerNetwork network;
   std::vector<uint8_t> inputs;
 };

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Other programs, for tests that run them.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace mixgrad::test {
+
+/// Whether a program of this name is installed.
+bool has(const std::string& program);
+
+/// A folder that goes away with the test.
+struct Folder {
+  Folder();
+  ~Folder();
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  /// Runs `command` in here; the test fails, and shows what the command said, unless it exits with 0.
+  void run(const std::string& command) const;
+  /// What the last command printed.
+  std::string said() const;
+
+  std::filesystem::path path;
+};
+
+}  // namespace mixgrad::test
