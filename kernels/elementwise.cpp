@@ -37,20 +37,20 @@ void add_into(const T* a, const T* b, size_t n, T* y) {
 }
 
 template <typename T>
-void relu_into(const T* x, size_t n, T* y) {
+void relu_into(const T* x, size_t n, T* y, float top) {
   for_each_index(n, [=](int64_t i) __attribute__((always_inline)) {
     const float v = x[i];
-    y[i] = static_cast<T>(v > 0 ? v : 0.0f);
+    y[i] = static_cast<T>(v > 0 ? (v < top ? v : top) : 0.0f);
   });
 }
 
 template <typename T>
-void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx) {
+void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx, float top) {
   if (!gx) return;
   T* to = gx.data;
   const auto passed = [=](int64_t i) __attribute__((always_inline)) {
     const float v = g[i];
-    return y[i] > 0 ? v : 0.0f;
+    return y[i] > 0 && y[i] < top ? v : 0.0f;
   };
   if (gx.add)
     for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(to[i] + passed(i)); });
@@ -113,14 +113,14 @@ void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfl
   add_into(a.data(), b.data(), y.size(), y.data());
 }
 
-void relu(std::span<const float> x, std::span<float> y) { relu_into(x.data(), x.size(), y.data()); }
-void relu(std::span<const bfloat16> x, std::span<bfloat16> y) { relu_into(x.data(), x.size(), y.data()); }
+void relu(std::span<const float> x, std::span<float> y, float top) { relu_into(x.data(), x.size(), y.data(), top); }
+void relu(std::span<const bfloat16> x, std::span<bfloat16> y, float top) { relu_into(x.data(), x.size(), y.data(), top); }
 
-void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx) {
-  relu_grad_into(y.data(), g.data(), y.size(), gx);
+void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx, float top) {
+  relu_grad_into(y.data(), g.data(), y.size(), gx, top);
 }
-void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx) {
-  relu_grad_into(y.data(), g.data(), y.size(), gx);
+void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx, float top) {
+  relu_grad_into(y.data(), g.data(), y.size(), gx, top);
 }
 
 void rescale(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const float> scale,

@@ -2,9 +2,13 @@
 // Elementwise loops. Spans of one call have equal sizes unless said otherwise.
 #pragma once
 
+#include <limits>
+
 #include "grad.h"
 
 namespace mixgrad::kernels {
+
+inline constexpr float endless = std::numeric_limits<float>::infinity();
 
 void fill(std::span<float> y, float value);
 /// y += x
@@ -16,11 +20,12 @@ void pass_gradient(std::span<const bfloat16> g, GradOf<bfloat16> gx);
 
 void add(std::span<const float> a, std::span<const float> b, std::span<float> y);
 void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfloat16> y);
-void relu(std::span<const float> x, std::span<float> y);
-void relu(std::span<const bfloat16> x, std::span<bfloat16> y);
-/// g where y = relu(x) > 0, else 0.
-void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx);
-void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx);
+/// min(max(x, 0), top)
+void relu(std::span<const float> x, std::span<float> y, float top = endless);
+void relu(std::span<const bfloat16> x, std::span<bfloat16> y, float top = endless);
+/// g where 0 < y = relu(x) < top, else 0.
+void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx, float top = endless);
+void relu_grad(std::span<const bfloat16> y, std::span<const bfloat16> g, GradOf<bfloat16> gx, float top = endless);
 
 /// Integer accumulators to real values: y[r, c] = acc[r, c] · scale[c] + bias[c], acc [rows, channels]
 /// (scale and bias may have one element for all channels; bias may be empty).

@@ -25,6 +25,7 @@ struct Node {
   std::vector<Tensor> params;   ///< conv2d, linear: weight, bias; batch_norm: gamma, beta, running mean and variance
   Shape shape;                  ///< of the output, without N
   bool relu = false;            ///< max(y, 0), before the output quantizer
+  bool relu6 = false;           ///< with relu: at most 6; a quantizer's clip, which starts below, takes its place
   std::shared_ptr<WeightSlot> weight_slot;
   std::shared_ptr<ActivationSlot> output_slot;
 
@@ -98,7 +99,7 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 /// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
 /// its own. Throws bad_input naming a batch norm that stands elsewhere.
 void fold_batch_norm(Graph& graph);
-/// A ReLU that alone consumes a conv, linear or add, directly or behind max pooling or flatten, becomes that node's.
+/// A ReLU (or ReLU6, which must) that alone consumes a conv, linear or add, directly or behind max pooling or flatten, becomes that node's.
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);

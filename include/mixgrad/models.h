@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks of the MLPerf Tiny benchmark (Banbury et al. 2021).
+// Networks of the MLPerf Tiny benchmark (Banbury et al. 2021), and those of ONNX files.
 #pragma once
 
 #include <mixgrad/nn.h>
@@ -27,9 +27,12 @@ struct Model {
   Shape input_shape;   ///< C, H, W
   bool reconstructs;   ///< its input (mean squared error); else it tells classes apart (cross entropy)
   std::unique_ptr<nn::Module> net;
+  bool trained = false;  ///< made elsewhere: it comes with its weights
+  int64_t classes = 0;   ///< of one made elsewhere: what it tells apart
 };
 
-/// The model called `name`; bad_input lists the names when there is none. `classes` is nothing to one that reconstructs.
+/// The model called `name`, or the float network in the ONNX file `name` (*.onnx); bad_input lists the names when there is none.
+/// `classes` is nothing to one that reconstructs or was made elsewhere.
 Model make(const std::string& name, int64_t classes);
 std::vector<std::string> names();
 

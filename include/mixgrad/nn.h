@@ -71,6 +71,8 @@ struct Conv2dOptions {
 class Conv2d : public Module {
  public:
   explicit Conv2d(const Conv2dOptions& options);
+  /// weight_shape [O, I / groups, KH, KW]; with `attrs`, the padding may differ between the sides.
+  Conv2d(const Shape& weight_shape, const Conv2dAttrs& attrs, bool bias);
   Tensor forward(const Tensor& x) override;
   Tensor weight, bias;
 

@@ -26,6 +26,8 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormAttrs& attrs = {});
 Tensor relu(const Tensor& x);
+/// min(max(x, 0), 6)
+Tensor relu6(const Tensor& x);
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});

@@ -3,6 +3,7 @@
 #include "options.h"
 #include "progress.h"
 
+#include <mixgrad/models.h>
 #include <mixgrad/report.h>
 
 #include <fmt/ranges.h>
@@ -41,7 +42,7 @@ void Search::run() {
 void add_options(Search& s) {
   RunConfig& c = s.config;
   Options& o = s.options;
-  o.add("model", &c.model, "network to search");
+  o.add("model", &c.model, fmt::format("network to search: {}, or FILE.onnx with its weights (no warm-up then)", fmt::join(models::names(), ", ")));
   o.add("data", &c.data, data::sources());
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
   o.add("scheme", &c.scheme, "per-layer or per-channel weight bits");

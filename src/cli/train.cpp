@@ -43,7 +43,7 @@ void add_train(CLI::App& app) {
   const auto train = std::make_shared<Train>(*command);
   RunConfig& c = train->config;
   Options& o = train->options;
-  o.add("model", &c.model, "network to train");
+  o.add("model", &c.model, "network to train, or FILE.onnx to train further");
   o.add("data", &c.data, data::sources());
   o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
   o.add("epochs", &c.warmup_epochs, "passes over the training images");

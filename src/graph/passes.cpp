@@ -72,10 +72,12 @@ void fold_batch_norm(Graph& graph) {
 void fuse_relu(Graph& graph) {
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
-    if (node.op != "relu") continue;
+    if (node.op != "relu" && node.op != "relu6") continue;
     const int producer = node.inputs[0], target = relu_target(graph, producer);
+    if (target < 0 && node.op == "relu6") bad_input("'{}' (relu6) must alone read a conv, linear or add: give that layer a quantizer's clip by a ReLU", node.name);
     if (target < 0) continue;
     graph.nodes[static_cast<size_t>(target)].relu = true;
+    graph.nodes[static_cast<size_t>(target)].relu6 = graph.nodes[static_cast<size_t>(target)].relu6 || node.op == "relu6";
     redirect(graph, i, producer);
   }
   drop_unused(graph);

@@ -63,6 +63,8 @@ Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { 
 
 Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
 
+Value run_relu6(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu6(real(*in[0]))}; }
+
 /// How a graph replays each op: one line an op.
 const std::map<std::string, Replay>& replay_table() {
   static const std::map<std::string, Replay> table = {
@@ -74,6 +76,7 @@ const std::map<std::string, Replay>& replay_table() {
       {"linear", run_linear},
       {"max_pool2d", run_max_pool},
       {"relu", run_relu},
+      {"relu6", run_relu6},
   };
   return table;
 }
@@ -83,7 +86,7 @@ Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v) {
   const ActivationSlot* slot = node.output_slot.get();
   if (slot == nullptr) {
     if (v.codes_of != nullptr) return v;  // handed on
-    return {node.relu ? relu(real(v)) : real(v)};
+    return {node.relu6 ? relu6(real(v)) : node.relu ? relu(real(v)) : real(v)};
   }
   const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.relu};
   if (!slot->fixed()) {

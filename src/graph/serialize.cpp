@@ -59,7 +59,7 @@ json structure(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     const auto dims = node.shape.dims();
     j["nodes"].push_back({{"name", node.name}, {"op", node.op}, {"attrs", to_json(node.attrs)}, {"inputs", node.inputs},
-                          {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"relu", node.relu},
+                          {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"relu", node.relu}, {"relu6", node.relu6},
                           {"weight_slot", index_of(weight_slots, node.weight_slot)},
                           {"output_slot", index_of(activation_slots, node.output_slot)}});
   }
@@ -144,7 +144,7 @@ class Reader {
   void read_node(const json& j) {
     Node node{.name = j.at("name").get<std::string>(), .op = j.at("op").get<std::string>(), .attrs = {},
               .inputs = j.at("inputs").get<std::vector<int>>(), .params = {},
-              .shape = Shape(j.at("shape").get<std::vector<int64_t>>()), .relu = j.at("relu").get<bool>(),
+              .shape = Shape(j.at("shape").get<std::vector<int64_t>>()), .relu = j.at("relu").get<bool>(), .relu6 = j.value("relu6", false),
               .weight_slot = slot_at(weight_slots_, j.at("weight_slot")),
               .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
     node.attrs = attrs_from(node.op, j.at("attrs"));

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "onnx_import.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
 
@@ -33,10 +35,11 @@ std::vector<std::string> names() {
 }
 
 Model make(const std::string& name, int64_t classes) {
+  if (name.ends_with(".onnx")) return from_onnx(name);
   for (const Entry& e : zoo()) {
-    if (name == e.name) return {.name = name, .input_shape = e.input_shape, .reconstructs = e.reconstructs, .net = e.make(classes)};
+    if (name == e.name) return {.name = name, .input_shape = e.input_shape, .reconstructs = e.reconstructs, .net = e.make(classes), .trained = false, .classes = 0};
   }
-  bad_input("unknown model '{}': expected {}", name, fmt::join(names(), ", "));
+  bad_input("unknown model '{}': expected {}, or an ONNX file (*.onnx)", name, fmt::join(names(), ", "));
 }
 
 }  // namespace mixgrad::models

@@ -4,19 +4,30 @@
 
 namespace mixgrad::nn {
 
-Conv2d::Conv2d(const Conv2dOptions& o)
-    : attrs_{.stride = o.stride, .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
-             .dilation = o.dilation, .groups = o.groups} {
+Conv2d::Conv2d(const Shape& weight_shape, const Conv2dAttrs& attrs, bool with_bias) : attrs_(attrs) {
+  weight = Tensor::zeros(weight_shape);
+  add_parameter("weight", weight);
+  if (!with_bias) return;
+  bias = Tensor::zeros({weight_shape[0]});
+  add_parameter("bias", bias);
+}
+
+namespace {
+
+Shape checked_weight_shape(const Conv2dOptions& o) {
   if (o.in_channels < 1 || o.out_channels < 1 || o.groups < 1 || o.in_channels % o.groups != 0) {
     bad_input("[Conv2d] {} input and {} output channels in {} groups: channels must be positive and divisible",
               o.in_channels, o.out_channels, o.groups);
   }
-  weight = Tensor::zeros({o.out_channels, o.in_channels / o.groups, o.kernel[0], o.kernel[1]});
-  add_parameter("weight", weight);
-  if (!o.bias) return;
-  bias = Tensor::zeros({o.out_channels});
-  add_parameter("bias", bias);
+  return {o.out_channels, o.in_channels / o.groups, o.kernel[0], o.kernel[1]};
 }
+
+}  // namespace
+
+Conv2d::Conv2d(const Conv2dOptions& o)
+    : Conv2d(checked_weight_shape(o),
+             {.stride = o.stride, .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]}, .dilation = o.dilation, .groups = o.groups},
+             o.bias) {}
 
 Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, attrs_); }
 

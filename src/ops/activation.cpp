@@ -8,14 +8,22 @@
 
 namespace mixgrad {
 
-Tensor relu(const Tensor& x) {
+namespace {
+
+Tensor rectified(const char* op, const Tensor& x, float top) {
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    kernels::relu(x.data<T>(), y.data<T>());
-    return record("relu", {}, y, {x}, [](const Backward& b) {
-      if (auto gx = b.grad<T>(0)) kernels::relu_grad(b.output<T>(), b.grad_output<T>(), gx);
+    kernels::relu(x.data<T>(), y.data<T>(), top);
+    return record(op, {}, y, {x}, [top](const Backward& b) {
+      if (auto gx = b.grad<T>(0)) kernels::relu_grad(b.output<T>(), b.grad_output<T>(), gx, top);
     });
   });
 }
+
+}  // namespace
+
+Tensor relu(const Tensor& x) { return rectified("relu", x, kernels::endless); }
+
+Tensor relu6(const Tensor& x) { return rectified("relu6", x, 6); }
 
 }  // namespace mixgrad

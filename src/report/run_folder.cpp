@@ -167,9 +167,9 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   const std::string& spec = data.empty() ? origin.data : data;
   Graph network = load_graph(fs::path(path) / network_name);
   data::Dataset test = data::load(spec, origin.seed, 0.1, network.input_shape()).test;
-  const bool reconstructs = models::make(origin.model, 1).reconstructs;
-  if (reconstructs) test.labels.clear();
   const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  const bool reconstructs = output.size() == network.input_shape().size();
+  if (reconstructs) test.labels.clear();
   if (test.image_shape() != network.input_shape() || (!reconstructs && test.classes() != output.size())) {
     bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, test.image_shape().str(),
               test.classes(), path, network.input_shape().str(), output.size());

@@ -63,6 +63,9 @@ data::Splits load(const RunConfig& config) {
     bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
               wanted.str());
   }
+  if (model.trained && !model.reconstructs && model.classes != splits.train.classes()) {
+    bad_input("data: '{}' has {} classes, but {} tells {} apart", config.data, splits.train.classes(), config.model, model.classes);
+  }
   if (model.reconstructs) {
     for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) set->labels.clear();
   } else if (splits.train.labels.empty()) {
@@ -154,10 +157,11 @@ int finetune_epochs(const RunConfig& config) {
   return config.finetune_epochs + (config.method == "dnas" ? 0 : config.search_epochs);
 }
 
-/// The float network: read from a file, or trained from the seed.
-std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer) {
+/// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
+std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer, bool train_further = false) {
   models::Model model = models::make(config.model, splits.train.classes());
-  nn::initialize(*model.net, Rng(config.seed, "init"));
+  if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
+  if (model.trained && config.init.empty() && !train_further) return std::move(model.net);
   if (config.init.empty()) {
     train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer);
   } else {
@@ -181,7 +185,7 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
 }  // namespace
 
 void RunConfig::validate() const {
-  check_choice("model", model, models::names());
+  if (!model.ends_with(".onnx")) check_choice("model", model, models::names());
   data::default_augmentation(data);  // refuses what is no data set
   if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});
@@ -228,7 +232,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
   config.validate();
   train::set_threads(config.threads);
   const data::Splits splits = load(config);
-  FloatResult result{.net = warmed_up(config, splits, observer), .test = {}};
+  FloatResult result{.net = warmed_up(config, splits, observer, true), .test = {}};
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
