@@ -1,40 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // ONNX files in onnx's own checker and in the real ONNX Runtime.
 #include "../networks.h"
-#include "../shell.h"
-#include "../skip.h"
+#include "../onnx_runtime.h"
 
 #include <doctest/doctest.h>
-#include <fmt/ranges.h>
 #include <onnx/checker.h>
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <filesystem>
 
 using namespace mixgrad;
 
 namespace {
-
-const std::string runtime = std::string(MIXGRAD_SOURCE_DIR) + "/tests/onnx";
-
-bool has_runtime() { return test::has("node") && std::filesystem::exists(runtime + "/node_modules/onnxruntime-node"); }
-void skip_runtime() { test::skip("no ONNX Runtime: apt-get install nodejs npm, then npm ci --ignore-scripts in tests/onnx"); }
-
-/// What ONNX Runtime makes of x [N, C, H, W].
-std::vector<float> run_onnx(const std::string& model, const Tensor& x) {
-  const test::Folder folder;
-  const std::vector<float> images = x.to_vector();
-  io::write_file(folder.path / "model.onnx", model);
-  io::write_file(folder.path / "input", {reinterpret_cast<const char*>(images.data()), images.size() * sizeof(float)});
-  folder.run(fmt::format("node '{}/run.js' model.onnx input output {}", runtime, fmt::join(x.shape().dims(), " ")));
-  const std::string bytes = io::read_file(folder.path / "output");
-  std::vector<float> out(bytes.size() / sizeof(float));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
-  return out;
-}
 
 int64_t same_top1(std::span<const float> a, std::span<const float> b, int64_t images) {
   const auto size = std::ssize(a) / images;
@@ -89,7 +67,7 @@ TEST_CASE("ONNX out: onnx's checker has nothing to say, weights are integers") {
 }
 
 TEST_CASE("ONNX out: the same top-1 in ONNX Runtime, INT8 and INT4") {
-  if (!has_runtime()) return skip_runtime();
+  if (!test::has_onnx_runtime()) return;
   for (const Case& c : cases()) {
     const Tensor x = batch_of(c.images);
     const std::vector<float> expected = c.graph.forward(x).to_vector();
@@ -97,7 +75,7 @@ TEST_CASE("ONNX out: the same top-1 in ONNX Runtime, INT8 and INT4") {
     for (const int opset : {13, 21}) {
       CAPTURE(c.name);
       CAPTURE(opset);
-      const std::vector<float> got = run_onnx(to_onnx(to_integer(c.graph), opset), x);
+      const std::vector<float> got = test::run_onnx(to_onnx(to_integer(c.graph), opset), x);
       REQUIRE(got.size() == expected.size());
       CHECK(same_top1(got, expected, c.images.size()) * 1000 >= c.images.size() * 999);
       double total = 0;

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: Apache-2.0
+// Float networks from ONNX files: outputs held against the real ONNX Runtime, and everything that such a file can get wrong.
+#include "../networks.h"
+#include "../onnx_runtime.h"
+#include "../shell.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+#include <onnx/onnx_pb.h>
+
+#include <algorithm>
+#include <cmath>
+
+using namespace mixgrad;
+using onnx::AttributeProto;
+using onnx::TensorProto;
+
+namespace {
+
+using Dims = std::vector<int64_t>;
+
+/// Builds a model; every value is called as the node that makes it.
+class OnnxNet {
+ public:
+  explicit OnnxNet(const Dims& input) {
+    model.set_ir_version(7);
+    model.add_opset_import()->set_version(13);
+    graph().set_name("net");
+    value(*graph().add_input(), "x", input);
+  }
+
+  std::string bytes(const std::string& output) {
+    graph().clear_output();
+    value(*graph().add_output(), output, {});
+    return model.SerializeAsString();
+  }
+  std::string node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs) {
+    onnx::NodeProto& n = *graph().add_node();
+    n.set_op_type(op);
+    n.set_name("node_" + name);
+    for (const std::string& i : inputs) n.add_input(i);
+    n.add_output(name);
+    return name;
+  }
+  OnnxNet& list(const std::string& name, const Dims& values) {
+    AttributeProto& a = attribute(name, AttributeProto::INTS);
+    for (const int64_t v : values) a.add_ints(v);
+    return *this;
+  }
+  OnnxNet& number(const std::string& name, int64_t v) {
+    attribute(name, AttributeProto::INT).set_i(v);
+    return *this;
+  }
+  OnnxNet& text(const std::string& name, const std::string& v) {
+    attribute(name, AttributeProto::STRING).set_s(v);
+    return *this;
+  }
+  /// Random values from N(0, 1) · size + offset.
+  std::string floats(const std::string& name, const Dims& dims, double size = 0.3, double offset = 0) {
+    std::vector<float> v(static_cast<size_t>(Shape(dims).size()));
+    for (float& x : v) x = static_cast<float>(rng_.normal() * size + offset);
+    raw(name, TensorProto::FLOAT, dims, v.data(), v.size() * sizeof(float));
+    return name;
+  }
+  std::string scalar(const std::string& name, float v) {
+    raw(name, TensorProto::FLOAT, {}, &v, sizeof v);
+    return name;
+  }
+  std::string integers(const std::string& name, const std::vector<int64_t>& v) {
+    raw(name, TensorProto::INT64, {std::ssize(v)}, v.data(), v.size() * sizeof(int64_t));
+    return name;
+  }
+  /// y = BatchNormalization(x), moments off 0 and 1.
+  std::string batch_norm(const std::string& name, const std::string& x, int64_t channels) {
+    return node("BatchNormalization", name, {x, floats(name + ".gamma", {channels}, 0.2, 1), floats(name + ".beta", {channels}),
+                                             floats(name + ".mean", {channels}), positive(name + ".var", channels)});
+  }
+
+  onnx::GraphProto& graph() { return *model.mutable_graph(); }
+  onnx::ModelProto model;
+
+ private:
+  static void value(onnx::ValueInfoProto& info, const std::string& name, const Dims& dims) {
+    info.set_name(name);
+    auto& tensor = *info.mutable_type()->mutable_tensor_type();
+    tensor.set_elem_type(TensorProto::FLOAT);
+    if (!dims.empty()) tensor.mutable_shape()->add_dim()->set_dim_param("N");
+    for (const int64_t d : dims) tensor.mutable_shape()->add_dim()->set_dim_value(d);
+  }
+  AttributeProto& attribute(const std::string& name, AttributeProto::AttributeType type) {
+    AttributeProto& a = *graph().mutable_node(graph().node_size() - 1)->add_attribute();
+    a.set_name(name);
+    a.set_type(type);
+    return a;
+  }
+  std::string positive(const std::string& name, int64_t channels) {
+    std::vector<float> v;
+    for (int64_t c = 0; c < channels; ++c) v.push_back(static_cast<float>(rng_.uniform(0.5, 2)));
+    raw(name, TensorProto::FLOAT, {channels}, v.data(), v.size() * sizeof(float));
+    return name;
+  }
+  void raw(const std::string& name, int type, const Dims& dims, const void* bytes, size_t size) {
+    TensorProto& t = *graph().add_initializer();
+    t.set_name(name);
+    t.set_data_type(type);
+    for (const int64_t d : dims) t.add_dims(d);
+    t.set_raw_data(bytes, size);
+  }
+
+  Rng rng_{5, "onnx_import_test"};
+};
+
+/// As PyTorch writes a residual network: Conv, BatchNormalization, Relu, Clip, Add, pools, Flatten, Gemm.
+std::string residual_net() {
+  OnnxNet n({3, 12, 10});
+  n.node("Conv", "c1", {"x", n.floats("c1.weight", {8, 3, 3, 3}), n.floats("c1.bias", {8})});
+  n.list("pads", {1, 1, 1, 1}).list("strides", {2, 1});
+  n.batch_norm("b1", "c1", 8);
+  n.node("Relu", "r1", {"b1"});
+  n.node("Conv", "c2", {"r1", n.floats("c2.weight", {8, 4, 3, 3})});
+  n.list("pads", {2, 2, 2, 2}).list("dilations", {2, 2}).number("group", 2);
+  n.node("Identity", "i2", {"c2"});
+  n.node("Add", "a2", {"i2", "r1"});
+  n.node("Relu", "r2", {"a2"});
+  n.node("Conv", "dw", {"r2", n.floats("dw.weight", {8, 1, 3, 3}), n.floats("dw.bias", {8}, 3)});
+  n.number("group", 8).text("auto_pad", "SAME_LOWER").list("strides", {2, 2});
+  n.node("Clip", "r6", {"dw", n.scalar("zero", 0), n.scalar("six", 6)});
+  n.node("MaxPool", "p1", {"r6"});
+  n.list("kernel_shape", {2, 2}).list("strides", {1, 1});
+  n.node("AveragePool", "p2", {"p1"});
+  n.list("kernel_shape", {2, 2}).list("strides", {1, 2});
+  n.node("Dropout", "d", {"p2"});
+  n.node("Flatten", "f", {"d"});
+  n.node("Gemm", "fc1", {"f", n.floats("fc1.weight", {16, 8 * 1 * 2}), n.floats("fc1.bias", {16})});
+  n.number("transB", 1);
+  n.node("Relu", "r3", {"fc1"});
+  n.node("Gemm", "fc2", {"r3", n.floats("fc2.weight", {16, 5})});
+  return n.bytes("fc2");
+}
+
+/// As TensorFlow's converter writes one: images NHWC, Transposes around, MatMul and Add, Reshape.
+std::string channels_last_net() {
+  OnnxNet n({9, 8, 3});
+  n.node("Transpose", "t", {"x"});
+  n.list("perm", {0, 3, 1, 2});
+  n.node("Conv", "c", {"t", n.floats("c.weight", {6, 3, 3, 3}), n.floats("c.bias", {6})});
+  n.text("auto_pad", "SAME_UPPER").list("strides", {2, 2});
+  n.node("Relu", "r", {"c"});
+  n.node("Transpose", "back", {"r"});
+  n.list("perm", {0, 2, 3, 1});
+  n.node("Reshape", "flat", {"back", n.integers("shape", {-1, 5 * 4 * 6})});
+  n.node("MatMul", "m1", {"flat", n.floats("m1.weight", {5 * 4 * 6, 12})});
+  n.node("Add", "m1b", {"m1", n.floats("m1.bias", {12})});
+  n.node("Relu", "r1", {"m1b"});
+  n.node("MatMul", "m2", {"r1", n.floats("m2.weight", {12, 4})});
+  n.node("Add", "m2b", {n.floats("m2.bias", {4}), "m2"});
+  return n.bytes("m2b");
+}
+
+/// Global pooling in its three forms, each ended otherwise.
+std::string pooled_net(const std::string& form) {
+  OnnxNet n({4, 6, 6});
+  n.node("Conv", "c", {"x", n.floats("c.weight", {7, 4, 1, 1})});
+  n.node("Relu", "r", {"c"});
+  if (form == "ReduceMean") {
+    n.node("ReduceMean", "p", {"r"});
+    n.list("axes", {-1, -2}).number("keepdims", 0);
+    return n.bytes("p");
+  }
+  n.node("GlobalAveragePool", "p", {"r"});
+  if (form == "Squeeze") n.node("Squeeze", "s", {"p", n.integers("axes", {2, 3})});
+  if (form == "Reshape") n.node("Reshape", "s", {"p", n.integers("shape", {0, -1})});
+  n.node("Gemm", "fc", {"s", n.floats("fc.weight", {7, 3}), n.floats("fc.bias", {3})});
+  return n.bytes("fc");
+}
+
+/// Features instead of images, reconstructed.
+std::string feature_net() {
+  OnnxNet n({20});
+  n.node("Gemm", "e", {"x", n.floats("e.weight", {20, 6}), n.floats("e.bias", {6})});
+  n.batch_norm("b", "e", 6);
+  n.node("Relu", "r", {"b"});
+  n.node("Gemm", "d", {"r", n.floats("d.weight", {6, 20}), n.floats("d.bias", {20})});
+  return n.bytes("d");
+}
+
+struct Case {
+  const char* name;
+  std::string bytes;
+  Shape input;          ///< what mixgrad takes
+  bool channels_last = false, flat = false;
+};
+
+std::vector<Case> cases() {
+  return {{"residual", residual_net(), {3, 12, 10}},
+          {"channels last", channels_last_net(), {3, 9, 8}, true},
+          {"squeeze", pooled_net("Squeeze"), {4, 6, 6}},
+          {"reshape", pooled_net("Reshape"), {4, 6, 6}},
+          {"reduce mean", pooled_net("ReduceMean"), {4, 6, 6}},
+          {"features", feature_net(), {20, 1, 1}, false, true}};
+}
+
+models::Model import(const std::string& bytes) {
+  const test::Folder folder;
+  const std::string file = folder.path / "net.onnx";
+  io::write_file(file, bytes);
+  return models::make(file, 1);
+}
+
+/// The values of x [N, C, H, W] in the order N, H, W, C.
+std::vector<float> channels_last(const Tensor& x) {
+  const int64_t channels = x.dim(1), positions = x.dim(2) * x.dim(3);
+  const std::vector<float> nchw = x.to_vector();
+  std::vector<float> nhwc(nchw.size());
+  for (int64_t k = 0; k < x.size(); ++k) {
+    const int64_t position = k % positions, row = k / positions;  // row: image and channel
+    nhwc[static_cast<size_t>((row / channels * positions + position) * channels + row % channels)] = nchw[static_cast<size_t>(k)];
+  }
+  return nhwc;
+}
+
+/// What ONNX Runtime makes of the same images, as the file wants them.
+std::vector<float> expected_outputs(const Case& c, const Tensor& x) {
+  const Shape& s = c.input;
+  if (c.flat) return test::run_onnx(c.bytes, x.to_vector(), {x.dim(0), s[0]});
+  if (c.channels_last) return test::run_onnx(c.bytes, channels_last(x), {x.dim(0), s[1], s[2], s[0]});
+  return test::run_onnx(c.bytes, x);
+}
+
+std::string complaint(const std::string& bytes) {
+  try {
+    import(bytes);
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    CHECK(std::string(e.what()).find("net.onnx") != std::string::npos);
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("ONNX in: the float outputs are ONNX Runtime's, traced and simplified too") {
+  if (!test::has_onnx_runtime()) return;
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    models::Model model = import(c.bytes);
+    REQUIRE(model.input_shape == c.input);
+    CHECK(model.trained);
+    const Tensor x = test::random_batch(6, c.input, 2, 11).x;
+    const std::vector<float> expected = expected_outputs(c, x);
+    const Graph graph = simplified(*model.net, c.input);
+    const NoTape pause;
+    for (const std::vector<float>& got : {(*model.net)(x).to_vector(), graph.forward(x).to_vector()}) {
+      REQUIRE(got.size() == expected.size());
+      for (size_t i = 0; i < got.size(); ++i) CHECK(std::abs(got[i] - expected[i]) <= 1e-4 * std::max(1.0F, std::abs(expected[i])));
+    }
+  }
+}
+
+TEST_CASE("ONNX in: what was read is searched, and exported with the search's codes") {
+  for (const Case& c : cases()) {
+    CAPTURE(c.name);
+    models::Model model = import(c.bytes);
+    MixPrec net(*model.net, {.input_shape = c.input, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                             .calibration = {test::random_batch(4, c.input, 2, 5).x}});
+    test::randomize_architecture(net, 3);
+    const Tensor x = test::random_batch(6, c.input, 2, 11).x;
+    net.eval();
+    const NoTape pause;
+    CHECK(test::same_bytes(net.forward(x).data(), net.arch_export().forward(x).data()));
+  }
+}
+
+TEST_CASE("ONNX in: operators that can't be searched are listed, all at once, by node") {
+  OnnxNet n({3, 8, 8});
+  n.node("Sigmoid", "gate", {"x"});
+  n.node("Conv", "c", {"gate", n.floats("w", {4, 3, 3, 3})});
+  n.node("Softmax", "end", {"c"});
+  const std::string said = complaint(n.bytes("end"));
+  for (const char* word : {"Sigmoid ('node_gate')", "Softmax ('node_end')"}) CHECK(said.find(word) != std::string::npos);
+  CHECK(said.find("Conv") == std::string::npos);
+}
+
+TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
+  const auto check = [](const char* words, const auto& build) {
+    CAPTURE(words);
+    OnnxNet n({3, 8, 8});
+    const std::string said = complaint(n.bytes(build(n)));
+    CAPTURE(said);
+    CHECK(said.find(words) != std::string::npos);
+  };
+  check("'w' holds 108 values, its dimensions ask for 1000000", [](OnnxNet& n) {
+    n.floats("w", {4, 3, 3, 3});
+    for (int d = 0; d < 4; ++d) n.graph().mutable_initializer(0)->set_dims(d, d == 0 ? 1'000'000 : 1);
+    return n.node("Conv", "c", {"x", "w"});
+  });
+  check("impossible dimension", [](OnnxNet& n) {
+    n.floats("w", {4, 3, 3, 3});
+    for (int d = 0; d < 4; ++d) n.graph().mutable_initializer(0)->set_dims(d, int64_t{1} << 40);
+    return n.node("Conv", "c", {"x", "w"});
+  });
+  check("'nowhere', which neither", [](OnnxNet& n) { return n.node("Relu", "r", {"nowhere"}); });
+  check("'b', which neither", [](OnnxNet& n) {  // a cycle
+    n.node("Relu", "a", {"b"});
+    return n.node("Relu", "b", {"a"});
+  });
+  check("'w' must be a constant", [](OnnxNet& n) { return n.node("Conv", "c", {"x", "w"}); });
+  check("too few", [](OnnxNet& n) { return n.node("Conv", "c", {"x"}); });
+  check("too few", [](OnnxNet& n) { return n.node("Relu", "r", {}); });
+  check("group must be above 0", [](OnnxNet& n) {
+    n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
+    n.number("group", 0);
+    return std::string("c");
+  });
+  check("padding must be smaller", [](OnnxNet& n) {
+    n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
+    n.list("pads", {1, int64_t{1} << 40, 1, 1});
+    return std::string("c");
+  });
+  check("strides has 3 numbers", [](OnnxNet& n) {
+    n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
+    n.list("strides", {1, 1, 1});
+    return std::string("c");
+  });
+  check("[conv2d]", [](OnnxNet& n) { return n.node("Conv", "c", {"x", n.floats("w", {4, 5, 3, 3})}); });
+  check("expected [N, 100]", [](OnnxNet& n) {
+    n.node("Flatten", "f", {"x"});
+    return n.node("Gemm", "g", {"f", n.floats("w", {100, 4})});
+  });
+  check("expected 0 and 6", [](OnnxNet& n) { return n.node("Clip", "c", {"x", n.scalar("low", -1), n.scalar("high", 1)}); });
+  check("no artefact of a layout", [](OnnxNet& n) {
+    n.node("Transpose", "t", {"x"});
+    n.list("perm", {0, 1, 3, 2});
+    return std::string("t");
+  });
+  check("shapes must be equal", [](OnnxNet& n) {
+    n.node("Conv", "c", {"x", n.floats("w", {3, 3, 3, 3})});
+    return n.node("Add", "a", {"x", "c"});
+  });
+}
+
+TEST_CASE("ONNX in: no prefix and no changed byte of a file leads to anything but a network or bad input") {
+  const std::string whole = pooled_net("Squeeze");
+  CHECK(complaint("").find("no ONNX model") != std::string::npos);
+  for (size_t size = 1; size < whole.size(); size += 3) CHECK_NOTHROW(complaint(whole.substr(0, size)));
+  Rng rng(3, "damage");
+  for (int i = 0; i < 1500; ++i) {
+    std::string damaged = whole;
+    for (uint64_t k = 0; k <= rng.below(3); ++k) damaged[rng.below(damaged.size())] = static_cast<char>(rng.below(256));
+    CHECK_NOTHROW(complaint(damaged));
+  }
+}
