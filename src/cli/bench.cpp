@@ -4,6 +4,7 @@
 
 #include <mixgrad/bench.h>
 #include <mixgrad/error.h>
+#include <mixgrad/report.h>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -34,6 +35,38 @@ void run(BenchStep& b) {
              t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
 }
 
+struct BenchInference {
+  explicit BenchInference(CLI::App& command) : options(command) {}
+
+  Options options;
+  std::string folder, data;
+  int64_t images = 100;
+  bool json = false;
+};
+
+void run(BenchInference& b) {
+  b.options.apply();
+  if (b.folder.empty()) bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
+  const report::FinishedRun run = report::load_run(b.folder, b.data);
+  const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
+  if (b.json) {
+    const nlohmann::ordered_json times = {{"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
+    fmt::print("{}\n", times.dump());
+    return;
+  }
+  fmt::print("ms an image, one at a time on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n", t.float_ms, t.discrete_ms, t.integer_ms);
+}
+
+void add_inference(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
+  const auto b = std::make_shared<BenchInference>(*command);
+  command->add_option("DIR", b->folder, "folder of a run");
+  b->options.add("data", &b->data, data::sources() + " [the run's own]");
+  b->options.add("images", &b->images, "test images to run");
+  b->options.add("json", &b->json, "print one JSON object");
+  command->callback([b] { run(*b); });
+}
+
 }  // namespace
 
 void add_bench(CLI::App& app) {
@@ -52,8 +85,9 @@ void add_bench(CLI::App& app) {
   b->options.add("json", &b->json, "print one JSON object");
   step->callback([b] { run(*b); });
   command->callback([command] {
-    if (command->get_subcommands().empty()) bad_input("bench: nothing to measure given: expected mixgrad bench step");
+    if (command->get_subcommands().empty()) bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
   });
+  add_inference(*command);
 }
 
 }  // namespace mixgrad::cli
