@@ -13,6 +13,22 @@ namespace mixgrad::report {
 
 /// A line of metrics.jsonl, without line feed: null where the phase has no such number.
 std::string metrics_line(const train::EpochReport& epoch);
+/// A line of history.jsonl, without line feed: every α after a search epoch, and what pulled at it.
+std::string history_line(const train::EpochReport& epoch);
+/// A line of history.jsonl read back.
+struct HistoryEpoch {
+  int epoch;
+  double tau;
+  std::vector<train::AlphaReport> alphas;
+};
+/// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a damaged one.
+std::vector<HistoryEpoch> read_history(const std::string& path);
+
+/// The lines of metrics.jsonl and history.jsonl so far; no history without a search.
+struct RunLog {
+  std::string metrics, history;
+};
+
 /// The text of summary.json.
 std::string summary(const RunConfig& config, const RunResult& result);
 /// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
@@ -29,10 +45,10 @@ class RunFolder {
   RunFolder& operator=(const RunFolder&) = delete;
 
   /// Writes all lines so far; later, with the result, where an old run is to be overwritten.
-  void write_metrics(const std::string& lines);
+  void write_log(const RunLog& log);
   /// The network, then the summary: where a summary stands, the run is complete.
-  void write_result(const RunConfig& config, const RunResult& result, const std::string& metrics);
-  void write_weights(const nn::Module& net, const std::string& metrics);
+  void write_result(const RunConfig& config, const RunResult& result, const RunLog& log);
+  void write_weights(const nn::Module& net, const RunLog& log);
 
  private:
   void make_folders();

@@ -35,11 +35,13 @@ struct StepOptions {
   std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
   DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
   int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
+  std::vector<Tensor> watched = {};                ///< leaves whose gradient of the regularization alone is told
 };
 
 struct StepResult {
   Score task;
   double regularization = 0;
+  std::vector<Tensor> regularization_gradients = {};  ///< of the watched leaves, in their order
 };
 
 /// Adds the gradients of (mean task loss + regularization) to the graph's parameters, α and clips. The batch
@@ -65,12 +67,22 @@ struct StepReport {
   double loss, accuracy;  ///< means over the epoch so far
 };
 
+/// One α at the end of a search epoch, and what moved it. All tensors [P], or [P, C] where channels choose.
+struct AlphaReport {
+  std::string name;                ///< as in MixPrec::alpha_summary()
+  std::vector<std::string> nodes;  ///< that hold it
+  std::vector<int> bits;           ///< candidates
+  Tensor alpha, theta;             ///< θ = softmax(α / τ)
+  Tensor task_gradient, cost_gradient;  ///< ∂ task loss / ∂α and ∂ regularization / ∂α, means over the epoch's steps
+};
+
 struct EpochReport {
   const char* phase;  ///< "warmup", "search", "finetune"
   int epoch, epochs;
   double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;  ///< accuracies NaN without classes
   double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 where the phase has none
   double seconds = 0;
+  std::vector<AlphaReport> alphas = {};  ///< while searching
 };
 
 /// Told of what happens while a phase runs.

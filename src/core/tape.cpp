@@ -6,6 +6,7 @@
 #include <mixgrad/tape.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace mixgrad {
 namespace {
@@ -76,6 +77,32 @@ void Tape::backward() {
     if (last.backward) last.backward({last});
     last.output.zero_grad();
   }
+}
+
+std::vector<Tensor> Tape::gradients(const Tensor& of, std::span<const Tensor> leaves) const {
+  const NoTape pause;
+  std::vector<std::pair<Tensor, std::shared_ptr<std::byte>>> aside;
+  const auto set_aside = [&](const Tensor& t) {
+    if (t) aside.emplace_back(t, std::exchange(t.impl_->grad, nullptr));
+  };
+  for (const Record& r : records_) {
+    std::ranges::for_each(r.inputs, set_aside);
+    set_aside(r.output);
+  }
+  std::ranges::for_each(leaves, set_aside);
+
+  if (of.needs_grad()) of.set_grad(std::array{1.0F});
+  for (auto r = records_.rbegin(); r != records_.rend(); ++r) {
+    if (r->output.has_grad() && r->backward) r->backward({*r});
+  }
+  std::vector<Tensor> out;
+  for (const Tensor& leaf : leaves) {
+    out.push_back(Tensor::zeros(leaf.shape()));
+    std::ranges::copy(leaf.grad(), out.back().data().begin());
+  }
+  // The last that was set aside of a tensor is nothing, the first is what it held.
+  for (; !aside.empty(); aside.pop_back()) aside.back().first.impl_->grad = aside.back().second;
+  return out;
 }
 
 ModuleScope::ModuleScope(const std::string& name) { module_path.push_back(&name); }

@@ -21,28 +21,29 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *network_name = "model.safetensors",
-                    *float_name = "float.safetensors";
-constexpr const char* names[] = {summary_name, metrics_name, network_name, float_name};
+constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *history_name = "history.jsonl",
+                    *network_name = "model.safetensors", *float_name = "float.safetensors";
+constexpr const char* names[] = {summary_name, metrics_name, history_name, network_name, float_name};
 
-/// Keeps metrics.jsonl up to date and passes everything on.
-class MetricsWriter : public train::Observer {
+/// Keeps metrics.jsonl and history.jsonl up to date and passes everything on.
+class LogWriter : public train::Observer {
  public:
-  MetricsWriter(RunFolder& folder, train::Observer& next) : folder_(folder), next_(next) {}
+  LogWriter(RunFolder& folder, train::Observer& next) : folder_(folder), next_(next) {}
 
-  const std::string& lines() const { return lines_; }
+  const RunLog& log() const { return log_; }
 
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
-    lines_ += metrics_line(epoch) + "\n";
-    folder_.write_metrics(lines_);
+    log_.metrics += metrics_line(epoch) + "\n";
+    if (!epoch.alphas.empty()) log_.history += history_line(epoch) + "\n";
+    folder_.write_log(log_);
     next_.on_epoch(epoch);
   }
 
  private:
   RunFolder& folder_;
   train::Observer& next_;
-  std::string lines_;
+  RunLog log_;
 };
 
 /// What evaluate_run needs of a summary.
@@ -82,7 +83,9 @@ RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(fs::absolu
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  if (!complete_ && !old_run_) fs::remove(path_ / metrics_name, ignored);  // of a run that failed
+  if (!complete_ && !old_run_) {  // a run that failed
+    for (const char* name : {metrics_name, history_name}) fs::remove(path_ / name, ignored);
+  }
   remove_empty();
 }
 
@@ -112,9 +115,15 @@ void RunFolder::check_writable() const {
   ::unlink(probe.c_str());
 }
 
-void RunFolder::write_metrics(const std::string& lines) {
+void RunFolder::write_log(const RunLog& log) {
   if (old_run_) return;  // an old run stays whole until this one is
-  io::write_file(path_ / metrics_name, lines);
+  io::write_file(path_ / metrics_name, log.metrics);
+  std::error_code ignored;
+  if (log.history.empty()) {
+    fs::remove(path_ / history_name, ignored);  // of an old run
+  } else {
+    io::write_file(path_ / history_name, log.history);
+  }
 }
 
 void RunFolder::begin_result() {
@@ -124,32 +133,32 @@ void RunFolder::begin_result() {
   old_run_ = false;
 }
 
-void RunFolder::write_result(const RunConfig& config, const RunResult& result, const std::string& metrics) {
+void RunFolder::write_result(const RunConfig& config, const RunResult& result, const RunLog& log) {
   begin_result();
-  write_metrics(metrics);
+  write_log(log);
   save(result.network, path_ / network_name);
   io::write_file(path_ / summary_name, summary(config, result));
   complete_ = true;
 }
 
-void RunFolder::write_weights(const nn::Module& net, const std::string& metrics) {
+void RunFolder::write_weights(const nn::Module& net, const RunLog& log) {
   old_run_ = false;
-  write_metrics(metrics);
+  write_log(log);
   nn::save_state(net, path_ / float_name);
   complete_ = true;
 }
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  MetricsWriter writer(folder, observer);
+  LogWriter writer(folder, observer);
   FloatResult result = run_warm_up(config, writer);
-  folder.write_weights(*result.net, writer.lines());
+  folder.write_weights(*result.net, writer.log());
   return result;
 }
 
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  MetricsWriter writer(folder, observer);
+  LogWriter writer(folder, observer);
   RunResult result = run_search(config, writer);
-  folder.write_result(config, result, writer.lines());
+  folder.write_result(config, result, writer.log());
   return result;
 }
 

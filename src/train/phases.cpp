@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three phases of a run: float warm-up, search, fine-tuning of what was found.
+#include "history.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
@@ -154,15 +156,20 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
   for (int epoch = 0; epoch < s.epochs; ++epoch) {
     net.set_temperature(temperature(s, epoch));
+    AlphaHistory history(net);
     const StepOptions options{.sample = [&] { return net.sample(); },
                               .regularization = [&](const Thetas& t) { return regularization(net, s, epoch, t); },
-                              .dtype = s.dtype};
+                              .dtype = s.dtype, .watched = history.alphas()};
+    const auto alpha_step = [&](const StepResult& result) {
+      history.add(result);
+      alphas.step();
+    };
     if (images.parts) net.train_net_only();
     EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
-      if (!images.parts) alphas.step();
+      if (!images.parts) alpha_step(result);
       return result;
     });
     if (images.parts) {
@@ -170,7 +177,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
       report.seconds += run_epoch("search", s, arch_loader, epoch, observer, [&](const data::Batch& batch, int64_t) {
         const StepResult result = step(net.graph(), batch, options);
-        alphas.step();
+        alpha_step(result);
         return result;
       }).seconds;
       net.train_net_and_nas();
@@ -180,6 +187,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
+    report.alphas = history.report();
     observer.on_epoch(report);
     if (!best.offer(validation.quality())) break;
   }

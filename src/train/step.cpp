@@ -91,6 +91,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   for (const Score& score : scores) result.task += score;
   if (regularization) {
     result.regularization = regularization.item();
+    result.regularization_gradients = tape.gradients(regularization, options.watched);
     if (regularization.needs_grad()) regularization.set_grad(std::array{1.0F});
   }
   tape.backward();

@@ -175,6 +175,27 @@ void check_metrics(const std::vector<json>& lines) {
   }
 }
 
+/// One search epoch of resnet8: 10 α of weights and 10 of activations (of 13 tensors, 6 share in pairs).
+void check_history(const std::vector<json>& lines, bool per_layer) {
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].at("epoch") == 0);
+  CHECK(lines[0].at("tau") == 0.1);
+  const json& alphas = lines[0].at("alphas");
+  CHECK(alphas.size() == 20);
+  for (const json& a : alphas) {
+    const std::string name = a.at("name");
+    CAPTURE(name);
+    const size_t candidates = a.at("bits").size();
+    CHECK(candidates == (name.ends_with(".alpha_w") ? 3 : 1));
+    for (const char* key : {"alpha", "theta", "task_gradient", "cost_gradient"}) {
+      REQUIRE(a.at(key).size() == candidates);
+      CHECK(a.at(key)[0].is_array() == (!per_layer && candidates == 3));
+    }
+    if (name == "conv.alpha_w") CHECK(a.at("nodes") == json::array({"conv"}));
+    if (name == "conv.alpha_w" && !per_layer) CHECK(a.at("cost_gradient")[2].size() == 16);
+  }
+}
+
 /// The metrics with their times taken out.
 std::string without_seconds(const std::string& file) {
   std::string out;
@@ -211,7 +232,8 @@ void check_run(const std::string& scheme) {
   check_summary(summary, place, scheme);
   CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
   check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
-  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 3);
+  check_history(json_lines(place.path("deep/run/history.jsonl")), scheme == "per-layer");
+  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 4);
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
@@ -357,6 +379,7 @@ out = "run"
   CHECK(summary.at("strength") == 0);
   CHECK(summary.at("layers")[0].at("out_bits") == 4);
   CHECK(json_lines(place.path("run/metrics.jsonl")).empty());
+  CHECK_FALSE(fs::exists(place.root / "run/history.jsonl"));
 }
 
 TEST_CASE("cli: a fault in a configuration file is told with file, line and key") {
@@ -424,7 +447,7 @@ TEST_CASE("cli: a run that fails leaves nothing, and the run it was to overwrite
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out kept").exit_code == 0);
   const auto content = [&] {
     std::string all;
-    for (const char* name : {"summary.json", "metrics.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
+    for (const char* name : {"summary.json", "metrics.jsonl", "history.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
     return all;
   };
   const std::string before = content();
