@@ -6,6 +6,7 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/search.h>
+#include <mixgrad/tape.h>
 
 #include <functional>
 #include <limits>
@@ -36,6 +37,7 @@ struct StepOptions {
   DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
   int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
   std::vector<Tensor> watched = {};                ///< leaves whose gradient of the regularization alone is told
+  TapeObserver* observer = nullptr;                ///< of every op; told by every thread that runs micro-batches
 };
 
 struct StepResult {
@@ -50,7 +52,7 @@ struct StepResult {
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options = {});
 
 /// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
-StepResult step(nn::Module& module, const data::Batch& batch);
+StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer = nullptr);
 
 /// Images per micro-batch: as many as keep the widest node's values and gradients in the second-level cache.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
