@@ -58,6 +58,15 @@ DType parse_dtype(const std::string& name);
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
 
+/// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
+
+/// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
+double default_strength(const Graph& floating, const cost::Model& regularizer);
+
+/// The data for the configured model, without labels if it is to reconstruct them. Throws bad_input when they don't fit.
+data::Splits load_data(const RunConfig& config);
+
 /// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
 struct CostReport {
   std::string name, unit;
