@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_eval(app);
   mixgrad::cli::add_verify(app);
   mixgrad::cli::add_export(app);
+  mixgrad::cli::add_inspect(app);
   mixgrad::cli::add_bench(app);
   try {
     app.parse(argc, argv);
@@ -42,7 +43,7 @@ int run(int argc, char** argv) {
     if (e.get_exit_code() == 0) return app.exit(e);  // help and version
     explain(e);
   }
-  if (app.get_subcommands().empty()) bad_input("no command given: expected search, train, eval, verify, export or bench; see mixgrad --help");
+  if (app.get_subcommands().empty()) bad_input("no command given: expected search, train, eval, verify, export, inspect or bench; see mixgrad --help");
   return 0;
 }
 

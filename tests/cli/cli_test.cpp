@@ -237,6 +237,7 @@ void check_run(const std::string& scheme) {
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
+  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("8 bits: the task pulls") != std::string::npos);
   CHECK(mixgrad_run(place, "eval deep/run --threads 1 --data " + place.data()).out == accuracy);
 }
 
@@ -276,7 +277,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
     const char *arguments, *word;
   };
   for (const Case& c : std::vector<Case>{
-           {"", "search, train, eval, verify, export or bench"},
+           {"", "search, train, eval, verify, export, inspect or bench"},
            {"find", "find"},
            {"search --speed 3", "--speed"},
            {"search --lr", "--lr"},
