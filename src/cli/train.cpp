@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "options.h"
 #include "progress.h"
+#include "settings.h"
 
 #include <mixgrad/report.h>
 
@@ -41,16 +42,9 @@ void Train::run() {
 void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
   const auto train = std::make_shared<Train>(*command);
-  RunConfig& c = train->config;
   Options& o = train->options;
-  o.add("model", &c.model, "network to train, or FILE.onnx to train further");
-  o.add("data", &c.data, data::sources());
-  o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
-  o.add("epochs", &c.warmup_epochs, "passes over the training images");
-  o.add("batch-size", &c.batch_size, "images per step");
-  o.add("lr", &c.lr, "learning rate at its highest");
-  o.add("seed", &c.seed, "of everything random");
-  o.add("threads", &c.threads, "0 for all cores");
+  add_train_settings(o, train->config);
+  o.add("threads", &train->config.threads, "0 for all cores");
   o.add("out", &train->out, "folder for the results [a dated one under runs/]");
   o.add("overwrite", &train->overwrite, "replace the run that --out holds");
   o.add("quiet", &train->quiet, "print the last line only");
