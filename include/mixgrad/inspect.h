@@ -8,6 +8,7 @@
 #include <mixgrad/run.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -74,10 +75,17 @@ struct Story {
   std::vector<Candidate> outcome() const;
 };
 
+/// A layer in the exported network: not always at the arg max of its α, when there are targets.
+struct Exported {
+  std::map<int, int64_t> channels;  ///< by their weights' bits; 0: removed
+  std::optional<int> output_bits;
+};
+
 /// What a run's history says of one layer: its weights and its output, where they had a choice to make.
 struct Why {
   std::string layer;
   std::optional<Story> weights, output;
+  std::optional<Exported> exported;  ///< once the run is finished
 };
 /// From history.jsonl in folder `run`. Throws bad_input naming the layers there are when there is none called `layer`.
 Why why(const std::string& run, const std::string& layer);

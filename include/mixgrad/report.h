@@ -6,6 +6,7 @@
 #include <mixgrad/train.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,6 +79,9 @@ struct FinishedRun {
   data::Dataset test;  ///< without labels where the network reconstructs
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
+
+/// The network of a finished run; nothing where the run goes on, or was of train.
+std::optional<Graph> exported_network(const std::string& path);
 
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");

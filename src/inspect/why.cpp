@@ -58,6 +58,22 @@ std::vector<std::string> layers_of(const std::vector<report::HistoryEpoch>& hist
   return out;
 }
 
+/// What became of the layer; nothing while the run goes on.
+std::optional<Exported> exported(const std::string& run, const Why& why) {
+  const std::optional<Graph> graph = report::exported_network(run);
+  if (!graph) return std::nullopt;
+  const auto node = std::ranges::find(graph->nodes, why.layer, &Node::name);
+  if (node == graph->nodes.end()) return std::nullopt;
+  Exported out;
+  if (node->weight_slot) {
+    for (int bits : node->weight_slot->bits) ++out.channels[bits];
+    const int64_t removed = why.weights && why.weights->channels > 0 ? why.weights->channels - node->weight().dim(0) : 0;
+    if (removed > 0) out.channels[0] += removed;
+  }
+  if (node->output_slot) out.output_bits = node->output_slot->precisions[0];
+  return out;
+}
+
 std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
 
 std::string table(const Story& s) {
@@ -100,6 +116,16 @@ std::string text(const std::string& layer, const char* what, const Story& s) {
   return out + "\n\n" + table(s) + in_words(s);
 }
 
+std::string in_words(const Exported& e) {
+  std::vector<std::string> parts;
+  for (const auto& [bits, channels] : e.channels) {
+    parts.push_back(bits == 0 ? fmt::format("{} channels removed", channels) : fmt::format("{} at {} bits", channels, bits));
+  }
+  std::string out = parts.empty() ? "" : fmt::format("weights: {}", fmt::join(parts, ", "));
+  if (e.output_bits) out += fmt::format("{}output: {} bits", out.empty() ? "" : "; ", *e.output_bits);
+  return "\nAs exported: " + (out.empty() ? "float" : out) + "\n";
+}
+
 ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
 
 ordered_json to_json(const std::vector<Candidate>& candidates) {
@@ -134,10 +160,11 @@ std::vector<Candidate> Story::outcome() const {
 
 Why why(const std::string& run, const std::string& layer) {
   const std::vector<report::HistoryEpoch> history = report::read_history(run);
-  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a")};
+  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a"), .exported = {}};
   if (!out.weights && !out.output) {
     bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer, fmt::join(layers_of(history), ", "));
   }
+  out.exported = exported(run, out);
   return out;
 }
 
@@ -145,12 +172,18 @@ std::string text(const Why& why) {
   std::string out;
   if (why.weights) out += text(why.layer, "weights", *why.weights);
   if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
+  if (why.exported) out += in_words(*why.exported);
   return out + "\nA pull is -gradient, the direction in which it moves alpha: the mean over an epoch's steps.\n";
 }
 
 std::string json(const Why& why) {
-  return ordered_json{{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}}.dump(
-             -1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  ordered_json exported = nullptr;
+  if (why.exported) {
+    exported = {{"channels", ordered_json::object()}, {"output_bits", why.exported->output_bits ? ordered_json(*why.exported->output_bits) : ordered_json()}};
+    for (const auto& [bits, channels] : why.exported->channels) exported["channels"][std::to_string(bits)] = channels;
+  }
+  const ordered_json all = {{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}, {"exported", exported}};
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace mixgrad::inspect

@@ -186,6 +186,12 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
 }
 
+std::optional<Graph> exported_network(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(fs::path(path) / summary_name, error)) return std::nullopt;
+  return load_graph(fs::path(path) / network_name);
+}
+
 train::Score evaluate_run(const std::string& path, const std::string& data) {
   const FinishedRun run = load_run(path, data);
   return train::evaluate(run.network, run.test);

@@ -188,8 +188,34 @@ TEST_CASE("inspect why: pulls are -gradient, means over channels and epochs; cho
   CHECK(j.at("output").is_null());
   CHECK(j.at("weights").at("epochs")[1].at("candidates")[0].at("task_pull").get<double>() == doctest::Approx(-0.005));
 
+  CHECK(said.find("exported") == std::string::npos);  // nothing is, yet
+
   CHECK(inspect::text(inspect::why(folder.path, "conv")).find("8 bits was the only candidate") != std::string::npos);
   CHECK_THROWS_WITH_AS(inspect::why(folder.path, "fc"), doctest::Contains("expected one of conv, twin"), Error);
+}
+
+TEST_CASE("inspect why: a finished run tells what was exported, pruned channels too") {
+  const Folder folder;
+  write_history(folder);
+  Graph graph = test::every_op(false, 5);
+  Node& stem = graph.nodes[1];
+  const auto at_4_bits = std::ranges::count(stem.weight_slot->bits, 4);
+  REQUIRE(at_4_bits > 0);
+  train::EpochReport report = epoch_of(0, {1, 0, 0, 1}, {}, {});
+  train::AlphaReport& weights = report.alphas[0];
+  weights.nodes = {"stem"};
+  weights.bits = {0, 2, 4, 8};
+  weights.alpha = weights.theta = weights.task_gradient = weights.cost_gradient = Tensor::full({4, stem.weight().dim(0) + 3}, 0.25F);
+  io::write_file(folder.path / "history.jsonl", report::history_line(report) + "\n");
+  save(graph, folder.path / "model.safetensors");
+  io::write_file(folder.path / "summary.json", "{}");
+  const inspect::Why why = inspect::why(folder.path, "stem");
+  REQUIRE(why.exported);
+  CHECK(why.exported->channels.at(0) == 3);
+  CHECK(why.exported->channels.at(4) == at_4_bits);
+  CHECK(why.exported->output_bits == stem.output_slot->precisions[0]);
+  CHECK(inspect::text(why).find(fmt::format("{} at 4 bits", at_4_bits)) != std::string::npos);
+  CHECK(json::parse(inspect::json(why)).at("exported").at("channels").at("0") == 3);
 }
 
 TEST_CASE("inspect tape: a search step's ops read each other's results and leave the gradients of a plain step") {
@@ -278,18 +304,21 @@ TEST_CASE("inspect on the command line") {
   CHECK(json::parse(mixgrad("why . conv --json")).at("layer") == "conv");
   CHECK(json::parse(mixgrad("tape --json --model ds_cnn --images 2 --phase float --dot tape.dot")).at("ops").size() > 20);
   CHECK(io::read_file(folder.path / "tape.dot").starts_with("digraph"));
-  for (const auto& [arguments, words] : std::vector<std::pair<std::string, std::string>>{{"lenet", "unknown 'lenet': expected resnet8"},
-                                                                                         {"--classes 0", "classes: 0"},
-                                                                                         {"--weight-bits 9", "weight-bits: 9"},
-                                                                                         {"--override conv9=8", "conv9"},
-                                                                                         {"why", "inspect why DIR LAYER"},
-                                                                                         {"why nowhere conv", "nowhere: no such folder"},
-                                                                                         {"why . fc", "expected one of conv, twin"},
-                                                                                         {"tape --images 0", "images: 0"},
-                                                                                         {"tape --init nowhere", "nowhere"}}) {
-    CAPTURE(arguments);
-    const std::string said = mixgrad(arguments, 2);
-    CHECK(said.find(words) != std::string::npos);
+  struct Case {
+    const char *arguments, *words;
+  };
+  for (const Case& c : std::vector<Case>{{"lenet", "unknown 'lenet': expected resnet8"},
+                                         {"--classes 0", "classes: 0"},
+                                         {"--weight-bits 9", "weight-bits: 9"},
+                                         {"--override conv9=8", "conv9"},
+                                         {"why", "inspect why DIR LAYER"},
+                                         {"why nowhere conv", "nowhere: no such folder"},
+                                         {"why . fc", "expected one of conv, twin"},
+                                         {"tape --images 0", "images: 0"},
+                                         {"tape --init nowhere", "nowhere"}}) {
+    CAPTURE(c.arguments);
+    const std::string said = mixgrad(c.arguments, 2);
+    CHECK(said.find(c.words) != std::string::npos);
     CHECK(std::ranges::count(said, '\n') == 1);
   }
 }
