@@ -86,6 +86,7 @@ struct RunResult {
   std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
   std::vector<TargetReport> targets;
   double strength = 0;                        ///< 0 with targets
+  bool interrupted = false;                   ///< the observer ended it before all epochs were done
   int threads = 0;
   int64_t test_images = 0;
   train::Score floating, searched, final;     ///< on the test set; searched: the discrete network before fine-tuning
@@ -98,6 +99,7 @@ struct RunResult {
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
   train::Score test;  ///< on the test set
+  bool interrupted = false;
 };
 
 /// The warm-up alone.

@@ -87,12 +87,14 @@ struct EpochReport {
   std::vector<AlphaReport> alphas = {};  ///< while searching
 };
 
-/// Told of what happens while a phase runs.
+/// Told of what happens while a phase runs, and asked whether to go on. One that hands things on hands on stop() too.
 class Observer {
  public:
   virtual ~Observer() = default;
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
+  /// Asked after every step: true ends the phase there, with what it has reached, and every later one before it begins.
+  virtual bool stop() const { return false; }
 };
 
 struct Schedule {

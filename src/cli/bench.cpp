@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "json.h"
 #include "options.h"
 
 #include <mixgrad/bench.h>
@@ -7,7 +8,6 @@
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <memory>
 
@@ -25,12 +25,7 @@ struct BenchStep {
 void run(BenchStep& b) {
   b.options.apply();
   const bench::StepTimes t = bench::step(b.step);
-  if (b.json) {
-    const nlohmann::ordered_json times = {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms},
-                                          {"peak_rss_mib", t.peak_rss_mib}};
-    fmt::print("{}\n", times.dump());
-    return;
-  }
+  if (b.json) return print_json({{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
   fmt::print("{:.1f} ms a step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms, t.images_per_s,
              t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
 }

@@ -2,8 +2,11 @@
 // Entry of the command line. Whatever goes wrong ends here, as one line on standard error: exit code 2 for bad
 // input, 1 for a run that failed.
 #include "commands.h"
+#include "interrupt.h"
 
 #include <mixgrad/error.h>
+
+#include <fmt/ranges.h>
 
 #include <cctype>
 #include <cstdio>
@@ -26,6 +29,12 @@ using mixgrad::bad_input;
   bad_input("can't make sense of the command line: see mixgrad --help");
 }
 
+std::vector<std::string> names_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  return names;
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
@@ -43,8 +52,8 @@ int run(int argc, char** argv) {
     if (e.get_exit_code() == 0) return app.exit(e);  // help and version
     explain(e);
   }
-  if (app.get_subcommands().empty()) bad_input("no command given: expected search, train, eval, verify, export, inspect or bench; see mixgrad --help");
-  return 0;
+  if (app.get_subcommands().empty()) bad_input("no command given: expected one of {}; see mixgrad --help", fmt::join(names_of(app), ", "));
+  return mixgrad::cli::Interrupt::exit_code();
 }
 
 int complain(std::string message, int exit_code) {

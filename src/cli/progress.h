@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere.
+// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere. From the first step on, Ctrl-C
+// and SIGTERM end the run with what it has reached.
 #pragma once
+
+#include "interrupt.h"
 
 #include <mixgrad/run.h>
 #include <mixgrad/train.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace mixgrad::cli {
@@ -18,6 +22,7 @@ class Progress : public train::Observer {
 
   void on_step(const train::StepReport& step) override;
   void on_epoch(const train::EpochReport& epoch) override;
+  bool stop() const override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -26,6 +31,7 @@ class Progress : public train::Observer {
   double time_left(const std::string& phase, double done) const;
   void rewrite(const std::string& line);
   void enter(const std::string& phase);
+  void show(const train::StepReport& step);
 
   const RunConfig& config_;
   bool quiet_, terminal_;
@@ -33,6 +39,7 @@ class Progress : public train::Observer {
   std::string phase_;
   std::string cost_;       // as of the last epoch
   Clock::time_point phase_start_, shown_;
+  std::optional<Interrupt> interrupt_;  // before there is something to save, signals end the program at once
 };
 
 }  // namespace mixgrad::cli

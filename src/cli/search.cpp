@@ -6,6 +6,8 @@
 
 #include <mixgrad/report.h>
 
+#include <fmt/core.h>
+
 #include <cstdio>
 #include <memory>
 
@@ -20,7 +22,7 @@ struct Search {
   Options options;
   RunConfig config;
   std::string out;
-  bool overwrite = false, quiet = false;
+  bool overwrite = false, quiet = false, json = false;
 };
 
 void Search::run() {
@@ -29,12 +31,17 @@ void Search::run() {
   const std::string path = out.empty() ? report::dated_folder() : out;
   report::RunFolder folder(path, overwrite);
   const RunResult result = [&] {
-    Progress progress(config, quiet);
+    Progress progress(config, quiet || json);
     return report::run_in_folder(config, folder, progress);
   }();
-  if (!quiet) std::printf("\n");
-  std::fputs(report::table(config, result).c_str(), stdout);
-  if (!quiet) std::printf("\nwritten to %s\n", path.c_str());
+  if (json) {
+    std::fputs(report::summary(config, result).c_str(), stdout);
+  } else {
+    if (!quiet) std::printf("\n");
+    std::fputs(report::table(config, result).c_str(), stdout);
+    if (!quiet) std::printf("\nwritten to %s\n", path.c_str());
+  }
+  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the network reached so far, tested and complete, is in {}\n", path);
 }
 
 void add_options(Search& s) {
@@ -44,6 +51,7 @@ void add_options(Search& s) {
   o.add("out", &s.out, "folder for the results [a dated one under runs/]");
   o.add("overwrite", &s.overwrite, "replace the run that --out holds");
   o.add("quiet", &s.quiet, "print the final table only");
+  o.add("json", &s.json, "print the run's summary.json only");
   o.add_config_file();
 }
 

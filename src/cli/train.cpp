@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "options.h"
+#include "json.h"
 #include "progress.h"
 #include "settings.h"
 
@@ -21,7 +22,7 @@ struct Train {
   Options options;
   RunConfig config;
   std::string out;
-  bool overwrite = false, quiet = false;
+  bool overwrite = false, quiet = false, json = false;
 };
 
 void Train::run() {
@@ -31,10 +32,18 @@ void Train::run() {
   const std::string path = out.empty() ? report::dated_folder() : out;
   report::RunFolder folder(path, overwrite);
   const FloatResult result = [&] {
-    Progress progress(config, quiet);
+    Progress progress(config, quiet || json);
     return report::train_in_folder(config, folder, progress);
   }();
-  fmt::print("{}, weights in {}/float.safetensors\n", result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy()) : fmt::format("mean squared error {:.4f}", result.test.mean_loss()), path);
+  const std::string weights = path + "/float.safetensors";
+  if (json) {
+    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"interrupted", result.interrupted}});
+  } else {
+    const std::string quality = result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy())
+                                                       : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
+    fmt::print("{}, weights in {}\n", quality, weights);
+  }
+  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
 }
 
 }  // namespace
@@ -48,6 +57,7 @@ void add_train(CLI::App& app) {
   o.add("out", &train->out, "folder for the results [a dated one under runs/]");
   o.add("overwrite", &train->overwrite, "replace the run that --out holds");
   o.add("quiet", &train->quiet, "print the last line only");
+  o.add("json", &train->json, "print one JSON object only");
   o.add_config_file();
   command->callback([train] { train->run(); });
 }

@@ -39,6 +39,7 @@ class LogWriter : public train::Observer {
     folder_.write_log(log_);
     next_.on_epoch(epoch);
   }
+  bool stop() const override { return next_.stop(); }
 
  private:
   RunFolder& folder_;

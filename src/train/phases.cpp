@@ -67,6 +67,7 @@ EpochReport run_epoch(const char* phase, const Schedule& schedule, data::Loader&
     regularization += result.regularization;
     observer.on_step({.phase = phase, .epoch = epoch, .epochs = schedule.epochs, .step = i, .steps = loader.batches(),
                       .loss = task.mean_loss(), .accuracy = task.accuracy()});
+    if (observer.stop()) break;
   }
   report.task_loss = task.mean_loss();
   report.reg_loss = regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1));
@@ -105,7 +106,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   std::vector<Tensor> state = net.parameters();
   for (const nn::NamedTensor& b : net.named_buffers()) state.push_back(b.tensor);
   Best best(state, s.patience);
-  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
     net.train();
     EpochReport report = run_epoch("warmup", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
@@ -113,6 +114,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
+    if (observer.stop()) break;  // an epoch cut short is not reported
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     observer.on_epoch(report);
     if (!best.offer(validation.quality())) break;
@@ -154,7 +156,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
-  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
     net.set_temperature(temperature(s, epoch));
     AlphaHistory history(net);
     const StepOptions options{.sample = [&] { return net.sample(); },
@@ -172,7 +174,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       if (!images.parts) alpha_step(result);
       return result;
     });
-    if (images.parts) {
+    if (images.parts && !observer.stop()) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
       report.seconds += run_epoch("search", s, arch_loader, epoch, observer, [&](const data::Batch& batch, int64_t) {
@@ -182,6 +184,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       }).seconds;
       net.train_net_and_nas();
     }
+    if (observer.stop()) break;
     const Score validation = validate(discretize(net.graph()), splits, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
@@ -194,20 +197,21 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 }
 
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
-  if (s.epochs > 0) {
+  if (s.epochs > 0 && !observer.stop()) {
     for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
   }
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
-  for (int epoch = 0; epoch < s.epochs; ++epoch) {
+  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
     EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
       const StepResult result = step(graph, batch);
       adam.step();
       return result;
     });
+    if (observer.stop()) break;
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
     observer.on_epoch(report);

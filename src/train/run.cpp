@@ -234,6 +234,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
   FloatResult result{.net = warmed_up(config, splits, observer, true), .test = {}};
+  result.interrupted = observer.stop();
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
@@ -263,6 +264,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer) {
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
   train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
+  result.interrupted = observer.stop();
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
