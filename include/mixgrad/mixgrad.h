@@ -19,6 +19,8 @@
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>
 #include <mixgrad/search.h>
+#include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>
+#include <mixgrad/team.h>
 #include <mixgrad/tensor.h>
 #include <mixgrad/train.h>

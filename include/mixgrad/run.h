@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -101,6 +102,10 @@ struct FloatResult {
   train::Score test;  ///< on the test set
   bool interrupted = false;
 };
+
+/// Throws bad_input for what data and network make impossible (a target out of reach, a candidate without a cost): before
+/// an hour of training, not after. The runs share model and data.
+void check_possible(std::span<const RunConfig> runs);
 
 /// The warm-up alone.
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer);

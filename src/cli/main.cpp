@@ -36,10 +36,12 @@ std::vector<std::string> names_of(const CLI::App& app) {
 }
 
 int run(int argc, char** argv) {
+  const mixgrad::Team team;
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
   app.require_subcommand(0, 1);
-  mixgrad::cli::add_search(app);
+  mixgrad::cli::add_search(app, team);
+  mixgrad::cli::add_sweep(app, team);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);
   mixgrad::cli::add_verify(app);

@@ -122,25 +122,19 @@ bool convert(const toml::node& node, std::vector<Item>& values) {
 
 // --- and to one -----------------------------------------------------------------------------------------------
 
-int64_t toml_value(const std::string& name, uint64_t value) {
-  if (!std::in_range<int64_t>(value)) bad_input("{}: {} is too large for a configuration file", name, value);
-  return static_cast<int64_t>(value);
+std::string toml_text(const std::string& value) {
+  std::ostringstream out;
+  out << toml::value(value);
+  return out.str();
 }
 template <typename T>
-T toml_value(const std::string&, const T& value) { return value; }
-
-template <typename T>
-void insert(toml::table& table, const std::string& name, const T& value) { table.insert(name, toml_value(name, value)); }
-
-void insert(toml::table& table, const std::string& name, const std::optional<double>& value) {
-  if (value) table.insert(name, *value);
-}
+std::string toml_text(const T& value) { return fmt::format("{}", value); }
 
 template <typename Item>
-void insert(toml::table& table, const std::string& name, const std::vector<Item>& values) {
-  toml::array list;
-  for (const Item& value : values) list.push_back(toml_value(name, value));
-  table.insert(name, list);
+std::string toml_text(const std::vector<Item>& values) {
+  std::vector<std::string> texts;
+  for (const Item& value : values) texts.push_back(toml_text(value));
+  return fmt::format("[{}]", fmt::join(texts, ", "));
 }
 
 toml::table parse_toml(const std::string& file) {
@@ -173,13 +167,13 @@ void Options::add_config_file() {
 bool Options::given(const std::string& name) const { return std::ranges::find(options_, name, &Option::name)->flag->count() > 0; }
 
 std::string Options::toml() const {
-  toml::table table;
+  std::string out;
+  const auto line = [&](const std::string& name, const auto& value) { out += fmt::format("{} = {}\n", name, toml_text(value)); };
   for (const Option& option : options_) {
-    std::visit([&](const auto* target) { insert(table, option.name, *target); }, option.target);
+    std::visit(Overload{[&](const std::optional<double>* target) { if (*target) line(option.name, **target); },
+                        [&](const auto* target) { line(option.name, *target); }}, option.target);
   }
-  std::ostringstream out;
-  out << table << "\n";
-  return out.str();
+  return out;
 }
 
 void Options::read_file() {

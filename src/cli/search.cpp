@@ -4,6 +4,7 @@
 #include "progress.h"
 #include "settings.h"
 
+#include <mixgrad/error.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -17,7 +18,7 @@ namespace {
 struct Search {
   explicit Search(CLI::App& command) : options(command) {}
 
-  void run();
+  void run(const Team& team);
 
   Options options;
   RunConfig config;
@@ -25,8 +26,9 @@ struct Search {
   bool overwrite = false, quiet = false, json = false;
 };
 
-void Search::run() {
+void Search::run(const Team& team) {
   options.apply();
+  if (team.size() > 1) bad_input("search: started as one of {} processes: only sweep shares work among them", team.size());
   config.validate();
   const std::string path = out.empty() ? report::dated_folder() : out;
   report::RunFolder folder(path, overwrite);
@@ -57,11 +59,11 @@ void add_options(Search& s) {
 
 }  // namespace
 
-void add_search(CLI::App& app) {
+void add_search(CLI::App& app, const Team& team) {
   CLI::App* command = app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
   const auto search = std::make_shared<Search>(*command);
   add_options(*search);
-  command->callback([search] { search->run(); });
+  command->callback([search, &team] { search->run(team); });
 }
 
 }  // namespace mixgrad::cli

@@ -109,7 +109,7 @@ train::SearchSchedule search_schedule(const RunConfig& config, const data::Split
   return s;
 }
 
-/// Throws bad_input for what the network at hand makes impossible: before an hour of training, not after.
+/// check_possible of one run whose data are read.
 void check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = simplified(*models::make(config.model, splits.train.classes()).net, splits.train.image_shape());
   const std::vector<Target> targets = parse_targets(config.target, graph);
@@ -227,6 +227,11 @@ DType parse_dtype(const std::string& name) {
 
 void check_threads(int threads) {
   if (threads < 0 || threads > most_threads) bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
+}
+
+void check_possible(std::span<const RunConfig> runs) {
+  const data::Splits splits = load_data(runs[0]);
+  for (const RunConfig& run : runs) check_wishes(run, splits);
 }
 
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
