@@ -75,7 +75,7 @@ Processes::Processes() {
 }
 
 Processes::~Processes() {
-  for (const auto& [pid, child] : children_) ::kill(pid, SIGTERM);
+  for (const auto& [pid, child] : children_) ::kill(pid, SIGKILL);  // SIGTERM would leave half a search as a result
   for (const auto& [pid, child] : children_) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -93,6 +93,7 @@ void Processes::start(size_t id, const std::vector<std::string>& arguments, cons
   const pid_t parent = ::getpid(), pid = ::fork();
   if (pid == 0) {  // only async-signal-safe calls from here on
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::setpgid(0, 0);  // Ctrl-C is for the sweep to answer
     if (::getppid() != parent) ::_exit(1);
     ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
     ::dup2(out, STDOUT_FILENO);

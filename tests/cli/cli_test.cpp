@@ -190,7 +190,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
     const char *arguments, *word;
   };
   for (const Case& c : std::vector<Case>{
-           {"", "search, train, eval"},
+           {"", "search, sweep, train, eval"},
            {"find", "find"},
            {"search --speed 3", "--speed"},
            {"search --lr", "--lr"},
