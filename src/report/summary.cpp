@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "settings.h"
+
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
@@ -70,10 +72,12 @@ ordered_json device(const Graph& network) {
 }  // namespace
 
 std::string summary(const RunConfig& config, const RunResult& result) {
-  ordered_json cost, uniform8;
+  ordered_json cost, uniform8, floating, unit;
   for (const CostReport& c : result.costs) {
     cost[c.name] = c.found;
+    unit[c.name] = c.unit;
     if (c.uniform8) uniform8[c.name] = *c.uniform8;
+    if (c.floating) floating[c.name] = *c.floating;
   }
   const ordered_json all = {{"model", config.model},
                             {"data", data::absolute(config.data)},
@@ -93,13 +97,17 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"final_loss", result.final.mean_loss()},
                             {"cost", cost},
                             {"cost_uniform8", uniform8},
+                            {"cost_float", floating},
+                            {"cost_unit", unit},
                             {"device_bytes", device(result.network)},
                             {"layers", layers(result, config.scheme == "per-layer")},
                             {"seconds",
                              {{"warmup", result.seconds.warmup},
                               {"search", result.seconds.search},
                               {"finetune", result.seconds.finetune},
-                              {"total", result.seconds.total}}}};
+                              {"total", result.seconds.total}}},
+                            {"command", command(config)},
+                            {"config", settings(config)}};
   return laid_out(all);
 }
 

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run's settings under the names of their flags.
+#pragma once
+
+#include <mixgrad/run.h>
+
+#include <nlohmann/json.hpp>
+
+#include <string>
+
+namespace mixgrad::report {
+
+/// Every field of RunConfig by its flag; the strength null where none was given, the data as an absolute path.
+nlohmann::ordered_json settings(const RunConfig& config);
+/// The command line that repeats the run: `mixgrad search` with what is not at its default, quoted for a shell.
+std::string command(const RunConfig& config);
+
+}  // namespace mixgrad::report
