@@ -50,6 +50,7 @@ class RunFolder {
   /// The network, then the summary: where a summary stands, the run is complete.
   void write_result(const RunConfig& config, const RunResult& result, const RunLog& log);
   void write_weights(const nn::Module& net, const RunLog& log);
+  std::string path() const { return path_; }
 
  private:
   void make_folders();
@@ -62,7 +63,7 @@ class RunFolder {
   bool old_run_ = false, complete_ = false;
 };
 
-/// run_search, and everything that it leaves in `folder`.
+/// run_search, and everything that it leaves in `folder`, report.html included.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
 
 /// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.
@@ -85,5 +86,13 @@ std::optional<Graph> exported_network(const std::string& path);
 
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");
+
+/// What a report shows of a run's folder, or of a sweep's (sweep.csv and a run's folder per point), as JSON. Throws
+/// bad_input when it is neither, or a file in it is damaged.
+std::string page_data(const std::string& path);
+/// A page of HTML that shows such data; it needs no network and no other file.
+std::string page(const std::string& data);
+/// Writes report.html into the folder of a run or a sweep; returns its path. Throws like page_data.
+std::string write_page(const std::string& path);
 
 }  // namespace mixgrad::report

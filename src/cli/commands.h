@@ -15,6 +15,7 @@ void add_eval(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_export(CLI::App& app);
 void add_inspect(CLI::App& app);
+void add_report(CLI::App& app);
 void add_bench(CLI::App& app);
 
 }  // namespace mixgrad::cli

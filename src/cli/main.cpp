@@ -47,6 +47,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_verify(app);
   mixgrad::cli::add_export(app);
   mixgrad::cli::add_inspect(app);
+  mixgrad::cli::add_report(app);
   mixgrad::cli::add_bench(app);
   try {
     app.parse(argc, argv);

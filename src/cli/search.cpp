@@ -41,7 +41,7 @@ void Search::run(const Team& team) {
   } else {
     if (!quiet) std::printf("\n");
     std::fputs(report::table(config, result).c_str(), stdout);
-    if (!quiet) std::printf("\nwritten to %s\n", path.c_str());
+    if (!quiet) std::printf("\nwritten to %s\nreport: %s/report.html\n", path.c_str(), path.c_str());
   }
   if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the network reached so far, tested and complete, is in {}\n", path);
 }

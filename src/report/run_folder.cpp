@@ -24,6 +24,7 @@ namespace fs = std::filesystem;
 constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *history_name = "history.jsonl",
                     *network_name = "model.safetensors", *float_name = "float.safetensors";
 constexpr const char* names[] = {summary_name, metrics_name, history_name, network_name, float_name};
+constexpr const char* report_name = "report.html";
 
 /// Keeps metrics.jsonl and history.jsonl up to date and passes everything on.
 class LogWriter : public train::Observer {
@@ -129,6 +130,7 @@ void RunFolder::write_log(const RunLog& log) {
 
 void RunFolder::begin_result() {
   std::error_code error;
+  fs::remove(path_ / report_name, error);
   fs::remove(path_ / summary_name, error);  // without it, no old summary can stand beside a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
   old_run_ = false;
@@ -160,6 +162,7 @@ RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Obser
   LogWriter writer(folder, observer);
   RunResult result = run_search(config, writer);
   folder.write_result(config, result, writer.log());
+  write_page(folder.path());
   return result;
 }
 

@@ -123,7 +123,7 @@ void check_plain_text(const std::string& text) {
   for (const char forbidden : {'\x1b', '\r', '\t'}) CHECK(text.find(forbidden) == std::string::npos);
   for (size_t begin = 0; begin < text.size();) {
     const size_t end = text.find('\n', begin);
-    CHECK(end - begin <= (text.substr(begin, 10) == "written to" ? 1000 : 100));
+    CHECK(end - begin <= (text.substr(begin, 10) == "written to" || text.substr(begin, 7) == "report:" ? 1000 : 100));
     begin = end + 1;
   }
 }
@@ -146,7 +146,10 @@ void check_run(const std::string& scheme) {
   CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
   check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
   check_history(json_lines(place.path("deep/run/history.jsonl")), scheme == "per-layer");
-  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 4);
+  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 5);
+  CHECK(run.out.find("report: deep/run/report.html\n") != std::string::npos);
+  CHECK(mixgrad_run(place, "report deep/run --json").out.starts_with("{\"kind\":\"run\""));
+  check_complaint(mixgrad_run(place, "report deep"), 2, "sweep.csv");
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
@@ -192,6 +195,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
   for (const Case& c : std::vector<Case>{
            {"", "search, sweep, train, eval"},
            {"find", "find"},
+           {"report", "no folder given"},
            {"search --speed 3", "--speed"},
            {"search --lr", "--lr"},
            {"search --lr fast", "--lr: 'fast' is not a number"},

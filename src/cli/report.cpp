@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/report.h>
+
+#include <cstdio>
+#include <memory>
+#include <string>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Report {
+  std::string folder;
+  bool json = false;
+};
+
+void run(const Report& report) {
+  if (report.folder.empty()) bad_input("report: no folder given: expected mixgrad report DIR, DIR being what search or sweep wrote to");
+  if (report.json) std::puts(report::page_data(report.folder).c_str());
+  else std::printf("report: %s\n", report::write_page(report.folder).c_str());
+}
+
+}  // namespace
+
+void add_report(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("report", "write DIR/report.html, a page with charts of a run or a sweep that opens from disk");
+  const auto report = std::make_shared<Report>();
+  command->add_option("DIR", report->folder, "folder of a run or a sweep");
+  command->add_flag("--json", report->json, "print what the page shows instead, as JSON");
+  command->callback([report] { run(*report); });
+}
+
+}  // namespace mixgrad::cli

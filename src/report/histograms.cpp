@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "page_data.h"
+
+#include <mixgrad/ops.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mixgrad::report {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr int bins = 61;  // odd: one of them holds zero
+
+/// All channels of a layer at one bit-width. Each has a scale of its own; divided by it, they share one grid.
+struct Grid {
+  explicit Grid(int bits) : counts(bins), at_level(bits == 0 ? 0 : size_t{1} << bits), lowest_code(-(1 << bits) / 2) {}
+
+  void add(std::span<const float> weights, float magnitude) {
+    for (const float w : weights) {
+      const float place = (w / magnitude + 1) / 2 * bins;
+      ++counts[static_cast<size_t>(std::clamp(place, 0.0F, bins - 1.0F))];
+      power += static_cast<double>(w) * w;
+    }
+    total += std::ssize(weights);
+    ++channels;
+  }
+  void add_codes(std::span<const float> weights, std::span<const float> codes, float step) {
+    for (size_t i = 0; i < weights.size(); ++i) {
+      ++at_level[static_cast<size_t>(static_cast<int>(codes[i]) - lowest_code)];
+      const double error = static_cast<double>(codes[i]) * step - weights[i];
+      error_power += error * error;
+    }
+    steps.push_back(step);
+  }
+
+  std::vector<int64_t> counts, at_level;
+  int lowest_code;
+  int64_t channels = 0, total = 0;
+  double power = 0, error_power = 0;
+  std::vector<float> steps;
+};
+
+/// `bits` 32: floats, without levels.
+ordered_json to_json(int bits, const Grid& g) {
+  ordered_json out = {{"bits", bits}, {"channels", g.channels}, {"weights", g.total}, {"counts", g.counts}};
+  if (g.steps.empty()) return out;
+  const auto [least, most] = std::ranges::minmax(g.steps);
+  out["step"] = {least, most};
+  out["error"] = g.power > 0 ? std::sqrt(g.error_power / g.power) : 0;
+  out["lowest_code"] = g.lowest_code;
+  out["at_level"] = g.at_level;
+  return out;
+}
+
+ordered_json grids(const Node& node) {
+  const WeightSlot* slot = node.weight_slot.get();
+  const Tensor w = node.weight().detach(), magnitude = slot != nullptr && slot->magnitude ? slot->magnitude : weight_magnitude(w);
+  const auto channels = static_cast<size_t>(w.dim(0)), row = static_cast<size_t>(w.size()) / channels;
+  Tensor codes, steps;
+  if (slot != nullptr) codes = quantize_weight(w, magnitude, slot->bits), steps = weight_scale(magnitude, slot->bits);
+  std::map<int, Grid> by_bits;
+  for (size_t c = 0; c < channels; ++c) {
+    const int bits = slot != nullptr ? slot->bits[c] : 0;
+    Grid& grid = by_bits.try_emplace(bits, bits).first->second;
+    const auto weights = w.data().subspan(c * row, row);
+    const float m = magnitude.data()[c];
+    grid.add(weights, m > 0 ? m : 1);
+    if (bits > 0) grid.add_codes(weights, codes.data().subspan(c * row, row), steps.data()[c]);
+  }
+  ordered_json out = ordered_json::array();
+  for (const auto& [bits, grid] : by_bits) out.push_back(to_json(slot != nullptr ? bits : 32, grid));
+  return out;
+}
+
+/// The first node whose output has the same quantizer: a search lists its α under that name.
+std::string output_name(const Graph& network, const Node& node) {
+  return node.output_slot ? std::ranges::find(network.nodes, node.output_slot, &Node::output_slot)->name : node.name;
+}
+
+}  // namespace
+
+ordered_json histograms(const Graph& network) {
+  ordered_json out = ordered_json::array();
+  for (const Node& node : network.nodes) {
+    if (!node.is_layer()) continue;
+    out.push_back({{"name", node.name},
+                   {"output", output_name(network, node)},
+                   {"grids", grids(node)}});
+  }
+  return out;
+}
+
+}  // namespace mixgrad::report

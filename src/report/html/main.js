@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What belongs together moves together: a run brings its layers, a layer its α.
+
+/// Another run, with the layer, α and cost as before where it has them, at the end of its search.
+function showRun(run) {
+  const names = choices(run).map(alpha => alpha.name),
+    layers = layersOf(run),
+    costs = Object.keys(run.summary.cost);
+  const largest = layers.reduce((a, b) => (b.weights > a.weights ? b : a), layers[0]);
+  const layer = layers.some(l => l.name === state.layer) ? state.layer : largest?.name,
+    own = `${layer}.alpha_w`;
+  stop();
+  change({
+    run,
+    layer,
+    cost: costs.includes(state.cost) ? state.cost : costs[0],
+    epoch: epochsOf(run),
+    alpha: [state.alpha, own, names[0]].find(name => names.includes(name)) ?? null,
+  });
+}
+
+function showLayer(layer) {
+  const own = `${layer}.alpha_w`;
+  change({layer, alpha: choices(state.run).some(alpha => alpha.name === own) ? own : state.alpha});
+}
+
+/// Of a sweep, a search from the middle of the front.
+function firstRun() {
+  const searches = data.kind === 'sweep' ? frontOf(runsWith(state.cost), state.cost).filter(run => run.summary.method === 'dnas') : [];
+  return searches[Math.floor(searches.length / 2)] ?? data.runs[0];
+}
+
+function drawAll() {
+  setChartDefaults();
+  for (const {draw} of views) draw();
+}
+
+setChartDefaults();
+state.cost = Object.keys(data.runs[0].summary.cost)[0];
+showRun(firstRun());
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);

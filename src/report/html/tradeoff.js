@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+// Accuracy against a cost: of all points of a sweep with their Pareto front, or of one run beside float and 8-bit.
+
+const methodMarks = {
+  dnas: ['circle', 'accent'],
+  uniform: ['rect', 'third'],
+  sensitivity: ['triangle', 'second'],
+  random: ['crossRot', 'float'],
+};
+
+/// Points that no other beats at a lower or equal cost, by ascending cost.
+function frontOf(runs, cost) {
+  const front = [];
+  for (const run of [...runs].sort(
+    (a, b) => a.summary.cost[cost] - b.summary.cost[cost] || (better(a, score(a, 'final'), score(b, 'final')) ? -1 : 1),
+  )) {
+    if (!front.length || better(run, score(run, 'final'), score(front.at(-1), 'final'))) front.push(run);
+  }
+  return front;
+}
+
+function runsWith(cost) {
+  return data.runs.filter(run => run.summary.cost[cost] !== undefined);
+}
+const pointOf = (run, stage = 'final') => ({x: run.summary.cost[state.cost], y: score(run, stage), run, stage});
+
+function sweepDatasets() {
+  const runs = runsWith(state.cost),
+    front = frontOf(runs, state.cost),
+    groups = new Map();
+  for (const run of runs) {
+    const name = `${run.summary.method}, ${run.summary.scheme}`;
+    groups.set(name, [...(groups.get(name) ?? []), run]);
+  }
+  const sets = [...groups].map(([label, members]) => {
+    const [pointStyle, tone] = methodMarks[members[0].summary.method] ?? ['star', 'text'];
+    const own = color(tone),
+      open = members[0].summary.scheme === 'per-layer';
+    return {
+      label,
+      pointStyle,
+      data: members.map(run => pointOf(run)),
+      borderColor: own,
+      backgroundColor: open ? color('card') : faded(own, 0.75),
+      borderWidth: 2,
+      pointRadius: members.map(run => (run === state.run ? 9 : 6)),
+      pointHoverRadius: 9,
+    };
+  });
+  const line = {
+    label: 'Pareto front',
+    type: 'line',
+    data: front.map(run => pointOf(run)),
+    borderColor: faded(color('accent'), 0.55),
+    borderWidth: 2,
+    pointRadius: 0,
+    pointHitRadius: 0,
+    pointStyle: 'line',
+  };
+  return [...sets, line];
+}
+
+function runDatasets() {
+  const {run} = state,
+    floating = (run.summary.cost_float ?? {})[state.cost],
+    own = color('accent');
+  const sets = [
+    {label: 'found, fine-tuned', data: [pointOf(run)], borderColor: own, backgroundColor: own, pointRadius: 8, pointHoverRadius: 9},
+    {
+      label: 'found, before fine-tuning',
+      data: [pointOf(run, 'search')],
+      borderColor: own,
+      backgroundColor: color('card'),
+      borderWidth: 2,
+      pointRadius: 6,
+      pointHoverRadius: 8,
+    },
+  ];
+  if (floating !== undefined) {
+    sets.push({
+      label: 'float',
+      pointStyle: 'rectRot',
+      data: [{x: floating, y: score(run, 'float'), run, stage: 'float'}],
+      borderColor: color('float'),
+      backgroundColor: color('float'),
+      pointRadius: 8,
+      pointHoverRadius: 9,
+    });
+  }
+  return sets;
+}
+
+/// Float's accuracy, the uniform 8-bit network's cost, a target's limit.
+function references() {
+  const {run} = state,
+    lines = [{axis: 'y', value: score(run, 'float'), text: data.kind === 'sweep' ? 'float' : '', color: color('muted')}];
+  const uniform = (run.summary.cost_uniform8 ?? {})[state.cost],
+    target = (run.summary.targets ?? {})[state.cost];
+  if (uniform !== undefined) lines.push({axis: 'x', value: uniform, text: 'uniform 8-bit', color: color('bits-8')});
+  if (target) lines.push({axis: 'x', value: target.limit, text: 'target', color: color('second')});
+  return lines;
+}
+
+function aboutPoint({raw}) {
+  const {run, stage, x, y} = raw,
+    uniform = (run.summary.cost_uniform8 ?? {})[state.cost];
+  const stages = {final: 'fine-tuned', search: 'before fine-tuning', float: 'float'};
+  return [
+    `${stages[stage]}: ${scoreName(run)} ${shownScore(run, y)}`,
+    `${state.cost} ${shownCost(run, state.cost, x)}${uniform ? `, ${shareOf(x / uniform)} of 8-bit` : ''}`,
+  ];
+}
+
+function drawTradeoff() {
+  const {run} = state,
+    sweep = data.kind === 'sweep',
+    lines = references();
+  const all = sweep ? sweepDatasets() : runDatasets();
+  const upright = lines.filter(line => line.axis === 'x').map(line => line.value),
+    level = score(run, 'float');
+  const xs = [...upright, ...all.flatMap(set => set.data.map(p => p.x))],
+    ys = [level, ...all.flatMap(set => set.data.map(p => p.y))];
+  const room = Math.max(0.08 * (Math.max(...ys) - Math.min(...ys)), classifies(run) ? 0.002 : 1e-6);
+  byId('tradeoff-title').textContent = `${scoreName(run)[0].toUpperCase()}${scoreName(run).slice(1)} against`;
+  chart('tradeoff-chart', {
+    type: 'scatter',
+    data: {datasets: all},
+    plugins: [marks(lines)],
+    options: {
+      onClick: (event, found) => found.length && sweep && showRun(found[0].element.$context.raw.run),
+      interaction: {mode: 'nearest', intersect: true},
+      layout: {padding: {top: 6, right: 6}},
+      scales: {
+        x: axis(costLabel(run, state.cost), {min: 0, max: 1.05 * Math.max(...xs)}),
+        y: axis('', {
+          min: Math.min(...ys) - room,
+          max: Math.max(...ys) + room,
+          ticks: {callback: value => (classifies(run) ? percent(value) : short(value))},
+        }),
+      },
+      plugins: {
+        legend: {position: 'bottom'},
+        tooltip: {
+          filter: item => item.dataset.type !== 'line',
+          callbacks: {title: ([item]) => (item ? (sweep ? item.raw.run.name : item.dataset.label) : ''), label: aboutPoint},
+        },
+      },
+    },
+  });
+  const missing = data.runs.length - runsWith(state.cost).length;
+  byId('tradeoff-note').textContent = missing ? `${plural(missing, 'point')} without this cost` : '';
+}
+
+function drawPoints() {
+  if (data.kind !== 'sweep') return;
+  byId('points').hidden = false;
+  const front = new Set(frontOf(runsWith(state.cost), state.cost));
+  const head = element(
+    'tr',
+    {},
+    ...['point', scoreName(state.run), state.cost, 'of 8-bit', 'method', 'scheme', 'target, strength', 'seed'].map(name =>
+      element('th', {}, name),
+    ),
+  );
+  const rows = data.runs.map(run => {
+    const s = run.summary,
+      cost = s.cost[state.cost],
+      uniform = (s.cost_uniform8 ?? {})[state.cost];
+    const wanted =
+      Object.entries(s.targets ?? {})
+        .map(([name, t]) => `${name} ${shownCost(run, name, t.limit)}`)
+        .join(', ') || (s.strength ? digits(s.strength) : '');
+    const cells = [
+      shownScore(run, score(run, 'final')),
+      cost === undefined ? '–' : shownCost(run, state.cost, cost),
+      cost && uniform ? shareOf(cost / uniform) : '–',
+      s.method,
+      s.scheme,
+      wanted,
+      String(s.seed),
+    ];
+    return element(
+      'tr',
+      {
+        class: run === state.run ? 'chosen' : '',
+        tabindex: 0,
+        click: () => showRun(run),
+        keydown: event => event.key === 'Enter' && showRun(run),
+      },
+      element('td', {class: front.has(run) ? 'front' : '', title: front.has(run) ? 'on the Pareto front' : null}, run.name),
+      ...cells.map(cell => element('td', {}, cell)),
+    );
+  });
+  fill('points-table', element('thead', {}, head), element('tbody', {}, ...rows));
+}
+
+view(['run', 'cost'], drawTradeoff);
+view(['run', 'cost'], drawPoints);
+view(['cost', 'run'], () =>
+  options(
+    'cost',
+    Object.keys(state.run.summary.cost).map(name => [name, costLabel(state.run, name)]),
+    state.cost,
+    cost => change({cost}),
+  ),
+);

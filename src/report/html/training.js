@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+// The epochs of all phases: the loss, split into task and cost; the score; the cost of the network.
+
+const phaseNames = {warmup: 'warm-up', search: 'search', finetune: 'fine-tuning'};
+
+/// Names and tints the phases behind a chart over all epochs.
+const phases = {
+  id: 'phases',
+  beforeDatasetsDraw({ctx, chartArea: area, scales}) {
+    const lines = state.run.metrics,
+      edge = e =>
+        e <= 0 ? area.left : e >= lines.length ? area.right : (scales.x.getPixelForValue(e - 1) + scales.x.getPixelForValue(e)) / 2;
+    ctx.save();
+    ctx.font = `11px ${Chart.defaults.font.family}`;
+    ctx.textAlign = 'center';
+    for (let begin = 0, end; begin < lines.length; begin = end) {
+      for (end = begin; end < lines.length && lines[end].phase === lines[begin].phase;) ++end;
+      const left = edge(begin),
+        right = edge(end),
+        name = phaseNames[lines[begin].phase] ?? lines[begin].phase;
+      if (lines[begin].phase === 'search') {
+        ctx.fillStyle = faded(color('accent'), 0.08);
+        ctx.fillRect(left, area.top, right - left, area.bottom - area.top);
+      }
+      ctx.fillStyle = color('muted');
+      if (ctx.measureText(name).width < right - left) ctx.fillText(name, (left + right) / 2, area.top - 6);
+    }
+    ctx.restore();
+  },
+};
+
+function overPhases(id, datasets, y, shown) {
+  const lines = state.run.metrics;
+  chart(id, {
+    type: 'line',
+    plugins: [phases],
+    data: {
+      labels: lines.map((_, e) => e + 1),
+      datasets: datasets.map(set => ({pointRadius: lines.length > 30 ? 0 : 2, borderWidth: 2, backgroundColor: set.borderColor, ...set})),
+    },
+    options: {
+      interaction: {mode: 'index', intersect: false},
+      layout: {padding: {top: 18}},
+      scales: {x: {grid: {display: false}, title: {display: true, text: 'epoch'}, ticks: {maxRotation: 0, autoSkipPadding: 12}}, y},
+      plugins: {
+        legend: {position: 'bottom'},
+        tooltip: {
+          filter: item => item.raw !== null,
+          callbacks: {
+            title: ([item]) => (item ? `${phaseNames[lines[item.dataIndex].phase]} ${lines[item.dataIndex].epoch + 1}` : ''),
+            label: item => `${item.dataset.label}: ${shown(item.raw)}`,
+          },
+        },
+      },
+    },
+  });
+}
+
+function drawTraining() {
+  const {run} = state,
+    lines = run.metrics,
+    [first, second] = [color('accent'), color('second')],
+    asPercent = classifies(run);
+  byId('training').hidden = lines.length === 0;
+  if (!lines.length) return;
+  const loss = [
+    {label: 'task', data: lines.map(line => line.task_loss), borderColor: first, backgroundColor: faded(first, 0.22), fill: 'origin'},
+  ];
+  if (lines.some(line => line.reg_loss !== null)) {
+    loss.push({
+      label: 'cost',
+      data: lines.map(line => line.reg_loss),
+      borderColor: second,
+      backgroundColor: faded(second, 0.3),
+      fill: '-1',
+    });
+  }
+  overPhases('loss-chart', loss, axis('', {stacked: true, min: 0}), value => digits(value, 4));
+
+  const key = asPercent ? 'val_accuracy' : 'val_loss',
+    sets = [{label: 'validation, of the arg max', data: lines.map(line => line[key]), borderColor: first}];
+  sets.push({
+    label: 'training',
+    data: lines.map(line => (asPercent ? line.train_accuracy : line.task_loss)),
+    borderColor: color('third'),
+    borderDash: [4, 3],
+    pointRadius: 0,
+  });
+  byId('score-caption').textContent = scoreName(run);
+  overPhases('score-chart', sets, axis('', {ticks: {callback: value => (asPercent ? percent(value, 0) : short(value))}}), value =>
+    shownScore(run, value),
+  );
+
+  const watched = Object.keys(run.summary.targets ?? {})[0] ?? run.summary.regularizer,
+    figure = byId('cost-chart').closest('figure');
+  figure.hidden = lines.every(line => line.cost_discrete === null);
+  byId('cost-caption').textContent = costLabel(run, watched);
+  if (!figure.hidden) {
+    overPhases(
+      'cost-chart',
+      [
+        {label: 'of the arg max', data: lines.map(line => line.cost_discrete), borderColor: second},
+        {
+          label: 'soft',
+          data: lines.map(line => (line.phase === 'search' ? line.cost_soft : null)),
+          borderColor: color('third'),
+          borderDash: [4, 3],
+          pointRadius: 0,
+        },
+      ],
+      axis('', {min: 0}),
+      short,
+    );
+  }
+}
+
+view(['run'], drawTraining);

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The report: a page with everything in it, made from src/report/html/ when the library is built.
+#include <mixgrad/io.h>
+#include <mixgrad/report.h>
+
+#include <filesystem>
+#include <string_view>
+
+namespace mixgrad::report {
+namespace {
+
+constexpr std::string_view page_parts[] = {
+#include "page.inc"
+};
+
+constexpr std::string_view data_mark = "@DATA@";
+
+/// JSON that may stand in a script element: whatever a layer is called, it can't end it.
+std::string escaped(const std::string& json) {
+  std::string out;
+  out.reserve(json.size());
+  for (const char c : json) c == '<' ? out += "\\u003c" : out += c;  // in JSON, only strings hold a <
+  return out;
+}
+
+}  // namespace
+
+std::string page(const std::string& data) {
+  std::string out;
+  for (const std::string_view part : page_parts) out += part;
+  return out.replace(out.find(data_mark), data_mark.size(), escaped(data));
+}
+
+std::string write_page(const std::string& path) {
+  const std::filesystem::path file = std::filesystem::path(path) / "report.html";
+  io::write_file(file, page(page_data(path)));
+  return file;
+}
+
+}  // namespace mixgrad::report

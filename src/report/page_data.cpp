@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a report shows, read from the files of a run, or of every run of a sweep.
+#include "page_data.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/report.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <vector>
+
+namespace mixgrad::report {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+/// Calls `use(line, its number from 1)` for every line that is not empty.
+template <typename Use>
+void each_line(const std::string& content, Use&& use) {
+  int number = 0;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = std::min(content.find('\n', begin), content.size());
+    std::string_view line(content.data() + begin, end - begin);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    ++number;
+    if (!line.empty()) use(line, number);
+    begin = end + 1;
+  }
+}
+
+/// Calls `use` with the JSON value of every line.
+template <typename Use>
+void each_value(const fs::path& file, Use&& use) {
+  each_line(io::read_file(file), [&](std::string_view line, int number) {
+    try {
+      use(ordered_json::parse(line));
+    } catch (const nlohmann::json::exception&) {
+      bad_input("{}:{}: damaged: expected an epoch of a run, as one line of JSON", file.string(), number);
+    }
+  });
+}
+
+int percent(double share) { return static_cast<int>(std::lround(100 * share)); }
+
+/// θ [P] or [P, C] in percent, and the mean α of each candidate [P].
+void add_epoch(ordered_json& alpha, const ordered_json& line) {
+  ordered_json theta = ordered_json::array(), mean = ordered_json::array();
+  for (const ordered_json& row : line.at("theta")) {
+    if (row.is_number()) {
+      theta.push_back(percent(row.get<double>()));
+      continue;
+    }
+    ordered_json& channels = theta.emplace_back(ordered_json::array());
+    for (const ordered_json& t : row) channels.push_back(percent(t.get<double>()));
+  }
+  for (const ordered_json& row : line.at("alpha")) {
+    double total = 0;
+    for (const ordered_json& a : row) total += a.get<double>();  // a number is its own only item
+    mean.push_back(std::round(1e4 * total / static_cast<double>(std::max<size_t>(row.size(), 1))) / 1e4);
+  }
+  alpha["theta"].push_back(std::move(theta));
+  alpha["alpha"].push_back(std::move(mean));
+}
+
+ordered_json read_summary(const fs::path& file) {
+  try {
+    ordered_json summary = ordered_json::parse(io::read_file(file));
+    if (summary.at("cost").is_object() && summary.at("layers").is_array()) return summary;
+  } catch (const nlohmann::json::exception&) {
+  }
+  bad_input("{}: damaged: expected the summary of a run, with its cost and layers", file.string());
+}
+
+ordered_json read_run(const fs::path& folder, const std::string& name) {
+  ordered_json run = {{"name", name}, {"summary", read_summary(folder / "summary.json")}, {"metrics", read_lines(folder / "metrics.jsonl")}};
+  std::error_code error;
+  if (fs::exists(folder / "history.jsonl", error)) run["history"] = read_replay(folder / "history.jsonl");
+  run["weights"] = histograms(load_graph(folder / "model.safetensors"));
+  return run;
+}
+
+/// The fields of a line of CSV; quotes around one may hold commas, and two of them stand for one.
+std::vector<std::string> fields(std::string_view line) {
+  std::vector<std::string> out(1);
+  bool quoted = false;
+  for (size_t i = 0; i < line.size(); ++i) {
+    const bool twice = quoted && line.substr(i, 2) == "\"\"";
+    if (line[i] == '"' && !twice) quoted = !quoted;
+    else if (line[i] == ',' && !quoted) out.emplace_back();
+    else out.back() += line[i];
+    if (twice) ++i;
+  }
+  return out;
+}
+
+/// The points of a sweep: the column "name".
+std::vector<std::string> read_names(const fs::path& file) {
+  std::vector<std::string> names;
+  size_t column = 0, columns = 0;
+  each_line(io::read_file(file), [&](std::string_view line, int number) {
+    const std::vector<std::string> row = fields(line);
+    if (number == 1) {
+      column = static_cast<size_t>(std::ranges::find(row, "name") - row.begin());
+      columns = row.size();
+      if (column == columns) bad_input("{}: no column 'name': expected the sweep.csv of a sweep", file.string());
+      return;
+    }
+    if (row.size() != columns || row[column].empty()) {
+      bad_input("{}:{}: damaged: expected {} fields, among them a name", file.string(), number, columns);
+    }
+    names.push_back(row[column]);
+  });
+  if (names.empty()) bad_input("{}: holds no points", file.string());
+  return names;
+}
+
+}  // namespace
+
+ordered_json read_lines(const fs::path& file) {
+  ordered_json out = ordered_json::array();
+  each_value(file, [&](const ordered_json& value) { out.push_back(value); });
+  return out;
+}
+
+ordered_json read_replay(const fs::path& file) {
+  ordered_json out = {{"tau", ordered_json::array()}, {"alphas", ordered_json::array()}};
+  each_value(file, [&](const ordered_json& epoch) {
+    const ordered_json& lines = epoch.at("alphas");
+    out["tau"].push_back(epoch.at("tau").get<double>());
+    for (size_t i = 0; i < lines.size(); ++i) {
+      if (i >= out["alphas"].size()) out["alphas"].push_back({{"name", lines[i].at("name")}, {"bits", lines[i].at("bits")}});
+      add_epoch(out["alphas"].at(i), lines[i]);
+    }
+  });
+  return out;
+}
+
+std::string page_data(const std::string& path) {
+  const fs::path folder = fs::absolute(path).lexically_normal();
+  const std::string name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) bad_input("{}: no such folder", path);
+  ordered_json runs = ordered_json::array();
+  const bool sweep = fs::exists(folder / "sweep.csv", error);
+  if (sweep) {
+    for (const std::string& point : read_names(folder / "sweep.csv")) runs.push_back(read_run(folder / point, point));
+  } else if (fs::exists(folder / "summary.json", error)) {
+    runs.push_back(read_run(folder, name));
+  } else {
+    bad_input("{}: holds neither a finished run (summary.json) nor a sweep (sweep.csv)", path);
+  }
+  const ordered_json all = {{"kind", sweep ? "sweep" : "run"}, {"name", name}, {"version", MIXGRAD_VERSION}, {"runs", std::move(runs)}};
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // a folder's name need not be UTF-8
+}
+
+}  // namespace mixgrad::report

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+// node check.js BROWSER REPORT.html [PICTURES]: opens a report from disk in a headless browser, at the sizes of a desk and a
+// phone, light and dark, and tries it: complains, one line each, and exits with 1 where something is wrong. PICTURES: a
+// folder for what it looks like.
+const path = require('path');
+const puppeteer = require('puppeteer-core');
+
+const sizes = [
+  {width: 1280, height: 800},
+  {width: 400, height: 800},
+];
+const complaints = [];
+
+/// Canvases that show nothing: every pixel is the same.
+const blankCanvases = () =>
+  [...document.querySelectorAll('canvas')]
+    .filter(canvas => canvas.offsetParent)
+    .filter(canvas => {
+      const copy = Object.assign(document.createElement('canvas'), {width: canvas.width, height: canvas.height}).getContext('2d', {
+        willReadFrequently: true,
+      });
+      copy.drawImage(canvas, 0, 0);
+      const pixels = new Uint32Array(copy.getImageData(0, 0, canvas.width, canvas.height).data.buffer);
+      return pixels.every(pixel => pixel === pixels[0]);
+    })
+    .map(canvas => canvas.id || canvas.parentElement.textContent);
+
+/// Scrolls to a chart; where in the window it shows something that can be pointed at.
+const target = id => {
+  const canvas = document.getElementById(id),
+    shown = Chart.getChart(canvas);
+  if (!shown) return null;
+  canvas.scrollIntoView({block: 'center'});
+  const {left, top, width} = canvas.getBoundingClientRect(),
+    {data} = shown;
+  for (const [d, set] of data.datasets.entries()) {
+    for (const [i, element] of shown.getDatasetMeta(d).data.entries()) {
+      const value = set.data[i]?.y ?? set.data[i];
+      if (!value || (element.x ?? NaN) > width || set.label === 'Pareto front') continue;
+      const {x, y} = element.getCenterPoint();
+      return {x: left + x, y: top + y};
+    }
+  }
+  return null;
+};
+
+const pictureOf = selector =>
+  [...document.querySelectorAll(selector)]
+    .filter(c => c.offsetParent)
+    .map(canvas => canvas.toDataURL())
+    .join();
+
+async function checkTooltips(page, say) {
+  for (const id of await page.$$eval('main canvas[id]', all => all.filter(c => c.offsetParent).map(c => c.id))) {
+    const at = await page.evaluate(target, id);
+    if (!at) {
+      say(`${id} has nothing to point at`);
+      continue;
+    }
+    await page.mouse.move(1, 1);
+    await page.mouse.move(at.x, at.y);
+    const shown = () => page.evaluate(name => Chart.getChart(name).tooltip.opacity > 0, id);
+    await page.evaluate(() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done))));
+    if (!(await shown())) say(`${id} has no tooltip`);
+  }
+  const strip = await page.$('.strip canvas');
+  await strip.hover();
+  if (!(await page.$eval('#tip', tip => !tip.hidden && tip.textContent.includes('channel')))) say('a strip has no tooltip');
+  await page.mouse.move(1, 1);
+}
+
+async function checkSlider(page, say) {
+  if (await page.$eval('#replay', replay => replay.hidden)) return say('there is no slider');
+  const before = await page.evaluate(pictureOf, '.strip canvas');
+  await page.focus('#epoch');
+  await page.keyboard.press('Home');
+  if ((await page.$eval('#epoch', slider => slider.value)) !== '0') say('the slider does not move');
+  if (before === (await page.evaluate(pictureOf, '.strip canvas'))) say('the slider does not change the strips');
+  const first = await page.evaluate(pictureOf, '#theta-chart');
+  await page.keyboard.press('ArrowRight');
+  if (first === (await page.evaluate(pictureOf, '#theta-chart'))) say('the slider does not move across θ');
+  if (await page.$eval('#replay output', output => !output.textContent.startsWith('epoch 2'))) say('the slider does not tell its epoch');
+}
+
+/// Every control once; what it must change.
+async function checkControls(page, say) {
+  const layers = await page.$$eval('#layer option', all => all.map(option => option.value));
+  const before = await page.evaluate(pictureOf, '#weights-chart');
+  await page.select('#layer', layers[0]);
+  if (before === (await page.evaluate(pictureOf, '#weights-chart'))) say('another layer has the same histogram');
+  const costs = await page.$$eval('#cost option', all => all.map(option => option.value)),
+    cost = await page.evaluate(pictureOf, '#tradeoff-chart');
+  await page.select('#cost', costs[1]);
+  if (cost === (await page.evaluate(pictureOf, '#tradeoff-chart'))) say('another cost has the same picture');
+  const bars = await page.evaluate(pictureOf, '#layers-chart');
+  await page.click('#layers-measure button:nth-child(2)');
+  if (bars === (await page.evaluate(pictureOf, '#layers-chart'))) say('another measure has the same bars');
+  if (await page.$('#points:not([hidden])')) {
+    const shown = await page.$eval('#subtitle', p => p.textContent);
+    await page.click('#points-table tbody tr:not(.chosen)');
+    if (shown === (await page.$eval('#subtitle', p => p.textContent))) say('another point shows the same run');
+  }
+}
+
+async function check(browser, file, size, scheme, pictures) {
+  const say = what => complaints.push(`${path.basename(file)}, ${size.width} wide, ${scheme}: ${what}`);
+  const page = await browser.newPage();
+  page.on('console', message => ['error', 'warn'].includes(message.type()) && say(`console: ${message.text()}`));
+  page.on('pageerror', error => say(`error: ${error.message}`));
+  page.on('request', request => /^(file|data):/.test(request.url()) || say(`asks for ${request.url()}`));
+  page.on('dialog', async dialog => {
+    say('runs a script out of its data');
+    await dialog.dismiss();
+  });
+  await page.setViewport(size);
+  await page.emulateMediaFeatures([{name: 'prefers-color-scheme', value: scheme}]);
+  await page.goto('file://' + path.resolve(file), {waitUntil: 'load'});
+  if (pictures)
+    await page.screenshot({path: path.join(pictures, `${path.basename(file, '.html')}-${size.width}-${scheme}.png`), fullPage: true});
+  for (const name of await page.evaluate(blankCanvases)) say(`nothing is drawn for ${name}`);
+  const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  if ((await overflow()) > 0) say(`is ${await overflow()} pixels too wide`);
+  await checkTooltips(page, say);
+  await checkSlider(page, say);
+  await checkControls(page, say);
+  for (const name of await page.evaluate(blankCanvases)) say(`after use, nothing is drawn for ${name}`);
+  if ((await overflow()) > 0) say(`after use, is ${await overflow()} pixels too wide`);
+  await page.close();
+}
+
+async function main([executablePath, file, pictures]) {
+  const browser = await puppeteer.launch({executablePath, args: ['--no-sandbox', '--disable-gpu', '--allow-file-access-from-files']});
+  try {
+    for (const size of sizes) for (const scheme of ['light', 'dark']) await check(browser, file, size, scheme, pictures);
+  } finally {
+    await browser.close();
+  }
+  for (const complaint of complaints) console.error(complaint);
+  process.exit(complaints.length ? 1 : 0);
+}
+
+main(process.argv.slice(2)).catch(error => {
+  console.error(error.message);
+  process.exit(1);
+});

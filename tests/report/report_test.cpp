@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reports: what they say of a run or a sweep, and that a real browser shows it.
+#include "../networks.h"
+#include "../shell.h"
+#include "../skip.h"
+
+#include <mixgrad/io.h>
+#include <mixgrad/report.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <set>
+#include <string>
+
+using namespace mixgrad;
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What a layer of an ONNX file may be called.
+const std::string hostile = "</script><img src=x onerror=alert(1)>\"\\";
+
+/// A run that nobody has trained: resnet8 at random precisions, and epochs of a search that drifted there.
+struct Run {
+  explicit Run(const fs::path& folder, const RunConfig& config = {}, uint64_t seed = 1) {
+    const models::Model model = test::random_model("resnet8", seed);
+    const Graph floating = simplified(*model.net, model.input_shape);
+    RunResult result;
+    result.network = test::random_export(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, seed);
+    result.layers = summarize(result.network, floating);
+    rename(result);
+    for (const cost::Model& m : {cost::size(), cost::macs(), cost::mpic_energy()}) {
+      const auto of_float = cost::if_defined([&] { return cost::discrete(floating, m); });
+      result.costs.push_back({m.name, m.unit, cost::discrete(result.network, m), cost::uniform(floating, m, 8), of_float});
+    }
+    result.floating = {.loss = 30, .correct = 90, .images = 100};
+    result.searched = {.loss = 60, .correct = 70, .images = 100};
+    result.final = {.loss = 35, .correct = static_cast<int64_t>(80 + seed), .images = 100};
+    fs::create_directories(folder);
+    save(result.network, folder / "model.safetensors");
+    io::write_file(folder / "summary.json", report::summary(config, result));
+    io::write_file(folder / "metrics.jsonl", metrics());
+    io::write_file(folder / "history.jsonl", history());
+  }
+
+  /// One layer gets the hostile name.
+  void rename(RunResult& result) {
+    for (Node& node : result.network.nodes) node.name = node.name == "fc" ? hostile : node.name;
+    for (LayerSummary& layer : result.layers) layer.name = layer.name == "fc" ? hostile : layer.name;
+  }
+
+  static std::string metrics() {
+    std::string lines;
+    for (const char* phase : {"warmup", "search", "finetune"}) {
+      for (int e = 0; e < 3; ++e) {
+        lines += report::metrics_line({.phase = phase, .epoch = e, .epochs = 3, .task_loss = 1.0 / (1 + e), .reg_loss = 0.3,
+                                       .train_accuracy = 0.2 * (1 + e), .val_loss = 0.5, .val_accuracy = 0.2 * e, .cost_soft = 2e5,
+                                       .cost_discrete = 1e5, .tau = 5.0 - e, .entropy = 1 - 0.3 * e, .seconds = 1}) + "\n";
+      }
+    }
+    return lines;
+  }
+
+  static std::string history() {
+    std::string lines;
+    for (int e = 0; e < 3; ++e) {
+      const double first = 0.25 + 0.25 * e, other = 1 - first;
+      const json alphas = {{{"name", "conv.alpha_w"}, {"bits", {2, 8}}, {"alpha", {{0.5, 1}, {1, 1}}}, {"theta", {{first, 0.5}, {other, 0.5}}}},
+                           {{"name", "conv.alpha_a"}, {"bits", {4, 8}}, {"alpha", {0.5, 1}}, {"theta", {other, first}}}};
+      lines += json({{"epoch", e}, {"tau", 5.0 - e}, {"alphas", alphas}}).dump() + "\n";
+    }
+    return lines;
+  }
+};
+
+/// A sweep of three runs; the page must find its columns by their names.
+void make_sweep(const fs::path& folder) {
+  const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = "per-layer"}, 2);
+  const Run uniform(folder / "c", {.method = "uniform", .target = "size=40%"}, 3);
+  io::write_file(folder / "sweep.csv", "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c,1\n");
+}
+
+std::string complaint(const std::string& folder) {
+  try {
+    report::page_data(folder);
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
+  const test::Folder folder;
+  const Run run(folder.path / "run", {.data = "cifar10:data", .weight_bits = {0, 2, 4, 8}, .override_layers = "it's=8", .strength = 1e-6, .hard = true});
+  const json data = json::parse(report::page_data(folder.path / "run"));
+  CHECK(data.at("kind") == "run");
+  CHECK(data.at("name") == "run");
+  const json& shown = data.at("runs").at(0);
+  CHECK(shown.at("summary").at("command") ==
+        fmt::format("mixgrad search --data {} --weight-bits 0,2,4,8 --override 'it'\\''s=8' --strength 1e-06 --hard", data::absolute("cifar10:data")));
+  CHECK(shown.at("summary").at("config").at("tau-start") == 5.0);
+  CHECK(shown.at("summary").at("cost_float").at("size") == 32 * 77'360);
+  CHECK(shown.at("summary").at("cost_unit").at("size") == "bits");
+  CHECK(shown.at("metrics").size() == 9);
+  CHECK(shown.at("history").at("tau") == json({5.0, 4.0, 3.0}));
+  const json& alpha = shown.at("history").at("alphas").at(0);
+  CHECK(alpha.at("theta").at(2) == json({{75, 50}, {25, 50}}));
+  CHECK(alpha.at("alpha").at(0) == json({0.75, 1.0}));
+  CHECK(shown.at("weights").at(5).at("name") == "stack2.shortcut");
+  CHECK(shown.at("weights").at(5).at("output") == "stack2.conv2");  // their channels meet in an Add
+  int64_t weights = 0;
+  for (const json& layer : shown.at("weights")) {
+    for (const json& grid : layer.at("grids")) {
+      int64_t counted = 0, coded = 0;
+      for (const json& n : grid.at("counts")) counted += n.get<int64_t>();
+      for (const json& n : grid.at("at_level")) coded += n.get<int64_t>();
+      CHECK(counted == grid.at("weights"));
+      CHECK(coded == grid.at("weights"));
+      CHECK(std::ssize(grid.at("at_level")) == 1 << grid.at("bits").get<int>());
+      CHECK(grid.at("error").get<double>() > 0);
+      CHECK(grid.at("error").get<double>() < (grid.at("bits") == 8 ? 0.02 : 1));
+      weights += counted;
+    }
+  }
+  int64_t summed = 0;
+  for (const json& layer : shown.at("summary").at("layers")) summed += layer.at("weights").get<int64_t>();
+  CHECK(weights == summed);
+}
+
+TEST_CASE("report: every flag of search is a setting of a run, under its name") {
+  const test::Folder folder;
+  folder.run(fmt::format("'{}' search --help", MIXGRAD_BINARY));
+  const Run run(folder.path / "run");
+  const json settings = json::parse(io::read_file(folder.path / "run/summary.json")).at("config");
+  std::set<std::string> flags;
+  const std::string help = folder.said();
+  for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
+    flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
+  }
+  for (const char* other : {"config", "out", "overwrite", "quiet"}) CHECK(flags.erase(other) == 1);
+  CHECK(flags.size() == settings.size());
+  for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);
+}
+
+TEST_CASE("report: the page holds no text of a run as markup, and asks for nothing from elsewhere") {
+  const test::Folder folder;
+  const Run run(folder.path / "run");
+  const std::string page = io::read_file(report::write_page(folder.path / "run"));
+  CHECK(page.find(hostile.substr(0, 20)) == std::string::npos);
+  CHECK(page.find("\\u003c/script>") != std::string::npos);
+  CHECK(page.find("@DATA@") == std::string::npos);
+  for (const char* elsewhere : {" src=\"", "<link rel=\"stylesheet\"", "@import", "sourceMappingURL"}) {
+    CHECK(page.find(elsewhere) == std::string::npos);
+  }
+}
+
+TEST_CASE("report: a sweep's data hold a run per point; what is damaged is named") {
+  const test::Folder folder;
+  make_sweep(folder.path / "sweep");
+  const json data = json::parse(report::page_data(folder.path / "sweep/"));
+  CHECK(data.at("kind") == "sweep");
+  CHECK(data.at("name") == "sweep");
+  REQUIRE(data.at("runs").size() == 3);
+  CHECK(data.at("runs").at(0).at("name") == "dnas 1");
+  CHECK(data.at("runs").at(2).at("summary").at("method") == "uniform");
+
+  CHECK(complaint(folder.path / "nothing").find("no such folder") != std::string::npos);
+  CHECK(complaint(folder.path).find("neither a finished run (summary.json) nor a sweep (sweep.csv)") != std::string::npos);
+  io::write_file(folder.path / "sweep/b/history.jsonl", "{\"tau\": 1}\n");
+  CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: damaged") != std::string::npos);
+  io::write_file(folder.path / "sweep/dnas 1/summary.json", "{}");
+  CHECK(complaint(folder.path / "sweep").find("dnas 1/summary.json: damaged") != std::string::npos);
+  io::write_file(folder.path / "sweep/sweep.csv", "name,pareto\nb\n");
+  CHECK(complaint(folder.path / "sweep").find("sweep.csv:2: damaged") != std::string::npos);
+}
+
+TEST_CASE("report: in a browser every chart is drawn, answers to the pointer, and fits a desk and a phone") {
+  const std::string tools = std::string(MIXGRAD_SOURCE_DIR) + "/tests/report";
+  if (!test::has("chromium") || !test::has("node") || !fs::exists(tools + "/node_modules/puppeteer-core")) {
+    return test::skip("no browser: apt-get install chromium nodejs npm, then npm ci --ignore-scripts in tests/report");
+  }
+  const test::Folder folder;
+  const Run run(folder.path / "run");
+  make_sweep(folder.path / "sweep");
+  for (const char* name : {"run", "sweep"}) {
+    report::write_page(folder.path / name);
+    folder.run(fmt::format("node '{}/check.js' \"$(command -v chromium)\" {}/report.html", tools, name));
+  }
+}
