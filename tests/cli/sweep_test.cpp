@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sweeps through the binary: what is killed goes on, and any number of processes gives the same results.
+#include "../shell.h"
+#include "../skip.h"
+#include "workplace.h"
+
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+
+using namespace mixgrad::test;
+
+namespace {
+
+// The float network depends on its number of threads, so every sweep here is given the same.
+const std::string sweep_6 = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --jobs 2 --quiet "
+                            "--schemes per-layer,per-channel --strengths 1e-6 --targets 40% --seeds 1 --methods dnas,uniform,random --out ";
+
+}  // namespace
+
+TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
+  const Workplace place;
+  const Outcome whole = mixgrad_run(place, sweep_6 + "whole");
+  CAPTURE(whole.err);
+  REQUIRE(whole.exit_code == 0);
+  const std::string csv = mixgrad::io::read_file(place.path("whole/sweep.csv"));
+  CHECK(std::ranges::count(csv, '\n') == 8);
+  CHECK(csv.starts_with("name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,"));
+  CHECK(csv.find("uniform-size=40%-seed1,uniform,per-layer,size=40%,,1,") != std::string::npos);
+  CHECK(csv.find(",1\n") != std::string::npos);
+
+  // Killed once two points are finished.
+  const std::string killed = fmt::format("setsid '{}' {}killed & until [ $(ls killed/*/summary.json 2>/dev/null | wc -l) -ge 2 ] || ! kill -0 $!; do sleep 0.1; done; "
+                                         "kill -KILL -$!; wait $!; [ $? = 137 ]", binary(), sweep_6);
+  REQUIRE(shell_run(place, killed).exit_code == 0);
+  REQUIRE(mixgrad_run(place, sweep_6 + "killed").exit_code == 0);
+  CHECK(mixgrad::io::read_file(place.path("killed/sweep.csv")) == csv);
+
+  check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2, "run with other settings (lr = 0.15, now lr = 0.1)");
+  if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
+  const Outcome spread = shell_run(place, fmt::format("OMP_WAIT_POLICY=passive mpirun -n 2 --bind-to none --oversubscribe --allow-run-as-root '{}' {}spread", binary(), sweep_6));
+  CAPTURE(spread.err);
+  CHECK(spread.exit_code == 0);
+  CHECK(mixgrad::io::read_file(place.path("spread/sweep.csv")) == csv);
+}
+
+TEST_CASE("sweep: what can't be is refused before anything runs") {
+  const Workplace place;
+  struct Case {
+    const char *arguments, *word;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"--methods uniform", "needs targets"},
+           {"--methods uniform --targets 40% --strengths 1e-6", "only the method dnas"},
+           {"--methods guess --targets 40%", "dnas, uniform, sensitivity, random"},
+           {"--seeds 1,1", "comes up twice"},
+           {"--seeds 1,x", "--seeds: '1,x'"},
+           {"--seed 1 --seeds 2", "seeds: given beside --seed"},
+           {"--targets 1%", "smallest that these candidates reach is"},
+           {"--schemes per-weight", "per-layer, per-channel"},
+           {"--jobs 0", "jobs: 0"},
+       }) {
+    CAPTURE(c.arguments);
+    check_complaint(mixgrad_run(place, std::string("sweep --data glyphs:80 --out s ") + c.arguments), 2, c.word);
+  }
+  CHECK(place.holds_only_data());
+}
