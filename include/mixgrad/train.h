@@ -7,6 +7,7 @@
 #include <mixgrad/nn.h>
 #include <mixgrad/search.h>
 #include <mixgrad/tape.h>
+#include <mixgrad/team.h>
 
 #include <functional>
 #include <limits>
@@ -133,6 +134,9 @@ std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batc
 
 /// Sets the number of threads of all that follows; 0 leaves OpenMP's choice.
 void set_threads(int threads);
+/// Spreads the micro-batches of every graph's step that follows over a team, whose members all call `step` with the same
+/// arguments and get the same gradients, those of a single process. Null (the default): this process alone.
+void set_team(const Team* team);
 int threads();
 
 }  // namespace mixgrad::train

@@ -23,13 +23,22 @@ struct Search {
   Options options;
   RunConfig config;
   std::string out;
-  bool overwrite = false, quiet = false, json = false;
+  bool overwrite = false, quiet = false, json = false, data_parallel = false;
 };
 
 void Search::run(const Team& team) {
   options.apply();
-  if (team.size() > 1) bad_input("search: started as one of {} processes: only sweep shares work among them", team.size());
+  if (team.size() > 1 && !data_parallel) bad_input("search: started as one of {} processes: expected --data-parallel, which shares every step among them, or sweep", team.size());
+  if (team.size() > 1) {
+    train::set_team(&team);
+    if (config.threads == 0) config.threads = team.cores();
+  }
   config.validate();
+  if (team.rank() > 0) {  // the same run, whose results rank 0 tells and writes
+    train::Observer quiet_observer;
+    run_search(config, quiet_observer);
+    return;
+  }
   const std::string path = out.empty() ? report::dated_folder() : out;
   report::RunFolder folder(path, overwrite);
   const RunResult result = [&] {
@@ -53,6 +62,7 @@ void add_options(Search& s) {
   o.add("out", &s.out, "folder for the results [a dated one under runs/]");
   o.add("overwrite", &s.overwrite, "replace the run that --out holds");
   o.add("quiet", &s.quiet, "print the final table only");
+  o.add("data-parallel", &s.data_parallel, "under mpirun: spread the images of every search and fine-tuning step over its processes");
   o.add("json", &s.json, "print the run's summary.json only");
   o.add_config_file();
 }

@@ -57,7 +57,60 @@ void gather(const std::vector<Tensor>& sources, const std::vector<std::vector<Te
   });
 }
 
+std::vector<float> packed_gradients(const std::vector<Tensor>& sources) {
+  std::vector<float> out;
+  for (const Tensor& s : sources) {
+    if (s.has_grad()) {
+      out.insert(out.end(), s.grad().begin(), s.grad().end());
+    } else {
+      out.resize(out.size() + static_cast<size_t>(s.size()));
+    }
+  }
+  return out;
+}
+
+void set_gradients(const std::vector<Tensor>& sources, std::span<const float> values) {
+  for (const Tensor& s : sources) {
+    s.set_grad(values.first(static_cast<size_t>(s.size())));
+    values = values.subspan(static_cast<size_t>(s.size()));
+  }
+}
+
+/// gather over the members of a team, whose micro-batches follow each other in the order of the ranks: one running sum goes
+/// from member to member, so that it has the bytes of a single process's.
+void gather_in_team(const Team& team, const std::vector<Tensor>& sources, const std::vector<std::vector<Tensor>>& leaves) {
+  if (team.rank() > 0) {
+    std::vector<float> before = packed_gradients(sources);
+    team.receive(team.rank() - 1, before);
+    set_gradients(sources, before);
+  }
+  gather(sources, leaves);
+  std::vector<float> sum = packed_gradients(sources);
+  if (team.rank() + 1 < team.size()) team.send(team.rank() + 1, sum);
+  team.broadcast(team.size() - 1, sum);
+  set_gradients(sources, sum);
+}
+
+/// Every member gets the scores of all micro-batches.
+void share(const Team& team, Team::Range own, bool classifies, std::vector<Score>& scores) {
+  std::vector<double> values(3 * scores.size());
+  for (int64_t i = own.begin; i < own.end; ++i) {
+    const auto m = static_cast<size_t>(i);
+    values[3 * m] = scores[m].loss;
+    values[3 * m + 1] = static_cast<double>(scores[m].correct);
+    values[3 * m + 2] = static_cast<double>(scores[m].images);
+  }
+  team.add_up(values);
+  for (size_t m = 0; m < scores.size(); ++m) {
+    scores[m] = {.loss = values[3 * m], .correct = static_cast<int64_t>(values[3 * m + 1]), .images = static_cast<int64_t>(values[3 * m + 2]), .classifies = classifies};
+  }
+}
+
+const Team* steps_team = nullptr;
+
 }  // namespace
+
+void set_team(const Team* team) { steps_team = team; }
 
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
@@ -78,14 +131,22 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
 
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
+  const Team::Range own = steps_team != nullptr ? steps_team->part_of(std::ssize(parts)) : Team::Range{0, std::ssize(parts)};
   std::vector<Score> scores(parts.size());
-  std::vector<std::vector<Tensor>> leaves(parts.size()), sources(parts.size());
-  kernels::parallel_tasks(std::ssize(parts), [&](int64_t i) {
-    const auto m = static_cast<size_t>(i);
-    const Binding own = binding.with_leaves(leaves[m], sources[m]);
-    scores[m] = run_micro_batch(graph, own, parts[m], options, static_cast<double>(batch.size()));
+  std::vector<std::vector<Tensor>> leaves(static_cast<size_t>(own.end - own.begin)), sources(leaves.size());
+  kernels::parallel_tasks(std::ssize(leaves), [&](int64_t i) {
+    const auto k = static_cast<size_t>(i), m = static_cast<size_t>(own.begin + i);
+    const Binding copy = binding.with_leaves(leaves[k], sources[k]);
+    scores[m] = run_micro_batch(graph, copy, parts[m], options, static_cast<double>(batch.size()));
   });
-  gather(sources[0], leaves);
+  if (steps_team == nullptr) {
+    gather(sources[0], leaves);
+  } else {
+    std::vector<Tensor> unused, all;
+    binding.with_leaves(unused, all);
+    gather_in_team(*steps_team, all, leaves);
+    share(*steps_team, own, !batch.labels.empty(), scores);
+  }
 
   StepResult result;
   for (const Score& score : scores) result.task += score;

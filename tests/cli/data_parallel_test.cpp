@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// A search whose steps are spread over processes.
+#include "../shell.h"
+#include "../skip.h"
+#include "workplace.h"
+
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+using namespace mixgrad;
+using namespace mixgrad::test;
+
+namespace {
+
+Outcome run_in_team(const Workplace& place, int members, const std::string& arguments) {
+  return shell_run(place, fmt::format("OMP_WAIT_POLICY=passive mpirun -n {} --bind-to none --oversubscribe --allow-run-as-root '{}' {}", members, binary(), arguments));
+}
+
+}  // namespace
+
+TEST_CASE("data-parallel: the processes of a team find the network of a single one, byte for byte") {
+  if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
+  const Workplace place;
+  const std::string arguments = quick(place) + "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --out ";
+  REQUIRE(mixgrad_run(place, arguments + "one").exit_code == 0);
+  for (const int members : {2, 3}) {  // a batch has fewer micro-batches than some teams have members
+    const std::string out = fmt::format("of-{}", members);
+    const Outcome team = run_in_team(place, members, arguments + out + " --data-parallel");
+    CAPTURE(team.err);
+    REQUIRE(team.exit_code == 0);
+    CHECK(io::read_file(place.path("one/model.safetensors")) == io::read_file(place.path(out + "/model.safetensors")));
+    const auto one = json_lines(place.path("one/metrics.jsonl")), spread = json_lines(place.path(out + "/metrics.jsonl"));
+    REQUIRE(one.size() == spread.size());
+    for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].at("task_loss") == spread[i].at("task_loss"));
+  }
+  CHECK(run_in_team(place, 2, arguments + "refused").exit_code != 0);
+  CHECK_FALSE(std::filesystem::exists(place.path("refused/summary.json")));
+}
