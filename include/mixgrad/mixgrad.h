@@ -18,6 +18,7 @@
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>
 #include <mixgrad/search.h>
+#include <mixgrad/state.h>
 #include <mixgrad/tape.h>
 #include <mixgrad/tensor.h>
 #include <mixgrad/train.h>
