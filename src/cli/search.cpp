@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "options.h"
 #include "progress.h"
+#include "run_place.h"
 
 #include <mixgrad/models.h>
 #include <mixgrad/report.h>
@@ -21,15 +22,16 @@ struct Search {
 
   Options options;
   RunConfig config;
-  std::string out;
-  bool overwrite = false, quiet = false;
+  RunPlace place;
+  bool quiet = false;
 };
 
 void Search::run() {
   options.apply();
   config.validate();
-  const std::string path = out.empty() ? report::dated_folder() : out;
-  report::RunFolder folder(path, overwrite);
+  const std::string path = place.path();
+  report::RunFolder folder(path, place.options);
+  if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet);
     return report::run_in_folder(config, folder, progress);
@@ -75,8 +77,7 @@ void add_options(Search& s) {
   o.add("dtype", &c.dtype, "f32, bf16 or auto: how the search keeps activations between layers");
   o.add("seed", &c.seed, "of everything random");
   o.add("threads", &c.threads, "0 for all cores");
-  o.add("out", &s.out, "folder for the results [a dated one under runs/]");
-  o.add("overwrite", &s.overwrite, "replace the run that --out holds");
+  s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
   o.add_config_file();
 }

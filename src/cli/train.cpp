@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "options.h"
 #include "progress.h"
+#include "run_place.h"
 
 #include <mixgrad/report.h>
 
@@ -19,16 +20,17 @@ struct Train {
 
   Options options;
   RunConfig config;
-  std::string out;
-  bool overwrite = false, quiet = false;
+  RunPlace place;
+  bool quiet = false;
 };
 
 void Train::run() {
   options.apply();
   config.search_epochs = config.finetune_epochs = 0;
   config.validate();
-  const std::string path = out.empty() ? report::dated_folder() : out;
-  report::RunFolder folder(path, overwrite);
+  const std::string path = place.path();
+  report::RunFolder folder(path, place.options);
+  if (folder.finished()) return place.say_finished();
   const FloatResult result = [&] {
     Progress progress(config, quiet);
     return report::train_in_folder(config, folder, progress);
@@ -51,8 +53,7 @@ void add_train(CLI::App& app) {
   o.add("lr", &c.lr, "learning rate at its highest");
   o.add("seed", &c.seed, "of everything random");
   o.add("threads", &c.threads, "0 for all cores");
-  o.add("out", &train->out, "folder for the results [a dated one under runs/]");
-  o.add("overwrite", &train->overwrite, "replace the run that --out holds");
+  train->place.add_to(o);
   o.add("quiet", &train->quiet, "print the last line only");
   o.add_config_file();
   command->callback([train] { train->run(); });
