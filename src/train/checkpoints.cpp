@@ -19,7 +19,7 @@ io::Safetensors copy_of(io::Safetensors content) {
 }  // namespace
 
 std::string Place::str() const {
-  return step == 0 ? fmt::format("{}, {} epochs done", phase, epoch) : fmt::format("{}, epoch {}, step {}", phase, epoch + 1, step);
+  return step == 0 ? fmt::format("{}, epoch {} done", phase, epoch) : fmt::format("{}, epoch {}, step {}", phase, epoch + 1, step);
 }
 
 Place Place::of(const io::Safetensors& checkpoint) {
