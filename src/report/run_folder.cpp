@@ -96,8 +96,9 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   void write(io::Safetensors content) override {
     content.metadata[metrics_key] = lines_;
     content.put(settings_prefix, {.tensors = {}, .metadata = config_.settings()});
-    kept_ = train::Place::of(content).str();
+    const std::string place = train::Place::of(content).str();
     folder_.write_checkpoint(std::move(content));
+    kept_ = place;
     written_ = Clock::now();
   }
 
