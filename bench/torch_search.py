@@ -202,8 +202,8 @@ class FloatKit:
     def input(self):
         return nn.Identity()
 
-    def conv(self, c_in, c_out, kernel, stride, slot, relu=True, norm=True):
-        layers = [nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, bias=not norm)]
+    def conv(self, c_in, c_out, kernel, stride, slot, relu=True, norm=True, groups=1):
+        layers = [nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups, bias=not norm)]
         layers += [nn.BatchNorm2d(c_out)] * norm + [nn.ReLU(inplace=True)] * relu
         return nn.Sequential(*layers)
 
@@ -226,8 +226,8 @@ class SearchKit:
     def input(self):
         return SearchedValue(Slot([8], is_signed=False), relu=False)
 
-    def conv(self, c_in, c_out, kernel, stride, slot, relu=True, norm=True):
-        plain = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2)
+    def conv(self, c_in, c_out, kernel, stride, slot, relu=True, norm=True, groups=1):
+        plain = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups)
         return SearchedConv(plain, slot, relu, self.weight_bits, self.per_channel)
 
     def joined(self, slot):
@@ -271,7 +271,28 @@ class ResNet8(nn.Module):
         return self.fc(F.avg_pool2d(x, x.shape[2:]).flatten(1))  # unlike a mean, hands a channels-last gradient back
 
 
-MODELS = {"resnet8": ResNet8}
+class MobileNetV1(nn.Module):
+    """As in src/models/mobilenet_v1.cpp: width 0.25, for images of 96 x 96."""
+
+    input_shape = (3, 96, 96)
+    blocks = [(16, 1), (32, 2), (32, 1), (64, 2), (64, 1), (128, 2), (128, 1), (128, 1), (128, 1), (128, 1), (128, 1), (256, 2), (256, 1)]
+
+    def __init__(self, kit):
+        super().__init__()
+        layers = [kit.input(), kit.conv(3, 8, 3, 2, kit.slot())]
+        channels = 8
+        for out, stride in self.blocks:
+            layers += [kit.conv(channels, channels, 3, stride, kit.slot(), groups=channels), kit.conv(channels, out, 1, 1, kit.slot())]
+            channels = out
+        self.layers = nn.Sequential(*layers)
+        self.fc = kit.linear(channels, CLASSES)
+
+    def forward(self, x):
+        x = self.layers(x)
+        return self.fc(F.avg_pool2d(x, x.shape[2:]).flatten(1))
+
+
+MODELS = {"resnet8": ResNet8, "mobilenet_v1": MobileNetV1}
 
 
 # --- steps --------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times a training step.
+// Times a training step, and a network found.
 #pragma once
+
+#include <mixgrad/data.h>
+#include <mixgrad/graph.h>
 
 #include <cstdint>
 #include <string>
@@ -30,5 +33,14 @@ struct StepTimes {
 
 /// Steps on random images, after a few that are not timed. Throws bad_input naming the option that can't be right.
 StepTimes step(const StepOptions& options);
+
+/// Milliseconds an image, one at a time on one thread: medians over rounds in which all three run on every image.
+struct InferenceTimes {
+  double float_ms;     ///< the same network without its quantizers
+  double discrete_ms;  ///< as it is evaluated: codes in floats
+  double integer_ms;   ///< IntegerEngine
+};
+/// The first `images` of the data set. Throws bad_input where the network has no integer form.
+InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images);
 
 }  // namespace mixgrad::bench

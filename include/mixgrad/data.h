@@ -71,7 +71,7 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 
 Splits resized(Splits splits, const Shape& image_shape);
 /// A data set by its name, one of sources(). Pictures that are drawn are drawn at `image_shape`; files are as they are.
 Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1, const Shape& image_shape = {3, 32, 32});
-/// "glyphs, cifar10:DIR, …": for help and messages.
+/// "glyphs, glyphs:N, cifar10:DIR, …": for help and messages. glyphs:N draws N training and N / 4 test images.
 std::string sources();
 /// `spec` with its folder as an absolute path, so that it means the same everywhere.
 std::string absolute(const std::string& spec);

@@ -8,6 +8,7 @@
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/inspect.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
 #include <mixgrad/nn.h>
@@ -19,6 +20,8 @@
 #include <mixgrad/run.h>
 #include <mixgrad/search.h>
 #include <mixgrad/state.h>
+#include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>
+#include <mixgrad/team.h>
 #include <mixgrad/tensor.h>
 #include <mixgrad/train.h>

@@ -6,6 +6,7 @@
 #include <mixgrad/train.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,22 @@ namespace mixgrad::report {
 
 /// A line of metrics.jsonl, without line feed: null where the phase has no such number.
 std::string metrics_line(const train::EpochReport& epoch);
+/// A line of history.jsonl, without line feed: every α after a search epoch, and what pulled at it.
+std::string history_line(const train::EpochReport& epoch);
+/// A line of history.jsonl read back.
+struct HistoryEpoch {
+  int epoch;
+  double tau;
+  std::vector<train::AlphaReport> alphas;
+};
+/// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a damaged one.
+std::vector<HistoryEpoch> read_history(const std::string& path);
+
+/// The lines of metrics.jsonl and history.jsonl so far; no history without a search.
+struct RunLog {
+  std::string metrics, history;
+};
+
 /// The text of summary.json.
 std::string summary(const RunConfig& config, const RunResult& result);
 /// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
@@ -42,10 +59,10 @@ class RunFolder {
   bool resumes() const { return resumes_; }
 
   /// Writes all lines so far; later, with the result, where an old run is to be overwritten.
-  void write_metrics(const std::string& lines);
+  void write_log(const RunLog& log);
   /// The network, then the summary: where a summary stands, the run is complete.
-  void write_result(const RunConfig& config, const RunResult& result, const std::string& metrics);
-  void write_weights(const nn::Module& net, const std::string& metrics);
+  void write_result(const RunConfig& config, const RunResult& result, const RunLog& log);
+  void write_weights(const nn::Module& net, const RunLog& log);
 
   double checkpoint_minutes() const { return checkpoint_minutes_; }
   /// The newest checkpoint that is whole; `damage` says what is wrong with a newer one.
@@ -60,7 +77,6 @@ class RunFolder {
   void remove_empty();
   void check_writable() const;
   void begin_result();
-  void complete();
 
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;  // outermost first
@@ -88,6 +104,9 @@ struct FinishedRun {
   data::Dataset test;  ///< without labels where the network reconstructs
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
+
+/// The network of a finished run; nothing where the run goes on, or was of train.
+std::optional<Graph> exported_network(const std::string& path);
 
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");

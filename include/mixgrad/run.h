@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,15 @@ DType parse_dtype(const std::string& name);
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
 
+/// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
+
+/// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
+double default_strength(const Graph& floating, const cost::Model& regularizer);
+
+/// The data for the configured model, without labels if it is to reconstruct them. Throws bad_input when they don't fit.
+data::Splits load_data(const RunConfig& config);
+
 /// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
 struct CostReport {
   std::string name, unit;
@@ -80,6 +90,7 @@ struct RunResult {
   std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
   std::vector<TargetReport> targets;
   double strength = 0;                        ///< 0 with targets
+  bool interrupted = false;                   ///< the observer ended it before all epochs were done
   int threads = 0;
   int64_t test_images = 0;
   train::Score floating, searched, final;     ///< on the test set; searched: the discrete network before fine-tuning
@@ -92,7 +103,12 @@ struct RunResult {
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
   train::Score test;  ///< on the test set
+  bool interrupted = false;
 };
+
+/// Throws bad_input for what data and network make impossible (a target out of reach, a candidate without a cost): before
+/// an hour of training, not after. The runs share model and data.
+void check_possible(std::span<const RunConfig> runs);
 
 /// The warm-up alone.
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr);

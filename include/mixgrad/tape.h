@@ -39,7 +39,17 @@ struct Record {
   std::vector<Tensor> inputs;
   Tensor output;
   BackwardFunction backward;
-  std::string module;  ///< path of the module that ran the op, when tracing
+  std::string module;  ///< path of the module, or the graph's node, that ran the op; when tracing or observed
+};
+
+/// Told of every op as a tape records it and as it plays it back.
+class TapeObserver {
+ public:
+  virtual ~TapeObserver() = default;
+  /// The output holds its value.
+  virtual void recorded(const Record&) {}
+  /// The inputs have received their gradients; the output still holds its own.
+  virtual void played(const Record&) {}
 };
 
 /// Records this thread's ops while it lives. Tapes nest: the newest records. Without one, ops only compute.
@@ -48,7 +58,7 @@ class Tape {
   /// `gradients` records what leads to a leaf that needs a gradient; `trace` records every op.
   enum class Mode { gradients, trace };
 
-  explicit Tape(Mode mode = Mode::gradients);
+  explicit Tape(Mode mode = Mode::gradients, TapeObserver* observer = nullptr);
   ~Tape();
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
@@ -57,16 +67,21 @@ class Tape {
   void backward(const Tensor& loss);
   /// The same from the gradients that outputs already hold (Tensor::set_grad).
   void backward();
+  /// ∂of/∂leaf for each of `leaves`, zeros where `of` does not depend on it. Every gradient that tensors hold, and the tape,
+  /// stay as they are. `of` has one element.
+  std::vector<Tensor> gradients(const Tensor& of, std::span<const Tensor> leaves) const;
 
   Mode mode() const { return mode_; }
   std::span<const Record> records() const { return records_; }
-  void push(Record record) { records_.push_back(std::move(record)); }
+  TapeObserver* observer() const { return observer_; }
+  void push(Record record);
 
   /// The tape that records on this thread, or null.
   static Tape* current();
 
  private:
   Mode mode_;
+  TapeObserver* observer_;
   Tape* outer_;
   std::vector<Record> records_;
 };
@@ -83,7 +98,7 @@ class NoTape {
   Tape* outer_;
 };
 
-/// Names the module that runs on this thread while it lives, for traces and their errors.
+/// Names the module, or the graph's node, that runs on this thread while it lives: for traces, observers and errors.
 class ModuleScope {
  public:
   explicit ModuleScope(const std::string& name);  ///< `name` must outlive the scope; empty adds nothing

@@ -7,6 +7,7 @@
 #include <mixgrad/nn.h>
 #include <mixgrad/search.h>
 #include <mixgrad/state.h>
+#include <mixgrad/tape.h>
 
 #include <functional>
 #include <limits>
@@ -37,11 +38,14 @@ struct StepOptions {
   std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
   DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
   int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
+  std::vector<Tensor> watched = {};                ///< leaves whose gradient of the regularization alone is told
+  TapeObserver* observer = nullptr;                ///< of every op; told by every thread that runs micro-batches
 };
 
 struct StepResult {
   Score task;
   double regularization = 0;
+  std::vector<Tensor> regularization_gradients = {};  ///< of the watched leaves, in their order
 };
 
 /// Adds the gradients of (mean task loss + regularization) to the graph's parameters, α and clips. The batch
@@ -50,7 +54,7 @@ struct StepResult {
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options = {});
 
 /// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
-StepResult step(nn::Module& module, const data::Batch& batch);
+StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer = nullptr);
 
 /// Images per micro-batch: as many as keep the widest node's values and gradients in the second-level cache.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
@@ -67,12 +71,22 @@ struct StepReport {
   double loss, accuracy;  ///< means over the epoch so far
 };
 
+/// One α at the end of a search epoch, and what moved it. All tensors [P], or [P, C] where channels choose.
+struct AlphaReport {
+  std::string name;                ///< as in MixPrec::alpha_summary()
+  std::vector<std::string> nodes;  ///< that hold it
+  std::vector<int> bits;           ///< candidates
+  Tensor alpha, theta;             ///< θ = softmax(α / τ)
+  Tensor task_gradient, cost_gradient;  ///< ∂ task loss / ∂α and ∂ regularization / ∂α, means over the epoch's steps
+};
+
 struct EpochReport {
   const char* phase;  ///< "warmup", "search", "finetune"
   int epoch, epochs;
   double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;  ///< accuracies NaN without classes
   double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 where the phase has none
   double seconds = 0;
+  std::vector<AlphaReport> alphas = {};  ///< while searching
 };
 
 /// Where a checkpoint was written.
@@ -86,7 +100,7 @@ struct Place {
   static Place of(const io::Safetensors& checkpoint);
 };
 
-/// Told of what happens while a phase runs.
+/// Told of what happens while a phase runs, and asked whether to go on. One that hands things on hands on stop() too.
 class Observer {
  public:
   virtual ~Observer() = default;
@@ -94,6 +108,8 @@ class Observer {
   virtual void on_resume(const Place&, [[maybe_unused]] const std::string& damage) {}
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
+  /// Asked after every step: true ends the phase there, with what it has reached, and every later one before it begins.
+  virtual bool stop() const { return false; }
 };
 
 /// The memory of a run that can be resumed: what its finished phases gave, and where the running one stands. From the last

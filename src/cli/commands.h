@@ -2,15 +2,19 @@
 // The subcommands: each function adds one to the command line, with what runs when it is chosen.
 #pragma once
 
+#include <mixgrad/team.h>
+
 #include <CLI/CLI.hpp>
 
 namespace mixgrad::cli {
 
-void add_search(CLI::App& app);
+void add_search(CLI::App& app, const Team& team);
+void add_sweep(CLI::App& app, const Team& team);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_export(CLI::App& app);
+void add_inspect(CLI::App& app);
 void add_bench(CLI::App& app);
 
 }  // namespace mixgrad::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "json.h"
 #include "options.h"
 
 #include <mixgrad/error.h>
@@ -18,6 +19,7 @@ struct Eval {
   Options options;
   std::string folder, data;
   int threads = 0;
+  bool json = false;
 };
 
 void run(Eval& eval) {
@@ -26,6 +28,7 @@ void run(Eval& eval) {
   check_threads(eval.threads);
   train::set_threads(eval.threads);
   const train::Score score = report::evaluate_run(eval.folder, eval.data);
+  if (eval.json) return print_json({{"accuracy", score.accuracy()}, {"loss", score.mean_loss()}, {"images", score.images}});
   fmt::print("{:.4f}\n", score.classifies ? score.accuracy() : score.mean_loss());
 }
 
@@ -37,6 +40,7 @@ void add_eval(CLI::App& app) {
   command->add_option("DIR", eval->folder, "folder of a run");
   eval->options.add("data", &eval->data, data::sources() + " [the run's own]");
   eval->options.add("threads", &eval->threads, "0 for all cores");
+  eval->options.add("json", &eval->json, "print one JSON object, with loss and number of images");
   command->callback([eval] { run(*eval); });
 }
 

@@ -2,8 +2,11 @@
 // Entry of the command line. Whatever goes wrong ends here, as one line on standard error: exit code 2 for bad
 // input, 1 for a run that failed.
 #include "commands.h"
+#include "interrupt.h"
 
 #include <mixgrad/error.h>
+
+#include <fmt/ranges.h>
 
 #include <cctype>
 #include <cstdio>
@@ -26,15 +29,24 @@ using mixgrad::bad_input;
   bad_input("can't make sense of the command line: see mixgrad --help");
 }
 
+std::vector<std::string> names_of(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
+  return names;
+}
+
 int run(int argc, char** argv) {
+  const mixgrad::Team team;
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
   app.require_subcommand(0, 1);
-  mixgrad::cli::add_search(app);
+  mixgrad::cli::add_search(app, team);
+  mixgrad::cli::add_sweep(app, team);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);
   mixgrad::cli::add_verify(app);
   mixgrad::cli::add_export(app);
+  mixgrad::cli::add_inspect(app);
   mixgrad::cli::add_bench(app);
   try {
     app.parse(argc, argv);
@@ -42,8 +54,8 @@ int run(int argc, char** argv) {
     if (e.get_exit_code() == 0) return app.exit(e);  // help and version
     explain(e);
   }
-  if (app.get_subcommands().empty()) bad_input("no command given: expected search, train, eval, verify, export or bench; see mixgrad --help");
-  return 0;
+  if (app.get_subcommands().empty()) bad_input("no command given: expected one of {}; see mixgrad --help", fmt::join(names_of(app), ", "));
+  return mixgrad::cli::Interrupt::exit_code();
 }
 
 int complain(std::string message, int exit_code) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <sstream>
 #include <utility>
 
 namespace mixgrad::cli {
@@ -26,19 +27,22 @@ const char* kind(const std::string&) { return "text"; }
 const char* kind(double) { return "a number"; }
 const char* kind(const std::optional<double>&) { return "a number"; }
 const char* kind(const std::vector<int>&) { return "whole numbers like 2,4,8"; }
+const char* kind(const std::vector<uint64_t>&) { return "whole numbers from 0 on, like 1,2,3"; }
+const char* kind(const std::vector<double>&) { return "numbers like 1e-7,3e-7"; }
+const char* kind(const std::vector<std::string>&) { return "a list with commas"; }
 const char* kind(bool) { return "true or false"; }
 const char* kind(int) { return "a whole number"; }
 const char* kind(int64_t) { return "a whole number"; }
 const char* kind(uint64_t) { return "a whole number from 0 on"; }
 
 std::string placeholder(const Options::Target& target) {
-  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<int>*) { return "N,N,..."; },
-                             [](auto*) { return "N"; }}, target);
+  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<std::string>*) { return "TEXT,TEXT,..."; },
+                             []<typename T>(std::vector<T>*) { return "N,N,..."; }, [](auto*) { return "N"; }}, target);
 }
 
 std::string default_text(const Options::Target& target) {
   return std::visit(Overload{[](std::optional<double>* value) { return *value ? fmt::format("{}", **value) : std::string(); },
-                             [](std::vector<int>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+                             []<typename T>(std::vector<T>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
                              [](auto* value) { return fmt::format("{}", *value); }}, target);
 }
 
@@ -67,10 +71,11 @@ bool parse(const std::string& text, bool& value) {
   return value || text == "false";
 }
 
-bool parse(const std::string& text, std::vector<int>& values) {
+template <typename Item>
+bool parse(const std::string& text, std::vector<Item>& values) {
   values.clear();
   for (std::string_view rest = text; !rest.empty();) {
-    const std::string_view item = rest.substr(0, rest.find(','));
+    const std::string item(rest.substr(0, rest.find(',')));
     if (!parse(item, values.emplace_back())) return false;
     if (item.size() + 1 == rest.size()) return false;  // ends with a comma
     rest.remove_prefix(std::min(rest.size(), item.size() + 1));
@@ -108,10 +113,28 @@ bool convert(const toml::node& node, Integer& value) {
   return std::in_range<Integer>(number);
 }
 
-bool convert(const toml::node& node, std::vector<int>& values) {
+template <typename Item>
+bool convert(const toml::node& node, std::vector<Item>& values) {
   values.clear();
   if (!node.is_array()) return convert(node, values.emplace_back());
   return std::ranges::all_of(*node.as_array(), [&](const toml::node& item) { return convert(item, values.emplace_back()); });
+}
+
+// --- and to one -----------------------------------------------------------------------------------------------
+
+std::string toml_text(const std::string& value) {
+  std::ostringstream out;
+  out << toml::value(value);
+  return out.str();
+}
+template <typename T>
+std::string toml_text(const T& value) { return fmt::format("{}", value); }
+
+template <typename Item>
+std::string toml_text(const std::vector<Item>& values) {
+  std::vector<std::string> texts;
+  for (const Item& value : values) texts.push_back(toml_text(value));
+  return fmt::format("[{}]", fmt::join(texts, ", "));
 }
 
 toml::table parse_toml(const std::string& file) {
@@ -139,6 +162,18 @@ void Options::add(const std::string& name, Target target, const std::string& hel
 
 void Options::add_config_file() {
   command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win")->type_name("FILE");
+}
+
+bool Options::given(const std::string& name) const { return std::ranges::find(options_, name, &Option::name)->flag->count() > 0; }
+
+std::string Options::toml() const {
+  std::string out;
+  const auto line = [&](const std::string& name, const auto& value) { out += fmt::format("{} = {}\n", name, toml_text(value)); };
+  for (const Option& option : options_) {
+    std::visit(Overload{[&](const std::optional<double>* target) { if (*target) line(option.name, **target); },
+                        [&](const auto* target) { line(option.name, *target); }}, option.target);
+  }
+  return out;
 }
 
 void Options::read_file() {

@@ -15,7 +15,8 @@ namespace mixgrad::cli {
 
 class Options {
  public:
-  using Target = std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, std::vector<int>*, bool*>;
+  using Target = std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, bool*, std::vector<int>*,
+                              std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*>;
 
   /// `command` keeps references to this object.
   explicit Options(CLI::App& command) : command_(command) {}
@@ -30,6 +31,10 @@ class Options {
   /// Sets the targets: from the file, then from the command line, which wins. Throws bad_input naming the flag, or
   /// the file, line and key, that can't be right.
   void apply();
+  /// Whether the command line holds the flag.
+  bool given(const std::string& name) const;
+  /// The targets' present values as a file for --config; the same values give the same bytes.
+  std::string toml() const;
 
  private:
   struct Option {

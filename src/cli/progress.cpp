@@ -102,7 +102,18 @@ void Progress::rewrite(const std::string& line) {
 }
 
 void Progress::on_step(const train::StepReport& s) {
-  if (quiet_) return;
+  if (!interrupt_) interrupt_.emplace();
+  if (!quiet_) show(s);
+  if (!stop()) return;
+  if (open_) std::fputc('\n', stdout);
+  open_ = false;
+  std::fflush(stdout);
+  fmt::print(stderr, "mixgrad: interrupted in {}, epoch {} of {}: saving what was reached; once more ends at once\n", s.phase, s.epoch + 1, s.epochs);
+}
+
+bool Progress::stop() const { return Interrupt::signal() != 0; }
+
+void Progress::show(const train::StepReport& s) {
   enter(s.phase, s.epoch + static_cast<double>(s.step) / static_cast<double>(s.steps));
   if (!terminal_ || Clock::now() - shown_ < refresh) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere.
+// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere. From the first step on, Ctrl-C
+// and SIGTERM end the run with what it has reached.
 #pragma once
+
+#include "interrupt.h"
 
 #include <mixgrad/run.h>
 #include <mixgrad/train.h>
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 namespace mixgrad::cli {
@@ -19,6 +23,7 @@ class Progress : public train::Observer {
   void on_resume(const train::Place& place, const std::string& damage) override;
   void on_step(const train::StepReport& step) override;
   void on_epoch(const train::EpochReport& epoch) override;
+  bool stop() const override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -28,6 +33,7 @@ class Progress : public train::Observer {
   void rewrite(const std::string& line);
   /// `done`: epochs that were done before, in another process.
   void enter(const std::string& phase, double done);
+  void show(const train::StepReport& step);
 
   const RunConfig& config_;
   bool quiet_, terminal_;
@@ -36,6 +42,7 @@ class Progress : public train::Observer {
   std::string cost_;       // as of the last epoch
   Clock::time_point phase_start_, shown_;
   double done_at_start_ = 0;  // epochs of the phase
+  std::optional<Interrupt> interrupt_;  // before there is something to save, signals end the program at once
 };
 
 }  // namespace mixgrad::cli

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "options.h"
+#include "json.h"
 #include "progress.h"
 #include "run_place.h"
+#include "settings.h"
 
 #include <mixgrad/report.h>
 
@@ -21,7 +23,7 @@ struct Train {
   Options options;
   RunConfig config;
   RunPlace place;
-  bool quiet = false;
+  bool quiet = false, json = false;
 };
 
 void Train::run() {
@@ -32,10 +34,18 @@ void Train::run() {
   report::RunFolder folder(path, place.options);
   if (folder.finished()) return place.say_finished();
   const FloatResult result = [&] {
-    Progress progress(config, quiet);
+    Progress progress(config, quiet || json);
     return report::train_in_folder(config, folder, progress);
   }();
-  fmt::print("{}, weights in {}/float.safetensors\n", result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy()) : fmt::format("mean squared error {:.4f}", result.test.mean_loss()), path);
+  const std::string weights = path + "/float.safetensors";
+  if (json) {
+    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"interrupted", result.interrupted}});
+  } else {
+    const std::string quality = result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy())
+                                                       : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
+    fmt::print("{}, weights in {}\n", quality, weights);
+  }
+  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
 }
 
 }  // namespace
@@ -43,18 +53,12 @@ void Train::run() {
 void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
   const auto train = std::make_shared<Train>(*command);
-  RunConfig& c = train->config;
   Options& o = train->options;
-  o.add("model", &c.model, "network to train, or FILE.onnx to train further");
-  o.add("data", &c.data, data::sources());
-  o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
-  o.add("epochs", &c.warmup_epochs, "passes over the training images");
-  o.add("batch-size", &c.batch_size, "images per step");
-  o.add("lr", &c.lr, "learning rate at its highest");
-  o.add("seed", &c.seed, "of everything random");
-  o.add("threads", &c.threads, "0 for all cores");
+  add_train_settings(o, train->config);
+  o.add("threads", &train->config.threads, "0 for all cores");
   train->place.add_to(o);
   o.add("quiet", &train->quiet, "print the last line only");
+  o.add("json", &train->json, "print one JSON object only");
   o.add_config_file();
   command->callback([train] { train->run(); });
 }

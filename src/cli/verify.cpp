@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "json.h"
 #include "options.h"
 
 #include <mixgrad/deploy.h>
@@ -20,6 +21,7 @@ struct Verify {
   std::string folder, data;
   int64_t images = 0;
   int threads = 0;
+  bool json = false;
 };
 
 void print(const Agreement& agreement, const DeviceBytes& bytes) {
@@ -32,6 +34,16 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
              bytes.biases, bytes.multipliers, bytes.shifts, bytes.arena);
 }
 
+void print_as_json(const Agreement& agreement, const DeviceBytes& b) {
+  auto tensors = nlohmann::ordered_json::array();
+  for (const TensorAgreement& t : agreement.tensors) {
+    tensors.push_back({{"name", t.name}, {"codes", t.codes}, {"equal", t.equal}, {"largest_difference", t.largest_difference}});
+  }
+  print_json({{"tensors", tensors}, {"images", agreement.images}, {"same_top1", agreement.same_top1}, {"result_difference", agreement.result_difference},
+              {"device_bytes", {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
+                                {"constants", b.constants()}, {"arena", b.arena}}}});
+}
+
 void run(Verify& verify) {
   verify.options.apply();
   if (verify.folder.empty()) bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
@@ -41,7 +53,7 @@ void run(Verify& verify) {
   const report::FinishedRun run = report::load_run(verify.folder, verify.data);
   const IntegerNetwork network = to_integer(run.network);
   const Agreement agreement = compare(run.network, network, run.test, verify.images == 0 ? run.test.size() : verify.images);
-  print(agreement, device_bytes(network));
+  (verify.json ? print_as_json : print)(agreement, device_bytes(network));
   if (const TensorAgreement* broken = agreement.broken()) {
     failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name, broken->largest_difference);
   }
@@ -56,6 +68,7 @@ void add_verify(CLI::App& app) {
   verify->options.add("data", &verify->data, data::sources() + " [the run's own]");
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("threads", &verify->threads, "0 for all cores");
+  verify->options.add("json", &verify->json, "print one JSON object");
   command->callback([verify] { run(*verify); });
 }
 

@@ -6,6 +6,7 @@
 #include <mixgrad/tape.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace mixgrad {
 namespace {
@@ -53,12 +54,17 @@ MIXGRAD_INSTANTIATE(float)
 MIXGRAD_INSTANTIATE(bfloat16)
 #undef MIXGRAD_INSTANTIATE
 
-Tape::Tape(Mode mode) : mode_(mode), outer_(current_tape) { current_tape = this; }
+Tape::Tape(Mode mode, TapeObserver* observer) : mode_(mode), observer_(observer), outer_(current_tape) { current_tape = this; }
 Tape::~Tape() { current_tape = outer_; }
 Tape* Tape::current() { return current_tape; }
 
 NoTape::NoTape() : outer_(current_tape) { current_tape = nullptr; }
 NoTape::~NoTape() { current_tape = outer_; }
+
+void Tape::push(Record record) {
+  records_.push_back(std::move(record));
+  if (observer_ != nullptr) observer_->recorded(records_.back());
+}
 
 void Tape::backward(const Tensor& loss) {
   if (loss.size() != 1) bad_input("[backward] the loss has shape {}: it must be one value", loss.shape().str());
@@ -74,8 +80,35 @@ void Tape::backward() {
     records_.pop_back();  // values and gradients of the passed part of the tape are freed while still in the cache
     if (!last.output.has_grad()) continue;
     if (last.backward) last.backward({last});
+    if (observer_ != nullptr) observer_->played(last);
     last.output.zero_grad();
   }
+}
+
+std::vector<Tensor> Tape::gradients(const Tensor& of, std::span<const Tensor> leaves) const {
+  const NoTape pause;
+  std::vector<std::pair<Tensor, std::shared_ptr<std::byte>>> aside;
+  const auto set_aside = [&](const Tensor& t) {
+    if (t) aside.emplace_back(t, std::exchange(t.impl_->grad, nullptr));
+  };
+  for (const Record& r : records_) {
+    std::ranges::for_each(r.inputs, set_aside);
+    set_aside(r.output);
+  }
+  std::ranges::for_each(leaves, set_aside);
+
+  if (of.needs_grad()) of.set_grad(std::array{1.0F});
+  for (auto r = records_.rbegin(); r != records_.rend(); ++r) {
+    if (r->output.has_grad() && r->backward) r->backward({*r});
+  }
+  std::vector<Tensor> out;
+  for (const Tensor& leaf : leaves) {
+    out.push_back(Tensor::zeros(leaf.shape()));
+    std::ranges::copy(leaf.grad(), out.back().data().begin());
+  }
+  // The last that was set aside of a tensor is nothing, the first is what it held.
+  for (; !aside.empty(); aside.pop_back()) aside.back().first.impl_->grad = aside.back().second;
+  return out;
 }
 
 ModuleScope::ModuleScope(const std::string& name) { module_path.push_back(&name); }
@@ -88,7 +121,7 @@ Tensor record(const char* op, const Attrs& attrs, Tensor output, std::initialize
   const bool needed = std::ranges::any_of(inputs, &Tensor::needs_grad);
   if (!needed && tape->mode() != Tape::Mode::trace) return output;
   output.requires_grad(needed);
-  std::string module = tape->mode() == Tape::Mode::trace ? joined_module_path() : std::string();
+  std::string module = tape->mode() == Tape::Mode::trace || tape->observer() != nullptr ? joined_module_path() : std::string();
   tape->push({op, attrs, inputs, output, std::move(backward), std::move(module)});
   return output;
 }

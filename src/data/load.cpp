@@ -4,6 +4,7 @@
 #include <mixgrad/rng.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <numeric>
@@ -29,10 +30,27 @@ constexpr Source file_sources[] = {
     {"npz", "FILE", numpy, {}},
 };
 
+/// The N of "glyphs:N", as many as by default without it: a test image to four for training.
+GlyphCounts glyph_counts(const std::string& spec) {
+  GlyphCounts counts;
+  if (spec == "glyphs") return counts;
+  constexpr int64_t least = 40, most = 200'000;
+  const char *begin = spec.data() + spec.find(':') + 1, *end = spec.data() + spec.size();
+  const auto parsed = std::from_chars(begin, end, counts.train);
+  if (parsed.ec != std::errc() || parsed.ptr != end || counts.train < least || counts.train > most) {
+    bad_input("data: '{}': expected glyphs:N with {} to {} training images", spec, least, most);
+  }
+  counts.test = counts.train / 4;
+  return counts;
+}
+
 /// The source that `spec` names, and its path; none for glyphs. Throws bad_input for any other.
 std::pair<const Source*, std::string> source_of(const std::string& spec) {
-  if (spec == "glyphs") return {nullptr, ""};
   const auto colon = spec.find(':');
+  if (spec.substr(0, colon) == "glyphs") {
+    glyph_counts(spec);
+    return {nullptr, ""};
+  }
   for (const Source& s : file_sources) {
     if (colon != std::string::npos && colon + 1 < spec.size() && spec.substr(0, colon) == s.prefix) return {&s, spec.substr(colon + 1)};
   }
@@ -113,11 +131,11 @@ void name_classes(Dataset& train, Dataset& test) {
 Splits load(const std::string& spec, uint64_t seed, double validation_share, const Shape& image_shape) {
   const auto [source, path] = source_of(spec);
   if (source != nullptr) return source->read(path, seed, validation_share);
-  return resized(glyphs(seed, validation_share), image_shape);
+  return resized(glyphs(seed, validation_share, glyph_counts(spec)), image_shape);
 }
 
 std::string sources() {
-  std::string out = "glyphs";
+  std::string out = "glyphs, glyphs:N";
   for (const Source& s : file_sources) out += fmt::format(", {}:{}", s.prefix, s.path);
   return out;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
 
 #include <algorithm>
 #include <cmath>
@@ -59,6 +60,7 @@ Binding Graph::bind(const Thetas& thetas) const {
   binding.nodes.resize(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
+    const ModuleScope scope(node.name);
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
       keep_positive(slot->clip);

@@ -2,6 +2,7 @@
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
+#include <mixgrad/tape.h>
 
 #include <map>
 
@@ -111,8 +112,12 @@ Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* 
   std::vector<Value> values(nodes.size());
   const ActivationSlot* first = nodes[0].output_slot.get();
   const bool coded = first != nullptr && first->fixed();  // rounded to dtype, the input's codes would not be its codes
-  values[0] = finish(nodes[0], binding.nodes[0], {coded ? x : cast(x, dtype)});
-  for (size_t i = 1; i < nodes.size(); ++i) {
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const ModuleScope scope(nodes[i].name);
+    if (i == 0) {
+      values[i] = finish(nodes[i], binding.nodes[i], {coded ? x : cast(x, dtype)});
+      continue;
+    }
     Inputs inputs;
     for (int n : nodes[i].inputs) inputs.push_back(&values[static_cast<size_t>(n)]);
     const Replay replay = replay_table().at(nodes[i].op);

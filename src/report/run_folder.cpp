@@ -28,11 +28,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *network_name = "model.safetensors",
-                    *float_name = "float.safetensors";
-constexpr const char* names[] = {summary_name, metrics_name, network_name, float_name};
+constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *history_name = "history.jsonl",
+                    *network_name = "model.safetensors", *float_name = "float.safetensors";
+constexpr const char* names[] = {summary_name, metrics_name, history_name, network_name, float_name};
 
-constexpr const char *metrics_key = "metrics", *settings_prefix = "settings/";
+constexpr const char *metrics_key = "metrics", *history_key = "history", *settings_prefix = "settings/";
 
 /// Throws bad_input naming every setting that is not as it was.
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
@@ -53,12 +53,12 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
   return content;
 }
 
-/// Keeps metrics.jsonl and the checkpoints up to date and passes everything on.
+/// Keeps metrics.jsonl, history.jsonl and the checkpoints up to date and passes everything on.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
   RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next) : RunWriter(config, folder, next, std::string()) {}
 
-  const std::string& lines() const { return lines_; }
+  const RunLog& log() const { return log_; }
 
   /// `run`'s result. An error says what is kept, if anything is.
   template <typename Run>
@@ -76,10 +76,12 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   bool due() const override { return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes(); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
-    lines_ += metrics_line(epoch) + "\n";
-    folder_.write_metrics(lines_);
+    log_.metrics += metrics_line(epoch) + "\n";
+    if (!epoch.alphas.empty()) log_.history += history_line(epoch) + "\n";
+    folder_.write_log(log_);
     next_.on_epoch(epoch);
   }
+  bool stop() const override { return next_.stop(); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -87,14 +89,15 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, std::string damage)
       : Checkpoints(last_checkpoint(config, folder, damage)), config_(config), folder_(folder), next_(next) {
     if (!folder.resumes()) return;
-    lines_ = last().metadata.at(metrics_key);
+    log_ = {.metrics = last().metadata.at(metrics_key), .history = last().metadata.at(history_key)};
     const train::Place place = train::Place::of(last());
     kept_ = place.str();
     next.on_resume(place, damage);
   }
 
   void write(io::Safetensors content) override {
-    content.metadata[metrics_key] = lines_;
+    content.metadata[metrics_key] = log_.metrics;
+    content.metadata[history_key] = log_.history;
     content.put(settings_prefix, {.tensors = {}, .metadata = config_.settings()});
     const std::string place = train::Place::of(content).str();
     folder_.write_checkpoint(std::move(content));
@@ -105,7 +108,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   const RunConfig& config_;
   RunFolder& folder_;
   train::Observer& next_;
-  std::string lines_;
+  RunLog log_;
   std::string kept_;  // the place of the last checkpoint
   Clock::time_point written_ = Clock::now();
 };
@@ -161,7 +164,9 @@ RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  if (!complete_ && !old_run_ && !CheckpointFiles(path_).any()) fs::remove(path_ / metrics_name, ignored);  // of a run that failed
+  if (!complete_ && !old_run_ && !CheckpointFiles(path_).any()) {  // a run that failed
+    for (const char* name : {metrics_name, history_name}) fs::remove(path_ / name, ignored);
+  }
   remove_empty();
   if (lock_ >= 0) ::close(lock_);
 }
@@ -220,9 +225,15 @@ void RunFolder::check_writable() const {
   ::unlink(probe.c_str());
 }
 
-void RunFolder::write_metrics(const std::string& lines) {
+void RunFolder::write_log(const RunLog& log) {
   if (old_run_) return;  // an old run stays whole until this one is
-  io::write_file(path_ / metrics_name, lines);
+  io::write_file(path_ / metrics_name, log.metrics);
+  std::error_code ignored;
+  if (log.history.empty()) {
+    fs::remove(path_ / history_name, ignored);  // of an old run
+  } else {
+    io::write_file(path_ / history_name, log.history);
+  }
 }
 
 void RunFolder::begin_result() {
@@ -232,31 +243,27 @@ void RunFolder::begin_result() {
   old_run_ = false;
 }
 
-void RunFolder::write_result(const RunConfig& config, const RunResult& result, const std::string& metrics) {
+void RunFolder::write_result(const RunConfig& config, const RunResult& result, const RunLog& log) {
   begin_result();
-  write_metrics(metrics);
+  write_log(log);
   save(result.network, path_ / network_name);
   io::write_file(path_ / summary_name, summary(config, result));
-  complete();
-}
-
-void RunFolder::write_weights(const nn::Module& net, const std::string& metrics) {
-  old_run_ = false;
-  write_metrics(metrics);
-  nn::save_state(net, path_ / float_name);
-  complete();
-}
-
-void RunFolder::complete() {
   complete_ = true;
-  CheckpointFiles(path_).remove();  // last: until here a run that is killed goes on from them
+}
+
+void RunFolder::write_weights(const nn::Module& net, const RunLog& log) {
+  old_run_ = false;
+  write_log(log);
+  nn::save_state(net, path_ / float_name);
+  complete_ = true;
 }
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
-    folder.write_weights(*result.net, writer.lines());
+    folder.write_weights(*result.net, writer.log());
+    if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
     return result;
   });
 }
@@ -265,7 +272,8 @@ RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Obser
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     RunResult result = run_search(config, writer, &writer);
-    folder.write_result(config, result, writer.lines());
+    folder.write_result(config, result, writer.log());
+    if (!result.interrupted) folder.drop_checkpoints();
     return result;
   });
 }
@@ -292,6 +300,12 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
               test.classes(), path, network.input_shape().str(), output.size());
   }
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
+}
+
+std::optional<Graph> exported_network(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(fs::path(path) / summary_name, error)) return std::nullopt;
+  return load_graph(fs::path(path) / network_name);
 }
 
 train::Score evaluate_run(const std::string& path, const std::string& data) {

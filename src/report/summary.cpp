@@ -84,6 +84,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"strength", result.strength},
                             {"seed", config.seed},
                             {"threads", result.threads},
+                            {"interrupted", result.interrupted},
                             {"float_accuracy", result.floating.accuracy()},
                             {"search_accuracy", result.searched.accuracy()},
                             {"final_accuracy", result.final.accuracy()},

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "text.h"
+
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -8,20 +10,6 @@
 
 namespace mixgrad::report {
 namespace {
-
-constexpr size_t longest_name = 28;
-
-/// 1234567 → "1,234,567"
-std::string grouped(double value) {
-  std::string digits = fmt::format("{:.0f}", value);
-  for (auto i = std::ssize(digits) - 3; i > 0; i -= 3) digits.insert(static_cast<size_t>(i), ",");
-  return digits;
-}
-
-/// The end of a long path says more than its beginning.
-std::string shortened(const std::string& name) {
-  return name.size() <= longest_name ? name : ".." + name.substr(name.size() - longest_name + 2);
-}
 
 std::string cell(const std::optional<int>& bits) { return bits ? std::to_string(*bits) : "-"; }
 

@@ -85,7 +85,9 @@ EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step,
     observer_.on_step({.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .step = sums.steps, .steps = loader.batches(),
                        .loss = sums.task.mean_loss(), .accuracy = sums.task.accuracy()});
     ++sums.steps;
-    if (checkpoints_ != nullptr && checkpoints_->due()) keep();
+    const bool stop = observer_.stop();
+    if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
+    if (stop) break;
   }
   return {.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .task_loss = sums.task.mean_loss(),
           .reg_loss = sums.regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1)),

@@ -45,7 +45,8 @@ class Course {
   State state;
   void resume();
 
-  bool goes_on() const { return epoch_ < schedule_.epochs; }
+  /// False too once the observer wants to stop.
+  bool goes_on() const { return epoch_ < schedule_.epochs && !observer_.stop(); }
   int epoch() const { return static_cast<int>(epoch_); }
   /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind it
   /// are not done again.

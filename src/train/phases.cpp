@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three phases of a run: float warm-up, search, fine-tuning of what was found.
 #include "course.h"
+#include "history.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -63,6 +64,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
+    if (observer.stop()) break;  // an epoch cut short is not reported
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     course.end_epoch(report, best.offer(validation.quality()));
   }
@@ -104,47 +106,55 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
+  AlphaHistory history(net);
 
   Course course("search", s, observer, checkpoints);
   net.list_state(course.state);
   weights.list_state(course.state, "weights");
   alphas.list_state(course.state, "alphas");
+  history.list_state(course.state);
   best.list_state(course.state);
   course.resume();
   while (course.goes_on()) {
     net.set_temperature(temperature(s, course.epoch()));
     const StepOptions options{.sample = [&] { return net.sample(); },
                               .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
-                              .dtype = s.dtype};
+                              .dtype = s.dtype, .watched = history.alphas()};
+    const auto alpha_step = [&](const StepResult& result) {
+      history.add(result);
+      alphas.step();
+    };
     if (images.parts) net.train_net_only();
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
-      if (!images.parts) alphas.step();
+      if (!images.parts) alpha_step(result);
       return result;
     });
-    if (images.parts) {
+    if (images.parts && !observer.stop()) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
       report.seconds += course.run_epoch(arch_loader, [&](const data::Batch& batch, int64_t) {
         const StepResult result = step(net.graph(), batch, options);
-        alphas.step();
+        alpha_step(result);
         return result;
       }, 1).seconds;
       net.train_net_and_nas();
     }
+    if (observer.stop()) break;
     const Score validation = validate(discretize(net.graph()), splits, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
+    report.alphas = history.report();
     course.end_epoch(report, best.offer(validation.quality()));
   }
 }
 
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
-  if (s.epochs > 0) {
+  if (s.epochs > 0 && !observer.stop()) {
     for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
   }
   data::Loader loader = training_loader(splits.train, s, 2);
@@ -164,6 +174,7 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
       adam.step();
       return result;
     });
+    if (observer.stop()) break;
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
     course.end_epoch(report, best.offer(validation.quality()));

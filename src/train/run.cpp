@@ -11,14 +11,51 @@
 #include <cmath>
 
 namespace mixgrad {
+
+data::Splits load_data(const RunConfig& config) {
+  const models::Model model = models::make(config.model, 1);
+  const Shape& wanted = model.input_shape;
+  data::Splits splits = data::load(config.data, config.seed, config.val_split, wanted);
+  if (splits.train.image_shape() != wanted) {
+    bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
+              wanted.str());
+  }
+  if (model.trained && !model.reconstructs && model.classes != splits.train.classes()) {
+    bad_input("data: '{}' has {} classes, but {} tells {} apart", config.data, splits.train.classes(), config.model, model.classes);
+  }
+  if (model.reconstructs) {
+    for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) set->labels.clear();
+  } else if (splits.train.labels.empty()) {
+    bad_input("data: '{}' has no labels, but model {} tells classes apart", config.data, config.model);
+  }
+  return splits;
+}
+
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
+  return {.input_shape = {},
+          .activation_precisions = config.act_bits,
+          .weight_precisions = config.weight_bits,
+          .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
+          .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
+          .input_precisions = config.input_bits,
+          .temperature = config.tau_start,
+          .overrides = parse_overrides(config.override_layers),
+          .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
+          .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
+          .activation_quantizer = quant::find_activation(config.act_quantizer),
+          .quantize_output = config.quantize_output};
+}
+
+double default_strength(const Graph& floating, const cost::Model& regularizer) {
+  constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
+  return pull / cost::uniform(floating, regularizer, 8);
+}
+
 namespace {
 
 /// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near where
 /// the search's cosine ended: larger steps would first undo what it learned.
 constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
-
-/// strength · cost of the uniform 8-bit network, where no strength is given: every regularizer starts alike.
-constexpr double default_pull = 0.6;
 
 constexpr int64_t sensitivity_images = 512;
 
@@ -54,26 +91,6 @@ train::Score test_score(const char* phase, const Graph& network, const data::Spl
   return score;
 }
 
-/// The data for the configured model, without labels if it is to reconstruct them.
-data::Splits load(const RunConfig& config) {
-  const models::Model model = models::make(config.model, 1);
-  const Shape& wanted = model.input_shape;
-  data::Splits splits = data::load(config.data, config.seed, config.val_split, wanted);
-  if (splits.train.image_shape() != wanted) {
-    bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
-              wanted.str());
-  }
-  if (model.trained && !model.reconstructs && model.classes != splits.train.classes()) {
-    bad_input("data: '{}' has {} classes, but {} tells {} apart", config.data, splits.train.classes(), config.model, model.classes);
-  }
-  if (model.reconstructs) {
-    for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) set->labels.clear();
-  } else if (splits.train.labels.empty()) {
-    bad_input("data: '{}' has no labels, but model {} tells classes apart", config.data, config.model);
-  }
-  return splits;
-}
-
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
   return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
           .patience = config.patience, .augmentation = data::default_augmentation(config.data, splits.train.image_shape()), .seed = config.seed};
@@ -92,23 +109,7 @@ train::SearchSchedule search_schedule(const RunConfig& config, const data::Split
   return s;
 }
 
-/// Without calibration batches.
-MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
-  return {.input_shape = {},
-          .activation_precisions = config.act_bits,
-          .weight_precisions = config.weight_bits,
-          .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
-          .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
-          .input_precisions = config.input_bits,
-          .temperature = config.tau_start,
-          .overrides = parse_overrides(config.override_layers),
-          .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
-          .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
-          .activation_quantizer = quant::find_activation(config.act_quantizer),
-          .quantize_output = config.quantize_output};
-}
-
-/// Throws bad_input for what the network at hand makes impossible: before an hour of training, not after.
+/// check_possible of one run whose data are read.
 void check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = simplified(*models::make(config.model, splits.train.classes()).net, splits.train.image_shape());
   const std::vector<Target> targets = parse_targets(config.target, graph);
@@ -134,7 +135,7 @@ struct Start {
 double strength_of(const Start& start) {
   const RunConfig& config = start.config;
   if (config.method != "dnas" || !start.targets.empty()) return 0;
-  return config.strength.value_or(default_pull / cost::uniform(start.floating, cost::find(config.regularizer), 8));
+  return config.strength.value_or(default_strength(start.floating, cost::find(config.regularizer)));
 }
 
 /// The network that the search, or a baseline in its place, finds.
@@ -268,12 +269,18 @@ void check_threads(int threads) {
   if (threads < 0 || threads > most_threads) bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
 }
 
+void check_possible(std::span<const RunConfig> runs) {
+  const data::Splits splits = load_data(runs[0]);
+  for (const RunConfig& run : runs) check_wishes(run, splits);
+}
+
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
   train::set_threads(config.threads);
-  const data::Splits splits = load(config);
+  const data::Splits splits = load_data(config);
   train::Checkpoints none;
   FloatResult result{.net = warmed_up(config, splits, observer, kept != nullptr ? *kept : none, true), .test = {}};
+  result.interrupted = observer.stop();
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
@@ -282,7 +289,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   config.validate();
   train::set_threads(config.threads);
   const Stopwatch total;
-  const data::Splits splits = load(config);
+  const data::Splits splits = load_data(config);
   check_wishes(config, splits);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
@@ -307,6 +314,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
   train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched,
                    observer, &checkpoints);
+  result.interrupted = observer.stop();
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 

@@ -33,9 +33,9 @@ std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
 }
 
 /// One micro-batch's forward and backward, gradients in `leaves`.
-Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, DType dtype, double batch_size) {
-  Tape tape;
-  const Tensor output = cast(graph.run(binding, part.x, nullptr, dtype), DType::float32);
+Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, const StepOptions& options, double batch_size) {
+  Tape tape(Tape::Mode::gradients, options.observer);
+  const Tensor output = cast(graph.run(binding, part.x, nullptr, options.dtype), DType::float32);
   const Outcome outcome = judge(output, part.x, part.labels, batch_size);
   tape.backward(outcome.loss);
   return outcome.score;
@@ -72,7 +72,7 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
 
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
   if (batch.size() == 0) bad_input("[step] the batch holds no images");
-  Tape tape;
+  Tape tape(Tape::Mode::gradients, options.observer);
   const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
   const Binding binding = graph.bind(thetas);
   const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
@@ -83,7 +83,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   kernels::parallel_tasks(std::ssize(parts), [&](int64_t i) {
     const auto m = static_cast<size_t>(i);
     const Binding own = binding.with_leaves(leaves[m], sources[m]);
-    scores[m] = run_micro_batch(graph, own, parts[m], options.dtype, static_cast<double>(batch.size()));
+    scores[m] = run_micro_batch(graph, own, parts[m], options, static_cast<double>(batch.size()));
   });
   gather(sources[0], leaves);
 
@@ -91,14 +91,15 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   for (const Score& score : scores) result.task += score;
   if (regularization) {
     result.regularization = regularization.item();
+    result.regularization_gradients = tape.gradients(regularization, options.watched);
     if (regularization.needs_grad()) regularization.set_grad(std::array{1.0F});
   }
   tape.backward();
   return result;
 }
 
-StepResult step(nn::Module& module, const data::Batch& batch) {
-  Tape tape;
+StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
+  Tape tape(Tape::Mode::gradients, observer);
   const Outcome outcome = judge(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
   tape.backward(outcome.loss);
   return {.task = outcome.score};

@@ -1,110 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command line from end to end, through the binary, on a CIFAR-10 folder of a few hundred records.
+#include "workplace.h"
+
 #include <mixgrad/io.h>
-#include <mixgrad/rng.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
-#include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 namespace fs = std::filesystem;
+using namespace mixgrad::test;
 using nlohmann::json;
 
 namespace {
 
-std::string binary() {
-  const char* given = std::getenv("MIXGRAD_BINARY");
-  return given != nullptr ? given : MIXGRAD_BINARY;
-}
-
-/// A folder that goes away with the test, and a tiny CIFAR-10 in it.
-struct Workplace {
-  Workplace() {
-    std::string name = fs::temp_directory_path() / "mixgrad-cli-XXXXXX";
-    root = ::mkdtemp(name.data());
-    fs::create_directory(root / "cifar");
-    for (int i = 1; i <= 5; ++i) write_batch(fmt::format("data_batch_{}.bin", i), 40);
-    write_batch("test_batch.bin", 70);
-  }
-  ~Workplace() { fs::remove_all(root); }
-  Workplace(const Workplace&) = delete;
-  Workplace& operator=(const Workplace&) = delete;
-
-  /// Images whose brightness tells their class, with noise.
-  void write_batch(const std::string& name, uint64_t records) const {
-    mixgrad::Rng rng(records, name);
-    std::string bytes;
-    for (uint64_t r = 0; r < records; ++r) {
-      const uint64_t label = rng.below(10);
-      bytes += static_cast<char>(label);
-      for (int i = 0; i < 3072; ++i) bytes += static_cast<char>(20 * label + rng.below(50));
-    }
-    mixgrad::io::write_file(root / "cifar" / name, bytes);
-  }
-
-  std::string path(const std::string& name) const { return root / name; }
-  std::string data() const { return "cifar10:" + path("cifar"); }
-  bool holds_only_data() const { return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1; }
-
-  fs::path root;
-};
-
-struct Outcome {
-  int exit_code;
-  std::string out, err;
-};
-
-/// Runs `mixgrad arguments`, as the shell reads them, in `place`.
-Outcome mixgrad_run(const Workplace& place, const std::string& arguments) {
-  const fs::path logs = fs::temp_directory_path() / fmt::format("mixgrad-cli-{}", ::getpid());
-  fs::create_directories(logs);
-  const std::string command = fmt::format("cd '{}' && OMP_WAIT_POLICY=passive '{}' {} >'{}/out' 2>'{}/err' </dev/null", place.root.string(),
-                                          binary(), arguments, logs.string(), logs.string());
-  const int status = std::system(command.c_str());
-  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, mixgrad::io::read_file(logs / "out"), mixgrad::io::read_file(logs / "err")};
-  fs::remove_all(logs);
-  return outcome;
-}
-
-std::string quick(const Workplace& place) {
-  return "search --data " + place.data() + " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
-}
-
-std::vector<json> json_lines(const std::string& file) {
-  const std::string content = mixgrad::io::read_file(file);
-  std::vector<json> lines;
-  for (size_t begin = 0; begin < content.size();) {
-    const size_t end = content.find('\n', begin);
-    REQUIRE(end != std::string::npos);
-    lines.push_back(json::parse(content.substr(begin, end - begin)));
-    begin = end + 1;
-  }
-  return lines;
-}
-
-json parsed(const std::string& file) { return json::parse(mixgrad::io::read_file(file)); }
-
 bool is_fraction(const json& j) { return j.is_number() && j.get<double>() >= 0 && j.get<double>() <= 1; }
-
-/// One line on standard error that says `word`, nothing on standard output.
-void check_complaint(const Outcome& outcome, int exit_code, const std::string& word) {
-  CAPTURE(outcome.err);
-  CHECK(outcome.exit_code == exit_code);
-  CHECK(outcome.out.empty());
-  CHECK(outcome.err.starts_with("mixgrad: "));
-  CHECK(std::ranges::count(outcome.err, '\n') == 1);
-  CHECK(outcome.err.ends_with('\n'));
-  CHECK(outcome.err.find(word) != std::string::npos);
-}
 
 void check_layers(const json& layers, bool per_layer) {
   REQUIRE(layers.size() == 10);
@@ -175,6 +88,27 @@ void check_metrics(const std::vector<json>& lines) {
   }
 }
 
+/// One search epoch of resnet8: 10 α of weights and 10 of activations (of 13 tensors, 6 share in pairs).
+void check_history(const std::vector<json>& lines, bool per_layer) {
+  REQUIRE(lines.size() == 1);
+  CHECK(lines[0].at("epoch") == 0);
+  CHECK(lines[0].at("tau") == 0.1);
+  const json& alphas = lines[0].at("alphas");
+  CHECK(alphas.size() == 20);
+  for (const json& a : alphas) {
+    const std::string name = a.at("name");
+    CAPTURE(name);
+    const size_t candidates = a.at("bits").size();
+    CHECK(candidates == (name.ends_with(".alpha_w") ? 3 : 1));
+    for (const char* key : {"alpha", "theta", "task_gradient", "cost_gradient"}) {
+      REQUIRE(a.at(key).size() == candidates);
+      CHECK(a.at(key)[0].is_array() == (!per_layer && candidates == 3));
+    }
+    if (name == "conv.alpha_w") CHECK(a.at("nodes") == json::array({"conv"}));
+    if (name == "conv.alpha_w" && !per_layer) CHECK(a.at("cost_gradient")[2].size() == 16);
+  }
+}
+
 /// The metrics with their times taken out.
 std::string without_seconds(const std::string& file) {
   std::string out;
@@ -211,10 +145,12 @@ void check_run(const std::string& scheme) {
   check_summary(summary, place, scheme);
   CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
   check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
-  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 3);
+  check_history(json_lines(place.path("deep/run/history.jsonl")), scheme == "per-layer");
+  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 4);
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
+  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("8 bits: the task pulls") != std::string::npos);
   CHECK(mixgrad_run(place, "eval deep/run --threads 1 --data " + place.data()).out == accuracy);
 }
 
@@ -254,7 +190,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
     const char *arguments, *word;
   };
   for (const Case& c : std::vector<Case>{
-           {"", "search, train, eval, verify, export or bench"},
+           {"", "search, train, eval"},
            {"find", "find"},
            {"search --speed 3", "--speed"},
            {"search --lr", "--lr"},
@@ -357,6 +293,7 @@ out = "run"
   CHECK(summary.at("strength") == 0);
   CHECK(summary.at("layers")[0].at("out_bits") == 4);
   CHECK(json_lines(place.path("run/metrics.jsonl")).empty());
+  CHECK_FALSE(fs::exists(place.root / "run/history.jsonl"));
 }
 
 TEST_CASE("cli: a fault in a configuration file is told with file, line and key") {
@@ -426,7 +363,7 @@ TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run i
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out kept").exit_code == 0);
   const auto content = [&] {
     std::string all;
-    for (const char* name : {"summary.json", "metrics.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
+    for (const char* name : {"summary.json", "metrics.jsonl", "history.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
     return all;
   };
   const std::string before = content();

@@ -217,6 +217,13 @@ TEST_CASE("load: names of data sets, and what suits them") {
     CHECK(bad_input_of([&] { data::load(spec, 0); }) == expected);
     CHECK(bad_input_of([&] { data::default_augmentation(spec); }) == expected);
   }
+  const data::Splits few = data::load("glyphs:60", 3, 0.5);
+  CHECK(few.train.size() == 30);
+  CHECK(few.test.size() == 15);
+  CHECK(few.test.pixels == data::glyphs(3, 0.5, {.train = 60, .test = 15}).test.pixels);
+  for (const std::string spec : {"glyphs:", "glyphs:39", "glyphs:4x", "glyphs:-40", "glyphs:9999999", "glyphs:99999999999999999999"}) {
+    CHECK(bad_input_of([&] { data::load(spec, 0); }) == "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
+  }
   CHECK(data::default_augmentation("cifar10:x").flip);
   CHECK(data::default_augmentation("cifar10:x").crop == 2);
   CHECK_FALSE(data::default_augmentation("glyphs").flip);

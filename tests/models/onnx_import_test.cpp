@@ -3,115 +3,21 @@
 #include "../networks.h"
 #include "../onnx_runtime.h"
 #include "../shell.h"
+#include "onnx_net.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
-#include <onnx/onnx_pb.h>
 
 #include <algorithm>
 #include <cmath>
 
 using namespace mixgrad;
-using onnx::AttributeProto;
-using onnx::TensorProto;
+using test::OnnxNet;
 
 namespace {
-
-using Dims = std::vector<int64_t>;
-
-/// Builds a model; every value is called as the node that makes it.
-class OnnxNet {
- public:
-  explicit OnnxNet(const Dims& input) {
-    model.set_ir_version(7);
-    model.add_opset_import()->set_version(13);
-    graph().set_name("net");
-    value(*graph().add_input(), "x", input);
-  }
-
-  std::string bytes(const std::string& output) {
-    graph().clear_output();
-    value(*graph().add_output(), output, {});
-    return model.SerializeAsString();
-  }
-  std::string node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs) {
-    onnx::NodeProto& n = *graph().add_node();
-    n.set_op_type(op);
-    n.set_name("node_" + name);
-    for (const std::string& i : inputs) n.add_input(i);
-    n.add_output(name);
-    return name;
-  }
-  OnnxNet& list(const std::string& name, const Dims& values) {
-    AttributeProto& a = attribute(name, AttributeProto::INTS);
-    for (const int64_t v : values) a.add_ints(v);
-    return *this;
-  }
-  OnnxNet& number(const std::string& name, int64_t v) {
-    attribute(name, AttributeProto::INT).set_i(v);
-    return *this;
-  }
-  OnnxNet& text(const std::string& name, const std::string& v) {
-    attribute(name, AttributeProto::STRING).set_s(v);
-    return *this;
-  }
-  /// Random values from N(0, 1) · size + offset.
-  std::string floats(const std::string& name, const Dims& dims, double size = 0.3, double offset = 0) {
-    std::vector<float> v(static_cast<size_t>(Shape(dims).size()));
-    for (float& x : v) x = static_cast<float>(rng_.normal() * size + offset);
-    raw(name, TensorProto::FLOAT, dims, v.data(), v.size() * sizeof(float));
-    return name;
-  }
-  std::string scalar(const std::string& name, float v) {
-    raw(name, TensorProto::FLOAT, {}, &v, sizeof v);
-    return name;
-  }
-  std::string integers(const std::string& name, const std::vector<int64_t>& v) {
-    raw(name, TensorProto::INT64, {std::ssize(v)}, v.data(), v.size() * sizeof(int64_t));
-    return name;
-  }
-  /// y = BatchNormalization(x), moments off 0 and 1.
-  std::string batch_norm(const std::string& name, const std::string& x, int64_t channels) {
-    return node("BatchNormalization", name, {x, floats(name + ".gamma", {channels}, 0.2, 1), floats(name + ".beta", {channels}),
-                                             floats(name + ".mean", {channels}), positive(name + ".var", channels)});
-  }
-
-  onnx::GraphProto& graph() { return *model.mutable_graph(); }
-  onnx::ModelProto model;
-
- private:
-  static void value(onnx::ValueInfoProto& info, const std::string& name, const Dims& dims) {
-    info.set_name(name);
-    auto& tensor = *info.mutable_type()->mutable_tensor_type();
-    tensor.set_elem_type(TensorProto::FLOAT);
-    if (!dims.empty()) tensor.mutable_shape()->add_dim()->set_dim_param("N");
-    for (const int64_t d : dims) tensor.mutable_shape()->add_dim()->set_dim_value(d);
-  }
-  AttributeProto& attribute(const std::string& name, AttributeProto::AttributeType type) {
-    AttributeProto& a = *graph().mutable_node(graph().node_size() - 1)->add_attribute();
-    a.set_name(name);
-    a.set_type(type);
-    return a;
-  }
-  std::string positive(const std::string& name, int64_t channels) {
-    std::vector<float> v;
-    for (int64_t c = 0; c < channels; ++c) v.push_back(static_cast<float>(rng_.uniform(0.5, 2)));
-    raw(name, TensorProto::FLOAT, {channels}, v.data(), v.size() * sizeof(float));
-    return name;
-  }
-  void raw(const std::string& name, int type, const Dims& dims, const void* bytes, size_t size) {
-    TensorProto& t = *graph().add_initializer();
-    t.set_name(name);
-    t.set_data_type(type);
-    for (const int64_t d : dims) t.add_dims(d);
-    t.set_raw_data(bytes, size);
-  }
-
-  Rng rng_{5, "onnx_import_test"};
-};
 
 /// As PyTorch writes a residual network: Conv, BatchNormalization, Relu, Clip, Add, pools, Flatten, Gemm.
 std::string residual_net() {
@@ -346,9 +252,9 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
 TEST_CASE("ONNX in: no prefix and no changed byte of a file leads to anything but a network or bad input") {
   const std::string whole = pooled_net("Squeeze");
   CHECK(complaint("").find("no ONNX model") != std::string::npos);
-  for (size_t size = 1; size < whole.size(); size += 3) CHECK_NOTHROW(complaint(whole.substr(0, size)));
+  for (size_t size = 1; size < whole.size(); size += 11) CHECK_NOTHROW(complaint(whole.substr(0, size)));
   Rng rng(3, "damage");
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 400; ++i) {
     std::string damaged = whole;
     for (uint64_t k = 0; k <= rng.below(3); ++k) damaged[rng.below(damaged.size())] = static_cast<char>(rng.below(256));
     CHECK_NOTHROW(complaint(damaged));

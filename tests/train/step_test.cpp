@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
+#include <mutex>
 
 using namespace mixgrad;
 using test::random_batch;
@@ -82,6 +84,37 @@ TEST_CASE("a step does not depend on how the batch is cut") {
       CHECK(worst <= 1e-4 * largest + 1e-7);
     }
   }
+}
+
+TEST_CASE("an observer is told of every op both ways, from every thread, and changes no gradient") {
+  struct Counter : TapeObserver {
+    void recorded(const Record& r) override {
+      const std::lock_guard lock(mutex);
+      ++ops[r.module + " " + r.op];
+    }
+    void played(const Record& r) override {
+      const std::lock_guard lock(mutex);
+      CHECK(r.output.has_grad());
+      --ops[r.module + " " + r.op];
+    }
+    std::mutex mutex;
+    std::map<std::string, int> ops;
+  } counter;
+  const auto model = test::random_resnet8(9);
+  const data::Batch batch = random_batch(8, {3, 32, 32}, 10, 10);
+  MixPrec net(*model, {.input_shape = {3, 32, 32}});
+  const auto gradients = [&](TapeObserver* observer) {
+    std::vector<float> all;
+    for (const Tensor& t : net.net_parameters()) t.zero_grad();
+    train::step(net.graph(), batch, {.micro_batch = 2, .observer = observer});
+    for (const Tensor& t : net.net_parameters()) all.insert(all.end(), t.grad().begin(), t.grad().end());
+    return all;
+  };
+  CHECK(same_bytes(gradients(nullptr), gradients(&counter)));
+  for (const char* op : {"input activation_mixture", "stack1.conv2 weight_mixture", "stack1.conv2 conv2d", "stack3.add add", " cross_entropy"}) {
+    CHECK(counter.ops.contains(op));
+  }
+  for (const auto& [op, open] : counter.ops) CHECK(open == 0);
 }
 
 TEST_CASE("a run that goes wrong inside a micro-batch says so once, from every thread count") {

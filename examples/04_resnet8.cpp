@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// The search in C++: a network, a float warm-up, MixPrec, the loop, the export. Run: build/examples/resnet8
+// What you learn: the whole method as a loop of your own: a network, a float warm-up, MixPrec, the search, the export,
+//   fine-tuning. README.md shows this file.
+// What it prints: the size of the network after every search epoch, and the accuracy of what was found. It leaves that
+//   network in resnet8.safetensors.
+// Run: build/examples/04_resnet8 [IMAGES]   (about a minute; with 256 images a second, and an accuracy to match)
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>
 
 #include <cmath>
+#include <cstdlib>
 
 using namespace mixgrad;
 
-int main() {
-  const data::Splits data = data::glyphs(/*seed=*/1);
+int main(int argc, char** argv) {
+  const int64_t images = argc > 1 ? std::atoll(argv[1]) : 8000;
+  const data::Splits data = data::glyphs(/*seed=*/1, /*validation_share=*/0.1, {.train = images, .test = images / 4});
   const auto net = models::resnet8(/*classes=*/10);  // or any nn::Module of your own
   nn::initialize(*net, Rng(1, "init"));
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// What you learn: costs of your own. A chip that is well described by a cost per multiply-accumulate is a table (in a file:
+//   --target table:FILE.toml). Any other cost is one function from a layer to a tensor, of ops that are differentiable.
+// What it prints: what resnet8 costs at uniform 8 bits, the bits that a short search finds when both costs are to be at
+//   most half of that, and what those cost.
+// Run: build/examples/05_your_own_cost
+#include <mixgrad/mixgrad.h>
+
+#include <fmt/core.h>
+
+#include <map>
+#include <vector>
+
+using namespace mixgrad;
+
+namespace {
+
+/// Cycles on a chip with 8-bit inputs whose multipliers do two 4-bit or four 2-bit products in place of an 8-bit one, 8
+/// channels of one precision at a time.
+cost::Model cycles() {
+  cost::Table table{.name = "cycles", .unit = "cycles", .tile = 8, .per_mac = {}};
+  for (const char* op : {"conv2d", "depthwise", "linear"}) {
+    for (const int bits : {2, 4, 8}) table.per_mac[{op, 8, bits}] = bits / 8.0;
+  }
+  return cost::look_up(table, "cycles of our chip");
+}
+
+/// Transfers of 32 bytes that bring each layer's weights from flash memory. ceil_div rounds up, and its gradient is
+/// that of the division.
+cost::Model flash_reads() {
+  return cost::sum_over_layers("flash", "transfers", "reads of weights", [](const cost::Layer& layer) {
+    const Tensor bits = product(layer.weight_bits_over_channels(), layer.live_inputs, static_cast<double>(layer.kernel_positions()));
+    return ceil_div(bits, 32 * 8);
+  });
+}
+
+}  // namespace
+
+int main() {
+  const data::Splits data = data::glyphs(/*seed=*/1, /*validation_share=*/0.1, {.train = 512, .test = 128});
+  const auto net = models::resnet8();
+  nn::initialize(*net, Rng(1, "init"));
+  MixPrec search(*net, {.input_shape = {3, 32, 32},
+                        .weight_precisions = {2, 4, 8},
+                        .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1)});
+
+  std::vector<Target> targets;
+  for (const cost::Model& model : {cycles(), flash_reads()}) {
+    const double at_8_bits = cost::uniform(search.graph(), model, 8);
+    fmt::print("{}: {:.0f} {} at uniform 8 bits\n", model.name, at_8_bits, model.unit);
+    targets.push_back({.model = model, .limit = at_8_bits / 2});
+  }
+
+  train::Observer quiet;
+  train::SearchSchedule schedule;
+  schedule.epochs = 2;
+  schedule.lr = 1e-3;
+  schedule.targets = targets;
+  train::search(search, data, schedule, quiet);
+
+  const Graph found = search.arch_export({.targets = targets});
+  for (const LayerSummary& layer : summarize(found, search.graph())) {
+    std::map<int, int> channels;
+    for (const int bits : layer.weight_bits) ++channels[bits];
+    fmt::print("{:<16} channels at 2, 4, 8 bits: {:>2} {:>2} {:>2}\n", layer.name, channels[2], channels[4], channels[8]);
+  }
+  for (const Target& t : targets) fmt::print("{}: {:.0f} of at most {:.0f} {}\n", t.model.name, cost::discrete(found, t.model), t.limit, t.model.unit);
+}

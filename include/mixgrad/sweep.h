@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// A sweep: one float network, and many searches from it, each a process of its own with a folder of its own.
+#pragma once
+
+#include <mixgrad/run.h>
+#include <mixgrad/team.h>
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace mixgrad::sweep {
+
+/// What varies between the points. Targets and strengths may be empty, the others hold one value at least.
+struct Axes {
+  std::vector<std::string> methods, schemes;
+  std::vector<std::string> targets;  ///< as RunConfig::target; "30%" means size=30%, and + stands for the comma
+  std::vector<double> strengths;     ///< of dnas, in points without a target
+  std::vector<uint64_t> seeds;
+};
+
+struct Point {
+  std::string name;  ///< of its folder: "dnas-per-channel-size=30%-seed1"
+  RunConfig config;
+};
+
+/// The product of the axes on top of `base`. dnas takes every strength and every target; the other methods, which need
+/// one, the targets. uniform and sensitivity choose for whole layers, so they take the first scheme only. Throws
+/// bad_input where an axis has no point, or two points are the same.
+std::vector<Point> points(const RunConfig& base, const Axes& axes);
+
+struct Options {
+  std::string out;         ///< folder of the sweep
+  int jobs = 1;            ///< points at a time, in each member of the team
+  int threads = 0;         ///< of all jobs of a member together; 0: its cores
+  bool overwrite = false;  ///< run again what is finished or was run with other settings
+  /// A run's settings as the content of a file that `mixgrad search --config`, or train, reads.
+  std::function<std::string(const RunConfig&)> search_settings, train_settings;
+};
+
+/// A finished point, from its summary. Nothing where the run has no such number.
+struct Row {
+  Point point;
+  std::optional<double> strength = {}, float_accuracy = {}, final_accuracy = {}, final_loss = {};
+  std::optional<double> size_bits = {}, size_share = {}, macs_share = {};  ///< shares of uniform 8-bit
+  bool pareto = false;  ///< no other point is as good and smaller, or better and as small
+};
+
+/// Told of what happens, on rank 0.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+  /// A float network is about to be trained.
+  virtual void on_warm_up(const std::string& /*log*/) {}
+  virtual void on_finished(const Row&, size_t /*done*/, size_t /*points*/) {}
+  virtual void on_failed(const Point&, const std::string& /*complaint*/, size_t /*done*/, size_t /*points*/) {}
+};
+
+struct Result {
+  std::vector<Row> rows;            ///< in the order of the points; empty for members but rank 0
+  std::vector<std::string> failed;  ///< names
+};
+
+/// Runs the points that are not finished, each as a process `mixgrad search`: a point that fails, or crashes, leaves the
+/// others alone. out/sweep.csv is up to date after every point; the members of a team take points as they become free.
+/// Throws bad_input where a point is impossible or its folder holds a run with other settings, before anything runs;
+/// failed_run where the float network's training fails, or a signal (SIGINT, SIGTERM) ended the points under way.
+Result run(const std::vector<Point>& points, const Options& options, const Team& team, Observer& observer);
+
+/// Sets `pareto` of each.
+void mark_front(std::vector<Row>& rows);
+/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns.
+std::string csv(const std::vector<Row>& rows);
+std::string json(const std::vector<Row>& rows);
+std::string table(const std::vector<Row>& rows);
+
+}  // namespace mixgrad::sweep

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "interrupt.h"
+
+#include <array>
+#include <csignal>
+
+namespace mixgrad::cli {
+namespace {
+
+volatile std::sig_atomic_t caught = 0;
+
+/// Both signals, unless they are ignored (by nohup, or a shell for what it runs in the background).
+void handle(void (*handler)(int)) {
+  for (const int signal : std::array{SIGINT, SIGTERM}) {
+    if (std::signal(signal, handler) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
+}
+
+void note(int signal) {
+  caught = signal;
+  handle(SIG_DFL);  // the next one ends the program
+}
+
+}  // namespace
+
+Interrupt::Interrupt() { handle(note); }
+
+Interrupt::~Interrupt() { handle(SIG_DFL); }
+
+int Interrupt::signal() { return caught; }
+
+}  // namespace mixgrad::cli

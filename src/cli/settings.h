@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The settings of a run that decide what comes out of it, as flags: shared by the subcommands that run.
+#pragma once
+
+#include "options.h"
+
+#include <mixgrad/run.h>
+
+namespace mixgrad::cli {
+
+/// All of a search, its warm-up included.
+void add_search_settings(Options& options, RunConfig& config);
+/// Those of the warm-up alone.
+void add_train_settings(Options& options, RunConfig& config);
+
+}  // namespace mixgrad::cli

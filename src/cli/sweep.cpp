@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "settings.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/report.h>
+#include <mixgrad/sweep.h>
+
+#include <fmt/ranges.h>
+
+#include <cstdio>
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Sweep {
+  explicit Sweep(CLI::App& command) : options(command) {}
+
+  void add_options();
+  void run(const Team& team);
+  void check_axes() const;
+
+  Options options;
+  RunConfig config;
+  sweep::Axes axes;
+  sweep::Options how;
+  bool quiet = false, json = false;
+};
+
+constexpr const char* axes_names[][2] = {{"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
+
+/// Settings as a file that the subcommand with these settings reads.
+std::string toml_of(void (*add_settings)(Options&, RunConfig&), RunConfig config) {
+  CLI::App unused;
+  Options options(unused);
+  add_settings(options, config);
+  return options.toml();
+}
+
+class Printer : public sweep::Observer {
+ public:
+  explicit Printer(bool quiet) : quiet_(quiet) {}
+
+  void on_warm_up(const std::string& log) override { say(fmt::format("float network: training, see {}", log)); }
+  void on_finished(const sweep::Row& row, size_t done, size_t points) override {
+    const std::string result = row.final_accuracy ? fmt::format("accuracy {:.4f}", *row.final_accuracy) : fmt::format("error {:.4f}", row.final_loss.value_or(0));
+    say(fmt::format("[{}/{}] {}: {}, {:.0f} bits", done, points, row.point.name, result, row.size_bits.value_or(0)));
+  }
+  void on_failed(const sweep::Point& point, const std::string& complaint, size_t done, size_t points) override {
+    fmt::print(stderr, "[{}/{}] {} failed: {}\n", done, points, point.name, complaint);
+  }
+
+ private:
+  void say(const std::string& line) const {
+    if (quiet_) return;
+    fmt::print("{}\n", line);
+    std::fflush(stdout);
+  }
+
+  bool quiet_;
+};
+
+void Sweep::check_axes() const {
+  for (const auto& [axis, flag] : axes_names) {
+    if (options.given(axis) && options.given(flag)) bad_input("{}: given beside --{}: expected one of them", axis, flag);
+  }
+  if (how.jobs < 1 || how.jobs > 256) bad_input("jobs: {} is not possible: expected 1 to 256", how.jobs);
+}
+
+void Sweep::run(const Team& team) {
+  options.apply();
+  check_axes();
+  if (axes.methods.empty()) axes.methods = {config.method};
+  if (axes.schemes.empty()) axes.schemes = {config.scheme};
+  if (axes.targets.empty() && !config.target.empty()) axes.targets = {config.target};
+  if (axes.strengths.empty() && config.strength) axes.strengths = {*config.strength};
+  if (axes.seeds.empty()) axes.seeds = {config.seed};
+  check_threads(how.threads);
+  const std::vector<sweep::Point> points = sweep::points(config, axes);
+  if (how.out.empty()) how.out = report::dated_folder();
+  how.search_settings = [](const RunConfig& c) { return toml_of(add_search_settings, c); };
+  how.train_settings = [](const RunConfig& c) { return toml_of(add_train_settings, c); };
+
+  Printer printer(quiet || json);
+  const sweep::Result result = sweep::run(points, how, team, printer);
+  if (json) {
+    std::fputs(sweep::json(result.rows).c_str(), stdout);
+  } else {
+    fmt::print("{}{}", quiet ? "" : "\n", sweep::table(result.rows));
+    if (!quiet) fmt::print("\nwritten to {}/sweep.csv\n", how.out);
+  }
+  if (!result.failed.empty()) {
+    failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(), fmt::join(result.failed, ", "));
+  }
+}
+
+void Sweep::add_options() {
+  Options& o = options;
+  add_search_settings(o, config);
+  o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]");
+  o.add("schemes", &axes.schemes, "per-layer,per-channel [--scheme]");
+  o.add("targets", &axes.targets, "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
+  o.add("strengths", &axes.strengths, "a point of dnas for each, without a target [--strength]");
+  o.add("seeds", &axes.seeds, "of search and fine-tuning; the float network is from the first [--seed]");
+  o.add("jobs", &how.jobs, "points at a time, which share the threads");
+  o.add("threads", &how.threads, "of all jobs together, 0 for all cores");
+  o.add("out", &how.out, "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]");
+  o.add("overwrite", &how.overwrite, "run all points again, whatever --out holds");
+  o.add("quiet", &quiet, "print the final table only");
+  o.add("json", &json, "print the results as JSON only");
+  o.add_config_file();
+}
+
+}  // namespace
+
+void add_sweep(CLI::App& app, const Team& team) {
+  CLI::App* command = app.add_subcommand("sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
+  const auto sweep = std::make_shared<Sweep>(*command);
+  sweep->add_options();
+  command->callback([sweep, &team] { sweep->run(team); });
+}
+
+}  // namespace mixgrad::cli

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: Apache-2.0
+// A training step, written down op by op while it runs.
+#include "../ops/by_dtype.h"
+#include "../report/text.h"
+#include "dot.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/inspect.h>
+#include <mixgrad/models.h>
+#include <mixgrad/ops.h>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+namespace mixgrad::inspect {
+namespace {
+
+using nlohmann::ordered_json;
+using report::listed;
+using report::shortened;
+
+Values values_of(const Tensor& t) {
+  Values out{.shape = t.shape(), .largest_gradient = {}};
+  by_dtype(t.dtype(), [&]<typename T>() {
+    out.lowest = std::numeric_limits<double>::infinity();
+    out.highest = -out.lowest;
+    for (const T value : t.data<T>()) {
+      const auto v = static_cast<float>(value);
+      if (std::isnan(v) || std::isnan(out.lowest)) {
+        out.lowest = out.highest = std::numeric_limits<double>::quiet_NaN();
+      } else {
+        out.lowest = std::min<double>(out.lowest, v);
+        out.highest = std::max<double>(out.highest, v);
+      }
+    }
+    return t;
+  });
+  return out;
+}
+
+std::optional<double> largest_gradient(const Tensor& t) {
+  if (!t.has_grad()) return std::nullopt;
+  double largest = 0;
+  by_dtype(t.dtype(), [&]<typename T>() {
+    for (const T g : t.grad<T>()) {
+      const double magnitude = std::abs(static_cast<float>(g));
+      if (!(magnitude <= largest)) largest = magnitude;  // a NaN stays
+    }
+    return t;
+  });
+  return largest;
+}
+
+const void* memory_of(const Tensor& t) {
+  return t.dtype() == DType::float32 ? static_cast<const void*>(t.data().data()) : t.data<bfloat16>().data();
+}
+
+/// Writes down a step. Tensors are known by their memory: a micro-batch's leaves share theirs with what they stand for.
+class StepRecorder : public TapeObserver {
+ public:
+  explicit StepRecorder(const std::vector<nn::NamedTensor>& leaves) {
+    for (const nn::NamedTensor& leaf : leaves) {
+      if (names_.try_emplace(memory_of(leaf.tensor), leaf.name).second) leaves_.push_back(leaf);
+    }
+    lap();
+  }
+
+  void recorded(const Record& r) override {
+    TapeOp op{.op = r.op, .node = r.module, .from = {}, .shapes = {}, .output = values_of(r.output)};
+    op.forward_ms = lap();
+    for (const Tensor& input : r.inputs) {
+      if (!input) continue;
+      const auto known = names_.find(memory_of(input));
+      op.from.push_back(known == names_.end() ? "constant" : known->second);
+      op.shapes.push_back(input.shape());
+    }
+    index_[r.output.id()] = ops_.size();
+    names_[memory_of(r.output)] = fmt::format("%{}", ops_.size());
+    ops_.push_back(std::move(op));
+    outputs_.push_back(r.output);
+    lap();
+  }
+
+  void played(const Record& r) override {
+    TapeOp& op = ops_[index_.at(r.output.id())];
+    op.backward_ms = lap();
+    op.output.largest_gradient = largest_gradient(r.output);
+    lap();
+  }
+
+  TapeView view(const train::StepResult& result) const {
+    TapeView out{.leaves = {}, .ops = ops_, .task_loss = result.task.mean_loss(), .regularization = result.regularization};
+    for (const nn::NamedTensor& leaf : leaves_) {
+      const auto reads = [&](const TapeOp& op) { return std::ranges::find(op.from, leaf.name) != op.from.end(); };
+      if (std::ranges::none_of(ops_, reads)) continue;
+      out.leaves.push_back({leaf.name, values_of(leaf.tensor)});
+      out.leaves.back().values.largest_gradient = largest_gradient(leaf.tensor);
+    }
+    return out;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// Milliseconds since the last call.
+  double lap() {
+    const auto before = std::exchange(time_, Clock::now());
+    return std::chrono::duration<double, std::milli>(time_ - before).count();
+  }
+
+  std::vector<nn::NamedTensor> leaves_;
+  std::vector<TapeOp> ops_;
+  std::vector<Tensor> outputs_;               // kept, so that no memory comes back under another name
+  std::map<const void*, std::string> names_;  // by memory
+  std::map<const void*, size_t> index_;       // of ops, by tensor
+  Clock::time_point time_;
+};
+
+data::Batch first_images(const data::Splits& splits, int64_t images) {
+  data::Loader loader(splits.train, {.batch_size = images});
+  loader.start(0);
+  return loader.batch(0);
+}
+
+/// The second of two equal steps: the first makes what convolutions keep, so that times are those of a step among many.
+template <typename Step>
+TapeView recorded(const std::vector<nn::NamedTensor>& leaves, const Step& step) {
+  step(nullptr);
+  for (const nn::NamedTensor& leaf : leaves) leaf.tensor.zero_grad();
+  StepRecorder recorder(leaves);
+  const train::StepResult result = step(&recorder);
+  return recorder.view(result);
+}
+
+TapeView float_step(nn::Module& net, const data::Batch& batch) {
+  std::vector<nn::NamedTensor> leaves = net.named_parameters();
+  std::ranges::copy(net.named_buffers(), std::back_inserter(leaves));
+  leaves.push_back({"images", batch.x});
+  net.train();
+  return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer); });
+}
+
+TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits, const data::Batch& batch) {
+  MixPrecOptions options = mix_prec_options(config);
+  options.calibration = train::calibration_batches(splits.train, config.batch_size, config.seed);
+  MixPrec net(floating, options);
+  const double strength = config.strength.value_or(default_strength(floating, net.regularizer()));
+
+  std::vector<nn::NamedTensor> leaves = net.graph().named_parameters();
+  std::ranges::copy(net.alpha_summary(), std::back_inserter(leaves));
+  for (const Node& node : net.graph().nodes) {
+    if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
+  }
+  leaves.push_back({"images", batch.x});
+  train::StepOptions step{.sample = [&] { return net.sample(); },
+                          .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
+                          .dtype = parse_dtype(config.dtype), .micro_batch = batch.size()};
+  return recorded(leaves, [&](TapeObserver* observer) {
+    step.observer = observer;
+    return train::step(net.graph(), batch, step);
+  });
+}
+
+std::string dims(const Shape& shape) { return shape.rank() == 0 ? "1" : fmt::format("{}", fmt::join(shape.dims(), "x")); }
+
+std::string gradient_cell(const std::optional<double>& g) { return g ? fmt::format("{:.3g}", *g) : "."; }
+
+std::string ms(double value) { return fmt::format("{:.2f}", value); }
+
+std::string cells(const Values& v) {
+  return fmt::format("{:<14} {:>9.3g} {:>9.3g} {:>9}", dims(v.shape), v.lowest, v.highest, gradient_cell(v.largest_gradient));
+}
+
+ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+
+ordered_json to_json(const Shape& shape) { return std::vector<int64_t>(shape.dims().begin(), shape.dims().end()); }
+
+ordered_json to_json(const Values& v) {
+  return {{"shape", to_json(v.shape)}, {"lowest", number(v.lowest)}, {"highest", number(v.highest)},
+          {"largest_gradient", v.largest_gradient ? number(*v.largest_gradient) : ordered_json(nullptr)}};
+}
+
+std::string label(const std::string& title, const Values& v) {
+  return fmt::format("{}\n{}\n{:.3g} .. {:.3g}\nmax |gradient| {}", title, dims(v.shape), v.lowest, v.highest, gradient_cell(v.largest_gradient));
+}
+
+}  // namespace
+
+TapeView tape(const RunConfig& config, const TapeOptions& options) {
+  config.validate();
+  if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
+  if (options.phase != "search" && options.phase != "float") bad_input("phase: unknown '{}': expected search, float", options.phase);
+  train::set_threads(config.threads);
+  const data::Splits splits = load_data(config);
+  const models::Model model = models::make(config.model, splits.train.classes());
+  if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
+  if (!config.init.empty()) nn::load_state(*model.net, config.init);
+  const data::Batch batch = first_images(splits, options.images);
+  if (options.phase == "float") return float_step(*model.net, batch);
+  return search_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch);
+}
+
+std::string text(const TapeView& view) {
+  const std::string head = fmt::format("{:<14} {:>9} {:>9} {:>9}", "shape", "lowest", "highest", "max|grad|");
+  std::string out = fmt::format("{:<41} {}\n", "leaf", head);
+  for (const Leaf& leaf : view.leaves) {
+    out += fmt::format("{:<41} {}\n", shortened(leaf.name, 41), cells(leaf.values));
+  }
+  out += fmt::format("\n{:>4} {:<18} {:<17} {} {:>6} {:>6}\n", "", "op", "node", head, "ms", "back");
+  for (size_t i = 0; i < view.ops.size(); ++i) {
+    const TapeOp& op = view.ops[i];
+    out += fmt::format("{:>4} {:<18} {:<17} {} {:>6} {:>6}\n", fmt::format("%{}", i), op.op, shortened(op.node, 17), cells(op.output), ms(op.forward_ms),
+                       op.output.largest_gradient ? ms(op.backward_ms) : ".");
+    std::vector<std::string> from;
+    for (size_t k = 0; k < op.from.size(); ++k) from.push_back(fmt::format("{} {}", op.from[k], dims(op.shapes[k])));
+    out += fmt::format("{:>4} from {}\n", "", listed(from, 10));
+  }
+  return out + fmt::format("\ntask loss {:.4g}, regularization {:.4g}\n", view.task_loss, view.regularization);
+}
+
+std::string json(const TapeView& view) {
+  ordered_json leaves = ordered_json::array(), ops = ordered_json::array();
+  for (const Leaf& leaf : view.leaves) {
+    leaves.push_back({{"name", leaf.name}});
+    leaves.back().update(to_json(leaf.values));
+  }
+  for (const TapeOp& op : view.ops) {
+    ordered_json from = ordered_json::array();
+    for (size_t k = 0; k < op.from.size(); ++k) from.push_back({{"name", op.from[k]}, {"shape", to_json(op.shapes[k])}});
+    ops.push_back({{"id", fmt::format("%{}", ops.size())}, {"op", op.op}, {"node", op.node}, {"from", from}});
+    ops.back().update(to_json(op.output));
+    ops.back().update({{"forward_ms", op.forward_ms}, {"backward_ms", op.backward_ms}});
+  }
+  const ordered_json all = {{"task_loss", number(view.task_loss)}, {"regularization", number(view.regularization)}, {"leaves", leaves}, {"ops", ops}};
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string dot(const TapeView& view) {
+  std::string body;
+  for (const Leaf& leaf : view.leaves) {
+    body += fmt::format("  {} [label={}, shape=ellipse, fillcolor=\"#e8e8e8\"]\n", quoted(leaf.name), quoted(label(leaf.name, leaf.values)));
+  }
+  std::map<std::string, std::string> clusters;  // by node, so that a layer's ops stand together
+  for (size_t i = 0; i < view.ops.size(); ++i) {
+    const TapeOp& op = view.ops[i];
+    const std::string id = fmt::format("%{}", i);
+    clusters[op.node] += fmt::format("  {} [label={}]\n", quoted(id), quoted(label(id + " " + op.op, op.output)));
+    for (const std::string& from : op.from) {
+      if (from != "constant") body += fmt::format("  {} -> {}\n", quoted(from), quoted(id));
+    }
+  }
+  int count = 0;
+  for (const auto& [node, ops] : clusters) {
+    body += node.empty() ? ops : fmt::format("  subgraph cluster_{} {{\n  label={}\n{}  }}\n", count++, quoted(node), ops);
+  }
+  return digraph(body);
+}
+
+}  // namespace mixgrad::inspect

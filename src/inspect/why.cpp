@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why a search decided as it did: a layer's candidates through its epochs.
+#include <mixgrad/error.h>
+#include <mixgrad/inspect.h>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad::inspect {
+namespace {
+
+using nlohmann::ordered_json;
+using train::AlphaReport;
+
+bool holds(const AlphaReport& a, const std::string& layer) { return std::ranges::find(a.nodes, layer) != a.nodes.end(); }
+
+/// Row p of [P] or [P, C], in the mean.
+double mean(const Tensor& t, size_t p) {
+  const int64_t row = t.size() / t.dim(0);
+  double total = 0;
+  for (float v : t.data().subspan(p * static_cast<size_t>(row), static_cast<size_t>(row))) total += v;
+  return total / static_cast<double>(row);
+}
+
+std::vector<Candidate> candidates(const AlphaReport& a) {
+  const std::vector<size_t> best = quant::arg_max(a.alpha, a.bits);
+  std::vector<Candidate> out;
+  for (size_t p = 0; p < a.bits.size(); ++p) {
+    out.push_back({.bits = a.bits[p], .theta = mean(a.theta, p), .task_pull = -mean(a.task_gradient, p), .cost_pull = -mean(a.cost_gradient, p),
+                   .chosen = std::ranges::count(best, p)});
+  }
+  return out;
+}
+
+/// The α whose name ends with `suffix` and that the layer holds.
+std::optional<Story> story(const std::vector<report::HistoryEpoch>& history, const std::string& layer, const std::string& suffix) {
+  std::optional<Story> out;
+  for (const report::HistoryEpoch& epoch : history) {
+    for (const AlphaReport& a : epoch.alphas) {
+      if (!a.name.ends_with(suffix) || !holds(a, layer)) continue;
+      if (!out) out = Story{.alpha = a.name, .nodes = a.nodes, .channels = a.alpha.shape().rank() == 2 ? a.alpha.dim(1) : 0, .epochs = {}};
+      out->epochs.push_back({.epoch = epoch.epoch, .tau = epoch.tau, .candidates = candidates(a)});
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> layers_of(const std::vector<report::HistoryEpoch>& history) {
+  std::vector<std::string> out;
+  for (const AlphaReport& a : history.empty() ? std::vector<AlphaReport>() : history[0].alphas) {
+    for (const std::string& node : a.nodes) {
+      if (std::ranges::find(out, node) == out.end()) out.push_back(node);
+    }
+  }
+  return out;
+}
+
+/// What became of the layer; nothing while the run goes on.
+std::optional<Exported> exported(const std::string& run, const Why& why) {
+  const std::optional<Graph> graph = report::exported_network(run);
+  if (!graph) return std::nullopt;
+  const auto node = std::ranges::find(graph->nodes, why.layer, &Node::name);
+  if (node == graph->nodes.end()) return std::nullopt;
+  Exported out;
+  if (node->weight_slot) {
+    for (int bits : node->weight_slot->bits) ++out.channels[bits];
+    const int64_t removed = why.weights && why.weights->channels > 0 ? why.weights->channels - node->weight().dim(0) : 0;
+    if (removed > 0) out.channels[0] += removed;
+  }
+  if (node->output_slot) out.output_bits = node->output_slot->precisions[0];
+  return out;
+}
+
+std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
+
+std::string table(const Story& s) {
+  std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "theta", "task pull", "cost pull", "together",
+                                s.channels > 0 ? "  channels" : "");
+  for (const Story::Epoch& e : s.epochs) {
+    for (const Candidate& c : e.candidates) {
+      const bool first = &c == &e.candidates[0];
+      out += fmt::format("{:>5} {:>7} {:>6} {:>7.3f} {:>12} {:>12} {:>12}", first ? std::to_string(e.epoch + 1) : "", first ? fmt::format("{:.3g}", e.tau) : "",
+                         c.bits, c.theta, pull(c.task_pull), pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
+      if (s.channels > 0) out += fmt::format("  {:>8}", c.chosen);
+      out += "\n";
+    }
+  }
+  return out;
+}
+
+std::string in_words(const Story& s) {
+  std::string out = fmt::format("\nIn the mean of {} epoch{}:\n", s.epochs.size(), s.epochs.size() == 1 ? "" : "s");
+  for (const Candidate& c : s.outcome()) {
+    out += fmt::format("  {} bits: the task pulls {}, the cost pulls {}, together {}", c.bits, pull(c.task_pull), pull(c.cost_pull),
+                       pull(c.task_pull + c.cost_pull));
+    if (s.channels > 0) {
+      out += fmt::format("; {} of {} channels ended here", c.chosen, s.channels);
+    } else if (c.chosen > 0) {
+      out += fmt::format("; chosen, with theta {:.3f}", c.theta);
+    }
+    out += "\n";
+  }
+  return out;
+}
+
+std::string text(const std::string& layer, const char* what, const Story& s) {
+  std::string out = fmt::format("{}: {}", layer, what);
+  if (s.channels > 0) out += fmt::format(" of {} channels, each with its own alpha (means over the channels)", s.channels);
+  std::vector<std::string> others = s.nodes;
+  std::erase(others, layer);
+  if (!others.empty()) out += fmt::format("\none alpha together with {}", fmt::join(others, ", "));
+  if (s.epochs[0].candidates.size() == 1) return out + fmt::format("\n{} bits was the only candidate\n", s.epochs[0].candidates[0].bits);
+  return out + "\n\n" + table(s) + in_words(s);
+}
+
+std::string in_words(const Exported& e) {
+  std::vector<std::string> parts;
+  for (const auto& [bits, channels] : e.channels) {
+    parts.push_back(bits == 0 ? fmt::format("{} channels removed", channels) : fmt::format("{} at {} bits", channels, bits));
+  }
+  std::string out = parts.empty() ? "" : fmt::format("weights: {}", fmt::join(parts, ", "));
+  if (e.output_bits) out += fmt::format("{}output: {} bits", out.empty() ? "" : "; ", *e.output_bits);
+  return "\nAs exported: " + (out.empty() ? "float" : out) + "\n";
+}
+
+ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+
+ordered_json to_json(const std::vector<Candidate>& candidates) {
+  ordered_json out = ordered_json::array();
+  for (const Candidate& c : candidates) {
+    out.push_back({{"bits", c.bits}, {"theta", number(c.theta)}, {"task_pull", number(c.task_pull)}, {"cost_pull", number(c.cost_pull)},
+                   {"chosen", c.chosen}});
+  }
+  return out;
+}
+
+ordered_json to_json(const std::optional<Story>& s) {
+  if (!s) return nullptr;
+  ordered_json epochs = ordered_json::array();
+  for (const Story::Epoch& e : s->epochs) epochs.push_back({{"epoch", e.epoch}, {"tau", e.tau}, {"candidates", to_json(e.candidates)}});
+  return {{"alpha", s->alpha}, {"nodes", s->nodes}, {"channels", s->channels}, {"epochs", epochs}, {"outcome", to_json(s->outcome())}};
+}
+
+}  // namespace
+
+std::vector<Candidate> Story::outcome() const {
+  std::vector<Candidate> out = epochs.back().candidates;
+  for (size_t p = 0; p < out.size(); ++p) {
+    out[p].task_pull = out[p].cost_pull = 0;
+    for (const Epoch& e : epochs) {
+      out[p].task_pull += e.candidates[p].task_pull / static_cast<double>(epochs.size());
+      out[p].cost_pull += e.candidates[p].cost_pull / static_cast<double>(epochs.size());
+    }
+  }
+  return out;
+}
+
+Why why(const std::string& run, const std::string& layer) {
+  const std::vector<report::HistoryEpoch> history = report::read_history(run);
+  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a"), .exported = {}};
+  if (!out.weights && !out.output) {
+    bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer, fmt::join(layers_of(history), ", "));
+  }
+  out.exported = exported(run, out);
+  return out;
+}
+
+std::string text(const Why& why) {
+  std::string out;
+  if (why.weights) out += text(why.layer, "weights", *why.weights);
+  if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
+  if (why.exported) out += in_words(*why.exported);
+  return out + "\nA pull is -gradient, the direction in which it moves alpha: the mean over an epoch's steps.\n";
+}
+
+std::string json(const Why& why) {
+  ordered_json exported = nullptr;
+  if (why.exported) {
+    exported = {{"channels", ordered_json::object()}, {"output_bits", why.exported->output_bits ? ordered_json(*why.exported->output_bits) : ordered_json()}};
+    for (const auto& [bits, channels] : why.exported->channels) exported["channels"][std::to_string(bits)] = channels;
+  }
+  const ordered_json all = {{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}, {"exported", exported}};
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace mixgrad::inspect

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "folder.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <string_view>
+
+namespace mixgrad::sweep {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* settings_name = "settings.toml";
+
+bool stands(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+/// Where two texts of settings part: "lr = 0.1, now lr = 0.15".
+std::string difference(std::string_view before, std::string_view now) {
+  const auto line = [](std::string_view& rest) {
+    const std::string_view first = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(rest.size(), first.size() + 1));
+    return first;
+  };
+  while (!before.empty() || !now.empty()) {
+    const std::string_view a = line(before), b = line(now);
+    if (a != b) return fmt::format("{}, now {}", a.empty() ? "nothing" : a, b.empty() ? "nothing" : b);
+  }
+  return "none";
+}
+
+std::optional<double> number(const nlohmann::json& json, const char* key) {
+  const auto found = json.find(key);
+  return found != json.end() && found->is_number() ? std::optional(found->get<double>()) : std::nullopt;
+}
+
+std::optional<double> share(const nlohmann::json& summary, const char* cost) {
+  const auto part = number(summary.at("cost"), cost), whole = number(summary.at("cost_uniform8"), cost);
+  return part && whole && *whole > 0 ? std::optional(*part / *whole) : std::nullopt;
+}
+
+}  // namespace
+
+bool Place::finished() const {
+  if (!stands(path_ / settings_name)) {
+    if (stands(path_ / result_)) bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());
+    return false;
+  }
+  const std::string before = io::read_file(path_ / settings_name);
+  if (before != settings_) {
+    bad_input("out: {} was run with other settings ({}): choose another folder, or give --overwrite", path_.string(), difference(before, settings_));
+  }
+  return stands(path_ / result_);
+}
+
+void Place::prepare(bool overwrite) const {
+  std::error_code error;
+  if (overwrite || stands(path_ / settings_name)) fs::remove_all(path_, error);
+  fs::create_directories(path_, error);
+  if (error) failed_run("can't make folder {}: {}", path_.string(), error.message());
+  io::write_file(path_ / settings_name, settings_);
+}
+
+Row read_row(const Point& point, const std::string& file) {
+  try {
+    const auto summary = nlohmann::json::parse(io::read_file(file));
+    Row row{.point = point};
+    if (point.config.method == "dnas" && point.config.target.empty()) row.strength = number(summary, "strength");
+    row.float_accuracy = number(summary, "float_accuracy");
+    row.final_accuracy = number(summary, "final_accuracy");
+    row.final_loss = number(summary, "final_loss");
+    row.size_bits = number(summary.at("cost"), "size");
+    row.size_share = share(summary, "size");
+    row.macs_share = share(summary, "macs");
+    return row;
+  } catch (const nlohmann::json::exception&) {
+    bad_input("{}: damaged: expected the summary of a run", file);
+  }
+}
+
+}  // namespace mixgrad::sweep

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// Who runs which point when: rank 0 hands them out, every member runs its own as processes.
+#include "folder.h"
+#include "processes.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/models.h>
+
+#include <algorithm>
+#include <deque>
+
+namespace mixgrad::sweep {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* no_more = "no more";
+
+/// `path` from any folder; nothing stays nothing.
+std::string absolute(const std::string& path) { return path.empty() ? path : fs::absolute(path).lexically_normal().string(); }
+
+/// The same run, from any folder.
+RunConfig absolute(RunConfig config) {
+  config.data = data::absolute(config.data);
+  config.init = absolute(config.init);
+  if (config.model.ends_with(".onnx")) config.model = absolute(config.model);
+  return config;
+}
+
+/// The points of a sweep as processes to start.
+class Work {
+ public:
+  Work(const std::vector<Point>& points, const Options& options, const Team& team) : options_(options), out_(absolute(options.out)) {
+    threads_ = options.threads > 0 ? options.threads : team.cores();
+    for (const Point& p : points) points_.push_back({.name = p.name, .config = absolute(p.config)});
+    const RunConfig& first = points_[0].config;
+    warms_up_ = first.init.empty() && !models::make(first.model, 1).trained;
+  }
+
+  const std::vector<Point>& points() const { return points_; }
+  bool warms_up() const { return warms_up_; }
+  std::string path(const char* name) const { return out_ / name; }
+
+  Place float_place() const { return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"}; }
+  Place place(size_t i) const { return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"}; }
+
+  void start_float(Processes& processes) const {
+    start(processes, 0, float_place(), {"train"}, threads_);
+  }
+  void start_point(Processes& processes, size_t i) const {
+    std::vector<std::string> arguments = {"search"};
+    if (warms_up_) arguments.insert(arguments.end(), {"--init", float_place().file("float.safetensors")});
+    start(processes, i, place(i), arguments, std::max(1, threads_ / options_.jobs));
+  }
+
+ private:
+  void start(Processes& processes, size_t id, const Place& place, std::vector<std::string> arguments, int threads) const {
+    place.prepare(options_.overwrite);
+    arguments.insert(arguments.end(), {"--config", place.file("settings.toml"), "--out", place.file(""), "--threads", std::to_string(threads)});
+    processes.start(id, arguments, place.log());
+  }
+
+  const Options& options_;
+  fs::path out_;
+  std::vector<Point> points_;
+  int threads_;
+  bool warms_up_;
+};
+
+/// Another member than rank 0: runs the points that it is told, until there are no more.
+void serve(const Work& work, const Team& team) {
+  Processes processes;
+  while (!Processes::stopped()) {
+    while (const auto message = team.poll()) {
+      if (message->text == no_more) return;
+      work.start_point(processes, std::stoul(message->text));
+    }
+    while (const auto ended = processes.poll()) team.tell(0, fmt::format("{} {}", ended->id, ended->complaint));
+    Processes::pause();
+  }
+  failed_run("stopped by a signal");
+}
+
+/// Rank 0.
+class Coordinator {
+ public:
+  Coordinator(const Work& work, const Options& options, const Team& team, Observer& observer)
+      : work_(work), options_(options), team_(team), observer_(observer), rows_(work.points().size()) {
+    free_.assign(static_cast<size_t>(team.size()), options.jobs);
+    for (size_t i = 0; i < rows_.size(); ++i) {
+      if (!options.overwrite && work.place(i).finished()) {
+        rows_[i] = read_row(work.points()[i], work.place(i).file("summary.json"));
+        ++done_;
+      } else {
+        waiting_.push_back(i);
+      }
+    }
+  }
+
+  Result run() {
+    if (!waiting_.empty()) {
+      check_waiting();
+      warm_up();
+    }
+    write();
+    for (; !waiting_.empty() || underway_ > 0; Processes::pause()) {
+      check_stopped();
+      hand_out();
+      while (const auto ended = processes_.poll()) finish(0, ended->id, ended->complaint);
+      while (const auto message = team_.poll()) {
+        const size_t space = message->text.find(' ');
+        finish(message->from, std::stoul(message->text), message->text.substr(space + 1));
+      }
+    }
+    for (int member = 1; member < team_.size(); ++member) team_.tell(member, no_more);
+    return {.rows = finished_rows(), .failed = failed_};
+  }
+
+ private:
+  void check_stopped() const {
+    if (!Processes::stopped()) return;
+    failed_run("stopped by a signal: {} of {} points are finished, the same command runs the others", done_ - failed_.size(), rows_.size());
+  }
+
+  void check_waiting() const {
+    std::vector<RunConfig> runs;
+    for (size_t i : waiting_) runs.push_back(work_.points()[i].config);
+    check_possible(runs);
+  }
+
+  void warm_up() {
+    const Place place = work_.float_place();
+    if (!work_.warms_up() || (!options_.overwrite && place.finished())) return;
+    observer_.on_warm_up(place.log());
+    work_.start_float(processes_);
+    for (;; Processes::pause()) {
+      check_stopped();
+      const auto ended = processes_.poll();
+      if (!ended) continue;
+      if (!ended->complaint.empty()) failed_run("the float network's training failed: {}", ended->complaint);
+      return;
+    }
+  }
+
+  /// Points go to the member with the most free places, so that they spread before they crowd.
+  void hand_out() {
+    for (; !waiting_.empty(); waiting_.pop_front(), ++underway_) {
+      const auto most = std::ranges::max_element(free_);
+      if (*most == 0) return;
+      --*most;
+      const auto member = static_cast<int>(most - free_.begin());
+      if (member == 0) {
+        work_.start_point(processes_, waiting_.front());
+      } else {
+        team_.tell(member, std::to_string(waiting_.front()));
+      }
+    }
+  }
+
+  void finish(int member, size_t i, const std::string& complaint) {
+    ++free_[static_cast<size_t>(member)];
+    --underway_;
+    ++done_;
+    if (complaint.empty()) {
+      rows_[i] = read_row(work_.points()[i], work_.place(i).file("summary.json"));
+      write();
+      return observer_.on_finished(*rows_[i], done_, rows_.size());
+    }
+    check_stopped();  // a terminal's Ctrl-C reaches the points too, which is no failure of theirs
+    failed_.push_back(work_.points()[i].name);
+    observer_.on_failed(work_.points()[i], complaint, done_, rows_.size());
+  }
+
+  std::vector<Row> finished_rows() const {
+    std::vector<Row> out;
+    for (const auto& row : rows_) {
+      if (row) out.push_back(*row);
+    }
+    mark_front(out);
+    return out;
+  }
+
+  void write() const { io::write_file(work_.path("sweep.csv"), csv(finished_rows())); }
+
+  const Work& work_;
+  const Options& options_;
+  const Team& team_;
+  Observer& observer_;
+  Processes processes_;
+  std::vector<std::optional<Row>> rows_;
+  std::vector<std::string> failed_;
+  std::deque<size_t> waiting_;
+  std::vector<int> free_;  // places by member
+  size_t underway_ = 0, done_ = 0;
+};
+
+}  // namespace
+
+Result run(const std::vector<Point>& points, const Options& options, const Team& team, Observer& observer) {
+  const Work work(points, options, team);
+  if (team.rank() == 0) return Coordinator(work, options, team, observer).run();
+  serve(work, team);
+  return {};
+}
+
+}  // namespace mixgrad::sweep

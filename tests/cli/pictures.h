@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// A small data set on disk, for tests that run the program.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace mixgrad::test {
+
+/// Writes 120 training and 40 test pictures (3 × 32 × 32, ten classes that differ in brightness) as NumPy arrays into
+/// `folder`; returns the argument of --data.
+std::string write_pictures(const std::filesystem::path& folder);
+
+}  // namespace mixgrad::test

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "workplace.h"
+
+#include <mixgrad/io.h>
+#include <mixgrad/rng.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace mixgrad::test {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+namespace {
+
+/// Images whose brightness tells their class, with noise.
+void write_batch(const fs::path& folder, const std::string& name, uint64_t records) {
+  Rng rng(records, name);
+  std::string bytes;
+  for (uint64_t r = 0; r < records; ++r) {
+    const uint64_t label = rng.below(10);
+    bytes += static_cast<char>(label);
+    for (int i = 0; i < 3072; ++i) bytes += static_cast<char>(20 * label + rng.below(50));
+  }
+  io::write_file(folder / name, bytes);
+}
+
+}  // namespace
+
+std::string binary() {
+  const char* given = std::getenv("MIXGRAD_BINARY");
+  return given != nullptr ? given : MIXGRAD_BINARY;
+}
+
+Workplace::Workplace() {
+  std::string name = fs::temp_directory_path() / "mixgrad-cli-XXXXXX";
+  root = ::mkdtemp(name.data());
+  fs::create_directory(root / "cifar");
+  for (int i = 1; i <= 5; ++i) write_batch(root / "cifar", fmt::format("data_batch_{}.bin", i), 40);
+  write_batch(root / "cifar", "test_batch.bin", 70);
+}
+Workplace::~Workplace() { fs::remove_all(root); }
+
+bool Workplace::holds_only_data() const { return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1; }
+
+Outcome shell_run(const Workplace& place, const std::string& command) {
+  const fs::path logs = fs::temp_directory_path() / fmt::format("mixgrad-cli-{}", ::getpid());
+  fs::create_directories(logs);
+  const std::string whole = fmt::format("cd '{}' && ({}) >'{}/out' 2>'{}/err' </dev/null", place.root.string(), command, logs.string(), logs.string());
+  const int status = std::system(whole.c_str());
+  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, io::read_file(logs / "out"), io::read_file(logs / "err")};
+  fs::remove_all(logs);
+  return outcome;
+}
+
+Outcome mixgrad_run(const Workplace& place, const std::string& arguments) {
+  return shell_run(place, fmt::format("OMP_WAIT_POLICY=passive '{}' {}", binary(), arguments));
+}
+
+std::string quick(const Workplace& place) {
+  return "search --data " + place.data() + " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
+}
+
+json parsed(const std::string& file) { return json::parse(io::read_file(file)); }
+
+std::vector<json> json_lines(const std::string& file) {
+  const std::string content = io::read_file(file);
+  std::vector<json> lines;
+  for (size_t begin = 0; begin < content.size();) {
+    const size_t end = content.find('\n', begin);
+    REQUIRE(end != std::string::npos);
+    lines.push_back(json::parse(content.substr(begin, end - begin)));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+void check_complaint(const Outcome& outcome, int exit_code, const std::string& word) {
+  CAPTURE(outcome.err);
+  CHECK(outcome.exit_code == exit_code);
+  CHECK(outcome.out.empty());
+  CHECK(outcome.err.starts_with("mixgrad: "));
+  CHECK(std::ranges::count(outcome.err, '\n') == 1);
+  CHECK(outcome.err.ends_with('\n'));
+  CHECK(outcome.err.find(word) != std::string::npos);
+}
+
+}  // namespace mixgrad::test

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// The binary, for tests that run it from end to end, and a place for what it reads and leaves.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace mixgrad::test {
+
+/// The path of `mixgrad`.
+std::string binary();
+
+/// A folder that goes away with the test, and a tiny CIFAR-10 in it.
+struct Workplace {
+  Workplace();
+  ~Workplace();
+  Workplace(const Workplace&) = delete;
+  Workplace& operator=(const Workplace&) = delete;
+
+  std::string path(const std::string& name) const { return root / name; }
+  std::string data() const { return "cifar10:" + path("cifar"); }
+  bool holds_only_data() const;
+
+  std::filesystem::path root;
+};
+
+struct Outcome {
+  int exit_code;
+  std::string out, err;
+};
+
+/// Runs `command`, as the shell reads it, in `place`.
+Outcome shell_run(const Workplace& place, const std::string& command);
+/// Runs `mixgrad arguments` in `place`.
+Outcome mixgrad_run(const Workplace& place, const std::string& arguments);
+
+/// The arguments of a search that takes a moment.
+std::string quick(const Workplace& place);
+
+nlohmann::json parsed(const std::string& file);
+std::vector<nlohmann::json> json_lines(const std::string& file);
+
+/// One line on standard error that says `word`, nothing on standard output.
+void check_complaint(const Outcome& outcome, int exit_code, const std::string& word);
+
+}  // namespace mixgrad::test

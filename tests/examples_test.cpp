@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// The programs under examples/: each is short, says what it teaches, runs, and prints what it promises.
+#include "shell.h"
+
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <vector>
+
+using namespace mixgrad;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path sources = MIXGRAD_SOURCE_DIR;
+
+struct Example {
+  const char *name, *arguments;
+  std::vector<const char*> prints;
+};
+
+const std::vector<Example> examples = {
+    {"01_tape", "", {"f(2, -1) = -3.5", "recorded: product relu scale add", "df/da = -2", "df/db = 5.5", "step 4: (a - 3)^2 = 0.00391"}},
+    {"02_fake_quant", "", {"    -2       -1.5         0", "   0.7        0.5         1", "w 0.900  quantized 1.0  loss 0.00"}},
+    {"03_search_one_layer", "", {"found: 8, 4, 4, 2 bits"}},
+    {"04_resnet8", "256", {"epoch 2: ", "accuracy 0.", "KiB of weights"}},
+    {"05_your_own_cost", "", {"cycles: 12502016 cycles at uniform 8 bits", "stack3.shortcut", "of at most 6251008 cycles", "of at most 1209 transfers"}},
+    {"06_your_own_quantizer", "", {"power-of-two  steps 0.00781 0.50000  accuracy 0.", "integers agree on"}},
+};
+
+}  // namespace
+
+TEST_CASE("examples: every program runs and prints what it promises") {
+  const test::Folder folder;
+  for (const Example& e : examples) {
+    CAPTURE(e.name);
+    folder.run(std::string("OMP_WAIT_POLICY=passive '") + MIXGRAD_EXAMPLES + "/" + e.name + "' " + e.arguments);
+    for (const char* words : e.prints) {
+      CAPTURE(folder.said());
+      CHECK(folder.said().find(words) != std::string::npos);
+    }
+  }
+  CHECK(fs::exists(folder.path / "resnet8.safetensors"));
+}
+
+TEST_CASE("examples: every program is short and says what one learns, what it prints and how to run it") {
+  std::set<std::string> names, tested;
+  for (const Example& e : examples) tested.insert(e.name);
+  for (const fs::directory_entry& file : fs::directory_iterator(sources / "examples")) {
+    if (file.path().extension() != ".cpp") continue;
+    const std::string name = file.path().stem(), text = io::read_file(file.path());
+    CAPTURE(name);
+    names.insert(name);
+    CHECK(std::ranges::count(text, '\n') <= 80);
+    CHECK(text.find("// What you learn: ") != std::string::npos);
+    CHECK(text.find("// What it prints: ") != std::string::npos);
+    CHECK(text.find("// Run: build/examples/" + name) != std::string::npos);
+  }
+  CHECK(names == tested);
+}
+
+TEST_CASE("examples: the program that README.md shows is examples/04_resnet8.cpp") {
+  const std::string readme = io::read_file(sources / "README.md"), program = io::read_file(sources / "examples/04_resnet8.cpp");
+  const size_t begin = readme.find("```cpp\n") + 7;
+  CHECK(readme.substr(begin, readme.find("```", begin) - begin) == program.substr(program.find("#include")));
+}
