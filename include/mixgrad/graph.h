@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mixgrad/attrs.h>
+#include <mixgrad/io.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
@@ -114,5 +115,8 @@ void save(const Graph& graph, const std::string& path);
 /// `find` gives quantizers by the name that a graph was saved with.
 using FindActivation = std::function<std::shared_ptr<const ActivationQuantizer>(const std::string& name)>;
 Graph load_graph(const std::string& path, const FindActivation& find = quant::find_activation);
+/// The same in memory; the tensors stay shared with `graph`.
+io::Safetensors to_safetensors(const Graph& graph);
+Graph graph_from(io::Safetensors content, const FindActivation& find = quant::find_activation);
 
 }  // namespace mixgrad

@@ -41,6 +41,10 @@ struct Safetensors {
   /// Throws bad_input naming `path` and the tensor when it is missing.
   const Tensor& at(const std::string& name) const;
   bool contains(const std::string& name) const;
+  /// Adds all of `other`, its names behind `prefix`.
+  void put(const std::string& prefix, const Safetensors& other);
+  /// What was put under `prefix`, by its own names; tensors stay shared.
+  Safetensors part(const std::string& prefix) const;
   std::string path = "safetensors";  ///< for messages
 };
 

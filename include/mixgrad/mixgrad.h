@@ -19,6 +19,7 @@
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>
 #include <mixgrad/search.h>
+#include <mixgrad/state.h>
 #include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>
 #include <mixgrad/team.h>

@@ -172,7 +172,9 @@ class Sequential : public Module {
 /// Draws every weight of conv and linear layers from N(0, 2 / fan_in) (He et al. 2015); biases 0, gamma 1, beta 0.
 void initialize(Module& net, Rng rng);
 
-/// Writes parameters and buffers by their names as a safetensors file.
+/// Parameters, then buffers.
+std::vector<NamedTensor> state_of(const Module& net);
+/// Writes them by their names as a safetensors file.
 void save_state(const Module& net, const std::string& path);
 /// Reads them back, or weights that another program wrote under the same names. Throws bad_input listing the names
 /// that are missing or that the network doesn't have, or the tensor whose shape differs; then nothing is changed.

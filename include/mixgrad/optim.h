@@ -2,10 +2,12 @@
 // Optimizers, learning-rate schedules, gradient clipping.
 #pragma once
 
+#include <mixgrad/state.h>
 #include <mixgrad/tensor.h>
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace mixgrad::optim {
@@ -28,8 +30,12 @@ class Optimizer {
   void set_lr(double lr) { lr_ = lr; }
   double lr() const { return lr_; }
   std::vector<Tensor> parameters() const;
+  /// Lists, under `name`, what a step changes besides the parameters.
+  virtual void list_state(State& state, const std::string& name);
 
  protected:
+  /// A tensor of zeros for every parameter.
+  std::vector<Tensor> moments() const;
   virtual void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) = 0;
 
   double lr_ = 0;
@@ -49,11 +55,12 @@ struct SgdOptions {
 class Sgd : public Optimizer {
  public:
   Sgd(std::vector<Group> groups, const SgdOptions& options);
+  void list_state(State& state, const std::string& name) override;
 
  private:
   void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) override;
   SgdOptions options_;
-  std::vector<std::vector<float>> velocity_;
+  std::vector<Tensor> velocity_;
 };
 
 struct AdamOptions {
@@ -65,11 +72,12 @@ struct AdamOptions {
 class Adam : public Optimizer {
  public:
   Adam(std::vector<Group> groups, const AdamOptions& options);
+  void list_state(State& state, const std::string& name) override;
 
  private:
   void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) override;
   AdamOptions options_;
-  std::vector<std::vector<float>> first_, second_;
+  std::vector<Tensor> first_, second_;
 };
 
 /// Scales all gradients so that their joint L2 norm is at most `most`; returns the norm before.

@@ -35,15 +35,28 @@ std::string summary(const RunConfig& config, const RunResult& result);
 /// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
 std::string table(const RunConfig& config, const RunResult& result);
 
-/// A folder to hold one run. Made, and checked to be writable, before the run starts. A run that fails leaves
-/// nothing behind: what was made is taken away again, and a run that was to be overwritten stays as it was.
+struct FolderOptions {
+  bool overwrite = false;         ///< a run that stands there
+  bool resume = false;            ///< go on with a run that was stopped; begin one where there is none
+  double checkpoint_minutes = 5;  ///< between checkpoints in the midst of an epoch; 0: after every step
+};
+
+/// A folder to hold one run. Made, and checked to be writable, before the run starts. A run that fails before its first
+/// checkpoint leaves nothing behind: what was made is taken away again, and a run that was to be overwritten stays as it was.
+/// One that is stopped later leaves its checkpoint, to resume from; with the result on the disk, that goes away.
 class RunFolder {
  public:
-  /// Throws bad_input when `path` can't be a run's folder, or holds a run and `overwrite` is not set.
-  RunFolder(const std::string& path, bool overwrite);
+  /// Throws bad_input when `path` can't be a run's folder, another process writes into it, or it holds a run that `options`
+  /// does not speak of.
+  RunFolder(const std::string& path, const FolderOptions& options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
+
+  /// Whether the run to resume has all of its results already.
+  bool finished() const { return finished_; }
+  /// Whether there is a checkpoint to go on from.
+  bool resumes() const { return resumes_; }
 
   /// Writes all lines so far; later, with the result, where an old run is to be overwritten.
   void write_log(const RunLog& log);
@@ -52,7 +65,15 @@ class RunFolder {
   void write_weights(const nn::Module& net, const RunLog& log);
   std::string path() const { return path_; }
 
+  double checkpoint_minutes() const { return checkpoint_minutes_; }
+  /// The newest checkpoint that is whole; `damage` says what is wrong with a newer one.
+  io::Safetensors checkpoint(std::string& damage) const;
+  void write_checkpoint(io::Safetensors content);
+  void drop_checkpoints();
+
  private:
+  void lock();
+  void clear_leftovers() const;
   void make_folders();
   void remove_empty();
   void check_writable() const;
@@ -60,10 +81,14 @@ class RunFolder {
 
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;  // outermost first
-  bool old_run_ = false, complete_ = false;
+  bool old_run_ = false, complete_ = false, finished_ = false, resumes_ = false;
+  bool foreign_checkpoints_ = false;  // those there are belong to a run that is to be overwritten
+  double checkpoint_minutes_;
+  int lock_ = -1;
 };
 
-/// run_search, and everything that it leaves in `folder`, report.html included.
+/// run_search, and everything that it leaves in `folder`, report.html included; goes on from the folder's checkpoint where it is to resume. Throws
+/// bad_input naming the settings that have changed since; a failed run's error says that there is a checkpoint.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
 
 /// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.

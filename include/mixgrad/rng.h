@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace mixgrad {
@@ -21,6 +22,8 @@ class Rng {
   uint64_t below(uint64_t n);
   /// Standard normal (Box-Muller).
   double normal();
+  /// What a draw changes.
+  std::span<uint64_t> state() { return state_; }
 
  private:
   std::array<uint64_t, 4> state_;

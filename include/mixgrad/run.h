@@ -8,6 +8,7 @@
 #include <mixgrad/train.h>
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -51,6 +52,8 @@ struct RunConfig {
 
   /// Throws bad_input naming the field that can't be right.
   void validate() const;
+  /// Every field by the name of its flag, as text; what counts for a run's result: all but the threads.
+  std::map<std::string, std::string> settings() const;
 };
 
 /// "f32", "bf16" or "auto"; throws bad_input for any other, and for bf16 on a CPU that has no instructions for it.
@@ -108,9 +111,10 @@ struct FloatResult {
 void check_possible(std::span<const RunConfig> runs);
 
 /// The warm-up alone.
-FloatResult run_warm_up(const RunConfig& config, train::Observer& observer);
+FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr);
 
-/// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch.
-RunResult run_search(const RunConfig& config, train::Observer& observer);
+/// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch. With `checkpoints`,
+/// finished phases are not run again, and the one that was running goes on; what lies between phases is computed anew.
+RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr);
 
 }  // namespace mixgrad

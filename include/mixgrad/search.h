@@ -7,6 +7,7 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/rng.h>
+#include <mixgrad/state.h>
 #include <mixgrad/tensor.h>
 
 #include <functional>
@@ -36,6 +37,8 @@ class Sampler {
   Thetas operator()(const Graph& graph, double temperature);
   /// While on, every call gives the θ of the last one before, without gradients for α.
   void disable_sampling(bool on) { frozen_ = on; }
+  /// Lists what a sample changes, apart from what disable_sampling keeps.
+  void list_state(State& state) { state.add("noise", noise_.state()); }
 
  private:
   Tensor theta(const Tensor& alpha, const std::vector<int>& precisions, double temperature);
@@ -135,6 +138,8 @@ class MixPrec {
   double discrete_cost() const { return cost::discrete(graph_, regularizer_); }
   /// Mean entropy of θ over all α tensors (a layer, an activation) with more than one candidate, in nats.
   double mean_entropy() const;
+  /// Lists everything that a search changes: weights, biases, clips, α, the noise.
+  void list_state(State& state);
 
   /// The discrete network: fixed quantizers, pruned channels removed, parameters of its own. With targets, its costs
   /// meet them (meet_targets).

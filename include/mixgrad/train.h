@@ -6,11 +6,13 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/search.h>
+#include <mixgrad/state.h>
 #include <mixgrad/tape.h>
 #include <mixgrad/team.h>
 
 #include <functional>
 #include <limits>
+#include <string>
 
 namespace mixgrad::train {
 
@@ -88,14 +90,55 @@ struct EpochReport {
   std::vector<AlphaReport> alphas = {};  ///< while searching
 };
 
+/// Where a checkpoint was written.
+struct Place {
+  std::string phase;
+  int64_t epoch = 0, step = 0;  ///< epochs that are done, and steps of the next
+
+  /// "search, epoch 3, step 17"
+  std::string str() const;
+  /// Throws bad_input when it holds none.
+  static Place of(const io::Safetensors& checkpoint);
+};
+
 /// Told of what happens while a phase runs, and asked whether to go on. One that hands things on hands on stop() too.
 class Observer {
  public:
   virtual ~Observer() = default;
+  /// A run goes on from a checkpoint; `damage` says what was wrong with a newer one.
+  virtual void on_resume(const Place&, [[maybe_unused]] const std::string& damage) {}
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
   /// Asked after every step: true ends the phase there, with what it has reached, and every later one before it begins.
   virtual bool stop() const { return false; }
+};
+
+/// The memory of a run that can be resumed: what its finished phases gave, and where the running one stands. From the last
+/// checkpoint, a run goes on to the bytes of one that was never stopped. Those that write() keeps nothing of are not kept.
+class Checkpoints {
+ public:
+  /// `last`: where to go on from; empty: from the beginning.
+  explicit Checkpoints(io::Safetensors last = {});
+  virtual ~Checkpoints() = default;
+
+  /// Whether `phase` has given its result, in this run or the one before the last checkpoint.
+  bool finished(const std::string& phase) const;
+  io::Safetensors result(const std::string& phase) const;
+  void finish(const std::string& phase, const io::Safetensors& result);
+
+  /// Asked after every step: whether to write one in the midst of an epoch. One is written after every epoch.
+  virtual bool due() const { return false; }
+  void keep(const Place& place, const State& state);
+  /// Restores `state` where the last checkpoint was written in `phase`.
+  void resume(const std::string& phase, const State& state) const;
+
+ protected:
+  const io::Safetensors& last() const { return last_; }
+  /// Tensors are shared with the run: good until this returns.
+  virtual void write(io::Safetensors) {}
+
+ private:
+  io::Safetensors results_, last_;
 };
 
 struct Schedule {
@@ -120,12 +163,15 @@ struct SearchSchedule : Schedule {
   bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
 };
 
+// Each writes to `checkpoints`, and goes on from the last of them if that is of this phase.
+
 /// Float training, one-cycle; ends at the epoch that was best on the validation set.
-void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer);
+void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Weights, clips and α together; θ sharpens as the temperature falls.
-void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer);
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was best on the validation set.
-void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer);
+void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer,
+               Checkpoints* checkpoints = nullptr);
 
 /// Temperature of an epoch (SPEC §1).
 double temperature(const SearchSchedule& schedule, int epoch);

@@ -71,13 +71,19 @@ Progress::~Progress() {
   std::fflush(stdout);
 }
 
-void Progress::enter(const std::string& phase) {
+void Progress::on_resume(const train::Place& place, const std::string& damage) {
+  if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: going on from the checkpoint before it\n", damage);
+  if (!quiet_) fmt::print("going on from {}\n", place.str());
+}
+
+void Progress::enter(const std::string& phase, double done) {
   if (phase == phase_) return;
   if (open_) std::fputc('\n', stdout);  // the last state of a phase stays
   open_ = false;
   phase_ = phase;
   cost_.clear();
   phase_start_ = Clock::now();
+  done_at_start_ = done;
 }
 
 double Progress::time_left(const std::string& phase, double done) const {
@@ -85,7 +91,7 @@ double Progress::time_left(const std::string& phase, double done) const {
   const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count();
   double work = (epochs_of(config_, phase) - done) * current->seconds;
   for (auto later = current + 1; later != pace.end(); ++later) work += epochs_of(config_, later->phase) * later->seconds;
-  return taken / done / current->seconds * work;
+  return taken / std::max(done - done_at_start_, 1e-9) / current->seconds * work;
 }
 
 void Progress::rewrite(const std::string& line) {
@@ -108,7 +114,7 @@ void Progress::on_step(const train::StepReport& s) {
 bool Progress::stop() const { return Interrupt::signal() != 0; }
 
 void Progress::show(const train::StepReport& s) {
-  enter(s.phase);
+  enter(s.phase, s.epoch + static_cast<double>(s.step) / static_cast<double>(s.steps));
   if (!terminal_ || Clock::now() - shown_ < refresh) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
   rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
@@ -117,6 +123,7 @@ void Progress::show(const train::StepReport& s) {
 
 void Progress::on_epoch(const train::EpochReport& e) {
   if (quiet_) return;
+  enter(e.phase, e.epoch);
   cost_ = cost_part(config_.regularizer, e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
                                  minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, accuracy_part("acc", e.train_accuracy, 1),

@@ -20,6 +20,7 @@ class Progress : public train::Observer {
   Progress(const RunConfig& config, bool quiet);
   ~Progress() override;
 
+  void on_resume(const train::Place& place, const std::string& damage) override;
   void on_step(const train::StepReport& step) override;
   void on_epoch(const train::EpochReport& epoch) override;
   bool stop() const override;
@@ -30,7 +31,8 @@ class Progress : public train::Observer {
   /// Seconds to the end of the run, when `done` (in epochs, with fractions) of `phase` are done.
   double time_left(const std::string& phase, double done) const;
   void rewrite(const std::string& line);
-  void enter(const std::string& phase);
+  /// `done`: epochs that were done before, in another process.
+  void enter(const std::string& phase, double done);
   void show(const train::StepReport& step);
 
   const RunConfig& config_;
@@ -39,6 +41,7 @@ class Progress : public train::Observer {
   std::string phase_;
   std::string cost_;       // as of the last epoch
   Clock::time_point phase_start_, shown_;
+  double done_at_start_ = 0;  // epochs of the phase
   std::optional<Interrupt> interrupt_;  // before there is something to save, signals end the program at once
 };
 

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "options.h"
 #include "progress.h"
+#include "run_place.h"
 #include "settings.h"
 
 #include <mixgrad/error.h>
@@ -22,8 +23,8 @@ struct Search {
 
   Options options;
   RunConfig config;
-  std::string out;
-  bool overwrite = false, quiet = false, json = false, data_parallel = false;
+  RunPlace place;
+  bool quiet = false, json = false, data_parallel = false;
 };
 
 void Search::run(const Team& team) {
@@ -34,13 +35,15 @@ void Search::run(const Team& team) {
     if (config.threads == 0) config.threads = team.cores();
   }
   config.validate();
+  if (team.size() > 1 && place.options.resume) bad_input("resume: with --data-parallel a run can't go on from a checkpoint: resume it in one process");
   if (team.rank() > 0) {  // the same run, whose results rank 0 tells and writes
     train::Observer quiet_observer;
     run_search(config, quiet_observer);
     return;
   }
-  const std::string path = out.empty() ? report::dated_folder() : out;
-  report::RunFolder folder(path, overwrite);
+  const std::string path = place.path();
+  report::RunFolder folder(path, place.options);
+  if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet || json);
     return report::run_in_folder(config, folder, progress);
@@ -59,8 +62,7 @@ void add_options(Search& s) {
   Options& o = s.options;
   add_search_settings(o, s.config);
   o.add("threads", &s.config.threads, "0 for all cores");
-  o.add("out", &s.out, "folder for the results [a dated one under runs/]");
-  o.add("overwrite", &s.overwrite, "replace the run that --out holds");
+  s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
   o.add("data-parallel", &s.data_parallel, "under mpirun: spread the images of every search and fine-tuning step over its processes");
   o.add("json", &s.json, "print the run's summary.json only");

@@ -3,6 +3,7 @@
 #include "options.h"
 #include "json.h"
 #include "progress.h"
+#include "run_place.h"
 #include "settings.h"
 
 #include <mixgrad/report.h>
@@ -21,16 +22,17 @@ struct Train {
 
   Options options;
   RunConfig config;
-  std::string out;
-  bool overwrite = false, quiet = false, json = false;
+  RunPlace place;
+  bool quiet = false, json = false;
 };
 
 void Train::run() {
   options.apply();
   config.search_epochs = config.finetune_epochs = 0;
   config.validate();
-  const std::string path = out.empty() ? report::dated_folder() : out;
-  report::RunFolder folder(path, overwrite);
+  const std::string path = place.path();
+  report::RunFolder folder(path, place.options);
+  if (folder.finished()) return place.say_finished();
   const FloatResult result = [&] {
     Progress progress(config, quiet || json);
     return report::train_in_folder(config, folder, progress);
@@ -54,8 +56,7 @@ void add_train(CLI::App& app) {
   Options& o = train->options;
   add_train_settings(o, train->config);
   o.add("threads", &train->config.threads, "0 for all cores");
-  o.add("out", &train->out, "folder for the results [a dated one under runs/]");
-  o.add("overwrite", &train->overwrite, "replace the run that --out holds");
+  train->place.add_to(o);
   o.add("quiet", &train->quiet, "print the last line only");
   o.add("json", &train->json, "print one JSON object only");
   o.add_config_file();

@@ -75,7 +75,7 @@ json structure(const Graph& graph) {
 
 class Reader {
  public:
-  Reader(const std::string& path, const FindActivation& find) : file_(io::read_safetensors(path)), find_(find) {}
+  Reader(io::Safetensors file, const FindActivation& find) : file_(std::move(file)), find_(find) {}
 
   Graph read() {
     const auto found = file_.metadata.find(metadata_key);
@@ -191,7 +191,9 @@ void check_runs(const Graph& graph, const std::string& path) {
 
 }  // namespace
 
-void save(const Graph& graph, const std::string& path) {
+void save(const Graph& graph, const std::string& path) { io::write_safetensors(path, to_safetensors(graph)); }
+
+io::Safetensors to_safetensors(const Graph& graph) {
   io::Safetensors file;
   file.metadata[metadata_key] = structure(graph).dump();
   const auto add = [&](const std::string& name, const Tensor& t) {
@@ -211,11 +213,14 @@ void save(const Graph& graph, const std::string& path) {
     add(fmt::format("activation_slot.{}.alpha", i), activation_slots[i]->alpha);
     add(fmt::format("activation_slot.{}.clip", i), activation_slots[i]->clip);
   }
-  io::write_safetensors(path, file);
+  return file;
 }
 
-Graph load_graph(const std::string& path, const FindActivation& find) {
-  Graph graph = Reader(path, find).read();
+Graph load_graph(const std::string& path, const FindActivation& find) { return graph_from(io::read_safetensors(path), find); }
+
+Graph graph_from(io::Safetensors content, const FindActivation& find) {
+  const std::string path = content.path;
+  Graph graph = Reader(std::move(content), find).read();
   check_runs(graph, path);
   return graph;
 }

@@ -45,7 +45,8 @@ bool write_all(int fd, std::string_view content) {
 }
 
 [[noreturn]] void cannot_write(const std::string& path, int error) {
-  failed_run("can't write {}: {}", path, std::strerror(error));
+  const bool full = error == ENOSPC || error == EDQUOT;
+  failed_run("can't write {}: {}{}", path, std::strerror(error), full ? ": free some space" : "");
 }
 
 /// Opens a new file beside the target; the name does not grow with the target's.

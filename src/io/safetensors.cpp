@@ -229,6 +229,23 @@ bool Safetensors::contains(const std::string& name) const {
   return std::any_of(tensors.begin(), tensors.end(), [&](const auto& item) { return item.first == name; });
 }
 
+void Safetensors::put(const std::string& prefix, const Safetensors& other) {
+  for (const auto& [name, tensor] : other.tensors) tensors.emplace_back(prefix + name, tensor);
+  for (const auto& [key, value] : other.metadata) metadata[prefix + key] = value;
+}
+
+Safetensors Safetensors::part(const std::string& prefix) const {
+  Safetensors out;
+  out.path = path;
+  for (const auto& [name, tensor] : tensors) {
+    if (name.starts_with(prefix)) out.tensors.emplace_back(name.substr(prefix.size()), tensor);
+  }
+  for (const auto& [key, value] : metadata) {
+    if (key.starts_with(prefix)) out.metadata[key.substr(prefix.size())] = value;
+  }
+  return out;
+}
+
 Safetensors read_safetensors(const std::string& path) { return Reader(path).read(); }
 
 void write_safetensors(const std::string& path, const Safetensors& content) {

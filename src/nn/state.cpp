@@ -10,12 +10,6 @@
 namespace mixgrad::nn {
 namespace {
 
-std::vector<NamedTensor> state_of(const Module& net) {
-  std::vector<NamedTensor> state = net.named_parameters();
-  std::ranges::copy(net.named_buffers(), std::back_inserter(state));
-  return state;
-}
-
 std::vector<std::string> names_missing(const io::Safetensors& file, const std::vector<NamedTensor>& state) {
   std::vector<std::string> names;
   for (const NamedTensor& t : state) {
@@ -37,6 +31,12 @@ std::vector<std::string> names_unknown(const io::Safetensors& file, const std::v
 }
 
 }  // namespace
+
+std::vector<NamedTensor> state_of(const Module& net) {
+  std::vector<NamedTensor> state = net.named_parameters();
+  std::ranges::copy(net.named_buffers(), std::back_inserter(state));
+  return state;
+}
 
 void save_state(const Module& net, const std::string& path) {
   io::Safetensors file;

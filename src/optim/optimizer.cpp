@@ -23,6 +23,14 @@ std::vector<Tensor> Optimizer::parameters() const {
   return all;
 }
 
+std::vector<Tensor> Optimizer::moments() const {
+  std::vector<Tensor> zeros;
+  for (const Tensor& p : parameters()) zeros.push_back(Tensor::zeros(p.shape()));
+  return zeros;
+}
+
+void Optimizer::list_state(State& state, const std::string& name) { state.add(name + ".steps", steps_); }
+
 double clip_grad_norm(std::span<const Tensor> parameters, double most) {
   double squares = 0;
   for (const Tensor& p : parameters) {

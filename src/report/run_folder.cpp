@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's folder: checked before anything is written, files whole or not at all.
+#include "checkpoint_files.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
@@ -8,12 +10,17 @@
 #include <nlohmann/json.hpp>
 
 #include <fmt/chrono.h>
+#include <fmt/ranges.h>
 
 #include <cerrno>
+#include <chrono>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 namespace mixgrad::report {
@@ -26,13 +33,48 @@ constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.js
 constexpr const char* names[] = {summary_name, metrics_name, history_name, network_name, float_name};
 constexpr const char* report_name = "report.html";
 
-/// Keeps metrics.jsonl and history.jsonl up to date and passes everything on.
-class LogWriter : public train::Observer {
+constexpr const char *metrics_key = "metrics", *history_key = "history", *settings_prefix = "settings/";
+
+/// Throws bad_input naming every setting that is not as it was.
+void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
+  const auto before = checkpoint.part(settings_prefix).metadata;
+  std::vector<std::string> changed;
+  for (const auto& [name, value] : config.settings()) {
+    const auto found = before.find(name);
+    if (found == before.end() || found->second == value) continue;
+    changed.push_back(fmt::format("{} is '{}' here, but was '{}'", name, value, found->second));
+  }
+  if (!changed.empty()) bad_input("resume: {}: a run goes on with the settings it began with", fmt::join(changed, "; "));
+}
+
+io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder, std::string& damage) {
+  if (!folder.resumes()) return {};
+  io::Safetensors content = folder.checkpoint(damage);
+  check_settings(config, content);
+  return content;
+}
+
+/// Keeps metrics.jsonl, history.jsonl and the checkpoints up to date and passes everything on.
+class RunWriter : public train::Observer, public train::Checkpoints {
  public:
-  LogWriter(RunFolder& folder, train::Observer& next) : folder_(folder), next_(next) {}
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next) : RunWriter(config, folder, next, std::string()) {}
 
   const RunLog& log() const { return log_; }
 
+  /// `run`'s result. An error says what is kept, if anything is.
+  template <typename Run>
+  auto guard(const Run& run) {
+    try {
+      return run();
+    } catch (const Error& e) {
+      const bool bad_input = e.kind() == Error::Kind::bad_input;
+      if (bad_input && !folder_.resumes()) folder_.drop_checkpoints();
+      if (bad_input || kept_.empty()) throw;
+      failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone", e.what(), kept_);
+    }
+  }
+
+  bool due() const override { return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes(); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
     log_.metrics += metrics_line(epoch) + "\n";
@@ -43,9 +85,33 @@ class LogWriter : public train::Observer {
   bool stop() const override { return next_.stop(); }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, std::string damage)
+      : Checkpoints(last_checkpoint(config, folder, damage)), config_(config), folder_(folder), next_(next) {
+    if (!folder.resumes()) return;
+    log_ = {.metrics = last().metadata.at(metrics_key), .history = last().metadata.at(history_key)};
+    const train::Place place = train::Place::of(last());
+    kept_ = place.str();
+    next.on_resume(place, damage);
+  }
+
+  void write(io::Safetensors content) override {
+    content.metadata[metrics_key] = log_.metrics;
+    content.metadata[history_key] = log_.history;
+    content.put(settings_prefix, {.tensors = {}, .metadata = config_.settings()});
+    const std::string place = train::Place::of(content).str();
+    folder_.write_checkpoint(std::move(content));
+    kept_ = place;
+    written_ = Clock::now();
+  }
+
+  const RunConfig& config_;
   RunFolder& folder_;
   train::Observer& next_;
   RunLog log_;
+  std::string kept_;  // the place of the last checkpoint
+  Clock::time_point written_ = Clock::now();
 };
 
 /// What evaluate_run needs of a summary.
@@ -69,14 +135,28 @@ Origin read_origin(const fs::path& folder) {
 
 }  // namespace
 
-RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(fs::absolute(path)) {
+RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
+    : path_(fs::absolute(path)), checkpoint_minutes_(options.checkpoint_minutes) {
+  if (options.overwrite && options.resume) bad_input("out: give --overwrite to begin anew or --resume to go on, not both");
+  if (!(checkpoint_minutes_ >= 0)) bad_input("checkpoint-minutes: {} is not possible: expected 0 or more", checkpoint_minutes_);
   if (!path_.has_filename()) path_ = path_.parent_path();  // "runs/a/" is runs/a
   std::error_code error;
-  for (const char* name : names) old_run_ = old_run_ || fs::exists(path_ / name, error);
-  if (old_run_ && !overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+  const bool stopped = CheckpointFiles(path_).any();
+  const bool result = fs::exists(path_ / summary_name, error) || fs::exists(path_ / float_name, error);
+  finished_ = options.resume && result && !stopped;
+  resumes_ = options.resume && stopped;
+  foreign_checkpoints_ = !options.resume && stopped;
+  old_run_ = result;
+  if (!options.resume) {
+    for (const char* name : names) old_run_ = old_run_ || fs::exists(path_ / name, error);
+    if (stopped && !options.overwrite) bad_input("out: {} holds a run that was stopped: give --resume to go on with it, or --overwrite", path);
+    if (old_run_ && !options.overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+  }
   try {
     make_folders();
     check_writable();
+    lock();
+    if (options.resume) clear_leftovers();
   } catch (...) {
     remove_empty();
     throw;
@@ -85,10 +165,39 @@ RunFolder::RunFolder(const std::string& path, bool overwrite) : path_(fs::absolu
 
 RunFolder::~RunFolder() {
   std::error_code ignored;
-  if (!complete_ && !old_run_) {  // a run that failed
+  if (!complete_ && !old_run_ && !CheckpointFiles(path_).any()) {  // a run that failed
     for (const char* name : {metrics_name, history_name}) fs::remove(path_ / name, ignored);
   }
   remove_empty();
+  if (lock_ >= 0) ::close(lock_);
+}
+
+/// Two runs would take each other's files away. Not every file system can lock; then there is no check.
+void RunFolder::lock() {
+  lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    ::close(lock_);
+    bad_input("out: another run is writing into {}", path_.string());
+  }
+}
+
+/// What a run that was killed was about to write.
+void RunFolder::clear_leftovers() const {
+  std::error_code ignored;
+  for (const fs::directory_entry& entry : fs::directory_iterator(path_, ignored)) {
+    if (entry.path().filename().string().starts_with(".mixgrad-")) fs::remove(entry.path(), ignored);
+  }
+}
+
+io::Safetensors RunFolder::checkpoint(std::string& damage) const { return CheckpointFiles(path_).newest(damage); }
+
+void RunFolder::write_checkpoint(io::Safetensors content) {
+  if (std::exchange(foreign_checkpoints_, false)) CheckpointFiles(path_).remove();
+  CheckpointFiles(path_).write(std::move(content));
+}
+
+void RunFolder::drop_checkpoints() {
+  if (!foreign_checkpoints_) CheckpointFiles(path_).remove();
 }
 
 void RunFolder::remove_empty() {
@@ -152,18 +261,24 @@ void RunFolder::write_weights(const nn::Module& net, const RunLog& log) {
 }
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  LogWriter writer(folder, observer);
-  FloatResult result = run_warm_up(config, writer);
-  folder.write_weights(*result.net, writer.log());
-  return result;
+  RunWriter writer(config, folder, observer);
+  return writer.guard([&] {
+    FloatResult result = run_warm_up(config, writer, &writer);
+    folder.write_weights(*result.net, writer.log());
+    if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
+    return result;
+  });
 }
 
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  LogWriter writer(folder, observer);
-  RunResult result = run_search(config, writer);
-  folder.write_result(config, result, writer.log());
-  write_page(folder.path());
-  return result;
+  RunWriter writer(config, folder, observer);
+  return writer.guard([&] {
+    RunResult result = run_search(config, writer, &writer);
+    folder.write_result(config, result, writer.log());
+    write_page(folder.path());
+    if (!result.interrupted) folder.drop_checkpoints();
+    return result;
+  });
 }
 
 std::string dated_folder() {

@@ -126,6 +126,12 @@ double MixPrec::mean_entropy() const {
   return count == 0 ? 0 : total / count;
 }
 
+void MixPrec::list_state(State& state) {
+  state.add("parameter", net_parameters());
+  state.add("alpha", nas_parameters());
+  sampler_.list_state(state);
+}
+
 std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original) {
   std::vector<LayerSummary> out;
   for (const Node& node : graph.nodes) {

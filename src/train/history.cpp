@@ -2,6 +2,9 @@
 #include "history.h"
 
 #include <mixgrad/ops.h>
+#include <mixgrad/state.h>
+
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <functional>
@@ -38,7 +41,15 @@ void AlphaHistory::add(const StepResult& step) {
   ++steps_;
 }
 
-std::vector<AlphaReport> AlphaHistory::report() const {
+void AlphaHistory::list_state(State& state) {
+  for (size_t i = 0; i < alphas_.size(); ++i) {
+    state.add(fmt::format("history.whole.{}", i), std::span<double>(whole_[i]));
+    state.add(fmt::format("history.cost.{}", i), std::span<double>(cost_[i]));
+  }
+  state.add("history.steps", steps_);
+}
+
+std::vector<AlphaReport> AlphaHistory::report() {
   const auto steps = static_cast<double>(std::max<int64_t>(steps_, 1));
   std::vector<AlphaReport> out;
   for (const nn::NamedTensor& a : net_.alpha_summary()) {
@@ -54,6 +65,10 @@ std::vector<AlphaReport> AlphaHistory::report() const {
     }
     out.push_back(std::move(report));
   }
+  for (auto* sums : {&whole_, &cost_}) {
+    for (std::vector<double>& sum : *sums) std::ranges::fill(sum, 0.0);
+  }
+  steps_ = 0;
   return out;
 }
 

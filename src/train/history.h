@@ -16,7 +16,10 @@ class AlphaHistory {
   const std::vector<Tensor>& alphas() const { return alphas_; }
   /// Between the step and the optimizer's, while α still hold their gradients.
   void add(const StepResult& step);
-  std::vector<AlphaReport> report() const;
+  /// Of the steps since the last report.
+  std::vector<AlphaReport> report();
+  /// Lists the sums so far.
+  void list_state(State& state);
 
  private:
   const MixPrec& net_;

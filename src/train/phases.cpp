@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three phases of a run: float warm-up, search, fine-tuning of what was found.
+#include "course.h"
 #include "history.h"
 
 #include <mixgrad/error.h>
@@ -8,73 +9,11 @@
 #include <mixgrad/train.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
-#include <limits>
 #include <optional>
 
 namespace mixgrad::train {
 namespace {
-
-using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-/// Parameters as they were at the best epoch so far.
-class Best {
- public:
-  Best(std::vector<Tensor> tensors, int patience) : tensors_(std::move(tensors)), patience_(patience) {}
-
-  /// Whether to go on: false once `patience` epochs in a row were no better.
-  bool offer(double quality) {
-    epochs_since_ = quality > quality_ ? 0 : epochs_since_ + 1;
-    if (quality >= quality_) keep(quality);
-    return patience_ == 0 || epochs_since_ < patience_;
-  }
-  void restore() const {
-    for (size_t i = 0; i < values_.size(); ++i) std::ranges::copy(values_[i], tensors_[i].data().begin());
-  }
-
- private:
-  void keep(double quality) {
-    quality_ = quality;
-    values_.clear();
-    for (const Tensor& t : tensors_) values_.emplace_back(t.data().begin(), t.data().end());
-  }
-
-  std::vector<Tensor> tensors_;
-  std::vector<std::vector<float>> values_;
-  double quality_ = -std::numeric_limits<double>::infinity();
-  int patience_, epochs_since_ = 0;
-};
-
-/// One epoch over the training set: draws batches, runs `train_step(batch, global step)`, reports.
-template <typename TrainStep>
-EpochReport run_epoch(const char* phase, const Schedule& schedule, data::Loader& loader, int epoch, Observer& observer,
-                      const TrainStep& train_step) {
-  EpochReport report{.phase = phase, .epoch = epoch, .epochs = schedule.epochs};
-  const auto start = Clock::now();
-  loader.start(epoch);
-  Score task;
-  double regularization = 0;
-  for (int64_t i = 0; i < loader.batches(); ++i) {
-    const StepResult result = train_step(loader.batch(i), epoch * loader.batches() + i);
-    if (!std::isfinite(result.task.loss) || !std::isfinite(result.regularization)) {
-      failed_run("{}: the loss became NaN or infinite in epoch {}, step {}: try a smaller learning rate (now {})", phase, epoch + 1,
-                 i + 1, schedule.lr);
-    }
-    task += result.task;
-    regularization += result.regularization;
-    observer.on_step({.phase = phase, .epoch = epoch, .epochs = schedule.epochs, .step = i, .steps = loader.batches(),
-                      .loss = task.mean_loss(), .accuracy = task.accuracy()});
-    if (observer.stop()) break;
-  }
-  report.task_loss = task.mean_loss();
-  report.reg_loss = regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1));
-  report.train_accuracy = task.accuracy();
-  report.seconds = seconds_since(start);
-  return report;
-}
 
 Score validate(const Graph& graph, const data::Splits& splits, EpochReport& report) {
   const Score score = evaluate(graph, splits.validation);
@@ -99,16 +38,27 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 
 }  // namespace
 
-void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer) {
+void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer, Checkpoints* checkpoints) {
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
   optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
-  std::vector<Tensor> state = net.parameters();
-  for (const nn::NamedTensor& b : net.named_buffers()) state.push_back(b.tensor);
+  std::vector<Tensor> state;
+  for (const nn::NamedTensor& t : nn::state_of(net)) state.push_back(t.tensor);
   Best best(state, s.patience);
-  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
+
+  Course course("warmup", s, observer, checkpoints);
+  course.state.add("net", state);
+  sgd.list_state(course.state, "sgd");
+  best.list_state(course.state);
+  // With batch norm, the threads work inside the ops, whose sums depend on their number: a resumed warm-up keeps it.
+  const int threads_given = threads();
+  int64_t threads_used = threads_given;
+  course.state.add("threads", threads_used);
+  course.resume();
+  set_threads(static_cast<int>(threads_used));
+  while (course.goes_on()) {
     net.train();
-    EpochReport report = run_epoch("warmup", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
       const StepResult result = step(net, batch);
       sgd.step();
@@ -116,9 +66,9 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
     });
     if (observer.stop()) break;  // an epoch cut short is not reported
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
-    observer.on_epoch(report);
-    if (!best.offer(validation.quality())) break;
+    course.end_epoch(report, best.offer(validation.quality()));
   }
+  set_threads(threads_given);
   best.restore();
   net.eval();
 }
@@ -148,7 +98,7 @@ struct SearchData {
 
 }  // namespace
 
-void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer) {
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer, Checkpoints* checkpoints) {
   const SearchData images(splits, s);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
@@ -156,18 +106,26 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
-  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
-    net.set_temperature(temperature(s, epoch));
-    AlphaHistory history(net);
+  AlphaHistory history(net);
+
+  Course course("search", s, observer, checkpoints);
+  net.list_state(course.state);
+  weights.list_state(course.state, "weights");
+  alphas.list_state(course.state, "alphas");
+  history.list_state(course.state);
+  best.list_state(course.state);
+  course.resume();
+  while (course.goes_on()) {
+    net.set_temperature(temperature(s, course.epoch()));
     const StepOptions options{.sample = [&] { return net.sample(); },
-                              .regularization = [&](const Thetas& t) { return regularization(net, s, epoch, t); },
+                              .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
                               .dtype = s.dtype, .watched = history.alphas()};
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
     };
     if (images.parts) net.train_net_only();
-    EpochReport report = run_epoch("search", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
@@ -177,11 +135,11 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     if (images.parts && !observer.stop()) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
-      report.seconds += run_epoch("search", s, arch_loader, epoch, observer, [&](const data::Batch& batch, int64_t) {
+      report.seconds += course.run_epoch(arch_loader, [&](const data::Batch& batch, int64_t) {
         const StepResult result = step(net.graph(), batch, options);
         alpha_step(result);
         return result;
-      }).seconds;
+      }, 1).seconds;
       net.train_net_and_nas();
     }
     if (observer.stop()) break;
@@ -191,12 +149,11 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
     report.alphas = history.report();
-    observer.on_epoch(report);
-    if (!best.offer(validation.quality())) break;
+    course.end_epoch(report, best.offer(validation.quality()));
   }
 }
 
-void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer) {
+void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
   if (s.epochs > 0 && !observer.stop()) {
     for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
   }
@@ -204,8 +161,14 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
-  for (int epoch = 0; epoch < s.epochs && !observer.stop(); ++epoch) {
-    EpochReport report = run_epoch("finetune", s, loader, epoch, observer, [&](const data::Batch& batch, int64_t step_index) {
+
+  Course course("finetune", s, observer, checkpoints);
+  course.state.add("parameter", adam.parameters());
+  adam.list_state(course.state, "adam");
+  best.list_state(course.state);
+  course.resume();
+  while (course.goes_on()) {
+    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
       const StepResult result = step(graph, batch);
       adam.step();
@@ -214,8 +177,7 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
     if (observer.stop()) break;
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
-    observer.on_epoch(report);
-    if (!best.offer(validation.quality())) break;
+    course.end_epoch(report, best.offer(validation.quality()));
   }
   best.restore();
 }

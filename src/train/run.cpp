@@ -131,8 +131,15 @@ struct Start {
   std::vector<Target> targets;
 };
 
+/// The weight of the cost in the loss of a search: none with targets, nor for baselines.
+double strength_of(const Start& start) {
+  const RunConfig& config = start.config;
+  if (config.method != "dnas" || !start.targets.empty()) return 0;
+  return config.strength.value_or(default_strength(start.floating, cost::find(config.regularizer)));
+}
+
 /// The network that the search, or a baseline in its place, finds.
-Graph found_by_method(const Start& start, RunResult& result, train::Observer& observer) {
+Graph found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
   const RunConfig& config = start.config;
   MixPrecOptions options = mix_prec_options(config, start.targets);
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
@@ -146,11 +153,17 @@ Graph found_by_method(const Start& start, RunResult& result, train::Observer& ob
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
   train::SearchSchedule schedule = search_schedule(config, start.splits, start.targets);
-  if (start.targets.empty()) {
-    result.strength = schedule.strength = config.strength.value_or(default_strength(start.floating, net.regularizer()));
-  }
-  train::search(net, start.splits, schedule, observer);
+  schedule.strength = strength_of(start);
+  train::search(net, start.splits, schedule, observer, &checkpoints);
   return net.arch_export({.targets = start.targets, .refine = config.refine});
+}
+
+/// The same, or what it gave before the run was resumed.
+Graph found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
+  if (checkpoints.finished("search")) return graph_from(checkpoints.result("search"));
+  Graph graph = found_by_method(start, observer, checkpoints);
+  checkpoints.finish("search", to_safetensors(graph));
+  return graph;
 }
 
 /// Baselines spend the search's epochs on fine-tuning: every method trains equally long.
@@ -159,15 +172,22 @@ int finetune_epochs(const RunConfig& config) {
 }
 
 /// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
-std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer, bool train_further = false) {
+std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
+                                      train::Checkpoints& checkpoints, bool train_further = false) {
   models::Model model = models::make(config.model, splits.train.classes());
-  if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
-  if (model.trained && config.init.empty() && !train_further) return std::move(model.net);
-  if (config.init.empty()) {
-    train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer);
-  } else {
-    nn::load_state(*model.net, config.init);
+  State weights;
+  for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
+  if (checkpoints.finished("warmup")) {
+    weights.restore(checkpoints.result("warmup"));
+    return std::move(model.net);
   }
+  if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
+  if (!config.init.empty()) {
+    nn::load_state(*model.net, config.init);
+  } else if (!model.trained || train_further) {
+    train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer, &checkpoints);
+  }
+  checkpoints.finish("warmup", weights.content());
   return std::move(model.net);
 }
 
@@ -217,6 +237,26 @@ void RunConfig::validate() const {
   check_threads(threads);
 }
 
+std::map<std::string, std::string> RunConfig::settings() const {
+  // A field added to RunConfig has to be added here, or this does not compile.
+  const auto& [model_, data_, val_split_, scheme_, weight_bits_, act_bits_, input_bits_, overrides_, method_, target_, regularizer_,
+               strength_, refine_, init_, warmup_epochs_, search_epochs_, finetune_epochs_, batch_size_, lr_, arch_lr_, tau_start_,
+               tau_end_, tau_schedule_, sampler_, hard_, alpha_init_, act_quantizer_, quantize_output_, arch_split_, patience_, dtype_,
+               seed_, threads_] = *this;
+  static_cast<void>(threads_);
+  const auto text = [](const auto& value) { return fmt::format("{}", value); };
+  const auto list = [](const std::vector<int>& bits) { return fmt::format("{}", fmt::join(bits, ",")); };
+  return {{"model", model_}, {"data", data::absolute(data_)}, {"val-split", text(val_split_)}, {"scheme", scheme_},
+          {"weight-bits", list(weight_bits_)}, {"act-bits", list(act_bits_)}, {"input-bits", list(input_bits_)},
+          {"override", overrides_}, {"method", method_}, {"target", target_}, {"regularizer", regularizer_},
+          {"strength", strength_ ? text(*strength_) : "the default"}, {"refine", text(refine_)}, {"init", init_},
+          {"warmup-epochs", text(warmup_epochs_)}, {"search-epochs", text(search_epochs_)}, {"finetune-epochs", text(finetune_epochs_)},
+          {"batch-size", text(batch_size_)}, {"lr", text(lr_)}, {"arch-lr", text(arch_lr_)}, {"tau-start", text(tau_start_)},
+          {"tau-end", text(tau_end_)}, {"tau-schedule", tau_schedule_}, {"sampler", sampler_}, {"hard", text(hard_)},
+          {"alpha-init", alpha_init_}, {"act-quantizer", act_quantizer_}, {"quantize-output", text(quantize_output_)},
+          {"arch-split", text(arch_split_)}, {"patience", text(patience_)}, {"dtype", dtype_}, {"seed", text(seed_)}};
+}
+
 DType parse_dtype(const std::string& name) {
   check_choice("dtype", name, {"f32", "bf16", "auto"});
   if (name == "f32") return DType::float32;
@@ -234,41 +274,46 @@ void check_possible(std::span<const RunConfig> runs) {
   for (const RunConfig& run : runs) check_wishes(run, splits);
 }
 
-FloatResult run_warm_up(const RunConfig& config, train::Observer& observer) {
+FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
-  FloatResult result{.net = warmed_up(config, splits, observer, true), .test = {}};
+  train::Checkpoints none;
+  FloatResult result{.net = warmed_up(config, splits, observer, kept != nullptr ? *kept : none, true), .test = {}};
   result.interrupted = observer.stop();
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
 
-RunResult run_search(const RunConfig& config, train::Observer& observer) {
+RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
   train::set_threads(config.threads);
   const Stopwatch total;
   const data::Splits splits = load_data(config);
   check_wishes(config, splits);
+  train::Checkpoints none;
+  train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   RunResult result;
   result.threads = train::threads();
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
-  const auto net_float = warmed_up(config, splits, observer);
+  const auto net_float = warmed_up(config, splits, observer, checkpoints);
   const Graph floating = simplified(*net_float, splits.train.image_shape());
   result.floating = test_score("warmup", floating, splits);
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
   const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
-  result.network = found_by_method(start, result, observer);
+  result.strength = strength_of(start);
+  result.network = found(start, observer, checkpoints);
   result.searched = test_score("search", result.network, splits);
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
-  train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched, observer);
+  train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched,
+                   observer, &checkpoints);
   result.interrupted = observer.stop();
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();

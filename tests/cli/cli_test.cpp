@@ -356,11 +356,13 @@ TEST_CASE("cli: a search from the weights of train gives the bytes of a search t
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }
 
-TEST_CASE("cli: a run that fails leaves nothing, and the run it was to overwrite whole") {
+TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run it was to overwrite whole") {
   const Workplace place;
   const Outcome failed = mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out fresh");
   check_complaint(failed, 1, "search");
-  CHECK_FALSE(fs::exists(place.root / "fresh"));
+  check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done), from which --resume goes on");
+  CHECK(fs::exists(place.root / "fresh/checkpoint.safetensors"));
+  for (const char* name : {"summary.json", "model.safetensors"}) CHECK_FALSE(fs::exists(place.root / "fresh" / name));
 
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out kept").exit_code == 0);
   const auto content = [&] {

@@ -111,7 +111,7 @@ TEST_CASE("a failed write names the path and the reason, and leaves nothing behi
   fs::create_directory(taken);
   CHECK(error_of([&] { io::write_file(taken, "1"); }) == "failed_run: can't write " + taken + ": Is a directory");
   if (fs::exists("/dev/full")) {
-    CHECK(error_of([&] { io::write_file("/dev/full", "1"); }) == "failed_run: can't write /dev/full: No space left on device");
+    CHECK(error_of([&] { io::write_file("/dev/full", "1"); }) == "failed_run: can't write /dev/full: No space left on device: free some space");
     CHECK(fs::is_character_file("/dev/full"));
   }
   CHECK(folder.files() == 1);

@@ -144,7 +144,7 @@ TEST_CASE("report: every flag of search is a setting of a run, under its name") 
   for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
     flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
   }
-  for (const char* other : {"config", "data-parallel", "json", "out", "overwrite", "quiet"}) CHECK(flags.erase(other) == 1);
+  for (const char* other : {"checkpoint-minutes", "config", "data-parallel", "json", "out", "overwrite", "quiet", "resume"}) CHECK(flags.erase(other) == 1);
   CHECK(flags.size() == settings.size());
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);
 }

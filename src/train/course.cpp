@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "course.h"
+
+#include <mixgrad/error.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace mixgrad::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+void copy(const std::vector<Tensor>& from, const std::vector<Tensor>& to) {
+  for (size_t i = 0; i < from.size(); ++i) std::ranges::copy(from[i].data(), to[i].data().begin());
+}
+
+}  // namespace
+
+Best::Best(std::vector<Tensor> tensors, int patience) : tensors_(std::move(tensors)), patience_(patience) {
+  for (const Tensor& t : tensors_) values_.push_back(t.clone());
+}
+
+bool Best::offer(double quality) {
+  epochs_since_ = quality > quality_ ? 0 : epochs_since_ + 1;
+  if (quality >= quality_) {
+    quality_ = quality;
+    known_ = true;
+    copy(tensors_, values_);
+  }
+  return patience_ == 0 || epochs_since_ < patience_;
+}
+
+void Best::restore() const {
+  if (known_) copy(values_, tensors_);
+}
+
+void Best::list_state(State& state) {
+  state.add("best", values_);
+  state.add("best.known", known_);
+  state.add("best.quality", quality_);
+  state.add("best.epochs_since", epochs_since_);
+}
+
+Course::Course(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints)
+    : phase_(phase), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
+  state.add("epoch", epoch_);
+  for (size_t i = 0; i < sums_.size(); ++i) {
+    const std::string name = fmt::format("sums.{}.", i);
+    state.add(name + "steps", sums_[i].steps);
+    state.add(name + "loss", sums_[i].task.loss);
+    state.add(name + "correct", sums_[i].task.correct);
+    state.add(name + "images", sums_[i].task.images);
+    state.add(name + "classifies", sums_[i].task.classifies);
+    state.add(name + "regularization", sums_[i].regularization);
+    state.add(name + "seconds", sums_[i].seconds);
+  }
+}
+
+void Course::resume() {
+  if (checkpoints_ != nullptr) checkpoints_->resume(phase_, state);
+}
+
+void Course::keep() {
+  if (checkpoints_ != nullptr) checkpoints_->keep({.phase = phase_, .epoch = epoch_, .step = sums_[0].steps + sums_[1].steps}, state);
+}
+
+EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part) {
+  Sums& sums = sums_[part];
+  const double seconds_before = sums.seconds;
+  const auto start = Clock::now();
+  loader.start(epoch_);
+  while (sums.steps < loader.batches()) {
+    const StepResult result = train_step(loader.batch(sums.steps), epoch_ * loader.batches() + sums.steps);
+    if (!std::isfinite(result.task.loss) || !std::isfinite(result.regularization)) {
+      failed_run("{}: the loss became NaN or infinite in epoch {}, step {}: try a smaller learning rate (now {})", phase_, epoch_ + 1,
+                 sums.steps + 1, schedule_.lr);
+    }
+    sums.task += result.task;
+    sums.regularization += result.regularization;
+    sums.seconds = seconds_before + seconds_since(start);
+    observer_.on_step({.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .step = sums.steps, .steps = loader.batches(),
+                       .loss = sums.task.mean_loss(), .accuracy = sums.task.accuracy()});
+    ++sums.steps;
+    const bool stop = observer_.stop();
+    if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
+    if (stop) break;
+  }
+  return {.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .task_loss = sums.task.mean_loss(),
+          .reg_loss = sums.regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1)),
+          .train_accuracy = sums.task.accuracy(), .seconds = sums.seconds};
+}
+
+void Course::end_epoch(const EpochReport& report, bool goes_on) {
+  observer_.on_epoch(report);
+  epoch_ = goes_on ? epoch_ + 1 : schedule_.epochs;
+  sums_ = {};
+  keep();
+}
+
+}  // namespace mixgrad::train

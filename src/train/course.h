@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the phases have in common: epochs of steps, the best epoch so far, and that all of it can be resumed.
+#pragma once
+
+#include <mixgrad/state.h>
+#include <mixgrad/train.h>
+
+#include <array>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace mixgrad::train {
+
+/// Parameters as they were at the best epoch so far.
+class Best {
+ public:
+  Best(std::vector<Tensor> tensors, int patience);
+
+  /// Whether to go on: false once `patience` epochs in a row were no better.
+  bool offer(double quality);
+  /// Sets the parameters to that epoch's, if there was one.
+  void restore() const;
+  void list_state(State& state);
+
+ private:
+  std::vector<Tensor> tensors_, values_;
+  bool known_ = false;
+  double quality_ = -std::numeric_limits<double>::infinity();
+  int64_t patience_, epochs_since_ = 0;
+};
+
+/// A phase on its way through its epochs. What its steps change is listed in `state`: with it, resume() brings the phase to
+/// where its last checkpoint was written, in the midst of an epoch or behind it.
+class Course {
+ public:
+  /// One training step on a batch; `step` counts over all epochs.
+  using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
+
+  Course(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints);
+  Course(const Course&) = delete;
+  Course& operator=(const Course&) = delete;
+
+  State state;
+  void resume();
+
+  /// False too once the observer wants to stop.
+  bool goes_on() const { return epoch_ < schedule_.epochs && !observer_.stop(); }
+  int epoch() const { return static_cast<int>(epoch_); }
+  /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind it
+  /// are not done again.
+  EpochReport run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part = 0);
+  /// Tells the observer. The phase ends here unless it `goes_on`.
+  void end_epoch(const EpochReport& report, bool goes_on);
+
+ private:
+  /// What an epoch has come to.
+  struct Sums {
+    int64_t steps = 0;
+    Score task = {};
+    double regularization = 0, seconds = 0;
+  };
+
+  void keep();
+
+  const char* phase_;
+  const Schedule& schedule_;
+  Observer& observer_;
+  Checkpoints* checkpoints_;
+  int64_t epoch_ = 0;
+  std::array<Sums, 2> sums_;  // of the epoch's parts
+};
+
+}  // namespace mixgrad::train

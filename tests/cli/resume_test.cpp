@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// Runs that are killed, fail, or find their checkpoint damaged or the disk full, and go on.
+#include "../shell.h"
+#include "../skip.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/rng.h>
+#include <mixgrad/state.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <limits>
+#include <string>
+
+#include <sys/mount.h>
+#include <unistd.h>
+
+namespace fs = std::filesystem;
+using namespace mixgrad;
+
+namespace {
+
+std::string binary() {
+  const char* given = std::getenv("MIXGRAD_BINARY");
+  return given != nullptr ? given : MIXGRAD_BINARY;
+}
+
+/// Images of 640 random bytes as NumPy arrays, for the autoencoder: small, and without labels.
+void write_images(const fs::path& file, int64_t images) {
+  std::string header = fmt::format("{{'descr': '|u1', 'fortran_order': False, 'shape': ({}, 640), }}", images);
+  header.resize(117, ' ');
+  header += '\n';
+  std::string content = std::string("\x93NUMPY\x01", 7) + '\0' + static_cast<char>(header.size()) + '\0' + header;
+  Rng rng(1, file.filename().string());
+  for (int64_t i = 0; i < images * 640; ++i) content += static_cast<char>(rng.below(256));
+  io::write_file(file, content);
+}
+
+/// A place with small data, and runs in it.
+struct Runs {
+  Runs() {
+    fs::create_directory(place.path / "data");
+    write_images(place.path / "data/x_train.npy", 96);
+    write_images(place.path / "data/x_test.npy", 16);
+  }
+
+  /// Runs a search of 2 + 2 + 1 epochs, which must end with `exit_code`; what it said.
+  std::string search(const std::string& flags, int exit_code = 0) const {
+    place.run(fmt::format("'{}' search --model autoencoder --data npy:data --warmup-epochs 2 --search-epochs 2 --finetune-epochs 1 "
+                          "--batch-size 24 --lr 0.01 --threads 1 --quiet {}; [ $? = {} ]", binary(), flags, exit_code));
+    return place.said();
+  }
+  fs::path operator/(const std::string& name) const { return place.path / name; }
+  bool holds(const std::string& name) const { return fs::exists(place.path / name); }
+
+  test::Folder place;
+};
+
+bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
+
+/// Changes one byte of the tensors' values: the file stays well-formed.
+void damage(const fs::path& file) {
+  std::string content = io::read_file(file);
+  content[content.size() - 5] ^= 1;
+  io::write_file(file, content);
+}
+
+/// A file system of its own, of so many bytes.
+class SmallDisk {
+ public:
+  SmallDisk(fs::path where, int64_t bytes) : where_(std::move(where)) {
+    fs::create_directory(where_);
+    mounted_ = ::mount("none", where_.c_str(), "tmpfs", 0, fmt::format("size={}", bytes).c_str()) == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount2(where_.c_str(), MNT_DETACH);
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+
+  explicit operator bool() const { return mounted_; }
+  void grow(int64_t bytes) const { REQUIRE(::mount("none", where_.c_str(), "tmpfs", MS_REMOUNT, fmt::format("size={}", bytes).c_str()) == 0); }
+
+ private:
+  fs::path where_;
+  bool mounted_;
+};
+
+}  // namespace
+
+TEST_CASE("state: every bit comes back, and what does not fit is named") {
+  double numbers[] = {-std::numeric_limits<double>::infinity(), 0.1, 5e-324};
+  uint64_t words[] = {0, ~uint64_t{0}};
+  int64_t count = -3;
+  bool flag = true;
+  const Tensor t = Tensor::from({2, 1, 1, 2}, std::vector{1.0F, -0.0F, 1e-45F, 3e38F});
+  State state;
+  state.add("numbers", numbers);
+  state.add("words", words);
+  state.add("count", count);
+  state.add("flag", flag);
+  state.add("t", t);
+  io::Safetensors content = state.content();
+  const std::vector<float> values = t.to_vector();
+  content.tensors[0].second = t.clone();
+  for (double& n : numbers) n = 7;
+  words[1] = 7;
+  count = 7;
+  flag = false;
+  t.data()[3] = 7;
+  state.restore(content);
+  CHECK(numbers[0] == -std::numeric_limits<double>::infinity());
+  CHECK(numbers[1] == 0.1);
+  CHECK(numbers[2] == 5e-324);
+  CHECK(words[1] == ~uint64_t{0});
+  CHECK(count == -3);
+  CHECK(flag);
+  CHECK(t.to_vector() == values);
+
+  content.metadata["words"] = "1 2 3";
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' holds more than 2 numbers", Error);
+  content.metadata["words"] = "1";
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' holds no 2 numbers", Error);
+  content.metadata.erase("words");
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' is missing", Error);
+  content = state.content();
+  content.tensors[0].second = Tensor::zeros({3});
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 't' has shape [3], but [2, 1, 1, 2] is wanted", Error);
+}
+
+TEST_CASE("resume: runs killed at random moments end with the bytes of an undisturbed one") {
+  if (!test::has("python3")) return test::skip("resume under kills: apt-get install python3");
+  const test::Folder place;
+  place.run(fmt::format("'{}/tests/torture/kill_resume.py' '{}' --kills 5 --cases gumbel", MIXGRAD_SOURCE_DIR, binary()));
+  CHECK(says(place.said(), "5 kills survived"));
+}
+
+TEST_CASE("resume: begins where nothing is, says when nothing is left, and refuses what does not go together") {
+  const Runs runs;
+  runs.search("--resume --out run");
+  CHECK(runs.holds("run/summary.json"));
+  CHECK_FALSE(runs.holds("run/checkpoint.safetensors"));
+  const std::string network = io::read_file(runs / "run/model.safetensors");
+  CHECK(runs.search("--resume --out run") == "run holds a finished run: nothing is left to do\n");
+  CHECK(io::read_file(runs / "run/model.safetensors") == network);
+  CHECK(says(runs.search("--resume", 2), "--out is missing"));
+  CHECK(says(runs.search("--resume --overwrite --out run", 2), "not both"));
+  CHECK(says(runs.search("--checkpoint-minutes -1 --out other", 2), "checkpoint-minutes: -1"));
+  CHECK(says(runs.search("--resume --target size=1% --out other", 2), "smallest that these candidates reach"));
+  CHECK_FALSE(runs.holds("other"));
+}
+
+TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its own settings only, or the one before it") {
+  const Runs runs;
+  const std::string failing = "--strength 1e38 --out run";
+  const std::string failed = runs.search(failing, 1);
+  CHECK(says(failed, "search: the loss became NaN or infinite in epoch 1, step"));
+  CHECK(says(failed, "kept in its folder: a checkpoint (warmup, epoch 2 done), from which --resume goes on"));
+  CHECK_FALSE(runs.holds("run/summary.json"));
+
+  CHECK(says(runs.search(failing, 2), "give --resume to go on with it, or --overwrite"));
+  CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2), "seed is '2' here, but was '0'; strength is '1' here, but was '1e+38'"));
+  CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
+
+  damage(runs / "run/checkpoint.safetensors");
+  const std::string before = runs.search(failing + " --resume", 1);
+  CHECK(says(before, "checkpoint.safetensors: its checksum does not fit its content: going on from the checkpoint before it"));
+  CHECK(says(before, "search: the loss became NaN"));
+  for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"}) fs::resize_file(runs / name, 1000);
+  CHECK(says(runs.search(failing + " --resume", 2), "start anew with --overwrite"));
+  CHECK(runs.holds("run/checkpoint.safetensors"));
+
+  runs.search("--overwrite --out run");
+  CHECK(runs.holds("run/summary.json"));
+  CHECK_FALSE(runs.holds("run/checkpoint.safetensors"));
+  CHECK_FALSE(runs.holds("run/checkpoint.previous.safetensors"));
+}
+
+TEST_CASE("resume: a full disk leaves the checkpoint whole, and once there is space, the run goes on") {
+  const Runs runs;
+  const SmallDisk disk(runs / "disk", 8 << 20);
+  if (!disk) return test::skip("resume on a full disk: mounting a small file system needs root");
+  runs.search("--out undisturbed");
+  const std::string full = runs.search("--out disk/run", 1);
+  CHECK(says(full, "No space left on device: free some space; kept in its folder: a checkpoint ("));
+  CHECK_FALSE(runs.holds("disk/run/summary.json"));
+  CHECK(says(runs.search("--resume --out disk/run", 1), "No space left on device"));
+  disk.grow(64 << 20);
+  runs.search("--resume --out disk/run");
+  CHECK(io::read_file(runs / "disk/run/model.safetensors") == io::read_file(runs / "undisturbed/model.safetensors"));
+}
