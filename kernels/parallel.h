@@ -7,6 +7,8 @@
 #include <exception>
 #include <mutex>
 
+#include <unistd.h>
+
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -20,6 +22,21 @@
 
 namespace mixgrad::kernels {
 
+/// Bytes of a core's second-level cache.
+inline int64_t cache_bytes() {
+  const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
+  return bytes > 0 ? bytes : 1 << 20;
+}
+
+/// Whether this thread is one of several that share the work: what it calls then runs on it alone.
+inline bool in_parallel() {
+#ifdef _OPENMP
+  return omp_get_level() > 0;
+#else
+  return true;
+#endif
+}
+
 /// Calls `body(begin, end)` on chunks of `grain` elements of [0, n), spread over the threads; in order on one
 /// thread inside a parallel region (a micro-batch has one thread). The chunks never depend on the number of
 /// threads, so neither does a reduction that adds one partial result per chunk in their order.
@@ -27,7 +44,7 @@ template <typename Body>
 void parallel_chunks(int64_t n, int64_t grain, const Body& body) {
   const int64_t chunks = (n + grain - 1) / grain;
 #ifdef _OPENMP
-  if (chunks > 1 && omp_get_level() == 0) {
+  if (chunks > 1 && !in_parallel()) {
 #pragma omp parallel for schedule(static)
     for (int64_t c = 0; c < chunks; ++c) body(c * grain, std::min(n, (c + 1) * grain));
     return;

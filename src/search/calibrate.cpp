@@ -3,8 +3,6 @@
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
-#include <kernels/parallel.h>
-
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -63,9 +61,7 @@ void observe(const Graph& graph, const std::vector<Tensor>& batches, Histograms&
   for (const Tensor& x : batches) {
     for (int64_t begin = 0; begin < x.dim(0); begin += images_at_once) {
       std::vector<Tensor> values;
-      kernels::parallel_tasks(1, [&](int64_t) {  // one thread inside, as in a step: the same clips for any number
-        plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
-      });
+      plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
       for (size_t i = 0; i < graph.nodes.size(); ++i) {
         ActivationSlot* slot = graph.nodes[i].output_slot.get();
         if (slot != nullptr) visit(histograms[slot], std::span<const float>(values[i].data()));

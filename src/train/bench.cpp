@@ -43,8 +43,8 @@ data::Batch random_batch(const Shape& image, int64_t size) {
   return batch;
 }
 
-/// Runs and times `step`; `conv_threads` threads count their convolutions at the same time.
-StepTimes measure(const StepOptions& o, int conv_threads, const std::function<void()>& step) {
+/// Runs and times `step`; all threads count their convolutions at the same time.
+StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> ms, conv_ms;
   kernels::conv_seconds_enable(true);
@@ -54,7 +54,7 @@ StepTimes measure(const StepOptions& o, int conv_threads, const std::function<vo
     step();
     if (i < 0) continue;
     ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    conv_ms.push_back(1e3 * kernels::conv_seconds() / conv_threads);
+    conv_ms.push_back(1e3 * kernels::conv_seconds() / train::threads());
   }
   kernels::conv_seconds_enable(false);
   const auto median = [](std::vector<double>& v) {
@@ -72,7 +72,7 @@ StepTimes measure(const StepOptions& o, int conv_threads, const std::function<vo
 StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
   optim::Sgd sgd({{.parameters = net.parameters()}}, {.lr = 1e-3});
   net.train();
-  return measure(o, 1, [&] {
+  return measure(o, [&] {
     train::step(net, batch);
     sgd.step();
   });
@@ -90,7 +90,7 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
   const train::StepOptions options{.sample = [&] { return net.sample(); },
                                      .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
                                      .dtype = parse_dtype(o.dtype)};
-  return measure(o, train::threads(), [&] {
+  return measure(o, [&] {
     train::step(net.graph(), batch, options);
     weights.step();
     alphas.step();

@@ -50,12 +50,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   course.state.add("net", state);
   sgd.list_state(course.state, "sgd");
   best.list_state(course.state);
-  // With batch norm, the threads work inside the ops, whose sums depend on their number: a resumed warm-up keeps it.
-  const int threads_given = threads();
-  int64_t threads_used = threads_given;
-  course.state.add("threads", threads_used);
   course.resume();
-  set_threads(static_cast<int>(threads_used));
   while (course.goes_on()) {
     net.train();
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
@@ -68,7 +63,6 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     course.end_epoch(report, best.offer(validation.quality()));
   }
-  set_threads(threads_given);
   best.restore();
   net.eval();
 }
