@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "gradient_sum.h"
 #include "tasks.h"
 
 #include <mixgrad/error.h>
@@ -6,13 +7,10 @@
 #include <mixgrad/tape.h>
 #include <mixgrad/train.h>
 
-#include <kernels/elementwise.h>
 #include <kernels/parallel.h>
 
 #include <algorithm>
 #include <array>
-
-#include <unistd.h>
 
 namespace mixgrad::train {
 namespace {
@@ -41,56 +39,6 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBat
   return outcome.score;
 }
 
-/// Adds the gradients of the micro-batches' leaves to their sources, in the order of the micro-batches.
-void gather(const std::vector<Tensor>& sources, const std::vector<std::vector<Tensor>>& leaves) {
-  kernels::parallel_tasks(std::ssize(sources), [&](int64_t s) {
-    const Tensor& source = sources[static_cast<size_t>(s)];
-    for (const std::vector<Tensor>& part : leaves) {
-      const std::span<const float> grad = part[static_cast<size_t>(s)].grad();
-      if (grad.empty()) continue;
-      if (source.grad().empty()) {
-        source.set_grad(grad);
-      } else {
-        kernels::accumulate(grad, source.grad());
-      }
-    }
-  });
-}
-
-std::vector<float> packed_gradients(const std::vector<Tensor>& sources) {
-  std::vector<float> out;
-  for (const Tensor& s : sources) {
-    if (s.has_grad()) {
-      out.insert(out.end(), s.grad().begin(), s.grad().end());
-    } else {
-      out.resize(out.size() + static_cast<size_t>(s.size()));
-    }
-  }
-  return out;
-}
-
-void set_gradients(const std::vector<Tensor>& sources, std::span<const float> values) {
-  for (const Tensor& s : sources) {
-    s.set_grad(values.first(static_cast<size_t>(s.size())));
-    values = values.subspan(static_cast<size_t>(s.size()));
-  }
-}
-
-/// gather over the members of a team, whose micro-batches follow each other in the order of the ranks: one running sum goes
-/// from member to member, so that it has the bytes of a single process's.
-void gather_in_team(const Team& team, const std::vector<Tensor>& sources, const std::vector<std::vector<Tensor>>& leaves) {
-  if (team.rank() > 0) {
-    std::vector<float> before = packed_gradients(sources);
-    team.receive(team.rank() - 1, before);
-    set_gradients(sources, before);
-  }
-  gather(sources, leaves);
-  std::vector<float> sum = packed_gradients(sources);
-  if (team.rank() + 1 < team.size()) team.send(team.rank() + 1, sum);
-  team.broadcast(team.size() - 1, sum);
-  set_gradients(sources, sum);
-}
-
 /// Every member gets the scores of all micro-batches.
 void share(const Team& team, Team::Range own, bool classifies, std::vector<Score>& scores) {
   std::vector<double> values(3 * scores.size());
@@ -113,11 +61,9 @@ const Team* steps_team = nullptr;
 void set_team(const Team* team) { steps_team = team; }
 
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
-  const long cache = sysconf(_SC_LEVEL2_CACHE_SIZE);
-  const int64_t bytes = cache > 0 ? cache : 1 << 20;
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
-  const int64_t images = bytes / (2 * widest * (dtype == DType::float32 ? 4 : 2));
+  const int64_t images = kernels::cache_bytes() / (2 * widest * (dtype == DType::float32 ? 4 : 2));
   int64_t size = 1;
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
@@ -133,20 +79,16 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
   const Team::Range own = steps_team != nullptr ? steps_team->part_of(std::ssize(parts)) : Team::Range{0, std::ssize(parts)};
   std::vector<Score> scores(parts.size());
-  std::vector<std::vector<Tensor>> leaves(static_cast<size_t>(own.end - own.begin)), sources(leaves.size());
-  kernels::parallel_tasks(std::ssize(leaves), [&](int64_t i) {
-    const auto k = static_cast<size_t>(i), m = static_cast<size_t>(own.begin + i);
-    const Binding copy = binding.with_leaves(leaves[k], sources[k]);
+  GradientSum sum(binding, own.end - own.begin, steps_team);
+  kernels::parallel_tasks(own.end - own.begin, [&](int64_t i) {
+    const auto m = static_cast<size_t>(own.begin + i);
+    std::vector<Tensor> leaves, sources;
+    const Binding copy = binding.with_leaves(leaves, sources);
     scores[m] = run_micro_batch(graph, copy, parts[m], options, static_cast<double>(batch.size()));
+    sum.add(i, std::move(leaves));
   });
-  if (steps_team == nullptr) {
-    gather(sources[0], leaves);
-  } else {
-    std::vector<Tensor> unused, all;
-    binding.with_leaves(unused, all);
-    gather_in_team(*steps_team, all, leaves);
-    share(*steps_team, own, !batch.labels.empty(), scores);
-  }
+  sum.finish();
+  if (steps_team != nullptr) share(*steps_team, own, !batch.labels.empty(), scores);
 
   StepResult result;
   for (const Score& score : scores) result.task += score;
