@@ -2,6 +2,7 @@
 #include "elementwise.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -74,6 +75,14 @@ MIXGRAD_CLONES void rescale_grad_rows(const float* g, int64_t rows, int64_t chan
   }
 }
 
+/// An exponent of ones is NaN or infinity; its bits stand where bfloat16's do.
+template <typename T, typename Bits>
+bool no_exponent_of_ones(std::span<const T> x, Bits ones) {
+  bool found = false;
+  for (const T v : x) found |= (std::bit_cast<Bits>(v) & ones) == ones;
+  return !found;
+}
+
 MIXGRAD_CLONES void split_into(const float* codes, int64_t n, float* __restrict high, float* __restrict low) {
   for (int64_t i = 0; i < n; ++i) {
     high[i] = std::floor(codes[i] * 0.0625f);
@@ -140,6 +149,9 @@ void rescale_grad(int64_t rows, int64_t channels, std::span<const float> scale, 
     });
   if (gbias) column_sums(rows, channels, g, gbias);
 }
+
+bool all_finite(std::span<const float> x) { return no_exponent_of_ones<float, uint32_t>(x, 0x7f800000U); }
+bool all_finite(std::span<const bfloat16> x) { return no_exponent_of_ones<bfloat16, uint16_t>(x, 0x7f80U); }
 
 void split_codes(std::span<const float> codes, std::span<float> high, std::span<float> low) {
   parallel_chunks(size_of(codes), grain, [&](int64_t b, int64_t e) {

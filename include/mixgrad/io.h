@@ -48,6 +48,9 @@ struct Safetensors {
   std::string path = "safetensors";  ///< for messages
 };
 
+/// FNV-1a over names, shapes, values and metadata, in 16 hexadecimal digits: tells contents apart, proves nothing.
+std::string checksum(const Safetensors& content);
+
 /// Reads float32 tensors of rank 0..4. Every size and offset is checked against the file before memory is asked
 /// for; throws bad_input with the file and what is wrong with it.
 Safetensors read_safetensors(const std::string& path);

@@ -8,7 +8,6 @@
 #include <mixgrad/train.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -46,14 +45,13 @@ struct RunConfig {
   bool quantize_output = false;               ///< a quantizer on the network's output too
   double arch_split = 0;                      ///< share of the training images kept for α's own steps; 0: joint steps
   int patience = 0;                           ///< stop a phase after so many epochs without improvement; 0: never
+  bool check_numerics = false;                ///< look for NaN and infinity in every op, not only in every step's gradients
   std::string dtype = "f32";                  ///< of the search's activations: f32, bf16, or auto (bf16 where the CPU is fast at it)
   uint64_t seed = 0;
   int threads = 0;                            ///< 0: as many as OpenMP finds
 
   /// Throws bad_input naming the field that can't be right.
   void validate() const;
-  /// Every field by the name of its flag, as text; what counts for a run's result: all but the threads.
-  std::map<std::string, std::string> settings() const;
 };
 
 /// "f32", "bf16" or "auto"; throws bad_input for any other, and for bf16 on a CPU that has no instructions for it.

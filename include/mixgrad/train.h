@@ -51,7 +51,8 @@ struct StepResult {
 
 /// Adds the gradients of (mean task loss + regularization) to the graph's parameters, α and clips. The batch
 /// is cut into micro-batches; each is one thread's own forward and backward, and gradients are added in their
-/// order, so that any number of threads gives the same bytes (DESIGN, decision 3).
+/// order, so that any number of threads gives the same bytes (DESIGN, decision 3). Throws failed_run where a loss or
+/// gradient is not finite, with the op and the layer that began it; without an observer only, which may look by itself.
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options = {});
 
 /// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
@@ -147,6 +148,7 @@ struct Schedule {
   double lr = 0.1;             ///< of weights and biases, at its highest
   double weight_decay = 2e-4;  ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
+  bool check_numerics = false; ///< look at the values and gradients of every op, not only at the step's loss and gradients
   int patience = 0;            ///< stop after so many epochs without a better validation result; 0: never
   data::Augmentation augmentation = {};
   uint64_t seed = 0;

@@ -38,6 +38,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("refine", &c.refine, "raise weights to more bits where that does not raise the cost");
   o.add("arch-split", &c.arch_split, "share of the training images that the bit-widths learn from, in steps of their own");
   o.add("patience", &c.patience, "stop a phase after so many epochs without improvement, 0: never");
+  o.add("check-numerics", &c.check_numerics, "look for NaN and infinity in every op, not only in every step's gradients");
   o.add("dtype", &c.dtype, "f32, bf16 or auto: how the search keeps activations between layers");
   o.add("seed", &c.seed, "of everything random");
 }
@@ -50,6 +51,7 @@ void add_train_settings(Options& o, RunConfig& c) {
   o.add("batch-size", &c.batch_size, "images per step");
   o.add("lr", &c.lr, "learning rate at its highest");
   o.add("patience", &c.patience, "stop after so many epochs without improvement, 0: never");
+  o.add("check-numerics", &c.check_numerics, "look for NaN and infinity in every op, not only in every step's gradients");
   o.add("seed", &c.seed, "of everything random");
 }
 

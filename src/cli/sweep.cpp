@@ -84,11 +84,13 @@ void Sweep::run(const Team& team) {
 
   Printer printer(quiet || json);
   const sweep::Result result = sweep::run(points, how, team, printer);
+  const std::string page = result.rows.empty() ? "" : report::write_page(how.out);
   if (json) {
     std::fputs(sweep::json(result.rows).c_str(), stdout);
   } else {
     fmt::print("{}{}", quiet ? "" : "\n", sweep::table(result.rows));
     if (!quiet) fmt::print("\nwritten to {}/sweep.csv\n", how.out);
+    if (!quiet && !page.empty()) fmt::print("report: {}\n", page);
   }
   if (!result.failed.empty()) {
     failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(), fmt::join(result.failed, ", "));

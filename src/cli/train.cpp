@@ -6,6 +6,7 @@
 #include "run_place.h"
 #include "settings.h"
 
+#include <mixgrad/io.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -37,13 +38,13 @@ void Train::run() {
     Progress progress(config, quiet || json);
     return report::train_in_folder(config, folder, progress);
   }();
-  const std::string weights = path + "/float.safetensors";
+  const std::string weights = path + "/float.safetensors", checksum = io::checksum(io::read_safetensors(weights));
   if (json) {
-    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"interrupted", result.interrupted}});
+    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"interrupted", result.interrupted}});
   } else {
     const std::string quality = result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy())
                                                        : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
-    fmt::print("{}, weights in {}\n", quality, weights);
+    fmt::print("{}, weights in {} (checksum {})\n", quality, weights, checksum);
   }
   if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
 }

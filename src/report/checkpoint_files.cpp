@@ -3,9 +3,6 @@
 
 #include <mixgrad/error.h>
 
-#include <span>
-#include <string_view>
-
 namespace mixgrad::report {
 namespace {
 
@@ -13,40 +10,10 @@ namespace fs = std::filesystem;
 
 constexpr const char* checksum_key = "checksum";
 
-/// FNV-1a over names, shapes, values and metadata: a file may have the right size and wrong bytes.
-class Checksum {
- public:
-  void add(std::string_view bytes) {
-    for (const char c : bytes) add_byte(c);
-    add_byte('\0');
-  }
-  void add(std::span<const float> values) { add({reinterpret_cast<const char*>(values.data()), values.size_bytes()}); }
-  std::string str() const { return fmt::format("{:016x}", hash_); }
-
- private:
-  void add_byte(char c) { hash_ = (hash_ ^ static_cast<unsigned char>(c)) * 0x100000001b3; }
-  uint64_t hash_ = 0xcbf29ce484222325;
-};
-
-std::string checksum_of(const io::Safetensors& content) {
-  Checksum sum;
-  for (const auto& [key, value] : content.metadata) {
-    if (key == checksum_key) continue;
-    sum.add(key);
-    sum.add(value);
-  }
-  for (const auto& [name, tensor] : content.tensors) {
-    sum.add(name);
-    sum.add(tensor.shape().str());
-    sum.add(tensor.to_vector());
-  }
-  return sum.str();
-}
-
 io::Safetensors read_whole(const fs::path& file) {
   io::Safetensors content = io::read_safetensors(file);
-  const auto found = content.metadata.find(checksum_key);
-  if (found == content.metadata.end() || found->second != checksum_of(content)) bad_input("{}: its checksum does not fit its content", file.string());
+  const auto checksum = content.metadata.extract(checksum_key);
+  if (checksum.empty() || checksum.mapped() != io::checksum(content)) bad_input("{}: its checksum does not fit its content", file.string());
   return content;
 }
 
@@ -77,7 +44,7 @@ io::Safetensors CheckpointFiles::newest(std::string& damage) const {
 }
 
 void CheckpointFiles::write(io::Safetensors content) {
-  content.metadata[checksum_key] = checksum_of(content);
+  content.metadata[checksum_key] = io::checksum(content);  // without itself
   io::write_safetensors(next_, content);
   std::error_code error;
   if (fs::exists(newest_, error)) fs::rename(newest_, previous_, error);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's folder: checked before anything is written, files whole or not at all.
 #include "checkpoint_files.h"
+#include "settings.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -39,7 +40,7 @@ constexpr const char *metrics_key = "metrics", *history_key = "history", *settin
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
   const auto before = checkpoint.part(settings_prefix).metadata;
   std::vector<std::string> changed;
-  for (const auto& [name, value] : config.settings()) {
+  for (const auto& [name, value] : decisive_settings(config)) {
     const auto found = before.find(name);
     if (found == before.end() || found->second == value) continue;
     changed.push_back(fmt::format("{} is '{}' here, but was '{}'", name, value, found->second));
@@ -99,7 +100,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   void write(io::Safetensors content) override {
     content.metadata[metrics_key] = log_.metrics;
     content.metadata[history_key] = log_.history;
-    content.put(settings_prefix, {.tensors = {}, .metadata = config_.settings()});
+    content.put(settings_prefix, {.tensors = {}, .metadata = decisive_settings(config_)});
     const std::string place = train::Place::of(content).str();
     folder_.write_checkpoint(std::move(content));
     kept_ = place;

@@ -25,18 +25,26 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
+/// As a flag's value.
+std::string text_of(const ordered_json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::string list;
+  for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + item.dump();
+  return list;
+}
+
 /// The words of one flag.
 std::string flag(const std::string& name, const ordered_json& value) {
-  if (value.is_boolean()) return " --" + name;
-  if (value.is_string()) return fmt::format(" --{} {}", name, quoted(value.get<std::string>()));
-  std::string list;
-  for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + item.dump();  // a number is its own only item
-  return fmt::format(" --{} {}", name, list);
+  return value.is_boolean() ? " --" + name : fmt::format(" --{} {}", name, quoted(text_of(value)));
 }
 
 }  // namespace
 
 ordered_json settings(const RunConfig& c) {
+  // A field added to RunConfig has to be added here, and below, or this does not compile.
+  [[maybe_unused]] const auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18, f19, f20, f21, f22, f23,
+                                f24, f25, f26, f27, f28, f29, f30, f31, f32, f33] = c;
   return {{"model", c.model},
           {"data", data::absolute(c.data)},
           {"val-split", c.val_split},
@@ -67,9 +75,19 @@ ordered_json settings(const RunConfig& c) {
           {"refine", c.refine},
           {"arch-split", c.arch_split},
           {"patience", c.patience},
+          {"check-numerics", c.check_numerics},
           {"dtype", c.dtype},
           {"seed", c.seed},
           {"threads", c.threads}};
+}
+
+std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
+  const ordered_json all = settings(config);
+  std::map<std::string, std::string> out;
+  for (const auto& [name, value] : all.items()) {
+    if (name != "threads" && name != "check-numerics") out[name] = text_of(value);
+  }
+  return out;
 }
 
 std::string command(const RunConfig& config) {

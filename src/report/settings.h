@@ -6,12 +6,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include <map>
 #include <string>
 
 namespace mixgrad::report {
 
 /// Every field of RunConfig by its flag; the strength null where none was given, the data as an absolute path.
 nlohmann::ordered_json settings(const RunConfig& config);
+/// Those that count for a run's result, as text: all but the threads, and what only looks on.
+std::map<std::string, std::string> decisive_settings(const RunConfig& config);
 /// The command line that repeats the run: `mixgrad search` with what is not at its default, quoted for a shell.
 std::string command(const RunConfig& config);
 

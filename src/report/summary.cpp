@@ -3,6 +3,7 @@
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+#include <mixgrad/io.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -95,6 +96,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"float_loss", result.floating.mean_loss()},
                             {"search_loss", result.searched.mean_loss()},
                             {"final_loss", result.final.mean_loss()},
+                            {"checksum", io::checksum(to_safetensors(result.network))},
                             {"cost", cost},
                             {"cost_uniform8", uniform8},
                             {"cost_float", floating},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text.h"
 
+#include <mixgrad/io.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -73,7 +74,8 @@ std::string table(const RunConfig& config, const RunResult& result) {
   const auto shown = [&](const train::Score& s) { return fmt::format("{:.4f}", classifies ? s.accuracy() : s.mean_loss()); };
   return layers(config, result) + "\n" + costs(result) + targets(result) +
          fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", classifies ? "accuracy" : "mean squared error",
-                     grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched), shown(result.final));
+                     grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched), shown(result.final)) +
+         fmt::format("checksum of the network found: {}\n", io::checksum(to_safetensors(result.network)));
 }
 
 }  // namespace mixgrad::report

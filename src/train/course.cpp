@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 
 namespace mixgrad::train {
 namespace {
@@ -68,17 +67,23 @@ void Course::keep() {
   if (checkpoints_ != nullptr) checkpoints_->keep({.phase = phase_, .epoch = epoch_, .step = sums_[0].steps + sums_[1].steps}, state);
 }
 
+template <typename Step>
+StepResult Course::located(const Step& step, int64_t index) const {
+  try {
+    return step();
+  } catch (const Error& e) {
+    if (e.kind() != Error::Kind::failed_run) throw;
+    failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1, e.what(), schedule_.lr);
+  }
+}
+
 EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part) {
   Sums& sums = sums_[part];
   const double seconds_before = sums.seconds;
   const auto start = Clock::now();
   loader.start(epoch_);
   while (sums.steps < loader.batches()) {
-    const StepResult result = train_step(loader.batch(sums.steps), epoch_ * loader.batches() + sums.steps);
-    if (!std::isfinite(result.task.loss) || !std::isfinite(result.regularization)) {
-      failed_run("{}: the loss became NaN or infinite in epoch {}, step {}: try a smaller learning rate (now {})", phase_, epoch_ + 1,
-                 sums.steps + 1, schedule_.lr);
-    }
+    const StepResult result = located([&] { return train_step(loader.batch(sums.steps), epoch_ * loader.batches() + sums.steps); }, sums.steps);
     sums.task += result.task;
     sums.regularization += result.regularization;
     sums.seconds = seconds_before + seconds_since(start);

@@ -63,6 +63,9 @@ class Course {
   };
 
   void keep();
+  /// What `step` returns; an error says in which step it came up.
+  template <typename Step>
+  StepResult located(const Step& step, int64_t index) const;
 
   const char* phase_;
   const Schedule& schedule_;

@@ -2,6 +2,7 @@
 // The three phases of a run: float warm-up, search, fine-tuning of what was found.
 #include "course.h"
 #include "history.h"
+#include "numerics.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -27,6 +28,12 @@ constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 o
 data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream) {
   return {train, {.batch_size = s.batch_size, .shuffle = true, .augmentation = s.augmentation, .seed = s.seed * 3 + stream,
                   .drop_last = train.size() >= s.batch_size}};
+}
+
+/// Who looks at every op of a step.
+TapeObserver* observer_of(const Schedule& s) {
+  static NumericsCheck check;
+  return s.check_numerics ? &check : nullptr;
 }
 
 /// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
@@ -55,7 +62,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
     net.train();
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
-      const StepResult result = step(net, batch);
+      const StepResult result = step(net, batch, observer_of(s));
       sgd.step();
       return result;
     });
@@ -113,7 +120,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     net.set_temperature(temperature(s, course.epoch()));
     const StepOptions options{.sample = [&] { return net.sample(); },
                               .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
-                              .dtype = s.dtype, .watched = history.alphas()};
+                              .dtype = s.dtype, .watched = history.alphas(), .observer = observer_of(s)};
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
@@ -164,7 +171,7 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   while (course.goes_on()) {
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
-      const StepResult result = step(graph, batch);
+      const StepResult result = step(graph, batch, {.observer = observer_of(s)});
       adam.step();
       return result;
     });

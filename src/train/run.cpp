@@ -93,7 +93,7 @@ train::Score test_score(const char* phase, const Graph& network, const data::Spl
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
   return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
-          .patience = config.patience, .augmentation = data::default_augmentation(config.data, splits.train.image_shape()), .seed = config.seed};
+          .check_numerics = config.check_numerics, .patience = config.patience, .augmentation = data::default_augmentation(config.data, splits.train.image_shape()), .seed = config.seed};
 }
 
 train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits, const std::vector<Target>& targets) {
@@ -235,26 +235,6 @@ void RunConfig::validate() const {
   check_choice("tau-schedule", tau_schedule, {"geometric", "exp"});
   parse_dtype(dtype);
   check_threads(threads);
-}
-
-std::map<std::string, std::string> RunConfig::settings() const {
-  // A field added to RunConfig has to be added here, or this does not compile.
-  const auto& [model_, data_, val_split_, scheme_, weight_bits_, act_bits_, input_bits_, overrides_, method_, target_, regularizer_,
-               strength_, refine_, init_, warmup_epochs_, search_epochs_, finetune_epochs_, batch_size_, lr_, arch_lr_, tau_start_,
-               tau_end_, tau_schedule_, sampler_, hard_, alpha_init_, act_quantizer_, quantize_output_, arch_split_, patience_, dtype_,
-               seed_, threads_] = *this;
-  static_cast<void>(threads_);
-  const auto text = [](const auto& value) { return fmt::format("{}", value); };
-  const auto list = [](const std::vector<int>& bits) { return fmt::format("{}", fmt::join(bits, ",")); };
-  return {{"model", model_}, {"data", data::absolute(data_)}, {"val-split", text(val_split_)}, {"scheme", scheme_},
-          {"weight-bits", list(weight_bits_)}, {"act-bits", list(act_bits_)}, {"input-bits", list(input_bits_)},
-          {"override", overrides_}, {"method", method_}, {"target", target_}, {"regularizer", regularizer_},
-          {"strength", strength_ ? text(*strength_) : "the default"}, {"refine", text(refine_)}, {"init", init_},
-          {"warmup-epochs", text(warmup_epochs_)}, {"search-epochs", text(search_epochs_)}, {"finetune-epochs", text(finetune_epochs_)},
-          {"batch-size", text(batch_size_)}, {"lr", text(lr_)}, {"arch-lr", text(arch_lr_)}, {"tau-start", text(tau_start_)},
-          {"tau-end", text(tau_end_)}, {"tau-schedule", tau_schedule_}, {"sampler", sampler_}, {"hard", text(hard_)},
-          {"alpha-init", alpha_init_}, {"act-quantizer", act_quantizer_}, {"quantize-output", text(quantize_output_)},
-          {"arch-split", text(arch_split_)}, {"patience", text(patience_)}, {"dtype", dtype_}, {"seed", text(seed_)}};
 }
 
 DType parse_dtype(const std::string& name) {

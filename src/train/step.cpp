@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gradient_sum.h"
+#include "numerics.h"
 #include "tasks.h"
 
 #include <mixgrad/error.h>
@@ -11,6 +12,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace mixgrad::train {
 namespace {
@@ -56,6 +58,28 @@ void share(const Team& team, Team::Range own, bool classifies, std::vector<Score
 
 const Team* steps_team = nullptr;
 
+bool is_finite(const StepResult& result) { return std::isfinite(result.task.loss) && std::isfinite(result.regularization); }
+
+std::vector<Tensor> trained_tensors(const Graph& graph) {
+  std::vector<Tensor> out = graph.clip_parameters();
+  for (const nn::NamedTensor& p : graph.named_parameters()) out.push_back(p.tensor);
+  for (const auto& slot : graph.weight_slots()) out.push_back(slot->alpha);
+  for (const auto& slot : graph.activation_slots()) out.push_back(slot->alpha);
+  std::erase_if(out, [](const Tensor& t) { return !t; });
+  return out;
+}
+
+/// `run` of a step; where a loss or gradient is not finite, runs it again under observation, to tell which op began it.
+template <typename Run>
+StepResult finite_step(const Run& run, const std::vector<Tensor>& trained) {
+  StepResult result = run(nullptr);
+  if (is_finite(result) && finite_gradients(trained)) return result;
+  for (const Tensor& t : trained) t.zero_grad();
+  NumericsCheck check;
+  run(&check);
+  failed_run("the loss or a gradient became NaN or infinite in a sum over micro-batches");
+}
+
 }  // namespace
 
 void set_team(const Team* team) { steps_team = team; }
@@ -69,8 +93,9 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
   return size;
 }
 
-StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
-  if (batch.size() == 0) bad_input("[step] the batch holds no images");
+namespace {
+
+StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
   Tape tape(Tape::Mode::gradients, options.observer);
   const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
   const Binding binding = graph.bind(thetas);
@@ -101,11 +126,28 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   return result;
 }
 
-StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
+StepResult run_step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
   Tape tape(Tape::Mode::gradients, observer);
   const Outcome outcome = judge(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
   tape.backward(outcome.loss);
   return {.task = outcome.score};
+}
+
+}  // namespace
+
+StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
+  if (batch.size() == 0) bad_input("[step] the batch holds no images");
+  if (options.observer != nullptr) return run_step(graph, batch, options);
+  StepOptions observed = options;
+  return finite_step([&](TapeObserver* observer) {
+    observed.observer = observer;
+    return run_step(graph, batch, observed);
+  }, trained_tensors(graph));
+}
+
+StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
+  if (observer != nullptr) return run_step(module, batch, observer);
+  return finite_step([&](TapeObserver* o) { return run_step(module, batch, o); }, module.parameters());
 }
 
 }  // namespace mixgrad::train

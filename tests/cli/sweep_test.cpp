@@ -10,12 +10,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
 
 using namespace mixgrad::test;
 
 namespace {
 
-// The float network depends on its number of threads, so every sweep here is given the same.
 const std::string sweep_6 = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --jobs 2 --quiet "
                             "--schemes per-layer,per-channel --strengths 1e-6 --targets 40% --seeds 1 --methods dnas,uniform,random --out ";
 
@@ -45,6 +45,30 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
   CAPTURE(spread.err);
   CHECK(spread.exit_code == 0);
   CHECK(mixgrad::io::read_file(place.path("spread/sweep.csv")) == csv);
+}
+
+TEST_CASE("sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all again") {
+  const Workplace place;
+  const std::string sweep = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --out s";
+  const Outcome failing = mixgrad_run(place, sweep + " --quiet --strengths 1e-6,1e38");
+  CHECK(failing.exit_code == 1);
+  CHECK_MESSAGE(failing.err.find("mixgrad: 1 of 2 points failed: dnas-per-channel-strength1e+38-seed0; the same command runs them again") != std::string::npos, failing.err);
+  CHECK_MESSAGE(failing.err.find("infinity at element 0") != std::string::npos, failing.err);
+  const std::string csv = mixgrad::io::read_file(place.path("s/sweep.csv"));
+  CHECK(std::ranges::count(csv, '\n') == 2);
+  CHECK(std::filesystem::exists(place.path("s/report.html")));
+
+  const std::string good = place.path("s/dnas-per-channel-strength1e-06-seed0/summary.json");
+  const auto written = std::filesystem::last_write_time(good);
+  const std::string longer = sweep + " --jobs 2 --strengths 1e-6,2e-6,3e-6,4e-6,5e-6,6e-6,7e-6,8e-6";
+  const Outcome stopped = shell_run(place, fmt::format("'{}' {} & sweep=$!; until [ $(ls s/*/summary.json | wc -l) -ge 2 ]; do sleep 0.05; done; kill -TERM $sweep; wait $sweep",
+                                                       binary(), longer));
+  CHECK(stopped.exit_code == 1);
+  CHECK_MESSAGE(stopped.err.find("stopped by a signal: ") != std::string::npos, stopped.err);
+  CHECK(mixgrad_run(place, longer).out.find("report: ") != std::string::npos);
+  CHECK(std::filesystem::last_write_time(good) == written);
+  CHECK(mixgrad_run(place, sweep + " --quiet --overwrite --strengths 1e-6").exit_code == 0);
+  CHECK(std::filesystem::last_write_time(good) != written);
 }
 
 TEST_CASE("sweep: what can't be is refused before anything runs") {

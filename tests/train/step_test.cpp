@@ -13,21 +13,23 @@ using test::same_bytes;
 
 namespace {
 
+/// 72 images of 10 classes.
+data::Splits random_splits() {
+  const data::Batch b = random_batch(72, {3, 32, 32}, 10, 2);
+  data::Dataset d{.name = "random", .channels = 3, .height = 32, .width = 32, .pixels = {}, .labels = {}, .class_names = std::vector<std::string>(10)};
+  for (float v : b.x.data()) d.pixels.push_back(static_cast<uint8_t>(v * 255 + 0.5F));
+  d.labels.assign(b.labels.begin(), b.labels.end());
+  return {.train = d, .validation = d, .test = d};
+}
+
 /// Runs `steps` search steps and then fine-tuning steps from one float start; the parameters at the end.
 std::vector<std::vector<float>> trained(int threads) {
   const int before = train::threads();
   train::set_threads(threads);
   const auto model = test::random_resnet8(1);
-  const data::Dataset set = [] {
-    const data::Batch b = random_batch(72, {3, 32, 32}, 10, 2);
-    data::Dataset d{.name = "random", .channels = 3, .height = 32, .width = 32, .pixels = {}, .labels = {}, .class_names = std::vector<std::string>(10)};
-    for (float v : b.x.data()) d.pixels.push_back(static_cast<uint8_t>(v * 255 + 0.5F));
-    d.labels.assign(b.labels.begin(), b.labels.end());
-    return d;
-  }();
-  const data::Splits splits{.train = set, .validation = set, .test = set};
+  const data::Splits splits = random_splits();
   MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
-                       .calibration = train::calibration_batches(set, 24, 1)});
+                       .calibration = train::calibration_batches(splits.train, 24, 1)});
   train::Observer quiet;
   train::SearchSchedule search;
   search.epochs = 2;
@@ -58,6 +60,23 @@ TEST_CASE("search and fine-tuning give the same bytes with 1, 2 and 4 threads") 
     REQUIRE(other.size() == one.size());
     for (size_t i = 0; i < one.size(); ++i) CHECK(same_bytes(one[i], other[i]));
   }
+}
+
+TEST_CASE("the float warm-up gives the same bytes with 1, 2 and 4 threads") {
+  const int before = train::threads();
+  const data::Splits splits = random_splits();
+  std::vector<std::vector<float>> states;
+  for (const int threads : {1, 2, 4}) {
+    train::set_threads(threads);
+    const auto model = test::random_resnet8(1);
+    train::Observer quiet;
+    train::warm_up(*model, splits, {.epochs = 2, .batch_size = 36, .augmentation = {.flip = true, .crop = 2}}, quiet);
+    states.emplace_back();
+    for (const nn::NamedTensor& t : nn::state_of(*model)) states.back().insert(states.back().end(), t.tensor.data().begin(), t.tensor.data().end());
+  }
+  train::set_threads(before);
+  CHECK(same_bytes(states[0], states[1]));
+  CHECK(same_bytes(states[0], states[2]));
 }
 
 TEST_CASE("a step does not depend on how the batch is cut") {
