@@ -35,6 +35,14 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
     REQUIRE(one.size() == spread.size());
     for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].at("task_loss") == spread[i].at("task_loss"));
   }
+  // One member is told to stop: all do, with what was reached.
+  mixgrad::io::write_file(place.path("member.sh"), "echo $$ >pid-$OMPI_COMM_WORLD_RANK; exec \"$@\"");
+  const Outcome stopped = shell_run(place, fmt::format(
+      "(until grep -q search stopped/metrics.jsonl 2>/dev/null; do sleep 0.05; done; kill -TERM $(cat pid-1)) & "
+      "OMP_WAIT_POLICY=passive mpirun -n 2 --bind-to none --oversubscribe --allow-run-as-root sh member.sh '{}' {}stopped --search-epochs 100 --data-parallel",
+      binary(), arguments));
+  CHECK(parsed(place.path("stopped/summary.json")).at("interrupted") == true);
+  CHECK_MESSAGE(stopped.err.find("interrupted: the network reached so far") != std::string::npos, stopped.err);
   CHECK(run_in_team(place, 2, arguments + "refused").exit_code != 0);
   CHECK_FALSE(std::filesystem::exists(place.path("refused/summary.json")));
 }
