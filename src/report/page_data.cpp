@@ -131,7 +131,7 @@ ordered_json read_replay(const fs::path& file) {
     const ordered_json& lines = epoch.at("alphas");
     out["tau"].push_back(epoch.at("tau").get<double>());
     for (size_t i = 0; i < lines.size(); ++i) {
-      if (i >= out["alphas"].size()) out["alphas"].push_back({{"name", lines[i].at("name")}, {"bits", lines[i].at("bits")}});
+      if (i >= out["alphas"].size()) out["alphas"].push_back({{"name", lines[i].at("name")}, {"nodes", lines[i].at("nodes")}, {"bits", lines[i].at("bits")}});
       add_epoch(out["alphas"].at(i), lines[i]);
     }
   });

@@ -69,8 +69,8 @@ struct Run {
     std::string lines;
     for (int e = 0; e < 3; ++e) {
       const double first = 0.25 + 0.25 * e, other = 1 - first;
-      const json alphas = {{{"name", "conv.alpha_w"}, {"bits", {2, 8}}, {"alpha", {{0.5, 1}, {1, 1}}}, {"theta", {{first, 0.5}, {other, 0.5}}}},
-                           {{"name", "conv.alpha_a"}, {"bits", {4, 8}}, {"alpha", {0.5, 1}}, {"theta", {other, first}}}};
+      const json alphas = {{{"name", "conv.alpha_w"}, {"nodes", {"conv"}}, {"bits", {2, 8}}, {"alpha", {{0.5, 1}, {1, 1}}}, {"theta", {{first, 0.5}, {other, 0.5}}}},
+                           {{"name", "conv.alpha_a"}, {"nodes", {"conv"}}, {"bits", {4, 8}}, {"alpha", {0.5, 1}}, {"theta", {other, first}}}};
       lines += json({{"epoch", e}, {"tau", 5.0 - e}, {"alphas", alphas}}).dump() + "\n";
     }
     return lines;

@@ -67,7 +67,8 @@ function shortened(name) {
   return name.length <= most ? name : `…${name.slice(1 - most)}`;
 }
 
-const alphaOf = (run, name) => run.history?.alphas.find(alpha => alpha.name === name);
+/// The α that decides a layer's weights (kind alpha_w) or a node's output (alpha_a); some decide for several.
+const alphaOf = (run, node, kind) => run.history?.alphas.find(alpha => alpha.name.endsWith(`.${kind}`) && alpha.nodes.includes(node));
 const epochsOf = run => run.history?.tau.length ?? 0;
 
 /// The mix of colours of bit-widths, by their θ in percent.
@@ -100,12 +101,8 @@ function searchedCells(layer, alpha) {
 
 function cellsOf(layer) {
   if (state.epoch >= epochsOf(state.run)) return foundCells(layer);
-  const alpha = alphaOf(state.run, `${layer.name}.alpha_w`);
-  if (alpha) return searchedCells(layer, alpha);
-  return foundCells(layer).map(({fill: tone, about}) => ({
-    fill: faded(tone, 0.3),
-    about: `decides with an earlier layer\nfound, ${about}`,
-  }));
+  const alpha = alphaOf(state.run, layer.name, 'alpha_w');
+  return alpha ? searchedCells(layer, alpha) : foundCells(layer);
 }
 
 function paintStrip(canvas, cells) {
@@ -124,7 +121,7 @@ function paintStrip(canvas, cells) {
 
 /// Bits of a layer's output at the epoch shown.
 function outputBits(layer) {
-  const alpha = state.epoch < epochsOf(state.run) ? alphaOf(state.run, `${layer.output}.alpha_a`) : null;
+  const alpha = state.epoch < epochsOf(state.run) ? alphaOf(state.run, layer.output, 'alpha_a') : null;
   if (!alpha) return layer.out_bits;
   const theta = alpha.theta[state.epoch];
   return alpha.bits[theta.lastIndexOf(Math.max(...theta))];

@@ -8,7 +8,7 @@ function showRun(run) {
     costs = Object.keys(run.summary.cost);
   const largest = layers.reduce((a, b) => (b.weights > a.weights ? b : a), layers[0]);
   const layer = layers.some(l => l.name === state.layer) ? state.layer : largest?.name,
-    own = `${layer}.alpha_w`;
+    own = alphaOf(run, layer, 'alpha_w')?.name;
   stop();
   change({
     run,
@@ -20,7 +20,7 @@ function showRun(run) {
 }
 
 function showLayer(layer) {
-  const own = `${layer}.alpha_w`;
+  const own = alphaOf(state.run, layer, 'alpha_w')?.name;
   change({layer, alpha: choices(state.run).some(alpha => alpha.name === own) ? own : state.alpha});
 }
 
