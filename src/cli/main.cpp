@@ -9,9 +9,11 @@
 #include <fmt/ranges.h>
 
 #include <cctype>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <system_error>
 
 namespace {
 
@@ -68,11 +70,18 @@ int complain(std::string message, int exit_code) {
   return exit_code;
 }
 
+int complain_of_output() { return complain("can't write to standard output: the reader has gone, or the disk is full", 1); }
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader of standard output that has gone ends no run
   try {
-    return run(argc, argv);
+    const int exit_code = run(argc, argv);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return complain_of_output();
+    return exit_code;
+  } catch (const std::system_error&) {  // fmt's, of what it prints
+    return complain_of_output();
   } catch (const mixgrad::Error& e) {
     return complain(e.what(), e.kind() == mixgrad::Error::Kind::bad_input ? 2 : 1);
   } catch (const std::bad_alloc&) {

@@ -115,14 +115,14 @@ bool Progress::stop() const { return Interrupt::signal() != 0; }
 
 void Progress::show(const train::StepReport& s) {
   enter(s.phase, s.epoch + static_cast<double>(s.step) / static_cast<double>(s.steps));
-  if (!terminal_ || Clock::now() - shown_ < refresh) return;
+  if (!terminal_ || Clock::now() - shown_ < refresh || std::ferror(stdout) != 0) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
   rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
                       accuracy_part("acc", s.accuracy, 0), cost_));
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
-  if (quiet_) return;
+  if (quiet_ || std::ferror(stdout) != 0) return;  // a reader that has gone ends no run
   enter(e.phase, e.epoch);
   cost_ = cost_part(config_.regularizer, e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,

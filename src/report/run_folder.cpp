@@ -70,7 +70,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
     } catch (const Error& e) {
       const bool bad_input = e.kind() == Error::Kind::bad_input;
       if (bad_input && !folder_.resumes()) folder_.drop_checkpoints();
-      if (bad_input || kept_.empty()) throw;
+      if (bad_input || kept_.empty() || !CheckpointFiles(folder_.path()).any()) throw;
       failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone", e.what(), kept_);
     }
   }

@@ -5,8 +5,8 @@
     tests/torture/kill_resume.py MIXGRAD [--kills 50] [--cases all] [--seed 0]
 
 Every case is run once undisturbed, then again and again under kills until there were enough of them. A third of the kills
-waits for a checkpoint that is being written. model.safetensors (float.safetensors) and metrics.jsonl, times aside, must be
-the same byte for byte, and so must be the list of files. Ends with figures, or with exit code 1 at the first difference."""
+waits for a checkpoint that is being written. model.safetensors (float.safetensors), history.jsonl and metrics.jsonl, times
+aside, must be the same byte for byte, and so must be the list of files. Ends with figures, or with exit code 1 at the first difference."""
 import argparse, collections, json, pathlib, random, shutil, signal, subprocess, sys, tempfile, time
 
 COMMON = ["--batch-size", "40", "--seed", "3"]
@@ -38,8 +38,8 @@ def left_by(folder):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for line in lines:
         del line["seconds"]
-    networks = {p.name: p.read_bytes() for p in folder.glob("*.safetensors")}
-    return sorted(p.name for p in folder.iterdir()), lines, networks
+    others = {p.name: p.read_bytes() for pattern in ("*.safetensors", "history.jsonl") for p in folder.glob(pattern)}
+    return sorted(p.name for p in folder.iterdir()), lines, others
 
 
 def place_of(folder):
@@ -85,8 +85,7 @@ class Torture:
         for _ in range(most_kills):
             for_write = self.rng.random() < 1 / 3
             often = self.rng.choice(["0", "0", "0.002", "5"])
-            threads = "2" if place_of(folder) == UNTOUCHED else self.rng.choice("12")  # a warm-up goes on with the threads it began with
-            process = self.start(case, folder, "--resume", "--threads", threads, "--checkpoint-minutes", "0" if for_write else often)
+            process = self.start(case, folder, "--resume", "--threads", self.rng.choice("12"), "--checkpoint-minutes", "0" if for_write else often)
             if not self.wait(process, folder, self.rng.uniform(0, seconds), for_write):
                 self.finish(process)
                 return
