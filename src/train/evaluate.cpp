@@ -11,7 +11,7 @@ namespace mixgrad::train {
 
 Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images) {
   const Binding binding = graph.bind();
-  const int64_t batch_size = micro_batch_size(graph);
+  const int64_t batch_size = 4 * micro_batch_size(graph);  // without a backward pass
   data::Loader loader(dataset, {.batch_size = batch_size});
   loader.start(0);
   const int64_t batches = std::min(loader.batches(), (most_images - 1) / batch_size + 1);

@@ -87,8 +87,10 @@ void set_team(const Team* team) { steps_team = team; }
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
-  const int64_t images = kernels::cache_bytes() / (2 * widest * (dtype == DType::float32 ? 4 : 2));
-  int64_t size = 1;
+  // What a layer's gradient touches: values and gradients of its input and output, and as much again in a residual branch
+  // and oneDNN's buffers. (bench step: larger is not faster, and takes memory.)
+  const int64_t images = kernels::cache_bytes() / (8 * widest * (dtype == DType::float32 ? 4 : 2));
+  int64_t size = 2;
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
 }
