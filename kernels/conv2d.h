@@ -44,7 +44,15 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<c
                    Grad gbias);
 }  // namespace through_float
 
-/// Plain loops: the oracle of the tests, and what runs in builds without oneDNN.
+/// Without a library: what runs in builds without oneDNN and for shapes that it refuses. The same bytes on every CPU.
+namespace direct {
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+}  // namespace direct
+
+/// Plain loops: the oracle of the tests.
 namespace reference {
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);

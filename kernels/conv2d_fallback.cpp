@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without oneDNN: the reference kernels, and bfloat16 by way of them.
+// Builds without oneDNN: the direct kernels, and bfloat16 by way of them.
 #include "conv2d.h"
 #include "conv2d_int8.h"
 #include "conv2d_clock.h"
@@ -11,17 +11,17 @@ bool bfloat16_is_fast() { return false; }
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
   const ConvClock clock;
-  reference::conv2d(s, x, w, bias, y);
+  direct::conv2d(s, x, w, bias, y);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
   const ConvClock clock;
-  reference::conv2d_grad_x(s, gy, w, gx);
+  direct::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   const ConvClock clock;
-  reference::conv2d_grad_w(s, x, gy, gw, gbias);
+  direct::conv2d_grad_w(s, x, gy, gw, gbias);
 }
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,

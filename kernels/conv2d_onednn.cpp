@@ -215,7 +215,7 @@ void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float
             std::span<float> y) {
   if (const Plan* plan = plan_for<float>(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
   const ConvClock clock;
-  reference::conv2d(s, x, w, bias, y);
+  direct::conv2d(s, x, w, bias, y);
 }
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
@@ -236,7 +236,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
   if (!gx) return;
   if (const Plan* plan = plan_for<float>(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);
   const ConvClock clock;
-  reference::conv2d_grad_x(s, gy, w, gx);
+  direct::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
@@ -250,7 +250,7 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<cons
   if (const Plan* plan = plan_for<float>(s, Kind::grad_w, static_cast<bool>(gbias)))
     return grad_w(*plan, s, x, gy, gw, gbias);
   const ConvClock clock;
-  reference::conv2d_grad_w(s, x, gy, gw, gbias);
+  direct::conv2d_grad_w(s, x, gy, gw, gbias);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,

@@ -143,6 +143,13 @@ void widest(const Body& body) {
   body.template operator()<native_width>();
 }
 
+/// The lanes that it takes.
+inline int widest_lanes() {
+  int lanes = 0;
+  widest([&]<int Width>() __attribute__((always_inline)) { lanes = Width; });
+  return lanes;
+}
+
 inline constexpr int64_t elementwise_grain = 16384;  // elements of a chunk: a few fit into the second-level cache
 
 /// Calls `body(i)`, always inlined, for every element.

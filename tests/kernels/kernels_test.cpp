@@ -3,8 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "kernels/conv2d.h"
@@ -30,39 +32,50 @@ struct ConvData {
         bias(noise(s.c_out, seed + 3)), gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
 };
 
+/// The build's convolutions, and those without a library, which every build has.
+struct Convolutions {
+  std::string name;
+  void (*forward)(const Conv2dSize&, std::span<const float>, std::span<const float>, std::span<const float>, std::span<float>);
+  void (*grad_x)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad);
+  void (*grad_w)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad, Grad);
+};
+
+const Convolutions convolutions[] = {{"conv2d", conv2d, conv2d_grad_x, conv2d_grad_w},
+                                     {"direct::conv2d", direct::conv2d, direct::conv2d_grad_x, direct::conv2d_grad_w}};
+
 /// What doctest may not check inside a parallel region: the largest error of each kind of call.
 struct ConvErrors {
   double y = 0, y_without_bias = 0, gx = 0, gw = 0, gbias = 0, gw_alone = 0, gbias_alone = 0;
 };
 
-ConvErrors conv_errors(const Conv2dSize& s, bool add, uint32_t seed) {
+ConvErrors conv_errors(const Convolutions& conv, const Conv2dSize& s, bool add, uint32_t seed) {
   const ConvData d(s, seed);
   ConvErrors e;
   Floats y(d.gy.size(), 7.0f), expected(d.gy.size());
-  conv2d(s, d.x, d.w, d.bias, y);
+  conv.forward(s, d.x, d.w, d.bias, y);
   reference::conv2d(s, d.x, d.w, d.bias, expected);
   e.y = error(y, expected);
-  conv2d(s, d.x, d.w, {}, y);
+  conv.forward(s, d.x, d.w, {}, y);
   reference::conv2d(s, d.x, d.w, {}, expected);
   e.y_without_bias = error(y, expected);
 
   Floats gx = before(d.x, add), want_x = gx;
-  conv2d_grad_x(s, d.gy, d.w, {gx.data(), add});
+  conv.grad_x(s, d.gy, d.w, {gx.data(), add});
   reference::conv2d_grad_x(s, d.gy, d.w, {want_x.data(), add});
   e.gx = error(gx, want_x);
 
   Floats gw = before(d.w, add), want_w = gw, gw_alone = gw, gbias = before(d.bias, add), want_bias = gbias,
          gbias_alone = gbias;
-  conv2d_grad_w(s, d.x, d.gy, {gw.data(), add}, {gbias.data(), add});
-  conv2d_grad_w(s, d.x, d.gy, {gw_alone.data(), add}, {});
-  conv2d_grad_w(s, d.x, d.gy, {}, {gbias_alone.data(), add});
+  conv.grad_w(s, d.x, d.gy, {gw.data(), add}, {gbias.data(), add});
+  conv.grad_w(s, d.x, d.gy, {gw_alone.data(), add}, {});
+  conv.grad_w(s, d.x, d.gy, {}, {gbias_alone.data(), add});
   reference::conv2d_grad_w(s, d.x, d.gy, {want_w.data(), add}, {want_bias.data(), add});
   e.gw = error(gw, want_w);
   e.gw_alone = error(gw_alone, want_w);
   e.gbias = error(gbias, want_bias);
   e.gbias_alone = error(gbias_alone, want_bias);
-  conv2d_grad_w(s, d.x, d.gy, {}, {});
-  conv2d_grad_x(s, d.gy, d.w, {});
+  conv.grad_w(s, d.x, d.gy, {}, {});
+  conv.grad_x(s, d.gy, d.w, {});
   return e;
 }
 
@@ -76,54 +89,73 @@ void check(const ConvErrors& e) {
   CHECK(e.gbias_alone < 1e-5);
 }
 
+/// All results of a convolution, one after the other.
+Floats conv_results(const Convolutions& conv, const Conv2dSize& s) {
+  const ConvData d(s, 1);
+  Floats all(d.gy.size() + d.x.size() + d.w.size() + d.bias.size());
+  float *y = all.data(), *gx = y + d.gy.size(), *gw = gx + d.x.size(), *gbias = gw + d.w.size();
+  conv.forward(s, d.x, d.w, d.bias, {y, d.gy.size()});
+  conv.grad_x(s, d.gy, d.w, {gx});
+  conv.grad_w(s, d.x, d.gy, {gw}, {gbias});
+  return all;
+}
+
 }  // namespace
 
 TEST_CASE("conv2d agrees with the reference") {
-  for (const ConvCase& c : conv_cases)
-    for (const bool add : {false, true}) {
-      CAPTURE(c.name);
-      CAPTURE(add);
-      check(conv_errors(c.s, add, 0));
-      ConvErrors inside[2];
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases)
+      for (const bool add : {false, true}) {
+        CAPTURE(conv.name);
+        CAPTURE(c.name);
+        CAPTURE(add);
+        check(conv_errors(conv, c.s, add, 0));
+        ConvErrors inside[2];
 #pragma omp parallel for num_threads(2)
-      for (int i = 0; i < 2; ++i) inside[i] = conv_errors(c.s, add, static_cast<uint32_t>(10 * i));
-      for (const ConvErrors& e : inside) check(e);
-    }
+        for (int i = 0; i < 2; ++i) inside[i] = conv_errors(conv, c.s, add, static_cast<uint32_t>(10 * i));
+        for (const ConvErrors& e : inside) check(e);
+      }
 }
 
 TEST_CASE("inside a parallel region every thread computes the same bytes") {
-  for (const ConvCase& c : conv_cases) {
-    CAPTURE(c.name);
-    const ConvData d(c.s, 1);
-    Floats y[2], gx[2], gw[2], gbias[2];
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases) {
+      CAPTURE(conv.name);
+      CAPTURE(c.name);
+      Floats results[2];
 #pragma omp parallel for num_threads(2) schedule(static, 1)
-    for (int i = 0; i < 2; ++i) {
-      y[i] = d.gy;
-      gx[i] = d.x;
-      gw[i] = d.w;
-      gbias[i] = d.bias;
-      conv2d(c.s, d.x, d.w, d.bias, y[i]);
-      conv2d_grad_x(c.s, d.gy, d.w, {gx[i].data()});
-      conv2d_grad_w(c.s, d.x, d.gy, {gw[i].data()}, {gbias[i].data()});
+      for (int i = 0; i < 2; ++i) results[i] = conv_results(conv, c.s);
+      CHECK(results[0] == results[1]);
     }
-    CHECK(y[0] == y[1]);
-    CHECK(gx[0] == gx[1]);
-    CHECK(gw[0] == gw[1]);
-    CHECK(gbias[0] == gbias[1]);
+}
+
+TEST_CASE("without a library convolutions have the same bytes on every CPU, with any number of threads") {
+  uint64_t hash = 14695981039346656037u;
+  for (ConvCase c : conv_cases) {
+    CAPTURE(c.name);
+    c.s.n *= 10;  // several partial sums of ∂/∂w
+    const Floats results = conv_results(convolutions[1], c.s);
+    for (const float v : results) hash = (hash ^ std::bit_cast<uint32_t>(v)) * 1099511628211u;
+#ifdef _OPENMP
+    for (const Floats& other : with_threads(3, [&] { return conv_results(convolutions[1], c.s); })) CHECK(other == results);
+#endif
   }
+  CHECK(hash == 708308639186635864u);
 }
 
 TEST_CASE("conv2d is exact on integers") {
-  for (const ConvCase& c : conv_cases) {
-    CAPTURE(c.name);
-    const Conv2dSize& s = c.s;
-    const Floats x = integers(s.n * s.h * s.w * s.c_in, 5, 127);
-    const Floats w = integers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 6, 15);
-    Floats y(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), expected(y.size());
-    conv2d(s, x, w, {}, y);
-    reference::conv2d(s, x, w, {}, expected);
-    CHECK(y == expected);
-  }
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases) {
+      CAPTURE(conv.name);
+      CAPTURE(c.name);
+      const Conv2dSize& s = c.s;
+      const Floats x = integers(s.n * s.h * s.w * s.c_in, 5, 127);
+      const Floats w = integers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 6, 15);
+      Floats y(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), expected(y.size());
+      conv.forward(s, x, w, {}, y);
+      reference::conv2d(s, x, w, {}, expected);
+      CHECK(y == expected);
+    }
 }
 
 TEST_CASE("the reference convolution, by hand") {

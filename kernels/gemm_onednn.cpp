@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// By oneDNN's product, which chooses its instructions when it runs; Eigen (3 to 4 times slower, since it chooses when
-// it is compiled) in builds without.
-#include "gemm.h"
-
-#ifdef MIXGRAD_ONEDNN
+// By oneDNN's product, which chooses its instructions when it runs.
 #include <dnnl.h>
-#else
-#define EIGEN_DONT_PARALLELIZE
-#include <Eigen/Core>
-#endif
 
+#include "gemm.h"
 #include "parallel.h"
 #include "reduce.h"
 
@@ -27,26 +20,8 @@ struct Factor {
 
 /// c = a b, or c += a b; c [m, n], a [m, k] and b [k, n] once transposed.
 void multiply(int64_t m, int64_t n, int64_t k, Factor a, Factor b, bool add, float* c) {
-#ifdef MIXGRAD_ONEDNN
   dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0f, a.data, a.stride, b.data, b.stride,
              add ? 1.0f : 0.0f, c, n);
-#else
-  using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  const auto view = [](Factor f, int64_t rows, int64_t columns) {
-    return Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>(f.data, rows, columns, Eigen::OuterStride<>(f.stride));
-  };
-  const auto accumulate = [&](const auto& left, const auto& right) {
-    Eigen::Map<Matrix> out(c, m, n);
-    if (!add) out.setZero();
-    out.noalias() += left * right;
-  };
-  if (a.transposed)
-    accumulate(view(a, k, m).transpose(), view(b, k, n));
-  else if (b.transposed)
-    accumulate(view(a, m, k), view(b, n, k).transpose());
-  else
-    accumulate(view(a, m, k), view(b, k, n));
-#endif
 }
 
 }  // namespace
@@ -76,18 +51,4 @@ void linear_grad_w(int64_t n, int64_t k, int64_t m, std::span<const float> x, st
   if (gbias) column_sums(n, m, gy, gbias);
 }
 
-namespace reference {
-
-void linear(int64_t n, int64_t k, int64_t m, std::span<const float> x, std::span<const float> w,
-            std::span<const float> bias, std::span<float> y) {
-  for (int64_t r = 0; r < n; ++r)
-    for (int64_t o = 0; o < m; ++o) {
-      double sum = bias.empty() ? 0.0 : double{bias[static_cast<size_t>(o)]};
-      for (int64_t i = 0; i < k; ++i)
-        sum += double{x[static_cast<size_t>(r * k + i)]} * w[static_cast<size_t>(o * k + i)];
-      y[static_cast<size_t>(r * m + o)] = static_cast<float>(sum);
-    }
-}
-
-}  // namespace reference
 }  // namespace mixgrad::kernels
