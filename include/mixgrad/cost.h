@@ -82,7 +82,7 @@ struct Table {
   std::map<std::tuple<std::string, int, int>, double> per_mac;
 };
 Model look_up(Table table, std::string help);
-/// A table from a TOML file: name, unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
+/// A table from a TOML file: unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
 /// per-mac. Throws bad_input naming file and entry.
 Table read_table(const std::string& path);
 

@@ -5,8 +5,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace mixgrad {
@@ -61,9 +63,16 @@ const std::shared_ptr<Cache>& own_cache() {
   return instance;
 }
 
+thread_local int64_t allowed = std::numeric_limits<int64_t>::max();
+
 }  // namespace
 
+MemoryAllowance::MemoryAllowance(int64_t bytes) : outer_(std::exchange(allowed, bytes)) {}
+MemoryAllowance::~MemoryAllowance() { allowed = outer_; }
+
 std::shared_ptr<std::byte> allocate(int64_t wanted) {
+  if (wanted > allowed) bad_input("it takes too much memory: a tensor of {} bytes, where {} are left for one image", wanted, allowed);
+  if (allowed != std::numeric_limits<int64_t>::max()) allowed -= wanted;
   const size_t bytes = std::max(static_cast<size_t>(wanted) + alignment - 1, alignment) / alignment * alignment;
   const std::shared_ptr<Cache>& cache = own_cache();
   std::byte* block = cache->take(bytes);

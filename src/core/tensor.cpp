@@ -46,6 +46,11 @@ int64_t Shape::size() const {
 std::string Shape::str() const { return fmt::format("[{}]", fmt::join(dims(), ", ")); }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
+  constexpr int64_t most_values = int64_t{1} << 40;
+  int64_t values = 1;
+  for (const int64_t d : shape.dims()) {
+    if (d < 0 || __builtin_mul_overflow(values, d, &values) || values > most_values) bad_input("[tensor] shape {} is not possible", shape.str());
+  }
   Tensor t;
   t.impl_ = std::make_shared<Impl>(Impl{.shape = shape, .dtype = dtype, .values = nullptr, .grad = nullptr});
   t.impl_->values = allocate(t.impl_->bytes());

@@ -25,6 +25,11 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
+/// What a file says of its size must be possible before memory is asked for it.
+void check_pixels(const std::string& file, const char* format, int64_t width, int64_t height, size_t bytes, int64_t most_per_byte) {
+  if (width * height > static_cast<int64_t>(bytes) * most_per_byte) bad_input("{}: not a whole {} image: {}×{} pixels in {} bytes", file, format, width, height, bytes);
+}
+
 /// Throws bad_input with the reason that the decoder gives.
 Image decode_jpeg(const std::string& file, const std::string& content) {
   const std::unique_ptr<void, decltype(&tjDestroy)> decoder(tjInitDecompress(), &tjDestroy);
@@ -34,10 +39,11 @@ Image decode_jpeg(const std::string& file, const std::string& content) {
     if (result != 0) bad_input("{}: not a whole JPEG image: {}", file, tjGetErrorStr2(decoder.get()));
   };
   check(tjDecompressHeader3(decoder.get(), bytes, content.size(), &width, &height, &subsampling, &colours));
+  check_pixels(file, "JPEG", width, height, content.size(), 64 * 8);  // a block of 8×8 pixels takes a bit at least
   const bool grey = colours == TJCS_GRAY;
   Image image{.channels = grey ? 1 : 3, .height = height, .width = width, .pixels = {}};
   image.pixels.resize(static_cast<size_t>(image.channels * height * width));
-  check(tjDecompress2(decoder.get(), bytes, content.size(), image.pixels.data(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, TJFLAG_ACCURATEDCT));
+  check(tjDecompress2(decoder.get(), bytes, content.size(), image.pixels.data(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS));
   return image;
 }
 
@@ -45,13 +51,12 @@ Image decode_jpeg(const std::string& file, const std::string& content) {
 Image decode_png(const std::string& file, const std::string& content) {
   png_image png{};
   png.version = PNG_IMAGE_VERSION;
+  const std::unique_ptr<png_image, decltype(&png_image_free)> owner(&png, &png_image_free);
   const auto check = [&](int good) {
-    if (good != 0 && png.warning_or_error == 0) return;
-    const std::string reason = png.message;
-    png_image_free(&png);
-    bad_input("{}: not a whole PNG image: {}", file, reason);
+    if (good == 0 || png.warning_or_error != 0) bad_input("{}: not a whole PNG image: {}", file, png.message);
   };
   check(png_image_begin_read_from_memory(&png, content.data(), content.size()));
+  check_pixels(file, "PNG", png.width, png.height, content.size(), 8 * 1032);  // pixels of a bit, and zlib's highest ratio
   const bool grey = (png.format & PNG_FORMAT_FLAG_COLOR) == 0;
   png.format = grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
   Image image{.channels = grey ? 1 : 3, .height = png.height, .width = png.width, .pixels = {}};

@@ -4,12 +4,13 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
+#include <array>
+#include <charconv>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <regex>
 #include <string_view>
 
 #include <zip.h>
@@ -20,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view magic = "\x93NUMPY";
+constexpr uint64_t highest_ratio = 1032;  // of deflated data
 constexpr int64_t most_classes = 1 << 16;
 
 struct Array {
@@ -52,30 +54,42 @@ std::pair<std::string, size_t> header_of(const std::string& name, std::string_vi
   return {std::string(content.substr(begin, length)), begin + length};
 }
 
-std::string first_match(const std::string& name, const std::string& header, const char* key, const char* pattern) {
-  std::smatch match;
-  if (!std::regex_search(header, match, std::regex(fmt::format("'{}': *{}", key, pattern)))) {
-    bad_input("{}: its header has no {} that can be read here: {}", name, key, header.substr(0, 80));
+/// What follows 'key': in the header; between `open` and `close`, where they are given.
+std::string_view entry(const std::string& name, std::string_view header, std::string_view key, std::optional<std::array<char, 2>> enclosing = {}) {
+  const size_t at = header.find(fmt::format("'{}':", key));
+  const size_t begin = at == header.npos ? at : header.find_first_not_of(' ', at + key.size() + 3);
+  const size_t end = begin == header.npos || !enclosing || header[begin] != enclosing->front() ? header.npos : header.find(enclosing->back(), begin + 1);
+  if (begin == header.npos || (enclosing && end == header.npos)) bad_input("{}: its header has no {} that can be read here: {}", name, key, header.substr(0, 80));
+  return enclosing ? header.substr(begin + 1, end - begin - 1) : header.substr(begin);
+}
+
+/// The sizes of a shape like "2, 3" or "2,".
+std::vector<int64_t> sizes(const std::string& name, std::string_view shape) {
+  constexpr std::string_view digits = "0123456789";
+  std::vector<int64_t> out;
+  for (size_t at = 0; (at = shape.find_first_not_of(", ", at)) != shape.npos;) {
+    const auto [end, error] = std::from_chars(shape.data() + at, shape.data() + shape.size(), out.emplace_back());
+    if (error != std::errc() || digits.find(shape[at]) == digits.npos) bad_input("{}: shape ({}) holds something else than sizes, or is too large", name, shape.substr(0, 80));
+    at = static_cast<size_t>(end - shape.data());
   }
-  return match[1];
+  return out;
 }
 
 Array parse(const std::string& name, std::string_view content) {
   const auto [header, offset] = header_of(name, content);
-  const std::string type = first_match(name, header, "descr", "'([<>|=][a-z][0-9]{1,2})'");
+  const std::string_view type = entry(name, header, "descr", {{'\'', '\''}});
+  constexpr std::string_view widths = "1248";
+  if (type.size() != 3 || widths.find(type[2]) == widths.npos) bad_input("{}: values of type {}: expected bytes (u1), integers (i, u) or floats (f4, f8)", name, type);
   if (type[0] == '>') bad_input("{}: big-endian values ({}): expected little-endian ones", name, type);
-  if (first_match(name, header, "fortran_order", "(True|False)") == "True") bad_input("{}: in Fortran order: expected C order", name);
-  Array array{.name = name, .dims = {}, .kind = type[1], .width = std::stoul(type.substr(2)), .offset = offset, .values = content.substr(offset)};
-  const std::string shape = first_match(name, header, "shape", "\\(([0-9, ]*)\\)");
-  const std::regex number("[0-9]+");
+  if (!entry(name, header, "fortran_order").starts_with("False")) bad_input("{}: in Fortran order: expected C order", name);
+  const std::string_view shape = entry(name, header, "shape", {{'(', ')'}});
+  Array array{.name = name, .dims = sizes(name, shape), .kind = type[1], .width = static_cast<size_t>(type[2] - '0'), .offset = offset, .values = content.substr(offset)};
   uint64_t total = array.width;
-  for (std::sregex_iterator i(shape.begin(), shape.end(), number), end; i != end; ++i) {
-    if (i->str().size() > 12) bad_input("{}: shape ({}) is too large", name, shape);
-    array.dims.push_back(std::stoll(i->str()));
-    const auto size = static_cast<uint64_t>(array.dims.back());
+  for (const int64_t d : array.dims) {
+    const auto size = static_cast<uint64_t>(d);
     total = size == 0 || total > content.size() / size ? content.size() + 1 : total * size;  // empty, or larger than the file
   }
-  if (array.width < 1 || array.width > 8 || total != array.values.size()) {
+  if (total != array.values.size()) {
     bad_input("{}: {} bytes of values from offset {} on do not fit its shape ({}) of type {}", name, array.values.size(), offset, shape, type);
   }
   return array;
@@ -169,11 +183,14 @@ class Arrays {
   std::optional<std::string> member(const std::string& name) const {
     zip_stat_t status;
     if (zip_stat(zip_.get(), name.c_str(), 0, &status) != 0) return std::nullopt;
+    const bool deflated = status.comp_method == ZIP_CM_DEFLATE;
+    if (!deflated && status.comp_method != ZIP_CM_STORE) bad_input("{}: {}: expected it stored or deflated", path_, name);
+    if (status.size / (deflated ? highest_ratio : 1) > status.comp_size) bad_input("{}: {}: damaged: {} bytes of {}", path_, name, status.comp_size, status.size);
     const std::unique_ptr<zip_file_t, decltype(&zip_fclose)> file(zip_fopen(zip_.get(), name.c_str(), 0), &zip_fclose);
     std::string content;
     char part[1 << 16];
     zip_int64_t n = 0;
-    while (file && (n = zip_fread(file.get(), part, sizeof part)) > 0) content.append(part, static_cast<size_t>(n));
+    while (file && content.size() <= status.size && (n = zip_fread(file.get(), part, sizeof part)) > 0) content.append(part, static_cast<size_t>(n));
     if (!file || n < 0 || content.size() != status.size) bad_input("{}: {}: damaged from offset {} of its content on", path_, name, content.size());
     return content;
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph as a safetensors file: tensors by the names of their nodes, the structure as JSON in the metadata.
+#include "../core/memory.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
@@ -7,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace mixgrad {
@@ -98,7 +101,10 @@ class Reader {
   [[noreturn]] void fail(const std::string& why) const { bad_input("{}: not a network of mixgrad: {}", file_.path, why); }
 
   Tensor optional_tensor(const std::string& name) const {
-    return file_.contains(name) ? file_.at(name).detach().requires_grad() : Tensor();
+    if (!file_.contains(name)) return {};
+    const Tensor& t = file_.at(name);
+    if (!std::ranges::all_of(t.data(), [](float v) { return std::isfinite(v); })) fail(fmt::format("tensor '{}' holds values that are no finite numbers", name));
+    return t.detach().requires_grad();
   }
 
   void read_weight_slot(const json& j) {
@@ -108,7 +114,7 @@ class Reader {
     slot->bits = j.at("bits").get<std::vector<int>>();
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
     const std::string magnitude = fmt::format("weight_slot.{}.magnitude", weight_slots_.size());
-    if (file_.contains(magnitude)) slot->magnitude = file_.at(magnitude).detach();
+    if (file_.contains(magnitude)) slot->magnitude = optional_tensor(magnitude).detach();
     if (slot->magnitude && slot->magnitude.shape() != Shape{std::ssize(slot->bits)}) fail(magnitude + " does not fit its bit-widths");
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
     if (!known || slot->bits.empty() == !slot->alpha) fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
@@ -177,13 +183,21 @@ class Reader {
   const FindActivation& find_;
 };
 
-/// Shapes that don't fit each other show when the network runs once, on zeros.
+/// Shapes that don't fit each other, or not what the nodes say, show when the network runs once, on zeros.
 void check_runs(const Graph& graph, const std::string& path) {
   std::vector<int64_t> dims = {1};
   dims.insert(dims.end(), graph.input_shape().dims().begin(), graph.input_shape().dims().end());
   if (std::ranges::any_of(dims, [](int64_t d) { return d < 1 || d > 1 << 16; })) bad_input("{}: input shape {} is out of range", path, graph.input_shape().str());
   try {
-    graph.forward(Tensor::zeros(Shape(dims)));
+    const Binding binding = graph.bind();
+    const MemoryAllowance allowance(bytes_of_one_image);
+    std::vector<Tensor> values;
+    graph.run(binding, Tensor::zeros(Shape(dims)), &values);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Node& node = graph.nodes[i];
+      const Shape is(values[i].shape().dims().subspan(1));
+      if (is != node.shape) bad_input("'{}' has the shape {}, but makes {}", node.name, node.shape.str(), is.str());
+    }
   } catch (const Error& e) {
     bad_input("{}: its layers don't fit each other: {}", path, e.what());
   }

@@ -41,6 +41,7 @@ File::File(const std::string& path) : path_(path), model_(std::make_unique<onnx:
       !model_->ParseFromArray(file.content().data(), static_cast<int>(file.content().size())) || !model_->has_graph()) {
     fail("damaged, or no ONNX model");
   }
+  bytes_ = std::ssize(file.content());
   const onnx::GraphProto& graph = model_->graph();
   for (const TensorProto& t : graph.initializer()) constants_[t.name()] = read(t, t.name());
   for (const auto& n : graph.node()) {

@@ -40,6 +40,7 @@ class File {
   [[noreturn]] void fail(const std::string& why) const;
 
   const std::string& path() const { return path_; }
+  int64_t bytes() const { return bytes_; }
   const std::vector<Node>& nodes() const { return nodes_; }
   /// Whether a node only gives a constant.
   bool folded(const Node& node) const;
@@ -58,6 +59,7 @@ class File {
   Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
 
   std::string path_;
+  int64_t bytes_ = 0;
   std::unique_ptr<onnx::ModelProto> model_;
   std::vector<Node> nodes_;
   std::map<std::string, Constant> constants_;

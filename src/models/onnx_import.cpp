@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Float networks made elsewhere: an ONNX file as a module. Debian's schema (libonnx 1.12) suffices: it lacks only types and
 // operators that came with opset 18 and later, which no float network of these operators needs.
+#include "../core/memory.h"
 #include "onnx_file.h"
 #include "onnx_import.h"
 
@@ -22,7 +23,7 @@ namespace {
 using onnx_file::Attributes;
 using onnx_file::Constant;
 
-constexpr int64_t most_values = int64_t{1} << 28;  // of one tensor, for one image
+constexpr int64_t most_positions = 1 << 16;  // of an input's dimension, and of what a window spans
 
 /// What a name stands for while the file is read: a tensor of the network, as it comes out for an input of zeros.
 struct Value {
@@ -81,6 +82,7 @@ class Importer {
     refuse_unknown();
     net_->eval();
     const NoTape pause;
+    const MemoryAllowance allowance(bytes_of_one_image + file_.bytes());
     const Shape input = declare_input();
     for (const onnx_file::Node& node : file_.nodes()) {
       if (!file_.folded(node)) values_[node.outputs.at(0)] = table().at(node.op)(*this, node);
@@ -162,8 +164,12 @@ class Importer {
     }
     std::ranges::copy(Tensor::from(to.shape(), from.floats).data(), to.data().begin());
   }
-  void check_rank(const onnx_file::Node& n, const Constant& c, size_t rank) const {
+  /// Floats in `rank` dimensions, at input 1.
+  const Constant& weights(const onnx_file::Node& n, size_t rank) const {
+    const Constant& c = needed(n, 1);
     if (c.dims.size() != rank) refuse(n, fmt::format("'{}' has {} dimensions, expected {}", c.name, c.dims.size(), rank));
+    if (c.floats.empty()) refuse(n, fmt::format("'{}' is {}, expected floats", c.name, c.type));
+    return c;
   }
 
   Value step(const Value& like, Imported::Function function, const std::vector<const Value*>& inputs) {
@@ -191,11 +197,8 @@ class Importer {
     const bool nhwc = dims.size() == 4 && file_.consumed_by_transpose({0, 3, 1, 2});
     if (dims.size() != 4 && dims.size() != 2) file_.fail(fmt::format("its input has {} dimensions, expected [N, C, H, W] or [N, features]", dims.size()));
     for (size_t i = 1; i < dims.size(); ++i) {
-      if (dims[i] < 1 || dims[i] > 1 << 16) file_.fail(fmt::format("dimension {} of its input is not fixed, or not possible ({})", i, dims[i]));
+      if (dims[i] < 1 || dims[i] > most_positions) file_.fail(fmt::format("dimension {} of its input is not fixed, or not possible ({})", i, dims[i]));
     }
-    int64_t size = 1;
-    for (size_t i = 1; i < dims.size(); ++i) size *= dims[i];
-    if (size > most_values) file_.fail(fmt::format("its input of {} values is too large", size));
     if (dims.size() == 2) {  // features come as images of one pixel
       const Value x{.at = 0, .sample = Tensor::zeros({1, dims[1], 1, 1})};
       values_[file_.input()] = step(x, [](const std::vector<Tensor>& in) { return flatten(in[0]); }, {&x});
@@ -206,10 +209,10 @@ class Importer {
     return shape;
   }
 
-  /// What a file asks for must be possible before memory is asked for it.
-  void check_size(const onnx_file::Node& n, int64_t channels, const Shape& x) const {
-    const int64_t positions = 4 * x[2] * x[3];  // padding less than doubles each side
-    if (channels > most_values / positions) refuse(n, fmt::format("{} channels of {} x {} are too many", channels, x[2], x[3]));
+  void check_window(const onnx_file::Node& n, std::initializer_list<int64_t> sizes) const {
+    for (const int64_t v : sizes) {
+      if (v < 1 || v > most_positions) refuse(n, fmt::format("kernel, strides, dilations and group must be from 1 to {}", most_positions));
+    }
   }
 
   /// Padding {top, left, bottom, right} of a window of `reach` rows and columns.
@@ -230,19 +233,15 @@ class Importer {
 
   Value conv(const onnx_file::Node& n) {
     const Value& x = images(n);
-    const Constant& w = needed(n, 1);
-    check_rank(n, w, 4);
+    const Constant& w = weights(n, 4);
     const Attributes a(file_, n);
     const auto stride = a.fixed<2>("strides", {1, 1}), dilation = a.fixed<2>("dilations", {1, 1});
     const int64_t groups = a.number("group", 1);
-    for (const int64_t v : {stride[0], stride[1], dilation[0], dilation[1], groups}) {
-      if (v < 1) refuse(n, "strides, dilations and group must be above 0");
-    }
+    check_window(n, {w.dims[2], w.dims[3], stride[0], stride[1], dilation[0], dilation[1], groups});
     const auto pads = padding(n, a, x.sample.shape(), {(w.dims[2] - 1) * dilation[0] + 1, (w.dims[3] - 1) * dilation[1] + 1}, stride);
     for (size_t side = 0; side < 4; ++side) {
       if (pads[side] < 0 || pads[side] >= (w.dims[2 + side % 2] - 1) * dilation[side % 2] + 1) refuse(n, "its padding must be smaller than its window");
     }
-    check_size(n, w.dims[0], x.sample.shape());
     auto module = std::make_unique<nn::Conv2d>(Shape(w.dims), Conv2dAttrs{.stride = stride, .padding = pads, .dilation = dilation, .groups = groups},
                                                n.inputs.size() > 2 && !n.inputs[2].empty());
     fill(n, module->weight, w);
@@ -271,9 +270,7 @@ class Importer {
   }
 
   /// A constant [I, O] as rows [O, I] (`transposed`: it is that already).
-  std::vector<float> rows(const onnx_file::Node& n, const Constant& w, bool transposed) const {
-    check_rank(n, w, 2);
-    if (w.floats.empty()) refuse(n, fmt::format("'{}' holds no floats", w.name));
+  static std::vector<float> rows(const Constant& w, bool transposed) {
     if (transposed) return w.floats;
     const auto in = static_cast<size_t>(w.dims[0]), out = static_cast<size_t>(w.dims[1]);
     std::vector<float> r(w.floats.size());
@@ -287,22 +284,20 @@ class Importer {
     const Attributes a(file_, n);
     if (a.number("transA", 0) != 0 || a.real("alpha", 1) != 1 || a.real("beta", 1) != 1) refuse(n, "transA, alpha and beta must have their defaults");
     const bool transposed = a.number("transB", 0) != 0;
-    const Constant& w = needed(n, 1);
-    check_rank(n, w, 2);
-    return linear_layer(n, input(n, 0), w, rows(n, w, transposed), w.dims[transposed ? 1 : 0], w.dims[transposed ? 0 : 1], constant(n, 2));
+    const Constant& w = weights(n, 2);
+    return linear_layer(n, input(n, 0), w, rows(w, transposed), w.dims[transposed ? 1 : 0], w.dims[transposed ? 0 : 1], constant(n, 2));
   }
 
   /// The bias of an Add behind it belongs to it.
   Value matmul(const onnx_file::Node& n) {
-    const Constant& w = needed(n, 1);
-    check_rank(n, w, 2);
+    const Constant& w = weights(n, 2);
     const onnx_file::Node* add = file_.only_consumer(n.outputs.at(0));
     const Constant* bias = nullptr;
     if (add != nullptr && add->op == "Add") {
       for (const std::string& name : add->inputs) bias = file_.constant(name) != nullptr ? file_.constant(name) : bias;
     }
     if (bias != nullptr) biased_.insert(add->outputs.at(0));
-    return linear_layer(n, input(n, 0), w, rows(n, w, false), w.dims[0], w.dims[1], bias);
+    return linear_layer(n, input(n, 0), w, rows(w, false), w.dims[0], w.dims[1], bias);
   }
 
   Value add(const onnx_file::Node& n) {
@@ -344,9 +339,7 @@ class Importer {
     const Value& x = images(n);
     const Attributes a(file_, n);
     const auto kernel = a.fixed<2>("kernel_shape", {0, 0}), stride = a.fixed<2>("strides", {1, 1}), dilation = a.fixed<2>("dilations", {1, 1});
-    for (const int64_t v : {kernel[0], kernel[1], stride[0], stride[1]}) {
-      if (v < 1) refuse(n, "kernel_shape and strides must be above 0");
-    }
+    check_window(n, {kernel[0], kernel[1], stride[0], stride[1]});
     const auto pads = padding(n, a, x.sample.shape(), kernel, stride);
     if (pads[0] != pads[2] || pads[1] != pads[3] || pads[0] < 0 || pads[1] < 0) refuse(n, "its padding differs between the sides");
     if (dilation != std::array<int64_t, 2>{1, 1} || a.number("ceil_mode", 0) != 0) refuse(n, "dilations and ceil_mode must have their defaults");

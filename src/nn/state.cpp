@@ -23,9 +23,9 @@ bool ignored(const std::string& name) { return name.ends_with("num_batches_track
 
 std::vector<std::string> names_unknown(const io::Safetensors& file, const std::vector<NamedTensor>& state) {
   std::vector<std::string> names;
-  for (const auto& [name, tensor] : file.tensors) {
-    const bool known = std::ranges::any_of(state, [&](const NamedTensor& t) { return t.name == name; });
-    if (!known && !ignored(name)) names.push_back(name);
+  for (const auto& item : file.tensors) {
+    const bool known = std::ranges::any_of(state, [&](const NamedTensor& t) { return t.name == item.first; });
+    if (!known && !ignored(item.first)) names.push_back(item.first);
   }
   return names;
 }

@@ -3,7 +3,19 @@
 
 #include <mixgrad/error.h>
 
+#include <algorithm>
+
 namespace mixgrad {
+namespace {
+
+constexpr int64_t most = 1 << 20;  // so that no product of attributes and sizes overflows
+
+template <size_t N>
+bool all_between(const std::array<int64_t, N>& values, int64_t least) {
+  return std::ranges::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
+}
+
+}  // namespace
 
 kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
   if (x.rank() != 4 || w.rank() != 4) {
@@ -13,8 +25,8 @@ kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttr
     bad_input("[conv2d] input {} does not fit weights {} with {} groups: weights want [O, {}, H, W]", x.str(), w.str(),
               a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
   }
-  if (a.stride[0] < 1 || a.stride[1] < 1 || a.dilation[0] < 1 || a.dilation[1] < 1) {
-    bad_input("[conv2d] stride and dilation must be at least 1");
+  if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
+    bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);
   }
   kernels::Conv2dSize s{.n = x[0], .c_in = x[1], .h = x[2], .w = x[3], .c_out = w[0], .oh = 0, .ow = 0,
                         .kh = w[2], .kw = w[3], .stride_h = a.stride[0], .stride_w = a.stride[1],
@@ -32,12 +44,15 @@ kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttr
 
 kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
   if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
+  if (!all_between(a.kernel, 1) || !all_between(a.stride, 0) || !all_between(a.padding, 0)) {
+    bad_input("[{}] a kernel must be at least 1, stride and padding at least 0, none over {}", op, most);
+  }
   const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
   const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];
   const int64_t room_h = x[2] + 2 * a.padding[0] - a.kernel[0];
   const int64_t room_w = x[3] + 2 * a.padding[1] - a.kernel[1];
   const bool whole_windows = a.padding[0] < a.kernel[0] && a.padding[1] < a.kernel[1];
-  if (a.kernel[0] < 1 || a.kernel[1] < 1 || room_h < 0 || room_w < 0 || !whole_windows) {
+  if (room_h < 0 || room_w < 0 || !whole_windows) {
     bad_input("[{}] a window of {}x{} with padding {}x{} does not fit input {}", op, a.kernel[0], a.kernel[1],
               a.padding[0], a.padding[1], x.str());
   }

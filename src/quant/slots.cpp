@@ -27,7 +27,7 @@ std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int
     if (b != 0 && (b < 2 || b > 8)) bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
   }
   std::ranges::sort(bits);
-  bits.erase(std::ranges::unique(bits).begin(), bits.end());
+  bits.erase(std::unique(bits.begin(), bits.end()), bits.end());
   return bits;
 }
 

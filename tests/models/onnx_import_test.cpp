@@ -217,7 +217,7 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
   check("'w' must be a constant", [](OnnxNet& n) { return n.node("Conv", "c", {"x", "w"}); });
   check("too few", [](OnnxNet& n) { return n.node("Conv", "c", {"x"}); });
   check("too few", [](OnnxNet& n) { return n.node("Relu", "r", {}); });
-  check("group must be above 0", [](OnnxNet& n) {
+  check("group must be from 1", [](OnnxNet& n) {
     n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
     n.number("group", 0);
     return std::string("c");
@@ -247,6 +247,15 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
     n.node("Conv", "c", {"x", n.floats("w", {3, 3, 3, 3})});
     return n.node("Add", "a", {"x", "c"});
   });
+}
+
+TEST_CASE("ONNX in: a file of few bytes that asks for more memory than one image may take is refused") {
+  for (const int64_t size : {65536, 4096}) {
+    OnnxNet n({1, size, size});
+    std::string last = "x";
+    for (int i = 0; i < 8; ++i) last = n.node("Relu", fmt::format("r{}", i), {last});
+    CHECK(complaint(n.bytes(last)).find("it takes too much memory") != std::string::npos);
+  }
 }
 
 TEST_CASE("ONNX in: no prefix and no changed byte of a file leads to anything but a network or bad input") {
