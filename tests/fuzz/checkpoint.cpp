@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets.h"
+
+#include <src/report/checkpoint_files.h>
+
+#include <mixgrad/train.h>
+
+/// The newest checkpoint of a stopped run, which has no other; then what it says of itself.
+void mixgrad::fuzz::read_checkpoint(const Folder& folder, std::string_view bytes) {
+  folder.put("checkpoint.safetensors", bytes);
+  std::string damage;
+  const io::Safetensors content = report::CheckpointFiles(folder.path()).newest(damage);
+  train::Place::of(content);
+  train::Checkpoints(content).finished("search");
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets.h"
+
+#include <mixgrad/data.h>
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::string_view two_images = "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1), }  ab"sv;
+constexpr std::string_view two_labels = "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }       \0\1"sv;
+
+}  // namespace
+
+/// The bytes as images or, where their shape is of one dimension, as labels.
+void mixgrad::fuzz::read_npy(const Folder& folder, std::string_view bytes) {
+  const bool labels = bytes.substr(0, 128).find(",)") != bytes.npos;
+  for (const std::string part : {"train", "test"}) {
+    folder.put("x_" + part + ".npy", labels ? two_images : bytes);
+    folder.put("y_" + part + ".npy", labels ? bytes : two_labels);
+  }
+  data::numpy(folder.path(), 0);
+}

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "targets.h"
+
+#include <mixgrad/models.h>
+#include <mixgrad/search.h>
+
+/// A network as exported elsewhere, as a search begins with it.
+void mixgrad::fuzz::read_onnx(const Folder& folder, std::string_view bytes) {
+  const models::Model model = models::make(folder.put("t.onnx", bytes), 10);
+  simplified(*model.net, model.input_shape);
+}
