@@ -2,18 +2,13 @@
 #include <dnnl.hpp>
 
 #include "conv2d_int8.h"
+#include "cpu.h"
 #include "onednn.h"
 
 namespace mixgrad::kernels {
 namespace {
 
 using dnnl::memory;
-
-/// u8 · s8 in pairs needs 17 bits: only VNNI adds four products without a stop at 16.
-bool is_exact() {
-  static const bool vnni = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
-  return vnni;
-}
 
 class Packed : public PackedConv2dInt8 {
  public:
@@ -56,7 +51,7 @@ class Packed : public PackedConv2dInt8 {
 }  // namespace
 
 std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w) {
-  if (!is_exact()) return nullptr;
+  if (!int8_is_fast()) return nullptr;
   try {
     return std::make_unique<const Packed>(s, x_signed, w);
   } catch (const dnnl::error&) {

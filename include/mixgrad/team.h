@@ -20,6 +20,9 @@ class Team {
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
 
+  /// Whether this build can be in a team of several.
+  static bool has_mpi();
+
   int rank() const { return rank_; }
   int size() const { return size_; }
   /// Cores of this machine for each of the members on it.

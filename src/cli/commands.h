@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subcommands: each function adds one to the command line, with what runs when it is chosen.
+// The subcommands: each function adds one to the command line, with what runs when it is chosen. One adds --version.
 #pragma once
 
 #include <mixgrad/team.h>
@@ -8,6 +8,7 @@
 
 namespace mixgrad::cli {
 
+void add_version(CLI::App& app);
 void add_search(CLI::App& app, const Team& team);
 void add_sweep(CLI::App& app, const Team& team);
 void add_train(CLI::App& app);

@@ -40,7 +40,7 @@ std::vector<std::string> names_of(const CLI::App& app) {
 int run(int argc, char** argv) {
   const mixgrad::Team team;
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
-  app.set_version_flag("--version", "mixgrad " MIXGRAD_VERSION);
+  mixgrad::cli::add_version(app);
   app.require_subcommand(0, 1);
   mixgrad::cli::add_search(app, team);
   mixgrad::cli::add_sweep(app, team);

@@ -330,7 +330,15 @@ TEST_CASE("cli: help and version go to standard output; bench step measures") {
   for (const char* flag : {"--model", "--data", "--scheme", "--weight-bits", "--act-bits", "--regularizer", "--strength", "--config"}) {
     CHECK(help.out.find(flag) != std::string::npos);
   }
-  CHECK(mixgrad_run(place, "--version").out.starts_with("mixgrad "));
+
+  const std::string version = mixgrad_run(place, "--version").out;
+  CHECK(version.starts_with("mixgrad "));
+  for (const char* line : {"\nCPU: ", "\noneDNN: ", "\nfast path: ", "\nMPI: "}) CHECK(version.find(line) != std::string::npos);
+  if (version.find("\noneDNN: no\n") == std::string::npos) {  // what oneDNN uses decides, not what the CPU has
+    const std::string limited = shell_run(place, "ONEDNN_MAX_CPU_ISA=AVX2 '" + binary() + "' --version").out;
+    CHECK(limited.find(", uses avx2\n") != std::string::npos);
+    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by the reference kernels\n") != std::string::npos);
+  }
 
   for (const std::string phase : {"search", "float"}) {
     const Outcome bench = mixgrad_run(place, "bench step --json --batch 16 --steps 2 --threads 1 --phase " + phase);

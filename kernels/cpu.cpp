@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cpu.h"
+
+#ifdef MIXGRAD_ONEDNN
+#include <dnnl.hpp>
+#endif
+#ifdef __x86_64__
+#include <cpuid.h>
+#endif
+
+namespace mixgrad::kernels {
+
+std::vector<std::string> cpu_features() {
+  std::vector<std::string> found;
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) found.emplace_back("avx2");
+  if (__builtin_cpu_supports("avx512f")) found.emplace_back("avx512f");
+  if (__builtin_cpu_supports("avx512vnni")) found.emplace_back("avx512_vnni");
+  if (__builtin_cpu_supports("avx512bf16")) found.emplace_back("avx512_bf16");
+  // compilers of 2022 do not know it by name
+  constexpr unsigned amx_tile = 1U << 24;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & amx_tile) != 0) found.emplace_back("amx");
+#endif
+  return found;
+}
+
+#ifdef MIXGRAD_ONEDNN
+
+namespace {
+
+bool uses(dnnl_cpu_isa_t isa) { return (dnnl_get_effective_cpu_isa() & isa) == isa; }
+
+}  // namespace
+
+std::string onednn_version() {
+  const dnnl_version_t& v = *dnnl_version();
+  return std::to_string(v.major) + '.' + std::to_string(v.minor) + '.' + std::to_string(v.patch);
+}
+
+std::string onednn_isa() {
+  struct Isa {
+    dnnl_cpu_isa_t isa;
+    const char* name;
+  };
+  for (const Isa& i : {Isa{dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"}, Isa{dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+                       Isa{dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"}, Isa{dnnl_cpu_isa_avx512_core, "avx512_core"},
+                       Isa{dnnl_cpu_isa_avx2_vnni, "avx2_vnni"}, Isa{dnnl_cpu_isa_avx2, "avx2"}, Isa{dnnl_cpu_isa_avx, "avx"},
+                       Isa{dnnl_cpu_isa_sse41, "sse41"}}) {
+    if (uses(i.isa)) return i.name;
+  }
+  return "none";
+}
+
+bool int8_is_fast() {
+  static const bool vnni = uses(dnnl_cpu_isa_avx512_core_vnni);
+  return vnni;
+}
+
+#else
+
+std::string onednn_version() { return {}; }
+std::string onednn_isa() { return "none"; }
+bool int8_is_fast() { return false; }
+
+#endif
+
+}  // namespace mixgrad::kernels
