@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "options.h"
+#include "settings.h"
 
 #include <mixgrad/bench.h>
 #include <mixgrad/error.h>
@@ -55,10 +55,11 @@ void run(BenchInference& b) {
 void add_inference(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
   const auto b = std::make_shared<BenchInference>(*command);
-  command->add_option("DIR", b->folder, "folder of a run");
-  b->options.add("data", &b->data, data::sources() + " [the run's own]");
+  command->add_option("DIR", b->folder, "folder of a run")->type_name("");
+  b->options.add("data", &b->data, "test images of another data set [the run's own]", data_form());
   b->options.add("images", &b->images, "test images to run");
   b->options.add("json", &b->json, "print one JSON object");
+  show_examples(*command, {"mixgrad bench inference RUN --images 100"});
   command->callback([b] { run(*b); });
 }
 
@@ -68,21 +69,23 @@ void add_bench(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "measure how fast this machine is");
   CLI::App* step = command->add_subcommand("step", "a training step on random images");
   const auto b = std::make_shared<BenchStep>(*step);
-  b->options.add("model", &b->step.model, "network");
+  b->options.add("model", &b->step.model, "network", model_form());
   b->options.add("batch", &b->step.batch, "images per step");
-  b->options.add("phase", &b->step.phase, "search, or float (the warm-up)");
-  b->options.add("scheme", &b->step.scheme, "per-layer or per-channel weight bits");
+  b->options.add("phase", &b->step.phase, "float: the warm-up", phase_form);
+  b->options.add("scheme", &b->step.scheme, "what a weight's bits are chosen for", scheme_form);
   b->options.add("weight-bits", &b->step.weight_bits, "candidates for weights");
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
-  b->options.add("dtype", &b->step.dtype, "f32, bf16 or auto: how the search step keeps activations between layers");
+  b->options.add("dtype", &b->step.dtype, "how the search step keeps activations between layers", dtype_form);
   b->options.add("threads", &b->step.threads, "0 for all cores");
   b->options.add("steps", &b->step.steps, "steps that are timed");
   b->options.add("json", &b->json, "print one JSON object");
+  show_examples(*step, {"mixgrad bench step --threads 2", "mixgrad bench step --model ds_cnn --phase float --json"});
   step->callback([b] { run(*b); });
   command->callback([command] {
     if (command->get_subcommands().empty()) bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
   });
   add_inference(*command);
+  show_examples(*command, {"mixgrad bench step", "mixgrad bench inference RUN"});
 }
 
 }  // namespace mixgrad::cli

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "options.h"
+#include "settings.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
@@ -37,10 +37,11 @@ void run(Eval& eval) {
 void add_eval(CLI::App& app) {
   CLI::App* command = app.add_subcommand("eval", "print an exported network's accuracy on a test set, as a fraction of 1 (mean squared error where it reconstructs)");
   const auto eval = std::make_shared<Eval>(*command);
-  command->add_option("DIR", eval->folder, "folder of a run");
-  eval->options.add("data", &eval->data, data::sources() + " [the run's own]");
+  command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
+  eval->options.add("data", &eval->data, "test images of another data set [the run's own]", data_form());
   eval->options.add("threads", &eval->threads, "0 for all cores");
   eval->options.add("json", &eval->json, "print one JSON object, with loss and number of images");
+  show_examples(*command, {"mixgrad eval RUN", "mixgrad eval RUN --data cifar10:DIR --json"});
   command->callback([eval] { run(*eval); });
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
-#include "options.h"
+#include "settings.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
@@ -71,12 +71,13 @@ void run(Export& e) {
 void add_export(CLI::App& app) {
   CLI::App* command = app.add_subcommand("export", "write a network that search found in a form that runs elsewhere");
   const auto e = std::make_shared<Export>(*command);
-  command->add_option("DIR", e->folder, "folder of a run");
-  e->options.add("to", &e->to, "c (a folder with net.h, net.c, net_test.c) or onnx (a file)");
-  e->options.add("out", &e->out, "folder or file to write");
-  e->options.add("data", &e->data, data::sources() + " [the run's own]");
+  command->add_option("DIR", e->folder, "folder of a run")->type_name("");
+  e->options.add("to", &e->to, "a folder with net.h, net.c, net_test.c, or a file", "c|onnx");
+  e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
+  e->options.add("data", &e->data, "test images of another data set [the run's own]", data_form());
   e->options.add("images", &e->images, "test images in net_test.c");
   e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
+  show_examples(*command, {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
   command->callback([e] { run(*e); });
 }
 

@@ -149,14 +149,14 @@ toml::table parse_toml(const std::string& file) {
 
 }  // namespace
 
-void Options::add(const std::string& name, Target target, const std::string& help) {
+void Options::add(const std::string& name, Target target, const std::string& help, const std::string& form) {
   Option& option = options_.emplace_back(Option{.name = name, .target = target, .text = {}, .flag = nullptr});
   if (std::holds_alternative<bool*>(target)) {
     option.flag = command_.add_flag_function("--" + name, [&option](int64_t) { option.text = "true"; }, help)->disable_flag_override();
     return;
   }
   option.flag = command_.add_option("--" + name, option.text, help);
-  option.flag->type_name(placeholder(target))->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  option.flag->type_name(form.empty() ? placeholder(target) : form)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   option.flag->default_str(default_text(target));
 }
 
@@ -196,6 +196,10 @@ void Options::apply() {
       if (!parse(option.text, *target)) bad_input("--{}: '{}' is not {}", option.name, option.text, kind(*target));
     }, option.target);
   }
+}
+
+void show_examples(CLI::App& command, const std::vector<std::string>& lines) {
+  command.footer(fmt::format("Examples:\n  {}", fmt::join(lines, "\n  ")));
 }
 
 }  // namespace mixgrad::cli

@@ -23,8 +23,9 @@ class Options {
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
-  /// Flag --`name`; help shows the target's present value as the default.
-  void add(const std::string& name, Target target, const std::string& help);
+  /// Flag --`name`; help shows the target's present value as the default. `form` is what a value looks like: words and
+  /// placeholders in capitals, like "f32|bf16" or "glyphs|idx:DIR"; without one, a placeholder for the target's type.
+  void add(const std::string& name, Target target, const std::string& help, const std::string& form = "");
   /// --config FILE, with the names of the flags added so far as keys.
   void add_config_file();
 
@@ -50,5 +51,8 @@ class Options {
   std::deque<Option> options_;  // CLI11 keeps pointers to the texts
   std::string config_file_;
 };
+
+/// Ends the help of `command` with these command lines.
+void show_examples(CLI::App& command, const std::vector<std::string>& lines);
 
 }  // namespace mixgrad::cli

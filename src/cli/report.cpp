@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "options.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
@@ -27,8 +28,9 @@ void run(const Report& report) {
 void add_report(CLI::App& app) {
   CLI::App* command = app.add_subcommand("report", "write DIR/report.html, a page with charts of a run or a sweep that opens from disk");
   const auto report = std::make_shared<Report>();
-  command->add_option("DIR", report->folder, "folder of a run or a sweep");
+  command->add_option("DIR", report->folder, "folder of a run or a sweep")->type_name("");
   command->add_flag("--json", report->json, "print what the page shows instead, as JSON");
+  show_examples(*command, {"mixgrad report RUN", "mixgrad report sweep"});
   command->callback([report] { run(*report); });
 }
 

@@ -2,7 +2,7 @@
 // Where a run's results go: the flags that search and train share.
 #pragma once
 
-#include "options.h"
+#include "settings.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
@@ -18,7 +18,7 @@ struct RunPlace {
   report::FolderOptions options;
 
   void add_to(Options& o) {
-    o.add("out", &out, "folder for the results [a dated one under runs/]");
+    o.add("out", &out, "folder for the results [a dated one under runs/]", folder_form);
     o.add("overwrite", &options.overwrite, "replace the run that --out holds");
     o.add("resume", &options.resume, "go on with the run in --out that was stopped, to the same bytes; begin it where there is none");
     o.add("checkpoint-minutes", &options.checkpoint_minutes, "between checkpoints within an epoch, 0: after every step; one more ends every epoch");

@@ -99,6 +99,8 @@ void add_search(CLI::App& app, const Team& team) {
   CLI::App* command = app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
   const auto search = std::make_shared<Search>(*command);
   add_options(*search);
+  show_examples(*command, {"mixgrad search --target size=30% --out run", "mixgrad search --data cifar10:DIR --scheme per-layer --act-bits 4,8",
+                           "mixgrad search --data cifar10:DIR --out runs/a --resume"});
   command->callback([search, &team] { search->run(team); });
 }
 

@@ -17,7 +17,7 @@ namespace {
 struct Sweep {
   explicit Sweep(CLI::App& command) : options(command) {}
 
-  void add_options();
+  void add_options(CLI::App& command);
   void run(const Team& team);
   void check_axes() const;
 
@@ -97,7 +97,7 @@ void Sweep::run(const Team& team) {
   }
 }
 
-void Sweep::add_options() {
+void Sweep::add_options(CLI::App& command) {
   Options& o = options;
   add_search_settings(o, config);
   o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]");
@@ -107,11 +107,13 @@ void Sweep::add_options() {
   o.add("seeds", &axes.seeds, "of search and fine-tuning; the float network is from the first [--seed]");
   o.add("jobs", &how.jobs, "points at a time, which share the threads");
   o.add("threads", &how.threads, "of all jobs together, 0 for all cores");
-  o.add("out", &how.out, "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]");
+  o.add("out", &how.out, "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]", folder_form);
   o.add("overwrite", &how.overwrite, "run all points again, whatever --out holds");
   o.add("quiet", &quiet, "print the final table only");
   o.add("json", &json, "print the results as JSON only");
   o.add_config_file();
+  show_examples(command, {"mixgrad sweep --targets 30%,50% --schemes per-layer,per-channel --jobs 2 --out sweep",
+                          "mixgrad sweep --target size=40% --seeds 1,2,3"});
 }
 
 }  // namespace
@@ -119,7 +121,7 @@ void Sweep::add_options() {
 void add_sweep(CLI::App& app, const Team& team) {
   CLI::App* command = app.add_subcommand("sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
   const auto sweep = std::make_shared<Sweep>(*command);
-  sweep->add_options();
+  sweep->add_options(*command);
   command->callback([sweep, &team] { sweep->run(team); });
 }
 

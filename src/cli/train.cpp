@@ -61,6 +61,7 @@ void add_train(CLI::App& app) {
   o.add("quiet", &train->quiet, "print the last line only");
   o.add("json", &train->json, "print one JSON object only");
   o.add_config_file();
+  show_examples(*command, {"mixgrad train --data cifar10:DIR --epochs 12 --out float", "mixgrad search --data cifar10:DIR --init float/float.safetensors --out found"});
   command->callback([train] { train->run(); });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "options.h"
+#include "settings.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
@@ -64,11 +64,12 @@ void run(Verify& verify) {
 void add_verify(CLI::App& app) {
   CLI::App* command = app.add_subcommand("verify", "compare an exported network with its integer form, code by code; fails where one is off by more than 1");
   const auto verify = std::make_shared<Verify>(*command);
-  command->add_option("DIR", verify->folder, "folder of a run");
-  verify->options.add("data", &verify->data, data::sources() + " [the run's own]");
+  command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
+  verify->options.add("data", &verify->data, "test images of another data set [the run's own]", data_form());
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("threads", &verify->threads, "0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
+  show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});
   command->callback([verify] { run(*verify); });
 }
 

@@ -6,7 +6,7 @@ set -euo pipefail
 program=$1
 
 # The names under "Subcommands:" in the help of a command.
-subcommands() { "$program" "$@" --help | sed -n '/^Subcommands:/,$p' | sed -nE 's/^  ([a-z0-9-]+) .*/\1/p'; }
+subcommands() { "$program" "$@" --help | sed -n '/^Subcommands:/,/^$/p' | sed -nE 's/^  ([a-z0-9-]+) .*/\1/p'; }
 
 # One section, then those of the commands below it.
 section() {
