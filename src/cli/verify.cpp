@@ -30,8 +30,8 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
     fmt::print("{:<32} {:>14} {:>11.4f}% {:>18}\n", t.name, t.codes, 100.0 * static_cast<double>(t.equal) / static_cast<double>(t.codes), t.largest_difference);
   }
   fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1, agreement.images, agreement.result_difference);
-  fmt::print("bytes on a device: {} of constants (weights {}, biases {}, multipliers {}, shifts {}), {} of activations\n", bytes.constants(), bytes.weights,
-             bytes.biases, bytes.multipliers, bytes.shifts, bytes.arena);
+  fmt::print("bytes on a device: {} of constants, {} of activations\n", bytes.constants(), bytes.arena);
+  fmt::print("  constants: weights {}, biases {}, multipliers {}, shifts {}\n", bytes.weights, bytes.biases, bytes.multipliers, bytes.shifts);
 }
 
 void print_as_json(const Agreement& agreement, const DeviceBytes& b) {

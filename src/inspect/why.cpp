@@ -94,10 +94,10 @@ std::string table(const Story& s) {
 std::string in_words(const Story& s) {
   std::string out = fmt::format("\nIn the mean of {} epoch{}:\n", s.epochs.size(), s.epochs.size() == 1 ? "" : "s");
   for (const Candidate& c : s.outcome()) {
-    out += fmt::format("  {} bits: the task pulls {}, the cost pulls {}, together {}", c.bits, pull(c.task_pull), pull(c.cost_pull),
+    out += fmt::format("  {} bits: the task pulls {}, the cost {}, together {}", c.bits, pull(c.task_pull), pull(c.cost_pull),
                        pull(c.task_pull + c.cost_pull));
     if (s.channels > 0) {
-      out += fmt::format("; {} of {} channels ended here", c.chosen, s.channels);
+      out += fmt::format("; {} of {} channels here", c.chosen, s.channels);
     } else if (c.chosen > 0) {
       out += fmt::format("; chosen, with theta {:.3f}", c.theta);
     }

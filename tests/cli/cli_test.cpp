@@ -119,15 +119,6 @@ std::string without_seconds(const std::string& file) {
   return out;
 }
 
-void check_plain_text(const std::string& text) {
-  for (const char forbidden : {'\x1b', '\r', '\t'}) CHECK(text.find(forbidden) == std::string::npos);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = text.find('\n', begin);
-    CHECK(end - begin <= (text.substr(begin, 10) == "written to" || text.substr(begin, 7) == "report:" ? 1000 : 100));
-    begin = end + 1;
-  }
-}
-
 /// A run and its evaluation, in `scheme`.
 void check_run(const std::string& scheme) {
   const Workplace place;

@@ -23,22 +23,6 @@ std::string run(const test::Folder& place, const std::string& arguments, int exi
   return place.said();
 }
 
-/// A plain network for 32×32 RGB images of ten classes, as PyTorch writes one.
-std::string onnx_file() {
-  test::OnnxNet n({3, 32, 32});
-  n.node("Conv", "c1", {"x", n.floats("c1.weight", {8, 3, 3, 3}), n.floats("c1.bias", {8})});
-  n.list("strides", {2, 2}).list("pads", {1, 1, 1, 1});
-  n.node("Clip", "r1", {"c1", n.scalar("zero", 0), n.scalar("six", 6)});
-  n.node("Conv", "c2", {"r1", n.floats("c2.weight", {12, 8, 3, 3})});
-  n.batch_norm("b2", "c2", 12);
-  n.node("Relu", "r2", {"b2"});
-  n.node("GlobalAveragePool", "p", {"r2"});
-  n.node("Flatten", "f", {"p"});
-  n.node("Gemm", "fc", {"f", n.floats("fc.weight", {10, 12}), n.floats("fc.bias", {10})});
-  n.number("transB", 1);
-  return n.bytes("fc");
-}
-
 }  // namespace
 
 TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed") {
@@ -64,7 +48,7 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
 
 TEST_CASE("cli: a network from an ONNX file is searched, trained further, and evaluated") {
   const test::Folder place;
-  io::write_file(place.path / "net.onnx", onnx_file());
+  io::write_file(place.path / "net.onnx", test::plain_onnx_file());
   CHECK(run(place, "search --model net.onnx" + untrained + "--out run --act-bits 4").find("c2") != std::string::npos);
   const json summary = json::parse(io::read_file(place.path / "run/summary.json"));
   CHECK(summary.at("layers").size() == 3);
@@ -73,6 +57,6 @@ TEST_CASE("cli: a network from an ONNX file is searched, trained further, and ev
   run(place, "search --model net.onnx --init further/float.safetensors" + untrained + "--out again");
 
   CHECK(run(place, "search --model nowhere.onnx" + untrained, 2).find("nowhere.onnx") != std::string::npos);
-  io::write_file(place.path / "cut.onnx", onnx_file().substr(0, 900));
+  io::write_file(place.path / "cut.onnx", test::plain_onnx_file().substr(0, 900));
   CHECK(run(place, "search --model cut.onnx" + untrained, 2).find("cut.onnx: damaged") != std::string::npos);
 }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <sstream>
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -90,6 +91,16 @@ void check_complaint(const Outcome& outcome, int exit_code, const std::string& w
   CHECK(std::ranges::count(outcome.err, '\n') == 1);
   CHECK(outcome.err.ends_with('\n'));
   CHECK(outcome.err.find(word) != std::string::npos);
+}
+
+void check_plain_text(const std::string& text) {
+  for (const char forbidden : {'\x1b', '\r', '\t'}) CHECK(text.find(forbidden) == std::string::npos);
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const auto columns = std::ranges::count_if(line, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });  // of UTF-8
+    CAPTURE(line);
+    CHECK(columns <= (line.starts_with("written to") || line.starts_with("report:") ? 1000 : 100));
+  }
 }
 
 }  // namespace mixgrad::test

@@ -46,4 +46,7 @@ std::vector<nlohmann::json> json_lines(const std::string& file);
 /// One line on standard error that says `word`, nothing on standard output.
 void check_complaint(const Outcome& outcome, int exit_code, const std::string& word);
 
+/// No tabs, no terminal's sequences, no line above 100 columns but those that name a folder.
+void check_plain_text(const std::string& text);
+
 }  // namespace mixgrad::test

@@ -181,7 +181,7 @@ TEST_CASE("inspect why: pulls are -gradient, means over channels and epochs; cho
 
   const std::string said = inspect::text(why);
   check_plain(said);
-  CHECK(said.find("8 bits: the task pulls +0.012, the cost pulls -0.009, together +0.003; 2 of 2 channels ended here") != std::string::npos);
+  CHECK(said.find("8 bits: the task pulls +0.012, the cost -0.009, together +0.003; 2 of 2 channels here") != std::string::npos);
   CHECK(said.find("one alpha together with conv") != std::string::npos);
   CHECK(said.find("-gradient") != std::string::npos);
   const json j = json::parse(inspect::json(why));

@@ -105,4 +105,20 @@ class OnnxNet {
   Rng rng_{5, "onnx_import_test"};
 };
 
+/// A plain network for 32×32 RGB images of ten classes, as PyTorch writes one.
+inline std::string plain_onnx_file() {
+  OnnxNet n({3, 32, 32});
+  n.node("Conv", "c1", {"x", n.floats("c1.weight", {8, 3, 3, 3}), n.floats("c1.bias", {8})});
+  n.list("strides", {2, 2}).list("pads", {1, 1, 1, 1});
+  n.node("Clip", "r1", {"c1", n.scalar("zero", 0), n.scalar("six", 6)});
+  n.node("Conv", "c2", {"r1", n.floats("c2.weight", {12, 8, 3, 3})});
+  n.batch_norm("b2", "c2", 12);
+  n.node("Relu", "r2", {"b2"});
+  n.node("GlobalAveragePool", "p", {"r2"});
+  n.node("Flatten", "f", {"p"});
+  n.node("Gemm", "fc", {"f", n.floats("fc.weight", {10, 12}), n.floats("fc.bias", {10})});
+  n.number("transB", 1);
+  return n.bytes("fc");
+}
+
 }  // namespace mixgrad::test
