@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+// completion: scripts for shells, written from the command line's own tree.
+#include "commands.h"
+#include "options.h"
+
+#include <mixgrad/error.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cstdio>
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+using Words = std::vector<std::string>;
+
+/// What may stand for an option's value, from its form: "f32|bf16" are words, "glyphs|idx:DIR" a word and paths.
+struct Values {
+  Words words;
+  bool paths = false;
+};
+
+Values values_of(const CLI::Option& option) {
+  Values values;
+  const std::string form = option.get_positional() ? option.get_single_name() + "|" + option.get_type_name() : option.get_type_name();
+  for (const std::string& part : CLI::detail::split(form, '|')) {
+    const bool placeholder = part.empty() || std::ranges::any_of(part, [](unsigned char c) { return std::isupper(c) != 0; });
+    if (!placeholder) values.words.push_back(part);
+    if (part.find("FILE") != std::string::npos || part.find("DIR") != std::string::npos) values.paths = true;
+  }
+  return values;
+}
+
+std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+  return app.get_subcommands([](const CLI::App*) { return true; });
+}
+
+std::vector<const CLI::Option*> flags_of(const CLI::App& app) {
+  return app.get_options([](const CLI::Option* option) { return option->nonpositional(); });
+}
+
+std::vector<const CLI::Option*> positionals_of(const CLI::App& app) {
+  return app.get_options([](const CLI::Option* option) { return option->get_positional(); });
+}
+
+bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
+
+/// "--help", and where there is one "-h".
+Words spellings(const CLI::Option& flag) {
+  Words all;
+  for (const std::string& name : flag.get_snames()) all.push_back("-" + name);
+  for (const std::string& name : flag.get_lnames()) all.push_back("--" + name);
+  return all;
+}
+
+// --- bash -----------------------------------------------------------------------------------------------------
+
+/// What may follow a command: commands, flags, words of its positionals.
+Words bash_words(const CLI::App& app) {
+  Words words;
+  for (const CLI::App* command : commands_of(app)) words.push_back(command->get_name());
+  for (const CLI::Option* option : positionals_of(app)) {
+    const Values values = values_of(*option);
+    words.insert(words.end(), values.words.begin(), values.words.end());
+  }
+  for (const CLI::Option* flag : flags_of(app)) words.push_back("--" + flag->get_lnames().front());
+  return words;
+}
+
+struct BashCases {
+  Words commands;            // that can be entered: 'mixgrad inspect'
+  std::string values, words;  // cases of a flag's values, and of a command's words
+};
+
+void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
+  for (const CLI::Option* flag : flags_of(app)) {
+    if (!takes_value(*flag)) continue;
+    cases.values += fmt::format("    '{} --{}') words='{}' ;;\n", path, flag->get_lnames().front(), fmt::join(values_of(*flag).words, " "));
+  }
+  cases.words += fmt::format("      '{}') words='{}' ;;\n", path, fmt::join(bash_words(app), " "));
+  for (const CLI::App* command : commands_of(app)) {
+    cases.commands.push_back("'" + path + " " + command->get_name() + "'");
+    add_cases(*command, path + " " + command->get_name(), cases);
+  }
+}
+
+std::string bash(const CLI::App& app) {
+  BashCases cases;
+  add_cases(app, app.get_name(), cases);
+  return fmt::format(R"(# Completion of mixgrad's command line for bash, written by: mixgrad completion bash
+_mixgrad() {{
+  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} command=mixgrad words i
+  [ "$word" = = ] && word=  # --flag=value is three words
+  [ "$before" = = ] && before=${{COMP_WORDS[COMP_CWORD - 2]}}
+  for ((i = 1; i < COMP_CWORD; ++i)); do
+    case "$command ${{COMP_WORDS[i]}}" in
+      {}) command+=" ${{COMP_WORDS[i]}}" ;;
+    esac
+  done
+  case "$command $before" in
+{}    *) case $command in
+{}    esac ;;
+  esac
+  mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}}
+complete -o default -F _mixgrad mixgrad
+)", fmt::join(cases.commands, " | "), cases.values, cases.words);
+}
+
+// --- zsh ------------------------------------------------------------------------------------------------------
+
+std::string quoted(const std::string& text) { return "'" + CLI::detail::find_and_replace(text, "'", "'\\''") + "'"; }
+
+/// With a backslash before what _arguments and _describe would take for their own.
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (std::string("[]:\\").find(c) != std::string::npos) out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+/// ":what it is:how to complete it".
+std::string zsh_value(const CLI::Option& option) {
+  const Values values = values_of(option);
+  const std::string words = fmt::format("{}", fmt::join(values.words, " "));
+  const std::string what = escaped(option.get_positional() ? option.get_single_name() : option.get_type_name());
+  if (values.words.empty()) return fmt::format(":{}:{}", what, values.paths ? "_files" : " ");
+  return values.paths ? fmt::format(":{}:{{compadd {}; _files}}", what, words) : fmt::format(":{}:({})", what, words);
+}
+
+Words zsh_flags(const CLI::App& app) {
+  Words specs;
+  for (const CLI::Option* flag : flags_of(app)) {
+    const std::string rest = fmt::format("[{}]{}", escaped(flag->get_description()), takes_value(*flag) ? zsh_value(*flag) : "");
+    for (const std::string& spelling : spellings(*flag)) specs.push_back(quoted(spelling + rest));
+  }
+  return specs;
+}
+
+/// A function that completes what follows a command.
+std::string zsh_function(const CLI::App& app, const std::string& name) {
+  Words specs = zsh_flags(app);
+  const std::vector<const CLI::Option*> positionals = positionals_of(app);
+  for (size_t i = 0; i < positionals.size(); ++i) specs.push_back(quoted(std::to_string(i + 1) + zsh_value(*positionals[i])));
+  return fmt::format("{}() {{\n  _arguments {}\n}}\n\n", name, fmt::join(specs, " \\\n    "));
+}
+
+/// The same for a command that holds others, after theirs; the others may stand where its only positional does.
+std::string zsh_functions(const CLI::App& app, const std::string& name) {
+  const std::vector<const CLI::App*> commands = commands_of(app);
+  if (commands.empty()) return zsh_function(app, name);
+  std::string out, names, cases;
+  for (const CLI::App* command : commands) {
+    const std::string function = name + "_" + command->get_name();
+    out += zsh_functions(*command, function);
+    names += " \\\n        " + quoted(command->get_name() + ":" + escaped(command->get_description()));
+    cases += fmt::format("        {}) {} ;;\n", command->get_name(), function);
+  }
+  Words words;
+  for (const CLI::Option* option : positionals_of(app)) words = values_of(*option).words;
+  return out + fmt::format(R"({}() {{
+  local context state state_descr line
+  typeset -A opt_args
+  _arguments -C {} \
+    '1: :->first' '*:: :->rest'
+  case $state in
+    first)
+      local -a commands=({})
+      _describe command commands
+{}      ;;
+    rest)
+      case $words[1] in
+{}      esac
+      ;;
+  esac
+}}
+
+)", name, fmt::join(zsh_flags(app), " \\\n    "), names, words.empty() ? "" : fmt::format("      compadd {}\n", fmt::join(words, " ")), cases);
+}
+
+std::string zsh(const CLI::App& app) {
+  return fmt::format(R"(#compdef mixgrad
+# Completion of mixgrad's command line for zsh, written by: mixgrad completion zsh
+{}# loaded as a function of this name it runs, otherwise it says what it is for
+if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mixgrad; fi
+)", zsh_functions(app, "_mixgrad"));
+}
+
+}  // namespace
+
+void add_completion(CLI::App& app) {
+  CLI::App* command = app.add_subcommand("completion", "print a script that completes this command line in a shell");
+  const auto shell = std::make_shared<std::string>();
+  command->add_option("SHELL", *shell, "the shell")->type_name("bash|zsh");
+  show_examples(*command, {"mixgrad completion bash > mixgrad.bash", "mixgrad completion zsh > _mixgrad"});
+  command->callback([&app, shell] {
+    if (*shell != "bash" && *shell != "zsh") bad_input("completion: unknown shell '{}': expected bash or zsh", *shell);
+    std::fputs((*shell == "bash" ? bash(app) : zsh(app)).c_str(), stdout);
+  });
+}
+
+}  // namespace mixgrad::cli

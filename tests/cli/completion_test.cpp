@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The completion scripts, in the shells that they are for.
+#include "../shell.h"
+#include "../skip.h"
+#include "workplace.h"
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+using namespace mixgrad::test;
+
+namespace {
+
+/// What bash offers after these words, the last of which is being written.
+std::string offered(const Workplace& place, const std::string& words) {
+  return shell_run(place, fmt::format(R"(bash -c 'source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; echo "${{COMPREPLY[*]}}"')",
+                                      words)).out;
+}
+
+/// The line that zsh makes of `line` at the press of Tab.
+std::string completed(const Workplace& place, const std::string& line) {
+  return shell_run(place, fmt::format("timeout 20 zsh -f '{}/tests/cli/complete.zsh' \"$PWD\" '{}'", MIXGRAD_SOURCE_DIR, line)).out;
+}
+
+}  // namespace
+
+TEST_CASE("completion: bash offers commands, flags and words for values") {
+  if (!has("bash")) return skip("bash is missing");
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, "completion bash >mixgrad.bash").exit_code == 0);
+  CHECK(offered(place, "mixgrad in") == "inspect\n");
+  CHECK(offered(place, "mixgrad inspect wh") == "why\n");
+  CHECK(offered(place, "mixgrad inspect res") == "resnet8\n");
+  CHECK(offered(place, "mixgrad search --tau-s") == "--tau-start --tau-schedule\n");
+  CHECK(offered(place, "mixgrad search --scheme \"\"") == "per-layer per-channel\n");
+  CHECK(offered(place, "mixgrad search --hard --scheme = per-l") == "per-layer\n");
+  CHECK(offered(place, "mixgrad bench step --model ds") == "ds_cnn\n");
+  CHECK(offered(place, "mixgrad search --out \"\"") == "\n");  // files, then
+  CHECK(shell_run(place, "bash -c 'source mixgrad.bash; complete -p mixgrad'").out == "complete -o default -F _mixgrad mixgrad\n");
+}
+
+TEST_CASE("completion: zsh completes commands, flags and words for values") {
+  if (!has("zsh")) return skip("zsh is missing: apt-get install zsh");
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, "completion zsh >_mixgrad").exit_code == 0);
+  CHECK(completed(place, "mixgrad insp") == "mixgrad inspect \n");
+  CHECK(completed(place, "mixgrad inspect wh") == "mixgrad inspect why \n");
+  CHECK(completed(place, "mixgrad search --finetune-e") == "mixgrad search --finetune-epochs \n");
+  CHECK(completed(place, "mixgrad search --scheme per-c") == "mixgrad search --scheme per-channel \n");
+  CHECK(completed(place, "mixgrad bench step --model ds") == "mixgrad bench step --model ds_cnn \n");
+  CHECK(completed(place, "mixgrad eval cif") == "mixgrad eval cifar/\n");
+}
+
+TEST_CASE("completion: another shell is refused") {
+  const Workplace place;
+  check_complaint(mixgrad_run(place, "completion fish"), 2, "expected bash or zsh");
+}
