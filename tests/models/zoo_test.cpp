@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <filesystem>
 #include <set>
@@ -31,7 +32,7 @@ std::string described(const json& layer) {
   std::string out = std::string(conv ? "conv2d" : "linear") + " " + shape(layer.at("weight"));
   if (conv) {
     int64_t top = 0, left = 0;
-    REQUIRE(std::sscanf(layer.at("padding").get<std::string>().c_str(), "(%ld, %ld)", &top, &left) == 2);
+    REQUIRE(std::sscanf(layer.at("padding").get<std::string>().c_str(), "(%" SCNd64 ", %" SCNd64 ")", &top, &left) == 2);
     const auto stride = layer.at("stride").get<std::vector<int64_t>>();
     out += fmt::format(" stride {} {} padding {} {} groups {}", stride[0], stride[1], top, left, layer.at("groups").get<int64_t>());
   }
