@@ -1,83 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 // Data sets that users bring: files are written here, read back, then damaged.
+#include "files.h"
+
 #include <mixgrad/mixgrad.h>
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 #include <cstring>
-#include <filesystem>
-#include <functional>
 #include <limits>
 
-#include <png.h>
-#include <turbojpeg.h>
-#include <unistd.h>
 #include <zip.h>
 
 using namespace mixgrad;
+using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-/// A folder that goes away again.
-struct Folder {
-  Folder() : path(fs::temp_directory_path() / fmt::format("mixgrad-readers-{}", ::getpid())) {
-    fs::remove_all(path);
-    fs::create_directories(path);
-  }
-  ~Folder() { fs::remove_all(path); }
-
-  std::string file(const std::string& name) const { return path / name; }
-  std::string write(const std::string& name, const std::string& content) const {
-    fs::create_directories((path / name).parent_path());
-    io::write_file(file(name), content);
-    return file(name);
-  }
-
-  fs::path path;
-};
-
-std::string complaint(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
-}
-
-bool says(const std::string& text, const std::string& part) {
-  const bool found = text.find(part) != std::string::npos;
-  if (!found) MESSAGE("said: " << text << ", wanted: " << part);
-  return found;
-}
-
-// --- images ---------------------------------------------------------------------------------------------------
-
-std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned height, unsigned format) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = width;
-  image.height = height;
-  image.format = format;
-  png_alloc_size_t size = 0;
-  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr) != 0);
-  std::string out(size, '\0');
-  REQUIRE(png_image_write_to_memory(&image, out.data(), &size, 0, pixels.data(), 0, nullptr) != 0);
-  return out;
-}
-
-std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height) {
-  const std::unique_ptr<void, decltype(&tjDestroy)> encoder(tjInitCompress(), &tjDestroy);
-  unsigned char* bytes = nullptr;
-  unsigned long size = 0;
-  REQUIRE(tjCompress2(encoder.get(), pixels.data(), width, 0, height, TJPF_RGB, &bytes, &size, TJSAMP_444, 100, 0) == 0);
-  std::string out(reinterpret_cast<const char*>(bytes), size);
-  tjFree(bytes);
-  return out;
-}
 
 // --- IDX ------------------------------------------------------------------------------------------------------
 
@@ -110,7 +49,7 @@ std::string bytes_of(const std::vector<T>& values) {
 
 const std::vector<float> features = {0.5F, -1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11};  // 4 of 3 features
 
-void write_arrays(const Folder& folder) {
+void write_arrays(const DataFolder& folder) {
   for (const char* part : {"train", "test"}) {
     folder.write(fmt::format("x_{}.npy", part), npy("<f4", "4, 3", bytes_of(features)));
     folder.write(fmt::format("y_{}.npy", part), npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, 1, 2, 0})));
@@ -119,63 +58,8 @@ void write_arrays(const Folder& folder) {
 
 }  // namespace
 
-TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only where all are") {
-  const Folder folder;
-  const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250}, red = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
-  for (const char* part : {"train", "test"}) {
-    folder.write(fmt::format("{}/cat/1.png", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
-    folder.write(fmt::format("{}/dog/1.PNG", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
-  }
-  folder.write("train/cat/.hidden", "");
-  data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{1, 2, 3});
-  CHECK(s.train.class_names == std::vector<std::string>{"cat", "dog"});
-  CHECK(s.train.labels == std::vector<int32_t>{0, 1});
-  CHECK(std::vector<uint8_t>(s.test.pixels.begin(), s.test.pixels.begin() + 6) == grey);
-
-  folder.write("train/cat/2.jpg", jpeg(red, 3, 2));
-  s = data::load("images:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{3, 2, 3});
-  CHECK(s.test.image_shape() == Shape{3, 2, 3});
-  CHECK(s.train.labels == std::vector<int32_t>{0, 0, 1});
-  CHECK(s.train.pixels[3] == 50);
-  CHECK(s.train.pixels[4] == 50);
-  CHECK(s.train.pixels[18] > 240);  // the JPEG's red
-  CHECK(s.train.pixels[19] < 15);
-}
-
-TEST_CASE("images: every fault names its file") {
-  const Folder folder;
-  const std::vector<uint8_t> grey(6, 9);
-  const auto read = [&] { return complaint([&] { data::load("images:" + folder.path.string(), 0, 0); }); };
-  CHECK(says(read(), "train"));
-  const std::string good = png(grey, 3, 2, PNG_FORMAT_GRAY);
-  folder.write("train/cat/1.png", good);
-  CHECK(says(read(), "test"));
-  folder.write("test/cat/1.png", good);
-  CHECK(read() == "accepted");
-  for (size_t length : {size_t{0}, size_t{7}, size_t{20}, good.size() - 14}) {
-    const std::string cut = folder.write("train/cat/2.png", good.substr(0, length));
-    CHECK(says(read(), cut + ": not a whole PNG image"));
-  }
-  fs::remove(folder.file("train/cat/2.png"));
-  const std::string whole = jpeg(std::vector<uint8_t>(18, 7), 3, 2);
-  for (size_t length : {size_t{0}, size_t{2}, whole.size() / 2}) {
-    const std::string cut = folder.write("train/cat/2.jpeg", whole.substr(0, length));
-    CHECK(says(read(), cut + ": not a whole JPEG image"));
-  }
-  fs::remove(folder.file("train/cat/2.jpeg"));
-  const std::string large = folder.write("train/cat/3.png", png(std::vector<uint8_t>(12, 1), 4, 3, PNG_FORMAT_GRAY));
-  CHECK(says(read(), large + ": 4×3 pixels"));
-  fs::remove(large);
-  CHECK(says((folder.write("test/cow/1.png", good), read()), "test/cow: no such class"));
-  fs::remove_all(folder.file("test/cow"));
-  const std::string text = folder.write("train/cat/notes.txt", "");
-  CHECK(says(read(), text + ": expected .jpg, .jpeg or .png"));
-}
-
 TEST_CASE("idx: images of two or three dimensions with their labels") {
-  const Folder folder;
+  const DataFolder folder;
   for (const char* part : {"train", "t10k"}) {
     folder.write(fmt::format("{}-images-idx3-ubyte", part), idx({2, 2, 3}, "abcdefghijkl"));
     folder.write(fmt::format("{}-labels-idx1-ubyte", part), idx({2}, std::string("\x04\x01", 2)));
@@ -193,7 +77,7 @@ TEST_CASE("idx: images of two or three dimensions with their labels") {
 }
 
 TEST_CASE("idx: every fault names its file and place") {
-  const Folder folder;
+  const DataFolder folder;
   const std::string images = folder.write("train-images-idx3-ubyte", idx({2, 2, 3}, "abcdefghijkl"));
   const std::string labels = folder.write("train-labels-idx1-ubyte", idx({2}, "ab"));
   folder.write("t10k-images-idx3-ubyte", idx({2, 2, 3}, "abcdefghijkl"));
@@ -225,7 +109,7 @@ TEST_CASE("idx: every fault names its file and place") {
 }
 
 TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer type, or none") {
-  const Folder folder;
+  const DataFolder folder;
   write_arrays(folder);
   data::Splits s = data::load("npy:" + folder.path.string(), 0, 0);
   CHECK(s.train.image_shape() == Shape{3, 1, 1});
@@ -257,7 +141,7 @@ TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer t
 }
 
 TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
-  const Folder folder;
+  const DataFolder folder;
   write_arrays(folder);
   const std::string file = folder.file("all.npz");
   zip_t* zip = zip_open(file.c_str(), ZIP_CREATE, nullptr);
@@ -277,7 +161,7 @@ TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
 }
 
 TEST_CASE("numpy: every fault names its file and place") {
-  const Folder folder;
+  const DataFolder folder;
   write_arrays(folder);
   const auto with = [&](const std::string& name, const std::string& content) {
     const std::string kept = io::read_file(folder.file(name));

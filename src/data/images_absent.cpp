@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds without libjpeg-turbo and libpng.
+#include <mixgrad/data.h>
+#include <mixgrad/error.h>
+
+namespace mixgrad::data {
+
+Splits image_folder(const std::string& dir, uint64_t, double) {
+  bad_input("images:{}: this mixgrad was built without JPEG and PNG: expected another data set, or a build with Meson's option images", dir);
+}
+
+}  // namespace mixgrad::data

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the tests of readers share: a folder of files that a test writes and damages, and what is said of them.
+#pragma once
+
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include <unistd.h>
+
+namespace mixgrad::test {
+
+/// A folder that goes away again.
+struct DataFolder {
+  DataFolder() : path(std::filesystem::temp_directory_path() / fmt::format("mixgrad-readers-{}", ::getpid())) {
+    std::filesystem::remove_all(path);
+    std::filesystem::create_directories(path);
+  }
+  ~DataFolder() { std::filesystem::remove_all(path); }
+
+  std::string file(const std::string& name) const { return path / name; }
+  std::string write(const std::string& name, const std::string& content) const {
+    std::filesystem::create_directories((path / name).parent_path());
+    io::write_file(file(name), content);
+    return file(name);
+  }
+
+  std::filesystem::path path;
+};
+
+inline std::string complaint(const std::function<void()>& what) {
+  try {
+    what();
+  } catch (const Error& e) {
+    CHECK(e.kind() == Error::Kind::bad_input);
+    return e.what();
+  }
+  return "accepted";
+}
+
+inline bool says(const std::string& text, const std::string& part) {
+  const bool found = text.find(part) != std::string::npos;
+  if (!found) MESSAGE("said: " << text << ", wanted: " << part);
+  return found;
+}
+
+}  // namespace mixgrad::test

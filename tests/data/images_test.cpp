@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// JPEG and PNG files: written here, read back, then damaged.
+#include "files.h"
+
+#include <mixgrad/data.h>
+
+#include <memory>
+#include <vector>
+
+#include <png.h>
+#include <turbojpeg.h>
+
+using namespace mixgrad;
+using namespace mixgrad::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned height, unsigned format) {
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.width = width;
+  image.height = height;
+  image.format = format;
+  png_alloc_size_t size = 0;
+  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr) != 0);
+  std::string out(size, '\0');
+  REQUIRE(png_image_write_to_memory(&image, out.data(), &size, 0, pixels.data(), 0, nullptr) != 0);
+  return out;
+}
+
+std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height) {
+  const std::unique_ptr<void, decltype(&tjDestroy)> encoder(tjInitCompress(), &tjDestroy);
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;
+  REQUIRE(tjCompress2(encoder.get(), pixels.data(), width, 0, height, TJPF_RGB, &bytes, &size, TJSAMP_444, 100, 0) == 0);
+  std::string out(reinterpret_cast<const char*>(bytes), size);
+  tjFree(bytes);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only where all are") {
+  const DataFolder folder;
+  const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250}, red = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
+  for (const char* part : {"train", "test"}) {
+    folder.write(fmt::format("{}/cat/1.png", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
+    folder.write(fmt::format("{}/dog/1.PNG", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
+  }
+  folder.write("train/cat/.hidden", "");
+  data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
+  CHECK(s.train.image_shape() == Shape{1, 2, 3});
+  CHECK(s.train.class_names == std::vector<std::string>{"cat", "dog"});
+  CHECK(s.train.labels == std::vector<int32_t>{0, 1});
+  CHECK(std::vector<uint8_t>(s.test.pixels.begin(), s.test.pixels.begin() + 6) == grey);
+
+  folder.write("train/cat/2.jpg", jpeg(red, 3, 2));
+  s = data::load("images:" + folder.path.string(), 0, 0);
+  CHECK(s.train.image_shape() == Shape{3, 2, 3});
+  CHECK(s.test.image_shape() == Shape{3, 2, 3});
+  CHECK(s.train.labels == std::vector<int32_t>{0, 0, 1});
+  CHECK(s.train.pixels[3] == 50);
+  CHECK(s.train.pixels[4] == 50);
+  CHECK(s.train.pixels[18] > 240);  // the JPEG's red
+  CHECK(s.train.pixels[19] < 15);
+}
+
+TEST_CASE("images: every fault names its file") {
+  const DataFolder folder;
+  const std::vector<uint8_t> grey(6, 9);
+  const auto read = [&] { return complaint([&] { data::load("images:" + folder.path.string(), 0, 0); }); };
+  CHECK(says(read(), "train"));
+  const std::string good = png(grey, 3, 2, PNG_FORMAT_GRAY);
+  folder.write("train/cat/1.png", good);
+  CHECK(says(read(), "test"));
+  folder.write("test/cat/1.png", good);
+  CHECK(read() == "accepted");
+  for (size_t length : {size_t{0}, size_t{7}, size_t{20}, good.size() - 14}) {
+    const std::string cut = folder.write("train/cat/2.png", good.substr(0, length));
+    CHECK(says(read(), cut + ": not a whole PNG image"));
+  }
+  fs::remove(folder.file("train/cat/2.png"));
+  const std::string whole = jpeg(std::vector<uint8_t>(18, 7), 3, 2);
+  for (size_t length : {size_t{0}, size_t{2}, whole.size() / 2}) {
+    const std::string cut = folder.write("train/cat/2.jpeg", whole.substr(0, length));
+    CHECK(says(read(), cut + ": not a whole JPEG image"));
+  }
+  fs::remove(folder.file("train/cat/2.jpeg"));
+  const std::string large = folder.write("train/cat/3.png", png(std::vector<uint8_t>(12, 1), 4, 3, PNG_FORMAT_GRAY));
+  CHECK(says(read(), large + ": 4×3 pixels"));
+  fs::remove(large);
+  CHECK(says((folder.write("test/cow/1.png", good), read()), "test/cow: no such class"));
+  fs::remove_all(folder.file("test/cow"));
+  const std::string text = folder.write("train/cat/notes.txt", "");
+  CHECK(says(read(), text + ": expected .jpg, .jpeg or .png"));
+}
