@@ -77,7 +77,8 @@ struct TableFile {
 TEST_CASE("cost: NE16 cycles are those of the golden single layers") {
   const std::string file = test::shared_folder() + "/golden/ne16.json";
   if (!std::filesystem::exists(file)) return test::skip("no NE16 cases: " + file + " is missing");
-  for (const json& c : json::parse(io::read_file(file)).at("cases")) {
+  const json golden = json::parse(io::read_file(file));
+  for (const json& c : golden.at("cases")) {
     CAPTURE(c.dump());
     const auto at = [&](const char* key) { return c.at(key).get<int64_t>(); };
     const bool depthwise = c.at("depthwise");

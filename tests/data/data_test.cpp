@@ -142,7 +142,7 @@ TEST_CASE("hold_out: the parts are the set, each in its order, and the seed choo
   const data::Splits s = split(1, 0.3);
   CHECK(s.validation.size() == 6);
   CHECK(std::is_sorted(s.validation.labels.begin(), s.validation.labels.end()));
-  std::map<uint8_t, std::vector<uint8_t>> images;
+  std::map<int32_t, std::vector<uint8_t>> images;
   for (const data::Dataset* part : {&s.train, &s.validation}) {
     CHECK(part->pixels.size() == part->labels.size() * 4);
     CHECK(part->class_names == std::vector<std::string>{"only"});
