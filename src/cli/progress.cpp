@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <string_view>
+#include <utility>
 
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -103,15 +104,18 @@ void Progress::rewrite(const std::string& line) {
 
 void Progress::on_step(const train::StepReport& s) {
   if (!interrupt_) interrupt_.emplace();
+  reached_ = fmt::format("{}, epoch {} of {}", s.phase, s.epoch + 1, s.epochs);
   if (!quiet_) show(s);
-  if (!stop()) return;
-  if (open_) std::fputc('\n', stdout);
-  open_ = false;
-  std::fflush(stdout);
-  fmt::print(stderr, "mixgrad: interrupted in {}, epoch {} of {}: saving what was reached; once more ends at once\n", s.phase, s.epoch + 1, s.epochs);
 }
 
-bool Progress::stop() const { return Interrupt::signal() != 0; }
+bool Progress::stop() const {
+  if (Interrupt::signal() == 0) return false;
+  if (std::exchange(told_, true)) return true;
+  if (std::exchange(open_, false)) std::fputc('\n', stdout);
+  std::fflush(stdout);
+  fmt::print(stderr, "mixgrad: interrupted in {}: saving what was reached; once more ends at once\n", reached_);
+  return true;
+}
 
 void Progress::show(const train::StepReport& s) {
   enter(s.phase, s.epoch + static_cast<double>(s.step) / static_cast<double>(s.steps));

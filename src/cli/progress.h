@@ -37,7 +37,9 @@ class Progress : public train::Observer {
 
   const RunConfig& config_;
   bool quiet_, terminal_;
-  bool open_ = false;      // the cursor stands at the end of a line
+  mutable bool open_ = false;  // the cursor stands at the end of a line
+  mutable bool told_ = false;  // of the signal; it may come at any time, so stop() tells
+  std::string reached_;        // phase and epoch of the last step
   std::string phase_;
   std::string cost_;       // as of the last epoch
   Clock::time_point phase_start_, shown_;
