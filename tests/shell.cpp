@@ -8,6 +8,7 @@
 
 #include <cstdlib>
 
+#include <fcntl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +17,16 @@ namespace mixgrad::test {
 namespace fs = std::filesystem;
 
 bool has(const std::string& program) { return std::system(("command -v " + program + " >/dev/null").c_str()) == 0; }
+
+bool has_terminals() {
+  const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
+  if (master < 0) return false;
+  const char* name = ::grantpt(master) == 0 && ::unlockpt(master) == 0 ? ::ptsname(master) : nullptr;
+  const int terminal = name != nullptr ? ::open(name, O_RDWR | O_NOCTTY) : -1;
+  if (terminal >= 0) ::close(terminal);
+  ::close(master);
+  return terminal >= 0;
+}
 
 Folder::Folder() {
   std::string name = fs::temp_directory_path() / "mixgrad-test-XXXXXX";

@@ -10,6 +10,9 @@ namespace mixgrad::test {
 /// Whether a program of this name is installed.
 bool has(const std::string& program);
 
+/// Whether a program can be given a terminal: a chroot may have no /dev/pts.
+bool has_terminals();
+
 /// A folder that goes away with the test.
 struct Folder {
   Folder();
