@@ -58,7 +58,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
 /// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
 StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer = nullptr);
 
-/// Images per micro-batch: as many as let the widest layer's forward and backward pass stay in the second-level cache, 2 at least.
+/// Images per micro-batch: as many as let the widest layer's forward and backward pass stay in the second-level cache, 2 (bfloat16: 4) at least.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
 /// Runs the graph as it is (fixed slots: integer codes) over a data set, or about the first `most_images` of it.

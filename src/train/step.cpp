@@ -90,7 +90,7 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
   // What a layer's gradient touches: values and gradients of its input and output, and as much again in a residual branch
   // and oneDNN's buffers. (bench step: larger is not faster, and takes memory.)
   const int64_t images = kernels::cache_bytes() / (8 * widest * (dtype == DType::float32 ? 4 : 2));
-  int64_t size = 2;
+  int64_t size = dtype == DType::float32 ? 2 : 4;  // fewer would spend their time on packing weights
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
 }
