@@ -172,7 +172,7 @@ std::string dims(const Shape& shape) { return shape.rank() == 0 ? "1" : fmt::for
 
 std::string gradient_cell(const std::optional<double>& g) { return g ? fmt::format("{:.3g}", *g) : "."; }
 
-std::string ms(double value) { return fmt::format("{:.2f}", value); }
+std::string ms(double value) { return fmt::format("{:.{}f}", value, value < 999 ? 2 : 0); }
 
 std::string cells(const Values& v) {
   return fmt::format("{:<14} {:>9.3g} {:>9.3g} {:>9}", dims(v.shape), v.lowest, v.highest, gradient_cell(v.largest_gradient));
