@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
+#include "../refusal.h"
 #include "../skip.h"
 
 #include <doctest/doctest.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 using namespace mixgrad;
+using test::refusal;
 using nlohmann::json;
 
 namespace {
@@ -53,16 +55,6 @@ Graph one_layer(int input_bits, int weight_bits) {
 }
 
 double cost_of(const Graph& graph, const std::string& name) { return cost::discrete(graph, cost::find(name)); }
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
-}
 
 /// A file that goes away again.
 struct TableFile {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../refusal.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 
@@ -20,20 +22,10 @@
 #endif
 
 using namespace mixgrad;
+using test::refusal;
 namespace fs = std::filesystem;
 
 namespace {
-
-template <typename Body>
-std::string bad_input_of(const Body& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    CHECK(error.kind() == Error::Kind::bad_input);
-    return error.what();
-  }
-  return "";
-}
 
 template <typename Body>
 auto with_threads(int threads, const Body& body) {
@@ -97,7 +89,7 @@ struct CifarFolder {
     std::ofstream(path / name, std::ios::binary | std::ios::trunc) << bytes;
   }
   data::Splits read(double share = 0.25) const { return data::cifar10(path.string(), 3, share); }
-  std::string complaint() const { return bad_input_of([&] { read(); }); }
+  std::string complaint() const { return refusal([&] { read(); }); }
 };
 
 std::vector<int64_t> histogram(const data::Dataset& set) {
@@ -158,8 +150,8 @@ TEST_CASE("hold_out: the parts are the set, each in its order, and the seed choo
   CHECK(split(1, 0).validation.size() == 0);
   CHECK(split(1, 0.001).validation.size() == 1);
   CHECK(split(1, 0.999).train.size() == 1);
-  CHECK(bad_input_of([&] { split(1, 1.0); }) == "validation share 1 is outside [0, 1)");
-  CHECK(bad_input_of([&] { split(1, -0.1); }) == "validation share -0.1 is outside [0, 1)");
+  CHECK(refusal([&] { split(1, 1.0); }) == "validation share 1 is outside [0, 1)");
+  CHECK(refusal([&] { split(1, -0.1); }) == "validation share -0.1 is outside [0, 1)");
 }
 
 TEST_CASE("cifar10: records become channels-last images with their labels and the standard names") {
@@ -184,7 +176,7 @@ TEST_CASE("cifar10: records become channels-last images with their labels and th
 
 TEST_CASE("cifar10: every fault is one line with the file and what would be right") {
   const CifarFolder folder(2);
-  CHECK(bad_input_of([] { data::cifar10("/no/such/folder", 0); }) ==
+  CHECK(refusal([] { data::cifar10("/no/such/folder", 0); }) ==
         "/no/such/folder: no such folder; expected one with data_batch_1..5.bin and test_batch.bin");
   const std::string three = folder.file("data_batch_3.bin");
 
@@ -214,15 +206,15 @@ TEST_CASE("load: names of data sets, and what suits them") {
   CHECK(data::load("cifar10:" + folder.path.string(), 3, 0.5).validation.size() == 5);
   for (const std::string spec : {"", "glyph", "glyphs2", "cifar10", "cifar10:", "mnist"}) {
     const std::string expected = "unknown data set '" + spec + "': expected " + data::sources();
-    CHECK(bad_input_of([&] { data::load(spec, 0); }) == expected);
-    CHECK(bad_input_of([&] { data::default_augmentation(spec); }) == expected);
+    CHECK(refusal([&] { data::load(spec, 0); }) == expected);
+    CHECK(refusal([&] { data::default_augmentation(spec); }) == expected);
   }
   const data::Splits few = data::load("glyphs:60", 3, 0.5);
   CHECK(few.train.size() == 30);
   CHECK(few.test.size() == 15);
   CHECK(few.test.pixels == data::glyphs(3, 0.5, {.train = 60, .test = 15}).test.pixels);
   for (const std::string spec : {"glyphs:", "glyphs:39", "glyphs:4x", "glyphs:-40", "glyphs:9999999", "glyphs:99999999999999999999"}) {
-    CHECK(bad_input_of([&] { data::load(spec, 0); }) == "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
+    CHECK(refusal([&] { data::load(spec, 0); }) == "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
   }
   CHECK(data::default_augmentation("cifar10:x").flip);
   CHECK(data::default_augmentation("cifar10:x").crop == 2);
@@ -315,16 +307,16 @@ TEST_CASE("loader: every augmented image is one of the shifted, mirrored images,
 
 TEST_CASE("loader: wrong options and batches are refused") {
   const data::Dataset set = counting(10, 3, 4, 5);
-  const auto make = [&](data::LoaderOptions options) { return bad_input_of([&] { data::Loader(set, options); }); };
+  const auto make = [&](data::LoaderOptions options) { return refusal([&] { data::Loader(set, options); }); };
   CHECK(make({.batch_size = 0}) == "batch size 0: expected at least 1");
   CHECK(make({.augmentation = {.crop = 4}}) == "crop 4: expected 0 to 3 for images of 4x5");
   CHECK(make({.augmentation = {.crop = -1}}) == "crop -1: expected 0 to 3 for images of 4x5");
   const data::Loader loader(set, {.batch_size = 4});
-  CHECK(bad_input_of([&] { loader.batch(3); }) == "batch 3: this data set has 3 batches");
-  CHECK(bad_input_of([&] { loader.batch(-1); }) == "batch -1: this data set has 3 batches");
+  CHECK(refusal([&] { loader.batch(3); }) == "batch 3: this data set has 3 batches");
+  CHECK(refusal([&] { loader.batch(-1); }) == "batch -1: this data set has 3 batches");
   data::Dataset broken = set;
   broken.pixels.pop_back();
-  CHECK(bad_input_of([&] { data::Loader(broken, {}); }) == "data set counting: 10 labels and 599 values do not fit images of 60 values");
+  CHECK(refusal([&] { data::Loader(broken, {}); }) == "data set counting: 10 labels and 599 values do not fit images of 60 values");
 }
 
 TEST_CASE("cifar10: the real set") {

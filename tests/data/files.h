@@ -2,14 +2,14 @@
 // What the tests of readers share: a folder of files that a test writes and damages, and what is said of them.
 #pragma once
 
-#include <mixgrad/error.h>
+#include "../refusal.h"
+
 #include <mixgrad/io.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
 #include <filesystem>
-#include <functional>
 #include <string>
 
 #include <unistd.h>
@@ -33,16 +33,6 @@ struct DataFolder {
 
   std::filesystem::path path;
 };
-
-inline std::string complaint(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
-}
 
 inline bool says(const std::string& text, const std::string& part) {
   const bool found = text.find(part) != std::string::npos;

@@ -69,7 +69,7 @@ TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only w
 TEST_CASE("images: every fault names its file") {
   const DataFolder folder;
   const std::vector<uint8_t> grey(6, 9);
-  const auto read = [&] { return complaint([&] { data::load("images:" + folder.path.string(), 0, 0); }); };
+  const auto read = [&] { return refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }); };
   CHECK(says(read(), "train"));
   const std::string good = png(grey, 3, 2, PNG_FORMAT_GRAY);
   folder.write("train/cat/1.png", good);

@@ -82,7 +82,7 @@ TEST_CASE("idx: every fault names its file and place") {
   const std::string labels = folder.write("train-labels-idx1-ubyte", idx({2}, "ab"));
   folder.write("t10k-images-idx3-ubyte", idx({2, 2, 3}, "abcdefghijkl"));
   folder.write("t10k-labels-idx1-ubyte", idx({2}, "ab"));
-  const auto read = [&] { return complaint([&] { data::load("idx:" + folder.path.string(), 0, 0); }); };
+  const auto read = [&] { return refusal([&] { data::load("idx:" + folder.path.string(), 0, 0); }); };
   CHECK(read() == "accepted");
   const auto with = [&](const std::string& file, const std::string& content) {
     const std::string kept = io::read_file(file);
@@ -156,7 +156,7 @@ TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
   const std::string whole = io::read_file(file);
   for (size_t length : {size_t{0}, size_t{30}, whole.size() / 2, whole.size() - 1}) {
     io::write_file(file, whole.substr(0, length));
-    CHECK(says(complaint([&] { data::load("npz:" + file, 0, 0); }), file));
+    CHECK(says(refusal([&] { data::load("npz:" + file, 0, 0); }), file));
   }
 }
 
@@ -166,7 +166,7 @@ TEST_CASE("numpy: every fault names its file and place") {
   const auto with = [&](const std::string& name, const std::string& content) {
     const std::string kept = io::read_file(folder.file(name));
     io::write_file(folder.file(name), content);
-    const std::string said = complaint([&] { data::load("npy:" + folder.path.string(), 0, 0); });
+    const std::string said = refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); });
     io::write_file(folder.file(name), kept);
     CHECK(says(said, folder.path.string()));
     return said;
@@ -194,10 +194,10 @@ TEST_CASE("numpy: every fault names its file and place") {
   CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>(4)))), "expected whole numbers"));
   CHECK(says(with(y, npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, -1, 2, 0}))), "label -1 at offset"));
   fs::remove(folder.file(y));
-  CHECK(says(complaint([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
+  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
   fs::remove(folder.file(x));
-  CHECK(says(complaint([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "holds no x_train.npy"));
-  CHECK(says(complaint([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
+  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "holds no x_train.npy"));
+  CHECK(says(refusal([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
 }
 
 TEST_CASE("glyphs: drawn at the shape that a model takes") {
@@ -218,5 +218,5 @@ TEST_CASE("glyphs: drawn at the shape that a model takes") {
   };
   CHECK(std::abs(mean(half.train) - mean(whole.train)) < 1.5);
   CHECK(std::abs(mean(grey.train) - mean(whole.train)) < 0.6);
-  CHECK(says(complaint([&] { data::resized(whole, {7, 1, 1}); }), "can't be drawn at [7, 1, 1]"));
+  CHECK(says(refusal([&] { data::resized(whole, {7, 1, 1}); }), "can't be drawn at [7, 1, 1]"));
 }

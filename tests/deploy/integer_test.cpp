@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The integer form of networks with interleaved precisions: the same codes, packed as few bytes as promised.
 #include "../networks.h"
+#include "../refusal.h"
 
 #include <doctest/doctest.h>
 
@@ -25,13 +26,7 @@ const std::vector<Scheme>& schemes() {
 }
 
 std::string refusal(const Graph& graph) {
-  try {
-    to_integer(graph);
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
+  return test::refusal([&] { to_integer(graph); });
 }
 
 /// The codes that a layer's words hold, by channel.

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which layers lose channels together, and what is left when they have.
 #include "../networks.h"
+#include "../refusal.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 using namespace mixgrad;
+using test::refusal;
 
 namespace {
 
@@ -31,16 +33,6 @@ nn::Sequential& chain() {
                             std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
                             std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 4 * 2 * 3, .out_features = 2}));
   return net;
-}
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
 }
 
 }  // namespace

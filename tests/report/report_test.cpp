@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports: what they say of a run or a sweep, and that a real browser shows it.
 #include "../networks.h"
+#include "../refusal.h"
 #include "../shell.h"
 #include "../skip.h"
 
@@ -85,13 +86,7 @@ void make_sweep(const fs::path& folder) {
 }
 
 std::string complaint(const std::string& folder) {
-  try {
-    report::page_data(folder);
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "";
+  return test::refusal([&] { report::page_data(folder); });
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
+#include "../refusal.h"
 
 #include <doctest/doctest.h>
 
@@ -26,13 +27,7 @@ const MixPrecOptions per_layer{.activation_precisions = {2, 4, 8}, .weight_preci
 const MixPrecOptions pruning{.activation_precisions = {8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
 
 std::string message(const MixPrecOptions& options, const std::string& text) {
-  try {
-    placed(options, parse_overrides(text));
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
+  return test::refusal([&] { placed(options, parse_overrides(text)); });
 }
 
 }  // namespace

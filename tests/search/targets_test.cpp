@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
+#include "../refusal.h"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 
 using namespace mixgrad;
+using test::refusal;
 
 namespace {
 
@@ -18,16 +20,6 @@ MixPrec searched(MixPrecType type, std::vector<int> weight_bits, std::vector<int
   MixPrec net(floating(), {.activation_precisions = std::move(act_bits), .weight_precisions = std::move(weight_bits), .w_mixprec_type = type});
   test::randomize_architecture(net, seed);
   return net;
-}
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::bad_input);
-    return e.what();
-  }
-  return "accepted";
 }
 
 }  // namespace

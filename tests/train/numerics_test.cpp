@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // NaN and infinity: a step stops where they appear, and says which op of which layer it was.
 #include "../networks.h"
-
-#include <mixgrad/error.h>
+#include "../refusal.h"
 
 #include <doctest/doctest.h>
 
-#include <cmath>
+#include <functional>
 #include <limits>
 #include <string>
 
@@ -15,15 +14,7 @@ using test::random_batch;
 
 namespace {
 
-std::string complaint(const auto& run) {
-  try {
-    run();
-  } catch (const Error& e) {
-    CHECK(e.kind() == Error::Kind::failed_run);
-    return e.what();
-  }
-  return "";
-}
+std::string complaint(const std::function<void()>& step) { return test::refusal(step, Error::Kind::failed_run); }
 
 /// What a search step says once `spoil` has changed the network.
 std::string of_search_step(const auto& spoil) {
@@ -48,7 +39,7 @@ Tensor parameter(const MixPrec& net, const std::string& name) {
 
 TEST_CASE("numerics: a search step names the op and the layer that began it") {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
-  CHECK(of_search_step([](MixPrec&) {}).empty());
+  CHECK(of_search_step([](MixPrec&) {}) == "accepted");
   const std::string weight = of_search_step([](MixPrec& net) { parameter(net, "stack2.conv1.weight").data()[5] = nan; });
   CHECK_MESSAGE(weight.find("of layer stack2.conv1: NaN at element 5 of its input 0") != std::string::npos, weight);
   const std::string bias = of_search_step([](MixPrec& net) { parameter(net, "fc.bias").data()[3] = nan; });
@@ -65,7 +56,7 @@ TEST_CASE("numerics: a float step too, in its gradients as well") {
   const auto model = test::random_resnet8(1);
   data::Batch batch = random_batch(12, {3, 32, 32}, 10, 4);
   model->train();
-  CHECK(complaint([&] { train::step(*model, batch); }).empty());
+  CHECK(complaint([&] { train::step(*model, batch); }) == "accepted");
   batch.x.data()[7] = std::numeric_limits<float>::infinity();
   const std::string data = complaint([&] { train::step(*model, batch); });
   CHECK_MESSAGE(data.find("op conv2d of layer conv: infinity at element 7 of its input 0, [12, 3, 32, 32], which weights or data hold") != std::string::npos, data);
