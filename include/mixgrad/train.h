@@ -185,6 +185,9 @@ void set_threads(int threads);
 /// Spreads the micro-batches of every graph's step that follows over a team, whose members all call `step` with the same
 /// arguments and get the same gradients, those of a single process. Null (the default): this process alone.
 void set_team(const Team* team);
+/// Whether `observer` wants to stop; in a team, whether any member's does: all or none take a step, which waits for everyone's
+/// gradients. What the phases ask, on every member at the same points.
+bool stops(const Observer& observer);
 int threads();
 
 }  // namespace mixgrad::train

@@ -10,7 +10,6 @@
 
 #include <fmt/core.h>
 
-#include <array>
 #include <cstdio>
 #include <memory>
 
@@ -28,27 +27,6 @@ struct Search {
   bool quiet = false, json = false, data_parallel = false;
 };
 
-/// Stops where any member of the team is to stop: all or none take a step, which waits for everyone's gradients.
-class Agreed : public train::Observer {
- public:
-  Agreed(const Team& team, train::Observer& own) : team_(team), own_(own) {}
-
-  void on_resume(const train::Place& place, const std::string& damage) override { own_.on_resume(place, damage); }
-  void on_step(const train::StepReport& step) override { own_.on_step(step); }
-  void on_epoch(const train::EpochReport& epoch) override { own_.on_epoch(epoch); }
-  bool stop() const override {
-    if (stopped_) return true;
-    std::array<double, 1> wishes = {own_.stop() ? 1.0 : 0.0};
-    team_.add_up(wishes);
-    return stopped_ = wishes[0] > 0;
-  }
-
- private:
-  const Team& team_;
-  train::Observer& own_;
-  mutable bool stopped_ = false;
-};
-
 void Search::run(const Team& team) {
   options.apply();
   if (team.size() > 1 && !data_parallel) bad_input("search: started as one of {} processes: expected --data-parallel, which shares every step among them, or sweep", team.size());
@@ -60,8 +38,7 @@ void Search::run(const Team& team) {
   if (team.size() > 1 && place.options.resume) bad_input("resume: with --data-parallel a run can't go on from a checkpoint: resume it in one process");
   if (team.rank() > 0) {  // the same run, whose results rank 0 tells and writes
     Progress progress(config, true);
-    Agreed agreed(team, progress);
-    run_search(config, agreed);
+    run_search(config, progress);
     return;
   }
   const std::string path = place.path();
@@ -69,8 +46,7 @@ void Search::run(const Team& team) {
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet || json);
-    Agreed agreed(team, progress);
-    return report::run_in_folder(config, folder, agreed);
+    return report::run_in_folder(config, folder, progress);
   }();
   if (json) {
     std::fputs(report::summary(config, result).c_str(), stdout);

@@ -90,7 +90,7 @@ EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step,
     observer_.on_step({.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .step = sums.steps, .steps = loader.batches(),
                        .loss = sums.task.mean_loss(), .accuracy = sums.task.accuracy()});
     ++sums.steps;
-    const bool stop = observer_.stop();
+    const bool stop = stops(observer_);
     if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
     if (stop) break;
   }

@@ -46,7 +46,7 @@ class Course {
   void resume();
 
   /// False too once the observer wants to stop.
-  bool goes_on() const { return epoch_ < schedule_.epochs && !observer_.stop(); }
+  bool goes_on() const { return epoch_ < schedule_.epochs && !stops(observer_); }
   int epoch() const { return static_cast<int>(epoch_); }
   /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind it
   /// are not done again.

@@ -66,7 +66,7 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
-    if (observer.stop()) break;  // an epoch cut short is not reported
+    if (stops(observer)) break;  // an epoch cut short is not reported
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     course.end_epoch(report, best.offer(validation.quality()));
   }
@@ -133,7 +133,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       if (!images.parts) alpha_step(result);
       return result;
     });
-    if (images.parts && !observer.stop()) {
+    if (images.parts && !stops(observer)) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
       report.seconds += course.run_epoch(arch_loader, [&](const data::Batch& batch, int64_t) {
@@ -143,7 +143,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       }, 1).seconds;
       net.train_net_and_nas();
     }
-    if (observer.stop()) break;
+    if (stops(observer)) break;
     const Score validation = validate(discretize(net.graph()), splits, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
@@ -155,7 +155,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 }
 
 void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
-  if (s.epochs > 0 && !observer.stop()) {
+  if (s.epochs > 0 && !stops(observer)) {
     for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
   }
   data::Loader loader = training_loader(splits.train, s, 2);
@@ -175,7 +175,7 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
       adam.step();
       return result;
     });
-    if (observer.stop()) break;
+    if (stops(observer)) break;
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
     course.end_epoch(report, best.offer(validation.quality()));

@@ -84,6 +84,12 @@ StepResult finite_step(const Run& run, const std::vector<Tensor>& trained) {
 
 void set_team(const Team* team) { steps_team = team; }
 
+bool stops(const Observer& observer) {
+  std::array<double, 1> wishes = {observer.stop() ? 1.0 : 0.0};
+  if (steps_team != nullptr) steps_team->add_up(wishes);
+  return wishes[0] > 0;
+}
+
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
