@@ -28,7 +28,4 @@ struct bfloat16 {
 void to_float(std::span<const bfloat16> x, std::span<float> y);
 void from_float(std::span<const float> x, std::span<bfloat16> y);
 
-/// Whether this build and CPU multiply in bfloat16 faster than in float (AMX or AVX512_BF16).
-bool bfloat16_is_fast();
-
 }  // namespace mixgrad::kernels

@@ -6,7 +6,6 @@
 
 namespace mixgrad::kernels {
 
-bool bfloat16_is_fast() { return false; }
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {

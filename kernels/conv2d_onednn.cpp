@@ -11,6 +11,7 @@
 
 #include "conv2d.h"
 #include "conv2d_clock.h"
+#include "cpu.h"
 #include "elementwise.h"
 #include "onednn.h"
 #include "reduce.h"
@@ -204,12 +205,6 @@ const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
 }
 
 }  // namespace
-
-bool bfloat16_is_fast() {
-  static const bool fast = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
-                           dnnl_cpu_isa_avx512_core_bf16;
-  return fast;
-}
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {

@@ -52,6 +52,11 @@ std::string onednn_isa() {
   return "none";
 }
 
+bool bfloat16_is_fast() {
+  static const bool fast = uses(dnnl_cpu_isa_avx512_core_bf16);
+  return fast;
+}
+
 bool int8_is_fast() {
   static const bool vnni = uses(dnnl_cpu_isa_avx512_core_vnni);
   return vnni;
@@ -61,6 +66,7 @@ bool int8_is_fast() {
 
 std::string onednn_version() { return {}; }
 std::string onednn_isa() { return "none"; }
+bool bfloat16_is_fast() { return false; }
 bool int8_is_fast() { return false; }
 
 #endif

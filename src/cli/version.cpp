@@ -2,7 +2,6 @@
 // --version: the version, and what makes this build fast or slow on this machine.
 #include "commands.h"
 
-#include <kernels/bfloat16.h>
 #include <kernels/cpu.h>
 
 #include <fmt/ranges.h>
@@ -11,7 +10,7 @@ namespace mixgrad::cli {
 namespace {
 
 std::string fast_path() {
-  if (kernels::onednn_version().empty()) return "none: built without oneDNN, every convolution runs by the reference kernels";
+  if (kernels::onednn_version().empty()) return "none: built without oneDNN, convolutions run by kernels of its own";
   return fmt::format("float32 by oneDNN, bfloat16 by {}, int8 by {}",
                      !kernels::bfloat16_is_fast() ? "way of float32" : kernels::onednn_isa() == "avx512_core_amx" ? "AMX" : "AVX512_BF16",
                      kernels::int8_is_fast() ? "VNNI" : "the reference kernels");

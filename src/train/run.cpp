@@ -4,6 +4,8 @@
 #include <mixgrad/models.h>
 #include <mixgrad/run.h>
 
+#include <kernels/cpu.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -260,7 +262,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   const data::Splits splits = load_data(config);
   train::Checkpoints none;
   FloatResult result{.net = warmed_up(config, splits, observer, kept != nullptr ? *kept : none, true), .test = {}};
-  result.interrupted = observer.stop();
+  result.interrupted = train::stops(observer);
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
 }
@@ -294,7 +296,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
   train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched,
                    observer, &checkpoints);
-  result.interrupted = observer.stop();
+  result.interrupted = train::stops(observer);
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 
