@@ -2,6 +2,7 @@
 // Modules: networks as users write them, in float.
 #pragma once
 
+#include <mixgrad/io.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/rng.h>
 #include <mixgrad/tensor.h>
@@ -174,7 +175,9 @@ void initialize(Module& net, Rng rng);
 
 /// Parameters, then buffers.
 std::vector<NamedTensor> state_of(const Module& net);
-/// Writes them by their names as a safetensors file.
+/// Those by their names; the tensors stay shared.
+io::Safetensors to_safetensors(const Module& net);
+/// Writes them as a safetensors file.
 void save_state(const Module& net, const std::string& path);
 /// Reads them back, or weights that another program wrote under the same names. Throws bad_input listing the names
 /// that are missing or that the network doesn't have, or the tensor whose shape differs; then nothing is changed.

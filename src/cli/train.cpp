@@ -38,7 +38,7 @@ void Train::run() {
     Progress progress(config, quiet || json);
     return report::train_in_folder(config, folder, progress);
   }();
-  const std::string weights = path + "/float.safetensors", checksum = io::checksum(io::read_safetensors(weights));
+  const std::string weights = path + "/float.safetensors", checksum = io::checksum(nn::to_safetensors(*result.net));
   if (json) {
     print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"interrupted", result.interrupted}});
   } else {

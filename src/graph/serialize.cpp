@@ -6,10 +6,11 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
 
+#include <kernels/elementwise.h>
+
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 namespace mixgrad {
@@ -103,7 +104,7 @@ class Reader {
   Tensor optional_tensor(const std::string& name) const {
     if (!file_.contains(name)) return {};
     const Tensor& t = file_.at(name);
-    if (!std::ranges::all_of(t.data(), [](float v) { return std::isfinite(v); })) fail(fmt::format("tensor '{}' holds values that are no finite numbers", name));
+    if (!kernels::all_finite(std::span<const float>(t.data()))) fail(fmt::format("tensor '{}' holds values that are no finite numbers", name));
     return t.detach().requires_grad();
   }
 

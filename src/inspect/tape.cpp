@@ -40,7 +40,6 @@ Values values_of(const Tensor& t) {
         out.highest = std::max<double>(out.highest, v);
       }
     }
-    return t;
   });
   return out;
 }
@@ -53,7 +52,6 @@ std::optional<double> largest_gradient(const Tensor& t) {
       const double magnitude = std::abs(static_cast<float>(g));
       if (!(magnitude <= largest)) largest = magnitude;  // a NaN stays
     }
-    return t;
   });
   return largest;
 }

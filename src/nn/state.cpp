@@ -38,11 +38,13 @@ std::vector<NamedTensor> state_of(const Module& net) {
   return state;
 }
 
-void save_state(const Module& net, const std::string& path) {
-  io::Safetensors file;
-  for (const NamedTensor& t : state_of(net)) file.tensors.emplace_back(t.name, t.tensor);
-  io::write_safetensors(path, file);
+io::Safetensors to_safetensors(const Module& net) {
+  io::Safetensors content;
+  for (const NamedTensor& t : state_of(net)) content.tensors.emplace_back(t.name, t.tensor);
+  return content;
 }
+
+void save_state(const Module& net, const std::string& path) { io::write_safetensors(path, to_safetensors(net)); }
 
 void load_state(Module& net, const std::string& path) {
   const io::Safetensors file = io::read_safetensors(path);

@@ -24,20 +24,10 @@ std::optional<std::string> bad_number(std::span<const T> values) {
 
 /// "NaN at element 7"; nothing where all values, or all that the gradient holds, are finite.
 std::optional<std::string> bad_value(const Tensor& t) {
-  std::optional<std::string> found;
-  by_dtype(t.dtype(), [&]<typename T>() {
-    found = bad_number(std::span<const T>(t.data<T>()));
-    return t;
-  });
-  return found;
+  return by_dtype(t.dtype(), [&]<typename T>() { return bad_number(std::span<const T>(t.data<T>())); });
 }
 std::optional<std::string> bad_gradient(const Tensor& t) {
-  std::optional<std::string> found;
-  by_dtype(t.dtype(), [&]<typename T>() {
-    found = bad_number(std::span<const T>(t.grad<T>()));
-    return t;
-  });
-  return found;
+  return by_dtype(t.dtype(), [&]<typename T>() { return bad_number(std::span<const T>(t.grad<T>())); });
 }
 
 std::string name_of(const Record& r) { return r.module.empty() ? fmt::format("op {}", r.op) : fmt::format("op {} of layer {}", r.op, r.module); }
@@ -48,9 +38,9 @@ void NumericsCheck::recorded(const Record& r) {
   const auto bad = bad_value(r.output);
   if (!bad) return;
   for (size_t i = 0; i < r.inputs.size(); ++i) {
-    const auto bad_input = r.inputs[i] ? bad_value(r.inputs[i]) : std::nullopt;
-    // what another op has made was looked at before
-    if (bad_input) failed_run("{}: {} of its input {}, {}, which weights or data hold", name_of(r), *bad_input, i, r.inputs[i].shape().str());
+    const auto before = r.inputs[i] ? bad_value(r.inputs[i]) : std::nullopt;
+    // what another op has made was looked at when it was recorded
+    if (before) failed_run("{}: {} of its input {}, {}, which weights or data hold", name_of(r), *before, i, r.inputs[i].shape().str());
   }
   failed_run("{}: {} of its output, {}, from finite inputs", name_of(r), *bad, r.output.shape().str());
 }
