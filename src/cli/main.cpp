@@ -14,7 +14,6 @@
 #include <cstdio>
 #include <exception>
 #include <new>
-#include <system_error>
 
 namespace {
 
@@ -83,13 +82,12 @@ int main(int argc, char** argv) {
     const int exit_code = run(argc, argv);
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return complain_of_output();
     return exit_code;
-  } catch (const std::system_error&) {  // fmt's, of what it prints
-    return complain_of_output();
   } catch (const mixgrad::Error& e) {
     return complain(e.what(), e.kind() == mixgrad::Error::Kind::bad_input ? 2 : 1);
   } catch (const std::bad_alloc&) {
     return complain("out of memory", 1);
   } catch (const std::exception& e) {
+    if (std::ferror(stdout) != 0) return complain_of_output();  // fmt's, of what it could not print
     return complain(std::string("internal error, please report it: ") + e.what(), 1);
   }
 }
