@@ -23,7 +23,7 @@ struct Pace {
   const char* phase;
   double seconds;
 };
-constexpr std::array<Pace, 3> pace = {{{"warmup", 1.0}, {"search", 1.3}, {"finetune", 1.0}}};
+constexpr std::array<Pace, 3> pace = {{{"warmup", 1.0}, {"search", 0.8}, {"finetune", 0.7}}};
 
 int epochs_of(const RunConfig& config, const std::string& phase) {
   return phase == "warmup" ? config.warmup_epochs : phase == "search" ? config.search_epochs : config.finetune_epochs;
