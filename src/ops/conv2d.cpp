@@ -27,7 +27,7 @@ class Parts {
 
   int64_t count() const { return (size_.n + images_ - 1) / images_; }
 
-  /// Calls body(size, x of the part, y of the part, its index) for each. x and y hold values or gradients; either may be empty.
+  /// Calls body(size, x of the part, y of the part, its index) for each. x and y hold values or gradients.
   template <typename X, typename Y, typename Body>
   void each(std::span<X> x, std::span<Y> y, const Body& body) const {
     const auto run = [&](int64_t i) {
