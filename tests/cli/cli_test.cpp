@@ -4,6 +4,8 @@
 
 #include <mixgrad/io.h>
 
+#include <kernels/cpu.h>
+
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
@@ -46,7 +48,11 @@ void check_summary(const json& summary, const Workplace& place, const std::strin
   CHECK(summary.at("regularizer") == "size");
   CHECK(summary.at("strength").get<double>() == doctest::Approx(1e-5));
   CHECK(summary.at("seed") == 3);
+#ifdef _OPENMP
   CHECK(summary.at("threads") == 2);
+#else
+  CHECK(summary.at("threads") == 1);
+#endif
   for (const char* key : {"float_accuracy", "search_accuracy", "final_accuracy"}) CHECK(is_fraction(summary.at(key)));
   for (const char* key : {"size", "macs"}) {
     CHECK(summary.at("cost").at(key).get<double>() > 0);
@@ -173,7 +179,9 @@ TEST_CASE("cli: the same seed and threads give the same bytes; a folder in use i
 
 TEST_CASE("cli: a loss that is not finite ends the run with exit code 1 and leaves nothing") {
   const Workplace place;
-  check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1, "warmup, epoch 1, step 2: op conv2d of layer stack1.conv1: infinity at element 0");
+  // Sums of huge products: oneDNN's order ends in infinity, our own kernels' passes it and ends in NaN.
+  const std::string number = mixgrad::kernels::onednn_version().empty() ? "NaN" : "infinity";
+  check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1, "warmup, epoch 1, step 2: op conv2d of layer stack1.conv1: " + number + " at element 0");
   CHECK(place.holds_only_data());
 }
 

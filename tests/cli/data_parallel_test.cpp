@@ -5,6 +5,7 @@
 #include "workplace.h"
 
 #include <mixgrad/io.h>
+#include <mixgrad/team.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -21,6 +22,7 @@ Outcome run_in_team(const Workplace& place, int members, const std::string& argu
 }  // namespace
 
 TEST_CASE("data-parallel: the processes of a team find the network of a single one, byte for byte") {
+  if (!Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Workplace place;
   const std::string arguments = quick(place) + "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --out ";

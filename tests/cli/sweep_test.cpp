@@ -5,6 +5,7 @@
 #include "workplace.h"
 
 #include <mixgrad/io.h>
+#include <mixgrad/team.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -22,6 +23,7 @@ const std::string sweep_6 = "sweep --data glyphs:80 --warmup-epochs 1 --search-e
 }  // namespace
 
 TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
+  if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const Outcome whole = mixgrad_run(place, sweep_6 + "whole");
   CAPTURE(whole.err);
@@ -40,6 +42,7 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
   CHECK(mixgrad::io::read_file(place.path("killed/sweep.csv")) == csv);
 
   check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2, "run with other settings (lr = 0.15, now lr = 0.1)");
+  if (!mixgrad::Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Outcome spread = shell_run(place, fmt::format("OMP_WAIT_POLICY=passive mpirun -n 2 --bind-to none --oversubscribe --allow-run-as-root '{}' {}spread", binary(), sweep_6));
   CAPTURE(spread.err);
@@ -48,6 +51,7 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
 }
 
 TEST_CASE("sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all again") {
+  if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const std::string sweep = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --out s";
   const Outcome failing = mixgrad_run(place, sweep + " --quiet --strengths 1e-6,1e38");

@@ -40,6 +40,14 @@ std::string binary() {
   return given != nullptr ? given : MIXGRAD_BINARY;
 }
 
+bool emulated() {
+#ifdef MIXGRAD_EMULATED
+  return true;
+#else
+  return false;
+#endif
+}
+
 Workplace::Workplace() {
   std::string name = fs::temp_directory_path() / "mixgrad-cli-XXXXXX";
   root = ::mkdtemp(name.data());

@@ -12,6 +12,8 @@ namespace mixgrad::test {
 
 /// The path of `mixgrad`.
 std::string binary();
+/// Whether it runs under an emulator, where a program can't start itself again.
+bool emulated();
 
 /// A folder that goes away with the test, and a tiny CIFAR-10 in it.
 struct Workplace {
