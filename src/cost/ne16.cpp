@@ -34,8 +34,8 @@ Tensor of_layer(const Layer& layer) {
     terms.push_back(product(n_in, k, growing));
     terms.push_back(k);
   }
-  const auto patches = [](int64_t extent) { return static_cast<double>((extent + 2) / 3); };
-  return scale(sum(terms), patches(layer.output[0]) * patches(layer.output[1]));
+  const auto patches = [](int64_t extent) { return (extent + 2) / 3; };
+  return scale(sum(terms), static_cast<double>(patches(layer.output[0]) * patches(layer.output[1])));
 }
 
 }  // namespace

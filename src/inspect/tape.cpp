@@ -157,12 +157,13 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
     if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
   }
   leaves.push_back({"images", batch.x});
-  train::StepOptions step{.sample = [&] { return net.sample(); },
-                          .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
-                          .dtype = parse_dtype(config.dtype), .micro_batch = batch.size()};
+  const train::StepOptions step{.sample = [&] { return net.sample(); },
+                                .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
+                                .dtype = parse_dtype(config.dtype), .micro_batch = batch.size()};
   return recorded(leaves, [&](TapeObserver* observer) {
-    step.observer = observer;
-    return train::step(net.graph(), batch, step);
+    train::StepOptions observed = step;
+    observed.observer = observer;
+    return train::step(net.graph(), batch, observed);
   });
 }
 

@@ -16,7 +16,7 @@ using namespace mixgrad::test;
 namespace {
 
 Outcome run_in_team(const Workplace& place, int members, const std::string& arguments) {
-  return shell_run(place, fmt::format("OMP_WAIT_POLICY=passive mpirun -n {} --bind-to none --oversubscribe --allow-run-as-root '{}' {}", members, binary(), arguments));
+  return shell_run(place, fmt::format("{}'{}' {}", mpirun(members), binary(), arguments));
 }
 
 }  // namespace
@@ -38,11 +38,13 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
     for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].at("task_loss") == spread[i].at("task_loss"));
   }
   // One member is told to stop: all do, with what was reached.
-  mixgrad::io::write_file(place.path("member.sh"), "echo $$ >pid-$OMPI_COMM_WORLD_RANK; exec \"$@\"");
-  const Outcome stopped = shell_run(place, fmt::format(
-      "(until grep -q search stopped/metrics.jsonl 2>/dev/null; do sleep 0.05; done; kill -TERM $(cat pid-1)) & "
-      "OMP_WAIT_POLICY=passive mpirun -n 2 --bind-to none --oversubscribe --allow-run-as-root sh member.sh '{}' {}stopped --search-epochs 100 --data-parallel",
-      binary(), arguments));
+  io::write_file(place.path("member.sh"), "echo $$ >pid-$OMPI_COMM_WORLD_RANK; exec \"$@\"");
+  const auto run_until_search = [&](const std::string& out, const std::string& signal, const std::string& more) {
+    return shell_run(place, fmt::format(
+        "(until grep -q search {0}/metrics.jsonl 2>/dev/null; do sleep 0.05; done; kill -{1}) & {2}sh member.sh '{3}' {4}{0} {5} --data-parallel",
+        out, signal, mpirun(2), binary(), arguments, more));
+  };
+  const Outcome stopped = run_until_search("stopped", "TERM $(cat pid-1)", "--search-epochs 100");
   CHECK(parsed(place.path("stopped/summary.json")).at("interrupted") == true);
   CHECK_MESSAGE(stopped.err.find("interrupted: the network reached so far") != std::string::npos, stopped.err);
   CHECK(run_in_team(place, 2, arguments + "refused").exit_code != 0);

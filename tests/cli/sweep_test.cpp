@@ -44,7 +44,7 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
   check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2, "run with other settings (lr = 0.15, now lr = 0.1)");
   if (!mixgrad::Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
-  const Outcome spread = shell_run(place, fmt::format("OMP_WAIT_POLICY=passive mpirun -n 2 --bind-to none --oversubscribe --allow-run-as-root '{}' {}spread", binary(), sweep_6));
+  const Outcome spread = shell_run(place, fmt::format("{}'{}' {}spread", mpirun(2), binary(), sweep_6));
   CAPTURE(spread.err);
   CHECK(spread.exit_code == 0);
   CHECK(mixgrad::io::read_file(place.path("spread/sweep.csv")) == csv);
