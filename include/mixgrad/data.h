@@ -39,6 +39,9 @@ struct Augmentation {
   int crop = 0;       ///< shift by up to this many pixels each way; what comes in is zero
 };
 
+/// Tells data apart (io::Checksum): images, labels and how they are split.
+std::string checksum(const Splits& splits);
+
 /// Moves a share of the training images, drawn from the seed, to the validation set (at least one where the share
 /// is not 0, and never all).
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share);

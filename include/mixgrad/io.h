@@ -4,7 +4,9 @@
 
 #include <mixgrad/tensor.h>
 
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -48,7 +50,19 @@ struct Safetensors {
   std::string path = "safetensors";  ///< for messages
 };
 
-/// FNV-1a over names, shapes, values and metadata, in 16 hexadecimal digits: tells contents apart, proves nothing.
+/// FNV-1a over what is added, one part after the other, in 16 hexadecimal digits: tells contents apart, proves nothing.
+class Checksum {
+ public:
+  void add(std::string_view bytes);
+  template <typename Number>
+  void add(std::span<const Number> values) { add({reinterpret_cast<const char*>(values.data()), values.size_bytes()}); }
+  std::string str() const;
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325;
+};
+
+/// Of names, shapes, values and metadata.
 std::string checksum(const Safetensors& content);
 
 /// Reads float32 tensors of rank 0..4. Every size and offset is checked against the file before memory is asked
@@ -56,5 +70,8 @@ std::string checksum(const Safetensors& content);
 Safetensors read_safetensors(const std::string& path);
 /// The same tensors give the same bytes.
 void write_safetensors(const std::string& path, const Safetensors& content);
+/// A file's bytes, without the file; `path` is for messages.
+Safetensors from_bytes(std::string bytes, const std::string& path);
+std::string to_bytes(const Safetensors& content, const std::string& path);
 
 }  // namespace mixgrad::io

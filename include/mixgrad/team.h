@@ -41,6 +41,8 @@ class Team {
   void receive(int member, std::span<float> values) const;
   /// Everyone gets the values of `member`.
   void broadcast(int member, std::span<float> values) const;
+  /// Everyone gets the text of `member`.
+  std::string broadcast(int member, std::string text) const;
   /// Everyone gets the sum over all members. Where only one has other than 0, that is its value exactly.
   void add_up(std::span<double> values) const;
 

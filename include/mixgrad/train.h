@@ -127,6 +127,9 @@ class Checkpoints {
   io::Safetensors result(const std::string& phase) const;
   void finish(const std::string& phase, const io::Safetensors& result);
 
+  /// What a run can't do without, by its checksum. Throws bad_input where the run to go on with began with another.
+  void needs(const std::string& name, const std::string& checksum);
+
   /// Asked after every step: whether to write one in the midst of an epoch. One is written after every epoch.
   virtual bool due() const { return false; }
   void keep(const Place& place, const State& state);

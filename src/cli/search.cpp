@@ -6,6 +6,7 @@
 #include "settings.h"
 
 #include <mixgrad/error.h>
+#include <mixgrad/io.h>
 #include <mixgrad/report.h>
 
 #include <fmt/core.h>
@@ -27,6 +28,22 @@ struct Search {
   bool quiet = false, json = false, data_parallel = false;
 };
 
+/// Tells the others of a team where the run goes on from: a checkpoint, an empty one where it begins; nothing where it is finished.
+void tell_start(const report::RunFolder& folder, const Team& team) {
+  std::string damage;  // told by rank 0's own run
+  const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
+  team.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
+}
+
+/// The same run as rank 0's, which tells and writes the results.
+void take_part(const RunConfig& config, const Team& team) {
+  const std::string start = team.broadcast(0, std::string());
+  if (start.empty()) return;
+  train::Checkpoints checkpoints(io::from_bytes(start, "checkpoint"));
+  Progress progress(config, true);
+  run_search(config, progress, &checkpoints);
+}
+
 void Search::run(const Team& team) {
   options.apply();
   if (team.size() > 1 && !data_parallel) bad_input("search: started as one of {} processes: expected --data-parallel, which shares every step among them, or sweep", team.size());
@@ -35,14 +52,10 @@ void Search::run(const Team& team) {
     if (config.threads == 0) config.threads = team.cores();
   }
   config.validate();
-  if (team.size() > 1 && place.options.resume) bad_input("resume: with --data-parallel a run can't go on from a checkpoint: resume it in one process");
-  if (team.rank() > 0) {  // the same run, whose results rank 0 tells and writes
-    Progress progress(config, true);
-    run_search(config, progress);
-    return;
-  }
+  if (team.rank() > 0) return take_part(config, team);
   const std::string path = place.path();
   report::RunFolder folder(path, place.options);
+  tell_start(folder, team);
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet || json);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
+#include <mixgrad/io.h>
 #include <mixgrad/rng.h>
 
 #include <algorithm>
@@ -116,6 +117,17 @@ Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_sh
   splits.train = std::move(train);
   splits.test = std::move(test);
   return splits;
+}
+
+std::string checksum(const Splits& splits) {
+  io::Checksum sum;
+  for (const Dataset* set : {&splits.train, &splits.validation, &splits.test}) {
+    sum.add(set->image_shape().str());
+    sum.add(std::span<const uint8_t>(set->pixels));
+    sum.add(std::span<const float>(set->features));
+    sum.add(std::span<const int32_t>(set->labels));
+  }
+  return sum.str();
 }
 
 void name_classes(Dataset& train, Dataset& test) {

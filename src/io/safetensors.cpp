@@ -55,7 +55,7 @@ struct Entry {
 
 class Reader {
  public:
-  explicit Reader(const std::string& path) : path_(path), file_(read_file(path)) {}
+  Reader(const std::string& path, std::string file) : path_(path), file_(std::move(file)) {}
 
   Safetensors read() {
     const json header = parse_header();
@@ -246,9 +246,9 @@ Safetensors Safetensors::part(const std::string& prefix) const {
   return out;
 }
 
-Safetensors read_safetensors(const std::string& path) { return Reader(path).read(); }
+Safetensors from_bytes(std::string bytes, const std::string& path) { return Reader(path, std::move(bytes)).read(); }
 
-void write_safetensors(const std::string& path, const Safetensors& content) {
+std::string to_bytes(const Safetensors& content, const std::string& path) {
   const std::string header = make_header(path, content);
   const uint64_t length = header.size();
   std::string file(length_bytes, '\0');
@@ -259,7 +259,11 @@ void write_safetensors(const std::string& path, const Safetensors& content) {
     const std::vector<float> values = tensor.to_vector();
     file.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
   }
-  write_file(path, file);
+  return file;
 }
+
+Safetensors read_safetensors(const std::string& path) { return from_bytes(read_file(path), path); }
+
+void write_safetensors(const std::string& path, const Safetensors& content) { write_file(path, to_bytes(content, path)); }
 
 }  // namespace mixgrad::io

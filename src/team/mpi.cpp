@@ -83,6 +83,15 @@ void Team::broadcast(int member, std::span<float> values) const {
   if (size_ > 1) MPI_Bcast(values.data(), count_of(values.size()), MPI_FLOAT, member, MPI_COMM_WORLD);
 }
 
+std::string Team::broadcast(int member, std::string text) const {
+  if (size_ == 1) return text;
+  uint64_t length = text.size();
+  MPI_Bcast(&length, 1, MPI_UINT64_T, member, MPI_COMM_WORLD);
+  text.resize(length);
+  MPI_Bcast(text.data(), count_of(length), MPI_CHAR, member, MPI_COMM_WORLD);
+  return text;
+}
+
 void Team::add_up(std::span<double> values) const {
   if (size_ > 1) MPI_Allreduce(MPI_IN_PLACE, values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
 }

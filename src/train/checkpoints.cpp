@@ -39,6 +39,11 @@ io::Safetensors Checkpoints::result(const std::string& phase) const { return cop
 
 void Checkpoints::finish(const std::string& phase, const io::Safetensors& result) { results_.put(phase + "/", copy_of(result)); }
 
+void Checkpoints::needs(const std::string& name, const std::string& checksum) {
+  const auto [before, is_new] = results_.metadata.emplace(name, checksum);
+  if (!is_new && before->second != checksum) bad_input("resume: {}: not what the run began with: expected checksum {}, found {}", name, before->second, checksum);
+}
+
 void Checkpoints::keep(const Place& place, const State& state) {
   io::Safetensors content;
   content.metadata = {{"phase", place.phase}, {"epoch", std::to_string(place.epoch)}, {"step", std::to_string(place.step)}};

@@ -261,7 +261,9 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
   train::Checkpoints none;
-  FloatResult result{.net = warmed_up(config, splits, observer, kept != nullptr ? *kept : none, true), .test = {}};
+  train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
+  checkpoints.needs("data", data::checksum(splits));
+  FloatResult result{.net = warmed_up(config, splits, observer, checkpoints, true), .test = {}};
   result.interrupted = train::stops(observer);
   result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
   return result;
@@ -275,6 +277,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   check_wishes(config, splits);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
+  checkpoints.needs("data", data::checksum(splits));
   RunResult result;
   result.threads = train::threads();
   result.test_images = splits.test.size();

@@ -25,7 +25,7 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
   if (!Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Workplace place;
-  const std::string arguments = quick(place) + "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --out ";
+  const std::string arguments = quick(place) + "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --search-epochs 6 --out ";
   REQUIRE(mixgrad_run(place, arguments + "one").exit_code == 0);
   for (const int members : {2, 3}) {  // a batch has fewer micro-batches than some teams have members
     const std::string out = fmt::format("of-{}", members);
@@ -49,4 +49,12 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
   CHECK_MESSAGE(stopped.err.find("interrupted: the network reached so far") != std::string::npos, stopped.err);
   CHECK(run_in_team(place, 2, arguments + "refused").exit_code != 0);
   CHECK_FALSE(std::filesystem::exists(place.path("refused/summary.json")));
+  // Killed, and resumed by a larger team.
+  CHECK(run_until_search("killed", "KILL $(cat pid-0)", "").exit_code != 0);
+  REQUIRE_FALSE(std::filesystem::exists(place.path("killed/summary.json")));
+  for (int i = 0; i < 2; ++i) {  // the second time nothing is left to do
+    const Outcome resumed = run_in_team(place, 3, arguments + "killed --data-parallel --resume");
+    CHECK_MESSAGE(resumed.exit_code == 0, resumed.err);
+    CHECK(io::read_file(place.path("one/model.safetensors")) == io::read_file(place.path("killed/model.safetensors")));
+  }
 }

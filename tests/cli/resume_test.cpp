@@ -62,7 +62,7 @@ struct Runs {
 
 bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
-/// Changes one byte of the tensors' values: the file stays well-formed.
+/// Changes one byte of a file's values, which stays well-formed; a second time it changes it back.
 void damage(const fs::path& file) {
   std::string content = io::read_file(file);
   content[content.size() - 5] ^= 1;
@@ -165,6 +165,10 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
   CHECK(says(runs.search(failing, 2), "give --resume to go on with it, or --overwrite"));
   CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2), "seed is '2' here, but was '0'; strength is '1.0' here, but was '1e+38'"));
   CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
+
+  damage(runs / "data/x_train.npy");
+  CHECK(says(runs.search(failing + " --resume", 2), "resume: data: not what the run began with"));
+  damage(runs / "data/x_train.npy");  // mended
 
   damage(runs / "run/checkpoint.safetensors");
   const std::string before = runs.search(failing + " --resume", 1);
