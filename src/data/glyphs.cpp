@@ -291,8 +291,8 @@ void draw_clutter(Canvas& canvas, const std::vector<std::vector<Glyph>>& font, R
   for (uint64_t i = 0; i < count; ++i) {
     const auto& ways = font[rng.below(digits)];
     Stroke part = ways[rng.below(ways.size())].front();
-    const size_t length = std::min(part.size(), 2 + rng.below(5)), begin = rng.below(part.size() - length + 1);
-    part = Stroke(part.begin() + static_cast<int64_t>(begin), part.begin() + static_cast<int64_t>(begin + length));
+    const uint64_t length = std::min<uint64_t>(part.size(), 2 + rng.below(5)), begin = rng.below(part.size() - length + 1);
+    part = Stroke(part.begin() + static_cast<std::ptrdiff_t>(begin), part.begin() + static_cast<std::ptrdiff_t>(begin + length));
     const float half_height = clutter_half_height.draw(rng), half_width = clutter_half_width.draw(rng);
     const float softness = edge_softness.draw(rng), opacity = clutter_opacity.draw(rng);
     Glyph fragment = deform({part}, half_height, rng);
