@@ -90,11 +90,12 @@ Tensor one_hot(std::span<const int> bits, std::span<const int> precisions) {
 
 double entropy(const Tensor& alpha, double temperature) {
   const Tensor theta = softmax(alpha.detach(), static_cast<float>(temperature));
+  const int64_t distributions = alpha.size() / alpha.dim(0);
   double total = 0;
   for (float t : theta.data()) {
     if (t > 0) total -= static_cast<double>(t) * std::log(t);
   }
-  return total / static_cast<double>(alpha.size() / alpha.dim(0));
+  return total / static_cast<double>(distributions);
 }
 
 std::shared_ptr<const ActivationQuantizer> find_activation(const std::string& name) {
