@@ -184,15 +184,15 @@ class Lowering {
     return {s.saved <= 0, s.saved > 0 ? regret / s.saved : regret};
   }
 
-  /// Measures again what looks best until the best is up to date.
+  /// Of one or more. Measures again what looks best until the best is up to date.
   Move best_of(const std::vector<Move>& moves) {
     while (true) {
-      const Move* best = nullptr;
-      std::pair<bool, double> least;
+      const Move* best = &moves.front();
+      std::pair<bool, double> least = {true, std::numeric_limits<double>::infinity()};
       for (const Move& m : moves) {
         const auto known = savings_.find(key(m));
         const auto s = score(m, known == savings_.end() ? measured(m) : known->second);
-        if (best == nullptr || s < least) best = &m, least = s;
+        if (s < least) best = &m, least = s;
       }
       if (savings_.at(key(*best)).step == step_) return *best;
       measured(*best);
