@@ -27,7 +27,7 @@ const onnx::AttributeProto* find(const Node& node, const std::string& name) {
 template <typename T>
 std::vector<T> from_raw(const std::string& raw) {
   std::vector<T> out(raw.size() / sizeof(T));
-  std::memcpy(out.data(), raw.data(), out.size() * sizeof(T));
+  if (!out.empty()) std::memcpy(out.data(), raw.data(), out.size() * sizeof(T));  // memcpy takes no null pointer
   return out;
 }
 
