@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files: whole or not at all, and tensors in the safetensors format.
+// Files: whole or not at all, or line by line, and tensors in the safetensors format.
 #pragma once
 
 #include <mixgrad/tensor.h>
@@ -34,6 +34,9 @@ class Mapped {
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);
+/// Makes `content` follow the first `offset` bytes of `path`, the last in it, synced; at 0 there need be no such file yet. Throws
+/// failed_run (disk full, file gone or too short), and those first bytes are all that it holds.
+void write_at(const std::string& path, int64_t offset, std::string_view content);
 
 /// A safetensors file: named float32 tensors and string metadata (huggingface.co/docs/safetensors).
 struct Safetensors {

@@ -6,6 +6,7 @@
 #include <mixgrad/train.h>
 
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,15 +26,12 @@ struct HistoryEpoch {
 /// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a damaged one.
 std::vector<HistoryEpoch> read_history(const std::string& path);
 
-/// The lines of metrics.jsonl and history.jsonl so far; no history without a search.
-struct RunLog {
-  std::string metrics, history;
-};
-
 /// The text of summary.json.
 std::string summary(const RunConfig& config, const RunResult& result);
 /// The table at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
 std::string table(const RunConfig& config, const RunResult& result);
+
+class RunLog;
 
 struct FolderOptions {
   bool overwrite = false;         ///< a run that stands there
@@ -58,16 +56,18 @@ class RunFolder {
   /// Whether there is a checkpoint to go on from.
   bool resumes() const { return resumes_; }
 
-  /// Writes all lines so far; later, with the result, where an old run is to be overwritten.
-  void write_log(const RunLog& log);
+  /// Adds the epoch's lines to metrics.jsonl and history.jsonl; an old run that is to be overwritten keeps its own until the result.
+  void add(const train::EpochReport& epoch);
   /// The network, then the summary: where a summary stands, the run is complete.
-  void write_result(const RunConfig& config, const RunResult& result, const RunLog& log);
-  void write_weights(const nn::Module& net, const RunLog& log);
+  void write_result(const RunConfig& config, const RunResult& result);
+  void write_weights(const nn::Module& net);
   std::string path() const { return path_; }
 
   double checkpoint_minutes() const { return checkpoint_minutes_; }
   /// The newest checkpoint that is whole; `damage` says what is wrong with a newer one.
   io::Safetensors checkpoint(std::string& damage) const;
+  /// What was logged after `checkpoint` goes away. Throws bad_input where what was logged before has changed.
+  void go_back_to(const io::Safetensors& checkpoint);
   void write_checkpoint(io::Safetensors content);
   void drop_checkpoints();
 
@@ -81,10 +81,11 @@ class RunFolder {
 
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;  // outermost first
-  bool old_run_ = false, complete_ = false, finished_ = false, resumes_ = false;
+  bool complete_ = false, finished_ = false, resumes_ = false;
   bool foreign_checkpoints_ = false;  // those there are belong to a run that is to be overwritten
   double checkpoint_minutes_;
   int lock_ = -1;
+  std::unique_ptr<RunLog> log_;
 };
 
 /// run_search, and everything that it leaves in `folder`, report.html included; goes on from the folder's checkpoint where it is

@@ -131,4 +131,19 @@ void write_file(const std::string& path, std::string_view content) {
   sync_folder(folder);
 }
 
+void write_at(const std::string& path, int64_t offset, std::string_view content) {
+  const off_t begin = offset;
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (begin == 0 ? O_CREAT : 0), 0666));
+  struct stat status{};
+  if (!fd || ::fstat(fd.get(), &status) != 0) cannot_write(path, errno);
+  if (status.st_size < begin) failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size, begin);
+  const auto cut = [&] { return ::ftruncate(fd.get(), begin) == 0; };
+  if (!cut() || ::lseek(fd.get(), begin, SEEK_SET) != begin || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0) {
+    const int error = errno;
+    cannot_write(path, cut() ? error : errno);
+  }
+  if (!fd.close()) cannot_write(path, errno);
+  if (begin == 0) sync_folder(path.substr(0, path.rfind('/') + 1));
+}
+
 }  // namespace mixgrad::io

@@ -96,7 +96,7 @@ std::vector<HistoryEpoch> read_history(const std::string& path) {
   }
   std::istringstream lines(io::read_file(file));
   std::vector<HistoryEpoch> out;
-  for (std::string line; std::getline(lines, line);) {
+  for (std::string line; std::getline(lines, line) && !lines.eof();) {  // a line that does not end is being written
     try {
       out.push_back(epoch_from(line));
     } catch (const std::exception&) {  // JSON's and tensors' complaints alike

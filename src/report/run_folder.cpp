@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's folder: checked before anything is written, files whole or not at all.
 #include "checkpoint_files.h"
+#include "run_log.h"
 #include "settings.h"
 
 #include <mixgrad/error.h>
@@ -29,12 +30,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *summary_name = "summary.json", *metrics_name = "metrics.jsonl", *history_name = "history.jsonl",
-                    *network_name = "model.safetensors", *float_name = "float.safetensors";
-constexpr const char* names[] = {summary_name, metrics_name, history_name, network_name, float_name};
+constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors", *float_name = "float.safetensors";
+constexpr const char* names[] = {summary_name, "metrics.jsonl", "history.jsonl", network_name, float_name};
 constexpr const char* report_name = "report.html";
 
-constexpr const char *metrics_key = "metrics", *history_key = "history", *settings_prefix = "settings/";
+constexpr const char *log_prefix = "log/", *settings_prefix = "settings/";
 
 /// Throws bad_input naming every setting that is not as it was.
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
@@ -55,12 +55,10 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
   return content;
 }
 
-/// Keeps metrics.jsonl, history.jsonl and the checkpoints up to date and passes everything on.
+/// Keeps the folder's log and checkpoints up to date and passes everything on.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
   RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next) : RunWriter(config, folder, next, std::string()) {}
-
-  const RunLog& log() const { return log_; }
 
   /// `run`'s result. An error says what is kept, if anything is.
   template <typename Run>
@@ -78,9 +76,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   bool due() const override { return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes(); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
-    log_.metrics += metrics_line(epoch) + "\n";
-    if (!epoch.alphas.empty()) log_.history += history_line(epoch) + "\n";
-    folder_.write_log(log_);
+    folder_.add(epoch);
     next_.on_epoch(epoch);
   }
   bool stop() const override { return next_.stop(); }
@@ -91,15 +87,13 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, std::string damage)
       : Checkpoints(last_checkpoint(config, folder, damage)), config_(config), folder_(folder), next_(next) {
     if (!folder.resumes()) return;
-    log_ = {.metrics = last().metadata.at(metrics_key), .history = last().metadata.at(history_key)};
+    folder.go_back_to(last());
     const train::Place place = train::Place::of(last());
     kept_ = place.str();
     next.on_resume(place, damage);
   }
 
   void write(io::Safetensors content) override {
-    content.metadata[metrics_key] = log_.metrics;
-    content.metadata[history_key] = log_.history;
     content.put(settings_prefix, {.tensors = {}, .metadata = decisive_settings(config_)});
     const std::string place = train::Place::of(content).str();
     folder_.write_checkpoint(std::move(content));
@@ -110,7 +104,6 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   const RunConfig& config_;
   RunFolder& folder_;
   train::Observer& next_;
-  RunLog log_;
   std::string kept_;  // the place of the last checkpoint
   Clock::time_point written_ = Clock::now();
 };
@@ -147,17 +140,18 @@ RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
   finished_ = options.resume && result && !stopped;
   resumes_ = options.resume && stopped;
   foreign_checkpoints_ = !options.resume && stopped;
-  old_run_ = result;
+  bool old_run = result;
   if (!options.resume) {
-    for (const char* name : names) old_run_ = old_run_ || fs::exists(path_ / name, error);
+    for (const char* name : names) old_run = old_run || fs::exists(path_ / name, error);
     if (stopped && !options.overwrite) bad_input("out: {} holds a run that was stopped: give --resume to go on with it, or --overwrite", path);
-    if (old_run_ && !options.overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+    if (old_run && !options.overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
   }
   try {
     make_folders();
     check_writable();
     lock();
     if (options.resume) clear_leftovers();
+    log_ = std::make_unique<RunLog>(path_, old_run);
   } catch (...) {
     remove_empty();
     throw;
@@ -165,10 +159,7 @@ RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
 }
 
 RunFolder::~RunFolder() {
-  std::error_code ignored;
-  if (!complete_ && !old_run_ && !CheckpointFiles(path_).any()) {  // a run that failed
-    for (const char* name : {metrics_name, history_name}) fs::remove(path_ / name, ignored);
-  }
+  if (log_ && !complete_ && !CheckpointFiles(path_).any()) log_->remove();  // a run that failed
   remove_empty();
   if (lock_ >= 0) ::close(lock_);
 }
@@ -192,7 +183,10 @@ void RunFolder::clear_leftovers() const {
 
 io::Safetensors RunFolder::checkpoint(std::string& damage) const { return CheckpointFiles(path_).newest(damage); }
 
+void RunFolder::go_back_to(const io::Safetensors& checkpoint) { log_->go_back(checkpoint.part(log_prefix).metadata); }
+
 void RunFolder::write_checkpoint(io::Safetensors content) {
+  content.put(log_prefix, {.tensors = {}, .metadata = log_->places()});
   if (std::exchange(foreign_checkpoints_, false)) CheckpointFiles(path_).remove();
   CheckpointFiles(path_).write(std::move(content));
 }
@@ -227,36 +221,25 @@ void RunFolder::check_writable() const {
   ::unlink(probe.c_str());
 }
 
-void RunFolder::write_log(const RunLog& log) {
-  if (old_run_) return;  // an old run stays whole until this one is
-  io::write_file(path_ / metrics_name, log.metrics);
-  std::error_code ignored;
-  if (log.history.empty()) {
-    fs::remove(path_ / history_name, ignored);  // of an old run
-  } else {
-    io::write_file(path_ / history_name, log.history);
-  }
-}
+void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
 
 void RunFolder::begin_result() {
   std::error_code error;
   fs::remove(path_ / report_name, error);
   fs::remove(path_ / summary_name, error);  // without it, no old summary can stand beside a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
-  old_run_ = false;
+  log_->replace_old();
 }
 
-void RunFolder::write_result(const RunConfig& config, const RunResult& result, const RunLog& log) {
+void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
   begin_result();
-  write_log(log);
   save(result.network, path_ / network_name);
   io::write_file(path_ / summary_name, summary(config, result));
   complete_ = true;
 }
 
-void RunFolder::write_weights(const nn::Module& net, const RunLog& log) {
-  old_run_ = false;
-  write_log(log);
+void RunFolder::write_weights(const nn::Module& net) {
+  log_->replace_old();
   nn::save_state(net, path_ / float_name);
   complete_ = true;
 }
@@ -265,7 +248,7 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
-    folder.write_weights(*result.net, writer.log());
+    folder.write_weights(*result.net);
     if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
     return result;
   });
@@ -275,7 +258,7 @@ RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Obser
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     RunResult result = run_search(config, writer, &writer);
-    folder.write_result(config, result, writer.log());
+    folder.write_result(config, result);
     write_page(folder.path());
     if (!result.interrupted) folder.drop_checkpoints();
     return result;

@@ -169,6 +169,9 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
   damage(runs / "data/x_train.npy");
   CHECK(says(runs.search(failing + " --resume", 2), "resume: data: not what the run began with"));
   damage(runs / "data/x_train.npy");  // mended
+  damage(runs / "run/metrics.jsonl");
+  CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl: not as the checkpoint knows it"));
+  damage(runs / "run/metrics.jsonl");
 
   damage(runs / "run/checkpoint.safetensors");
   const std::string before = runs.search(failing + " --resume", 1);

@@ -67,6 +67,20 @@ std::string entry(const std::string& name, const std::string& shape, uint64_t be
          std::to_string(end) + "]}";
 }
 
+/// What `write` says where no file may grow beyond 4096 bytes.
+template <typename Write>
+std::string error_on_a_full_disk(const Write& write) {
+  rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
+  const std::string error = error_of(write);
+  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, handler);
+  return error;
+}
+
 }  // namespace
 
 TEST_CASE("a written file has its content, whether it was there before or not, and nothing lies beside it") {
@@ -121,16 +135,25 @@ TEST_CASE("a write that fails half-way leaves the old file and nothing beside it
   const Folder folder;
   const std::string path = folder / "a", large(100'000, 'q');
   io::write_file(path, "old");
-  rlimit before{};
-  REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{.rlim_cur = 4096, .rlim_max = before.rlim_max};
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &small) == 0);
-  const std::string error = error_of([&] { io::write_file(path, large); });
-  REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
-  std::signal(SIGXFSZ, handler);
-  CHECK(error == "failed_run: can't write " + path + ": File too large");
+  CHECK(error_on_a_full_disk([&] { io::write_file(path, large); }) == "failed_run: can't write " + path + ": File too large");
   CHECK(io::read_file(path) == "old");
+  CHECK(folder.files() == 1);
+}
+
+TEST_CASE("what is added to a file follows what it is to follow, or is not there at all") {
+  const Folder folder;
+  const std::string path = folder / "a", large(100'000, 'q');
+  io::write_at(path, 0, "one\ntwo\n");
+  io::write_at(path, 4, "2\n");
+  io::write_at(path, 6, "3\n");
+  CHECK(io::read_file(path) == "one\n2\n3\n");
+  CHECK(error_on_a_full_disk([&] { io::write_at(path, 8, large); }) == "failed_run: can't write " + path + ": File too large");
+  CHECK(io::read_file(path) == "one\n2\n3\n");
+  CHECK(error_of([&] { io::write_at(path, 9, "4\n"); }) == "failed_run: can't write " + path + ": it has 8 bytes, expected at least 9: it has been changed");
+  io::write_at(path, 4, "");
+  CHECK(io::read_file(path) == "one\n");
+  const std::string lost = folder / "none";
+  CHECK(error_of([&] { io::write_at(lost, 1, "x"); }) == "failed_run: can't write " + lost + ": No such file or directory");
   CHECK(folder.files() == 1);
 }
 

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_log.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/report.h>
+
+#include <fmt/core.h>
+
+#include <charconv>
+#include <string_view>
+
+namespace mixgrad::report {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char *metrics_key = "metrics", *history_key = "history";
+
+std::string place_text(int64_t bytes, const io::Checksum& sum) { return fmt::format("{} {}", bytes, sum.str()); }
+
+/// Of the lines in the file's first `bytes`; of none where there is no such file.
+io::Checksum sum_of_lines(const fs::path& file, int64_t bytes) {
+  io::Checksum sum;
+  std::error_code error;
+  if (!fs::exists(file, error)) return sum;
+  const std::string content = io::read_file(file).substr(0, static_cast<size_t>(bytes));
+  for (size_t begin = 0, end = 0; (end = content.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    sum.add(std::string_view(content).substr(begin, end + 1 - begin));
+  }
+  return sum;
+}
+
+}  // namespace
+
+LogFile::LogFile(const fs::path& folder, const std::string& name, bool beside_old)
+    : own_(folder / (name + ".jsonl")), next_(folder / (name + ".next.jsonl")), file_(beside_old ? next_ : own_) {}
+
+void LogFile::add(const std::string& line) {
+  const std::string content = line + "\n";
+  io::write_at(file_, bytes_, content);
+  bytes_ += std::ssize(content);
+  sum_.add(content);
+}
+
+std::string LogFile::place() const { return place_text(bytes_, sum_); }
+
+void LogFile::go_back(const std::string& place) {
+  std::from_chars(place.data(), place.data() + place.size(), bytes_);
+  if (bytes_ == 0) return remove();
+  for (const fs::path& file : {next_, own_}) {  // killed while the one replaced the other, it may be either
+    const io::Checksum sum = sum_of_lines(file, bytes_);
+    if (place_text(bytes_, sum) != place) continue;
+    file_ = file;
+    sum_ = sum;
+    return io::write_at(file_, bytes_, "");
+  }
+  bad_input("resume: {}: not as the checkpoint knows it: expected its first {} bytes unchanged; else start anew with --overwrite", own_.string(), bytes_);
+}
+
+void LogFile::replace_old() {
+  if (empty()) io::write_at(file_, 0, "");
+  std::error_code error;
+  if (file_ != own_) fs::rename(file_, own_, error);
+  if (error) failed_run("can't replace {}: {}", own_.string(), error.message());
+  file_ = own_;
+}
+
+void LogFile::remove() const {
+  std::error_code ignored;
+  fs::remove(file_, ignored);
+}
+
+RunLog::RunLog(const fs::path& folder, bool beside_old) : metrics_(folder, "metrics", beside_old), history_(folder, "history", beside_old) {}
+
+void RunLog::add(const train::EpochReport& epoch) {
+  metrics_.add(metrics_line(epoch));
+  if (!epoch.alphas.empty()) history_.add(history_line(epoch));
+}
+
+std::map<std::string, std::string> RunLog::places() const { return {{metrics_key, metrics_.place()}, {history_key, history_.place()}}; }
+
+void RunLog::go_back(const std::map<std::string, std::string>& places) {
+  for (const auto& [key, file] : {std::pair{metrics_key, &metrics_}, std::pair{history_key, &history_}}) {
+    const auto place = places.find(key);
+    if (place == places.end()) bad_input("resume: the checkpoint does not tell how far {}.jsonl had come: start anew with --overwrite", key);
+    file->go_back(place->second);
+  }
+}
+
+void RunLog::replace_old() {
+  metrics_.replace_old();
+  history_.replace_old();
+  if (history_.empty()) history_.remove();
+}
+
+void RunLog::remove() const {
+  metrics_.remove();
+  history_.remove();
+}
+
+}  // namespace mixgrad::report
