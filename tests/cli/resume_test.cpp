@@ -11,6 +11,7 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -185,6 +186,28 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
   CHECK(runs.holds("run/summary.json"));
   CHECK_FALSE(runs.holds("run/checkpoint.safetensors"));
   CHECK_FALSE(runs.holds("run/checkpoint.previous.safetensors"));
+}
+
+TEST_CASE("resume: a run that is to overwrite another goes on beside it") {
+  const Runs runs;
+  runs.search("--out run");
+  const auto holds_lines = [&](const std::string& name, int64_t lines) {
+    const std::string content = io::read_file(runs / name);
+    return std::count(content.begin(), content.end(), '\n') == lines;
+  };
+  const std::string summary = io::read_file(runs / "run/summary.json"), history = io::read_file(runs / "run/history.jsonl");
+  for (const char* how : {"--overwrite", "--resume"}) {
+    runs.search(fmt::format("--strength 1e38 --out run {}", how), 1);
+    CHECK(io::read_file(runs / "run/summary.json") == summary);
+    CHECK(io::read_file(runs / "run/history.jsonl") == history);
+    CHECK(holds_lines("run/metrics.jsonl", 5));
+    CHECK(holds_lines("run/metrics.next.jsonl", 2));
+  }
+  runs.search("--search-epochs 1 --overwrite --out run");
+  CHECK(holds_lines("run/metrics.jsonl", 4));
+  CHECK(holds_lines("run/history.jsonl", 1));
+  CHECK_FALSE(runs.holds("run/metrics.next.jsonl"));
+  CHECK_FALSE(runs.holds("run/history.next.jsonl"));
 }
 
 TEST_CASE("resume: a full disk leaves the checkpoint whole, and once there is space, the run goes on") {
