@@ -49,20 +49,28 @@ bool write_all(int fd, std::string_view content) {
   failed_run("can't write {}: {}{}", path, std::strerror(error), full ? ": free some space" : "");
 }
 
-/// Opens a new file beside the target; the name does not grow with the target's.
-int create_aside(const std::string& folder, std::string& name) {
+/// A path's folder, "" or with a slash at its end, and the name in it.
+std::pair<std::string, std::string> parts_of(const std::string& path) {
+  const size_t name = path.rfind('/') + 1;
+  return {path.substr(0, name), path.substr(name)};
+}
+
+int open_folder(const std::string& folder, int flags) { return ::open(folder.empty() ? "." : folder.c_str(), flags | O_DIRECTORY | O_CLOEXEC); }
+
+/// Opens a new file in `folder`; the name does not grow with the target's.
+int create_aside(int folder, std::string& name) {
   static std::atomic<unsigned> counter{0};
   int fd = -1;
   do {
-    name = fmt::format("{}.mixgrad-{}-{}.tmp", folder, ::getpid(), counter++);
-    fd = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    name = fmt::format(".mixgrad-{}-{}.tmp", ::getpid(), counter++);
+    fd = ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (fd < 0 && errno == EEXIST);  // what a killed run left, or another machine's
   return fd;
 }
 
-/// Makes a rename in `folder` last. Not every file system can, and the file is whole either way.
+/// Makes a change of names in `folder` last. Not every file system can, and the file is whole either way.
 void sync_folder(const std::string& folder) {
-  const Descriptor fd(::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const Descriptor fd(open_folder(folder, O_RDONLY));
   if (fd) ::fsync(fd.get());
 }
 
@@ -117,15 +125,16 @@ Mapped::~Mapped() {
 void write_file(const std::string& path, std::string_view content) {
   struct stat status{};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);
-  const std::string target = resolve(path);
-  const std::string folder = target.substr(0, target.rfind('/') + 1);
+  const auto [folder, name] = parts_of(resolve(path));
+  const Descriptor place(open_folder(folder, O_PATH));  // stays the same folder where it is moved meanwhile
+  if (!place) cannot_write(path, errno);
   std::string aside;
-  Descriptor fd(create_aside(folder, aside));
+  Descriptor fd(create_aside(place.get(), aside));
   if (!fd) cannot_write(path, errno);
   if (!write_all(fd.get(), content) || ::fsync(fd.get()) != 0 || !fd.close() ||
-      ::rename(aside.c_str(), target.c_str()) != 0) {
+      ::renameat(place.get(), aside.c_str(), place.get(), name.c_str()) != 0) {
     const int error = errno;
-    ::unlink(aside.c_str());
+    ::unlinkat(place.get(), aside.c_str(), 0);
     cannot_write(path, error);
   }
   sync_folder(folder);
@@ -143,7 +152,7 @@ void write_at(const std::string& path, int64_t offset, std::string_view content)
     cannot_write(path, cut() ? error : errno);
   }
   if (!fd.close()) cannot_write(path, errno);
-  if (begin == 0) sync_folder(path.substr(0, path.rfind('/') + 1));
+  if (begin == 0) sync_folder(parts_of(path).first);
 }
 
 }  // namespace mixgrad::io
