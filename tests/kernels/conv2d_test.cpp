@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions against the naive reference, alone (threads inside) and inside a parallel region (one thread).
+#include <doctest/doctest.h>
+
+#include <bit>
+#include <span>
+#include <string>
+
+#include "kernels/conv2d.h"
+#include "kernels/parallel.h"
+#include "tests/kernels/cases.h"
+
+using namespace mixgrad::kernels;
+using namespace mixgrad::test;
+
+namespace {
+
+struct ConvData {
+  Floats x, w, bias, gy;
+
+  ConvData(const Conv2dSize& s, uint32_t seed)
+      : x(noise(s.n * s.h * s.w * s.c_in, seed + 1)), w(noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), seed + 2)),
+        bias(noise(s.c_out, seed + 3)), gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
+};
+
+/// The build's convolutions, and those without a library, which every build has.
+struct Convolutions {
+  std::string name;
+  void (*forward)(const Conv2dSize&, std::span<const float>, std::span<const float>, std::span<const float>, std::span<float>);
+  void (*grad_x)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad);
+  void (*grad_w)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad, Grad);
+};
+
+const Convolutions convolutions[] = {{"conv2d", conv2d, conv2d_grad_x, conv2d_grad_w},
+                                     {"direct::conv2d", direct::conv2d, direct::conv2d_grad_x, direct::conv2d_grad_w}};
+
+/// What doctest may not check inside a parallel region: the largest error of each kind of call.
+struct ConvErrors {
+  double y = 0, y_without_bias = 0, gx = 0, gw = 0, gbias = 0, gw_alone = 0, gbias_alone = 0;
+};
+
+ConvErrors conv_errors(const Convolutions& conv, const Conv2dSize& s, bool add, uint32_t seed) {
+  const ConvData d(s, seed);
+  ConvErrors e;
+  Floats y(d.gy.size(), 7.0f), expected(d.gy.size());
+  conv.forward(s, d.x, d.w, d.bias, y);
+  reference::conv2d(s, d.x, d.w, d.bias, expected);
+  e.y = error(y, expected);
+  conv.forward(s, d.x, d.w, {}, y);
+  reference::conv2d(s, d.x, d.w, {}, expected);
+  e.y_without_bias = error(y, expected);
+
+  Floats gx = before(d.x, add), want_x = gx;
+  conv.grad_x(s, d.gy, d.w, {gx.data(), add});
+  reference::conv2d_grad_x(s, d.gy, d.w, {want_x.data(), add});
+  e.gx = error(gx, want_x);
+
+  Floats gw = before(d.w, add), want_w = gw, gw_alone = gw, gbias = before(d.bias, add), want_bias = gbias,
+         gbias_alone = gbias;
+  conv.grad_w(s, d.x, d.gy, {gw.data(), add}, {gbias.data(), add});
+  conv.grad_w(s, d.x, d.gy, {gw_alone.data(), add}, {});
+  conv.grad_w(s, d.x, d.gy, {}, {gbias_alone.data(), add});
+  reference::conv2d_grad_w(s, d.x, d.gy, {want_w.data(), add}, {want_bias.data(), add});
+  e.gw = error(gw, want_w);
+  e.gw_alone = error(gw_alone, want_w);
+  e.gbias = error(gbias, want_bias);
+  e.gbias_alone = error(gbias_alone, want_bias);
+  conv.grad_w(s, d.x, d.gy, {}, {});
+  conv.grad_x(s, d.gy, d.w, {});
+  return e;
+}
+
+void check(const ConvErrors& e) {
+  CHECK(e.y < 2e-6);
+  CHECK(e.y_without_bias < 2e-6);
+  CHECK(e.gx < 2e-6);
+  CHECK(e.gw < 1e-5);
+  CHECK(e.gw_alone < 1e-5);
+  CHECK(e.gbias < 1e-5);
+  CHECK(e.gbias_alone < 1e-5);
+}
+
+/// All results of a convolution, one after the other.
+Floats conv_results(const Convolutions& conv, const Conv2dSize& s) {
+  const ConvData d(s, 1);
+  Floats all(d.gy.size() + d.x.size() + d.w.size() + d.bias.size());
+  float *y = all.data(), *gx = y + d.gy.size(), *gw = gx + d.x.size(), *gbias = gw + d.w.size();
+  conv.forward(s, d.x, d.w, d.bias, {y, d.gy.size()});
+  conv.grad_x(s, d.gy, d.w, {gx});
+  conv.grad_w(s, d.x, d.gy, {gw}, {gbias});
+  return all;
+}
+
+}  // namespace
+
+TEST_CASE("conv2d agrees with the reference") {
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases)
+      for (const bool add : {false, true}) {
+        CAPTURE(conv.name);
+        CAPTURE(c.name);
+        CAPTURE(add);
+        check(conv_errors(conv, c.s, add, 0));
+        ConvErrors inside[2];
+#pragma omp parallel for num_threads(2)
+        for (int i = 0; i < 2; ++i) inside[i] = conv_errors(conv, c.s, add, static_cast<uint32_t>(10 * i));
+        for (const ConvErrors& e : inside) check(e);
+      }
+}
+
+TEST_CASE("inside a parallel region every thread computes the same bytes") {
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases) {
+      CAPTURE(conv.name);
+      CAPTURE(c.name);
+      Floats results[2];
+#pragma omp parallel for num_threads(2) schedule(static, 1)
+      for (int i = 0; i < 2; ++i) results[i] = conv_results(conv, c.s);
+      CHECK(results[0] == results[1]);
+    }
+}
+
+TEST_CASE("without a library convolutions have the same bytes on every CPU, with any number of threads") {
+  uint64_t hash = 14695981039346656037u;
+  for (ConvCase c : conv_cases) {
+    CAPTURE(c.name);
+    c.s.n *= 10;  // several partial sums of ∂/∂w
+    const Floats results = conv_results(convolutions[1], c.s);
+    for (const float v : results) hash = (hash ^ std::bit_cast<uint32_t>(v)) * 1099511628211u;
+#ifdef _OPENMP
+    for (const Floats& other : with_threads(3, [&] { return conv_results(convolutions[1], c.s); })) CHECK(other == results);
+#endif
+  }
+  CHECK(hash == 708308639186635864u);
+}
+
+TEST_CASE("conv2d is exact on integers") {
+  for (const Convolutions& conv : convolutions)
+    for (const ConvCase& c : conv_cases) {
+      CAPTURE(conv.name);
+      CAPTURE(c.name);
+      const Conv2dSize& s = c.s;
+      const Floats x = integers(s.n * s.h * s.w * s.c_in, 5, 127);
+      const Floats w = integers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 6, 15);
+      Floats y(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), expected(y.size());
+      conv.forward(s, x, w, {}, y);
+      reference::conv2d(s, x, w, {}, expected);
+      CHECK(y == expected);
+    }
+}
+
+TEST_CASE("the reference convolution, by hand") {
+  const Conv2dSize s{.n = 1, .c_in = 1, .h = 2, .w = 3, .c_out = 1, .oh = 2, .ow = 2, .kh = 2, .kw = 2, .pad_top = 1};
+  const Floats x{1, 2, 3, 4, 5, 6}, w{1, 10, 100, 1000}, bias{0.5f}, gy{1, 2, 3, 4};
+  Floats y(4), gx(6), gw(4), gbias(1);
+  reference::conv2d(s, x, w, bias, y);
+  CHECK(y == Floats{2100.5f, 3200.5f, 5421.5f, 6532.5f});
+  reference::conv2d_grad_x(s, gy, w, {gx.data()});
+  CHECK(gx == Floats{103, 1234, 2040, 300, 3400, 4000});
+  reference::conv2d_grad_w(s, x, gy, {gw.data()}, {gbias.data()});
+  CHECK(gw == Floats{11, 18, 37, 47});
+  CHECK(gbias[0] == 10);
+}
+
+TEST_CASE("seconds of convolutions are counted on request") {
+  const Conv2dSize s = conv(1, 3, 8, 8, 4, 3, 3, 1, 1, 1);
+  const ConvData d(s, 1);
+  Floats y(d.gy.size());
+  conv_seconds_reset();
+  conv2d(s, d.x, d.w, d.bias, y);
+  CHECK(conv_seconds() == 0.0);
+  conv_seconds_enable(true);
+  conv2d(s, d.x, d.w, d.bias, y);
+  conv_seconds_enable(false);
+  CHECK(conv_seconds() > 0.0);
+  conv_seconds_reset();
+  CHECK(conv_seconds() == 0.0);
+}
