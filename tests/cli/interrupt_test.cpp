@@ -32,7 +32,7 @@ code=0
 wait $! 2>/dev/null || code=$?
 [ $code = {} ] || {{ echo "exit code $code"; cat out err; exit 1; }}
 )", MIXGRAD_BINARY, arguments, data, phase, signals, exit_code));
-    run("timeout 100 bash script.sh");
+    run(fmt::format("timeout {} bash script.sh", test::emulated() ? 1000 : 100));
   }
   json printed(const std::string& arguments) const {
     run(fmt::format("OMP_WAIT_POLICY=passive '{}' {} >printed", MIXGRAD_BINARY, arguments));
