@@ -34,8 +34,8 @@ class Mapped {
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);
-/// Makes `content` follow the first `offset` bytes of `path`, the last in it, synced; at 0 there need be no such file yet. Throws
-/// failed_run (disk full, file gone or too short), and those first bytes are all that it holds.
+/// Cuts `path` down to its first `offset` bytes, writes `content` behind them and syncs; at 0 there need be no such file yet.
+/// Throws failed_run (disk full, file gone or too short), and leaves no part of `content`.
 void write_at(const std::string& path, int64_t offset, std::string_view content);
 
 /// A safetensors file: named float32 tensors and string metadata (huggingface.co/docs/safetensors).

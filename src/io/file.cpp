@@ -141,18 +141,17 @@ void write_file(const std::string& path, std::string_view content) {
 }
 
 void write_at(const std::string& path, int64_t offset, std::string_view content) {
-  const off_t begin = offset;
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (begin == 0 ? O_CREAT : 0), 0666));
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (offset == 0 ? O_CREAT : 0), 0666));
   struct stat status{};
   if (!fd || ::fstat(fd.get(), &status) != 0) cannot_write(path, errno);
-  if (status.st_size < begin) failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size, begin);
-  const auto cut = [&] { return ::ftruncate(fd.get(), begin) == 0; };
-  if (!cut() || ::lseek(fd.get(), begin, SEEK_SET) != begin || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0) {
+  if (status.st_size < offset) failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size, offset);
+  const auto cut = [&] { return ::ftruncate(fd.get(), offset) == 0; };
+  if (!cut() || ::lseek(fd.get(), offset, SEEK_SET) != offset || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0) {
     const int error = errno;
     cannot_write(path, cut() ? error : errno);
   }
   if (!fd.close()) cannot_write(path, errno);
-  if (begin == 0) sync_folder(parts_of(path).first);
+  if (offset == 0) sync_folder(parts_of(path).first);
 }
 
 }  // namespace mixgrad::io

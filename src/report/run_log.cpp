@@ -45,8 +45,8 @@ void LogFile::add(const std::string& line) {
 std::string LogFile::place() const { return place_text(bytes_, sum_); }
 
 void LogFile::go_back(const std::string& place) {
+  if (place == this->place()) return remove();  // there were no lines yet
   std::from_chars(place.data(), place.data() + place.size(), bytes_);
-  if (bytes_ == 0) return remove();
   for (const fs::path& file : {next_, own_}) {  // killed while the one replaced the other, it may be either
     const io::Checksum sum = sum_of_lines(file, bytes_);
     if (place_text(bytes_, sum) != place) continue;
