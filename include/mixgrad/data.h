@@ -2,6 +2,7 @@
 // Data sets in memory as bytes, and batches made from them.
 #pragma once
 
+#include <mixgrad/normalization.h>
 #include <mixgrad/tensor.h>
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct Dataset {
   std::vector<int32_t> labels;
   std::vector<std::string> class_names;
   std::vector<float> features = {};  ///< instead of pixels
+  Normalization normalization = {};  ///< applied by Loader, after augmentation
 
   int64_t image_values() const { return channels * height * width; }
   int64_t size() const {
@@ -31,6 +33,7 @@ struct Dataset {
 /// `validation` is held out of the training set for every choice; `test` only reports.
 struct Splits {
   Dataset train, validation, test;
+  std::vector<std::string> notes = {};  ///< what the reader did that its user should know, a sentence each
 };
 
 /// How training images are varied, drawn anew at every visit. Zero and false leave them as they are.

@@ -4,6 +4,7 @@
 
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/normalization.h>
 
 #include <kernels/conv2d.h>
 #include <kernels/pool.h>
@@ -48,6 +49,7 @@ struct IntegerNetwork {
   std::vector<IntegerNode> nodes;   ///< in execution order; node 0 is the input
   int output = 0;
   std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
+  Normalization normalization = {};  ///< of the real inputs, the graph's
 
   const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
   /// Codes of x [N, C, H, W] or [N, features], NHWC.

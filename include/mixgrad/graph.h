@@ -5,6 +5,7 @@
 #include <mixgrad/attrs.h>
 #include <mixgrad/io.h>
 #include <mixgrad/nn.h>
+#include <mixgrad/normalization.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
@@ -61,6 +62,7 @@ class Graph {
  public:
   std::vector<Node> nodes;
   int output = 0;  ///< the node whose value is the result
+  Normalization normalization = {};  ///< of what run() takes: whoever feeds the network applies it (data::Loader)
 
   /// softmax(α / temperature) of every slot that searches.
   Thetas softmax_thetas(double temperature = 1.0) const;

@@ -12,6 +12,7 @@
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
 #include <mixgrad/nn.h>
+#include <mixgrad/normalization.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
 #include <mixgrad/quant.h>

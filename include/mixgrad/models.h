@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mixgrad/nn.h>
+#include <mixgrad/normalization.h>
 
 #include <memory>
 #include <string>
@@ -29,6 +30,8 @@ struct Model {
   std::unique_ptr<nn::Module> net;
   bool trained = false;  ///< made elsewhere: it comes with its weights
   int64_t classes = 0;   ///< of one made elsewhere: what it tells apart
+  Normalization normalization = {};     ///< of its input: from constants at the file's head; `net` takes normalized images
+  std::vector<std::string> notes = {};  ///< what reading the file left out or changed, a sentence each
 };
 
 /// The model called `name`, or the float network in the ONNX file `name` (*.onnx); bad_input lists the names when there is none.

@@ -108,6 +108,8 @@ class Observer {
   virtual ~Observer() = default;
   /// A run goes on from a checkpoint; `damage` says what was wrong with a newer one.
   virtual void on_resume(const Place&, [[maybe_unused]] const std::string& damage) {}
+  /// What the user of a run should know: a sentence, without full stop. Told before the training that it bears on.
+  virtual void on_note(const std::string&) {}
   virtual void on_step(const StepReport&) {}
   virtual void on_epoch(const EpochReport&) {}
   /// Asked after every step: true ends the phase there, with what it has reached, and every later one before it begins.

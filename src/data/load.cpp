@@ -91,7 +91,7 @@ void keep(Dataset& set, std::span<const int64_t> indices) {
 Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
   const auto width = static_cast<size_t>(set.image_values());
   return {set.name, set.channels, set.height, set.width, copy_of(set.pixels, width, indices), copy_of(set.labels, 1, indices),
-          set.class_names, copy_of(set.features, width, indices)};
+          set.class_names, copy_of(set.features, width, indices), set.normalization};
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ class Lowering {
       }
     }
     out_.input_slot = graph_.nodes[0].output_slot;
+    out_.normalization = graph_.normalization;
     out_.output = static_cast<int>(lowered_[static_cast<size_t>(graph_.output)]);
     return sort_channels(std::move(out_));
   }
