@@ -2,6 +2,8 @@
 // What a network wants its input to be: values as they are read, or shifted and scaled by channel.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <vector>
 
 namespace mixgrad {
@@ -14,5 +16,13 @@ struct Normalization {
   bool empty() const { return mean.empty(); }
   bool operator==(const Normalization&) const = default;
 };
+
+/// "MEAN/STD", each one number or one per channel, like "0.5/0.25" or "0.49,0.48,0.45/0.25,0.24,0.26"; or "imagenet" or
+/// "cifar10", whose numbers are widely used; "" for none. Throws bad_input for any other text.
+Normalization parse_normalization(const std::string& text, int64_t channels);
+/// The same back as text, to the last bit.
+std::string to_string(const Normalization& normalization);
+/// One normalization that does what `first` and then `second` do.
+Normalization composed(const Normalization& first, const Normalization& second);
 
 }  // namespace mixgrad

@@ -60,7 +60,7 @@ class RunFolder {
   void add(const train::EpochReport& epoch);
   /// The network, then the summary: where a summary stands, the run is complete.
   void write_result(const RunConfig& config, const RunResult& result);
-  void write_weights(const nn::Module& net);
+  void write_weights(const FloatResult& result);
   std::string path() const { return path_; }
 
   double checkpoint_minutes() const { return checkpoint_minutes_; }

@@ -20,6 +20,7 @@ namespace mixgrad {
 struct RunConfig {
   std::string model = "resnet8";              ///< a name that models::make knows
   std::string data = "glyphs";                ///< what data::load takes
+  std::string normalize = "";                 ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
   double val_split = 0.1;                     ///< share of the training images held out for every choice
   std::string scheme = "per-channel";         ///< or "per-layer"
   std::vector<int> weight_bits = {2, 4, 8};
@@ -66,7 +67,12 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
 /// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
 double default_strength(const Graph& floating, const cost::Model& regularizer);
 
-/// The data for the configured model, without labels if it is to reconstruct them. Throws bad_input when they don't fit.
+/// Of the images, before what the network's own file does to them: as config.normalize says, or as the weights in
+/// config.init were trained. Throws bad_input where the two differ.
+Normalization image_normalization(const RunConfig& config, int64_t channels);
+
+/// The data for the configured model, normalized as it wants them, without labels if it is to reconstruct them. Throws
+/// bad_input when they don't fit.
 data::Splits load_data(const RunConfig& config);
 
 /// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
@@ -88,6 +94,7 @@ struct RunResult {
   std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
   std::vector<TargetReport> targets;
   double strength = 0;                        ///< 0 with targets
+  std::vector<std::string> notes;             ///< what Observer::on_note was told
   bool interrupted = false;                   ///< the observer ended it before all epochs were done
   int threads = 0;
   int64_t test_images = 0;
@@ -100,9 +107,13 @@ struct RunResult {
 /// A float network after its warm-up.
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
+  std::string normalize;  ///< of the images, kept in its file: as RunConfig::normalize, in numbers
   train::Score test;  ///< on the test set
   bool interrupted = false;
 };
+
+/// What float.safetensors holds: weights by name, and in the metadata how the images were normalized.
+io::Safetensors float_weights(const FloatResult& result);
 
 /// Throws bad_input for what data and network make impossible (a target out of reach, a candidate without a cost): before
 /// an hour of training, not after. The runs share model and data.

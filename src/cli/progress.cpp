@@ -64,8 +64,8 @@ std::string accuracy_part(const char* name, double accuracy, int digits) {
 
 }  // namespace
 
-Progress::Progress(const RunConfig& config, bool quiet)
-    : config_(config), quiet_(quiet), terminal_(::isatty(STDOUT_FILENO) == 1) {}
+Progress::Progress(const RunConfig& config, Show show)
+    : config_(config), shows_(show), terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (open_) std::fputc('\n', stdout);
@@ -74,7 +74,13 @@ Progress::~Progress() {
 
 void Progress::on_resume(const train::Place& place, const std::string& damage) {
   if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: going on from the checkpoint before it\n", damage);
-  if (!quiet_) fmt::print("going on from {}\n", place.str());
+  if (shows_ == Show::all) fmt::print("going on from {}\n", place.str());
+}
+
+void Progress::on_note(const std::string& note) {
+  if (std::exchange(open_, false)) std::fputc('\n', stdout);
+  std::fflush(stdout);
+  if (shows_ != Show::nothing) fmt::print(stderr, "mixgrad: note: {}\n", note);
 }
 
 void Progress::enter(const std::string& phase, double done) {
@@ -105,7 +111,7 @@ void Progress::rewrite(const std::string& line) {
 void Progress::on_step(const train::StepReport& s) {
   if (!interrupt_) interrupt_.emplace();
   reached_ = fmt::format("{}, epoch {} of {}", s.phase, s.epoch + 1, s.epochs);
-  if (!quiet_) show(s);
+  if (shows_ == Show::all) show(s);
 }
 
 bool Progress::stop() const {
@@ -126,7 +132,7 @@ void Progress::show(const train::StepReport& s) {
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
-  if (quiet_ || std::ferror(stdout) != 0) return;  // a reader that has gone ends no run
+  if (shows_ != Show::all || std::ferror(stdout) != 0) return;  // a reader that has gone ends no run
   enter(e.phase, e.epoch);
   cost_ = cost_part(config_.regularizer, e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,

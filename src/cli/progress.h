@@ -16,11 +16,13 @@ namespace mixgrad::cli {
 
 class Progress : public train::Observer {
  public:
-  /// Shows nothing when `quiet`.
-  Progress(const RunConfig& config, bool quiet);
+  /// Notes go to standard error, the rest to standard output.
+  enum class Show { nothing, notes, all };
+  Progress(const RunConfig& config, Show show);
   ~Progress() override;
 
   void on_resume(const train::Place& place, const std::string& damage) override;
+  void on_note(const std::string& note) override;
   void on_step(const train::StepReport& step) override;
   void on_epoch(const train::EpochReport& epoch) override;
   bool stop() const override;
@@ -36,7 +38,8 @@ class Progress : public train::Observer {
   void show(const train::StepReport& step);
 
   const RunConfig& config_;
-  bool quiet_, terminal_;
+  Show shows_;
+  bool terminal_;
   mutable bool open_ = false;  // the cursor stands at the end of a line
   mutable bool told_ = false;  // of the signal; it may come at any time, so stop() tells
   std::string reached_;        // phase and epoch of the last step

@@ -40,7 +40,7 @@ void take_part(const RunConfig& config, const Team& team) {
   const std::string start = team.broadcast(0, std::string());
   if (start.empty()) return;
   train::Checkpoints checkpoints(io::from_bytes(start, "checkpoint"));
-  Progress progress(config, true);
+  Progress progress(config, Progress::Show::nothing);
   run_search(config, progress, &checkpoints);
 }
 
@@ -58,7 +58,7 @@ void Search::run(const Team& team) {
   tell_start(folder, team);
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
-    Progress progress(config, quiet || json);
+    Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
     return report::run_in_folder(config, folder, progress);
   }();
   if (json) {

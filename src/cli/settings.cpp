@@ -17,9 +17,17 @@ std::string data_form() {
 
 std::string regularizer_form() { return fmt::format("{}|table:FILE.toml", fmt::join(cost::names(), "|")); }
 
+namespace {
+
+constexpr const char* normalize_help =
+    "of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [as --init or the model's file says, or none]";
+
+}  // namespace
+
 void add_search_settings(Options& o, RunConfig& c) {
   o.add("model", &c.model, "network to search; a file comes with its weights and is not warmed up", model_form());
   o.add("data", &c.data, "images to train on and to test with", data_form());
+  o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
   o.add("scheme", &c.scheme, "what a weight's bits are chosen for", scheme_form);
   o.add("weight-bits", &c.weight_bits, "candidates for weights, 2 to 8; per-channel also 0, which removes the channel");
@@ -56,6 +64,7 @@ void add_search_settings(Options& o, RunConfig& c) {
 void add_train_settings(Options& o, RunConfig& c) {
   o.add("model", &c.model, "network to train; a file's is trained further", model_form());
   o.add("data", &c.data, "images to train on and to test with", data_form());
+  o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
   o.add("epochs", &c.warmup_epochs, "passes over the training images");
   o.add("batch-size", &c.batch_size, "images per step");

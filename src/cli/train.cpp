@@ -35,10 +35,10 @@ void Train::run() {
   report::RunFolder folder(path, place.options);
   if (folder.finished()) return place.say_finished();
   const FloatResult result = [&] {
-    Progress progress(config, quiet || json);
+    Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
     return report::train_in_folder(config, folder, progress);
   }();
-  const std::string weights = path + "/float.safetensors", checksum = io::checksum(nn::to_safetensors(*result.net));
+  const std::string weights = path + "/float.safetensors", checksum = io::checksum(float_weights(result));
   if (json) {
     print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"interrupted", result.interrupted}});
   } else {

@@ -59,10 +59,23 @@ void convert(const Dataset& set, const T* image, const Variation& v, float* out)
   }
 }
 
+void normalize(const Dataset& set, float* image) {
+  const Normalization& n = set.normalization;
+  if (n.empty()) return;
+  const auto channels = static_cast<size_t>(set.channels);
+  for (int64_t p = 0; p < set.height * set.width; ++p, image += channels) {
+    for (size_t c = 0; c < channels; ++c) image[c] = (image[c] - n.mean[c]) / n.std[c];
+  }
+}
+
 void convert(const Dataset& set, int64_t index, const Variation& v, float* out) {
   const int64_t first = index * set.image_values();
-  if (set.features.empty()) return convert(set, set.pixels.data() + first, v, out);
-  convert(set, set.features.data() + first, v, out);
+  if (set.features.empty()) {
+    convert(set, set.pixels.data() + first, v, out);
+  } else {
+    convert(set, set.features.data() + first, v, out);
+  }
+  normalize(set, out);
 }
 
 }  // namespace
@@ -72,6 +85,11 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&datase
   const auto labels = static_cast<int64_t>(dataset.labels.size());
   if (values != dataset.size() * dataset.image_values() || (labels != 0 && labels != dataset.size())) {
     bad_input("data set {}: {} labels and {} values do not fit images of {} values", dataset.name, labels, values, dataset.image_values());
+  }
+  for (const std::vector<float>* n : {&dataset.normalization.mean, &dataset.normalization.std}) {
+    if (!dataset.normalization.empty() && std::ssize(*n) != dataset.channels) {
+      bad_input("data set {}: normalized by {} numbers, but it has {} channels", dataset.name, n->size(), dataset.channels);
+    }
   }
   if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
   const int64_t most = std::min(dataset.height, dataset.width);

@@ -60,6 +60,7 @@ json structure(const Graph& graph) {
   const auto weight_slots = graph.weight_slots();
   const auto activation_slots = graph.activation_slots();
   json j = {{"format", format_version}, {"output", graph.output}};
+  if (!graph.normalization.empty()) j["normalize"] = to_string(graph.normalization);
   for (const Node& node : graph.nodes) {
     const auto dims = node.shape.dims();
     j["nodes"].push_back({{"name", node.name}, {"op", node.op}, {"attrs", to_json(node.attrs)}, {"inputs", node.inputs},
@@ -84,6 +85,7 @@ class Reader {
   Graph read() {
     const auto found = file_.metadata.find(metadata_key);
     if (found == file_.metadata.end()) fail("it holds tensors but no network structure");
+    std::string normalize;
     try {
       const json j = json::parse(found->second);
       if (j.at("format").get<int>() != format_version) fail(fmt::format("format {} is not {}", j.at("format").dump(), format_version));
@@ -91,10 +93,16 @@ class Reader {
       for (const json& slot : j.at("activation_slots")) read_activation_slot(slot);
       for (const json& node : j.at("nodes")) read_node(node);
       graph_.output = j.at("output").get<int>();
+      normalize = j.value("normalize", "");
     } catch (const json::exception&) {
       fail("its structure is damaged");
     }
     if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes)) fail("it has no output node");
+    try {
+      graph_.normalization = parse_normalization(normalize, graph_.input_shape()[0]);
+    } catch (const Error& e) {
+      fail(e.what());
+    }
     return std::move(graph_);
   }
 

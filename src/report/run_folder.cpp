@@ -74,6 +74,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   }
 
   bool due() const override { return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes(); }
+  void on_note(const std::string& note) override { next_.on_note(note); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
     folder_.add(epoch);
@@ -238,9 +239,9 @@ void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
   complete_ = true;
 }
 
-void RunFolder::write_weights(const nn::Module& net) {
+void RunFolder::write_weights(const FloatResult& result) {
   log_->replace_old();
-  nn::save_state(net, path_ / float_name);
+  io::write_safetensors(path_ / float_name, float_weights(result));
   complete_ = true;
 }
 
@@ -248,7 +249,7 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
-    folder.write_weights(*result.net);
+    folder.write_weights(result);
     if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
     return result;
   });
@@ -286,6 +287,7 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
     bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, test.image_shape().str(),
               test.classes(), path, network.input_shape().str(), output.size());
   }
+  test.normalization = network.normalization;
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
 }
 

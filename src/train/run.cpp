@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "chance.h"
+
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
@@ -13,25 +15,6 @@
 #include <cmath>
 
 namespace mixgrad {
-
-data::Splits load_data(const RunConfig& config) {
-  const models::Model model = models::make(config.model, 1);
-  const Shape& wanted = model.input_shape;
-  data::Splits splits = data::load(config.data, config.seed, config.val_split, wanted);
-  if (splits.train.image_shape() != wanted) {
-    bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, splits.train.image_shape().str(), config.model,
-              wanted.str());
-  }
-  if (model.trained && !model.reconstructs && model.classes != splits.train.classes()) {
-    bad_input("data: '{}' has {} classes, but {} tells {} apart", config.data, splits.train.classes(), config.model, model.classes);
-  }
-  if (model.reconstructs) {
-    for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) set->labels.clear();
-  } else if (splits.train.labels.empty()) {
-    bad_input("data: '{}' has no labels, but model {} tells classes apart", config.data, config.model);
-  }
-  return splits;
-}
 
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
   return {.input_shape = {},
@@ -111,9 +94,16 @@ train::SearchSchedule search_schedule(const RunConfig& config, const data::Split
   return s;
 }
 
+/// The graph of a float network that takes the images of `splits` as they are normalized.
+Graph float_graph(nn::Module& net, const data::Splits& splits) {
+  Graph graph = simplified(net, splits.train.image_shape());
+  graph.normalization = splits.train.normalization;
+  return graph;
+}
+
 /// check_possible of one run whose data are read.
 void check_wishes(const RunConfig& config, const data::Splits& splits) {
-  Graph graph = simplified(*models::make(config.model, splits.train.classes()).net, splits.train.image_shape());
+  Graph graph = float_graph(*models::make(config.model, splits.train.classes()).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
   if (config.method == "uniform") options.weight_precisions = {2};
@@ -193,6 +183,15 @@ std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Split
   return std::move(model.net);
 }
 
+/// What to tell of a float network that is hardly better than a constant.
+std::string near_chance(const RunConfig& config, const train::Score& score) {
+  const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy()) : fmt::format("error of {:.4g}", score.mean_loss());
+  const bool trained = !config.init.empty() || config.model.ends_with(".onnx");
+  return fmt::format("the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean nothing: {}", how_good,
+                     trained ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+                             : "train it first (--warmup-epochs, --lr, --init)");
+}
+
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
   for (const cost::Model& model : cost::all()) {
@@ -263,9 +262,12 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
-  FloatResult result{.net = warmed_up(config, splits, observer, checkpoints, true), .test = {}};
+  for (const std::string& note : splits.notes) observer.on_note(note);
+  FloatResult result{.net = warmed_up(config, splits, observer, checkpoints, true),
+                     .normalize = to_string(image_normalization(config, splits.train.channels)),
+                     .test = {}};
   result.interrupted = train::stops(observer);
-  result.test = test_score("warmup", simplified(*result.net, splits.train.image_shape()), splits);
+  result.test = test_score("warmup", float_graph(*result.net, splits), splits);
   return result;
 }
 
@@ -279,13 +281,19 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
   RunResult result;
+  const auto note = [&](const std::string& text) {
+    observer.on_note(text);
+    result.notes.push_back(text);
+  };
+  for (const std::string& text : splits.notes) note(text);
   result.threads = train::threads();
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
   const auto net_float = warmed_up(config, splits, observer, checkpoints);
-  const Graph floating = simplified(*net_float, splits.train.image_shape());
+  const Graph floating = float_graph(*net_float, splits);
   result.floating = test_score("warmup", floating, splits);
+  if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;

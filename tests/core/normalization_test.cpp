@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../refusal.h"
+
+#include <mixgrad/data.h>
+#include <mixgrad/normalization.h>
+
+#include <doctest/doctest.h>
+
+using namespace mixgrad;
+using mixgrad::test::refusal;
+
+TEST_CASE("a normalization is read from text and written back to the same numbers") {
+  CHECK(parse_normalization("", 3).empty());
+  CHECK(parse_normalization("0.5/0.25", 2) == Normalization{.mean = {0.5F, 0.5F}, .std = {0.25F, 0.25F}});
+  CHECK(parse_normalization("0.1,0.2/3", 2) == Normalization{.mean = {0.1F, 0.2F}, .std = {3, 3}});
+  CHECK(parse_normalization("imagenet", 3).mean == std::vector{0.485F, 0.456F, 0.406F});
+  CHECK(parse_normalization("cifar10", 3).std == std::vector{0.247F, 0.2435F, 0.2616F});
+  for (const char* text : {"0.1,0.2,-0.3/3,4,1e-7", "0.5/0.25"}) {
+    const Normalization n = parse_normalization(text, 3);
+    CHECK(parse_normalization(to_string(n), 3) == n);
+  }
+}
+
+TEST_CASE("texts that are no normalization are refused") {
+  for (const char* text : {"0.5", "/", "0.5/", "/0.5", "0.5/0", "a/b", "0.5/0.25x", "0.5,/0.25", "1,2/1", "1/1,2", "nan/1", "inf/1", "1/2/3", "Imagenet"}) {
+    CAPTURE(text);
+    CHECK(refusal([&] { parse_normalization(text, 3); }).find("expected MEAN/STD") != std::string::npos);
+  }
+  CHECK(refusal([] { parse_normalization("imagenet", 1); }).find("images of 3 channels") != std::string::npos);
+}
+
+TEST_CASE("two normalizations make one") {
+  const Normalization first{.mean = {0.5F}, .std = {0.25F}}, second{.mean = {2}, .std = {-4}};
+  const Normalization both = composed(first, second);
+  for (const double v : {0.0, 0.3, 1.0}) {
+    const double stepwise = ((v - 0.5) / 0.25 - 2) / -4;
+    CHECK((v - static_cast<double>(both.mean[0])) / static_cast<double>(both.std[0]) == doctest::Approx(stepwise));
+  }
+  CHECK(composed({}, second) == second);
+  CHECK(composed(first, {}) == first);
+}
+
+TEST_CASE("a loader normalizes bytes and floats by channel, and what a crop brings in as black") {
+  data::Dataset bytes{.name = "bytes", .channels = 2, .height = 1, .width = 2, .pixels = {0, 255, 51, 102}, .labels = {}, .class_names = {}};
+  bytes.normalization = {.mean = {0.5F, 0}, .std = {0.5F, 0.1F}};
+  const data::Batch batch = data::Loader(bytes, {.batch_size = 1}).batch(0);
+  CHECK(batch.x.to_vector() == std::vector<float>{-1, -0.6F, 10, 4});  // [1, 2, 1, 2]: channel by channel
+
+  data::Dataset floats{.name = "floats", .channels = 1, .height = 2, .width = 2, .pixels = {}, .labels = {}, .class_names = {}, .features = {4, 4, 4, 4}};
+  floats.normalization = {.mean = {2}, .std = {2}};
+  const data::Batch cropped = data::Loader(floats, {.batch_size = 1, .augmentation = {.crop = 1}, .seed = 3}).batch(0);
+  for (const float v : cropped.x.to_vector()) CHECK((v == 1 || v == -1));
+
+  floats.normalization = {.mean = {2, 3}, .std = {1, 1}};
+  CHECK(refusal([&] { data::Loader(floats, {}); }).find("2 numbers, but it has 1 channels") != std::string::npos);
+}
