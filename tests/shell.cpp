@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include <cstdlib>
+#include <sstream>
 
 #include <fcntl.h>
 #include <sys/wait.h>
@@ -26,6 +27,16 @@ bool has_terminals() {
   if (terminal >= 0) ::close(terminal);
   ::close(master);
   return terminal >= 0;
+}
+
+Told told(const std::string& standard_error) {
+  Told out;
+  std::istringstream lines(standard_error);
+  for (std::string line; std::getline(lines, line);) {
+    std::string& part = line.starts_with("mixgrad: note: ") ? out.notes : out.rest;
+    part += line + (lines.eof() ? "" : "\n");
+  }
+  return out;
 }
 
 Folder::Folder() {

@@ -13,6 +13,12 @@ bool has(const std::string& program);
 /// Whether a program can be given a terminal: a chroot may have no /dev/pts.
 bool has_terminals();
 
+/// What a program told its user: notes, a line each, and the rest of standard error.
+struct Told {
+  std::string notes, rest;
+};
+Told told(const std::string& standard_error);
+
 /// A folder that goes away with the test.
 struct Folder {
   Folder();

@@ -47,7 +47,7 @@ const std::string endless = "search --warmup-epochs 1 --search-epochs 100000 --f
 TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reached, exit code 130") {
   const Place place;
   place.interrupt(endless, "search", "kill -INT $!", 130);
-  const std::string complaint = io::read_file(place.path / "err");
+  const std::string complaint = test::told(io::read_file(place.path / "err")).rest;
   CAPTURE(complaint);
   CHECK(complaint.starts_with("mixgrad: interrupted in search, epoch "));
   CHECK(complaint.ends_with("mixgrad: interrupted: the network reached so far, tested and complete, is in run\n"));

@@ -46,7 +46,7 @@ TEST_CASE("a search from untrained weights says that its result means nothing") 
   const Workplace place;
   const Outcome untrained = mixgrad_run(place, "search --data glyphs:400 --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 1 --quiet --out run");
   REQUIRE(untrained.exit_code == 0);
-  CHECK(holds(untrained.err, "hardly better than chance"));
-  CHECK(holds(untrained.err, "train it first"));
+  CHECK(holds(untrained.notes, "hardly better than chance"));
+  CHECK(holds(untrained.notes, "train it first"));
   CHECK(parsed(place.path("run/summary.json")).at("notes").size() == 1);
 }

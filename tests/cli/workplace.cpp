@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "workplace.h"
 
+#include "../shell.h"
+
 #include <mixgrad/io.h>
 #include <mixgrad/rng.h>
 
@@ -69,7 +71,8 @@ Outcome shell_run(const Workplace& place, const std::string& command) {
   fs::create_directories(logs);
   const std::string whole = fmt::format("cd '{}' && ({}) >'{}/out' 2>'{}/err' </dev/null", place.root.string(), command, logs.string(), logs.string());
   const int status = std::system(whole.c_str());
-  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, io::read_file(logs / "out"), io::read_file(logs / "err")};
+  const Told err = told(io::read_file(logs / "err"));
+  Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, io::read_file(logs / "out"), err.rest, err.notes};
   fs::remove_all(logs);
   return outcome;
 }

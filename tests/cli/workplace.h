@@ -31,7 +31,8 @@ struct Workplace {
 
 struct Outcome {
   int exit_code;
-  std::string out, err;
+  std::string out, err;    ///< standard error without the notes
+  std::string notes = {};  ///< lines "mixgrad: note: ..."
 };
 
 /// Runs `command`, as the shell reads it, in `place`.
