@@ -70,8 +70,8 @@ Splits idx(const std::string& dir, uint64_t seed, double validation_share) {
   if (test.image_shape() != train.image_shape()) {
     bad_input("{}: training images are {}, test images {}", dir, train.image_shape().str(), test.image_shape().str());
   }
-  name_classes(train, test);
-  return hold_out(std::move(train), std::move(test), seed, validation_share);
+  std::vector<std::string> notes = name_classes(train, test);
+  return hold_out(std::move(train), std::move(test), seed, validation_share, std::move(notes));
 }
 
 }  // namespace mixgrad::data

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Folders of JPEG and PNG files, a folder a class.
+#include "classes.h"
 #include "image.h"
 
 #include <mixgrad/data.h>
@@ -162,9 +163,9 @@ Splits image_folder(const std::string& dir, uint64_t seed, double validation_sha
     make_grey(train.set);
     make_grey(test.set);
   }
-  Splits splits = hold_out(std::move(train.set), std::move(test.set), seed, validation_share);
-  splits.notes = changes(train, test);
-  return splits;
+  std::vector<std::string> notes = changes(train, test);
+  std::ranges::move(notes_on_empty_classes(train.set, test.set), std::back_inserter(notes));
+  return hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
 }
 
 }  // namespace mixgrad::data

@@ -7,18 +7,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
-
-#include <zip.h>
 
 using namespace mixgrad;
 using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-// --- IDX ------------------------------------------------------------------------------------------------------
 
 std::string idx(const std::vector<uint32_t>& dims, const std::string& values) {
   std::string out{'\0', '\0', '\x08', static_cast<char>(dims.size())};
@@ -28,32 +22,10 @@ std::string idx(const std::vector<uint32_t>& dims, const std::string& values) {
   return out + values;
 }
 
-// --- NumPy ----------------------------------------------------------------------------------------------------
-
-std::string npy(const std::string& type, const std::string& shape, const std::string& values, const std::string& order = "False") {
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': ({}), }}", type, order, shape);
-  header.resize((10 + header.size()) / 64 * 64 + 64 - 10 - 1, ' ');
-  header += '\n';
-  std::string out("\x93NUMPY\x01\x00", 8);
-  out += static_cast<char>(header.size() & 0xff);
-  out += static_cast<char>(header.size() >> 8);
-  return out + header + values;
-}
-
-template <typename T>
-std::string bytes_of(const std::vector<T>& values) {
-  std::string out(values.size() * sizeof(T), '\0');
-  std::memcpy(out.data(), values.data(), out.size());
-  return out;
-}
-
-const std::vector<float> features = {0.5F, -1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11};  // 4 of 3 features
-
-void write_arrays(const DataFolder& folder) {
-  for (const char* part : {"train", "test"}) {
-    folder.write(fmt::format("x_{}.npy", part), npy("<f4", "4, 3", bytes_of(features)));
-    folder.write(fmt::format("y_{}.npy", part), npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, 1, 2, 0})));
-  }
+void write_idx(const DataFolder& folder, const std::string& part, const std::string& labels) {
+  const auto n = static_cast<uint32_t>(labels.size());
+  folder.write(part + "-images-idx3-ubyte", idx({n, 1, 1}, labels));
+  folder.write(part + "-labels-idx1-ubyte", idx({n}, labels));
 }
 
 }  // namespace
@@ -108,96 +80,35 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(read(), "can't read " + labels));
 }
 
-TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer type, or none") {
+TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes without images are told") {
   const DataFolder folder;
-  write_arrays(folder);
-  data::Splits s = data::load("npy:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{3, 1, 1});
-  CHECK(s.train.features == features);
-  CHECK(s.train.labels == std::vector<int32_t>{0, 1, 2, 0});
-  CHECK(s.train.classes() == 3);
-  data::Loader loader(s.train, {.batch_size = 4});
-  loader.start(0);
-  CHECK(loader.batch(0).x.to_vector() == features);
-
-  folder.write("x_train.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
-  folder.write("x_test.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
-  folder.write("y_train.npy", npy("|u1", "4,", std::string("\x00\x01\x02\x03", 4)));
-  s = data::load("npy:" + folder.path.string(), 0, 0.25);
-  CHECK(s.train.image_shape() == Shape{1, 3, 1});
-  CHECK(s.train.size() == 3);
-  CHECK(s.validation.size() == 1);
-  CHECK(s.validation.features[0] == features[3 * static_cast<size_t>(s.validation.labels[0])]);
-
-  for (const char* part : {"train", "test"}) {
-    folder.write(fmt::format("x_{}.npy", part), npy("|u1", "2, 2, 3", "abcdefghijkl"));
-    fs::remove(folder.file(fmt::format("y_{}.npy", part)));
-  }
-  s = data::load("npy:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{1, 2, 3});
-  CHECK(s.train.pixels[11] == 'l');
-  CHECK(s.train.labels.empty());
-  CHECK(s.train.size() == 2);
-}
-
-TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
-  const DataFolder folder;
-  write_arrays(folder);
-  const std::string file = folder.file("all.npz");
-  zip_t* zip = zip_open(file.c_str(), ZIP_CREATE, nullptr);
-  for (const char* name : {"x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy"}) {
-    const auto index = zip_file_add(zip, name, zip_source_file(zip, folder.file(name).c_str(), 0, 0), 0);
-    zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), name[0] == 'x' ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
-  }
-  REQUIRE(zip_close(zip) == 0);
-  const data::Splits s = data::load("npz:" + file, 0, 0);
-  CHECK(s.train.features == features);
-  CHECK(s.test.labels == std::vector<int32_t>{0, 1, 2, 0});
-  const std::string whole = io::read_file(file);
-  for (size_t length : {size_t{0}, size_t{30}, whole.size() / 2, whole.size() - 1}) {
-    io::write_file(file, whole.substr(0, length));
-    CHECK(says(refusal([&] { data::load("npz:" + file, 0, 0); }), file));
-  }
-}
-
-TEST_CASE("numpy: every fault names its file and place") {
-  const DataFolder folder;
-  write_arrays(folder);
-  const auto with = [&](const std::string& name, const std::string& content) {
-    const std::string kept = io::read_file(folder.file(name));
-    io::write_file(folder.file(name), content);
-    const std::string said = refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); });
-    io::write_file(folder.file(name), kept);
-    CHECK(says(said, folder.path.string()));
-    return said;
+  using Notes = std::vector<std::string>;
+  const auto read = [&](const std::string& train, const std::string& test) {
+    write_idx(folder, "train", train);
+    write_idx(folder, "t10k", test);
+    return data::load("idx:" + folder.path.string(), 0, 0);
   };
-  const std::string x = "x_train.npy", y = "y_train.npy", good = npy("<f4", "4, 3", bytes_of(features));
-  CHECK(says(with(x, ""), "not a NumPy array"));
-  CHECK(says(with(x, good.substr(0, 60)), "ends at offset 60, inside its header"));
-  CHECK(says(with(x, good.substr(0, good.size() - 1)), "do not fit its shape (4, 3)"));
-  CHECK(says(with(x, good + "z"), "do not fit its shape"));
-  CHECK(says(with(x, npy(">f4", "4, 3", bytes_of(features))), "big-endian"));
-  CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "True")), "Fortran order"));
-  CHECK(says(with(x, npy("<f2", "4, 3", std::string(24, 'a'))), "type f2"));
-  CHECK(says(with(x, npy("<c8", "4, 3", std::string(96, 'a'))), "type c8"));
-  CHECK(says(with(x, npy("<f4", "12,", bytes_of(features))), "1 dimensions"));
-  CHECK(says(with(x, npy("<f4", "0, 3", "")), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "too large"));
-  CHECK(says(with(x, npy("<f4", "999999999999, 999999999999, 999999999999", bytes_of(features))), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "4, 3, 1", bytes_of(features))), "training images are [1, 3, 1], test images [3, 1, 1]"));
-  CHECK(says(with(x, npy("|u1", "4, 3", "abcdefghijkl")), "different types"));
-  std::vector<float> damaged = features;
-  damaged[5] = std::numeric_limits<float>::quiet_NaN();
-  const std::string nan = npy("<f4", "4, 3", bytes_of(damaged));
-  CHECK(says(with(x, nan), fmt::format("value at offset {} is NaN", nan.size() - 7 * 4)));
-  CHECK(says(with(y, npy("<i8", "3,", bytes_of(std::vector<int64_t>{0, 1, 2}))), "3 labels for 4 images"));
-  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>(4)))), "expected whole numbers"));
-  CHECK(says(with(y, npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, -1, 2, 0}))), "label -1 at offset"));
-  fs::remove(folder.file(y));
-  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
-  fs::remove(folder.file(x));
-  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "holds no x_train.npy"));
-  CHECK(says(refusal([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
+  data::Splits s = read("\x01\x02\x03\x01", "\x03\x02\x01");
+  CHECK(s.train.labels == std::vector<int32_t>{0, 1, 2, 0});
+  CHECK(s.test.labels == std::vector<int32_t>{2, 1, 0});
+  CHECK(s.train.class_names == Notes{"1", "2", "3"});
+  CHECK(s.test.class_names == s.train.class_names);
+  CHECK(s.notes == Notes{"labels start at 1: they are taken as 3 classes, named 1 to 3"});
+
+  s = read("\x01\x02\x03", std::string("\x00\x03", 2));
+  CHECK(s.train.labels == std::vector<int32_t>{1, 2, 3});
+  CHECK(s.train.class_names == Notes{"0", "1", "2", "3"});
+  CHECK(s.notes == Notes{"1 of 4 classes has no training images: 0", "2 of 4 classes have no test images: 1, 2"});
+
+  s = read("\x01\x04", "\x04\x01");  // some of 0 to 4, or of 1 to 4
+  CHECK(s.train.labels == std::vector<int32_t>{1, 4});
+  CHECK(s.notes == Notes{"3 of 5 classes have no training images: 0, 2, 3"});
+
+  s = read("\x02\x0a", "\x02\x0a");
+  CHECK(s.train.classes() == 11);
+  CHECK(s.notes == Notes{"9 of 11 classes have no training images: 0, 1, 3, 4, 5 and 4 more"});
+
+  CHECK(read(std::string("\x00\x01", 2), std::string("\x01\x00", 2)).notes.empty());
 }
 
 TEST_CASE("glyphs: drawn at the shape that a model takes") {
