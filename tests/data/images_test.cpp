@@ -98,6 +98,16 @@ TEST_CASE("images: a file is read as what it is, whatever its name says") {
   CHECK(says(refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }), webp + ": not a whole JPEG image"));
 }
 
+TEST_CASE("images: a class folder without images is told") {
+  const DataFolder folder;
+  const std::string grey = png(std::vector<uint8_t>(6, 9), 3, 2, PNG_FORMAT_GRAY);
+  for (const char* name : {"train/cat/1.png", "train/dog/1.png", "test/cat/1.png"}) folder.write(name, grey);
+  fs::create_directories(folder.path / "train" / "cow");
+  const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
+  CHECK(s.train.class_names == std::vector<std::string>{"cat", "cow", "dog"});
+  CHECK(s.notes == std::vector<std::string>{"1 of 3 classes has no training images: cow", "1 of 3 classes has no test images: dog"});
+}
+
 TEST_CASE("images: every fault names its file") {
   const DataFolder folder;
   const std::vector<uint8_t> grey(6, 9);

@@ -8,6 +8,8 @@
 
 #include <cmath>
 
+#include <zlib.h>
+
 using namespace mixgrad;
 using namespace mixgrad::test;
 namespace fs = std::filesystem;
@@ -20,6 +22,21 @@ std::string idx(const std::vector<uint32_t>& dims, const std::string& values) {
     for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(d >> shift & 0xff);
   }
   return out + values;
+}
+
+/// As `gzip -n` writes it.
+std::string gzip(const std::string& content) {
+  z_stream stream{};
+  REQUIRE(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string out(deflateBound(&stream, static_cast<uLong>(content.size())), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(content.data()));
+  stream.avail_in = static_cast<uInt>(content.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
 }
 
 void write_idx(const DataFolder& folder, const std::string& part, const std::string& labels) {
@@ -67,17 +84,57 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(with(images, ""), images + ": not an IDX file"));
   CHECK(says(with(images, good.substr(0, 3)), images + ": not an IDX file"));
   CHECK(says(with(images, good.substr(0, 9)), images + ": ends at offset 9"));
-  CHECK(says(with(images, good.substr(0, 20)), images + ": 4 bytes of values from offset 16 on do not fit"));
-  CHECK(says(with(images, good + "m"), "do not fit its sizes"));
+  CHECK(says(with(images, good.substr(0, 20)),
+             images + ": 4 bytes of values from offset 16 on do not fit its sizes, 2×2×3: expected 12 bytes"));
+  CHECK(says(with(images, good + "m"), "13 bytes of values from offset 16 on do not fit its sizes"));
   CHECK(says(with(images, "x" + good), "offset 0"));
-  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")), "do not fit its sizes"));
-  CHECK(says(with(images, idx({0, 2, 3}, "")), "do not fit its sizes"));
-  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)), "type 0x0d at offset 2"));
+  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")), "ask for more bytes than a file of 16 bytes holds"));
+  CHECK(says(with(images, idx({0, 2, 3}, "")), "its sizes, 0×2×3, leave no values"));
+  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)), "type 0x0d at offset 2: expected 0x08, unsigned bytes"));
   CHECK(says(with(images, idx({12}, "abcdefghijkl")), "1 dimensions at offset 3"));
   CHECK(says(with(labels, idx({3}, "abc")), "2 images, but " + labels + " has 3 labels"));
   CHECK(says(with(images, idx({2, 3, 2}, "abcdefghijkl")), "training images are [1, 3, 2], test images [1, 2, 3]"));
   fs::remove(labels);
   CHECK(says(read(), "can't read " + labels));
+}
+
+TEST_CASE("idx: gzipped files, beside plain ones, and named as plain ones") {
+  const DataFolder folder;
+  const std::string images = idx({2, 2, 3}, "abcdefghijkl"), labels = idx({2}, std::string("\x00\x01", 2));
+  folder.write("train-images-idx3-ubyte.gz", gzip(images));
+  folder.write("train-labels.idx1-ubyte.gz", gzip(labels));
+  folder.write("t10k-images-idx3-ubyte", images);
+  folder.write("t10k-labels-idx1-ubyte", gzip(labels));
+  const auto load = [&] { return data::load("idx:" + folder.path.string(), 0, 0); };
+  CHECK(load().train.pixels == load().test.pixels);
+  CHECK(load().train.pixels[11] == 'l');
+  CHECK(load().train.labels == std::vector<int32_t>{0, 1});
+  CHECK(load().test.labels == std::vector<int32_t>{0, 1});
+  folder.write("train-images-idx3-ubyte", idx({2, 2, 3}, "ABCDEFGHIJKL"));
+  CHECK(load().train.pixels[11] == 'L');
+}
+
+TEST_CASE("idx: no prefix and no changed value of a gzipped file is taken, and no more is inflated than its sizes say") {
+  const DataFolder folder;
+  for (const char* part : {"train", "t10k"}) {
+    folder.write(fmt::format("{}-images-idx3-ubyte.gz", part), gzip(idx({2, 2, 3}, "abcdefghijkl")));
+    folder.write(fmt::format("{}-labels-idx1-ubyte.gz", part), gzip(idx({2}, std::string("\x00\x01", 2))));
+  }
+  const std::string file = folder.file("train-images-idx3-ubyte.gz");
+  const auto with = [&](const std::string& content) {
+    io::write_file(file, content);
+    return refusal([&] { data::load("idx:" + folder.path.string(), 0, 0); });
+  };
+  const std::string whole = gzip(idx({2, 2, 3}, "abcdefghijkl"));
+  CHECK(with(whole) == "accepted");
+  for (size_t length = 0; length < whole.size(); ++length) CHECK(says(with(whole.substr(0, length)), file));
+  std::string changed = whole;
+  changed[whole.size() - 6] = static_cast<char>(changed[whole.size() - 6] ^ 1);  // the checksum
+  CHECK(says(with(changed), file + ": damaged gzip data: incorrect data check"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, "abcd"))), "4 bytes of values from offset 16 on do not fit its sizes, 2×2×3"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))), "more bytes of values from offset 16 on do not fit"));
+  CHECK(says(with(gzip(idx({60000, 1000, 1000}, ""))), "ask for more bytes than a file of"));
+  CHECK(says(with(gzip("text")), "not an IDX file"));
 }
 
 TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes without images are told") {
