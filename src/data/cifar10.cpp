@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // CIFAR-10 in its binary form: records of 1 label byte and the red, green and blue planes of 32×32 bytes.
+#include "classes.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -101,7 +103,9 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share) {
   for (int batch = 1; batch <= 5; ++batch) train.push_back(path(fmt::format("data_batch_{}.bin", batch)));
   const std::vector<std::string> names = read_class_names(path("batches.meta.txt"));
   Dataset test = read_set({path("test_batch.bin")}, names);  // the small one first: a fault shows sooner
-  return hold_out(read_set(train, names), std::move(test), seed, validation_share);
+  Dataset all = read_set(train, names);
+  std::vector<std::string> notes = notes_on_empty_classes(all, test);
+  return hold_out(std::move(all), std::move(test), seed, validation_share, std::move(notes));
 }
 
 }  // namespace mixgrad::data

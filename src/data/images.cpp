@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Folders of JPEG and PNG files, a folder a class.
+#include "classes.h"
+#include "image.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -7,64 +10,13 @@
 #include <kernels/parallel.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cctype>
 #include <filesystem>
-#include <memory>
-
-#include <png.h>
-#include <turbojpeg.h>
 
 namespace mixgrad::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Image {
-  int64_t channels = 0, height = 0, width = 0;
-  std::vector<uint8_t> pixels;
-};
-
-/// What a file says of its size must be possible before memory is asked for it.
-void check_pixels(const std::string& file, const char* format, int64_t width, int64_t height, size_t bytes, int64_t most_per_byte) {
-  if (width * height > static_cast<int64_t>(bytes) * most_per_byte) bad_input("{}: not a whole {} image: {}×{} pixels in {} bytes", file, format, width, height, bytes);
-}
-
-/// Throws bad_input with the reason that the decoder gives.
-Image decode_jpeg(const std::string& file, const std::string& content) {
-  const std::unique_ptr<void, decltype(&tjDestroy)> decoder(tjInitDecompress(), &tjDestroy);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(content.data());
-  int width = 0, height = 0, subsampling = 0, colours = 0;
-  const auto check = [&](int result) {
-    if (result != 0) bad_input("{}: not a whole JPEG image: {}", file, tjGetErrorStr2(decoder.get()));
-  };
-  check(tjDecompressHeader3(decoder.get(), bytes, content.size(), &width, &height, &subsampling, &colours));
-  check_pixels(file, "JPEG", width, height, content.size(), 64 * 8);  // a block of 8×8 pixels takes a bit at least
-  const bool grey = colours == TJCS_GRAY;
-  Image image{.channels = grey ? 1 : 3, .height = height, .width = width, .pixels = {}};
-  image.pixels.resize(static_cast<size_t>(image.channels * height * width));
-  check(tjDecompress2(decoder.get(), bytes, content.size(), image.pixels.data(), width, 0, height, grey ? TJPF_GRAY : TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS));
-  return image;
-}
-
-/// Transparency is laid over black.
-Image decode_png(const std::string& file, const std::string& content) {
-  png_image png{};
-  png.version = PNG_IMAGE_VERSION;
-  const std::unique_ptr<png_image, decltype(&png_image_free)> owner(&png, &png_image_free);
-  const auto check = [&](int good) {
-    if (good == 0 || png.warning_or_error != 0) bad_input("{}: not a whole PNG image: {}", file, png.message);
-  };
-  check(png_image_begin_read_from_memory(&png, content.data(), content.size()));
-  check_pixels(file, "PNG", png.width, png.height, content.size(), 8 * 1032);  // pixels of a bit, and zlib's highest ratio
-  const bool grey = (png.format & PNG_FORMAT_FLAG_COLOR) == 0;
-  png.format = grey ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB;
-  Image image{.channels = grey ? 1 : 3, .height = png.height, .width = png.width, .pixels = {}};
-  image.pixels.resize(PNG_IMAGE_SIZE(png));
-  const png_color black{};
-  check(png_image_finish_read(&png, &black, image.pixels.data(), 0, nullptr));
-  return image;
-}
 
 std::string extension(const fs::path& file) {
   std::string out = file.extension().string();
@@ -72,9 +24,11 @@ std::string extension(const fs::path& file) {
   return out;
 }
 
+/// By its first bytes: names are often those of another format. What begins like neither is judged by its name.
 Image read_image(const fs::path& file) {
   const std::string content = io::read_file(file);
-  return extension(file) == ".png" ? decode_png(file, content) : decode_jpeg(file, content);
+  const bool jpeg = content.starts_with("\xff\xd8"), png = content.starts_with("\x89PNG");
+  return png || (!jpeg && extension(file) == ".png") ? decode_png(file, content) : decode_jpeg(file, content);
 }
 
 /// What a folder holds, hidden files aside, in the order of the names.
@@ -130,41 +84,63 @@ void put(const Image& image, Dataset& set, int64_t index) {
   }
 }
 
+/// What one file turned out to be.
+struct Seen {
+  std::string fault = {};
+  bool colour = false, transparent = false, deep = false, cmyk = false;
+};
+
 struct Read {
-  Dataset set;       // of 3 channels
-  bool grey = true;  // all images
+  Dataset set;  // of 3 channels
+  std::vector<Seen> seen;
 };
 
 /// Decodes on all threads, straight into the set; of several faults the first file's is told.
 Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
   const std::vector<Labelled> files = images_of(dir, classes);
   const Image first = read_image(files[0].file);
-  Read read{.set = {"images", 3, first.height, first.width, {}, {}, classes}};
+  Read read{.set = {"images", 3, first.height, first.width, {}, {}, classes}, .seen = std::vector<Seen>(files.size())};
   read.set.pixels.resize(files.size() * static_cast<size_t>(read.set.image_values()));
   for (const Labelled& f : files) read.set.labels.push_back(f.label);
-  std::vector<std::string> faults(files.size());
-  std::atomic<bool> grey = true;
   kernels::parallel_chunks(std::ssize(files), 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const fs::path& file = files[static_cast<size_t>(i)].file;
+      Seen& seen = read.seen[static_cast<size_t>(i)];
       try {
         const Image image = read_image(file);
         if (image.height != first.height || image.width != first.width) {
           bad_input("{}: {}×{} pixels, but {} has {}×{}: all images must have one size", file.string(), image.width, image.height,
                     files[0].file.string(), first.width, first.height);
         }
-        if (image.channels == 3) grey = false;
+        seen = {.colour = image.channels == 3, .transparent = image.transparent, .deep = image.deep, .cmyk = image.cmyk};
         put(image, read.set, i);
       } catch (const Error& e) {
-        faults[static_cast<size_t>(i)] = e.what();
+        seen.fault = e.what();
       }
     }
   });
-  for (const std::string& fault : faults) {
-    if (!fault.empty()) bad_input("{}", fault);
+  for (const Seen& seen : read.seen) {
+    if (!seen.fault.empty()) bad_input("{}", seen.fault);
   }
-  read.grey = grey;
   return read;
+}
+
+/// How many images of both parts are so.
+int64_t count(const Read& train, const Read& test, bool Seen::*so) {
+  return std::ranges::count(train.seen, true, so) + std::ranges::count(test.seen, true, so);
+}
+
+/// What of the files' values did not stay as it was.
+std::vector<std::string> changes(const Read& train, const Read& test) {
+  std::vector<std::string> notes;
+  const auto note = [&](bool Seen::*so, const char* what) {
+    const int64_t n = count(train, test, so);
+    if (n > 0) notes.push_back(fmt::format("{} {} {}", n, n == 1 ? "image has" : "images have", what));
+  };
+  note(&Seen::transparent, "transparency, which is left out");
+  note(&Seen::deep, "16 bits a channel, which are rounded to 8");
+  note(&Seen::cmyk, "the colours of a printer (CMYK), which are converted to RGB without a colour profile");
+  return notes;
 }
 
 /// The first of three equal channels.
@@ -183,11 +159,13 @@ Splits image_folder(const std::string& dir, uint64_t seed, double validation_sha
   if (test.set.image_shape() != train.set.image_shape()) {
     bad_input("{}: training images are {}, test images {}", dir, train.set.image_shape().str(), test.set.image_shape().str());
   }
-  if (train.grey && test.grey) {
+  if (count(train, test, &Seen::colour) == 0) {
     make_grey(train.set);
     make_grey(test.set);
   }
-  return hold_out(std::move(train.set), std::move(test.set), seed, validation_share);
+  std::vector<std::string> notes = changes(train, test);
+  std::ranges::move(notes_on_empty_classes(train.set, test.set), std::back_inserter(notes));
+  return hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
 }
 
 }  // namespace mixgrad::data

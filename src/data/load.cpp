@@ -96,7 +96,7 @@ Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
 
 }  // namespace
 
-Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share) {
+Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share, std::vector<std::string> notes) {
   if (!(validation_share >= 0.0 && validation_share < 1.0))
     bad_input("validation share {} is outside [0, 1)", validation_share);
   std::vector<int64_t> order(static_cast<size_t>(train.size()));
@@ -116,6 +116,7 @@ Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_sh
   keep(train, drawn.subspan(static_cast<size_t>(held)));
   splits.train = std::move(train);
   splits.test = std::move(test);
+  splits.notes = std::move(notes);
   return splits;
 }
 
@@ -128,16 +129,6 @@ std::string checksum(const Splits& splits) {
     sum.add(std::span<const int32_t>(set->labels));
   }
   return sum.str();
-}
-
-void name_classes(Dataset& train, Dataset& test) {
-  int32_t largest = -1;
-  for (const Dataset* set : {&train, &test}) {
-    for (int32_t label : set->labels) largest = std::max(largest, label);
-  }
-  train.class_names.clear();
-  for (int32_t label = 0; label <= largest; ++label) train.class_names.push_back(std::to_string(label));
-  test.class_names = train.class_names;
 }
 
 Splits load(const std::string& spec, uint64_t seed, double validation_share, const Shape& image_shape) {

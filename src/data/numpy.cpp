@@ -1,17 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// NumPy arrays (numpy.lib.format): a magic string, a version, the length of a header, the header as a Python dict, values.
+// Data sets of NumPy arrays: x_train, y_train, x_test and y_test, a file each or in one .npz file.
+#include "classes.h"
+#include "deflate.h"
+#include "npy.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
-#include <array>
-#include <charconv>
+#include <fmt/ranges.h>
+
 #include <cmath>
-#include <cstring>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
-#include <string_view>
 
 #include <zip.h>
 
@@ -20,108 +23,36 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::string_view magic = "\x93NUMPY";
-constexpr uint64_t highest_ratio = 1032;  // of deflated data
 constexpr int64_t most_classes = 1 << 16;
 
-struct Array {
-  std::string name;         // for messages
-  std::vector<int64_t> dims;
-  char kind;                // u, i or f
-  size_t width;             // bytes of one value
-  size_t offset;            // of the first value
-  std::string_view values;
-
-  int64_t count() const { return static_cast<int64_t>(values.size() / width); }
-  template <typename T>
-  T at(int64_t i) const {
-    T value;
-    std::memcpy(&value, values.data() + static_cast<size_t>(i) * sizeof(T), sizeof(T));
-    return value;
-  }
-  size_t offset_of(int64_t i) const { return offset + static_cast<size_t>(i) * width; }
+/// The training or the test images, and how their arrays said it.
+struct Part {
+  Dataset set;
+  std::string type;      // of x, as NumPy names it
+  bool one_hot = false;  // y: then set has class names, one per column
 };
 
-/// The header's text and where the values begin.
-std::pair<std::string, size_t> header_of(const std::string& name, std::string_view content) {
-  const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(content[i])); };
-  if (!content.starts_with(magic) || content.size() < 12) bad_input("{}: not a NumPy array: expected \\x93NUMPY at offset 0", name);
-  const bool old = byte(6) == 1;
-  if (byte(6) < 1 || byte(6) > 3) bad_input("{}: format version {} at offset 6: expected 1 to 3", name, byte(6));
-  const size_t begin = old ? 10 : 12;
-  const size_t length = old ? byte(8) | byte(9) << 8 : byte(8) | byte(9) << 8 | byte(10) << 16 | byte(11) << 24;
-  if (content.size() - begin < length) bad_input("{}: ends at offset {}, inside its header", name, content.size());
-  return {std::string(content.substr(begin, length)), begin + length};
+void append_floats(const Array& x, std::vector<float>& out) {
+  out.reserve(static_cast<size_t>(x.count()));
+  x.visit([&](int64_t i, double v) {
+    if (!std::isfinite(v)) bad_input("{}: the value at {} is {:g}: expected finite numbers", x.name, x.place(i), v);
+    if (std::abs(v) > std::numeric_limits<float>::max())
+      bad_input("{}: the value at {} is {:g}: too large for 32-bit floats", x.name, x.place(i), v);
+    out.push_back(static_cast<float>(v));
+  });
 }
 
-/// What follows 'key': in the header; between `open` and `close`, where they are given.
-std::string_view entry(const std::string& name, std::string_view header, std::string_view key, std::optional<std::array<char, 2>> enclosing = {}) {
-  const size_t at = header.find(fmt::format("'{}':", key));
-  const size_t begin = at == header.npos ? at : header.find_first_not_of(' ', at + key.size() + 3);
-  const size_t end = begin == header.npos || !enclosing || header[begin] != enclosing->front() ? header.npos : header.find(enclosing->back(), begin + 1);
-  if (begin == header.npos || (enclosing && end == header.npos)) bad_input("{}: its header has no {} that can be read here: {}", name, key, header.substr(0, 80));
-  return enclosing ? header.substr(begin + 1, end - begin - 1) : header.substr(begin);
-}
-
-/// The sizes of a shape like "2, 3" or "2,".
-std::vector<int64_t> sizes(const std::string& name, std::string_view shape) {
-  constexpr std::string_view digits = "0123456789";
-  std::vector<int64_t> out;
-  for (size_t at = 0; (at = shape.find_first_not_of(", ", at)) != shape.npos;) {
-    const auto [end, error] = std::from_chars(shape.data() + at, shape.data() + shape.size(), out.emplace_back());
-    if (error != std::errc() || digits.find(shape[at]) == digits.npos) bad_input("{}: shape ({}) holds something else than sizes, or is too large", name, shape.substr(0, 80));
-    at = static_cast<size_t>(end - shape.data());
-  }
-  return out;
-}
-
-Array parse(const std::string& name, std::string_view content) {
-  const auto [header, offset] = header_of(name, content);
-  const std::string_view type = entry(name, header, "descr", {{'\'', '\''}});
-  constexpr std::string_view widths = "1248";
-  if (type.size() != 3 || widths.find(type[2]) == widths.npos) bad_input("{}: values of type {}: expected bytes (u1), integers (i, u) or floats (f4, f8)", name, type);
-  if (type[0] == '>') bad_input("{}: big-endian values ({}): expected little-endian ones", name, type);
-  if (!entry(name, header, "fortran_order").starts_with("False")) bad_input("{}: in Fortran order: expected C order", name);
-  const std::string_view shape = entry(name, header, "shape", {{'(', ')'}});
-  Array array{.name = name, .dims = sizes(name, shape), .kind = type[1], .width = static_cast<size_t>(type[2] - '0'), .offset = offset, .values = content.substr(offset)};
-  uint64_t total = array.width;
-  for (const int64_t d : array.dims) {
-    const auto size = static_cast<uint64_t>(d);
-    total = size == 0 || total > content.size() / size ? content.size() + 1 : total * size;  // empty, or larger than the file
-  }
-  if (total != array.values.size()) {
-    bad_input("{}: {} bytes of values from offset {} on do not fit its shape ({}) of type {}", name, array.values.size(), offset, shape, type);
-  }
-  return array;
-}
-
-template <typename T>
-void append_floats(const Array& a, std::vector<float>& out) {
-  for (int64_t i = 0; i < a.count(); ++i) {
-    const auto v = static_cast<float>(a.at<T>(i));
-    if (!std::isfinite(v)) bad_input("{}: the value at offset {} is NaN or infinite, or too large", a.name, a.offset_of(i));
-    out.push_back(v);
-  }
-}
-
-int64_t integer(const Array& a, int64_t i) {
-  const bool is_signed = a.kind == 'i';
-  switch (a.width) {
-    case 1: return is_signed ? a.at<int8_t>(i) : a.at<uint8_t>(i);
-    case 2: return is_signed ? a.at<int16_t>(i) : a.at<uint16_t>(i);
-    case 4: return is_signed ? a.at<int32_t>(i) : a.at<uint32_t>(i);
-    default: return a.at<int64_t>(i);
-  }
-}
-
-void read_labels(const Array& y, Dataset& set) {
-  if ((y.kind != 'i' && y.kind != 'u') || y.dims.size() != 1) bad_input("{}: expected whole numbers of shape (N,)", y.name);
-  if (y.count() != set.size()) bad_input("{}: {} labels for {} images", y.name, y.count(), set.size());
-  for (int64_t i = 0; i < y.count(); ++i) {
-    const int64_t label = integer(y, i);
-    if (label < 0 || label >= most_classes) bad_input("{}: label {} at offset {}: expected 0 to {}", y.name, label, y.offset_of(i), most_classes - 1);
-    set.labels.push_back(static_cast<int32_t>(label));
-  }
+/// Integers that are bytes, whatever their type. True is 255, which stands for 1.
+void append_bytes(const Array& x, std::vector<uint8_t>& out) {
+  out.reserve(static_cast<size_t>(x.count()));
+  x.visit([&](int64_t i, double v) {
+    if (x.kind == 'b') v = v == 0 ? 0 : 255;
+    if (v < 0 || v > 255) {
+      bad_input("{}: the value at {} is {:g}: integers are read as bytes, 0 to 255; give others as floats, such as "
+                "x.astype('float32') / 65535", x.name, x.place(i), v);
+    }
+    out.push_back(static_cast<uint8_t>(v));
+  });
 }
 
 Dataset read_images(const Array& x) {
@@ -136,16 +67,55 @@ Dataset read_images(const Array& x) {
   } else {
     bad_input("{}: {} dimensions: expected [N, H, W, C], [N, H, W] or [N, F]", x.name, d.size());
   }
-  if (x.kind == 'u' && x.width == 1) {
-    set.pixels.assign(x.values.begin(), x.values.end());
-  } else if (x.kind == 'f' && x.width == 4) {
-    append_floats<float>(x, set.features);
-  } else if (x.kind == 'f' && x.width == 8) {
-    append_floats<double>(x, set.features);
-  } else {
-    bad_input("{}: values of type {}{}: expected bytes (u1) or floats (f4, f8)", x.name, x.kind, x.width);
-  }
+  if (x.kind == 'f') append_floats(x, set.features);
+  else append_bytes(x, set.pixels);
   return set;
+}
+
+/// One class number an image; floats that are whole numbers too.
+std::vector<int32_t> class_numbers(const Array& y) {
+  std::vector<int32_t> labels;
+  y.visit([&](int64_t i, double v) {
+    if (!(v >= 0 && v < most_classes) || v != std::floor(v))
+      bad_input("{}: the label at {} is {:g}: expected a whole number from 0 to {}", y.name, y.place(i), v, most_classes - 1);
+    labels.push_back(static_cast<int32_t>(v));
+  });
+  return labels;
+}
+
+/// The column of the only 1 in each row, y as [N, columns].
+std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
+  std::vector<int32_t> labels(static_cast<size_t>(y.count() / columns), -1);
+  const auto refuse = [&](int64_t i, const std::string& what) {
+    bad_input("{}: {} at {}: rows of {} columns are read as one-hot, with a single 1 and else 0; expected that or class "
+              "numbers of shape (N,)", y.name, what, y.place(i), columns);
+  };
+  y.visit([&](int64_t i, double v) {
+    int32_t& label = labels[static_cast<size_t>(i / columns)];
+    const int64_t column = i % columns;
+    if (v != 0 && v != 1) refuse(i, fmt::format("{:g}", v));
+    if (v == 1 && label >= 0) refuse(i, "a second 1");
+    if (v == 1) label = static_cast<int32_t>(column);
+    if (column == columns - 1 && label < 0) refuse(i, "a row without a 1 ends");
+  });
+  return labels;
+}
+
+/// Labels as [N], [N, 1] or the like, or one-hot as [N, K].
+void read_labels(const Array& y, Part& part) {
+  std::vector<int64_t> dims = y.dims;
+  const int64_t images = part.set.size();
+  const bool one_each = std::ranges::count(dims, 1) + 1 >= std::ssize(dims) && (y.count() == images || dims.size() <= 1);
+  while (dims.size() > 2 && dims.back() == 1) dims.pop_back();
+  if (dims.empty() || (!one_each && dims.size() != 2))
+    bad_input("{}: shape ({}): expected class numbers (N,), or one-hot rows (N, K)", y.name, fmt::join(y.dims, ", "));
+  const int64_t rows = one_each ? y.count() : dims[0];
+  if (rows != images) bad_input("{}: {} labels for {} images", y.name, rows, images);
+  part.one_hot = !one_each;
+  if (part.one_hot && dims[1] > most_classes)
+    bad_input("{}: one-hot rows of {} columns: expected at most {}", y.name, dims[1], most_classes);
+  part.set.labels = one_each ? class_numbers(y) : one_hot_columns(y, dims[1]);
+  for (int64_t c = 0; part.one_hot && c < dims[1]; ++c) part.set.class_names.push_back(std::to_string(c));
 }
 
 /// Gives the content of "x_train.npy" and the like to `use`; nothing where there is no such array.
@@ -168,14 +138,14 @@ class Arrays {
   bool with(const std::string& name, const Use& use) const {
     if (zip_) {
       const std::optional<std::string> content = member(name);
-      if (content) use(parse(path_ + ": " + name, *content));
+      if (content) use(parse_npy(path_ + ": " + name, *content));
       return content.has_value();
     }
     const std::string file = fs::path(path_) / name;
     std::error_code error;
     if (!fs::exists(file, error)) return false;
     const io::Mapped mapped(file);
-    use(parse(file, mapped.content()));
+    use(parse_npy(file, mapped.content()));
     return true;
   }
 
@@ -184,14 +154,18 @@ class Arrays {
     zip_stat_t status;
     if (zip_stat(zip_.get(), name.c_str(), 0, &status) != 0) return std::nullopt;
     const bool deflated = status.comp_method == ZIP_CM_DEFLATE;
-    if (!deflated && status.comp_method != ZIP_CM_STORE) bad_input("{}: {}: expected it stored or deflated", path_, name);
-    if (status.size / (deflated ? highest_ratio : 1) > status.comp_size) bad_input("{}: {}: damaged: {} bytes of {}", path_, name, status.comp_size, status.size);
+    if (!deflated && status.comp_method != ZIP_CM_STORE)
+      bad_input("{}: {}: expected it stored or deflated, as np.savez and np.savez_compressed write it", path_, name);
+    if (status.size / (deflated ? highest_deflate_ratio : 1) > status.comp_size)
+      bad_input("{}: {}: damaged: {} bytes of {}", path_, name, status.comp_size, status.size);
     const std::unique_ptr<zip_file_t, decltype(&zip_fclose)> file(zip_fopen(zip_.get(), name.c_str(), 0), &zip_fclose);
     std::string content;
     char part[1 << 16];
     zip_int64_t n = 0;
-    while (file && content.size() <= status.size && (n = zip_fread(file.get(), part, sizeof part)) > 0) content.append(part, static_cast<size_t>(n));
-    if (!file || n < 0 || content.size() != status.size) bad_input("{}: {}: damaged from offset {} of its content on", path_, name, content.size());
+    while (file && content.size() <= status.size && (n = zip_fread(file.get(), part, sizeof part)) > 0)
+      content.append(part, static_cast<size_t>(n));
+    if (!file || n < 0 || content.size() != status.size)
+      bad_input("{}: {}: damaged from offset {} of its content on", path_, name, content.size());
     return content;
   }
 
@@ -199,25 +173,64 @@ class Arrays {
   std::unique_ptr<zip_t, decltype(&zip_discard)> zip_;
 };
 
-Dataset read_set(const Arrays& arrays, const std::string& path, const std::string& part) {
-  Dataset set;
-  if (!arrays.with("x_" + part + ".npy", [&](const Array& x) { set = read_images(x); })) bad_input("{}: holds no x_{}.npy", path, part);
-  arrays.with("y_" + part + ".npy", [&](const Array& y) { read_labels(y, set); });
-  return set;
+Part read_part(const Arrays& arrays, const std::string& path, const std::string& name) {
+  Part part;
+  const auto read_x = [&](const Array& x) {
+    part.set = read_images(x);
+    part.type = x.type;
+  };
+  if (!arrays.with("x_" + name + ".npy", read_x))
+    bad_input("{}: holds no x_{}.npy: expected x_train, x_test and, where there are classes, y_train and y_test", path, name);
+  arrays.with("y_" + name + ".npy", [&](const Array& y) { read_labels(y, part); });
+  return part;
+}
+
+/// The same kind of images and labels in both parts.
+void check_alike(const std::string& path, const Part& train, const Part& test) {
+  const Dataset &a = train.set, &b = test.set;
+  if (b.image_shape() != a.image_shape())
+    bad_input("{}: training images are {}, test images {}", path, a.image_shape().str(), b.image_shape().str());
+  if (b.labels.empty() != a.labels.empty())
+    bad_input("{}: one of y_train.npy and y_test.npy is missing: expected both or none", path);
+  if (b.pixels.empty() != a.pixels.empty())
+    bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both, or bytes", path, train.type, test.type);
+  if (train.one_hot != test.one_hot || (train.one_hot && a.classes() != b.classes())) {
+    const auto form = [](const Part& p) {
+      return p.one_hot ? fmt::format("one-hot rows of {} columns", p.set.classes()) : "class numbers";
+    };
+    bad_input("{}: y_train has {}, y_test {}: expected the same in both", path, form(train), form(test));
+  }
+}
+
+/// What is said of x that is taken as bytes although it is of another type, or does not look like bytes.
+std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
+  std::vector<std::string> notes;
+  const auto note = [&](const char* arrays, const std::string& type) {
+    if (type == "bool") notes.push_back(fmt::format("{} of booleans: False is read as 0, True as 1", arrays));
+    else if (type != "uint8") notes.push_back(fmt::format("{} of {}, all within 0 to 255, read as bytes", arrays, type));
+  };
+  if (train.set.pixels.empty()) return notes;
+  if (train.type == test.type) {
+    note("x_train and x_test are", train.type);
+  } else {
+    note("x_train is", train.type);
+    note("x_test is", test.type);
+  }
+  const auto above_1 = [](uint8_t v) { return v > 1; };
+  if (std::ranges::none_of(train.set.pixels, above_1) && std::ranges::none_of(test.set.pixels, above_1))
+    notes.push_back("no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats or booleans");
+  return notes;
 }
 
 }  // namespace
 
 Splits numpy(const std::string& path, uint64_t seed, double validation_share) {
   const Arrays arrays(path);
-  Dataset test = read_set(arrays, path, "test"), train = read_set(arrays, path, "train");
-  if (test.image_shape() != train.image_shape()) {
-    bad_input("{}: training images are {}, test images {}", path, train.image_shape().str(), test.image_shape().str());
-  }
-  if (test.labels.empty() != train.labels.empty()) bad_input("{}: one of y_train.npy and y_test.npy is missing: expected both or none", path);
-  if (test.pixels.empty() != train.pixels.empty()) bad_input("{}: x_train.npy and x_test.npy are of different types", path);
-  name_classes(train, test);
-  return hold_out(std::move(train), std::move(test), seed, validation_share);
+  Part test = read_part(arrays, path, "test"), train = read_part(arrays, path, "train");
+  check_alike(path, train, test);
+  std::vector<std::string> notes = notes_on_bytes(train, test);
+  std::ranges::move(name_classes(train.set, test.set), std::back_inserter(notes));
+  return hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
 }
 
 }  // namespace mixgrad::data

@@ -4,6 +4,7 @@
 
 #include <mixgrad/data.h>
 
+#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -29,11 +30,11 @@ std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned hei
   return out;
 }
 
-std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height) {
+std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height, TJPF format = TJPF_RGB) {
   const std::unique_ptr<void, decltype(&tjDestroy)> encoder(tjInitCompress(), &tjDestroy);
   unsigned char* bytes = nullptr;
   unsigned long size = 0;
-  REQUIRE(tjCompress2(encoder.get(), pixels.data(), width, 0, height, TJPF_RGB, &bytes, &size, TJSAMP_444, 100, 0) == 0);
+  REQUIRE(tjCompress2(encoder.get(), pixels.data(), width, 0, height, format, &bytes, &size, TJSAMP_444, 100, 0) == 0);
   std::string out(reinterpret_cast<const char*>(bytes), size);
   tjFree(bytes);
   return out;
@@ -64,6 +65,47 @@ TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only w
   CHECK(s.train.pixels[4] == 50);
   CHECK(s.train.pixels[18] > 240);  // the JPEG's red
   CHECK(s.train.pixels[19] < 15);
+}
+
+TEST_CASE("images: CMYK is converted as other readers do without a colour profile, and that is said") {
+  const DataFolder folder;
+  std::vector<uint8_t> light_red, dark_cyan;  // inks as files hold them: 255 is none
+  for (int i = 0; i < 64; ++i) {
+    light_red.insert(light_red.end(), {255, 60, 80, 255});
+    dark_cyan.insert(dark_cyan.end(), {0, 255, 200, 100});
+  }
+  folder.write("train/a/1.jpg", jpeg(light_red, 8, 8, TJPF_CMYK));
+  folder.write("train/b/1.jpg", jpeg(dark_cyan, 8, 8, TJPF_CMYK));
+  for (const char* name : {"test/a/1.jpg", "test/b/1.jpg"}) folder.write(name, jpeg(std::vector<uint8_t>(192, 9), 8, 8));
+  const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
+  const int expected[] = {255, 60, 80, 0, 100, 78};
+  for (size_t c = 0; c < 6; ++c) CHECK(std::abs(s.train.pixels[c / 3 * 192 + c % 3] - expected[c]) <= 3);
+  CHECK(s.notes == std::vector<std::string>{
+                       "2 images have the colours of a printer (CMYK), which are converted to RGB without a colour profile"});
+}
+
+TEST_CASE("images: a file is read as what it is, whatever its name says") {
+  const DataFolder folder;
+  const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250};
+  for (const char* part : {"train", "test"}) {
+    folder.write(fmt::format("{}/a/1.jpg", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
+    folder.write(fmt::format("{}/a/2.png", part), jpeg(std::vector<uint8_t>(18, 7), 3, 2));
+  }
+  const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
+  CHECK(s.train.pixels[3] == 50);
+  CHECK(s.train.pixels[18] == 7);
+  const std::string webp = folder.write("train/a/3.jpg", "RIFF....WEBP");
+  CHECK(says(refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }), webp + ": not a whole JPEG image"));
+}
+
+TEST_CASE("images: a class folder without images is told") {
+  const DataFolder folder;
+  const std::string grey = png(std::vector<uint8_t>(6, 9), 3, 2, PNG_FORMAT_GRAY);
+  for (const char* name : {"train/cat/1.png", "train/dog/1.png", "test/cat/1.png"}) folder.write(name, grey);
+  fs::create_directories(folder.path / "train" / "cow");
+  const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
+  CHECK(s.train.class_names == std::vector<std::string>{"cat", "cow", "dog"});
+  CHECK(s.notes == std::vector<std::string>{"1 of 3 classes has no training images: cow", "1 of 3 classes has no test images: dog"});
 }
 
 TEST_CASE("images: every fault names its file") {

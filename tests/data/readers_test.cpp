@@ -7,18 +7,14 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 
-#include <zip.h>
+#include <zlib.h>
 
 using namespace mixgrad;
 using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-// --- IDX ------------------------------------------------------------------------------------------------------
 
 std::string idx(const std::vector<uint32_t>& dims, const std::string& values) {
   std::string out{'\0', '\0', '\x08', static_cast<char>(dims.size())};
@@ -28,32 +24,25 @@ std::string idx(const std::vector<uint32_t>& dims, const std::string& values) {
   return out + values;
 }
 
-// --- NumPy ----------------------------------------------------------------------------------------------------
-
-std::string npy(const std::string& type, const std::string& shape, const std::string& values, const std::string& order = "False") {
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': ({}), }}", type, order, shape);
-  header.resize((10 + header.size()) / 64 * 64 + 64 - 10 - 1, ' ');
-  header += '\n';
-  std::string out("\x93NUMPY\x01\x00", 8);
-  out += static_cast<char>(header.size() & 0xff);
-  out += static_cast<char>(header.size() >> 8);
-  return out + header + values;
-}
-
-template <typename T>
-std::string bytes_of(const std::vector<T>& values) {
-  std::string out(values.size() * sizeof(T), '\0');
-  std::memcpy(out.data(), values.data(), out.size());
+/// As `gzip -n` writes it.
+std::string gzip(const std::string& content) {
+  z_stream stream{};
+  REQUIRE(deflateInit2(&stream, 9, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  std::string out(deflateBound(&stream, static_cast<uLong>(content.size())), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(content.data()));
+  stream.avail_in = static_cast<uInt>(content.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
   return out;
 }
 
-const std::vector<float> features = {0.5F, -1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11};  // 4 of 3 features
-
-void write_arrays(const DataFolder& folder) {
-  for (const char* part : {"train", "test"}) {
-    folder.write(fmt::format("x_{}.npy", part), npy("<f4", "4, 3", bytes_of(features)));
-    folder.write(fmt::format("y_{}.npy", part), npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, 1, 2, 0})));
-  }
+void write_idx(const DataFolder& folder, const std::string& part, const std::string& labels) {
+  const auto n = static_cast<uint32_t>(labels.size());
+  folder.write(part + "-images-idx3-ubyte", idx({n, 1, 1}, labels));
+  folder.write(part + "-labels-idx1-ubyte", idx({n}, labels));
 }
 
 }  // namespace
@@ -95,12 +84,13 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(with(images, ""), images + ": not an IDX file"));
   CHECK(says(with(images, good.substr(0, 3)), images + ": not an IDX file"));
   CHECK(says(with(images, good.substr(0, 9)), images + ": ends at offset 9"));
-  CHECK(says(with(images, good.substr(0, 20)), images + ": 4 bytes of values from offset 16 on do not fit"));
-  CHECK(says(with(images, good + "m"), "do not fit its sizes"));
+  CHECK(says(with(images, good.substr(0, 20)),
+             images + ": 4 bytes of values from offset 16 on do not fit its sizes, 2×2×3: expected 12 bytes"));
+  CHECK(says(with(images, good + "m"), "13 bytes of values from offset 16 on do not fit its sizes"));
   CHECK(says(with(images, "x" + good), "offset 0"));
-  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")), "do not fit its sizes"));
-  CHECK(says(with(images, idx({0, 2, 3}, "")), "do not fit its sizes"));
-  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)), "type 0x0d at offset 2"));
+  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")), "ask for more bytes than a file of 16 bytes holds"));
+  CHECK(says(with(images, idx({0, 2, 3}, "")), "its sizes, 0×2×3, leave no values"));
+  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)), "type 0x0d at offset 2: expected 0x08, unsigned bytes"));
   CHECK(says(with(images, idx({12}, "abcdefghijkl")), "1 dimensions at offset 3"));
   CHECK(says(with(labels, idx({3}, "abc")), "2 images, but " + labels + " has 3 labels"));
   CHECK(says(with(images, idx({2, 3, 2}, "abcdefghijkl")), "training images are [1, 3, 2], test images [1, 2, 3]"));
@@ -108,96 +98,74 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(read(), "can't read " + labels));
 }
 
-TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer type, or none") {
+TEST_CASE("idx: gzipped files, beside plain ones, and named as plain ones") {
   const DataFolder folder;
-  write_arrays(folder);
-  data::Splits s = data::load("npy:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{3, 1, 1});
-  CHECK(s.train.features == features);
-  CHECK(s.train.labels == std::vector<int32_t>{0, 1, 2, 0});
-  CHECK(s.train.classes() == 3);
-  data::Loader loader(s.train, {.batch_size = 4});
-  loader.start(0);
-  CHECK(loader.batch(0).x.to_vector() == features);
-
-  folder.write("x_train.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
-  folder.write("x_test.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
-  folder.write("y_train.npy", npy("|u1", "4,", std::string("\x00\x01\x02\x03", 4)));
-  s = data::load("npy:" + folder.path.string(), 0, 0.25);
-  CHECK(s.train.image_shape() == Shape{1, 3, 1});
-  CHECK(s.train.size() == 3);
-  CHECK(s.validation.size() == 1);
-  CHECK(s.validation.features[0] == features[3 * static_cast<size_t>(s.validation.labels[0])]);
-
-  for (const char* part : {"train", "test"}) {
-    folder.write(fmt::format("x_{}.npy", part), npy("|u1", "2, 2, 3", "abcdefghijkl"));
-    fs::remove(folder.file(fmt::format("y_{}.npy", part)));
-  }
-  s = data::load("npy:" + folder.path.string(), 0, 0);
-  CHECK(s.train.image_shape() == Shape{1, 2, 3});
-  CHECK(s.train.pixels[11] == 'l');
-  CHECK(s.train.labels.empty());
-  CHECK(s.train.size() == 2);
+  const std::string images = idx({2, 2, 3}, "abcdefghijkl"), labels = idx({2}, std::string("\x00\x01", 2));
+  folder.write("train-images-idx3-ubyte.gz", gzip(images));
+  folder.write("train-labels.idx1-ubyte.gz", gzip(labels));
+  folder.write("t10k-images-idx3-ubyte", images);
+  folder.write("t10k-labels-idx1-ubyte", gzip(labels));
+  const auto load = [&] { return data::load("idx:" + folder.path.string(), 0, 0); };
+  CHECK(load().train.pixels == load().test.pixels);
+  CHECK(load().train.pixels[11] == 'l');
+  CHECK(load().train.labels == std::vector<int32_t>{0, 1});
+  CHECK(load().test.labels == std::vector<int32_t>{0, 1});
+  folder.write("train-images-idx3-ubyte", idx({2, 2, 3}, "ABCDEFGHIJKL"));
+  CHECK(load().train.pixels[11] == 'L');
 }
 
-TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
+TEST_CASE("idx: no prefix and no changed value of a gzipped file is taken, and no more is inflated than its sizes say") {
   const DataFolder folder;
-  write_arrays(folder);
-  const std::string file = folder.file("all.npz");
-  zip_t* zip = zip_open(file.c_str(), ZIP_CREATE, nullptr);
-  for (const char* name : {"x_train.npy", "y_train.npy", "x_test.npy", "y_test.npy"}) {
-    const auto index = zip_file_add(zip, name, zip_source_file(zip, folder.file(name).c_str(), 0, 0), 0);
-    zip_set_file_compression(zip, static_cast<zip_uint64_t>(index), name[0] == 'x' ? ZIP_CM_DEFLATE : ZIP_CM_STORE, 0);
+  for (const char* part : {"train", "t10k"}) {
+    folder.write(fmt::format("{}-images-idx3-ubyte.gz", part), gzip(idx({2, 2, 3}, "abcdefghijkl")));
+    folder.write(fmt::format("{}-labels-idx1-ubyte.gz", part), gzip(idx({2}, std::string("\x00\x01", 2))));
   }
-  REQUIRE(zip_close(zip) == 0);
-  const data::Splits s = data::load("npz:" + file, 0, 0);
-  CHECK(s.train.features == features);
-  CHECK(s.test.labels == std::vector<int32_t>{0, 1, 2, 0});
-  const std::string whole = io::read_file(file);
-  for (size_t length : {size_t{0}, size_t{30}, whole.size() / 2, whole.size() - 1}) {
-    io::write_file(file, whole.substr(0, length));
-    CHECK(says(refusal([&] { data::load("npz:" + file, 0, 0); }), file));
-  }
-}
-
-TEST_CASE("numpy: every fault names its file and place") {
-  const DataFolder folder;
-  write_arrays(folder);
-  const auto with = [&](const std::string& name, const std::string& content) {
-    const std::string kept = io::read_file(folder.file(name));
-    io::write_file(folder.file(name), content);
-    const std::string said = refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); });
-    io::write_file(folder.file(name), kept);
-    CHECK(says(said, folder.path.string()));
-    return said;
+  const std::string file = folder.file("train-images-idx3-ubyte.gz");
+  const auto with = [&](const std::string& content) {
+    io::write_file(file, content);
+    return refusal([&] { data::load("idx:" + folder.path.string(), 0, 0); });
   };
-  const std::string x = "x_train.npy", y = "y_train.npy", good = npy("<f4", "4, 3", bytes_of(features));
-  CHECK(says(with(x, ""), "not a NumPy array"));
-  CHECK(says(with(x, good.substr(0, 60)), "ends at offset 60, inside its header"));
-  CHECK(says(with(x, good.substr(0, good.size() - 1)), "do not fit its shape (4, 3)"));
-  CHECK(says(with(x, good + "z"), "do not fit its shape"));
-  CHECK(says(with(x, npy(">f4", "4, 3", bytes_of(features))), "big-endian"));
-  CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "True")), "Fortran order"));
-  CHECK(says(with(x, npy("<f2", "4, 3", std::string(24, 'a'))), "type f2"));
-  CHECK(says(with(x, npy("<c8", "4, 3", std::string(96, 'a'))), "type c8"));
-  CHECK(says(with(x, npy("<f4", "12,", bytes_of(features))), "1 dimensions"));
-  CHECK(says(with(x, npy("<f4", "0, 3", "")), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "too large"));
-  CHECK(says(with(x, npy("<f4", "999999999999, 999999999999, 999999999999", bytes_of(features))), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "4, 3, 1", bytes_of(features))), "training images are [1, 3, 1], test images [3, 1, 1]"));
-  CHECK(says(with(x, npy("|u1", "4, 3", "abcdefghijkl")), "different types"));
-  std::vector<float> damaged = features;
-  damaged[5] = std::numeric_limits<float>::quiet_NaN();
-  const std::string nan = npy("<f4", "4, 3", bytes_of(damaged));
-  CHECK(says(with(x, nan), fmt::format("value at offset {} is NaN", nan.size() - 7 * 4)));
-  CHECK(says(with(y, npy("<i8", "3,", bytes_of(std::vector<int64_t>{0, 1, 2}))), "3 labels for 4 images"));
-  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>(4)))), "expected whole numbers"));
-  CHECK(says(with(y, npy("<i8", "4,", bytes_of(std::vector<int64_t>{0, -1, 2, 0}))), "label -1 at offset"));
-  fs::remove(folder.file(y));
-  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
-  fs::remove(folder.file(x));
-  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "holds no x_train.npy"));
-  CHECK(says(refusal([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
+  const std::string whole = gzip(idx({2, 2, 3}, "abcdefghijkl"));
+  CHECK(with(whole) == "accepted");
+  for (size_t length = 0; length < whole.size(); ++length) CHECK(says(with(whole.substr(0, length)), file));
+  std::string changed = whole;
+  changed[whole.size() - 6] = static_cast<char>(changed[whole.size() - 6] ^ 1);  // the checksum
+  CHECK(says(with(changed), file + ": damaged gzip data: incorrect data check"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, "abcd"))), "4 bytes of values from offset 16 on do not fit its sizes, 2×2×3"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))), "more bytes of values from offset 16 on do not fit"));
+  CHECK(says(with(gzip(idx({60000, 1000, 1000}, ""))), "ask for more bytes than a file of"));
+  CHECK(says(with(gzip("text")), "not an IDX file"));
+}
+
+TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes without images are told") {
+  const DataFolder folder;
+  using Notes = std::vector<std::string>;
+  const auto read = [&](const std::string& train, const std::string& test) {
+    write_idx(folder, "train", train);
+    write_idx(folder, "t10k", test);
+    return data::load("idx:" + folder.path.string(), 0, 0);
+  };
+  data::Splits s = read("\x01\x02\x03\x01", "\x03\x02\x01");
+  CHECK(s.train.labels == std::vector<int32_t>{0, 1, 2, 0});
+  CHECK(s.test.labels == std::vector<int32_t>{2, 1, 0});
+  CHECK(s.train.class_names == Notes{"1", "2", "3"});
+  CHECK(s.test.class_names == s.train.class_names);
+  CHECK(s.notes == Notes{"labels start at 1: they are taken as 3 classes, named 1 to 3"});
+
+  s = read("\x01\x02\x03", std::string("\x00\x03", 2));
+  CHECK(s.train.labels == std::vector<int32_t>{1, 2, 3});
+  CHECK(s.train.class_names == Notes{"0", "1", "2", "3"});
+  CHECK(s.notes == Notes{"1 of 4 classes has no training images: 0", "2 of 4 classes have no test images: 1, 2"});
+
+  s = read("\x01\x04", "\x04\x01");  // some of 0 to 4, or of 1 to 4
+  CHECK(s.train.labels == std::vector<int32_t>{1, 4});
+  CHECK(s.notes == Notes{"3 of 5 classes have no training images: 0, 2, 3"});
+
+  s = read("\x02\x0a", "\x02\x0a");
+  CHECK(s.train.classes() == 11);
+  CHECK(s.notes == Notes{"9 of 11 classes have no training images: 0, 1, 3, 4, 5 and 4 more"});
+
+  CHECK(read(std::string("\x00\x01", 2), std::string("\x01\x00", 2)).notes.empty());
 }
 
 TEST_CASE("glyphs: drawn at the shape that a model takes") {

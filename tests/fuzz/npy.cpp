@@ -12,9 +12,10 @@ constexpr std::string_view two_labels = "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fo
 
 }  // namespace
 
-/// The bytes as images or, where their shape is of one dimension, as labels.
+/// The bytes as images or, where their shape is of one dimension or ends in four of 1, as labels.
 void mixgrad::fuzz::read_npy(const Folder& folder, std::string_view bytes) {
-  const bool labels = bytes.substr(0, 128).find(",)") != bytes.npos;
+  const std::string_view header = bytes.substr(0, 128);
+  const bool labels = header.find(",)") != header.npos || header.find(", 1, 1, 1, 1)") != header.npos;
   for (const std::string part : {"train", "test"}) {
     folder.put("x_" + part + ".npy", labels ? two_images : bytes);
     folder.put("y_" + part + ".npy", labels ? bytes : two_labels);
