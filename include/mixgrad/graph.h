@@ -32,7 +32,7 @@ struct Node {
   std::shared_ptr<ActivationSlot> output_slot;
 
   bool is_layer() const { return op == "conv2d" || op == "linear"; }
-  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU of its own).
+  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU or ReLU6 of its own).
   bool passes_quantizer() const;
   const Tensor& weight() const { return params[0]; }
   const Tensor& bias() const { return params[1]; }
@@ -99,16 +99,25 @@ bool can_replay(const std::string& op);
 /// Throws bad_input naming the module and op that can't be part of a graph. Parameters are shared with the module.
 Graph trace(nn::Module& module, const Shape& input_shape);
 
-/// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
-/// its own. Throws bad_input naming a batch norm that stands elsewhere.
-void fold_batch_norm(Graph& graph);
-/// A ReLU (or ReLU6, which must) that alone consumes a conv, linear or add, directly or behind max pooling or flatten, becomes that node's.
+/// Every batch norm, y = a x + b with a = γ/σ and b = β - μ γ/σ in evaluation, becomes part of other layers, where that
+/// is exact. First of those before it: w ← a w, bias ← a bias + b of the conv or linear layer whose output it reads, of
+/// both branches' behind an Add, through pooling and a flattening of one position, if nothing else reads what lies
+/// between. Else of all that read it: w ← w a, bias ← bias + w b of linear layers and convs without padding, through
+/// pooling and flatten, or another batch norm. Average pooling must not pad; max pooling wants a ≥ 0, which is refused if
+/// the weights are `still_trained`. Those layers get tensors of their own. Throws bad_input naming the batch norm that
+/// nothing can take up, why, and what would help.
+void fold_batch_norm(Graph& graph, bool still_trained = false);
+/// A ReLU or ReLU6 that alone reads a conv, linear or add, directly or behind max pooling or flatten, becomes that
+/// node's. Others stay nodes of their own, and so does a ReLU6 whose quantizer larger values share (in an Add): on codes
+/// it is a bound, the code nearest to 6.
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);
 /// Removes the channels that a fixed slot keeps at 0 bits: from their layers, which lose those weights and biases, and
 /// from whatever reads them. Throws bad_input naming the layer whose channels can't leave.
 void remove_pruned_channels(Graph& graph);
+/// Every use of node `from` becomes a use of node `to`; `from` reads nothing any more, and is for drop_unused.
+void redirect(Graph& graph, int from, int to);
 /// Removes the nodes that no longer lead to the output, renumbering.
 void drop_unused(Graph& graph);
 
