@@ -34,8 +34,8 @@ std::vector<bool> classes_of(const Dataset& set) {
 std::string note(const std::vector<std::string>& empty, int64_t classes, const char* images) {
   constexpr size_t most_named = 5;
   const std::span<const std::string> named(empty.data(), std::min(empty.size(), most_named));
-  std::string out = fmt::format("{} of {} classes {} no {} images: {}", empty.size(), classes, empty.size() == 1 ? "has" : "have",
-                                images, fmt::join(named, ", "));
+  std::string out = fmt::format("{} of {} classes {} no {} images: {}", empty.size(), classes,
+                                empty.size() == 1 ? "has" : "have", images, fmt::join(named, ", "));
   if (named.size() < empty.size()) out += fmt::format(" and {} more", empty.size() - named.size());
   return out;
 }
@@ -59,13 +59,14 @@ std::vector<std::string> name_classes(Dataset& train, Dataset& test) {
   if (train.class_names.empty()) {
     const std::vector<bool> present = labels_of(train, test);
     const bool from_1 = std::ranges::count(present, false) == 1 && !present[0];
-    for (size_t label = from_1 ? 1 : 0; label < present.size(); ++label) train.class_names.push_back(std::to_string(label));
+    for (size_t label = from_1 ? 1 : 0; label < present.size(); ++label)
+      train.class_names.push_back(std::to_string(label));
     test.class_names = train.class_names;
     if (from_1) {
       for (Dataset* set : {&train, &test}) {
         for (int32_t& label : set->labels) --label;
       }
-      notes.push_back(fmt::format("labels start at 1: they are taken as {} classes, named 1 to {}", train.classes(), train.classes()));
+      notes.push_back(fmt::format("labels start at 1: they are taken as {0} classes, named 1 to {0}", train.classes()));
     }
   }
   std::ranges::move(notes_on_empty_classes(train, test), std::back_inserter(notes));

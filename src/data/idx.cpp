@@ -49,10 +49,11 @@ class Idx {
     if (content.size() < 4 || byte(0) != 0 || byte(1) != 0)
       bad_input("{}: not an IDX file: expected two zero bytes at offset 0", file_);
     if (byte(2) != unsigned_bytes)
-      bad_input("{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; give others as NumPy arrays (npy:DIR)",
-                file_, byte(2));
+      bad_input("{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; give others as NumPy arrays, "
+                "npy:DIR", file_, byte(2));
     const size_t rank = byte(3);
-    if (rank < least || rank > most) bad_input("{}: {} dimensions at offset 3: expected {} to {}", file_, rank, least, most);
+    if (rank < least || rank > most)
+      bad_input("{}: {} dimensions at offset 3: expected {} to {}", file_, rank, least, most);
     if (content.size() < header_size(rank)) bad_input("{}: ends at offset {}, inside its sizes", file_, content.size());
     for (size_t at = 4; at < header_size(rank); at += 4) {
       dims_.push_back(int64_t{byte(at)} << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3));
@@ -80,7 +81,7 @@ class Idx {
   std::string_view values_;
 };
 
-/// "train-images" is in train-images-idx3-ubyte, or train-images.idx3-ubyte, or either with .gz; images may have 4 dimensions.
+/// "train-images" is in train-images-idx3-ubyte or train-images.idx3-ubyte, or either with .gz; the number is one of `ranks`.
 std::string find(const fs::path& dir, const std::string& name, const std::vector<int>& ranks) {
   std::error_code error;
   for (const int rank : ranks) {

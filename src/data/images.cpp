@@ -109,8 +109,8 @@ Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
       try {
         const Image image = read_image(file);
         if (image.height != first.height || image.width != first.width) {
-          bad_input("{}: {}×{} pixels, but {} has {}×{}: all images must have one size", file.string(), image.width, image.height,
-                    files[0].file.string(), first.width, first.height);
+          bad_input("{}: {}×{} pixels, but {} has {}×{}: all images must have one size", file.string(), image.width,
+                    image.height, files[0].file.string(), first.width, first.height);
         }
         seen = {.colour = image.channels == 3, .transparent = image.transparent, .deep = image.deep, .cmyk = image.cmyk};
         put(image, read.set, i);

@@ -11,8 +11,8 @@
 namespace mixgrad::data {
 namespace {
 
-/// One channel of a CMYK pixel as light. Files hold inks inverted (255: none), and `k` darkens what the others let through;
-/// without a colour profile, this is what other readers do too.
+/// One channel of a CMYK pixel as light. Files hold inks inverted (255: none), and `k` darkens what the others let
+/// through; without a colour profile, this is what other readers do too.
 uint8_t light(uint8_t ink, uint8_t k) { return static_cast<uint8_t>((ink * k + 127) / 255); }
 
 /// [pixels, 4] to [pixels, 3], in place.
@@ -42,7 +42,7 @@ Image decode_jpeg(const std::string& file, std::string_view content) {
   const bool grey = colours == TJCS_GRAY, cmyk = colours == TJCS_CMYK || colours == TJCS_YCCK;
   const TJPF format = grey ? TJPF_GRAY : cmyk ? TJPF_CMYK : TJPF_RGB;
   Image image{.channels = grey ? 1 : 3, .height = height, .width = width, .pixels = {}, .cmyk = cmyk};
-  image.pixels.resize(static_cast<size_t>(tjPixelSize[format]) * static_cast<size_t>(width) * static_cast<size_t>(height));
+  image.pixels.resize(static_cast<size_t>(int64_t{tjPixelSize[format]} * width * height));
   check(tjDecompress2(decoder.get(), bytes, content.size(), image.pixels.data(), width, 0, height, format,
                       TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS));
   if (cmyk) cmyk_to_rgb(image.pixels);

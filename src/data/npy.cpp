@@ -70,8 +70,9 @@ void set_type(Array& array, std::string_view descr) {
     array.type = k.letter == 'b' ? "bool" : fmt::format("{}{}", k.name, 8 * array.width);
     return;
   }
-  bad_input("{}: values of type '{}': expected booleans, integers or floats of up to 64 bits, such as x.astype('float32')",
-            array.name, descr.substr(0, 40));
+  const bool text = descr.size() > 1 && (descr[1] == 'U' || descr[1] == 'S');
+  bad_input("{}: values of type '{}': expected booleans, integers or floats of up to 64 bits, such as {}", array.name,
+            descr.substr(0, 40), text ? "np.unique(y, return_inverse=True)[1] for names of classes" : "x.astype('float32')");
 }
 
 /// Of Fortran order: the first index runs fastest.
@@ -113,7 +114,8 @@ Array parse_npy(const std::string& name, std::string_view content) {
   Array array{};
   array.name = name;
   array.values = content.substr(offset);
-  const std::string_view descr = entry(name, header, "descr", {{'\'', '\''}}), shape = entry(name, header, "shape", {{'(', ')'}});
+  const std::string_view descr = entry(name, header, "descr", {{'\'', '\''}});
+  const std::string_view shape = entry(name, header, "shape", {{'(', ')'}});
   set_type(array, descr);
   array.dims = sizes(name, shape);
   uint64_t total = array.width;
@@ -123,8 +125,8 @@ Array parse_npy(const std::string& name, std::string_view content) {
     total = total > content.size() / size ? content.size() + 1 : total * size;
   }
   if (total != array.values.size()) {
-    bad_input("{}: {} bytes of values from offset {} on do not fit its shape ({}) of type {}", name, array.values.size(), offset,
-              shape, descr);
+    bad_input("{}: {} bytes of values from offset {} on do not fit its shape ({}) of type {}", name,
+              array.values.size(), offset, shape, descr);
   }
   const std::string_view order = entry(name, header, "fortran_order");
   if (!order.starts_with("True") && !order.starts_with("False"))

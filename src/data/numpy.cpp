@@ -77,7 +77,8 @@ std::vector<int32_t> class_numbers(const Array& y) {
   std::vector<int32_t> labels;
   y.visit([&](int64_t i, double v) {
     if (!(v >= 0 && v < most_classes) || v != std::floor(v))
-      bad_input("{}: the label at {} is {:g}: expected a whole number from 0 to {}", y.name, y.place(i), v, most_classes - 1);
+      bad_input("{}: the label at {} is {:g}: expected a whole number from 0 to {}", y.name, y.place(i), v,
+                most_classes - 1);
     labels.push_back(static_cast<int32_t>(v));
   });
   return labels;
@@ -180,7 +181,8 @@ Part read_part(const Arrays& arrays, const std::string& path, const std::string&
     part.type = x.type;
   };
   if (!arrays.with("x_" + name + ".npy", read_x))
-    bad_input("{}: holds no x_{}.npy: expected x_train, x_test and, where there are classes, y_train and y_test", path, name);
+    bad_input("{}: holds no x_{}.npy: expected x_train, x_test and, where there are classes, y_train and y_test", path,
+              name);
   arrays.with("y_" + name + ".npy", [&](const Array& y) { read_labels(y, part); });
   return part;
 }
@@ -193,7 +195,8 @@ void check_alike(const std::string& path, const Part& train, const Part& test) {
   if (b.labels.empty() != a.labels.empty())
     bad_input("{}: one of y_train.npy and y_test.npy is missing: expected both or none", path);
   if (b.pixels.empty() != a.pixels.empty())
-    bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both, or bytes", path, train.type, test.type);
+    bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both, or bytes", path, train.type,
+              test.type);
   if (train.one_hot != test.one_hot || (train.one_hot && a.classes() != b.classes())) {
     const auto form = [](const Part& p) {
       return p.one_hot ? fmt::format("one-hot rows of {} columns", p.set.classes()) : "class numbers";
@@ -218,7 +221,8 @@ std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   }
   const auto above_1 = [](uint8_t v) { return v > 1; };
   if (std::ranges::none_of(train.set.pixels, above_1) && std::ranges::none_of(test.set.pixels, above_1))
-    notes.push_back("no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats or booleans");
+    notes.emplace_back("no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats "
+                       "or booleans");
   return notes;
 }
 

@@ -56,8 +56,8 @@ class PngDecoder {
   }
 
  private:
-  /// libpng leaves a call that fails by longjmp, which skips destructors: `calls` must own nothing. What it warns of, once
-  /// metadata are passed over, is damage too.
+  /// libpng leaves a call that fails by longjmp, which skips destructors: `calls` must own nothing. What it warns of,
+  /// once metadata are passed over, is damage too.
   template <typename Calls>
   void run(const Calls& calls) {
     if (setjmp(png_jmpbuf(png_)) != 0) refuse();

@@ -105,7 +105,8 @@ TEST_CASE("images: a class folder without images is told") {
   fs::create_directories(folder.path / "train" / "cow");
   const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
   CHECK(s.train.class_names == std::vector<std::string>{"cat", "cow", "dog"});
-  CHECK(s.notes == std::vector<std::string>{"1 of 3 classes has no training images: cow", "1 of 3 classes has no test images: dog"});
+  CHECK(s.notes == std::vector<std::string>{"1 of 3 classes has no training images: cow",
+                                            "1 of 3 classes has no test images: dog"});
 }
 
 TEST_CASE("images: every fault names its file") {

@@ -125,6 +125,7 @@ TEST_CASE("numpy: every fault names its file and place") {
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "Maybe")), "neither True nor False: Maybe"));
   for (const char* type : {"<c8", "|O", "<U5", "<M8[ns]", "<f16", "<f1", "|b2", "<i3"})
     CHECK(says(with(x, npy(type, "4, 3", std::string(96, 'a'))), fmt::format("type '{}': expected booleans, integers", type)));
+  CHECK(says(with(y, npy("<U1", "4,", std::string(16, 'a'))), "such as np.unique(y, return_inverse=True)[1] for names"));
   CHECK(says(with(x, npy("<f4", "12,", bytes_of(features))), "1 dimensions"));
   CHECK(says(with(x, npy("<f4", "0, 3", "")), "shape (0, 3) has no values"));
   CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "too large"));
@@ -167,7 +168,8 @@ TEST_CASE("numpy: every byte order, order of dimensions and float type gives the
     return data::load("npy:" + folder.path.string(), 0, 0).train;
   };
   const std::vector<double> doubles(features.begin(), features.end());
-  const std::vector<uint16_t> halves = {0x3800, 0xbc00, 0x4000, 0x4200, 0xc400, 0x4500, 0x4600, 0x4700, 0x4800, 0x4880, 0x4900, 0x4980};
+  const std::vector<uint16_t> halves = {0x3800, 0xbc00, 0x4000, 0x4200, 0xc400, 0x4500,
+                                        0x4600, 0x4700, 0x4800, 0x4880, 0x4900, 0x4980};
   CHECK(read(npy("<f2", "4, 3", bytes_of(halves))).features == features);
   CHECK(read(npy(">f2", "4, 3", swapped(halves))).features == features);
   CHECK(read(npy(">f4", "4, 3", swapped(features))).features == features);
@@ -184,7 +186,8 @@ TEST_CASE("numpy: every byte order, order of dimensions and float type gives the
       for (size_t n = 0; n < 2; ++n) columns.push_back(features[n * 6 + h * 3 + c]);
   for (const char* part : {"train", "test"})
     folder.write(fmt::format("y_{}.npy", part), npy(">i4", "2, 1", swapped(std::vector<int32_t>{1, 0}), "True"));
-  for (const std::string& x : {npy("<f4", "2, 2, 1, 3", bytes_of(columns), "True"), npy(">f4", "2, 2, 1, 3", swapped(columns), "True")}) {
+  for (const std::string& x : {npy("<f4", "2, 2, 1, 3", bytes_of(columns), "True"),
+                               npy(">f4", "2, 2, 1, 3", swapped(columns), "True")}) {
     CHECK(read(x).features == features);
     CHECK(read(x).image_shape() == Shape{3, 2, 1});
     CHECK(read(x).labels == std::vector<int32_t>{1, 0});
@@ -253,7 +256,8 @@ TEST_CASE("numpy: integers within 0 to 255 are bytes, booleans 0 and 1, and that
 
   const std::string booleans = npy("|b1", "4, 3", "\0\1\1\0\0\1\1\0\0\1\1\0"s);
   s = read(booleans, booleans);
-  CHECK(data::Loader(s.train, {.batch_size = 4}).batch(0).x.to_vector() == std::vector<float>{0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0});
+  CHECK(data::Loader(s.train, {.batch_size = 4}).batch(0).x.to_vector() ==
+        std::vector<float>{0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0});
   CHECK(s.notes == std::vector<std::string>{"x_train and x_test are of booleans: False is read as 0, True as 1"});
   const std::string ones = npy("|u1", "4, 3", "\0\1\1\0\0\1\1\0\0\1\1\0"s);
   CHECK(says(read(ones, ones).notes.at(0), "no value of x is above 1, and bytes v stand for v / 255"));
