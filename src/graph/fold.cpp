@@ -143,7 +143,8 @@ class Fold {
   /// Collects the layers whose outputs, changed, make `map` of node i's value; or tells what stands against it.
   std::string up_to(int i, const Affine& map) {
     const Node& n = node(i);
-    if (n.op == "input") return "it stands on the network's input";
+    on_input_ = n.op == "input";
+    if (on_input_) return "it stands on the network's input";
     if (graph_.output == i) return fmt::format("'{}' before it is the network's result too", n.name);
     if (graph_.consumers(i).size() > 1) return fmt::format("others read '{}' before it too", n.name);
     if (n.relu || n.op == "relu" || n.op == "relu6") return fmt::format("a ReLU stands before it ('{}')", n.name);
@@ -199,7 +200,7 @@ class Fold {
   }
 
   [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
-    const char* help = graph_.quantized_by(node(norm_).inputs[0]) == 0
+    const char* help = on_input_
                            ? "leave it out of the network and normalize the data in its place (--normalize MEAN/STD)"
                            : "put it directly behind a conv or linear layer that feeds nothing else, or before linear "
                              "layers or convs without padding";
@@ -209,6 +210,7 @@ class Fold {
   Graph& graph_;
   int norm_;
   bool still_trained_;
+  bool on_input_ = false;
   std::map<int, Affine> outputs_, inputs_;  // by node: what its output, or its input, becomes
 };
 

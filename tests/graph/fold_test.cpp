@@ -137,7 +137,8 @@ TEST_CASE("a batch norm that nothing can take up is refused by name, with why an
   CHECK(refused([](Net& n, const Tensor& x) { return n.features(flatten(n.conv(x))); }).find("'flatten' before it makes features of positions") !=
         std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) {
-          return add(n.depthwise(n.bn(relu(x))), n.depthwise(x));
+          const Tensor y = n.depthwise(n.bn(relu(x)));
+          return add(y, n.depthwise(x));
         }).find("the weights of 'depthwise' are used more than once") != std::string::npos);
 }
 

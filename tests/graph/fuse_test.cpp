@@ -72,10 +72,16 @@ TEST_CASE("a ReLU6 that can't join a node stays one") {
 }
 
 TEST_CASE("a ReLU6 stays a node where larger values share its quantizer") {
-  CHECK(fused([](Net& n, const Tensor& x) { return add(relu6(n.a(x)), n.b(x)); }) == Ops{"input", "conv2d+relu", "relu6", "conv2d", "add"});
-  CHECK(fused([](Net& n, const Tensor& x) { return add(relu6(n.a(x)), max_pool2d(relu6(n.b(x)), {.kernel = {1, 1}})); }) ==
-        Ops{"input", "conv2d+relu6", "conv2d+relu6", "max_pool2d", "add"});
-  Net net([](Net& n, const Tensor& x) { return add(relu6(n.a(x)), n.b(x)); });
+  const auto with_larger = [](Net& n, const Tensor& x) {
+    const Tensor y = relu6(n.a(x));
+    return add(y, n.b(x));
+  };
+  CHECK(fused(with_larger) == Ops{"input", "conv2d+relu", "relu6", "conv2d", "add"});
+  CHECK(fused([](Net& n, const Tensor& x) {
+          const Tensor y = relu6(n.a(x));
+          return add(y, max_pool2d(relu6(n.b(x)), {.kernel = {1, 1}}));
+        }) == Ops{"input", "conv2d+relu6", "conv2d+relu6", "max_pool2d", "add"});
+  Net net(with_larger);
   Graph g = trace(net, image);
   fuse_relu(g);
   MixPrecOptions o = options(test::random_batch(4, image, 2, 1).x);
@@ -87,15 +93,17 @@ TEST_CASE("a ReLU6 stays a node where larger values share its quantizer") {
   const ActivationSlot& slot = *discrete.nodes[1].output_slot;
   const float top = std::nearbyint(6 / slot.step());
   CHECK(slot.code_of(6) == top);
-  for (int64_t i = 0; i < values[1].size(); ++i) CHECK(values[2].data()[i] == std::min(values[1].data()[i], top));
+  int64_t wrong = 0;
+  for (int64_t i = 0; i < values[1].size(); ++i) wrong += values[2].data()[i] != std::min(values[1].data()[i], top);
+  CHECK(wrong == 0);
   CHECK(std::ranges::max(values[1].data()) > top);
 }
 
 TEST_CASE("ReLU6s in random networks: the integer network has the codes of the discrete graph") {
   int bounds = 0;
-  for (uint64_t seed = 1; seed <= 100; ++seed) {
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
     CAPTURE(seed);
-    test::RandomNet net(seed, false, 12);
+    test::RandomNet net(seed, false, 30);
     MixPrec search(net, options(test::random_batch(4, test::RandomNet::image, 2, seed).x));
     test::randomize_architecture(search, seed);
     const Graph graph = search.arch_export();
