@@ -45,6 +45,8 @@ struct Safetensors {
 
   /// Throws bad_input naming `path` and the tensor when it is missing.
   const Tensor& at(const std::string& name) const;
+  /// Throws bad_input naming `path`, the tensor and the first value in it that is NaN or infinite, if there is one.
+  void check_finite(const std::string& name) const;
   bool contains(const std::string& name) const;
   /// Adds all of `other`, its names behind `prefix`.
   void put(const std::string& prefix, const Safetensors& other);
