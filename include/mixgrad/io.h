@@ -31,6 +31,11 @@ class Mapped {
   size_t size_ = 0;
 };
 
+/// Throws bad_input where no file can be made in `folder`. For what is going to be written after long work.
+void check_folder(const std::string& folder);
+/// Throws bad_input where write_file could not write `path`: it is a folder, or its folder is none or takes no files.
+void check_file(const std::string& path);
+
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);

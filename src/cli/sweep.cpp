@@ -78,7 +78,7 @@ void Sweep::run(const Team& team) {
   if (axes.seeds.empty()) axes.seeds = {config.seed};
   check_threads(how.threads);
   const std::vector<sweep::Point> points = sweep::points(config, axes);
-  if (how.out.empty()) how.out = report::dated_folder();
+  if (how.out.empty()) how.out = team.broadcast(0, report::dated_folder());
   how.search_settings = [](const RunConfig& c) { return toml_of(add_search_settings, c); };
   how.train_settings = [](const RunConfig& c) { return toml_of(add_train_settings, c); };
 
