@@ -31,6 +31,11 @@ class Mapped {
   size_t size_ = 0;
 };
 
+/// Throws bad_input where no file can be made in `folder`. For what is going to be written after long work.
+void check_folder(const std::string& folder);
+/// Throws bad_input where write_file could not write `path`: it is a folder, or its folder is none or takes no files.
+void check_file(const std::string& path);
+
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);
@@ -45,6 +50,8 @@ struct Safetensors {
 
   /// Throws bad_input naming `path` and the tensor when it is missing.
   const Tensor& at(const std::string& name) const;
+  /// Throws bad_input naming `path`, the tensor and the first value in it that is NaN or infinite, if there is one.
+  void check_finite(const std::string& name) const;
   bool contains(const std::string& name) const;
   /// Adds all of `other`, its names behind `prefix`.
   void put(const std::string& prefix, const Safetensors& other);

@@ -180,7 +180,8 @@ io::Safetensors to_safetensors(const Module& net);
 /// Writes them as a safetensors file.
 void save_state(const Module& net, const std::string& path);
 /// Reads them back, or weights that another program wrote under the same names. Throws bad_input listing the names
-/// that are missing or that the network doesn't have, or the tensor whose shape differs; then nothing is changed.
+/// that are missing or that the network doesn't have, or the tensor whose shape differs or that holds NaN, infinity or a
+/// negative variance; then nothing is changed.
 void load_state(Module& net, const std::string& path);
 
 }  // namespace mixgrad::nn

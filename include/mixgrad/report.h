@@ -76,7 +76,6 @@ class RunFolder {
   void clear_leftovers() const;
   void make_folders();
   void remove_empty();
-  void check_writable() const;
   void begin_result();
 
   std::filesystem::path path_;

@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "options.h"
 
-#include <mixgrad/error.h>
+#include "../core/shell_word.h"
 
 #include <fmt/ranges.h>
 
@@ -16,6 +16,8 @@ namespace mixgrad::cli {
 namespace {
 
 using Words = std::vector<std::string>;
+
+constexpr const char* shell_form = "bash|zsh";
 
 /// What may stand for an option's value, from its form: "f32|bf16" are words, "glyphs|idx:DIR" a word and paths.
 struct Values {
@@ -70,6 +72,8 @@ Words bash_words(const CLI::App& app) {
   return words;
 }
 
+std::string in_one(const Words& words) { return shell_word(fmt::format("{}", fmt::join(words, " "))); }
+
 struct BashCases {
   Words commands;            // that can be entered: 'mixgrad inspect'
   std::string values, words;  // cases of a flag's values, and of a command's words
@@ -78,9 +82,9 @@ struct BashCases {
 void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
   for (const CLI::Option* flag : flags_of(app)) {
     if (!takes_value(*flag)) continue;
-    cases.values += fmt::format("    '{} --{}') words='{}' ;;\n", path, flag->get_lnames().front(), fmt::join(values_of(*flag).words, " "));
+    cases.values += fmt::format("    '{} --{}') words={} ;;\n", path, flag->get_lnames().front(), in_one(values_of(*flag).words));
   }
-  cases.words += fmt::format("      '{}') words='{}' ;;\n", path, fmt::join(bash_words(app), " "));
+  cases.words += fmt::format("      '{}') words={} ;;\n", path, in_one(bash_words(app)));
   for (const CLI::App* command : commands_of(app)) {
     cases.commands.push_back("'" + path + " " + command->get_name() + "'");
     add_cases(*command, path + " " + command->get_name(), cases);
@@ -112,8 +116,6 @@ complete -o default -F _mixgrad mixgrad
 
 // --- zsh ------------------------------------------------------------------------------------------------------
 
-std::string quoted(const std::string& text) { return "'" + CLI::detail::find_and_replace(text, "'", "'\\''") + "'"; }
-
 /// With a backslash before what _arguments and _describe would take for their own.
 std::string escaped(const std::string& text) {
   std::string out;
@@ -137,7 +139,7 @@ Words zsh_flags(const CLI::App& app) {
   Words specs;
   for (const CLI::Option* flag : flags_of(app)) {
     const std::string rest = fmt::format("[{}]{}", escaped(flag->get_description()), takes_value(*flag) ? zsh_value(*flag) : "");
-    for (const std::string& spelling : spellings(*flag)) specs.push_back(quoted(spelling + rest));
+    for (const std::string& spelling : spellings(*flag)) specs.push_back(shell_word(spelling + rest));
   }
   return specs;
 }
@@ -146,7 +148,7 @@ Words zsh_flags(const CLI::App& app) {
 std::string zsh_function(const CLI::App& app, const std::string& name) {
   Words specs = zsh_flags(app);
   const std::vector<const CLI::Option*> positionals = positionals_of(app);
-  for (size_t i = 0; i < positionals.size(); ++i) specs.push_back(quoted(std::to_string(i + 1) + zsh_value(*positionals[i])));
+  for (size_t i = 0; i < positionals.size(); ++i) specs.push_back(shell_word(std::to_string(i + 1) + zsh_value(*positionals[i])));
   return fmt::format("{}() {{\n  _arguments {}\n}}\n\n", name, fmt::join(specs, " \\\n    "));
 }
 
@@ -158,7 +160,7 @@ std::string zsh_functions(const CLI::App& app, const std::string& name) {
   for (const CLI::App* command : commands) {
     const std::string function = name + "_" + command->get_name();
     out += zsh_functions(*command, function);
-    names += " \\\n        " + quoted(command->get_name() + ":" + escaped(command->get_description()));
+    names += " \\\n        " + shell_word(command->get_name() + ":" + escaped(command->get_description()));
     cases += fmt::format("        {}) {} ;;\n", command->get_name(), function);
   }
   Words words;
@@ -196,10 +198,10 @@ if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mix
 void add_completion(CLI::App& app) {
   CLI::App* command = app.add_subcommand("completion", "print a script that completes this command line in a shell");
   const auto shell = std::make_shared<std::string>();
-  command->add_option("SHELL", *shell, "the shell")->type_name("bash|zsh");
+  command->add_option("SHELL", *shell, "the shell")->type_name(shell_form);
   show_examples(*command, {"mixgrad completion bash > mixgrad.bash", "mixgrad completion zsh > _mixgrad"});
   command->callback([&app, shell] {
-    if (*shell != "bash" && *shell != "zsh") bad_input("completion: unknown shell '{}': expected bash or zsh", *shell);
+    check_form("completion", *shell, shell_form);
     std::fputs((*shell == "bash" ? bash(app) : zsh(app)).c_str(), stdout);
   });
 }

@@ -51,6 +51,7 @@ void write_c(const Export& e) {
 }
 
 void write_onnx(const Export& e) {
+  io::check_file(e.out);
   const report::FinishedRun run = report::load_run(e.folder, e.data);
   const std::string model = to_onnx(to_integer(run.network), e.opset);
   io::write_file(e.out, model);

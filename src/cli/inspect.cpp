@@ -23,6 +23,11 @@ struct Inspect {
   std::string dot;
   bool json = false;
 
+  void apply_options() {
+    options.apply();
+    if (!dot.empty()) io::check_file(dot);
+  }
+
   template <typename View>
   void print(const View& view) const {
     std::fputs((json ? inspect::json(view) : inspect::text(view)).c_str(), stdout);
@@ -54,7 +59,8 @@ void add_quantizer_options(Options& o, RunConfig& c) {
 }
 
 void run(Network& n) {
-  n.options.apply();
+  n.apply_options();
+  check_form("model", n.config.model, model_form() + "|why|tape");  // a mistyped command comes here too
   if (n.classes < 1) bad_input("classes: {} is not possible: expected at least 1", n.classes);
   const inspect::GraphView view = inspect::view(inspect::network(n.config, n.classes, n.traced));
   if (!n.dot.empty()) io::write_file(n.dot, inspect::dot(view));
@@ -62,13 +68,13 @@ void run(Network& n) {
 }
 
 void run(Why& w) {
-  w.options.apply();
+  w.apply_options();
   if (w.run.empty() || w.layer.empty()) bad_input("inspect why: expected mixgrad inspect why DIR LAYER, DIR being what search writes to");
   w.print(inspect::why(w.run, w.layer));
 }
 
 void run(Step& s) {
-  s.options.apply();
+  s.apply_options();
   const inspect::TapeView view = inspect::tape(s.config, s.step);
   if (!s.dot.empty()) io::write_file(s.dot, inspect::dot(view));
   s.print(view);

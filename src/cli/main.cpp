@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entry of the command line. Whatever goes wrong ends here, as one line on standard error: exit code 2 for bad
 // input, 1 for a run that failed.
+#include "command_line.h"
 #include "commands.h"
 #include "interrupt.h"
 #include "options.h"
 
 #include <mixgrad/error.h>
-
-#include <fmt/ranges.h>
 
 #include <cctype>
 #include <csignal>
@@ -16,26 +15,6 @@
 #include <new>
 
 namespace {
-
-using mixgrad::bad_input;
-
-/// CLI11's complaints in this program's words.
-[[noreturn]] void explain(const CLI::ParseError& error) {
-  const std::string what = error.what();
-  if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    bad_input("unknown argument {}: see mixgrad --help and mixgrad COMMAND --help", what.substr(what.find(": ") + 2));
-  }
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr) {
-    bad_input("{}: a value is missing, or too many are given", what.substr(0, what.find_first_of(": ")));
-  };
-  bad_input("can't make sense of the command line: see mixgrad --help");
-}
-
-std::vector<std::string> names_of(const CLI::App& app) {
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) names.push_back(command->get_name());
-  return names;
-}
 
 int run(int argc, char** argv) {
   const mixgrad::Team team;
@@ -53,13 +32,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_bench(app);
   mixgrad::cli::add_completion(app);
   mixgrad::cli::show_examples(app, {"mixgrad search --target size=30% --out run", "mixgrad eval run", "mixgrad export run --to c --out net"});
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // help and version
-    explain(e);
-  }
-  if (app.get_subcommands().empty()) bad_input("no command given: expected one of {}; see mixgrad --help", fmt::join(names_of(app), ", "));
+  if (!mixgrad::cli::parse(app, argc, argv)) return 0;
   return mixgrad::cli::Interrupt::exit_code();
 }
 

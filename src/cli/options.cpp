@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
+#include "../core/shell_word.h"
+#include "../core/suggest.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
@@ -8,9 +11,12 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <sstream>
 #include <utility>
+
+#include <fnmatch.h>
 
 namespace mixgrad::cli {
 namespace {
@@ -56,7 +62,7 @@ bool parse(std::string_view text, Number& value) {
 
 bool parse(const std::string& text, std::string& value) {
   value = text;
-  return !text.starts_with("--");  // a flag whose value was forgotten takes the next flag for it
+  return true;
 }
 
 bool parse(const std::string& text, std::optional<double>& value) {
@@ -81,6 +87,45 @@ bool parse(const std::string& text, std::vector<Item>& values) {
     rest.remove_prefix(std::min(rest.size(), item.size() + 1));
   }
   return true;
+}
+
+// --- the form of a value --------------------------------------------------------------------------------------
+
+bool is_capital(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
+
+/// Whether `value` is the word `part` of a form, or what its capitals stand for: "x.onnx" of FILE.onnx. Behind a colon,
+/// anything is.
+bool fits(const std::string& value, std::string part) {
+  const auto colon = part.find(':');
+  if (colon != std::string::npos) return value.size() > colon + 1 && value.starts_with(part.substr(0, colon + 1));
+  std::string pattern;
+  for (size_t i = 0; i < part.size(); ++i) {
+    if (!is_capital(part[i])) pattern += part[i];
+    else if (i == 0 || !is_capital(part[i - 1])) pattern += "?*";
+  }
+  return ::fnmatch(pattern.c_str(), value.c_str(), 0) == 0;
+}
+
+/// The part of a form that may have been meant: words as they are, "cifar10:DIR" by what stands before the colon.
+std::string part_meant(const std::string& value, const std::vector<std::string>& parts) {
+  std::vector<std::string> words, kinds;
+  for (const std::string& part : parts) {
+    (std::ranges::any_of(part, is_capital) ? kinds : words).push_back(part);
+  }
+  const std::string word = nearest(value, words);
+  if (!word.empty()) return word;
+  std::erase_if(kinds, [](const std::string& kind) { return kind.find(':') == std::string::npos; });
+  std::vector<std::string> prefixes;
+  for (const std::string& kind : kinds) prefixes.push_back(kind.substr(0, kind.find(':')));
+  const std::string prefix = nearest(value.substr(0, value.find(':')), prefixes);
+  const auto found = std::ranges::find(prefixes, prefix);
+  return found == prefixes.end() ? "" : kinds[static_cast<size_t>(found - prefixes.begin())];
+}
+
+/// Refuses what a forgotten value, or a shell's variable that is not set, leaves for one.
+void check_given(const std::string& name, const std::string& text, const std::string& form) {
+  if (text.empty()) bad_input("--{}: the value is empty: expected {}", name, form);
+  if (text.starts_with("--")) bad_input("--{}: '{}' stands where its value should: expected {}", name, text, form);
 }
 
 // --- from a TOML file -----------------------------------------------------------------------------------------
@@ -123,6 +168,7 @@ bool convert(const toml::node& node, std::vector<Item>& values) {
 // --- and to one -----------------------------------------------------------------------------------------------
 
 std::string toml_text(const std::string& value) {
+  if (!is_utf8(value)) bad_input("'{}' is not UTF-8, so that no settings file can hold it: expected another name", value);
   std::ostringstream out;
   out << toml::value(value);
   return out.str();
@@ -150,18 +196,20 @@ toml::table parse_toml(const std::string& file) {
 }  // namespace
 
 void Options::add(const std::string& name, Target target, const std::string& help, const std::string& form) {
-  Option& option = options_.emplace_back(Option{.name = name, .target = target, .text = {}, .flag = nullptr});
+  Option& option = options_.emplace_back(Option{.name = name, .target = target, .form = form, .text = {}, .flag = nullptr});
   if (std::holds_alternative<bool*>(target)) {
     option.flag = command_.add_flag_function("--" + name, [&option](int64_t) { option.text = "true"; }, help)->disable_flag_override();
     return;
   }
   option.flag = command_.add_option("--" + name, option.text, help);
-  option.flag->type_name(form.empty() ? placeholder(target) : form)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  const bool list = std::holds_alternative<std::vector<std::string>*>(target);
+  option.flag->type_name(form.empty() || list ? placeholder(target) : form)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   option.flag->default_str(default_text(target));
 }
 
 void Options::add_config_file() {
-  command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win")->type_name("FILE");
+  config_flag_ = command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win");
+  config_flag_->type_name("FILE");
 }
 
 bool Options::given(const std::string& name) const { return std::ranges::find(options_, name, &Option::name)->flag->count() > 0; }
@@ -176,26 +224,49 @@ std::string Options::toml() const {
   return out;
 }
 
+void Options::check_value(const std::string& where, const Option& option) {
+  if (option.form.empty()) return;
+  std::visit(Overload{[&](const std::string* value) { if (!value->empty()) check_form(where, *value, option.form); },
+                      [&](const std::vector<std::string>* values) { for (const auto& v : *values) check_form(where, v, option.form); },
+                      [](const auto*) {}}, option.target);
+}
+
 void Options::read_file() {
   const toml::table table = parse_toml(config_file_);
+  std::vector<std::string> names;
+  for (const Option& option : options_) names.push_back(option.name);
   for (const auto& [key, node] : table) {
-    const auto line = node.source().begin.line;
+    const std::string where = fmt::format("{}:{}", config_file_, node.source().begin.line);
     const auto option = std::ranges::find(options_, key.str(), &Option::name);
-    if (option == options_.end()) bad_input("{}:{}: unknown key '{}': the keys are the flags, without --", config_file_, line, key.str());
+    if (option == options_.end()) {
+      bad_input("{}: unknown key '{}': the keys are the flags, without --{}", where, key.str(), did_you_mean(nearest(key.str(), names)));
+    }
     std::visit([&, &value = node](auto* target) {
-      if (!convert(value, *target)) bad_input("{}:{}: {}: expected {}", config_file_, line, option->name, kind(*target));
+      if (!convert(value, *target)) bad_input("{}: {}: expected {}", where, option->name, kind(*target));
     }, option->target);
+    check_value(where + ": " + option->name, *option);
   }
 }
 
 void Options::apply() {
-  if (!config_file_.empty()) read_file();
+  if (config_flag_ != nullptr && config_flag_->count() > 0) {
+    check_given("config", config_file_, config_flag_->get_type_name());
+    read_file();
+  }
   for (const Option& option : options_) {
     if (option.flag->count() == 0) continue;
+    check_given(option.name, option.text, option.flag->get_type_name());
     std::visit([&](auto* target) {
       if (!parse(option.text, *target)) bad_input("--{}: '{}' is not {}", option.name, option.text, kind(*target));
     }, option.target);
+    check_value(option.name, option);
   }
+}
+
+void check_form(const std::string& where, const std::string& value, const std::string& form) {
+  const std::vector<std::string> parts = CLI::detail::split(form, '|');
+  if (std::ranges::any_of(parts, [&](const std::string& part) { return fits(value, part); })) return;
+  bad_input("{}: unknown '{}': expected {}{}", where, value, fmt::join(parts, ", "), did_you_mean(part_meant(value, parts)));
 }
 
 void show_examples(CLI::App& command, const std::vector<std::string>& lines) {

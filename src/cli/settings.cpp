@@ -34,7 +34,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("act-bits", &c.act_bits, "candidates for activations, 2 to 8");
   o.add("input-bits", &c.input_bits, "candidates for the network's input");
   o.add("override", &c.override_layers, "other bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)");
-  o.add("method", &c.method, "differentiable search, or a baseline that meets the target", "dnas|uniform|sensitivity|random");
+  o.add("method", &c.method, "differentiable search, or a baseline that meets the target", method_form);
   o.add("target", &c.target, "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]");
   o.add("regularizer", &c.regularizer, "cost to lower, without a target", regularizer_form());
   o.add("strength", &c.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");

@@ -78,7 +78,7 @@ void Sweep::run(const Team& team) {
   if (axes.seeds.empty()) axes.seeds = {config.seed};
   check_threads(how.threads);
   const std::vector<sweep::Point> points = sweep::points(config, axes);
-  if (how.out.empty()) how.out = report::dated_folder();
+  if (how.out.empty()) how.out = team.broadcast(0, report::dated_folder());
   how.search_settings = [](const RunConfig& c) { return toml_of(add_search_settings, c); };
   how.train_settings = [](const RunConfig& c) { return toml_of(add_train_settings, c); };
 
@@ -100,8 +100,8 @@ void Sweep::run(const Team& team) {
 void Sweep::add_options(CLI::App& command) {
   Options& o = options;
   add_search_settings(o, config);
-  o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]");
-  o.add("schemes", &axes.schemes, "per-layer,per-channel [--scheme]");
+  o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]", method_form);
+  o.add("schemes", &axes.schemes, "per-layer,per-channel [--scheme]", scheme_form);
   o.add("targets", &axes.targets, "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
   o.add("strengths", &axes.strengths, "a point of dnas for each, without a target [--strength]");
   o.add("seeds", &axes.seeds, "of search and fine-tuning; the float network is from the first [--seed]");

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../core/suggest.h"
+
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -166,7 +168,7 @@ Model find(const std::string& name) {
   for (const Model& m : all()) {
     if (m.name == name) return m;
   }
-  bad_input("unknown cost '{}': expected {}, or table:FILE.toml", name, fmt::join(names(), ", "));
+  bad_input("unknown cost '{}': expected {}, or table:FILE.toml{}", name, fmt::join(names(), ", "), did_you_mean(nearest(name, names())));
 }
 
 }  // namespace mixgrad::cost

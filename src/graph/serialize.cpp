@@ -6,8 +6,6 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
 
-#include <kernels/elementwise.h>
-
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -111,9 +109,8 @@ class Reader {
 
   Tensor optional_tensor(const std::string& name) const {
     if (!file_.contains(name)) return {};
-    const Tensor& t = file_.at(name);
-    if (!kernels::all_finite(std::span<const float>(t.data()))) fail(fmt::format("tensor '{}' holds values that are no finite numbers", name));
-    return t.detach().requires_grad();
+    file_.check_finite(name);
+    return file_.at(name).detach().requires_grad();
   }
 
   void read_weight_slot(const json& j) {

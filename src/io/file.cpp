@@ -122,6 +122,21 @@ Mapped::~Mapped() {
   if (data_ != nullptr) ::munmap(const_cast<char*>(data_), size_);
 }
 
+void check_folder(const std::string& folder) {
+  std::string probe = (folder.empty() ? "." : folder) + "/.mixgrad-XXXXXX";  // permissions do not tell of a read-only file system
+  const int fd = ::mkstemp(probe.data());
+  if (fd < 0) bad_input("can't write into folder {}: {}", folder.empty() ? "." : folder, std::strerror(errno));
+  ::close(fd);
+  ::unlink(probe.c_str());
+}
+
+void check_file(const std::string& path) {
+  struct stat status{};
+  const bool stands = ::stat(path.c_str(), &status) == 0;
+  if (stands && S_ISDIR(status.st_mode)) bad_input("can't write {}: it is a folder, expected a file", path);
+  if (!stands || S_ISREG(status.st_mode)) check_folder(parts_of(path).first);
+}
+
 void write_file(const std::string& path, std::string_view content) {
   struct stat status{};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstring>
 #include <optional>
 #include <set>
@@ -223,6 +224,14 @@ const Tensor& Safetensors::at(const std::string& name) const {
   for (const auto& [key, tensor] : tensors)
     if (key == name) return tensor;
   bad_input("{}: no tensor {}", path, in_quotes(name));
+}
+
+void Safetensors::check_finite(const std::string& name) const {
+  const std::span<const float> values = at(name).data();
+  const auto found = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
+  if (found == values.end()) return;
+  const char* what = std::isnan(*found) ? "NaN" : *found > 0 ? "infinity" : "-infinity";
+  bad_input("{}: tensor {} holds {} at index {}: expected finite numbers", path, in_quotes(name), what, found - values.begin());
 }
 
 bool Safetensors::contains(const std::string& name) const {

@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 
 namespace mixgrad::nn {
 namespace {
@@ -28,6 +29,16 @@ std::vector<std::string> names_unknown(const io::Safetensors& file, const std::v
     if (!known && !ignored(item.first)) names.push_back(item.first);
   }
   return names;
+}
+
+void check_values(const io::Safetensors& file, const std::string& name) {
+  file.check_finite(name);
+  const bool variance = name.ends_with("running_var");
+  const std::span<const float> values = file.at(name).data();
+  const auto negative = std::ranges::find_if(values, [](float v) { return v < 0; });
+  if (variance && negative != values.end()) {
+    bad_input("{}: '{}' holds {} at index {}: a variance can't be below 0", file.path, name, *negative, negative - values.begin());
+  }
 }
 
 }  // namespace
@@ -58,6 +69,7 @@ void load_state(Module& net, const std::string& path) {
     if (found != t.tensor.shape()) {
       bad_input("{}: '{}' has shape {}, but the network wants {}", path, t.name, found.str(), t.tensor.shape().str());
     }
+    check_values(file, t.name);
   }
   for (const NamedTensor& t : state) std::ranges::copy(file.at(t.name).data(), t.tensor.data().begin());
 }

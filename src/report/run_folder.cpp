@@ -18,7 +18,6 @@
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 
 #include <fcntl.h>
@@ -149,7 +148,7 @@ RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
   }
   try {
     make_folders();
-    check_writable();
+    io::check_folder(path_);
     lock();
     if (options.resume) clear_leftovers();
     log_ = std::make_unique<RunLog>(path_, old_run);
@@ -211,15 +210,6 @@ void RunFolder::make_folders() {
     if (fs::create_directory(missing.back(), error)) made_.push_back(missing.back());
     if (error) bad_input("out: can't make folder {}: {}", missing.back().string(), error.message());
   }
-}
-
-/// Permissions don't tell it all (read-only and virtual file systems): makes a file and removes it.
-void RunFolder::check_writable() const {
-  std::string probe = path_ / ".mixgrad-XXXXXX";
-  const int fd = ::mkstemp(probe.data());
-  if (fd < 0) bad_input("out: can't write into folder {}: {}", path_.string(), std::strerror(errno));
-  ::close(fd);
-  ::unlink(probe.c_str());
 }
 
 void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }

@@ -1,29 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.h"
 
+#include "../core/shell_word.h"
+
 #include <mixgrad/data.h>
 
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cctype>
+#include <filesystem>
 #include <string_view>
 
 namespace mixgrad::report {
 namespace {
 
 using nlohmann::ordered_json;
-
-/// As one word of a shell's command line.
-std::string quoted(const std::string& text) {
-  const auto plain = [](char c) {
-    return std::isalnum(static_cast<unsigned char>(c)) != 0 || std::string_view("_./:=,%+-").find(c) != std::string_view::npos;
-  };
-  if (!text.empty() && std::ranges::all_of(text, plain)) return text;
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
-  return out + "'";
-}
 
 /// As a flag's value.
 std::string text_of(const ordered_json& value) {
@@ -36,7 +27,32 @@ std::string text_of(const ordered_json& value) {
 
 /// The words of one flag.
 std::string flag(const std::string& name, const ordered_json& value) {
-  return value.is_boolean() ? " --" + name : fmt::format(" --{} {}", name, quoted(text_of(value)));
+  return value.is_boolean() ? " --" + name : fmt::format(" --{} {}", name, shell_word(text_of(value)));
+}
+
+/// Nothing stays nothing.
+std::string absolute(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  return path.empty() || error ? path : whole.lexically_normal().string();
+}
+
+/// A cost's name: that of a table is its file.
+std::string absolute_table(const std::string& cost) {
+  constexpr std::string_view table = "table:";
+  return cost.starts_with(table) ? std::string(table) + absolute(cost.substr(table.size())) : cost;
+}
+
+/// Of "size=40%,table:costs.toml=1e6".
+std::string absolute_tables(const std::string& target) {
+  std::string out;
+  for (size_t begin = 0, end; begin < target.size(); begin = end + 1) {
+    end = std::min(target.find(',', begin), target.size());
+    const size_t equals = std::min(target.find('=', begin), end);
+    if (!out.empty()) out += ',';
+    out += absolute_table(target.substr(begin, equals - begin)) + target.substr(equals, end - equals);
+  }
+  return out;
 }
 
 }  // namespace
@@ -86,13 +102,24 @@ std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
   const ordered_json all = settings(config);
   std::map<std::string, std::string> out;
   for (const auto& [name, value] : all.items()) {
-    if (name != "threads" && name != "check-numerics") out[name] = text_of(value);
+    if (name == "threads" || name == "check-numerics") continue;
+    const std::string text = text_of(value);
+    out[name] = is_utf8(text) ? text : shell_word(text);  // a path, which a checkpoint could not hold as it is
   }
   return out;
 }
 
+RunConfig from_any_folder(RunConfig config) {
+  config.data = data::absolute(config.data);
+  config.init = absolute(config.init);
+  config.regularizer = absolute_table(config.regularizer);
+  config.target = absolute_tables(config.target);
+  if (config.model.ends_with(".onnx")) config.model = absolute(config.model);
+  return config;
+}
+
 std::string command(const RunConfig& config) {
-  const ordered_json given = settings(config), defaults = settings({});
+  const ordered_json given = settings(from_any_folder(config)), defaults = settings({});
   std::string out = "mixgrad search";
   for (const auto& [name, value] : given.items()) {
     if (value != defaults.at(name)) out += flag(name, value);

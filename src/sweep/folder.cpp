@@ -47,6 +47,13 @@ std::optional<double> share(const nlohmann::json& summary, const char* cost) {
 
 }  // namespace
 
+void make_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) bad_input("out: can't make folder {}: {}", path.string(), error.message());
+  io::check_folder(path);
+}
+
 bool Place::finished() const {
   if (!stands(path_ / settings_name)) {
     if (stands(path_ / result_)) bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());

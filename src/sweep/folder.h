@@ -9,6 +9,9 @@
 
 namespace mixgrad::sweep {
 
+/// Makes the sweep's own folder. Throws bad_input where that, or writing there, is not possible.
+void make_folder(const std::filesystem::path& path);
+
 /// A sub-folder for one run of the sweep, with its settings beside what it leaves.
 class Place {
  public:

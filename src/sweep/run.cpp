@@ -3,6 +3,8 @@
 #include "folder.h"
 #include "processes.h"
 
+#include "../report/settings.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
@@ -17,30 +19,20 @@ namespace fs = std::filesystem;
 
 constexpr const char* no_more = "no more";
 
-/// `path` from any folder; nothing stays nothing.
-std::string absolute(const std::string& path) { return path.empty() ? path : fs::absolute(path).lexically_normal().string(); }
-
-/// The same run, from any folder.
-RunConfig absolute(RunConfig config) {
-  config.data = data::absolute(config.data);
-  config.init = absolute(config.init);
-  if (config.model.ends_with(".onnx")) config.model = absolute(config.model);
-  return config;
-}
-
 /// The points of a sweep as processes to start.
 class Work {
  public:
-  Work(const std::vector<Point>& points, const Options& options, const Team& team) : options_(options), out_(absolute(options.out)) {
+  Work(const std::vector<Point>& points, const Options& options, const Team& team)
+      : options_(options), out_(fs::absolute(options.out).lexically_normal()) {
     threads_ = options.threads > 0 ? options.threads : team.cores();
-    for (const Point& p : points) points_.push_back({.name = p.name, .config = absolute(p.config)});
+    for (const Point& p : points) points_.push_back({.name = p.name, .config = report::from_any_folder(p.config)});
     const RunConfig& first = points_[0].config;
     warms_up_ = first.init.empty() && !models::make(first.model, 1).trained;
   }
 
   const std::vector<Point>& points() const { return points_; }
   bool warms_up() const { return warms_up_; }
-  std::string path(const char* name) const { return out_ / name; }
+  const fs::path& path() const { return out_; }
 
   Place float_place() const { return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"}; }
   Place place(size_t i) const { return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"}; }
@@ -67,6 +59,13 @@ class Work {
   int threads_;
   bool warms_up_;
 };
+
+/// Throws bad_input for weights that every point would refuse, before the first one starts.
+void check_init(const std::string& file) {
+  if (file.empty()) return;
+  const io::Safetensors weights = io::read_safetensors(file);
+  for (const auto& tensor : weights.tensors) weights.check_finite(tensor.first);
+}
 
 /// Another member than rank 0: runs the points that it is told, until there are no more.
 void serve(const Work& work, const Team& team) {
@@ -99,11 +98,10 @@ class Coordinator {
   }
 
   Result run() {
-    if (!waiting_.empty()) {
-      check_waiting();
-      warm_up();
-    }
+    if (!waiting_.empty()) check_waiting();
+    make_folder(work_.path());
     write();
+    if (!waiting_.empty()) warm_up();
     for (; !waiting_.empty() || underway_ > 0; Processes::pause()) {
       check_stopped();
       hand_out();
@@ -126,6 +124,7 @@ class Coordinator {
   void check_waiting() const {
     std::vector<RunConfig> runs;
     for (size_t i : waiting_) runs.push_back(work_.points()[i].config);
+    check_init(runs[0].init);
     check_possible(runs);
   }
 
@@ -181,7 +180,7 @@ class Coordinator {
     return out;
   }
 
-  void write() const { io::write_file(work_.path("sweep.csv"), csv(finished_rows())); }
+  void write() const { io::write_file(work_.path() / "sweep.csv", csv(finished_rows())); }
 
   const Work& work_;
   const Options& options_;

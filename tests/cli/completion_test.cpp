@@ -54,5 +54,6 @@ TEST_CASE("completion: zsh completes commands, flags and words for values") {
 
 TEST_CASE("completion: another shell is refused") {
   const Workplace place;
-  check_complaint(mixgrad_run(place, "completion fish"), 2, "expected bash or zsh");
+  check_complaint(mixgrad_run(place, "completion fish"), 2, "completion: unknown 'fish': expected bash, zsh");
+  check_complaint(mixgrad_run(place, "completion bahs"), 2, "did you mean bash?");
 }

@@ -91,6 +91,21 @@ std::string complaint(const std::string& folder) {
 
 }  // namespace
 
+TEST_CASE("report: the command that repeats a run works from any folder, whatever its files are called") {
+  const test::Folder folder;
+  const auto command_of = [&](const RunConfig& config) {
+    const Run run(folder.path / "run", config);
+    return json::parse(io::read_file(folder.path / "run/summary.json")).at("command").get<std::string>();
+  };
+  const std::string here = fs::current_path();
+  CHECK(command_of({.model = "my net.onnx", .data = "glyphs", .init = "float/../w's.safetensors"}) ==
+        fmt::format("mixgrad search --model '{0}/my net.onnx' --init '{0}/w'\\''s.safetensors'", here));
+  CHECK(command_of({.data = "glyphs", .target = "size=40%,table:chip.toml=1e6"}) ==
+        fmt::format("mixgrad search --target size=40%,table:{}/chip.toml=1e6", here));
+  CHECK(command_of({.data = "glyphs", .regularizer = "table:chip.toml"}) == fmt::format("mixgrad search --regularizer table:{}/chip.toml", here));
+  CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) == fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
+}
+
 TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
   const test::Folder folder;
   const Run run(folder.path / "run", {.data = "cifar10:data", .weight_bits = {0, 2, 4, 8}, .override_layers = "it's=8", .strength = 1e-6, .hard = true});

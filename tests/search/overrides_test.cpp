@@ -65,3 +65,47 @@ TEST_CASE("overrides: what can't be is told by name") {
     CHECK(message(per_layer, bad).find("is not of the form") != std::string::npos);
   }
 }
+
+TEST_CASE("overrides: a layer that is none is told with those that there are, and with the one that was meant") {
+  const std::string all = "expected one of 'conv', 'stack1.conv1', 'stack1.conv2', ";
+  CHECK(message(per_layer, "stem=8").find("no layer 'stem': " + all) != std::string::npos);
+  CHECK(message(per_layer, "stem=8").find("did you mean") == std::string::npos);
+  CHECK(message(per_layer, "stack1.con1=8").find("; did you mean 'stack1.conv1'?") != std::string::npos);
+  const std::string slashes = message(per_layer, "/stack1/conv1=8");
+  CHECK(slashes.find("no layer '/stack1/conv1' (a / in a file's names became . when it was read): " + all) != std::string::npos);
+  CHECK(slashes.find("; did you mean 'stack1.conv1'?") != std::string::npos);
+
+  MixPrecOptions excluding = per_layer;
+  excluding.exclude_names = {"fcc"};
+  const std::string excluded = test::refusal([&] { placed(excluding, {}); });
+  CHECK(excluded.find("exclude_names: the network has no layer 'fcc': " + all) != std::string::npos);
+  CHECK(excluded.find("; did you mean 'fc'?") != std::string::npos);
+}
+
+TEST_CASE("overrides: names in quotes hold spaces, equal signs and pattern characters") {
+  const std::vector<LayerOverride> read = parse_overrides(R"('my layer'=8 fc=4  "it's = x"=2,4/8 'a[0]'=float)");
+  REQUIRE(read.size() == 4);
+  CHECK(read[0].name == "my layer");
+  CHECK(read[0].weight_precisions == std::vector{8});
+  CHECK(read[1].name == "fc");
+  CHECK(read[1].weight_precisions == std::vector{4});
+  CHECK(read[2].name == "it's = x");
+  CHECK(read[2].weight_precisions == std::vector{2, 4});
+  CHECK(read[2].activation_precisions == std::vector{8});
+  CHECK(read[3].name == "a[0]");
+  CHECK(read[3].exclude);
+
+  Graph graph = simplified(*test::random_resnet8(1), {3, 32, 32});
+  for (Node& node : graph.nodes) node.name = node.name == "conv" ? "my layer" : node.name == "fc" ? "a[0]" : node.name;
+  MixPrecOptions options = per_layer;
+  options.overrides = parse_overrides("'my layer'=8 'a[0]'=4");
+  place_quantizers(graph, options);
+  CHECK(layer(graph, "my layer").weight_slot->precisions == std::vector{8});
+  CHECK(layer(graph, "a[0]").weight_slot->precisions == std::vector{4});
+
+  for (const char* bad : {"my layer=8", "'my layer=8", "''=8", "'conv'8", "'conv'"}) {
+    CAPTURE(bad);
+    CHECK(message(per_layer, bad).find("is not of the form") != std::string::npos);
+    CHECK(message(per_layer, bad).find("'my layer'=8") != std::string::npos);
+  }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../../src/core/suggest.h"
+
+#include <doctest/doctest.h>
+
+using mixgrad::nearest;
+
+TEST_CASE("suggest: the nearest word, by letters wrong, missing, too many or swapped") {
+  const std::vector<std::string> words = {"search", "sweep", "train", "batch-size", "search-epochs", "warmup-epochs", "resnet8"};
+  CHECK(nearest("serach", words) == "search");
+  CHECK(nearest("SEARCH", words) == "search");
+  CHECK(nearest("seach", words) == "search");
+  CHECK(nearest("trainn", words) == "train");
+  CHECK(nearest("resnet9", words) == "resnet8");
+  CHECK(nearest("batchsize", words) == "batch-size");
+  CHECK(nearest("batch", words) == "batch-size");
+  CHECK(nearest("epochs", words).empty());  // two end so
+  CHECK(nearest("quantum", words).empty());
+  CHECK(nearest("", words).empty());
+  CHECK(nearest("search", {}).empty());
+  CHECK(nearest("x", {"y"}).empty());  // all of its letters are wrong
+}
+
+TEST_CASE("suggest: how it is said") {
+  CHECK(mixgrad::did_you_mean("resnet8") == "; did you mean resnet8?");
+  CHECK(mixgrad::did_you_mean("").empty());
+}
