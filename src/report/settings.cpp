@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.h"
 
+#include "../core/names.h"
+
 #include <mixgrad/data.h>
 
 #include <fmt/core.h>
@@ -85,7 +87,7 @@ std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
   const ordered_json all = settings(config);
   std::map<std::string, std::string> out;
   for (const auto& [name, value] : all.items()) {
-    if (name != "threads" && name != "check-numerics") out[name] = text_of(value);
+    if (name != "threads" && name != "check-numerics") out[name] = valid_utf8(text_of(value));  // a path need not be
   }
   return out;
 }
