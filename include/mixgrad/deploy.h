@@ -24,14 +24,14 @@ using kernels::FixedPoint;
 /// One operator on codes. Tensors are NHWC; a code is one byte, two's complement where the range goes below zero.
 struct IntegerNode {
   std::string name;                 ///< of the graph's node
-  std::string op;                   ///< input, conv2d, linear, add, max_pool2d, avg_pool2d or relu
+  std::string op;                   ///< input, conv2d, linear, add, max_pool2d, avg_pool2d, relu or flatten
   std::vector<int> inputs;          ///< indices of earlier nodes
   Shape shape;                      ///< of the output, without N: [C, H, W] or [features]
   kernels::Conv2dSize conv = {};    ///< conv2d; linear: 1 × 1 over all its inputs as channels; of one image
   kernels::Pool2dSize pool = {};    ///< max_pool2d, avg_pool2d; of one image
   int low = 0, high = 255;          ///< range of its codes
   float step = 1;                   ///< real value of one code
-  bool raw = false;                 ///< the network's result, in 32 bits: not clamped
+  bool raw = false;                 ///< the network's result without quantizer, in 32 bits
   std::vector<int> channel_of;      ///< the graph's channel that each channel here is: layers sort theirs by precision
   std::vector<int> weight_bits;     ///< conv2d, linear: of every output channel
   std::vector<int8_t> weights;      ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
@@ -48,6 +48,7 @@ struct IntegerNode {
 struct IntegerNetwork {
   std::vector<IntegerNode> nodes;   ///< in execution order; node 0 is the input
   int output = 0;
+  Shape result_shape = {};          ///< without N, the graph's: [features] where flattening the result moves no byte
   std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
   Normalization normalization = {};  ///< of the real inputs, the graph's
 
@@ -89,6 +90,10 @@ DeviceBytes device_bytes(const IntegerNetwork& network);
 /// bad_input naming the layer that is still float, whose quantizer has no integer form, or whose sums could leave 32 bits.
 IntegerNetwork to_integer(const Graph& discrete);
 
+/// Why the network that is found from here on will have no integer form, and so neither C package nor ONNX file: a sentence
+/// that names the layer; empty where it will have one. `searched` has its quantizers, with their clips.
+std::string integer_obstacle(const Graph& searched);
+
 /// Runs an integer network on `batch` images at a time with one thread; calls from several threads may overlap.
 class IntegerEngine {
  public:
@@ -115,6 +120,8 @@ struct Agreement {
   std::vector<TensorAgreement> tensors;  ///< every one with a quantizer, in execution order
   int64_t images = 0, same_top1 = 0;
   double result_difference = 0;          ///< largest, of the real results, relative to their range
+  /// A result without quantizer is off by more than float32's rounding, though every code before it is equal.
+  bool result_broken = false;
 
   /// The first tensor with a code that is off by more than one; null: none.
   const TensorAgreement* broken() const;
@@ -130,7 +137,6 @@ struct CPackage {
 };
 /// `test_inputs`: codes of at least one image, on which net_test.c expects the outputs of the engine.
 CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
-
 /// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every tensor,
 /// weights as INT8, from opset 21 on as INT4 where 4 bits hold them. opset: 13 to 21.
 std::string to_onnx(const IntegerNetwork& network, int opset = 13);

@@ -134,9 +134,19 @@ static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_
 
 )c";
 
-inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t size, uint8_t *codes) {
+inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t in_signed, int32_t size, uint8_t *codes) {
   int32_t i;
-  for (i = 0; i < size; ++i) codes[i] = (uint8_t)(read_code(in[i], 1) > 0 ? in[i] : 0);
+  for (i = 0; i < size; ++i) codes[i] = (uint8_t)(read_code(in[i], in_signed) > 0 ? in[i] : 0);
+}
+
+)c";
+
+inline constexpr const char* run_flatten = R"c(/* height x width x channels to channels x height x width. */
+static void run_flatten(const uint8_t *in, int32_t positions, int32_t channels, uint8_t *codes) {
+  int32_t p, c;
+  for (c = 0; c < channels; ++c) {
+    for (p = 0; p < positions; ++p) *codes++ = in[p * channels + c];
+  }
 }
 
 )c";
