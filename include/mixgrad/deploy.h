@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -131,12 +132,28 @@ struct Agreement {
 Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images = INT64_MAX,
                   IntegerEngine::Kernels kernels = IntegerEngine::Kernels::fastest);
 
+/// Codes of the dataset's first images, at most `most_images`: what a package is tested on.
+std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images);
+
 /// The texts of net.h, net.c and net_test.c: C99 that includes nothing but stdint.h (the test stdio.h too).
 struct CPackage {
   std::string header, source, test;
 };
 /// `test_inputs`: codes of at least one image, on which net_test.c expects the outputs of the engine.
 CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
+/// Writes the three files into `folder`, which is made where it is missing: all of them, or none. Throws bad_input where there can be
+/// no such folder, failed_run where it can't be written to.
+void write_c_package(const CPackage& package, const std::string& folder);
+
+/// What a package gave on this machine.
+struct CPackageRun {
+  std::string compiler;           ///< the program that built it
+  int64_t images = 0, equal = 0;  ///< those of net_test.c; those whose every output is the engine's
+};
+/// Builds the package in a folder of its own, which goes away, and runs its test. The compiler is $CC, or cc; nothing where it is
+/// missing or its programs don't run here. Throws failed_run where the package does not build or its test does not end well.
+std::optional<CPackageRun> run_c_package(const CPackage& package);
+
 /// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every tensor,
 /// weights as INT8, from opset 21 on as INT4 where 4 bits hold them. opset: 13 to 21.
 std::string to_onnx(const IntegerNetwork& network, int opset = 13);

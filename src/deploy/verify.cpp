@@ -138,4 +138,10 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
   return out;
 }
 
+std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images) {
+  data::Loader loader(dataset, {.batch_size = std::min(most_images, dataset.size())});
+  loader.start(0);
+  return network.quantize(loader.batch(0).x);
+}
+
 }  // namespace mixgrad
