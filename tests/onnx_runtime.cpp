@@ -6,6 +6,7 @@
 
 #include <mixgrad/io.h>
 
+#include <doctest/doctest.h>
 #include <fmt/ranges.h>
 
 #include <cstring>
@@ -24,14 +25,31 @@ bool has_onnx_runtime() {
   return false;
 }
 
-std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values, const std::vector<int64_t>& dims) {
+std::vector<std::vector<float>> run_onnx(const std::vector<OnnxJob>& jobs) {
   const Folder folder;
-  io::write_file(folder.path / "model.onnx", model);
-  io::write_file(folder.path / "input", {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
-  folder.run(fmt::format("node '{}/run.js' model.onnx input output {}", runtime, fmt::join(dims, " ")));
-  const std::string bytes = io::read_file(folder.path / "output");
-  std::vector<float> out(bytes.size() / sizeof(float));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
+  std::string list;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const std::vector<float>& values = jobs[i].values;
+    io::write_file(folder.path / fmt::format("{}.onnx", i), jobs[i].model);
+    io::write_file(folder.path / fmt::format("{}.in", i), {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+    list += fmt::format("{0}.onnx {0}.in {0}.out {1}\n", i, fmt::join(jobs[i].dims, " "));
+  }
+  io::write_file(folder.path / "jobs", list);
+  folder.run(fmt::format("node '{}/run.js' jobs", runtime));
+  if (!folder.said().empty()) MESSAGE(folder.said());
+  std::vector<std::vector<float>> results;
+  for (size_t i = 0; i < jobs.size(); ++i) {
+    const std::filesystem::path file = folder.path / fmt::format("{}.out", i);
+    const std::string bytes = std::filesystem::exists(file) ? io::read_file(file) : "";
+    std::vector<float>& out = results.emplace_back(bytes.size() / sizeof(float));
+    if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
+  }
+  return results;
+}
+
+std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values, const std::vector<int64_t>& dims) {
+  std::vector<float> out = run_onnx({OnnxJob{model, values, dims}})[0];
+  REQUIRE(!out.empty());
   return out;
 }
 

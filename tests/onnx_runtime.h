@@ -15,4 +15,12 @@ bool has_onnx_runtime();
 std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values, const std::vector<int64_t>& dims);
 std::vector<float> run_onnx(const std::string& model, const Tensor& x);
 
+struct OnnxJob {
+  std::string model;
+  std::vector<float> values;
+  std::vector<int64_t> dims;
+};
+/// The same of many models in one process; nothing for one that does not load or run, and the log says why.
+std::vector<std::vector<float>> run_onnx(const std::vector<OnnxJob>& jobs);
+
 }  // namespace mixgrad::test

@@ -106,6 +106,9 @@ struct FinishedRun {
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
 
+/// The network of a finished run, without its data. Throws bad_input when the folder holds none.
+Graph load_network(const std::string& path);
+
 /// The network of a finished run; nothing where the run goes on, or was of train.
 std::optional<Graph> exported_network(const std::string& path);
 

@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "options.h"
 
-#include "../core/shell_word.h"
+#include "../core/names.h"
 
 #include <fmt/ranges.h>
 

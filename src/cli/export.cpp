@@ -9,9 +9,9 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 namespace mixgrad::cli {
 namespace {
@@ -27,33 +27,34 @@ struct Export {
   int opset = 13;
 };
 
-void make_folder(const fs::path& path) {
-  std::error_code error;
-  fs::create_directories(path, error);
-  if (error || !fs::is_directory(path)) bad_input("out: can't make folder {}: {}", path.string(), error ? error.message() : "a file of this name is in the way");
+/// Throws failed_run where the package's outputs, built and run here, are not the engine's. What was compared, in words.
+std::string compared(const CPackage& package) {
+  const std::optional<CPackageRun> run = run_c_package(package);
+  if (!run) return "not compared: no C compiler found";
+  if (run->equal != run->images) {
+    failed_run("export: the C package gives other outputs than the integer engine on {} of {} images: nothing was written",
+               run->images - run->equal, run->images);
+  }
+  return fmt::format("compared: built by {}, it gives the integer engine's outputs on all {} images", run->compiler, run->images);
 }
 
 void write_c(const Export& e) {
   if (e.images < 1) bad_input("images: {} is below 1", e.images);
+  std::error_code error;
+  if (fs::exists(e.out, error) && !fs::is_directory(e.out, error)) bad_input("out: {} is no folder", e.out);
   const report::FinishedRun run = report::load_run(e.folder, e.data);
   const IntegerNetwork network = to_integer(run.network);
-  const int64_t images = std::min(e.images, run.test.size());
-  data::Loader loader(run.test, {.batch_size = images});
-  loader.start(0);
-  const CPackage package = c_package(network, run.model, network.quantize(loader.batch(0).x));
-  const fs::path out = e.out;
-  make_folder(out);
-  io::write_file(out / "net.h", package.header);
-  io::write_file(out / "net.c", package.source);
-  io::write_file(out / "net_test.c", package.test);
+  const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images));
+  const std::string verdict = compared(package);
+  write_c_package(package, e.out);
   const DeviceBytes bytes = device_bytes(network);
-  fmt::print("{}: net.h, net.c, net_test.c; {} bytes of constants, {} of activations\n", e.out, bytes.constants(), bytes.arena);
+  fmt::print("{}: net.h, net.c, net_test.c; {} bytes of constants, {} of activations\n{}\n", e.out, bytes.constants(),
+             bytes.arena, verdict);
 }
 
 void write_onnx(const Export& e) {
   io::check_file(e.out);
-  const report::FinishedRun run = report::load_run(e.folder, e.data);
-  const std::string model = to_onnx(to_integer(run.network), e.opset);
+  const std::string model = to_onnx(to_integer(report::load_network(e.folder)), e.opset);
   io::write_file(e.out, model);
   fmt::print("{}: {} bytes, opset {}\n", e.out, model.size(), e.opset);
 }
@@ -75,8 +76,8 @@ void add_export(CLI::App& app) {
   command->add_option("DIR", e->folder, "folder of a run")->type_name("");
   e->options.add("to", &e->to, "a folder with net.h, net.c, net_test.c, or a file", "c|onnx");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
-  e->options.add("data", &e->data, "test images of another data set [the run's own]", data_form());
-  e->options.add("images", &e->images, "test images in net_test.c");
+  e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", data_form());
+  e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command, {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
   command->callback([e] { run(*e); });

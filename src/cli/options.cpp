@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
-#include "../core/shell_word.h"
+#include "../core/names.h"
 #include "../core/suggest.h"
 
 #include <mixgrad/error.h>

@@ -3,6 +3,8 @@
 #include "json.h"
 #include "settings.h"
 
+#include "../core/names.h"
+
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
@@ -10,6 +12,7 @@
 #include <fmt/core.h>
 
 #include <memory>
+#include <optional>
 
 namespace mixgrad::cli {
 namespace {
@@ -19,54 +22,101 @@ struct Verify {
 
   Options options;
   std::string folder, data;
-  int64_t images = 0;
+  int64_t images = 0, c_images = 20;
   int threads = 0;
-  bool json = false;
+  bool no_c = false, json = false;
+};
+
+struct Result {
+  Agreement agreement;
+  DeviceBytes bytes;
+  std::optional<CPackageRun> c;  ///< none: left out, or no compiler
 };
 
 void print(const Agreement& agreement, const DeviceBytes& bytes) {
   fmt::print("{:<32} {:>14} {:>12} {:>18}\n", "tensor", "codes", "equal", "largest difference");
   for (const TensorAgreement& t : agreement.tensors) {
-    fmt::print("{:<32} {:>14} {:>11.4f}% {:>18}\n", t.name, t.codes, 100.0 * static_cast<double>(t.equal) / static_cast<double>(t.codes), t.largest_difference);
+    const double equal = 100.0 * static_cast<double>(t.equal) / static_cast<double>(t.codes);
+    fmt::print("{:<32} {:>14} {:>11.4f}% {:>18}\n", on_one_line(t.name), t.codes, equal, t.largest_difference);
   }
   fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1, agreement.images, agreement.result_difference);
   fmt::print("bytes on a device: {} of constants, {} of activations\n", bytes.constants(), bytes.arena);
   fmt::print("  constants: weights {}, biases {}, multipliers {}, shifts {}\n", bytes.weights, bytes.biases, bytes.multipliers, bytes.shifts);
 }
 
-void print_as_json(const Agreement& agreement, const DeviceBytes& b) {
+std::string about(const std::optional<CPackageRun>& c) {
+  if (!c) return "C package: not compared: no C compiler found";
+  return fmt::format("C package, built by {}: the integer engine's outputs on {} of {} images", c->compiler, c->equal, c->images);
+}
+
+void print_as_json(const Result& result) {
   auto tensors = nlohmann::ordered_json::array();
-  for (const TensorAgreement& t : agreement.tensors) {
+  for (const TensorAgreement& t : result.agreement.tensors) {
     tensors.push_back({{"name", t.name}, {"codes", t.codes}, {"equal", t.equal}, {"largest_difference", t.largest_difference}});
   }
-  print_json({{"tensors", tensors}, {"images", agreement.images}, {"same_top1", agreement.same_top1}, {"result_difference", agreement.result_difference},
+  const DeviceBytes& b = result.bytes;
+  nlohmann::ordered_json c;
+  if (result.c) c = {{"compiler", result.c->compiler}, {"images", result.c->images}, {"equal", result.c->equal}};
+  print_json({{"tensors", tensors}, {"images", result.agreement.images}, {"same_top1", result.agreement.same_top1},
+              {"result_difference", result.agreement.result_difference}, {"c_package", c},
               {"device_bytes", {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
                                 {"constants", b.constants()}, {"arena", b.arena}}}});
 }
 
-void run(Verify& verify) {
-  verify.options.apply();
+/// Throws failed_run where two forms of the network differ.
+void judge(const Result& result) {
+  if (const TensorAgreement* broken = result.agreement.broken()) {
+    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name,
+               broken->largest_difference);
+  }
+  if (result.agreement.result_broken) {
+    failed_run("verify: the integer network's results differ by {:.2g} of their range, though all codes are equal",
+               result.agreement.result_difference);
+  }
+  if (result.c && result.c->equal != result.c->images) {
+    failed_run("verify: the C package gives other outputs than the integer engine on {} of {} images",
+               result.c->images - result.c->equal, result.c->images);
+  }
+}
+
+void check(const Verify& verify) {
   if (verify.folder.empty()) bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
   if (verify.images < 0) bad_input("images: {} is below 0", verify.images);
+  if (verify.c_images < 1) bad_input("c-images: {} is below 1 (--no-c leaves the C package out)", verify.c_images);
   check_threads(verify.threads);
+}
+
+void run(Verify& verify) {
+  verify.options.apply();
+  check(verify);
   train::set_threads(verify.threads);
   const report::FinishedRun run = report::load_run(verify.folder, verify.data);
   const IntegerNetwork network = to_integer(run.network);
-  const Agreement agreement = compare(run.network, network, run.test, verify.images == 0 ? run.test.size() : verify.images);
-  (verify.json ? print_as_json : print)(agreement, device_bytes(network));
-  if (const TensorAgreement* broken = agreement.broken()) {
-    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name, broken->largest_difference);
+  const int64_t images = verify.images == 0 ? run.test.size() : verify.images;
+  Result result{.agreement = compare(run.network, network, run.test, images), .bytes = device_bytes(network), .c = {}};
+  if (!verify.no_c) {
+    const std::vector<uint8_t> inputs = first_codes(network, run.test, verify.c_images);
+    result.c = run_c_package(c_package(network, run.model, inputs));
   }
+  if (verify.json) {
+    print_as_json(result);
+  } else {
+    print(result.agreement, result.bytes);
+    if (!verify.no_c) fmt::print("{}\n", about(result.c));
+  }
+  judge(result);
 }
 
 }  // namespace
 
 void add_verify(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("verify", "compare an exported network with its integer form, code by code; fails where one is off by more than 1");
+  CLI::App* command = app.add_subcommand("verify", "compare a network that search found with its integer form, code by code, and that with its C package");
   const auto verify = std::make_shared<Verify>(*command);
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
   verify->options.add("data", &verify->data, "test images of another data set [the run's own]", data_form());
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
+  verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
+  verify->options.add("no-c", &verify->no_c, "leave out the C package, which $CC or cc builds and which then runs here");
   verify->options.add("threads", &verify->threads, "0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});

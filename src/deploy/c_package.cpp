@@ -2,6 +2,8 @@
 // An integer network as C99 without libraries, heap or floating point.
 #include "c_runtime.h"
 
+#include "../core/names.h"
+
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 
@@ -35,15 +37,28 @@ std::string array(const std::string& type, const std::string& name, const std::v
   return format("static const {} {}[{}] = {{\n{}}};\n", type, name, values.size(), numbers(values, how));
 }
 
+/// A float constant: "1f" is none.
+std::string literal(float value) {
+  std::string digits = format("{:.9g}", value);
+  if (digits.find_first_of(".e") == std::string::npos) digits += ".0";
+  return digits + "f";
+}
+std::string literals(const std::vector<float>& values) {
+  std::vector<std::string> out;
+  for (const float v : values) out.push_back(literal(v));
+  return format("{{{}}}", fmt::join(out, ", "));
+}
+
 /// INT32_MIN has no literal of its own type.
 std::string literal(int value) { return value == std::numeric_limits<int>::min() ? "INT32_MIN" : std::to_string(value); }
 
 class Package {
  public:
-  Package(const IntegerNetwork& network, const std::string& title) : network_(network), title_(title), arena_(plan_arena(network)) {}
+  Package(const IntegerNetwork& network, const std::string& title)
+      : network_(network), title_(c_comment(title)), arena_(plan_arena(network)) {}
 
   std::string header() const {
-    const IntegerNode &in = network_.nodes[0], &out = network_.result();
+    const IntegerNode& out = network_.result();
     const DeviceBytes bytes = device_bytes(network_);
     return format(R"(/* {title}: an integer network, written by mixgrad {version}. */
 #ifndef NET_H
@@ -51,12 +66,9 @@ class Package {
 
 #include <stdint.h>
 
-/* Input: {in_shape}, one byte a value ({in_range}); a value's code is value / NET_INPUT_SCALE, rounded to the nearest. */
-#define NET_INPUT_SIZE {in_size}
-#define NET_INPUT_SCALE {in_step:.9g}f
-/* Output: {out_shape}; a value is its code * NET_OUTPUT_SCALE, and the largest code is the largest value. */
+{input}/* Output: {out_shape}; a value is its code * NET_OUTPUT_SCALE, and the largest code is the largest value. */
 #define NET_OUTPUT_SIZE {out_size}
-#define NET_OUTPUT_SCALE {out_step:.9g}f
+#define NET_OUTPUT_SCALE {out_step}
 
 /* Memory in bytes: activations (one static block, used anew by every call), and constants: packed weights, biases,
    multipliers, shifts. The caller holds input and output. Code: about 2 KiB (gcc -Os, Cortex-M). */
@@ -68,10 +80,10 @@ void net_run(const {in_type} *in, {out_type} *out);
 
 #endif
 )",
-                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("in_shape", layout(in)), fmt::arg("in_size", in.shape.size()),
-                  fmt::arg("in_range", format("{} to {}", in.low, in.high)), fmt::arg("in_step", in.step), fmt::arg("out_shape", layout(out)),
-                  fmt::arg("out_size", out.shape.size()), fmt::arg("out_step", out.step), fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
-                  fmt::arg("constants", bytes.constants()), fmt::arg("in_type", type(in)), fmt::arg("out_type", type(out)));
+                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("input", input()),
+                  fmt::arg("out_shape", layout(network_.result_shape)), fmt::arg("out_size", out.shape.size()),
+                  fmt::arg("out_step", literal(out.step)), fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
+                  fmt::arg("constants", bytes.constants()), fmt::arg("in_type", type(network_.nodes[0])), fmt::arg("out_type", type(out)));
   }
 
   std::string source() const {
@@ -121,8 +133,22 @@ int main(void) {{
  private:
   const IntegerNode& node(int i) const { return network_.nodes[static_cast<size_t>(i)]; }
 
-  static std::string layout(const IntegerNode& n) {
-    return n.shape.rank() == 3 ? format("{} x {} x {} (height, width, channels)", n.shape[1], n.shape[2], n.shape[0]) : format("{} values", n.shape[0]);
+  /// What the caller hands over, and how it is made of values as they are read.
+  std::string input() const {
+    const IntegerNode& in = network_.nodes[0];
+    const Normalization& n = network_.normalization;
+    const char* value = n.empty() ? "v" : "(v - mean[c]) / std[c]";
+    const char* constants = n.empty() ? "" : " (NET_INPUT_MEAN and NET_INPUT_STD initialise mean and std)";
+    std::string text = format("/* Input: {}, one byte a value. A value v of channel c, as it is read (of an image's byte: byte / 255), has the\n"
+                              "   code {} / NET_INPUT_SCALE{}, rounded to the nearest and held to {} to {}. */\n"
+                              "#define NET_INPUT_SIZE {}\n#define NET_INPUT_SCALE {}\n",
+                              layout(in.shape), value, constants, in.low, in.high, in.shape.size(), literal(in.step));
+    if (!n.empty()) text += format("#define NET_INPUT_MEAN {}\n#define NET_INPUT_STD {}\n", literals(n.mean), literals(n.std));
+    return text;
+  }
+
+  static std::string layout(const Shape& s) {
+    return s.rank() == 3 ? format("{} x {} x {} (height, width, channels)", s[1], s[2], s[0]) : format("{} values", s[0]);
   }
   static const char* type(const IntegerNode& n) { return n.raw ? "int32_t" : n.is_signed() ? "int8_t" : "uint8_t"; }
 
@@ -141,7 +167,8 @@ int main(void) {{
     for (const IntegerNode& n : network_.nodes) {
       for (const int bits : n.weight_bits) widths.insert(storage_bits(bits));
     }
-    std::string out = c_runtime::codes;
+    const auto reads_codes = [](const IntegerNode& n) { return n.op != "input" && n.op != "flatten"; };
+    std::string out = std::ranges::any_of(network_.nodes, reads_codes) ? c_runtime::codes : "";
     if (!widths.empty() || uses("add")) out += c_runtime::rescale;
     if (!widths.empty()) {
       std::string choice;
@@ -154,6 +181,7 @@ int main(void) {{
     }
     if (uses("add")) out += c_runtime::run_add;
     if (uses("relu")) out += c_runtime::run_relu;
+    if (uses("flatten")) out += c_runtime::run_flatten;
     if (uses("max_pool2d") || uses("avg_pool2d")) out += c_runtime::pool_type;
     if (uses("max_pool2d")) out += format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128", "if (code > value) value = code;", "");
     if (uses("avg_pool2d")) out += format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
@@ -169,7 +197,7 @@ int main(void) {{
     if (n.is_layer()) return layer_table(i, n);
     if (n.op != "max_pool2d" && n.op != "avg_pool2d") return "";
     const kernels::Pool2dSize& p = n.pool;
-    return format("/* {} */\nstatic const pool pool_{} = {{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}}};\n\n", n.name, i, p.c, p.h, p.w, p.oh, p.ow, p.kh, p.kw,
+    return format("/* {} */\nstatic const pool pool_{} = {{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}}};\n\n", c_comment(n.name), i, p.c, p.h, p.w, p.oh, p.ow, p.kh, p.kw,
                   p.stride_h, p.stride_w, p.pad_top, p.pad_left, node(n.inputs[0]).is_signed() ? 1 : 0);
   }
 
@@ -181,7 +209,7 @@ int main(void) {{
     std::vector<int> shifts;
     for (const FixedPoint& f : n.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
     const std::vector<int32_t> bias = n.bias.empty() ? std::vector<int32_t>(n.ratios.size()) : n.bias;
-    return format("/* {} */\n", n.name) + format("static const channel_run runs_{}[{}] = {{{}}};\n", i, runs.size(), fmt::join(runs, ", ")) +
+    return format("/* {} */\n", c_comment(n.name)) + format("static const channel_run runs_{}[{}] = {{{}}};\n", i, runs.size(), fmt::join(runs, ", ")) +
            array("uint32_t", format("weights_{}", i), pack_weights(n), "0x{:08x}u") + array("int32_t", format("bias_{}", i), bias) +
            array("int32_t", format("multiplier_{}", i), multipliers) + array("uint8_t", format("shift_{}", i), shifts) +
            format("static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}, {16}, {17}, {18},\n"
@@ -195,10 +223,16 @@ int main(void) {{
     const int at = static_cast<int>(i);
     const std::string x = bytes(n.inputs[0]);
     if (n.is_layer()) return format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", i, x, arena_.patches[i] / 4, results(at));
-    if (n.op == "relu") return format("run_relu({}, {}, {}, {}, {});", x, node(n.inputs[0]).is_signed() ? 1 : 0, n.shape.size(), n.high, bytes(at));
+    const int x_signed = node(n.inputs[0]).is_signed() ? 1 : 0;
+    if (n.op == "relu") return format("run_relu({}, {}, {}, {}, {});", x, x_signed, n.shape.size(), n.high, bytes(at));
+    if (n.op == "flatten") {
+      const int64_t channels = node(n.inputs[0]).channels();
+      return format("run_flatten({}, {}, {}, {});", x, n.shape.size() / channels, channels, bytes(at));
+    }
     if (n.op == "add") {
-      return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, node(n.inputs[0]).is_signed() ? 1 : 0, bytes(n.inputs[1]),
-                    node(n.inputs[1]).is_signed() ? 1 : 0, n.shape.size(), n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));
+      const int y_signed = node(n.inputs[1]).is_signed() ? 1 : 0;
+      return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, x_signed, bytes(n.inputs[1]), y_signed, n.shape.size(),
+                    n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));
     }
     return format("run_{}_pool(&pool_{}, {}, {});", n.op.substr(0, 3), i, x, bytes(at));
   }

@@ -144,6 +144,16 @@ inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *
 
 )c";
 
+inline constexpr const char* run_flatten = R"c(/* height x width x channels to channels x height x width. */
+static void run_flatten(const uint8_t *in, int32_t positions, int32_t channels, uint8_t *codes) {
+  int32_t p, c;
+  for (c = 0; c < channels; ++c) {
+    for (p = 0; p < positions; ++p) *codes++ = in[p * channels + c];
+  }
+}
+
+)c";
+
 inline constexpr const char* pool_type = R"c(typedef struct {
   int32_t channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, in_signed;
 } pool;

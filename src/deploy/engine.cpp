@@ -93,9 +93,21 @@ struct IntegerEngine::Impl {
     return out;
   }
 
+  /// [H, W, C] of every image to [C, H, W].
+  Codes flattened(const IntegerNode& node, const Codes& x) const {
+    const int64_t size = node.shape.size(), channels = input(node).channels(), positions = size / channels;
+    Codes out;
+    out.reserve(x.size());
+    for (int64_t n = 0; n < batch; ++n) {
+      for (int64_t k = 0; k < size; ++k) out.push_back(x[static_cast<size_t>(n * size + k % positions * channels + k / positions)]);
+    }
+    return out;
+  }
+
   Codes codes(size_t i, const std::vector<Codes>& values) const {
     const IntegerNode& node = network.nodes[i];
     const Codes& x = values[static_cast<size_t>(node.inputs[0])];
+    if (node.op == "flatten") return flattened(node, x);
     if (node.op == "relu") return rectified(node, x);
     if (node.op == "max_pool2d" || node.op == "avg_pool2d") return pooled(node, x);
     return requantized(node, accumulators(i, values));
@@ -109,7 +121,8 @@ struct IntegerEngine::Impl {
     for (size_t k = 0; k < acc.size(); ++k) {
       const size_t c = k % static_cast<size_t>(node.channels());
       const int64_t sum = int64_t{acc[k]} + (node.bias.empty() ? 0 : node.bias[c]);
-      acc[k] = static_cast<int32_t>(node.ratios[node.ratios.size() == 1 ? 0 : c].apply(sum));
+      const int64_t value = node.ratios[node.ratios.size() == 1 ? 0 : c].apply(sum);
+      acc[k] = static_cast<int32_t>(std::clamp<int64_t>(value, node.low, node.high));
     }
     return acc;
   }

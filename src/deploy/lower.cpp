@@ -31,14 +31,22 @@ std::vector<int64_t> bounds(const IntegerNode& layer, int64_t largest_input) {
 
 Shape one_image(const Shape& s) { return {1, s[0], s[1], s[2]}; }
 
+/// The nodes that lead to the result, on the same tensors.
+Graph needed_part(const Graph& graph) {
+  Graph out = graph;
+  drop_unused(out);
+  return out;
+}
+
 class Lowering {
  public:
-  explicit Lowering(const Graph& graph) : graph_(graph), binding_(graph.bind()), lowered_(graph.nodes.size(), -1) {}
+  explicit Lowering(const Graph& graph)
+      : graph_(needed_part(graph)), binding_(graph_.bind()), lowered_(graph_.nodes.size(), -1) {}
 
   IntegerNetwork run() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (graph_.nodes[i].op == "flatten") {
-        flatten(i);
+      if (vanishes(i)) {
+        lowered_[i] = lowered_[static_cast<size_t>(source(i).inputs[0])];
       } else {
         lowered_[i] = std::ssize(out_.nodes);
         out_.nodes.push_back(lower(i));
@@ -47,6 +55,8 @@ class Lowering {
     out_.input_slot = graph_.nodes[0].output_slot;
     out_.normalization = graph_.normalization;
     out_.output = static_cast<int>(lowered_[static_cast<size_t>(graph_.output)]);
+    if (out_.output == 0) bad_input("the network's result is its input: there is nothing to compute");
+    out_.result_shape = source(static_cast<size_t>(graph_.output)).shape;
     return sort_channels(std::move(out_));
   }
 
@@ -54,20 +64,20 @@ class Lowering {
   const Node& source(size_t i) const { return graph_.nodes[i]; }
   const IntegerNode& input(const IntegerNode& node) const { return out_.nodes[static_cast<size_t>(node.inputs[0])]; }
 
-  /// NHWC bytes are flat already; the linear layers behind reorder their columns.
-  void flatten(size_t i) {
-    const auto from = static_cast<size_t>(source(i).inputs[0]);
-    lowered_[i] = lowered_[from];
-    const Shape& shape = source(from).shape;
-    if (shape.size() == shape[0]) return;
-    for (const int c : graph_.consumers(static_cast<int>(i))) {
-      if (source(static_cast<size_t>(c)).op != "linear") bad_input("'{}' flattens images for '{}': only linear layers can read that as integers", source(i).name, source(static_cast<size_t>(c)).name);
-    }
-    if (graph_.output == static_cast<int>(i)) bad_input("'{}' flattens images into the network's result: end it before, or with a linear layer", source(i).name);
+  /// Whether node i is a flatten that moves no byte: of one position, or read by linear layers alone, whose columns are
+  /// reordered instead.
+  bool vanishes(size_t i) const {
+    if (source(i).op != "flatten") return false;
+    const Shape& shape = source(static_cast<size_t>(source(i).inputs[0])).shape;
+    if (shape.size() == shape[0]) return true;
+    const std::vector<int> readers = graph_.consumers(static_cast<int>(i));
+    const auto is_linear = [&](int c) { return source(static_cast<size_t>(c)).op == "linear"; };
+    return graph_.output != static_cast<int>(i) && std::ranges::all_of(readers, is_linear);
   }
 
   IntegerNode lower(size_t i) {
     const Node& from = source(i);
+    check_known(from);
     IntegerNode node{.name = from.name, .op = from.op, .inputs = {}, .shape = from.shape, .channel_of = std::vector<int>(static_cast<size_t>(from.shape[0])),
                      .weight_bits = {}, .weights = {}, .bias = {}, .steps = {}, .ratios = {}};
     std::iota(node.channel_of.begin(), node.channel_of.end(), 0);
@@ -75,7 +85,6 @@ class Lowering {
     if (from.passes_quantizer()) {
       const IntegerNode& before = input(node);
       if (const auto* pool = std::get_if<Pool2dAttrs>(&from.attrs)) node.pool = pool2d_size(from.op.c_str(), one_image(before.shape), *pool);
-      if (before.raw) bad_input("'{}' works on '{}', which has no quantizer: integer networks end at the first such tensor (--quantize-output gives it one)", from.name, before.name);
       node.low = before.low;
       node.high = before.high;
       node.step = before.step;
@@ -87,7 +96,7 @@ class Lowering {
     if (from.op == "linear") node.conv = {.n = 1, .c_in = input(node).shape.size(), .h = 1, .w = 1, .c_out = from.shape[0], .oh = 1, .ow = 1, .kh = 1, .kw = 1};
     if (from.is_layer()) layer(i, node);
     if (from.op == "add") add(from, node);
-    if (from.op == "batch_norm") bad_input("'{}' stands behind no layer that could take it up", from.name);
+    if (node.raw) cut_result(from, node);
     return node;
   }
 
@@ -101,11 +110,33 @@ class Lowering {
     node.op = "relu";
   }
 
+  static void check_known(const Node& node) {
+    if (node.op == "batch_norm") bad_input("'{}' stands behind no layer that could take it up", node.name);
+    if (!node.is_layer() && !node.passes_quantizer() && node.op != "add" && node.op != "input") {
+      bad_input("'{}' is a {}, which has no integer form", node.name, node.op);
+    }
+  }
+
+  /// Whether the network's result is this node's own value, if only flattened from one position.
+  bool makes_result(const Node& node) const {
+    size_t i = static_cast<size_t>(graph_.output);
+    while (source(i).op == "flatten" && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
+    return &source(i) == &node;
+  }
+
+  [[noreturn]] void refuse_float(const Node& node) const {
+    const Node& last = source(static_cast<size_t>(graph_.output));
+    if (&source(static_cast<size_t>(graph_.quantized_by(graph_.output))) == &node && last.passes_quantizer()) {
+      bad_input("'{}' has no quantizer, but '{}' behind it works on codes: searched anew, the network gets one", node.name, last.name);
+    }
+    bad_input("'{}' has no quantizer: a network with float layers has no integer form", node.name);
+  }
+
   /// Range and step of the quantizer on a node's output; the network's result may have none.
   void set_codes(const Node& from, IntegerNode& node) const {
     const ActivationSlot* slot = from.output_slot.get();
     if (slot == nullptr) {
-      if (&from != &graph_.nodes[static_cast<size_t>(graph_.output)] || from.op == "input") bad_input("'{}' has no quantizer: a network with float layers has no integer form", from.name);
+      if (from.op == "input" || !makes_result(from)) refuse_float(from);
       node.raw = true;
       node.low = std::numeric_limits<int32_t>::min(), node.high = most_int32;
       return;
@@ -142,10 +173,18 @@ class Lowering {
     node.ratios = fixed_points(b.scale, node.step);
   }
 
-  /// A linear layer behind the flattening of images [C, H, W].
+  /// The ReLU of a result without quantizer.
+  static void cut_result(const Node& from, IntegerNode& node) {
+    if (from.relu) node.low = 0;
+    const double six = std::nearbyint(6 / static_cast<double>(node.step));
+    if (from.relu6 && six < static_cast<double>(most_int32)) node.high = static_cast<int>(six);
+  }
+
+  /// A linear layer behind images [C, H, W] whose flattening has vanished.
   void columns_to_nhwc(const Node& from, IntegerNode& node) const {
-    const Node& before = source(static_cast<size_t>(from.inputs[0]));
-    if (before.op != "flatten") return;
+    const auto at = static_cast<size_t>(from.inputs[0]);
+    const Node& before = source(at);
+    if (!vanishes(at)) return;
     const Shape& image = source(static_cast<size_t>(before.inputs[0])).shape;
     const int64_t channels = image[0], positions = image.size() / channels;
     const std::vector<int8_t> rows = node.weights;
@@ -166,7 +205,7 @@ class Lowering {
     node.ratios = fixed_points(Tensor::full({1}, a.step), node.step);
   }
 
-  const Graph& graph_;
+  const Graph graph_;
   const Binding binding_;
   std::vector<int64_t> lowered_;  // index in the integer network of every node
   IntegerNetwork out_;
@@ -185,5 +224,14 @@ std::vector<uint8_t> IntegerNetwork::quantize(const Tensor& x) const {
 }
 
 IntegerNetwork to_integer(const Graph& discrete) { return Lowering(discrete).run(); }
+
+std::string integer_obstacle(const Graph& searched) {
+  try {
+    to_integer(discretize(searched));
+    return "";
+  } catch (const Error& e) {
+    return e.what();
+  }
+}
 
 }  // namespace mixgrad

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An integer network as an ONNX graph of floats between QuantizeLinear and DequantizeLinear (QDQ), weights as integers.
+#include "../core/names.h"
+
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 
@@ -7,7 +9,8 @@
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
-#include <functional>
+#include <limits>
+#include <set>
 
 namespace mixgrad {
 namespace {
@@ -24,8 +27,9 @@ class Builder {
 
   using Attributes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 
-  /// Returns the name of the output. Attributes of one number are numbers, others lists.
-  std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& output, const Attributes& attributes = {}) {
+  /// Returns the name of the output: `wanted` where it is free. Attributes of one number are numbers, others lists.
+  std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted, const Attributes& attributes = {}) {
+    const std::string output = free_name(wanted);
     onnx::NodeProto& n = *graph_.add_node();
     n.set_op_type(op);
     n.set_name(output);
@@ -45,7 +49,8 @@ class Builder {
   }
 
   /// `raw`: little-endian values.
-  std::string constant(const std::string& name, int type, const std::vector<int64_t>& dims, const void* raw, size_t bytes) {
+  std::string constant(const std::string& wanted, int type, const std::vector<int64_t>& dims, const void* raw, size_t bytes) {
+    const std::string name = free_name(wanted);
     TensorProto& t = *graph_.add_initializer();
     t.set_name(name);
     t.set_data_type(type);
@@ -57,9 +62,20 @@ class Builder {
     return constant(name, TensorProto::FLOAT, scalar ? std::vector<int64_t>{} : std::vector<int64_t>{std::ssize(v)}, v.data(), v.size() * sizeof(float));
   }
   std::string number(const std::string& name, float v) { return floats(name, {v}, true); }
+  /// One value a channel of [N, C, H, W].
+  std::string channels(const std::string& name, const std::vector<float>& v) {
+    return constant(name, TensorProto::FLOAT, {1, std::ssize(v), 1, 1}, v.data(), v.size() * sizeof(float));
+  }
 
  private:
+  std::string free_name(const std::string& wanted) {
+    std::string name = wanted;
+    for (int n = 2; !names_.insert(name).second; ++n) name = format("{}_{}", wanted, n);
+    return name;
+  }
+
   onnx::GraphProto& graph_;
+  std::set<std::string> names_ = {"input"};
 };
 
 class Exporter {
@@ -69,19 +85,45 @@ class Exporter {
   void run() {
     graph_.set_name("mixgrad");
     declare(*graph_.add_input(), "input", network_.nodes[0].shape);
-    for (size_t i = 0; i < network_.nodes.size(); ++i) {
-      const IntegerNode& n = network_.nodes[i];
-      std::string y = i == 0 ? "input" : n.is_layer() ? layer(n) : n.op == "add" ? add_.node("Add", {real(n, 0), real(n, 1)}, n.name + "/sum") : passed(n);
-      if (i == 0 || n.is_layer() || n.op == "add") y = n.raw ? y : quantized(n, y);
-      real_.push_back(y);
-    }
-    add_.node("Identity", {real_[static_cast<size_t>(network_.output)]}, "output");
-    declare(*graph_.add_output(), "output", network_.result().shape);
+    for (const IntegerNode& n : network_.nodes) real_.push_back(value(n));
+    std::string result = real_[static_cast<size_t>(network_.output)];
+    const IntegerNode& last = network_.result();
+    if (network_.result_shape.rank() < last.shape.rank()) result = add_.node("Flatten", {result}, last.name + "/flat");
+    add_.node("Identity", {result}, "output");
+    declare(*graph_.add_output(), "output", network_.result_shape);
   }
 
  private:
   const IntegerNode& before(const IntegerNode& n) const { return network_.nodes[static_cast<size_t>(n.inputs[0])]; }
-  std::string real(const IntegerNode& n, size_t input) const { return real_[static_cast<size_t>(n.inputs[input])]; }
+
+  std::string value(const IntegerNode& n) {
+    if (n.op == "input") return quantized(n, normalized());
+    if (!n.is_layer() && n.op != "add") return passed(n);
+    const std::string y = n.is_layer() ? layer(n) : add_.node("Add", {operand(n, 0), operand(n, 1)}, n.name + "/sum");
+    return n.raw ? cut(n, y) : quantized(n, y);
+  }
+
+  /// What a node works on: codes' flattening is of no account to an integer network, but ONNX counts dimensions.
+  std::string operand(const IntegerNode& n, size_t input) {
+    const auto from = static_cast<size_t>(n.inputs[input]);
+    const bool flat = n.shape.rank() == 1 && network_.nodes[from].shape.rank() == 3;
+    return flat ? add_.node("Flatten", {real_[from]}, n.name + "/flat") : real_[from];
+  }
+
+  /// The network's input as it is read, in its own values.
+  std::string normalized() {
+    const Normalization& n = network_.normalization;
+    if (n.empty()) return "input";
+    const std::string centred = add_.node("Sub", {"input", add_.channels("input/mean", n.mean)}, "input/centred");
+    return add_.node("Div", {centred, add_.channels("input/std", n.std)}, "input/normalized");
+  }
+
+  /// The ReLU of a result without quantizer.
+  std::string cut(const IntegerNode& n, const std::string& y) {
+    if (n.low < 0) return y;
+    if (n.high == std::numeric_limits<int32_t>::max()) return add_.node("Relu", {y}, n.name + "/positive");
+    return clipped(n, y);
+  }
 
   static void declare(onnx::ValueInfoProto& info, const std::string& name, const Shape& shape) {
     info.set_name(name);
@@ -112,9 +154,10 @@ class Exporter {
     return add_.node("DequantizeLinear", {codes, scale, zero_point}, n.name + "/value");
   }
 
-  /// Pools and ReLUs hand codes on.
+  /// Pools, ReLUs and flattening hand codes on.
   std::string passed(const IntegerNode& n) {
-    const std::string x = real(n, 0);
+    const std::string x = operand(n, 0);
+    if (n.op == "flatten") return x;
     if (n.op == "relu" && n.high < before(n).high) return clipped(n, x);
     if (n.op == "relu") return add_.node("Relu", {x}, n.name + "/value");
     const kernels::Pool2dSize& p = n.pool;
@@ -133,7 +176,7 @@ class Exporter {
 
   std::string layer(const IntegerNode& n) {
     const std::string w = weights(n);
-    std::vector<std::string> inputs = {n.op == "linear" ? flat(n) : real(n, 0), w};
+    std::vector<std::string> inputs = {operand(n, 0), w};
     if (!n.bias.empty()) {
       const std::string codes = add_.constant(n.name + "/bias/codes", TensorProto::INT32, {n.channels()}, n.bias.data(), n.bias.size() * sizeof(int32_t));
       inputs.push_back(add_.node("DequantizeLinear", {codes, add_.floats(n.name + "/bias/scale", n.steps)}, n.name + "/bias", {{"axis", {0}}}));
@@ -145,10 +188,6 @@ class Exporter {
     return add_.node("Conv", inputs, n.name + "/sum",
                      {{"kernel_shape", {s.kh, s.kw}}, {"strides", {s.stride_h, s.stride_w}}, {"dilations", {s.dilation_h, s.dilation_w}}, {"group", {s.groups}},
                       {"pads", {s.pad_top, s.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}});
-  }
-
-  std::string flat(const IntegerNode& n) {
-    return before(n).shape.rank() == 1 ? real(n, 0) : add_.node("Flatten", {real(n, 0)}, n.name + "/flat");
   }
 
   /// Codes OHWI to rows of OIHW; a linear layer's columns back to the order of a flattened [C, H, W].
@@ -231,7 +270,9 @@ std::string to_onnx(const IntegerNetwork& network, int opset) {
   onnx::OperatorSetIdProto& set = *model.add_opset_import();
   set.set_domain("");
   set.set_version(opset);
-  Exporter(network, opset, *model.mutable_graph()).run();
+  IntegerNetwork named = network;
+  for (IntegerNode& n : named.nodes) n.name = valid_utf8(n.name);  // protobuf's texts are
+  Exporter(named, opset, *model.mutable_graph()).run();
   return model.SerializeAsString();
 }
 

@@ -51,7 +51,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
   Sets sets(count);
   for (size_t i = 0; i < count; ++i) {
     const IntegerNode& node = network.nodes[i];
-    if (node.is_layer() && !is_depthwise(node)) continue;
+    if ((node.is_layer() && !is_depthwise(node)) || node.op == "flatten") continue;
     for (const int n : node.inputs) sets.unite(i, static_cast<size_t>(n));
   }
   std::vector<bool> keeps_order(count);
@@ -60,7 +60,8 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
   keep(network.output);
   for (size_t i = 0; i < count; ++i) {
     const IntegerNode& node = network.nodes[i];
-    if (node.conv.groups == 1 || is_depthwise(node)) continue;
+    const bool moves_channels = node.op == "flatten" || (node.conv.groups != 1 && !is_depthwise(node));
+    if (!moves_channels) continue;
     keep(static_cast<int>(i));
     keep(node.inputs[0]);
   }

@@ -26,7 +26,7 @@ void for_each_pair(const IntegerNode& node, const Tensor& value, const std::vect
 struct Tally {
   std::vector<TensorAgreement> tensors;
   int64_t images = 0, same_top1 = 0;
-  double difference = 0;
+  double difference = 0;  // of results
   float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
 
   void operator+=(const Tally& t) {
@@ -98,6 +98,11 @@ class Comparison {
   std::vector<size_t> graph_node_;
 };
 
+/// How far float32 may round a result without quantizer, which is a layer's sum of up to 2^30 steps, or of two codes.
+double most_rounding(const IntegerNode& result) {
+  return static_cast<double>(result.step) * (result.op == "add" ? 0.5 : 0x1p10);
+}
+
 }  // namespace
 
 const TensorAgreement* Agreement::broken() const {
@@ -128,7 +133,15 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
     out.tensors.push_back(total.tensors[i]);
     out.tensors.back().name = network.nodes[i].name;
   }
+  const bool all_equal = std::ranges::all_of(out.tensors, [](const TensorAgreement& t) { return t.equal == t.codes; });
+  out.result_broken = network.result().raw && all_equal && total.difference > most_rounding(network.result());
   return out;
+}
+
+std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images) {
+  data::Loader loader(dataset, {.batch_size = std::min(most_images, dataset.size())});
+  loader.start(0);
+  return network.quantize(loader.batch(0).x);
 }
 
 }  // namespace mixgrad

@@ -215,7 +215,7 @@ void save(const Graph& graph, const std::string& path) { io::write_safetensors(p
 
 io::Safetensors to_safetensors(const Graph& graph) {
   io::Safetensors file;
-  file.metadata[metadata_key] = structure(graph).dump();
+  file.metadata[metadata_key] = structure(graph).dump(-1, ' ', false, json::error_handler_t::replace);
   const auto add = [&](const std::string& name, const Tensor& t) {
     if (t) file.tensors.emplace_back(name, t);
   };

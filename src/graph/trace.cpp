@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../core/names.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/tape.h>
@@ -93,6 +95,7 @@ class Tracer {
     } else {
       name = r.module.empty() ? r.op : r.module + "." + r.op;
     }
+    name = valid_utf8(name);  // as the graph's file wants it
     std::string candidate = name;
     for (int n = 2; !names_.insert(candidate).second; ++n) candidate = fmt::format("{}_{}", name, n);
     return candidate;

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dot.h"
 
+#include "../core/names.h"
+
 #include <cctype>
 
 namespace mixgrad::inspect {
 
 std::string quoted(const std::string& text) {
   std::string out = "\"";
-  for (const char c : text) {
+  for (const char c : valid_utf8(text)) {
     if (c == '\n') {
       out += "\\n";
     } else if (std::iscntrl(static_cast<unsigned char>(c)) != 0) {

@@ -2,6 +2,7 @@
 // Float networks made elsewhere: an ONNX file as a module. Debian's schema (libonnx 1.12) suffices: it lacks only types and
 // operators that came with opset 18 and later, which no float network of these operators needs.
 #include "../core/memory.h"
+#include "../core/names.h"
 #include "onnx_file.h"
 #include "onnx_import.h"
 
@@ -182,7 +183,7 @@ class Importer {
   }
   template <typename M>
   Value layer(const onnx_file::Node& n, const Value& x, std::unique_ptr<M> module, const Constant& named) {
-    std::string name = named.name.ends_with(".weight") ? named.name.substr(0, named.name.size() - 7) : n.name;
+    std::string name = valid_utf8(named.name.ends_with(".weight") ? named.name.substr(0, named.name.size() - 7) : n.name);
     std::ranges::replace(name, '/', '.');
     while (name.starts_with('.')) name.erase(0, 1);
     M& m = net_->adopt(name, std::move(module));

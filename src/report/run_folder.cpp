@@ -281,6 +281,11 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
 }
 
+Graph load_network(const std::string& path) {
+  read_origin(path);
+  return load_graph(fs::path(path) / network_name);
+}
+
 std::optional<Graph> exported_network(const std::string& path) {
   std::error_code error;
   if (!fs::exists(fs::path(path) / summary_name, error)) return std::nullopt;

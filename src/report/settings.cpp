@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.h"
 
-#include "../core/shell_word.h"
+#include "../core/names.h"
 
 #include <mixgrad/data.h>
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text.h"
 
+#include "../core/names.h"
+
 #include <fmt/core.h>
 
 #include <iterator>
@@ -14,7 +16,11 @@ std::string grouped(double value) {
 }
 
 std::string shortened(const std::string& name, size_t longest) {
-  return name.size() <= longest ? name : ".." + name.substr(name.size() - longest + 2);
+  const std::string line = on_one_line(name);
+  if (line.size() <= longest) return line;
+  size_t at = line.size() - longest + 2;
+  while (at < line.size() && (static_cast<unsigned char>(line[at]) & 0xc0) == 0x80) ++at;  // within a character
+  return ".." + line.substr(at);
 }
 
 std::string listed(const std::vector<std::string>& words, size_t indent, size_t width) {

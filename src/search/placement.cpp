@@ -79,10 +79,19 @@ std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options
   return quant::checked_precisions("activation precisions", overridden ? own->activation_precisions : options.activation_precisions, 2);
 }
 
+/// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work on
+/// codes, and so does the flattening of images, which moves them: what they read needs a quantizer.
+int output_maker(const Graph& graph) {
+  const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
+  int i = graph.output;
+  while (node(i).op == "flatten" && node(node(i).inputs[0]).shape[0] == node(i).shape[0]) i = node(i).inputs[0];
+  return i;
+}
+
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool candidate = node.is_layer() || node.op == "add" || node.op == "input";
-  return candidate && (options.quantize_output || graph.quantized_by(graph.output) != i) && !excluded(node, options);
+  const bool always = options.quantize_output || node.op == "input" || i != output_maker(graph);
+  return (node.is_layer() || node.op == "add" || node.op == "input") && always && !excluded(node, options);
 }
 
 Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& options, int64_t channels = 0) {

@@ -2,6 +2,7 @@
 // From a network found to a device, and from an ONNX file to a network found, through the binary.
 #include "../models/onnx_net.h"
 #include "../shell.h"
+#include "../skip.h"
 
 #include <mixgrad/io.h>
 
@@ -16,6 +17,7 @@ namespace {
 
 const std::string mixgrad_binary = std::string("'") + MIXGRAD_BINARY + "' ";
 const std::string untrained = " --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 2 --quiet --data glyphs ";
+const std::string on_little = untrained + "--data glyphs:100 --model ds_cnn ";
 
 /// What a command prints; the test fails unless it exits with `exit_code`.
 std::string run(const test::Folder& place, const std::string& arguments, int exit_code = 0) {
@@ -40,10 +42,89 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
   const json times = json::parse(run(place, "bench inference run --images 3 --json"));
   for (const char* key : {"float_ms", "discrete_ms", "integer_ms"}) CHECK(times.at(key).get<double>() > 0);
 
+  CHECK(verified.find("C package") != std::string::npos);
+  CHECK(run(place, "verify run --images 2 --no-c").find("C package") == std::string::npos);
+  CHECK(run(place, "verify run --c-images 0", 2).find("c-images: 0 is below 1 (--no-c leaves the C package out)") != std::string::npos);
   CHECK(run(place, "export run --to java --out net", 2).find("expected c, onnx") != std::string::npos);
   CHECK(run(place, "export run --to c", 2).find("--out is missing") != std::string::npos);
   CHECK(run(place, "verify nowhere", 2).find("nowhere: no such folder") != std::string::npos);
   CHECK(run(place, "bench inference run --images 0", 2).find("images: 0") != std::string::npos);
+}
+
+TEST_CASE("cli: the C package is built and compared before it is left anywhere") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  const test::Folder place;
+  run(place, "search" + on_little + "--weight-bits 2 --out run");
+  const json verified = json::parse(run(place, "verify run --images 2 --c-images 3 --json"));
+  CHECK(verified.at("c_package").at("images") == 3);
+  CHECK(verified.at("c_package").at("equal") == 3);
+  CHECK(json::parse(run(place, "verify run --images 2 --no-c --json")).at("c_package").is_null());
+  CHECK(run(place, "export run --to c --out net --images 3").find("compared: built by ") != std::string::npos);
+
+  place.run("CC=no-such-compiler " + mixgrad_binary + "verify run --images 2");
+  CHECK(place.said().find("C package: not compared: no C compiler found") != std::string::npos);
+  place.run("CC=no-such-compiler " + mixgrad_binary + "export run --to c --out uncompared");
+  CHECK(place.said().find("not compared: no C compiler found") != std::string::npos);
+  CHECK(std::filesystem::exists(place.path / "uncompared/net.c"));
+
+  io::write_file(place.path / "wrong", "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y > high ? high/y > high ? low/' net.c\nexec gcc \"$@\"\n");
+  place.run("chmod +x wrong; CC=$PWD/wrong " + mixgrad_binary + "verify run --images 2; test $? = 1");
+  CHECK(place.said().find("verify: the C package gives other outputs than the integer engine on ") != std::string::npos);
+  place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");
+  CHECK(place.said().find("nothing was written") != std::string::npos);
+  CHECK(!std::filesystem::exists(place.path / "other"));
+}
+
+TEST_CASE("cli: a model's path may hold anything") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  const test::Folder place;
+  const std::string folder = "a *_ int x; \"; rm _* <_script> \xff\\";  // a slash would end the folder's name
+  std::filesystem::create_directories(place.path / folder / "*");
+  io::write_file(place.path / folder / "*/net.onnx", test::plain_onnx_file());
+  const std::string in = fmt::format("cd '{}' && ", folder);
+  place.run(in + mixgrad_binary + "search" + on_little + "--model '*/net.onnx' --search-epochs 1 --out run");
+  place.run(in + mixgrad_binary + "search" + on_little + fmt::format("--model '../{}/*/net.onnx' --out again", folder));
+  place.run(in + mixgrad_binary + "search" + on_little + fmt::format("--model '../{}/*/net.onnx' --out again --resume", folder));
+  place.run(in + mixgrad_binary + "verify again --images 2");
+  place.run(in + mixgrad_binary + "export again --to c --out 'net */'");
+  const std::string header = io::read_file(place.path / folder / "net */net.h");
+  CHECK(header.starts_with("/* ../a *_ int x; \"; rm _* <_script> ?\\/ * /net.onnx: an integer network"));
+  place.run(in + mixgrad_binary + "export again --to onnx --out net.onnx");
+}
+
+TEST_CASE("cli: ONNX is exported without the run's data") {
+  const test::Folder place;
+  run(place, "search" + on_little + "--out run");
+  std::string summary = io::read_file(place.path / "run/summary.json");
+  const std::string glyphs = "\"data\": \"glyphs:100\"";
+  io::write_file(place.path / "run/summary.json", summary.replace(summary.find(glyphs), glyphs.size(), "\"data\": \"cifar10:/gone\""));
+  run(place, "export run --to onnx --out net.onnx");
+  CHECK(io::read_file(place.path / "net.onnx").size() > 1000);
+  CHECK(run(place, "export run --to c --out net", 2).find("/gone") != std::string::npos);
+  CHECK(run(place, "export nowhere --to onnx --out other.onnx", 2).find("nowhere: no such folder") != std::string::npos);
+}
+
+TEST_CASE("cli: networks that end in a convolution and a pool are searched, verified and exported") {
+  const test::Folder place;
+  test::OnnxNet pooled({3, 32, 32}), image({3, 32, 32});
+  for (test::OnnxNet* n : {&pooled, &image}) {
+    n->node("Conv", "c1", {"x", n->floats("c1.weight", {8, 3, 3, 3}), n->floats("c1.bias", {8})});
+    n->list("strides", {4, 4});
+    n->node("Relu", "r1", {"c1"});
+    n->node("Conv", "c2", {"r1", n->floats("c2.weight", {10, 8, 1, 1})});
+    n->node("GlobalAveragePool", "p", {"c2"});
+  }
+  pooled.node("Flatten", "f", {"p"});
+  io::write_file(place.path / "pooled.onnx", pooled.bytes("f"));
+  io::write_file(place.path / "image.onnx", image.bytes("p"));
+  for (const std::string name : {"pooled", "image"}) {
+    CAPTURE(name);
+    run(place, fmt::format("search --model {0}.onnx --search-epochs 1 --finetune-epochs 1 --threads 2 --quiet --data glyphs:100 --out {0}", name));
+    const json verified = json::parse(run(place, fmt::format("verify {} --json", name)));
+    CHECK(verified.at("same_top1") == verified.at("images"));
+    run(place, fmt::format("export {0} --to onnx --out {0}.out.onnx", name));
+    run(place, fmt::format("export {0} --to c --out {0}.c", name));
+  }
 }
 
 TEST_CASE("cli: a network from an ONNX file is searched, trained further, and evaluated") {

@@ -2,13 +2,16 @@
 // Packages compiled without a warning, and their bytes held against the engine's: on this machine by gcc and clang, on
 // Cortex-M4 and M7 boards and on RISC-V by QEMU.
 #include "../networks.h"
+#include "../refusal.h"
 #include "../shell.h"
 #include "../skip.h"
 
 #include <doctest/doctest.h>
+#include <fmt/ranges.h>
 
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 using namespace mixgrad;
 using test::has;
@@ -74,6 +77,26 @@ struct Written {
   std::vector<uint8_t> inputs;
 };
 
+/// The environment's CC, for as long as the object lives.
+class Compiler {
+ public:
+  explicit Compiler(const std::string& command) {
+    if (const char* before = std::getenv("CC")) before_ = before;
+    ::setenv("CC", command.c_str(), 1);
+  }
+  ~Compiler() { before_ ? ::setenv("CC", before_->c_str(), 1) : ::unsetenv("CC"); }
+  Compiler(const Compiler&) = delete;
+  Compiler& operator=(const Compiler&) = delete;
+
+ private:
+  std::optional<std::string> before_;
+};
+
+CPackage small_package() {
+  const IntegerNetwork network = to_integer(test::every_op(false, 45));
+  return c_package(network, "every op", first_codes(network, test::random_images(3, {3, 16, 16}, 9), 3));
+}
+
 }  // namespace
 
 TEST_CASE("C package: compiles without a warning and gives the engine's bytes") {
@@ -134,4 +157,78 @@ TEST_CASE("C package: the same bytes on RISC-V") {
     package.folder.run("riscv64-linux-gnu-gcc -O2 -static" + strict + "net.c net_test.c -o test && qemu-riscv64 test");
     CHECK(package.folder.said().find("images agree") != std::string::npos);
   }
+}
+
+TEST_CASE("C package: its header's formula makes the engine's codes of values as they are read") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  Graph graph = test::every_op(false, 45);
+  graph.normalization = {.mean = {0.485F, 0.25F, -1}, .std = {0.5F, 2, 0.25F}};
+  const IntegerNetwork network = to_integer(graph);
+  const Tensor read = test::random_batch(1, {3, 16, 16}, 2, 4).x, x = read.clone();
+  for (size_t i = 0; i < x.data().size(); ++i) x.data()[i] = (x.data()[i] - graph.normalization.mean[i % 3]) / graph.normalization.std[i % 3];
+  const test::Folder folder;
+  io::write_file(folder.path / "net.h", c_package(network, "normalized", {}).header);
+  io::write_file(folder.path / "codes.c", fmt::format(R"(#include "net.h"
+#include <math.h>
+static const float values[] = {{{:.9g}}}, mean[] = NET_INPUT_MEAN, std[] = NET_INPUT_STD;
+static const int codes[] = {{{}}};
+int main(void) {{
+  int i, different = 0;
+  for (i = 0; i < NET_INPUT_SIZE; ++i) {{
+    const float v = values[i], code = rintf((v - mean[i % 3]) / std[i % 3] / NET_INPUT_SCALE);
+    different += (code < 0 ? 0 : code > 255 ? 255 : (int)code) != codes[i];
+  }}
+  return different;
+}}
+)", fmt::join(read.data(), ", "), fmt::join(network.quantize(x), ", ")));
+  folder.run("gcc -std=c99 -Wall -Wextra -pedantic -Werror codes.c -o codes -lm && ./codes");
+  CHECK(c_package(to_integer(test::every_op(false, 45)), "plain", {}).header.find("NET_INPUT_MEAN") == std::string::npos);
+}
+
+TEST_CASE("C package: built and run by whatever compiler there is") {
+  const CPackage package = small_package();
+  for (const char* none : {"no-such-compiler", "false", "/dev/null", "/"}) {
+    const Compiler compiler(none);
+    CAPTURE(none);
+    CHECK(!run_c_package(package));
+  }
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  const Compiler compiler("gcc -O0");
+  const std::optional<CPackageRun> run = run_c_package(package);
+  REQUIRE(run);
+  CHECK(run->compiler == "gcc");
+  CHECK(run->images == 3);
+  CHECK(run->equal == 3);
+}
+
+TEST_CASE("C package: other outputs, what does not build and what stops are found") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  const Compiler compiler("gcc");
+  CPackage other = small_package(), broken = small_package(), stops = small_package();
+  other.source.replace(other.source.find("y > high ? high"), 15, "y > high ? high - 1");
+  REQUIRE(run_c_package(other));
+  CHECK(run_c_package(other)->equal < 3);
+  broken.source += "int;\n#error a reason\n";
+  CHECK(test::refusal([&] { run_c_package(broken); }, Error::Kind::failed_run).find("the C package does not build: gcc: net.c:") == 0);
+  stops.test.replace(stops.test.find("int image, i"), 3, "return 3; int");
+  CHECK(test::refusal([&] { run_c_package(stops); }, Error::Kind::failed_run) == "the C package, built by gcc, stopped with exit code 3");
+}
+
+TEST_CASE("C package: written as a whole or not at all") {
+  const CPackage package = small_package();
+  const test::Folder folder;
+  const auto entries = [](const std::filesystem::path& p) { return std::distance(std::filesystem::directory_iterator(p), {}); };
+  write_c_package(package, folder.path / "a/b");
+  CHECK(entries(folder.path / "a/b") == 3);
+  CHECK(io::read_file(folder.path / "a/b/net.c") == package.source);
+  io::write_file(folder.path / "a/b/kept", "");
+  write_c_package(package, folder.path / "a/b");
+  CHECK(entries(folder.path / "a/b") == 4);
+
+  io::write_file(folder.path / "file", "");
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file"); }).find("can't make folder") != std::string::npos);
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file/below"); }).find("can't make folder") != std::string::npos);
+  std::filesystem::create_directories(folder.path / "taken/net_test.c");
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "taken"); }).find("net_test.c is a folder") != std::string::npos);
+  CHECK(entries(folder.path / "taken") == 1);
 }

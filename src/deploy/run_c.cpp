@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+// C packages on this machine: written, built by its compiler, run on their own test images.
+#include "program.h"
+
+#include "../core/names.h"
+
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <sstream>
+
+namespace mixgrad {
+namespace {
+
+namespace fs = std::filesystem;
+using Words = std::vector<std::string>;
+
+/// $CC, which may bring arguments along, or cc.
+Words compiler() {
+  const char* given = std::getenv("CC");
+  std::istringstream text(given != nullptr ? given : "");
+  Words words;
+  for (std::string word; text >> word;) words.push_back(word);
+  if (words.empty()) return {"cc"};
+  if (words[0].find('/') != std::string::npos) words[0] = fs::absolute(words[0]);  // it runs in another folder
+  return words;
+}
+
+/// The compiler's command that makes `program` of `sources`.
+Words build(const Words& sources, const std::string& program) {
+  Words words = compiler();
+  words.insert(words.end(), {"-std=c99", "-O2", "-o", program});
+  words.insert(words.end(), sources.begin(), sources.end());
+  return words;
+}
+
+/// Whether there is a compiler whose programs run here: one for another machine, or one without the C library, is none.
+bool compiler_works() {
+  const TemporaryFolder folder;
+  io::write_file(folder.path() / "probe.c",
+                 "#include <stdint.h>\n#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n");
+  const auto built = run_program(build({"probe.c"}, "probe"), folder.path());
+  if (!built || built->exit_code != 0) return false;
+  const auto ran = run_program({folder.path() / "probe"}, folder.path());
+  return ran && ran->exit_code == 0;
+}
+
+constexpr const char* file_names[] = {"net.h", "net.c", "net_test.c"};
+
+void write_files(const CPackage& package, const fs::path& folder) {
+  io::write_file(folder / file_names[0], package.header);
+  io::write_file(folder / file_names[1], package.source);
+  io::write_file(folder / file_names[2], package.test);
+}
+
+/// The files of `from` take their places in `to`.
+void move_files(const fs::path& from, const fs::path& to) {
+  std::error_code error;
+  for (const char* name : file_names) {
+    if (fs::is_directory(to / name, error)) bad_input("out: {} is a folder", (to / name).string());
+  }
+  for (const char* name : file_names) {
+    fs::rename(from / name, to / name, error);
+    if (error) failed_run("can't write {}: {}", (to / name).string(), error.message());
+  }
+}
+
+}  // namespace
+
+void write_c_package(const CPackage& package, const std::string& folder) {
+  std::error_code error, unreachable;
+  const bool made = fs::create_directories(folder, error);
+  if (!fs::is_directory(folder, unreachable)) {
+    bad_input("out: can't make folder {}: {}", folder, error ? error.message() : "a file of this name is in the way");
+  }
+  try {
+    const TemporaryFolder aside(folder);
+    write_files(package, aside.path());
+    move_files(aside.path(), folder);
+  } catch (...) {
+    if (made) fs::remove_all(folder, error);
+    throw;
+  }
+}
+
+std::optional<CPackageRun> run_c_package(const CPackage& package) {
+  if (!compiler_works()) return std::nullopt;
+  const TemporaryFolder folder;
+  write_files(package, folder.path());
+  CPackageRun run{.compiler = compiler()[0]};
+  const auto built = run_program(build({"net.c", "net_test.c"}, "net_test"), folder.path());
+  if (!built || built->exit_code != 0) {
+    const std::string said = built ? built->said.substr(0, built->said.find('\n')) : "";
+    failed_run("the C package does not build: {}: {}", run.compiler, on_one_line(said));
+  }
+  const auto ran = run_program({folder.path() / "net_test"}, folder.path());
+  long long equal = 0, images = 0;
+  if (!ran || std::sscanf(ran->said.c_str(), "%lld of %lld", &equal, &images) != 2) {
+    failed_run("the C package, built by {}, stopped with exit code {}", run.compiler, ran ? ran->exit_code : -1);
+  }
+  run.equal = equal;
+  run.images = images;
+  return run;
+}
+
+}  // namespace mixgrad

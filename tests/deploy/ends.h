@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks that end in all the ways that networks do, exported at random precisions.
+#pragma once
+
+#include "forms.h"
+
+namespace mixgrad::test {
+
+/// `quantize_output` as in MixPrecOptions.
+std::vector<FormCase> networks_by_end(bool quantize_output);
+
+}  // namespace mixgrad::test

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "forms.h"
+
+#include "../random_graph.h"
+#include "../shell.h"
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <sstream>
+
+namespace mixgrad::test {
+namespace {
+
+Tensor all_of(const data::Dataset& images) {
+  data::Loader loader(images, {.batch_size = images.size()});
+  loader.start(0);
+  return loader.batch(0).x;
+}
+
+Tensor before(const Normalization& n, const Tensor& x) {
+  Tensor out = x.clone();
+  const size_t channels = n.mean.size();
+  for (size_t i = 0; channels > 0 && i < out.data().size(); ++i)
+    out.data()[i] = out.data()[i] * n.std[i % channels] + n.mean[i % channels];
+  return out;
+}
+
+/// Writes package `number` so that it can stand beside others.
+void write_package(const Folder& folder, const FormCase& c, size_t number) {
+  const std::filesystem::path own = folder.path / std::to_string(number);
+  std::filesystem::create_directory(own);
+  const CPackage package = c_package(c.network, c.name, c.network.quantize(c.x));
+  io::write_file(own / "net.h", package.header);
+  io::write_file(own / "net.c", package.source);
+  io::write_file(own / "net_test.c", package.test);
+  io::write_file(
+      folder.path / fmt::format("net_{}.c", number),
+      fmt::format(
+          "#define net_run net_run_{0}\n#define main main_{0}\n#include \"{0}/net.c\"\n#include \"{0}/net_test.c\"\n"
+          "const float steps_{0}[2] = {{NET_INPUT_SCALE, NET_OUTPUT_SCALE}};\n",
+          number));
+}
+
+/// Networks this small are not worth waking other threads for.
+class OneThread {
+ public:
+  OneThread() { train::set_threads(1); }
+  ~OneThread() { train::set_threads(threads_); }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  int threads_ = train::threads();
+};
+
+}  // namespace
+
+FormCase::FormCase(std::string case_name, Graph discrete, data::Dataset data)
+    : name(std::move(case_name)),
+      graph(std::move(discrete)),
+      images(std::move(data)),
+      x(all_of(images)),
+      as_read(before(graph.normalization, x)) {
+  INFO(about());
+  REQUIRE_NOTHROW(network = to_integer(graph));
+}
+
+std::string FormCase::about() const { return name + "\n" + structure(graph); }
+
+void check_engine(const FormCase& c) {
+  INFO(c.about());
+  for (const auto kernels : {IntegerEngine::Kernels::fastest, IntegerEngine::Kernels::reference}) {
+    const Agreement agreement = compare(c.graph, c.network, c.images, c.images.size(), kernels);
+    for (const TensorAgreement& t : agreement.tensors) {
+      CAPTURE(t.name);
+      CHECK(t.equal == t.codes);
+    }
+    CHECK(!agreement.result_broken);
+  }
+}
+
+void check_c(const std::vector<FormCase>& cases) {
+  const Folder folder;
+  std::string declared, called;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    write_package(folder, cases[i], i);
+    declared += fmt::format("int main_{}(void);\n", i);
+    called += fmt::format("  printf(\"{0} \");\n  bad += main_{0}();\n", i);
+  }
+  io::write_file(folder.path / "all.c",
+                 fmt::format("#include <stdio.h>\n{}int main(void) {{\n  int bad = 0;\n{}  return bad < 0;\n}}\n",
+                             declared, called));
+  folder.run("gcc -O1 -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror *.c -o all && ./all");
+  std::istringstream lines(folder.said());
+  std::map<size_t, std::string> said;
+  for (std::string line; std::getline(lines, line);) said[std::stoull(line)] = line.substr(line.find(' ') + 1);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    INFO(cases[i].about());
+    CHECK(said[i] == fmt::format("{0} of {0} images agree", cases[i].images.size()));
+  }
+}
+
+void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check) {
+  constexpr uint64_t at_once = 50;
+  const OneThread alone;
+  for (uint64_t first = 1; first <= count; first += at_once) {
+    std::vector<FormCase> batch;
+    for (uint64_t seed = first; seed < first + std::min(at_once, count + 1 - first); ++seed) {
+      RandomNetwork random = random_network(seed, images_of_random_networks);
+      batch.emplace_back(fmt::format("seed {}", seed), std::move(random.graph), std::move(random.images));
+    }
+    check(batch);
+  }
+}
+
+}  // namespace mixgrad::test

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Random networks in simulation, engine and C; forms_onnx_test.cpp has ONNX.
+#include "../random_graph.h"
+#include "../shell.h"
+#include "../skip.h"
+#include "forms.h"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+using namespace mixgrad;
+using test::FormCase;
+
+namespace {
+
+/// What a network holds that its forms could get wrong.
+std::set<std::string> contents(const FormCase& c) {
+  const Graph& graph = c.graph;
+  std::set<std::string> out;
+  for (size_t i = 1; i < graph.nodes.size(); ++i) {
+    const Node& n = graph.nodes[i];
+    const auto* conv = std::get_if<Conv2dAttrs>(&n.attrs);
+    const auto* pool = std::get_if<Pool2dAttrs>(&n.attrs);
+    out.insert(n.op);
+    if (n.inputs[0] == 0) out.insert(n.op + " of the input");
+    if (n.op == "add" && n.inputs[0] == n.inputs[1]) out.insert("x + x");
+    if (n.relu6) out.insert("relu6");
+    if (graph.consumers(static_cast<int>(i)).size() > 1) out.insert("read by several");
+    if (conv != nullptr && conv->groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
+    if (conv != nullptr && conv->dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
+    if (n.is_layer() && !n.bias()) out.insert("no bias");
+    if (n.weight_slot && n.weight_slot->magnitude) out.insert("inputs pruned");
+    if (pool != nullptr && std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; }))
+      out.insert(n.op + " padded");
+    if (pool != nullptr && pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(n.op + " overlapping");
+    if (n.op == "relu" && c.network.nodes[0].is_signed()) out.insert("relu in a signed network");
+  }
+  for (const IntegerNode& n : c.network.nodes) {
+    if (n.op == "flatten") out.insert("flattened image that not only linear layers read");
+    if (n.raw && n.low == 0) out.insert("relu of a result without quantizer");
+  }
+  const std::string result = graph.nodes[static_cast<size_t>(graph.output)].op;
+  out.insert((c.network.result().raw ? "result without quantizer of " : "result in codes of ") + result);
+  const std::vector<float> values = graph.forward(c.x).to_vector();
+  if (std::set<float>(values.begin(), values.end()).size() > 2) out.insert("result of many values");
+  return out;
+}
+
+void check_in_c_and_engine(uint64_t count) {
+  const bool has_compiler = test::has("gcc");
+  test::for_each_batch(count, [&](const std::vector<FormCase>& batch) {
+    for (const FormCase& c : batch) check_engine(c);
+    if (has_compiler) check_c(batch);
+  });
+  if (!has_compiler) test::skip("no gcc: apt-get install gcc");
+}
+
+}  // namespace
+
+TEST_CASE("forms: random networks hold all that networks can") {
+  constexpr uint64_t networks = 200;
+  std::map<std::string, uint64_t> counts;
+  test::for_each_batch(networks, [&](const std::vector<FormCase>& batch) {
+    for (const FormCase& c : batch) {
+      for (const std::string& what : contents(c)) ++counts[what];
+    }
+  });
+  for (const std::string op : {"conv2d", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten"}) {
+    CAPTURE(op);
+    CHECK(counts[op] > 0);
+    CHECK((counts[op + " of the input"] > 0 || op == "linear"));
+    CHECK(counts["result in codes of " + op] > 0);
+  }
+  for (const std::string what :
+       {"x + x", "relu6", "read by several", "depthwise", "grouped", "dilated", "no bias", "inputs pruned",
+        "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
+        "avg_pool2d overlapping", "flattened image that not only linear layers read",
+        "relu of a result without quantizer", "result without quantizer of add", "result without quantizer of conv2d",
+        "result without quantizer of linear"}) {
+    CAPTURE(what);
+    CHECK(counts[what] > 0);
+  }
+  CHECK(counts["result of many values"] > networks * 3 / 4);
+}
+
+TEST_CASE("forms: 30 random networks give the same codes in simulation, engine and C") { check_in_c_and_engine(30); }
+TEST_CASE("forms: 500 random networks give the same codes in simulation, engine and C" * doctest::skip()) {
+  check_in_c_and_engine(500);
+}

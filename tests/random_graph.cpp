@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "random_graph.h"
+
+#include "networks.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <functional>
+#include <variant>
+
+namespace mixgrad::test {
+namespace {
+
+/// Draws for one network.
+class Dice {
+ public:
+  explicit Dice(uint64_t seed) : rng_(seed, "random_graph") {}
+
+  int64_t from(int64_t low, int64_t high) {
+    return low + static_cast<int64_t>(rng_.below(static_cast<uint64_t>(high - low + 1)));
+  }
+  bool chance(double probability) { return rng_.uniform() < probability; }
+  template <typename T>
+  const T& one_of(const std::vector<T>& all) {
+    return all[static_cast<size_t>(from(0, std::ssize(all) - 1))];
+  }
+  /// Some of `all`, at least one.
+  std::vector<int> some_of(const std::vector<int>& all) {
+    std::vector<int> out;
+    while (out.empty()) {
+      for (const int v : all) {
+        if (chance(0.4)) out.push_back(v);
+      }
+    }
+    return out;
+  }
+  void fill(const Tensor& t, double size, double offset = 0) {
+    for (float& v : t.data()) v = static_cast<float>(rng_.normal() * size + offset);
+  }
+  void fill_between(const Tensor& t, double low, double high) {
+    for (float& v : t.data()) v = static_cast<float>(rng_.uniform(low, high));
+  }
+
+ private:
+  Rng rng_;
+};
+
+/// Grows step by step; every step reads values that there are, [C, H, W] or [features].
+class RandomNet : public nn::Module {
+ public:
+  explicit RandomNet(Dice& dice) : dice_(dice) {
+    const NoTape pause;
+    eval();
+    samples_.push_back(Tensor::zeros({1, dice.from(1, 4), dice.from(1, 8), dice.from(1, 8)}));
+    for (int64_t steps = dice.from(3, 12); steps > 0; --steps) grow();
+    if (dice.chance(0.4)) linear(values_.back());
+    output_ = dice.chance(0.9) ? values_.back() : dice.one_of(values_);
+    while (is_input(output_)) {
+      linear(values_.back());
+      output_ = values_.back();
+    }
+  }
+
+  Shape input_shape() const { return shape(0); }
+
+  Tensor forward(const Tensor& x) override {
+    std::vector<Tensor> values = {x};
+    for (const Step& step : steps_) values.push_back(step(values));
+    return values[output_];
+  }
+
+ private:
+  using Step = std::function<Tensor(const std::vector<Tensor>&)>;
+
+  Shape shape(size_t at) const { return Shape(samples_[at].shape().dims().subspan(1)); }
+  bool is_image(size_t at) const { return shape(at).rank() == 3; }
+
+  size_t push(Step step) {
+    samples_.push_back(step(samples_));
+    steps_.push_back(std::move(step));
+    return samples_.size() - 1;
+  }
+  template <typename M>
+  size_t push(size_t at, std::unique_ptr<M> module) {
+    M& layer = *module;
+    layer.eval();
+    add_module(fmt::format("layer{}", layers_.size()), layer);
+    layers_.push_back(std::move(module));
+    return push([at, &layer](const std::vector<Tensor>& v) { return layer(v[at]); });
+  }
+  size_t push(size_t at, Tensor (*op)(const Tensor&)) {
+    return push([at, op](const std::vector<Tensor>& v) { return op(v[at]); });
+  }
+
+  /// A value that further steps may read.
+  void offer(size_t at) { values_.push_back(at); }
+
+  /// Whether nothing has been done to the input but flattening.
+  bool is_input(size_t at) const { return std::ranges::find(inputs_, at) != inputs_.end(); }
+
+  void grow() {
+    const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // what several read
+    const int64_t kind = dice_.from(0, 12);
+    if (kind <= 4) {
+      is_image(x) ? convolution(x) : linear(x);
+    } else if (kind <= 6) {
+      addition(x);
+    } else if (kind == 7) {
+      offer(push(x, relu));
+    } else if (kind == 8 && dice_.chance(0.6)) {
+      offer(flat(x));
+    } else if (is_image(x)) {
+      pool(x);
+    }
+  }
+
+  size_t flat(size_t x) {
+    const size_t y = push(x, flatten);
+    if (is_input(x)) inputs_.push_back(y);
+    return y;
+  }
+
+  /// Batch norm, ReLU or ReLU6 behind a layer or an Add, max pooling between perhaps; only the last is offered.
+  void finish(size_t y, bool layer) {
+    if (layer && dice_.chance(0.3)) y = batch_norm(y);
+    if (is_image(y) && dice_.chance(0.1))
+      y = push([y](const std::vector<Tensor>& v) { return max_pool2d(v[y], {.kernel = {1, 1}}); });
+    const int64_t kind = dice_.from(0, 9);
+    if (kind <= 2) y = push(y, relu);
+    if (kind == 3) y = push(y, relu6);
+    offer(y);
+  }
+
+  size_t batch_norm(size_t y) {
+    auto norm = std::make_unique<nn::BatchNorm2d>(shape(y)[0]);
+    dice_.fill_between(norm->gamma, 0.5, 1.5);
+    dice_.fill(norm->beta, 0.3);
+    dice_.fill(norm->running_mean, 0.3);
+    dice_.fill_between(norm->running_var, 0.5, 2);
+    return push(y, std::move(norm));
+  }
+
+  void convolution(size_t x) {
+    const Shape in = shape(x);
+    Conv2dAttrs a{.stride = {dice_.from(1, 2), dice_.from(1, 2)},
+                  .padding = {},
+                  .dilation = {dice_.from(1, 2), dice_.from(1, 2)}};
+    std::array<int64_t, 2> kernel{dice_.from(1, 3), dice_.from(1, 3)};
+    for (size_t side = 0; side < 4; ++side) a.padding[side] = dice_.from(0, 2);
+    if (dice_.chance(0.4)) a = {.padding = {1, 1, 1, 1}}, kernel = {3, 3};  // an Add may take input and output
+    for (size_t d = 0; d < 2; ++d) {  // where the window would be larger than the padded image, one of 1
+      if ((kernel[d] - 1) * a.dilation[d] + 1 > in[1 + static_cast<int>(d)] + a.padding[d] + a.padding[d + 2])
+        kernel[d] = 1;
+    }
+    std::vector<int64_t> divisors;
+    for (int64_t g = 1; g <= in[0]; ++g) {
+      if (in[0] % g == 0) divisors.push_back(g);
+    }
+    a.groups = dice_.chance(0.5) ? 1 : dice_.one_of(divisors);
+    const bool depthwise = a.groups == in[0] && dice_.chance(0.7);
+    const int64_t out =
+        depthwise || dice_.chance(0.4) ? in[0] : a.groups * dice_.from(1, std::max<int64_t>(1, 8 / a.groups));
+    auto conv = std::make_unique<nn::Conv2d>(Shape{out, in[0] / a.groups, kernel[0], kernel[1]}, a, dice_.chance(0.7));
+    dice_.fill(conv->weight, 1 / std::sqrt(static_cast<double>(conv->weight.size() / out)));
+    if (conv->bias) dice_.fill(conv->bias, 0.3);
+    finish(push(x, std::move(conv)), true);
+  }
+
+  void linear(size_t x) {
+    if (is_image(x)) x = flat(x);
+    const int64_t in = shape(x)[0];
+    auto layer = std::make_unique<nn::Linear>(
+        nn::LinearOptions{.in_features = in, .out_features = dice_.from(1, 8), .bias = dice_.chance(0.7)});
+    dice_.fill(layer->weight, 1 / std::sqrt(static_cast<double>(in)));
+    if (layer->bias) dice_.fill(layer->bias, 0.3);
+    finish(push(x, std::move(layer)), true);
+  }
+
+  void addition(size_t x) {
+    std::vector<size_t> alike;
+    for (const size_t i : values_) {
+      if (shape(i) == shape(x)) alike.push_back(i);
+    }
+    size_t other = dice_.one_of(alike);
+    if (other == x) other = dice_.one_of(alike);
+    finish(push([x, other](const std::vector<Tensor>& v) { return add(v[x], v[other]); }), false);
+  }
+
+  void pool(size_t x) {
+    if (dice_.chance(0.3)) {
+      offer(push(x, global_avg_pool2d));
+      return;
+    }
+    const Shape in = shape(x);
+    Pool2dAttrs a;
+    for (size_t d = 0; d < 2; ++d) {
+      a.kernel[d] = dice_.from(1, std::min<int64_t>(3, in[1 + static_cast<int>(d)]));
+      a.stride[d] = dice_.from(0, 3);
+      a.padding[d] = dice_.from(0, a.kernel[d] - 1);
+    }
+    const bool largest = dice_.chance(0.5);
+    offer(push(
+        [x, a, largest](const std::vector<Tensor>& v) { return largest ? max_pool2d(v[x], a) : avg_pool2d(v[x], a); }));
+  }
+
+  Dice& dice_;
+  std::vector<Tensor> samples_;  // what every step makes of zeros
+  std::vector<size_t> values_ = {0}, inputs_ = {0};
+  std::vector<Step> steps_;
+  std::vector<std::unique_ptr<nn::Module>> layers_;
+  size_t output_ = 0;
+};
+
+data::Dataset images_for(Dice& dice, const Shape& shape, int64_t count, bool negative) {
+  data::Dataset out = random_images(0, shape, 0);
+  const Tensor values = Tensor::empty({count * shape.size()});
+  dice.fill_between(values, negative ? -1 : 0, 1);
+  out.features.assign(values.data().begin(), values.data().end());
+  return out;
+}
+
+MixPrecOptions options_for(Dice& dice, const Shape& input, const data::Dataset& images) {
+  data::Loader loader(images, {.batch_size = images.size()});
+  loader.start(0);
+  const bool per_channel = dice.chance(0.7);
+  MixPrecOptions options{.input_shape = input, .calibration = {loader.batch(0).x}};
+  options.w_mixprec_type = per_channel ? MixPrecType::PER_CHANNEL : MixPrecType::PER_LAYER;
+  options.weight_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
+  if (per_channel && dice.chance(0.5)) options.weight_precisions.push_back(0);
+  options.activation_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
+  options.input_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
+  options.quantize_output = dice.chance(0.3);
+  return options;
+}
+
+std::string attributes(const Node& node) {
+  if (const auto* c = std::get_if<Conv2dAttrs>(&node.attrs)) {
+    return fmt::format(" kernel {}x{} stride {} padding {} dilation {} groups {}", node.weight().dim(2),
+                       node.weight().dim(3), c->stride, c->padding, c->dilation, c->groups);
+  }
+  if (const auto* p = std::get_if<Pool2dAttrs>(&node.attrs))
+    return fmt::format(" kernel {} stride {} padding {}", p->kernel, p->stride, p->padding);
+  return "";
+}
+
+}  // namespace
+
+RandomNetwork random_network(uint64_t seed, int64_t images) {
+  Dice dice(seed);
+  RandomNet net(dice);
+  data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
+  MixPrec search(net, options_for(dice, net.input_shape(), set));
+  randomize_architecture(search, seed);
+  return {.graph = search.arch_export(), .images = std::move(set)};
+}
+
+std::string structure(const Graph& graph) {
+  std::string out;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& n = graph.nodes[i];
+    out += fmt::format("{:>3} {} {} of {}{}{}, {}", i, n.name, n.op, n.inputs, attributes(n),
+                       n.relu6  ? ", relu6"
+                       : n.relu ? ", relu"
+                                : "",
+                       n.shape.str());
+    if (n.weight_slot) out += fmt::format(", weights {}", n.weight_slot->bits);
+    if (n.output_slot)
+      out += fmt::format(", output {}{}", n.output_slot->precisions, n.output_slot->is_signed ? " signed" : "");
+    out += static_cast<int>(i) == graph.output ? " <- result\n" : "\n";
+  }
+  return out;
+}
+
+}  // namespace mixgrad::test
