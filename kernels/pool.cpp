@@ -2,6 +2,7 @@
 // Forward runs over the output's rows, the gradients over images, since windows may overlap.
 #include "pool.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -22,6 +23,9 @@ Window window(const Pool2dSize& s, int64_t oy, int64_t ox) {
   const int64_t y = oy * s.stride_h - s.pad_top, x = ox * s.stride_w - s.pad_left;
   return {std::max<int64_t>(0, y), std::min(s.h, y + s.kh), std::max<int64_t>(0, x), std::min(s.w, x + s.kw)};
 }
+
+/// How many positions of a window [at, at + k) lie in [low, high).
+int64_t overlap(int64_t at, int64_t k, int64_t low, int64_t high) { return std::min(at + k, high) - std::max(at, low); }
 
 // Channels are taken in blocks: the fixed count lets a block live in registers.
 constexpr int64_t block = 16;
@@ -88,9 +92,9 @@ MIXGRAD_INLINE void max_grad_image(const Pool2dSize& s, const T* image, const T*
 
 template <typename T>
 MIXGRAD_INLINE void average_row(const Pool2dSize& s, bool codes, const T* image, int64_t oy, T* y) {
-  const double n = static_cast<double>(s.kh * s.kw);
   for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
     const Window at = window(s, oy, ox);
+    const double n = static_cast<double>(pool2d_count(s, oy, ox));
     for_each_block(s.c, [&](int64_t first, auto count) {
       float sum[block] = {};
       for_each_tap(s, at, [&](int64_t tap) {
@@ -106,10 +110,10 @@ MIXGRAD_INLINE void average_row(const Pool2dSize& s, bool codes, const T* image,
 
 template <typename T>
 MIXGRAD_INLINE void average_grad_image(const Pool2dSize& s, const T* gy, float* gx) {
-  const float n = static_cast<float>(s.kh * s.kw);
   for (int64_t oy = 0; oy < s.oh; ++oy)
     for (int64_t ox = 0; ox < s.ow; ++ox, gy += s.c) {
       const Window at = window(s, oy, ox);
+      const float n = static_cast<float>(pool2d_count(s, oy, ox));
       for_each_block(s.c, [&](int64_t first, auto count) {
         float share[block];
         for (int64_t c = 0; c < count; ++c) share[c] = gy[first + c] / n;
@@ -177,6 +181,12 @@ void avg_pool_grad(const Pool2dSize& s, std::span<const T> gy, GradOf<T> gx) {
 }
 
 }  // namespace
+
+int64_t pool2d_count(const Pool2dSize& s, int64_t oy, int64_t ox) {
+  const bool padded = s.count_padding;
+  return overlap(oy * s.stride_h - s.pad_top, s.kh, padded ? -s.pad_top : 0, s.h + (padded ? s.pad_bottom : 0)) *
+         overlap(ox * s.stride_w - s.pad_left, s.kw, padded ? -s.pad_left : 0, s.w + (padded ? s.pad_right : 0));
+}
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y) { max_pool(s, x, y); }
 void max_pool2d(const Pool2dSize& s, std::span<const bfloat16> x, std::span<bfloat16> y) { max_pool(s, x, y); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pooling, NHWC. A window that reaches over the border sees -∞ (max) or 0 (average, which still divides by kh·kw).
+// Pooling, NHWC. What a window sees outside the image is absent. An average divides by the positions that it counts.
 #pragma once
 
 #include "grad.h"
@@ -9,8 +9,12 @@ namespace mixgrad::kernels {
 struct Pool2dSize {
   int64_t n, c, h, w, oh, ow;
   int64_t kh, kw, stride_h, stride_w;
-  int64_t pad_top = 0, pad_left = 0;
+  int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  bool count_padding = true;  ///< average: positions in the padding count, as zeros
 };
+
+/// How many positions the average of window (oy, ox) counts: those in the image, with `count_padding` in the padded image.
+int64_t pool2d_count(const Pool2dSize& s, int64_t oy, int64_t ox);
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y);
 void max_pool2d(const Pool2dSize& s, std::span<const bfloat16> x, std::span<bfloat16> y);
@@ -19,10 +23,11 @@ void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<co
 void max_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy,
                      GradOf<bfloat16> gx);
 
-/// With `codes`, x holds integer codes and the mean is rounded to a code, halves up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5).
+/// With `codes`, x holds integer codes and the mean is rounded to a code, halves up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5)
+/// with n = pool2d_count.
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::span<float> y);
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const bfloat16> x, std::span<bfloat16> y);
-/// gy / (kh·kw) to every element of its window (straight-through the rounding of codes).
+/// gy / n to every element of its window (straight-through the rounding of codes).
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx);
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> gy, GradOf<bfloat16> gx);
 

@@ -49,9 +49,11 @@ class EveryOp : public nn::Module {
     for (float& w : stem.weight.data()) w *= 20;
   }
   Tensor forward(const Tensor& x) override {
-    Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}});
+    Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {0, 1, 1, 0}, .ceil = true});
     y = add(add(relu(y), y), relu6(y));
-    y = avg_pool2d(strided(relu(grouped(y))), {.kernel = {2, 2}, .stride = {1, 1}});
+    const Pool2dAttrs uncounted{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}, .count_padding = false};
+    y = avg_pool2d(strided(relu(grouped(y))), uncounted);
+    y = avg_pool2d(y, {.kernel = {2, 2}, .stride = {2, 2}, .padding = {1, 1, 0, 0}, .ceil = true});
     return fc(flatten(relu(depthwise(y))));
   }
 

@@ -184,11 +184,12 @@ int main(void) {{
     if (uses("flatten")) out += c_runtime::run_flatten;
     if (uses("max_pool2d") || uses("avg_pool2d")) out += c_runtime::pool_type;
     if (uses("max_pool2d")) out += format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128", "if (code > value) value = code;", "");
-    if (uses("avg_pool2d")) out += format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
+    if (uses("avg_pool2d")) out += c_runtime::overlap + format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
     return out;
   }
   /// ⌊(2 sum + n) / (2n)⌋: C's division rounds toward zero, so of a negative number one less than its complement.
-  static constexpr const char* average = R"(const int32_t n = p->kernel_h * p->kernel_w;
+  static constexpr const char* average = R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
+                          overlap(x * p->stride_w - p->pad_left, p->kernel_w, p->first_x, p->end_x);
         value = 2 * value + n;
         value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
 
@@ -197,8 +198,11 @@ int main(void) {{
     if (n.is_layer()) return layer_table(i, n);
     if (n.op != "max_pool2d" && n.op != "avg_pool2d") return "";
     const kernels::Pool2dSize& p = n.pool;
-    return format("/* {} */\nstatic const pool pool_{} = {{{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}}};\n\n", c_comment(n.name), i, p.c, p.h, p.w, p.oh, p.ow, p.kh, p.kw,
-                  p.stride_h, p.stride_w, p.pad_top, p.pad_left, node(n.inputs[0]).is_signed() ? 1 : 0);
+    const int64_t counted = p.count_padding ? 1 : 0;
+    const std::vector<int64_t> fields = {p.c, p.h, p.w, p.oh, p.ow, p.kh, p.kw, p.stride_h, p.stride_w, p.pad_top, p.pad_left,
+                                         node(n.inputs[0]).is_signed() ? 1 : 0, counted * -p.pad_top, p.h + counted * p.pad_bottom,
+                                         counted * -p.pad_left, p.w + counted * p.pad_right};
+    return format("/* {} */\nstatic const pool pool_{} = {{{}}};\n\n", c_comment(n.name), i, fmt::join(fields, ", "));
   }
 
   std::string layer_table(size_t i, const IntegerNode& n) const {

@@ -156,7 +156,15 @@ static void run_flatten(const uint8_t *in, int32_t positions, int32_t channels, 
 
 inline constexpr const char* pool_type = R"c(typedef struct {
   int32_t channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, in_signed;
+  int32_t first_y, end_y, first_x, end_x;   /* the positions that an average counts */
 } pool;
+
+)c";
+
+inline constexpr const char* overlap = R"c(/* How many of the k positions from `at` on lie in [first, end). */
+static int32_t overlap(int32_t at, int32_t k, int32_t first, int32_t end) {
+  return (at + k < end ? at + k : end) - (at > first ? at : first);
+}
 
 )c";
 

@@ -69,11 +69,11 @@ struct IntegerEngine::Impl {
     const IntegerNode& before = input(node);
     const kernels::Pool2dSize& s = node.pool;
     const bool average = node.op == "avg_pool2d";
-    const int n = static_cast<int>(s.kh * s.kw);
     Codes out;
     out.reserve(static_cast<size_t>(batch * node.shape.size()));
     for (int64_t i = 0; i < batch * s.oh * s.ow; ++i) {
       const uint8_t* image = x.data() + i / (s.oh * s.ow) * s.h * s.w * s.c;
+      const double n = static_cast<double>(kernels::pool2d_count(s, i / s.ow % s.oh, i % s.ow));
       for (int64_t c = 0; c < s.c; ++c) {
         int sum = 0, largest = before.low;
         for_each_tap(s, image, i / s.ow % s.oh, i % s.ow, c, [&](uint8_t code) {

@@ -161,17 +161,33 @@ class Exporter {
     if (n.op == "relu" && n.high < before(n).high) return clipped(n, x);
     if (n.op == "relu") return add_.node("Relu", {x}, n.name + "/value");
     const kernels::Pool2dSize& p = n.pool;
-    const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - p.h - p.pad_top, right = (p.ow - 1) * p.stride_w + p.kw - p.w - p.pad_left;
-    Builder::Attributes window = {{"kernel_shape", {p.kh, p.kw}}, {"strides", {p.stride_h, p.stride_w}},
-                                  {"pads", {p.pad_top, p.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
-    if (n.op == "max_pool2d") return add_.node("MaxPool", {x}, n.name + "/value", window);
+    if (n.op == "max_pool2d") return add_.node("MaxPool", {x}, n.name + "/value", window(p, p.pad_top, p.pad_left, p.h, p.w));
     // The mean of codes is rounded to a code, halves up: in units of codes, so that halves are exact.
-    window.emplace_back("count_include_pad", std::vector<int64_t>{1});
     const std::string step = add_.number(n.name + "/scale", n.step);
     const std::string counted = add_.node("Div", {x, step}, n.name + "/quotients"), whole = add_.node("Round", {counted}, n.name + "/counts");
-    const std::string mean = add_.node("AveragePool", {whole}, n.name + "/mean", window);
+    const std::string mean = average(n, whole);
     const std::string raised = add_.node("Add", {mean, add_.number(n.name + "/half", 0.5F)}, n.name + "/raised");
     return add_.node("Mul", {add_.node("Floor", {raised}, n.name + "/rounded"), step}, n.name + "/value");
+  }
+
+  /// Padding as much before the image, and after it (of h rows and w columns) as the last windows reach.
+  static Builder::Attributes window(const kernels::Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
+    const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
+    return {{"kernel_shape", {p.kh, p.kw}}, {"strides", {p.stride_h, p.stride_w}},
+            {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
+  }
+
+  /// Padding that counts stands in a node of its own: runtimes differ in what they count beside it.
+  std::string average(const IntegerNode& n, std::string x) {
+    const kernels::Pool2dSize& p = n.pool;
+    if (!p.count_padding) return add_.node("AveragePool", {x}, n.name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
+    if (p.pad_top + p.pad_left + p.pad_bottom + p.pad_right > 0) {
+      const std::vector<int64_t> pads = {0, 0, p.pad_top, p.pad_left, 0, 0, p.pad_bottom, p.pad_right};
+      const std::string constant = add_.constant(n.name + "/pads", TensorProto::INT64, {8}, pads.data(), pads.size() * sizeof(int64_t));
+      x = add_.node("Pad", {x, constant}, n.name + "/padded");
+    }
+    return add_.node("AveragePool", {x}, n.name + "/mean",
+                     window(p, 0, 0, p.h + p.pad_top + p.pad_bottom, p.w + p.pad_left + p.pad_right));
   }
 
   std::string layer(const IntegerNode& n) {

@@ -14,7 +14,26 @@
 namespace mixgrad {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Conv2dAttrs, stride, padding, dilation, groups)
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Pool2dAttrs, kernel, stride, padding)
+/// Two numbers of padding stand for both sides; what has its default is left out, so that files stay as they were.
+void to_json(nlohmann::json& j, const Pool2dAttrs& a) {
+  const auto [top, left, bottom, right] = a.padding;
+  j = {{"kernel", a.kernel}, {"stride", a.stride}, {"padding", {top, left}}};
+  if (top != bottom || left != right) j["padding"] = a.padding;
+  if (a.ceil) j["ceil"] = true;
+  if (!a.count_padding) j["count_padding"] = false;
+}
+void from_json(const nlohmann::json& j, Pool2dAttrs& a) {
+  j.at("kernel").get_to(a.kernel);
+  j.at("stride").get_to(a.stride);
+  const auto padding = j.at("padding").get<std::vector<int64_t>>();
+  if (padding.size() == 2) {
+    a.padding = {padding[0], padding[1], padding[0], padding[1]};
+  } else {
+    j.at("padding").get_to(a.padding);
+  }
+  a.ceil = j.value("ceil", false);
+  a.count_padding = j.value("count_padding", true);
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
 
 namespace {

@@ -15,6 +15,14 @@ bool all_between(const std::array<int64_t, N>& values, int64_t least) {
   return std::ranges::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
 }
 
+/// How many windows of `kernel` fit; each begins in the image or the padding before it, and sees some of the image. 0: none.
+int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
+  const int64_t room = size + before + after - kernel + (ceil ? stride - 1 : 0);
+  if (room < 0 || before >= kernel || after >= kernel) return 0;
+  const int64_t count = room / stride + 1;
+  return ceil && (count - 1) * stride >= size + before ? count - 1 : count;
+}
+
 }  // namespace
 
 kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
@@ -49,16 +57,15 @@ kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttr
   }
   const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
   const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];
-  const int64_t room_h = x[2] + 2 * a.padding[0] - a.kernel[0];
-  const int64_t room_w = x[3] + 2 * a.padding[1] - a.kernel[1];
-  const bool whole_windows = a.padding[0] < a.kernel[0] && a.padding[1] < a.kernel[1];
-  if (room_h < 0 || room_w < 0 || !whole_windows) {
-    bad_input("[{}] a window of {}x{} with padding {}x{} does not fit input {}", op, a.kernel[0], a.kernel[1],
-              a.padding[0], a.padding[1], x.str());
+  const int64_t oh = windows(x[2], a.padding[0], a.padding[2], a.kernel[0], stride_h, a.ceil);
+  const int64_t ow = windows(x[3], a.padding[1], a.padding[3], a.kernel[1], stride_w, a.ceil);
+  if (oh < 1 || ow < 1) {
+    bad_input("[{}] a window of {}x{} with padding {} {} {} {} (top, left, bottom, right) does not fit input {}", op, a.kernel[0],
+              a.kernel[1], a.padding[0], a.padding[1], a.padding[2], a.padding[3], x.str());
   }
-  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .oh = room_h / stride_h + 1, .ow = room_w / stride_w + 1,
-          .kh = a.kernel[0], .kw = a.kernel[1], .stride_h = stride_h, .stride_w = stride_w,
-          .pad_top = a.padding[0], .pad_left = a.padding[1]};
+  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .oh = oh, .ow = ow, .kh = a.kernel[0], .kw = a.kernel[1],
+          .stride_h = stride_h, .stride_w = stride_w, .pad_top = a.padding[0], .pad_left = a.padding[1],
+          .pad_bottom = a.padding[2], .pad_right = a.padding[3], .count_padding = a.count_padding};
 }
 
 RowsChannels rows_channels(const char* op, const Shape& x) {

@@ -188,6 +188,21 @@ void for_each_element(const Pool2dSize& s, const Body& body) {
             }
 }
 
+/// What the average of every output divides by.
+Floats pool_counts(const Pool2dSize& s) {
+  const int64_t top = s.count_padding ? s.pad_top : 0, bottom = s.count_padding ? s.pad_bottom : 0;
+  const int64_t left = s.count_padding ? s.pad_left : 0, right = s.count_padding ? s.pad_right : 0;
+  Floats counts(static_cast<size_t>(s.n * s.oh * s.ow * s.c));
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const int64_t position = static_cast<int64_t>(i) / s.c, oy = position / s.ow % s.oh, ox = position % s.ow;
+    for (int64_t k = 0; k < s.kh * s.kw; ++k) {
+      const int64_t y = oy * s.stride_h - s.pad_top + k / s.kw, x = ox * s.stride_w - s.pad_left + k % s.kw;
+      counts[i] += y >= -top && y < s.h + bottom && x >= -left && x < s.w + right;
+    }
+  }
+  return counts;
+}
+
 struct PoolErrors {
   double maximum, average, codes, maximum_grad, average_grad;
 };
@@ -195,7 +210,7 @@ struct PoolErrors {
 PoolErrors pool_errors(const Pool2dSize& s, bool add) {
   const Floats x = integers(s.n * s.h * s.w * s.c, 1, 9);  // many ties
   const Floats gy = noise(s.n * s.oh * s.ow * s.c, 2);
-  const float count = static_cast<float>(s.kh * s.kw);
+  const Floats count = pool_counts(s);
   Floats largest(gy.size(), -std::numeric_limits<float>::infinity()), sum(gy.size()), codes(gy.size()), y(gy.size());
   std::vector<size_t> first(gy.size());
   for_each_element(s, [&](size_t in, size_t out) {
@@ -207,10 +222,10 @@ PoolErrors pool_errors(const Pool2dSize& s, bool add) {
   });
   Floats want_max = add ? noise(static_cast<int64_t>(x.size()), 99) : Floats(x.size()), want_average = want_max;
   for (size_t i = 0; i < gy.size(); ++i) {
-    codes[i] = std::floor(sum[i] / count + 0.5f);
+    codes[i] = std::floor(sum[i] / count[i] + 0.5f);
     want_max[first[i]] += gy[i];
   }
-  for_each_element(s, [&](size_t in, size_t out) { want_average[in] += gy[out] / count; });
+  for_each_element(s, [&](size_t in, size_t out) { want_average[in] += gy[out] / count[out]; });
 
   PoolErrors e;
   max_pool2d(s, x, y);
@@ -218,7 +233,7 @@ PoolErrors pool_errors(const Pool2dSize& s, bool add) {
   avg_pool2d(s, true, x, y);
   e.codes = error(y, codes);
   avg_pool2d(s, false, x, y);
-  for (float& v : sum) v /= count;
+  for (size_t i = 0; i < sum.size(); ++i) sum[i] /= count[i];
   e.average = error(y, sum);
   Floats gx = before(x, add);
   max_pool2d_grad(s, x, gy, {gx.data(), add});

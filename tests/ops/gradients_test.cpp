@@ -21,6 +21,10 @@ struct Row {
 };
 
 const Conv2dAttrs strided{.stride = {2, 2}, .padding = {1, 1, 1, 1}};
+/// Three windows of 3×3 a side, the last of which reaches one beyond the padded image.
+Pool2dAttrs uneven(bool count_padding) {
+  return {.kernel = {3, 3}, .stride = {2, 2}, .padding = {0, 1, 0, 0}, .ceil = true, .count_padding = count_padding};
+}
 const std::vector<int32_t> labels = {2, 0, 1};
 
 Conv2dAttrs padded(int64_t p, int64_t groups = 1) { return {.padding = {p, p, p, p}, .groups = groups}; }
@@ -49,9 +53,12 @@ const std::vector<Row>& rows() {
       {"add", {{2, 3, 2, 2}, {2, 3, 2, 2}}, [](const auto& t) { return add(t[0], t[1]); }},
       {"add of one tensor twice", {{2, 3}}, [](const auto& t) { return add(t[0], t[0]); }},
       {"max_pool2d", {{2, 3, 6, 6}}, [](const auto& t) { return max_pool2d(t[0], {}); }, 0, true},
-      {"max_pool2d overlapping", {{1, 2, 7, 7}}, [](const auto& t) { return max_pool2d(t[0], {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}}); }, 0, true},
+      {"max_pool2d overlapping", {{1, 2, 7, 7}}, [](const auto& t) { return max_pool2d(t[0], {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}}); }, 0, true},
+      {"max_pool2d uneven, ceil", {{1, 2, 6, 6}}, [](const auto& t) { return max_pool2d(t[0], uneven(true)); }, 0, true},
       {"avg_pool2d", {{2, 3, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], {.kernel = {3, 2}}); }},
-      {"avg_pool2d overlapping", {{1, 2, 5, 5}}, [](const auto& t) { return avg_pool2d(t[0], {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1}}); }},
+      {"avg_pool2d overlapping", {{1, 2, 5, 5}}, [](const auto& t) { return avg_pool2d(t[0], {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}}); }},
+      {"avg_pool2d uneven, ceil", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(true)); }},
+      {"avg_pool2d without its padding", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(false)); }},
       {"global_avg_pool2d", {{2, 3, 4, 5}}, [](const auto& t) { return global_avg_pool2d(t[0]); }},
       {"flatten", {{2, 3, 2, 4}}, [](const auto& t) { return flatten(t[0]); }},
       {"softmax", {{5}}, [](const auto& t) { return softmax(t[0], 0.7F); }},
