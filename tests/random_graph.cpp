@@ -197,8 +197,10 @@ class RandomNet : public nn::Module {
     for (size_t d = 0; d < 2; ++d) {
       a.kernel[d] = dice_.from(1, std::min<int64_t>(3, in[1 + static_cast<int>(d)]));
       a.stride[d] = dice_.from(0, 3);
-      a.padding[d] = dice_.from(0, a.kernel[d] - 1);
+      for (const size_t side : {d, d + 2}) a.padding[side] = dice_.from(0, a.kernel[d] - 1);
     }
+    a.ceil = dice_.chance(0.3);
+    a.count_padding = dice_.chance(0.5);
     const bool largest = dice_.chance(0.5);
     offer(push(
         [x, a, largest](const std::vector<Tensor>& v) { return largest ? max_pool2d(v[x], a) : avg_pool2d(v[x], a); }));
@@ -240,7 +242,7 @@ std::string attributes(const Node& node) {
                        node.weight().dim(3), c->stride, c->padding, c->dilation, c->groups);
   }
   if (const auto* p = std::get_if<Pool2dAttrs>(&node.attrs))
-    return fmt::format(" kernel {} stride {} padding {}", p->kernel, p->stride, p->padding);
+    return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil, p->count_padding);
   return "";
 }
 

@@ -103,7 +103,7 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 /// is exact. First of those before it: w ← a w, bias ← a bias + b of the conv or linear layer whose output it reads, of
 /// both branches' behind an Add, through pooling and a flattening of one position, if nothing else reads what lies
 /// between. Else of all that read it: w ← w a, bias ← bias + w b of linear layers and convs without padding, through
-/// pooling and flatten, or another batch norm. Average pooling must not pad; max pooling wants a ≥ 0, which is refused if
+/// pooling and flatten, or another batch norm. Average pooling must not count padding; max pooling wants a ≥ 0, which is refused if
 /// the weights are `still_trained`. Those layers get tensors of their own. Throws bad_input naming the batch norm that
 /// nothing can take up, why, and what would help.
 void fold_batch_norm(Graph& graph, bool still_trained = false);

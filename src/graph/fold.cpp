@@ -100,7 +100,10 @@ bool pads(const Node& node) {
 
 /// The one way that batch norms may take through pooling; a reason against it, or none.
 std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
-  if (pool.op == "avg_pool2d") return pads(pool) ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
+  if (pool.op == "avg_pool2d") {
+    const bool counts = pads(pool) && std::get<Pool2dAttrs>(pool.attrs).count_padding;
+    return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
+  }
   if (still_trained) return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that", pool.name);
   const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
   if (negative == map.a.end()) return "";

@@ -78,7 +78,7 @@ class RandomNet : public nn::Module {
     const Shape& s = samples_[at].shape();
     const int64_t pad = static_cast<int64_t>(rng_.below(4) == 0);
     if (s[2] < 2 || s[3] < 2) return;
-    const Pool2dAttrs attrs{.kernel = {2, 2}, .stride = {1, 1}, .padding = {pad, pad}};
+    const Pool2dAttrs attrs{.kernel = {2, 2}, .stride = {1, 1}, .padding = {pad, pad, pad, pad}, .count_padding = rng_.below(2) == 0};
     push([attrs, largest](const Tensor& x, const Tensor&) { return largest ? max_pool2d(x, attrs) : avg_pool2d(x, attrs); }, at, at);
   }
 
