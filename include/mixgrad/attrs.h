@@ -22,7 +22,7 @@ struct Pool2dAttrs {
   std::array<int64_t, 2> stride{0, 0};           ///< 0: the kernel's
   std::array<int64_t, 4> padding{0, 0, 0, 0};    ///< top, left, bottom, right; each less than the kernel
   bool ceil = false;                             ///< the last window may reach beyond the padded image
-  bool count_padding = true;                     ///< an average counts padding as zeros; what lies beyond it never counts
+  bool count_padding = true;                     ///< an average counts padding, as zeros; nothing beyond it counts
   bool operator==(const Pool2dAttrs&) const = default;
 };
 

@@ -32,11 +32,21 @@ struct Model {
   int64_t classes = 0;   ///< of one made elsewhere: what it tells apart
   Normalization normalization = {};     ///< of its input: from constants at the file's head; `net` takes normalized images
   std::vector<std::string> notes = {};  ///< what reading the file left out or changed, a sentence each
+  Shape output_shape = {};              ///< of what `net` returns, without N: [C, H, W] or [values]
+  /// `normalization` is of pixels from 0 to 255: images from 0 to 1 need its mean and std divided by 255.
+  bool pixels_to_255 = false;
 };
 
-/// The model called `name`, or the float network in the ONNX file `name` (*.onnx); bad_input lists the names when there is none.
-/// `classes` is nothing to one that reconstructs or was made elsewhere.
-Model make(const std::string& name, int64_t classes);
+/// What a file may leave open.
+struct Options {
+  Shape input_shape = {};  ///< C, H, W of an image; none: as the file has it
+};
+
+/// The model called `name`, or the float network in the ONNX file `name` (*.onnx); bad_input lists the names when there is
+/// none. `classes` is nothing to one that reconstructs or was made elsewhere.
+Model make(const std::string& name, int64_t classes, const Options& options = {});
 std::vector<std::string> names();
+/// Throws bad_input where `name` is neither a model nor an ONNX file by its name.
+void check_name(const std::string& name);
 
 }  // namespace mixgrad::models

@@ -37,8 +37,9 @@ int run(int argc, char** argv) {
 }
 
 int complain(std::string message, int exit_code) {
-  for (char& c : message) {
-    if (std::iscntrl(static_cast<unsigned char>(c)) != 0) c = ' ';  // a file's name may hold line feeds
+  for (size_t i = 0; i < message.size(); ++i) {
+    const bool of_list = message.compare(i, 3, "\n  ") == 0;  // a list has a line an item
+    if (!of_list && std::iscntrl(static_cast<unsigned char>(message[i])) != 0) message[i] = ' ';  // a file's name may hold line feeds
   }
   std::fflush(stdout);
   std::fprintf(stderr, "mixgrad: %s\n", message.c_str());

@@ -6,8 +6,10 @@
 
 namespace mixgrad::models {
 
-Model from_onnx(const std::string& path) {
-  bad_input("{}: this mixgrad was built without ONNX: expected the name of a model, or a build with Meson's option onnx", path);
+Model from_onnx(const std::string& path, const Options&) {
+  bad_input(
+      "{}: this mixgrad was built without ONNX: expected the name of a model, or a build with Meson's option onnx",
+      path);
 }
 
 }  // namespace mixgrad::models

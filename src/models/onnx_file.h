@@ -7,10 +7,12 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace onnx {
+class GraphProto;
 class ModelProto;
 class NodeProto;
 class TensorProto;
@@ -18,15 +20,20 @@ class TensorProto;
 
 namespace mixgrad::models::onnx_file {
 
+/// Numbers of the file's types (TensorProto.DataType) that are asked for by number.
+constexpr int64_t type_float = 1, type_uint8 = 2, type_int32 = 6, type_int64 = 7;
+
 struct Constant {
   std::string name, type;         ///< type in words, for messages
   std::vector<int64_t> dims;
   std::vector<float> floats;      ///< of a float tensor
   std::vector<int64_t> integers;  ///< of an int64 or int32 tensor
+
+  int64_t size() const { return std::ssize(floats) + std::ssize(integers); }
 };
 
 struct Node {
-  std::string name, op;
+  std::string name, op;           ///< op of another domain than ONNX's: "domain.op"
   std::vector<std::string> inputs, outputs;
   const onnx::NodeProto* proto;
 };
@@ -41,27 +48,35 @@ class File {
 
   const std::string& path() const { return path_; }
   int64_t bytes() const { return bytes_; }
+  int64_t opset() const { return opset_; }
+  /// Those that lead to the output, in the file's order.
   const std::vector<Node>& nodes() const { return nodes_; }
-  /// Whether a node only gives a constant.
-  bool folded(const Node& node) const;
+  Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
   /// Null: no constant of this name.
   const Constant* constant(const std::string& name) const;
+  /// Makes a node's output a constant.
+  void set_constant(const std::string& name, Constant constant);
   const std::string& input() const { return input_; }
   const std::string& output() const { return output_; }
-  /// Of the input; 0 where it is not fixed.
+  /// Of the input, as declared; 0 where one is not fixed. None: no shape is declared.
   std::vector<int64_t> input_dims() const;
-  /// Whether nothing but Transposes of this order read the input.
-  bool consumed_by_transpose(const std::vector<int64_t>& order) const;
-  /// Null: none or several.
+  /// TensorProto.DataType
+  int64_t input_type() const;
+  const std::vector<const Node*>& consumers(const std::string& name) const;
+  /// Null: none, several, or the network's output.
   const Node* only_consumer(const std::string& name) const;
 
  private:
-  Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
+  void read_nodes(const onnx::GraphProto& graph);
+  void read_constant(const Node& node);
+  void find_ends(const onnx::GraphProto& graph);
+  void drop_unused();
 
   std::string path_;
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, opset_ = 0;
   std::unique_ptr<onnx::ModelProto> model_;
   std::vector<Node> nodes_;
+  std::map<std::string, std::vector<const Node*>> consumers_;
   std::map<std::string, Constant> constants_;
   std::string input_, output_;
 };
@@ -71,10 +86,12 @@ class Attributes {
  public:
   Attributes(const File& file, const Node& node) : file_(file), node_(node) {}
 
+  bool has(const std::string& name) const;
   int64_t number(const std::string& name, int64_t otherwise) const;
   double real(const std::string& name, double otherwise) const;
   std::string text(const std::string& name, const std::string& otherwise) const;
   std::vector<int64_t> list(const std::string& name) const;
+  std::optional<Constant> tensor(const std::string& name) const;
   template <size_t N>
   std::array<int64_t, N> fixed(const std::string& name, const std::array<int64_t, N>& otherwise) const {
     const std::vector<int64_t> values = list(name);

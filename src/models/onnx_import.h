@@ -5,8 +5,9 @@
 
 namespace mixgrad::models {
 
-/// The float network of an ONNX file with its weights: Conv, Gemm, MatMul and Add, BatchNormalization, Relu, Clip to [0, 6], Add,
-/// pooling, flattening, and Transposes that only come from another layout. bad_input lists all other operators by node.
-Model from_onnx(const std::string& path);
+/// The float network of an ONNX file with its weights: Conv, Gemm, MatMul, BatchNormalization, Relu, Clip to [0, 6],
+/// Add, pools with the Pads before them, arithmetic by constants, and whatever changes shapes alone. bad_input counts
+/// all other operators by kind.
+Model from_onnx(const std::string& path, const Options& options);
 
 }  // namespace mixgrad::models

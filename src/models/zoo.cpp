@@ -6,6 +6,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace mixgrad::models {
 namespace {
 
@@ -26,6 +28,14 @@ const std::vector<Entry>& zoo() {
   return entries;
 }
 
+[[noreturn]] void refuse_name(const std::string& name) {
+  bad_input(
+      "unknown model '{}': expected {}, or FILE.onnx; a network made elsewhere is read from an ONNX file, so export "
+      "yours to one (PyTorch: "
+      "torch.onnx.export; TensorFlow, Keras, TFLite: tf2onnx)",
+      name, fmt::join(names(), ", "));
+}
+
 }  // namespace
 
 std::vector<std::string> names() {
@@ -34,12 +44,29 @@ std::vector<std::string> names() {
   return out;
 }
 
-Model make(const std::string& name, int64_t classes) {
-  if (name.ends_with(".onnx")) return from_onnx(name);
+void check_name(const std::string& name) {
+  const bool known = std::ranges::any_of(zoo(), [&](const Entry& e) { return name == e.name; });
+  if (!known && !name.ends_with(".onnx")) refuse_name(name);
+}
+
+Model make(const std::string& name, int64_t classes, const Options& options) {
+  if (name.ends_with(".onnx")) return from_onnx(name, options);
   for (const Entry& e : zoo()) {
-    if (name == e.name) return {.name = name, .input_shape = e.input_shape, .reconstructs = e.reconstructs, .net = e.make(classes), .trained = false, .classes = 0};
+    if (name != e.name) continue;
+    if (options.input_shape.rank() > 0 && options.input_shape != e.input_shape) {
+      bad_input(
+          "{} takes images {} (C, H, W), not {}: another shape can only be given for an ONNX file that leaves it open",
+          name, e.input_shape.str(), options.input_shape.str());
+    }
+    return {.name = name,
+            .input_shape = e.input_shape,
+            .reconstructs = e.reconstructs,
+            .net = e.make(classes),
+            .trained = false,
+            .classes = 0,
+            .output_shape = {e.reconstructs ? e.input_shape.size() : classes}};
   }
-  bad_input("unknown model '{}': expected {}, or an ONNX file (*.onnx)", name, fmt::join(names(), ", "));
+  refuse_name(name);
 }
 
 }  // namespace mixgrad::models

@@ -207,7 +207,7 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
 }  // namespace
 
 void RunConfig::validate() const {
-  if (!model.ends_with(".onnx")) check_choice("model", model, models::names());
+  models::check_name(model);
   data::default_augmentation(data);  // refuses what is no data set
   if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});

@@ -17,9 +17,9 @@ using Dims = std::vector<int64_t>;
 /// Builds a model; every value is called as the node that makes it.
 class OnnxNet {
  public:
-  explicit OnnxNet(const Dims& input) {
+  explicit OnnxNet(const Dims& input, int opset = 13) {
     model.set_ir_version(7);
-    model.add_opset_import()->set_version(13);
+    model.add_opset_import()->set_version(opset);
     graph().set_name("net");
     value(*graph().add_input(), "x", input);
   }
@@ -46,6 +46,15 @@ class OnnxNet {
     attribute(name, onnx::AttributeProto::INT).set_i(v);
     return *this;
   }
+  OnnxNet& real(const std::string& name, float v) {
+    attribute(name, onnx::AttributeProto::FLOAT).set_f(v);
+    return *this;
+  }
+  OnnxNet& reals(const std::string& name, const std::vector<float>& values) {
+    onnx::AttributeProto& a = attribute(name, onnx::AttributeProto::FLOATS);
+    for (const float v : values) a.add_floats(v);
+    return *this;
+  }
   OnnxNet& text(const std::string& name, const std::string& v) {
     attribute(name, onnx::AttributeProto::STRING).set_s(v);
     return *this;
@@ -54,6 +63,10 @@ class OnnxNet {
   std::string floats(const std::string& name, const Dims& dims, double size = 0.3, double offset = 0) {
     std::vector<float> v(static_cast<size_t>(Shape(dims).size()));
     for (float& x : v) x = static_cast<float>(rng_.normal() * size + offset);
+    raw(name, onnx::TensorProto::FLOAT, dims, v.data(), v.size() * sizeof(float));
+    return name;
+  }
+  std::string values(const std::string& name, const Dims& dims, const std::vector<float>& v) {
     raw(name, onnx::TensorProto::FLOAT, dims, v.data(), v.size() * sizeof(float));
     return name;
   }
@@ -67,8 +80,9 @@ class OnnxNet {
   }
   /// y = BatchNormalization(x), moments off 0 and 1.
   std::string batch_norm(const std::string& name, const std::string& x, int64_t channels) {
-    return node("BatchNormalization", name, {x, floats(name + ".gamma", {channels}, 0.2, 1), floats(name + ".beta", {channels}),
-                                             floats(name + ".mean", {channels}), positive(name + ".var", channels)});
+    return node("BatchNormalization", name,
+                {x, floats(name + ".gamma", {channels}, 0.2, 1), floats(name + ".beta", {channels}),
+                 floats(name + ".mean", {channels}), positive(name + ".var", channels)});
   }
 
   onnx::GraphProto& graph() { return *model.mutable_graph(); }

@@ -43,8 +43,9 @@ TEST_CASE("pool: without ceil the windows end in the padded image; a kernel must
 }
 
 TEST_CASE("pool: a graph's file keeps the attributes; two numbers of padding stand for both sides") {
-  for (const Pool2dAttrs& a : {Pool2dAttrs{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}},
-                               Pool2dAttrs{.kernel = {3, 2}, .padding = {1, 0, 2, 1}, .ceil = true, .count_padding = false}}) {
+  for (const Pool2dAttrs& a :
+       {Pool2dAttrs{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}},
+        Pool2dAttrs{.kernel = {3, 2}, .padding = {1, 0, 2, 1}, .ceil = true, .count_padding = false}}) {
     nn::AvgPool2d pool(a);
     const io::Safetensors file = to_safetensors(trace(pool, {2, 6, 6}));
     CHECK(std::get<Pool2dAttrs>(graph_from(file).nodes[1].attrs) == a);

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+// What works value by value: arithmetic, batch normalization, activations.
+#include "onnx_operators.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad::models {
+
+using onnx_file::Attributes;
+using onnx_file::Constant;
+using onnx_file::Node;
+
+namespace {
+
+/// y = scale x + shift of every channel: a batch norm that keeps its moments, 0 and 1, in training too.
+class FixedNorm : public nn::Module {
+ public:
+  explicit FixedNorm(int64_t channels)
+      : gamma(Tensor::zeros({channels})),
+        beta(Tensor::zeros({channels})),
+        mean_(Tensor::zeros({channels})),
+        variance_(Tensor::full({channels}, 1)) {
+    add_parameter("weight", gamma);
+    add_parameter("bias", beta);
+    add_buffer("running_mean", mean_);
+    add_buffer("running_var", variance_);
+  }
+  Tensor forward(const Tensor& x) override {
+    return batch_norm(x, gamma, beta, mean_, variance_, {.eps = 0, .training = false});
+  }
+  Tensor gamma, beta;
+
+ private:
+  Tensor mean_, variance_;
+};
+
+void fill(const Tensor& to, const std::vector<float>& values) { std::ranges::copy(values, to.data().begin()); }
+
+std::vector<float> as_floats(const std::vector<double>& v) { return {v.begin(), v.end()}; }
+
+/// scale x + shift, by the input's normalization where the node belongs to that.
+Value scaled(Context& c, const Node& n, const Value& x, const ScaleShift& by) {
+  if (x.at == 0 && c.at_head(n)) {
+    if (!c.normalization) c.normalization = ScaleShift(by.scale.size());
+    c.normalization->then(by);
+    return x;
+  }
+  if (by.is_identity()) return x;
+  auto module = std::make_unique<FixedNorm>(x.layout.extents[0]);
+  const Tensor gamma = module->gamma, beta = module->beta;
+  Value y = c.layer(n, x, std::move(module), "", x.layout);
+  y.order = x.order;
+  c.later([&c, gamma, beta, by, image = x.layout.is_image(), order = x.order] {
+    fill(gamma, image ? as_floats(by.scale) : c.orders.arranged(order, as_floats(by.scale)));
+    fill(beta, image ? as_floats(by.shift) : c.orders.arranged(order, as_floats(by.shift)));
+  });
+  return y;
+}
+
+Value with_constant(Context& c, const Node& n, bool constant_first) {
+  const Constant& k = c.needed(n, constant_first ? 0 : 1);
+  Value x = c.input(n, constant_first ? 1 : 0);
+  c.weights(n, k);
+  auto along = x.layout.along_channels(k);
+  if (!along && x.layout.only_axis()) {
+    x = c.flat(x);
+    along = x.layout.along_channels(k);
+  }
+  if (!along) {
+    c.refuse(n, fmt::format(
+                    "'{}' of [{}] meets [N, {}]: only a constant with one number, or one per channel, can be taken up",
+                    k.name, fmt::join(k.dims, ", "), fmt::join(x.layout.dims(), ", ")));
+  }
+  ScaleShift by(along->size());
+  if (!by.then(n.op, *along, constant_first)) c.refuse(n, "it divides a constant by a tensor");
+  if (!by.is_finite()) c.refuse(n, fmt::format("by '{}' it leaves no finite numbers", k.name));
+  return scaled(c, n, x, by);
+}
+
+Value sum(Context& c, const Node& n, Value a, Value b) {
+  const std::vector<int64_t> da = a.layout.dims(), db = b.layout.dims();
+  if (da != db) {
+    c.refuse(
+        n, fmt::format("it adds [N, {}] and [N, {}]: shapes must be equal", fmt::join(da, ", "), fmt::join(db, ", ")));
+  }
+  if (a.layout.extents != b.layout.extents || a.layout.axes != b.layout.axes) {
+    if (!a.layout.only_axis() || !b.layout.only_axis()) {
+      c.refuse(n, "it adds images whose axes are in different orders");
+    }
+    a = c.flat(a);
+    b = c.flat(b);
+  }
+  if (!a.layout.is_image() && !c.orders.unite(a.order, b.order)) {
+    c.refuse(n, "it adds images that were flattened in different orders of channels and positions");
+  }
+  Value y = c.step([](const std::vector<Tensor>& in) { return add(in[0], in[1]); }, {&a, &b});
+  y.nonnegative = a.nonnegative && b.nonnegative;
+  return y;
+}
+
+/// Whether the file's first axis behind N runs through our channels or features.
+bool channels_first(const Layout& l) {
+  return !l.axes.empty() && l.axes[0] == (l.extents[0] > 1 ? std::vector<int>{0} : std::vector<int>{});
+}
+
+Value rectified(Context& c, Value x, bool to_six) {
+  if (const auto found = c.rectified.find(x.at); to_six && found != c.rectified.end()) {  // min(max(max(x, 0), 0), 6)
+    x.at = found->second.at;
+    x.sample = found->second.sample;
+  }
+  Value y = c.step([to_six](const std::vector<Tensor>& in) { return to_six ? relu6(in[0]) : relu(in[0]); }, {&x});
+  y.nonnegative = true;
+  if (!to_six) c.rectified[y.at] = x;
+  return y;
+}
+
+constexpr double endless = 3e38;
+
+/// Of Clip, and of Max and Min with a number; ±`endless` where there is none.
+std::pair<double, double> bounds(const Context& c, const Node& n) {
+  const Attributes a(c.file, n);
+  const auto bound = [&](size_t i, const char* name, double otherwise) {
+    const Constant* k = c.constant(n, i);
+    if (k != nullptr && k->size() != 1) {
+      c.refuse(n, fmt::format("'{}' holds {} values, expected one", k->name, k->size()));
+    }
+    return k == nullptr || k->floats.empty() ? a.real(name, otherwise) : static_cast<double>(k->floats[0]);
+  };
+  if (n.op == "Max") return {bound(1, "", -endless), endless};
+  if (n.op == "Min") return {-endless, bound(1, "", endless)};
+  return {bound(1, "min", -endless), bound(2, "max", endless)};
+}
+
+}  // namespace
+
+Value import_arithmetic(Context& c, const Node& n) {
+  const auto is_constant = [&](size_t i) { return i < n.inputs.size() && c.file.constant(n.inputs[i]) != nullptr; };
+  if (c.absorbed.contains(&n)) return c.input(n, is_constant(0) ? 1 : 0);
+  if (n.inputs.size() == 2 && (is_constant(0) || is_constant(1))) return with_constant(c, n, is_constant(0));
+  if (n.op != "Add" && n.op != "Sum") c.refuse(n, "it works on two tensors: one must be a constant");
+  if (n.op == "Add" && n.inputs.size() != 2) c.refuse(n, fmt::format("it has {} inputs, expected 2", n.inputs.size()));
+  Value y = c.input(n, 0);
+  for (size_t i = 1; i < n.inputs.size(); ++i) y = sum(c, n, y, c.input(n, i));
+  return y;
+}
+
+Value import_batch_norm(Context& c, const Node& n) {
+  const Attributes a(c.file, n);
+  if (a.number("training_mode", 0) != 0 || a.number("spatial", 1) == 0) {
+    c.refuse(n, "expected one with fixed moments per channel: export the network in evaluation mode");
+  }
+  Value x = c.input(n, 0);
+  if (!channels_first(x.layout) && x.layout.only_axis() == size_t{0}) x = c.flat(x);
+  if (!channels_first(x.layout)) {
+    c.refuse(
+        n, fmt::format("it works on [N, {}], whose second axis is not its channels", fmt::join(x.layout.dims(), ", ")));
+  }
+  const int64_t channels = x.layout.extents[0];
+  const auto eps = static_cast<float>(a.real("epsilon", 1e-5));
+  std::array<std::vector<float>, 4> values;  // gamma, beta, mean, variance
+  for (size_t i = 0; i < 4; ++i) values[i] = c.weights(n, c.needed(n, i + 1), channels);
+  const float least = *std::ranges::min_element(values[3]);
+  if (!(least + eps > 0)) {
+    c.refuse(n, fmt::format("a variance of {} with an epsilon of {} has no square root", least, eps));
+  }
+  if (x.at == 0 && c.at_head(n)) {
+    ScaleShift by(static_cast<size_t>(channels));
+    for (size_t k = 0; k < by.scale.size(); ++k) {
+      by.scale[k] = values[0][k] / std::sqrt(static_cast<double>(values[3][k]) + static_cast<double>(eps));
+      by.shift[k] = values[1][k] - values[2][k] * by.scale[k];
+    }
+    return scaled(c, n, x, by);
+  }
+  auto module = std::make_unique<nn::BatchNorm2d>(channels, nn::BatchNormOptions{.eps = eps});
+  const std::array<Tensor, 4> to = {module->gamma, module->beta, module->running_mean, module->running_var};
+  Value y = c.layer(n, x, std::move(module), n.inputs[1], x.layout);
+  y.order = x.order;
+  c.later([&c, to, values, image = x.layout.is_image(), order = x.order] {
+    for (size_t i = 0; i < 4; ++i) fill(to[i], image ? values[i] : c.orders.arranged(order, values[i]));
+  });
+  return y;
+}
+
+Value import_relu(Context& c, const Node& n) { return rectified(c, c.input(n, 0), false); }
+
+Value import_clip(Context& c, const Node& n) {
+  const Value& x = c.input(n, 0);
+  auto [low, high] = bounds(c, n);
+  if (x.nonnegative) low = std::max(low, 0.0);
+  if (low <= -endless && high >= endless) return x;
+  if (low != 0 || (high != 6 && high < endless)) {
+    c.refuse(n, fmt::format("bounds {} and {}: expected 0 and 6", low, high));
+  }
+  return rectified(c, x, high < endless);
+}
+
+bool ends_network(const onnx_file::File& file, const Node& n) {
+  static const std::set<std::string> shapes = {"Cast",    "Dropout", "Flatten",   "Identity",
+                                               "Reshape", "Squeeze", "Transpose", "Unsqueeze"};
+  std::string name = n.outputs[0];
+  while (name != file.output()) {
+    const Node* next = file.only_consumer(name);
+    if (next == nullptr || !shapes.contains(next->op)) return false;
+    name = next->outputs[0];
+  }
+  return true;
+}
+
+Value import_ending(Context& c, const Node& n) {
+  const Value& x = c.input(n, 0);
+  const Layout& l = x.layout;
+  if (!ends_network(c.file, n)) c.refuse(n, "it can only be left out at the network's end");
+  if (n.op == "Sigmoid" && l.size() == c.input_values) {
+    c.refuse(n, "a network that reconstructs its input can't do without it: end it with ReLU or with a linear layer");
+  }
+  if (n.op != "Sigmoid") {  // until opset 12 over all axes from this one on
+    const bool one_axis = c.file.opset() >= 13;
+    const size_t first = c.axis(n, Attributes(c.file, n).number("axis", one_axis ? -1 : 1), l.axes.size() + 1);
+    std::vector<int> over;
+    for (size_t i = first; i > 0 && i <= l.axes.size() && (i == first || !one_axis); ++i) {
+      over.insert(over.end(), l.axes[i - 1].begin(), l.axes[i - 1].end());
+    }
+    const bool of_classes = over == std::vector<int>{0} || (l.only_axis() && over == l.order());
+    if (first == 0 || !of_classes) {
+      c.refuse(n, fmt::format("it works along axis {} of [N, {}], expected classes", first, fmt::join(l.dims(), ", ")));
+    }
+  }
+  c.notes.push_back(
+      fmt::format("its {} '{}' at the end is left out: what the network returns is what went into it", n.op, n.name));
+  return x;
+}
+
+}  // namespace mixgrad::models

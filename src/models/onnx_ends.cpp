@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+// A file's input and output.
+#include "onnx_operators.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad::models {
+
+using onnx_file::Attributes;
+using onnx_file::File;
+using onnx_file::Node;
+
+namespace {
+
+using Dims = std::vector<int64_t>;
+
+/// Whether the input is [N, H, W, C], as far as its readers tell.
+std::optional<bool> told_channels_last(const File& file) {
+  static const std::set<std::string> elementwise = {"Add",      "Cast", "Clip", "Div",  "Dropout",
+                                                    "Identity", "Mul",  "Pad",  "Relu", "Sub"};
+  std::vector<std::string> names = {file.input()};
+  for (size_t i = 0; i < names.size(); ++i) {
+    for (const Node* n : file.consumers(names[i])) {
+      if (n->op == "Transpose") return Attributes(file, *n).list("perm") == Dims{0, 3, 1, 2};
+      if (n->op == "Conv" || n->op == "BatchNormalization" || n->op.ends_with("Pool")) return false;
+      if (elementwise.contains(n->op) && std::ranges::find(names, n->outputs[0]) == names.end()) {
+        names.push_back(n->outputs[0]);
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+/// Which of C, H, W each axis behind N is: of images where no reader tells, by their sizes.
+std::vector<int> permutation_of(Context& c, const Dims& dims) {
+  if (dims.size() == 2) return {0};
+  if (dims.size() == 3) return {1, 2};
+  const std::vector<int> channels_first = {0, 1, 2}, channels_last = {1, 2, 0};
+  if (const auto told = told_channels_last(c.file)) return *told ? channels_last : channels_first;
+  const auto few = [](int64_t d) { return d == 1 || d == 3 || d == 4; };
+  if (!few(dims[3]) || few(dims[1])) return channels_first;
+  c.notes.push_back(
+      fmt::format("its input [N, {}, {}, {}] is taken for rows, columns and channels", dims[1], dims[2], dims[3]));
+  return channels_last;
+}
+
+/// The sizes behind N; `given` (C, H, W, or none) stands in for those that the file leaves open.
+Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permutation, const Shape& given) {
+  Dims is(declared.begin() + 1, declared.end());
+  const std::string described = fmt::format("its input '{}' is [N, {}]", file.input(), fmt::join(is, ", "));
+  if (given.rank() > 0) {
+    bool fits = given.rank() == 3;
+    int64_t values = 1;
+    for (size_t i = 0; fits && i < is.size(); ++i) {
+      const int64_t wanted = given[permutation[i]];
+      if (is[i] == 0) is[i] = wanted;
+      fits = is[i] == wanted;
+      values *= wanted;
+    }
+    if (!fits || values != given.size()) {
+      file.fail(fmt::format("{} (0: open), which images {} (C, H, W) do not fit", described, given.str()));
+    }
+  }
+  if (std::ranges::find(is, 0) != is.end()) {
+    file.fail(fmt::format("{} (0: open): give the shape of an image, --input-shape {}", described,
+                          is.size() == 1 ? "F,1,1" : "C,H,W"));
+  }
+  if (std::ranges::any_of(is, [](int64_t d) { return d < 1 || d > most_positions; })) {
+    file.fail(fmt::format("{}: expected sizes from 1 to {}", described, most_positions));
+  }
+  return is;
+}
+
+/// One number where all are equal.
+std::string in_short(std::vector<float> v) {
+  if (std::ranges::count(v, v[0]) == std::ssize(v)) v.resize(1);
+  return fmt::format("{:.4g}", fmt::join(v, "/"));
+}
+
+}  // namespace
+
+Shape declare_input(Context& c, const Options& options) {
+  Dims dims = c.file.input_dims();
+  if (dims.empty()) dims = {0, 0, 0, 0};
+  if (dims.size() < 2 || dims.size() > 4) {
+    c.file.fail(fmt::format(
+        "its input has {} dimensions, expected [N, C, H, W], [N, H, W, C], [N, H, W] or [N, features]", dims.size()));
+  }
+  const int64_t type = c.file.input_type();
+  if (type != onnx_file::type_float && type != onnx_file::type_uint8) {
+    c.file.fail("its input is neither of float32 nor of bytes");
+  }
+  const std::vector<int> permutation = permutation_of(c, dims);
+  const Dims is = sizes(c.file, dims, permutation, options.input_shape);
+  Dims chw = {1, 1, 1};
+  for (size_t i = 0; i < is.size(); ++i) chw[static_cast<size_t>(permutation[i])] = is[i];
+  const Shape shape(chw);
+  c.batch = dims[0] > 0 ? dims[0] : 1;
+  c.input_values = shape.size();
+  c.head = c.file.input();
+  c.values[c.head] = {
+      .at = 0, .sample = Tensor::zeros({1, chw[0], chw[1], chw[2]}), .layout = Layout::image(chw, permutation)};
+  return shape;
+}
+
+Value take_result(Context& c) {
+  const Value& y = c.value(c.file.output(), "the graph's output");
+  const std::string name = fmt::format("its output '{}'", c.file.output());
+  if (!y.padding.empty()) c.file.fail(name + " is padded: only a convolution or a pool can take a Pad up");
+  const bool image = y.layout.positions() > 1;
+  if (image && (y.layout.is({0, 1, 2}) || y.layout.is({1, 2, 0}))) return y;
+  if (image && !y.layout.only_axis()) {
+    if (std::ranges::is_sorted(y.layout.order())) return y;
+    c.file.fail(
+        fmt::format("{} is [N, {}], whose values are not in the order of images [N, C, H, W]: end the network before "
+                    "they are moved",
+                    name, fmt::join(y.layout.dims(), ", ")));
+  }
+  const Value flat = c.flat(y);
+  if (!c.orders.settle_as_in_file(flat.order, flat.layout.size())) {
+    c.file.fail(name +
+                " takes the values of images in the order H, W, C: end the network before they are flattened, or with "
+                "a linear layer");
+  }
+  return flat;
+}
+
+void take_normalization(const Context& c, Model& model) {
+  const bool bytes = c.file.input_type() == onnx_file::type_uint8;
+  const ScaleShift by = c.normalization.value_or(ScaleShift(static_cast<size_t>(model.input_shape[0])));
+  if (by.is_identity() && !bytes) return;
+  bool large = bytes;
+  for (size_t k = 0; k < by.scale.size(); ++k) {
+    const auto mean = static_cast<float>((0 - by.shift[k]) / by.scale[k]), std = static_cast<float>(1 / by.scale[k]);
+    if (!std::isfinite(mean) || !std::isfinite(std) || std == 0) {
+      c.file.fail(
+          fmt::format("its input '{}' is multiplied by {} and shifted by {} (channel {}): expected finite numbers, and "
+                      "a factor other than 0",
+                      c.file.input(), by.scale[k], by.shift[k], k));
+    }
+    model.normalization.mean.push_back(mean);
+    model.normalization.std.push_back(std);
+    large = large || std::abs(mean) > 2 || std::abs(std) > 4;
+  }
+  model.pixels_to_255 = large;
+  model.notes.push_back(fmt::format(
+      "its input is normalized before its first layer, by mean {} and std {}{}: this is done to the data instead",
+      in_short(model.normalization.mean), in_short(model.normalization.std), large ? " of pixels from 0 to 255" : ""));
+}
+
+}  // namespace mixgrad::models

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pools, and the Pads that they and convolutions take up.
+#include "onnx_operators.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mixgrad::models {
+
+using onnx_file::Attributes;
+using onnx_file::Constant;
+using onnx_file::Node;
+
+namespace {
+
+constexpr float lowest = -3e38F;  // exporters write this or -∞ where a maximum is to pass over padding
+
+/// Which of our axes each of an image's three is to the file: [N, C, H, W] or [N, H, W, C].
+std::array<int, 3> image_axes(const Context& c, const Node& n, const Layout& l) {
+  if (l.is({0, 1, 2})) return {0, 1, 2};
+  if (l.is({1, 2, 0})) return {1, 2, 0};
+  c.refuse(n, fmt::format("it pads [N, {}]: expected images", fmt::join(l.dims(), ", ")));
+}
+
+/// {before, after} of every axis of the file, N among them.
+std::vector<std::array<int64_t, 2>> pads_of(const Context& c, const Node& n, size_t rank) {
+  std::vector<int64_t> pads = c.numbers(n, 1, "pads"), axes = c.numbers(n, 3, "axes");
+  if (axes.empty()) {
+    for (size_t a = 0; a < rank; ++a) axes.push_back(static_cast<int64_t>(a));
+  }
+  if (pads.size() != 2 * axes.size()) {
+    c.refuse(n, fmt::format("it has {} pads for {} axes, expected two each", pads.size(), axes.size()));
+  }
+  std::vector<std::array<int64_t, 2>> out(rank, {0, 0});
+  for (size_t i = 0; i < axes.size(); ++i) out[c.axis(n, axes[i], rank)] = {pads[i], pads[i + axes.size()]};
+  return out;
+}
+
+float pad_value(const Context& c, const Node& n) {
+  const Constant* k = c.constant(n, 2);
+  if (k == nullptr) return static_cast<float>(Attributes(c.file, n).real("value", 0));
+  if (k->floats.size() != 1) {
+    c.refuse(n, fmt::format("'{}' is {} of {} values, expected one float", k->name, k->type, k->size()));
+  }
+  return k->floats[0];
+}
+
+Value pooled(Context& c, const Value& x, const Pool2dAttrs& attrs, bool largest) {
+  Layout layout = x.layout;
+  Value y = c.step(
+      [attrs, largest](const std::vector<Tensor>& in) {
+        return largest ? max_pool2d(in[0], attrs) : avg_pool2d(in[0], attrs);
+      },
+      {&x}, layout);
+  for (size_t d = 0; d < 3; ++d) layout.extents[d] = y.sample.dim(static_cast<int>(d) + 1);
+  for (std::vector<int>& axis : layout.axes) {  // what has become 1 has no order any more
+    std::erase_if(axis, [&](int a) { return layout.extents[static_cast<size_t>(a)] == 1; });
+  }
+  y.layout = layout;
+  y.nonnegative = x.nonnegative;
+  return y;
+}
+
+/// A maximum passes over padding with the lowest value, and over 0 where nothing is below; an average counts its 0.
+void take_up(const Context& c, const Node& n, const Padding& before, bool largest, Pool2dAttrs& attrs,
+             bool nonnegative) {
+  if (before.empty()) return;
+  const bool has_own = attrs.padding != std::array<int64_t, 4>{0, 0, 0, 0};
+  const bool fits = largest ? before.value <= lowest || (before.value == 0 && nonnegative)
+                            : before.value == 0 && (!has_own || attrs.count_padding);
+  if (!fits) {
+    c.refuse(n, fmt::format("its input is padded with {}: {}", before.value,
+                            largest ? "a maximum takes up 0 only behind a ReLU, else -infinity"
+                                    : "an average takes up 0, if its own padding counts too"));
+  }
+  for (size_t side = 0; side < 4; ++side) attrs.padding[side] += before.sides[side];
+  attrs.count_padding = true;
+}
+
+/// How many windows the file's runtimes see.
+int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
+  const int64_t room = size + before + after - kernel;
+  if (room + (ceil ? stride - 1 : 0) < 0) return 0;
+  const int64_t count = (room + (ceil ? stride - 1 : 0)) / stride + 1;
+  return ceil && (count - 1) * stride >= size + before ? count - 1 : count;
+}
+
+}  // namespace
+
+void check_window(const Context& c, const Node& n, std::initializer_list<int64_t> sizes) {
+  for (const int64_t v : sizes) {
+    if (v < 1 || v > most_positions) {
+      c.refuse(n, fmt::format("kernel, strides, dilations and group must be from 1 to {}", most_positions));
+    }
+  }
+}
+
+std::array<int64_t, 4> padding_of(const Context& c, const Node& n, std::array<int64_t, 2> size,
+                                  std::array<int64_t, 2> reach, std::array<int64_t, 2> stride) {
+  const Attributes a(c.file, n);
+  const std::string automatic = a.text("auto_pad", "NOTSET");
+  std::array<int64_t, 4> out{0, 0, 0, 0};
+  if (automatic == "NOTSET" || automatic.empty()) {
+    out = a.fixed<4>("pads", out);
+  } else if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
+    for (size_t d = 0; d < 2; ++d) {
+      const int64_t outputs = (size[d] + stride[d] - 1) / stride[d];
+      const int64_t total = std::max<int64_t>(0, (outputs - 1) * stride[d] + reach[d] - size[d]);
+      out[d] = automatic == "SAME_UPPER" ? total / 2 : total - total / 2;
+      out[d + 2] = total - out[d];
+    }
+  } else if (automatic != "VALID") {
+    c.refuse(n, fmt::format("auto_pad {} is unknown", automatic));
+  }
+  for (size_t side = 0; side < 4; ++side) {
+    if (out[side] < 0 || out[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its window");
+  }
+  return out;
+}
+
+Value import_pad(Context& c, const Node& n) {
+  Value x = c.padded_input(n, 0);
+  const std::string mode = Attributes(c.file, n).text("mode", "constant");
+  const auto pads = pads_of(c, n, x.layout.axes.size() + 1);
+  if (std::ranges::all_of(pads, [](const auto& p) { return p[0] == 0 && p[1] == 0; })) return x;
+  if (mode != "constant") c.refuse(n, fmt::format("it pads by mode {}, expected constant", mode));
+  const float value = pad_value(c, n);
+  const auto axes = image_axes(c, n, x.layout);
+  if (!x.padding.empty() && x.padding.value != value) {
+    c.refuse(n, fmt::format("it pads with {} what is padded with {}", value, x.padding.value));
+  }
+  x.padding.value = value;
+  for (size_t a = 0; a < pads.size(); ++a) {
+    const int ours = a == 0 ? 0 : axes[a - 1];
+    for (size_t end = 0; end < 2; ++end) {
+      const int64_t by = pads[a][end];
+      if (by < 0 || by > most_positions || (by > 0 && ours == 0)) {
+        c.refuse(n, fmt::format("it pads axis {} of the file by {}: expected rows and columns, by 0 or more", a, by));
+      }
+      if (by > 0) x.padding.sides[static_cast<size_t>(ours - 1) + 2 * end] += by;
+    }
+  }
+  return x;
+}
+
+Value import_pool(Context& c, const Node& n) {
+  const Value& x = c.image(n);
+  const Attributes a(c.file, n);
+  const bool largest = n.op == "MaxPool";
+  if (n.outputs.size() > 1 && !n.outputs[1].empty()) {
+    c.refuse(n, "its second output, the places of the maxima, can't be had");
+  }
+  Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}), .stride = a.fixed<2>("strides", {1, 1}),
+                    .padding = {}, .ceil = a.number("ceil_mode", 0) != 0,
+                    .count_padding = largest || a.number("count_include_pad", 0) != 0};
+  check_window(c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1]});
+  if (a.fixed<2>("dilations", {1, 1}) != std::array<int64_t, 2>{1, 1}) c.refuse(n, "dilations must be 1");
+  std::array<int64_t, 2> size{};
+  for (size_t d = 0; d < 2; ++d) size[d] = x.layout.extents[d + 1] + x.padding.sides[d] + x.padding.sides[d + 2];
+  attrs.padding = padding_of(c, n, size, attrs.kernel, attrs.stride);
+  std::vector<int64_t> expected;
+  for (size_t d = 0; d < 2; ++d) {
+    expected.push_back(
+        windows(size[d], attrs.padding[d], attrs.padding[d + 2], attrs.kernel[d], attrs.stride[d], attrs.ceil));
+  }
+  if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // nothing to count: the default
+  take_up(c, n, x.padding, largest, attrs, x.nonnegative);
+  const Value y = pooled(c, x, attrs, largest);
+  if (y.layout.extents[1] != expected[0] || y.layout.extents[2] != expected[1]) {
+    c.refuse(n, fmt::format("a window of {} by {} begins in the padding before it", attrs.kernel[0], attrs.kernel[1]));
+  }
+  return y;
+}
+
+Value import_global_pool(Context& c, const Node& n) {
+  const Value& x = c.image(n);
+  if (!x.padding.empty()) c.refuse(n, "its input is padded: expected a pool with a window, or no padding");
+  return pooled(c, x, {.kernel = {x.layout.extents[1], x.layout.extents[2]}}, n.op == "GlobalMaxPool");
+}
+
+/// Over rows, columns or both it is a pool.
+Value import_reduce(Context& c, const Node& n) {
+  const Value& x = c.input(n, 0);
+  const bool kept = Attributes(c.file, n).number("keepdims", 1) != 0;
+  const size_t rank = x.layout.axes.size() + 1;
+  std::vector<bool> reduced(rank, false);
+  for (const int64_t a : c.numbers(n, 1, "axes")) reduced[c.axis(n, a, rank)] = true;
+  Pool2dAttrs attrs{.kernel = {1, 1}};
+  for (size_t a = 1; a < rank; ++a) {
+    for (const int ours : reduced[a] ? x.layout.axes[a - 1] : std::vector<int>()) {
+      if (ours == 0) c.refuse(n, "it works along channels: only rows and columns of images can be pooled");
+      attrs.kernel[static_cast<size_t>(ours - 1)] = x.layout.extents[static_cast<size_t>(ours)];
+    }
+  }
+  if (reduced[0] || std::ranges::count(reduced, true) == 0) {
+    c.refuse(n, "it works along N, or names no axes: expected those of rows and columns");
+  }
+  Value y = attrs.kernel == std::array<int64_t, 2>{1, 1} ? x : pooled(c, x, attrs, n.op == "ReduceMax");
+  if (kept) return y;
+  std::vector<std::vector<int>> axes;
+  for (size_t a = 1; a < rank; ++a) {
+    if (!reduced[a]) axes.push_back(y.layout.axes[a - 1]);
+  }
+  y.layout.axes = std::move(axes);
+  return y;
+}
+
+}  // namespace mixgrad::models

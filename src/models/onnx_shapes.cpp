@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// Changes of shape: here they change what the file sees of a value, not the value.
+#include "onnx_operators.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mixgrad::models {
+
+using onnx_file::Attributes;
+using onnx_file::Node;
+
+namespace {
+
+using Dims = std::vector<int64_t>;
+
+/// x under other axes behind N.
+Value reshaped(const Context& c, const Node& n, const Value& x, const Dims& dims) {
+  const std::optional<Layout> layout = x.layout.reshaped(dims);
+  if (!layout) {
+    c.refuse(n, fmt::format("it makes [N, {}] of [N, {}]: expected [N, {}], or axes that were one before",
+                            fmt::join(dims, ", "), fmt::join(x.layout.dims(), ", "), x.layout.size()));
+  }
+  Value y = x;
+  y.layout = *layout;
+  return y;
+}
+
+/// The axes behind N that a Reshape asks for.
+Dims target(const Context& c, const Node& n, const Layout& from) {
+  const Dims to = c.numbers(n, 1, "shape"), is = from.dims();
+  const std::string asked = fmt::format("it makes [{}] of [N, {}]", fmt::join(to, ", "), fmt::join(is, ", "));
+  const bool copies = Attributes(c.file, n).number("allowzero", 0) == 0;
+  const bool keeps_n = to.size() > 1 && (to[0] == -1 || to[0] == c.batch || (to[0] == 0 && copies));
+  if (!keeps_n || std::ranges::count(to, -1) > 1) c.refuse(n, asked + ": expected the number of images first");
+  Dims out;
+  int64_t known = 1;
+  for (size_t i = 1; i < to.size(); ++i) {
+    out.push_back(to[i] == 0 && copies && i <= is.size() ? is[i - 1] : to[i]);
+    if (out.back() == -1) continue;
+    if (out.back() < 1 || known > from.size() / out.back()) {
+      c.refuse(n, fmt::format("{}: expected {} values", asked, from.size()));
+    }
+    known *= out.back();
+  }
+  const auto open = std::ranges::find(out, -1);
+  if (open != out.end()) *open = from.size() / known, known *= *open;
+  if (known != from.size()) c.refuse(n, fmt::format("{}: expected {} values", asked, from.size()));
+  return out;
+}
+
+}  // namespace
+
+Value import_same(Context& c, const Node& n) { return c.padded_input(n, 0); }
+
+Value import_cast(Context& c, const Node& n) {
+  if (Attributes(c.file, n).number("to", 0) != onnx_file::type_float) {
+    c.refuse(n, "networks run in float32: expected no other type");
+  }
+  return c.padded_input(n, 0);
+}
+
+Value import_flatten(Context& c, const Node& n) {
+  const Value& x = c.input(n, 0);
+  const Dims is = x.layout.dims();
+  const int64_t axis = Attributes(c.file, n).number("axis", 1), rank = static_cast<int64_t>(is.size()) + 1;
+  const size_t first = axis == rank ? static_cast<size_t>(rank) : c.axis(n, axis, static_cast<size_t>(rank));
+  const bool keeps_n = first > 0 && std::all_of(is.begin(), is.begin() + static_cast<std::ptrdiff_t>(first) - 1,
+                                                [](int64_t d) { return d == 1; });
+  if (!keeps_n) c.refuse(n, fmt::format("axis {} of [N, {}]: expected 1", axis, fmt::join(is, ", ")));
+  return reshaped(c, n, x, {x.layout.size()});
+}
+
+Value import_reshape(Context& c, const Node& n) {
+  const Value& x = c.input(n, 0);
+  return reshaped(c, n, x, target(c, n, x.layout));
+}
+
+Value import_squeeze(Context& c, const Node& n) {
+  Value x = c.input(n, 0);
+  const std::vector<std::vector<int>> is = x.layout.axes;
+  std::vector<bool> dropped(is.size() + 1, false);
+  const Dims axes = c.numbers(n, 1, "axes");
+  for (const int64_t a : axes) dropped[c.axis(n, a, is.size() + 1)] = true;
+  x.layout.axes.clear();
+  for (size_t a = 0; a < is.size(); ++a) {
+    if (!is[a].empty() && dropped[a + 1]) c.refuse(n, fmt::format("axis {} is longer than 1", a + 1));
+    if (!is[a].empty() || (!axes.empty() && !dropped[a + 1])) x.layout.axes.push_back(is[a]);
+  }
+  if (dropped[0]) c.refuse(n, "it drops the axis of images: expected it to name the others");
+  return x;
+}
+
+Value import_unsqueeze(Context& c, const Node& n) {
+  Value x = c.input(n, 0);
+  const Dims axes = c.numbers(n, 1, "axes");
+  const size_t rank = x.layout.axes.size() + 1 + axes.size();
+  std::vector<bool> added(rank, false);
+  for (const int64_t a : axes) added[c.axis(n, a, rank)] = true;
+  if (added[0] || std::ranges::count(added, true) != std::ssize(axes)) {
+    c.refuse(n, "it adds an axis before that of images, or one twice");
+  }
+  std::vector<std::vector<int>> out;
+  auto next = x.layout.axes.begin();
+  for (size_t a = 1; a < rank; ++a) out.push_back(added[a] ? std::vector<int>() : *next++);
+  x.layout.axes = std::move(out);
+  return x;
+}
+
+Value import_transpose(Context& c, const Node& n) {
+  Value x = c.padded_input(n, 0);
+  const std::vector<std::vector<int>> is = x.layout.axes;
+  const Dims order = Attributes(c.file, n).list("perm");
+  Dims sorted = order;
+  std::ranges::sort(sorted);
+  bool keeps_n = order.size() == is.size() + 1 && order[0] == 0;
+  for (size_t a = 0; keeps_n && a < sorted.size(); ++a) keeps_n = sorted[a] == static_cast<int64_t>(a);
+  if (!keeps_n) {
+    c.refuse(n, fmt::format("order [{}] of {} axes: expected one that leaves the images first", fmt::join(order, ", "),
+                            is.size() + 1));
+  }
+  for (size_t a = 0; a < is.size(); ++a) x.layout.axes[a] = is[static_cast<size_t>(order[a + 1]) - 1];
+  return x;
+}
+
+}  // namespace mixgrad::models

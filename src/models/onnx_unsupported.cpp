@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// What to say about operators that can't be searched.
+#include "onnx_fold.h"
+#include "onnx_operators.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace mixgrad::models {
+
+using onnx_file::Attributes;
+using onnx_file::File;
+using onnx_file::Node;
+
+namespace {
+
+struct Advice {
+  const char* what_to_do;
+  std::vector<const char*> ops;
+};
+
+/// What would help, by operator.
+const char* advice(const std::string& kind) {
+  static const std::vector<Advice> all = {
+      {"train it with Relu, or Clip to [0, 6], in its place",
+       {"Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu",
+        "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}},
+      {"join branches by Add", {"Concat"}},
+      {"only whole tensors can be read", {"Gather", "Slice", "Split"}},
+      {"leave gates, such as squeeze and excite, out", {"Div of two tensors", "Mul of two tensors"}},
+      {"only Add joins two tensors", {"Sub of two tensors"}},
+      {"only strides and pools change the size of images",
+       {"ConvTranspose", "DepthToSpace", "Resize", "SpaceToDepth", "Upsample"}},
+      {"it can be left out at the network's end, and nowhere else", {"LogSoftmax", "Softmax"}},
+      {"train it with BatchNormalization in its place",
+       {"GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization", "LpNormalization",
+        "MeanVarianceNormalization"}},
+      {"export the float network: the search quantizes it",
+       {"ConvInteger", "DequantizeLinear", "DynamicQuantizeLinear", "MatMulInteger", "QLinearConv", "QLinearMatMul",
+        "QuantizeLinear"}},
+      {"export the network with fixed shapes", {"Equal", "Expand", "If", "Loop", "NonZero", "Scan", "Tile", "Where"}},
+      {"end the network before it", {"ArgMax", "NonMaxSuppression", "TopK"}},
+      {"pad with zeros", {"Pad that reflects", "Pad that repeats the edge"}},
+      {"only networks of convolutions and linear layers are searched",
+       {"Attention", "Einsum", "GRU", "LSTM", "MatMul of two tensors", "RNN"}},
+  };
+  for (const Advice& a : all) {
+    if (std::ranges::find(a.ops, kind) != a.ops.end()) return a.what_to_do;
+  }
+  return "export a network of Conv, Gemm, MatMul, BatchNormalization, Relu, Clip to [0, 6], Add and pools";
+}
+
+using Constants = std::set<std::string>;
+
+/// What a node that can't be read is called; empty: it can, as far as its operator tells.
+std::string unsupported(const File& file, const Node& n, const Constants& constants) {
+  const auto is_constant = [&](const std::string& name) { return name.empty() || constants.contains(name); };
+  const bool two_tensors = n.inputs.size() > 1 && !is_constant(n.inputs[0]) && !is_constant(n.inputs[1]);
+  if (two_tensors && (n.op == "Sub" || n.op == "Mul" || n.op == "Div" || n.op == "MatMul")) {
+    return n.op + " of two tensors";
+  }
+  if ((n.op == "Softmax" || n.op == "LogSoftmax" || n.op == "Sigmoid") && !ends_network(file, n)) return n.op;
+  const std::string mode = n.op == "Pad" ? Attributes(file, n).text("mode", "constant") : "";
+  if (mode == "reflect" || mode == "wrap") return "Pad that reflects";
+  if (mode == "edge") return "Pad that repeats the edge";
+  return import_of(n.op) == nullptr ? n.op : "";
+}
+
+/// What nodes give constants, shapes among them.
+bool gives_constant(const File& file, const Node& n, const Constants& constants) {
+  const auto known = [&](const std::string& name) {
+    return name.empty() || constants.contains(name) || file.constant(name) != nullptr;
+  };
+  return n.op == "Shape" || (can_fold(n.op) && !n.inputs.empty() && std::ranges::all_of(n.inputs, known));
+}
+
+}  // namespace
+
+void refuse_unsupported(const File& file) {
+  Constants constants;
+  std::map<std::string, std::vector<std::string>> kinds;
+  for (const Node& n : file.nodes()) {
+    for (const std::string& name : n.inputs) {
+      if (file.constant(name) != nullptr) constants.insert(name);
+    }
+    if (gives_constant(file, n, constants)) {
+      constants.insert(n.outputs.begin(), n.outputs.end());
+    } else if (const std::string kind = unsupported(file, n, constants); !kind.empty()) {
+      kinds[kind].push_back(n.name);
+    }
+  }
+  if (kinds.empty()) return;
+  std::vector<std::pair<std::string, std::vector<std::string>>> sorted(kinds.begin(), kinds.end());
+  std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
+  std::string said = fmt::format("{} of operators can't be searched:",
+                                 kinds.size() == 1 ? "1 kind" : fmt::format("{} kinds", kinds.size()));
+  for (auto& [kind, names] : sorted) {
+    const size_t count = names.size(), shown = std::min<size_t>(3, count);
+    names.resize(shown);
+    said += fmt::format("\n  {} x {} ('{}'{}): {}", count, kind, fmt::join(names, "', '"), count > shown ? ", ..." : "",
+                        advice(kind));
+  }
+  file.fail(said);
+}
+
+}  // namespace mixgrad::models

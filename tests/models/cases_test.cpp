@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// Networks as exporters write them: each is read and right, or refused for what is true.
+#include "../refusal.h"
+#include "../skip.h"
+#include "cases.h"
+
+#include <mixgrad/mixgrad.h>
+
+#include <doctest/doctest.h>
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+using namespace mixgrad;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path own = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
+
+/// What a refusal of a case must say.
+const std::map<std::string, std::vector<std::string>>& refused() {
+  static const std::map<std::string, std::vector<std::string>> all = {
+      {"conv1d", {"Conv '/f/f.0/Conv': it works on signals [N, 3, 64]"}},
+      {"densenet", {"2 x Concat ("}},
+      {"leaky", {"1 x LeakyRelu ("}},
+      {"lenet", {"3 x Tanh ("}},
+      {"mbv3", {"16 x HardSigmoid (", "16 x Mul of two tensors ("}},
+      {"prelu", {"1 x PRelu ("}},
+      {"shufflenet", {"2 x Concat ("}},
+      {"squeezenet", {"3 x Concat ("}},
+      {"twoout", {"2 outputs ('y', 'z')"}},
+      {"unet_near", {"1 x Concat (", "1 x Resize ("}},
+      {"unet_tconv", {"1 x Concat (", "1 x ConvTranspose ("}},
+      {"yolo", {"3 x LeakyRelu (", "1 x Resize ("}},
+  };
+  return all;
+}
+
+/// The cases of a folder, by name.
+std::set<std::string> names_in(const fs::path& folder) {
+  std::set<std::string> out;
+  for (const auto& file : fs::directory_iterator(folder)) {
+    if (file.path().extension() == ".onnx") out.insert(file.path().stem().string());
+  }
+  return out;
+}
+
+models::Options options_for(const std::string& name) {
+  return name == "resnet8_dynhw" ? models::Options{.input_shape = {3, 32, 32}} : models::Options{};
+}
+
+void check_case(const fs::path& folder, const std::string& name) {
+  CAPTURE(name);
+  const std::string file = folder / (name + ".onnx");
+  if (const auto expected = refused().find(name); expected != refused().end()) {
+    const std::string said = test::refusal([&] { models::make(file, 1, options_for(name)); });
+    CAPTURE(said);
+    for (const std::string& words : expected->second) CHECK(said.find(words) != std::string::npos);
+    return;
+  }
+  models::Model model = models::make(file, 1, options_for(name));
+  const test::Array x = test::read_npy(folder / (name + ".x.npy")), y = test::read_npy(folder / (name + ".y.npy"));
+  CHECK(test::error(test::outputs_of(model, x, y.values), y.values) < 1e-4);
+}
+
+}  // namespace
+
+TEST_CASE("ONNX cases: read and right, or refused for what is true") {
+  for (const std::string& name : names_in(own)) check_case(own, name);
+}
+
+TEST_CASE("ONNX cases: those of the shared folder too") {
+  const fs::path folder = fs::path(test::shared_folder()) / "cases/onnx";
+  if (!fs::exists(folder)) return test::skip("no cases: " + folder.string() + " is missing");
+  for (const std::string& name : names_in(folder)) check_case(folder, name);
+}
