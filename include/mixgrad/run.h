@@ -4,6 +4,7 @@
 
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/models.h>
 #include <mixgrad/search.h>
 #include <mixgrad/train.h>
 
@@ -19,6 +20,7 @@ namespace mixgrad {
 /// What `mixgrad search` can be told: every field is a flag, and a key of its configuration file, of the same name.
 struct RunConfig {
   std::string model = "resnet8";              ///< a name that models::make knows
+  std::vector<int> input_shape = {};          ///< C, H, W of the images, for a model's file that leaves them open
   std::string data = "glyphs";                ///< what data::load takes
   std::string normalize = "";                 ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
   double val_split = 0.1;                     ///< share of the training images held out for every choice
@@ -66,6 +68,9 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
 
 /// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
 double default_strength(const Graph& floating, const cost::Model& regularizer);
+
+/// The configured model; `classes` as for models::make.
+models::Model make_model(const RunConfig& config, int64_t classes);
 
 /// Of the images, before what the network's own file does to them: as config.normalize says, or as the weights in
 /// config.init were trained. Throws bad_input where the two differ.

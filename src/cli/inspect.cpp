@@ -119,6 +119,7 @@ void add_inspect(CLI::App& app) {
   Options& o = n->options;
   command->add_option("MODEL", n->config.model, "network")->type_name(model_form());
   o.add("model", &n->config.model, "the same", model_form());
+  o.add("input-shape", &n->config.input_shape, "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   add_quantizer_options(o, n->config);
   o.add("quantize-output", &n->config.quantize_output, "a quantizer on the network's output too");
   o.add("classes", &n->classes, "that the network tells apart");

@@ -26,6 +26,7 @@ constexpr const char* normalize_help =
 
 void add_search_settings(Options& o, RunConfig& c) {
   o.add("model", &c.model, "network to search; a file comes with its weights and is not warmed up", model_form());
+  o.add("input-shape", &c.input_shape, "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   o.add("data", &c.data, "images to train on and to test with", data_form());
   o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
@@ -63,6 +64,7 @@ void add_search_settings(Options& o, RunConfig& c) {
 
 void add_train_settings(Options& o, RunConfig& c) {
   o.add("model", &c.model, "network to train; a file's is trained further", model_form());
+  o.add("input-shape", &c.input_shape, "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   o.add("data", &c.data, "images to train on and to test with", data_form());
   o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");

@@ -109,7 +109,7 @@ ordered_json or_null(const std::string& id) { return id.empty() ? ordered_json(n
 
 Graph network(const RunConfig& config, int64_t classes, bool as_traced) {
   config.validate();
-  const models::Model model = models::make(config.model, classes);
+  const models::Model model = make_model(config, classes);
   if (as_traced) return trace(*model.net, model.input_shape);
   Graph graph = simplified(*model.net, model.input_shape);
   place_quantizers(graph, mix_prec_options(config));

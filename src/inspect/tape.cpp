@@ -198,7 +198,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
   if (options.phase != "search" && options.phase != "float") bad_input("phase: unknown '{}': expected search, float", options.phase);
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
-  const models::Model model = models::make(config.model, splits.train.classes());
+  const models::Model model = make_model(config, splits.train.classes());
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);

@@ -2,6 +2,7 @@
 #include "chance.h"
 
 #include <mixgrad/cost.h>
+#include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
 #include <mixgrad/run.h>
@@ -101,9 +102,9 @@ Graph float_graph(nn::Module& net, const data::Splits& splits) {
   return graph;
 }
 
-/// check_possible of one run whose data are read.
-void check_wishes(const RunConfig& config, const data::Splits& splits) {
-  Graph graph = float_graph(*models::make(config.model, splits.train.classes()).net, splits);
+/// check_possible of one run whose data are read. Returns why the network found will have no integer form (integer_obstacle).
+std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
+  Graph graph = float_graph(*make_model(config, splits.train.classes()).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
   if (config.method == "uniform") options.weight_precisions = {2};
@@ -113,6 +114,7 @@ void check_wishes(const RunConfig& config, const data::Splits& splits) {
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
   if (targets.empty()) cost::soft(graph, cost::find(config.regularizer), thetas);
   check_reachable(graph, targets);
+  return integer_obstacle(graph);
 }
 
 /// What a run has read before its search: the float network and what is wanted of its discrete form.
@@ -166,7 +168,7 @@ int finetune_epochs(const RunConfig& config) {
 /// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
 std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
                                       train::Checkpoints& checkpoints, bool train_further = false) {
-  models::Model model = models::make(config.model, splits.train.classes());
+  models::Model model = make_model(config, splits.train.classes());
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
   if (checkpoints.finished("warmup")) {
@@ -208,6 +210,10 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
 
 void RunConfig::validate() const {
   models::check_name(model);
+  const bool positive = std::ranges::all_of(input_shape, [](int d) { return d >= 1; });
+  if (!input_shape.empty() && (input_shape.size() != 3 || !positive)) {
+    bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(input_shape, ","));
+  }
   data::default_augmentation(data);  // refuses what is no data set
   if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});
@@ -276,7 +282,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   train::set_threads(config.threads);
   const Stopwatch total;
   const data::Splits splits = load_data(config);
-  check_wishes(config, splits);
+  const std::string obstacle = check_wishes(config, splits);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
@@ -286,6 +292,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
     result.notes.push_back(text);
   };
   for (const std::string& text : splits.notes) note(text);
+  if (!obstacle.empty()) note(fmt::format("the network found will run in simulation only, without C package or ONNX file: {}", obstacle));
   result.threads = train::threads();
   result.test_images = splits.test.size();
 
