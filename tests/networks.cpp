@@ -34,10 +34,10 @@ Graph random_export(const models::Model& model, MixPrecType type, const std::vec
 
 namespace {
 
-/// A ReLU beside the flattening: both read the conv, so that neither can join it.
+/// A ReLU and a ReLU6 beside an Add: all read the stem, whose values go far beyond 6, so that neither can join it.
 class EveryOp : public nn::Module {
  public:
-  EveryOp()
+  explicit EveryOp(uint64_t seed)
       : stem(options(3, 8, 1, 1)), grouped(options(8, 8, 2, 1)), strided(options(8, 12, 1, 2)), depthwise(options(12, 12, 12, 1)),
         fc({.in_features = 12 * 3 * 3, .out_features = 5}) {
     add_module("stem", stem);
@@ -45,10 +45,12 @@ class EveryOp : public nn::Module {
     add_module("strided", strided);
     add_module("depthwise", depthwise);
     add_module("fc", fc);
+    nn::initialize(*this, Rng(seed, "init"));
+    for (float& w : stem.weight.data()) w *= 20;
   }
   Tensor forward(const Tensor& x) override {
     Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1}});
-    y = add(relu(y), y);
+    y = add(add(relu(y), y), relu6(y));
     y = avg_pool2d(strided(relu(grouped(y))), {.kernel = {2, 2}, .stride = {1, 1}});
     return fc(flatten(relu(depthwise(y))));
   }
@@ -64,8 +66,7 @@ class EveryOp : public nn::Module {
 }  // namespace
 
 Graph every_op(bool quantize_output, uint64_t seed) {
-  EveryOp net;
-  nn::initialize(net, Rng(seed, "init"));
+  EveryOp net(seed);
   MixPrecOptions options{.input_shape = {3, 16, 16}, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
                          .calibration = {random_batch(4, {3, 16, 16}, 2, 5).x}};
   options.quantize_output = quantize_output;

@@ -32,7 +32,7 @@ struct Node {
   std::shared_ptr<ActivationSlot> output_slot;
 
   bool is_layer() const { return op == "conv2d" || op == "linear"; }
-  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU of its own).
+  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU or ReLU6 of its own).
   bool passes_quantizer() const;
   const Tensor& weight() const { return params[0]; }
   const Tensor& bias() const { return params[1]; }
@@ -102,13 +102,17 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 /// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
 /// its own. Throws bad_input naming a batch norm that stands elsewhere.
 void fold_batch_norm(Graph& graph);
-/// A ReLU (or ReLU6, which must) that alone consumes a conv, linear or add, directly or behind max pooling or flatten, becomes that node's.
+/// A ReLU or ReLU6 that alone reads a conv, linear or add, directly or behind max pooling or flatten, becomes that
+/// node's. Others stay nodes of their own, and so does a ReLU6 whose quantizer larger values share (in an Add): on codes
+/// it is a bound, the code nearest to 6.
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);
 /// Removes the channels that a fixed slot keeps at 0 bits: from their layers, which lose those weights and biases, and
 /// from whatever reads them. Throws bad_input naming the layer whose channels can't leave.
 void remove_pruned_channels(Graph& graph);
+/// Every use of node `from` becomes a use of node `to`; `from` reads nothing any more, and is for drop_unused.
+void redirect(Graph& graph, int from, int to);
 /// Removes the nodes that no longer lead to the output, renumbering.
 void drop_unused(Graph& graph);
 

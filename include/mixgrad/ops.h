@@ -28,6 +28,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
 Tensor relu(const Tensor& x);
 /// min(max(x, 0), 6)
 Tensor relu6(const Tensor& x);
+/// min(max(x, 0), top)
+Tensor clipped_relu(const Tensor& x, float top);
 Tensor add(const Tensor& a, const Tensor& b);
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});

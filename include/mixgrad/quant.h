@@ -56,6 +56,8 @@ struct ActivationSlot {
   CodeRange range(size_t p = 0) const;
   /// The real value of one code of candidate p; PACT: clip / levels.
   float step(size_t p = 0) const;
+  /// The code of candidate p that lies nearest to a real value of 0 or more.
+  float code_of(float value, size_t p = 0) const;
   /// Largest |code| of candidate p.
   float largest_code(size_t p = 0) const;
 };

@@ -10,7 +10,7 @@ namespace {
 /// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own change no place.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.op == "flatten" || node.op == "relu" ? storage(graph, node.inputs[0]) : i;
+  return node.op == "flatten" || node.op == "relu" || node.op == "relu6" ? storage(graph, node.inputs[0]) : i;
 }
 
 Tensor bytes(const Activation& a) {

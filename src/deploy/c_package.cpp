@@ -195,7 +195,7 @@ int main(void) {{
     const int at = static_cast<int>(i);
     const std::string x = bytes(n.inputs[0]);
     if (n.is_layer()) return format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", i, x, arena_.patches[i] / 4, results(at));
-    if (n.op == "relu") return format("run_relu({}, {}, {});", x, n.shape.size(), bytes(at));
+    if (n.op == "relu") return format("run_relu({}, {}, {}, {}, {});", x, node(n.inputs[0]).is_signed() ? 1 : 0, n.shape.size(), n.high, bytes(at));
     if (n.op == "add") {
       return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, node(n.inputs[0]).is_signed() ? 1 : 0, bytes(n.inputs[1]),
                     node(n.inputs[1]).is_signed() ? 1 : 0, n.shape.size(), n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));

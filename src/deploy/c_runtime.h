@@ -134,9 +134,12 @@ static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_
 
 )c";
 
-inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t size, uint8_t *codes) {
+inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t in_signed, int32_t size, int32_t high, uint8_t *codes) {
   int32_t i;
-  for (i = 0; i < size; ++i) codes[i] = (uint8_t)(read_code(in[i], 1) > 0 ? in[i] : 0);
+  for (i = 0; i < size; ++i) {
+    const int32_t code = read_code(in[i], in_signed);
+    codes[i] = (uint8_t)(code < 0 ? 0 : code > high ? high : code);
+  }
 }
 
 )c";

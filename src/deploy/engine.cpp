@@ -89,7 +89,7 @@ struct IntegerEngine::Impl {
 
   Codes rectified(const IntegerNode& node, const Codes& x) const {
     Codes out(x.size());
-    for (size_t k = 0; k < x.size(); ++k) out[k] = static_cast<uint8_t>(std::max(0, read(input(node), x[k])));
+    for (size_t k = 0; k < x.size(); ++k) out[k] = static_cast<uint8_t>(std::clamp(read(input(node), x[k]), 0, node.high));
     return out;
   }
 

@@ -76,9 +76,10 @@ class Lowering {
       const IntegerNode& before = input(node);
       if (const auto* pool = std::get_if<Pool2dAttrs>(&from.attrs)) node.pool = pool2d_size(from.op.c_str(), one_image(before.shape), *pool);
       if (before.raw) bad_input("'{}' works on '{}', which has no quantizer: integer networks end at the first such tensor (--quantize-output gives it one)", from.name, before.name);
-      node.low = from.op == "relu" ? 0 : before.low;
+      node.low = before.low;
       node.high = before.high;
       node.step = before.step;
+      if (from.op == "relu" || from.op == "relu6") rectify(i, node);
     } else {
       set_codes(from, node);
     }
@@ -88,6 +89,16 @@ class Lowering {
     if (from.op == "add") add(from, node);
     if (from.op == "batch_norm") bad_input("'{}' stands behind no layer that could take it up", from.name);
     return node;
+  }
+
+  /// A ReLU6 is a ReLU whose largest code is the one nearest to 6.
+  void rectify(size_t i, IntegerNode& node) const {
+    node.low = 0;
+    if (source(i).op == "relu6") {
+      const Node& quantized = source(static_cast<size_t>(graph_.quantized_by(static_cast<int>(i))));
+      node.high = std::min(node.high, static_cast<int>(quantized.output_slot->code_of(6)));
+    }
+    node.op = "relu";
   }
 
   /// Range and step of the quantizer on a node's output; the network's result may have none.

@@ -96,13 +96,17 @@ class Exporter {
     return add_.constant(n.name + "/zero_point", n.is_signed() ? TensorProto::INT8 : TensorProto::UINT8, {}, &value, 1);
   }
 
+  /// y within the range of the codes.
+  std::string clipped(const IntegerNode& n, const std::string& y) {
+    const std::string low = add_.number(n.name + "/low", static_cast<float>(n.low) * n.step);
+    const std::string high = add_.number(n.name + "/high", static_cast<float>(n.high) * n.step);
+    return add_.node("Clip", {y, low, high}, n.name + "/clipped");
+  }
+
   /// y in codes and back. Clip where the codes' range is narrower than the type's.
   std::string quantized(const IntegerNode& n, std::string y) {
     const float step = n.step;
-    if (n.is_signed() || n.high != 255) {
-      const std::string low = add_.number(n.name + "/low", static_cast<float>(n.low) * step), high = add_.number(n.name + "/high", static_cast<float>(n.high) * step);
-      y = add_.node("Clip", {y, low, high}, n.name + "/clipped");
-    }
+    if (n.is_signed() || n.high != 255) y = clipped(n, y);
     const std::string scale = add_.number(n.name + "/scale", step), zero_point = zero(n);
     const std::string codes = add_.node("QuantizeLinear", {y, scale, zero_point}, n.name + "/codes");
     return add_.node("DequantizeLinear", {codes, scale, zero_point}, n.name + "/value");
@@ -111,6 +115,7 @@ class Exporter {
   /// Pools and ReLUs hand codes on.
   std::string passed(const IntegerNode& n) {
     const std::string x = real(n, 0);
+    if (n.op == "relu" && n.high < before(n).high) return clipped(n, x);
     if (n.op == "relu") return add_.node("Relu", {x}, n.name + "/value");
     const kernels::Pool2dSize& p = n.pool;
     const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - p.h - p.pad_top, right = (p.ow - 1) * p.stride_w + p.kw - p.w - p.pad_left;

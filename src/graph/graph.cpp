@@ -35,7 +35,7 @@ void clone_slot(std::shared_ptr<Slot>& slot, std::map<Slot*, std::shared_ptr<Slo
 }  // namespace
 
 bool Node::passes_quantizer() const {
-  return op == "max_pool2d" || op == "avg_pool2d" || op == "flatten" || op == "relu";
+  return op == "max_pool2d" || op == "avg_pool2d" || op == "flatten" || op == "relu" || op == "relu6";
 }
 
 int Graph::quantized_by(int i) const {
@@ -98,6 +98,12 @@ Graph Graph::clone() const {
     slot->clip = cloned(original->clip);
   }
   return copy;
+}
+
+void redirect(Graph& graph, int from, int to) {
+  for (Node& node : graph.nodes) std::ranges::replace(node.inputs, from, to);
+  if (graph.output == from) graph.output = to;
+  graph.nodes[static_cast<size_t>(from)].inputs.clear();
 }
 
 void drop_unused(Graph& graph) {

@@ -64,7 +64,11 @@ Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { 
 
 Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
 
-Value run_relu6(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu6(real(*in[0]))}; }
+/// On codes: at most the one that lies nearest to 6.
+Value run_relu6(const Node&, const Binding::NodeBinding&, const Inputs& in) {
+  const ActivationSlot* slot = in[0]->codes_of;
+  return {slot ? clipped_relu(in[0]->tensor, slot->code_of(6)) : relu6(real(*in[0])), slot, in[0]->steps};
+}
 
 /// How a graph replays each op: one line an op.
 const std::map<std::string, Replay>& replay_table() {

@@ -26,4 +26,6 @@ Tensor relu(const Tensor& x) { return rectified("relu", x, kernels::endless); }
 
 Tensor relu6(const Tensor& x) { return rectified("relu6", x, 6); }
 
+Tensor clipped_relu(const Tensor& x, float top) { return rectified("clipped_relu", x, top); }
+
 }  // namespace mixgrad

@@ -18,6 +18,10 @@ float ActivationSlot::step(size_t p) const {
   return quantizer ? quantizer->step(clip.data()[p], range(p)) : clip.data()[p] / largest_code(p);
 }
 
+float ActivationSlot::code_of(float value, size_t p) const {
+  return std::min(largest_code(p), std::nearbyint(value / step(p)));
+}
+
 namespace quant {
 
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least) {

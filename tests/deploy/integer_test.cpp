@@ -131,6 +131,8 @@ TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of it
     const Graph graph = test::every_op(quantize_output, 8);
     const IntegerNetwork network = to_integer(graph);
     CHECK(network.result().raw != quantize_output);
+    const auto cut = [&](const IntegerNode& n) { return n.op == "relu" && n.high < network.nodes[static_cast<size_t>(n.inputs[0])].high; };
+    CHECK(std::ranges::count_if(network.nodes, cut) == 1);  // the ReLU6
     for (const char* op : {"conv2d", "linear", "max_pool2d", "avg_pool2d", "relu"}) CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op) > 0);
     const Agreement agreement = compare(graph, network, test::random_images(20, {3, 16, 16}, 8));
     for (const TensorAgreement& t : agreement.tensors) {

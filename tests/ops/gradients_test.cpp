@@ -44,6 +44,7 @@ const std::vector<Row>& rows() {
        [](const auto& t) { return batch_norm(t[0], t[1], t[2], Tensor::full({2}, 0.3F), Tensor::full({2}, 2), {}); }},
       {"relu6 below its top", {{4, 9}}, [](const auto& t) { return relu6(t[0]); }, 0.05},
       {"relu6 above its top", {{4, 9}}, [](const auto& t) { return relu6(scale(t[0], 120)); }, 0.1},
+      {"clipped_relu", {{4, 9}}, [](const auto& t) { return clipped_relu(t[0], 0.5F); }, 0.05},
       {"relu", {{4, 9}}, [](const auto& t) { return relu(t[0]); }, 0.05},
       {"add", {{2, 3, 2, 2}, {2, 3, 2, 2}}, [](const auto& t) { return add(t[0], t[1]); }},
       {"add of one tensor twice", {{2, 3}}, [](const auto& t) { return add(t[0], t[0]); }},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Simplifications of a traced graph (SPEC §5).
+// Batch norms leave a traced graph (SPEC §5).
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
@@ -8,26 +8,6 @@
 
 namespace mixgrad {
 namespace {
-
-/// Every use of node `from` becomes a use of node `to`.
-void redirect(Graph& graph, int from, int to) {
-  for (Node& node : graph.nodes) {
-    for (int& input : node.inputs) {
-      if (input == from) input = to;
-    }
-  }
-  if (graph.output == from) graph.output = to;
-  graph.nodes[static_cast<size_t>(from)].inputs.clear();  // it no longer consumes anything
-}
-
-/// The node whose own value a ReLU on node `i` may be moved to: max pooling and flatten pick values, so it can go
-/// before them.
-int relu_target(const Graph& graph, int i) {
-  const Node& node = graph.nodes[static_cast<size_t>(i)];
-  if (graph.consumers(i).size() != 1 || graph.output == i) return -1;
-  if (node.is_layer() || node.op == "add") return i;
-  return node.op == "max_pool2d" || node.op == "flatten" ? relu_target(graph, node.inputs[0]) : -1;
-}
 
 bool weight_is_shared(const Graph& graph, const Node& layer) {
   return std::ranges::any_of(graph.nodes, [&](const Node& other) { return &other != &layer && other.is_layer() && other.weight().is(layer.weight()); });
@@ -64,20 +44,6 @@ void fold_batch_norm(Graph& graph) {
       bad_input("cannot fold batch norm '{}': the weights of '{}' are used more than once", norm.name, layer.name);
     }
     fold_into(layer, norm);
-    redirect(graph, i, producer);
-  }
-  drop_unused(graph);
-}
-
-void fuse_relu(Graph& graph) {
-  for (int i = 1; i < std::ssize(graph.nodes); ++i) {
-    const Node& node = graph.nodes[static_cast<size_t>(i)];
-    if (node.op != "relu" && node.op != "relu6") continue;
-    const int producer = node.inputs[0], target = relu_target(graph, producer);
-    if (target < 0 && node.op == "relu6") bad_input("'{}' (relu6) must alone read a conv, linear or add: give that layer a quantizer's clip by a ReLU", node.name);
-    if (target < 0) continue;
-    graph.nodes[static_cast<size_t>(target)].relu = true;
-    graph.nodes[static_cast<size_t>(target)].relu6 = graph.nodes[static_cast<size_t>(target)].relu6 || node.op == "relu6";
     redirect(graph, i, producer);
   }
   drop_unused(graph);
