@@ -99,9 +99,14 @@ bool can_replay(const std::string& op);
 /// Throws bad_input naming the module and op that can't be part of a graph. Parameters are shared with the module.
 Graph trace(nn::Module& module, const Shape& input_shape);
 
-/// w ← w γ/σ, b ← β + (b - μ) γ/σ for every batch norm behind a conv or linear layer; the layer gets tensors of
-/// its own. Throws bad_input naming a batch norm that stands elsewhere.
-void fold_batch_norm(Graph& graph);
+/// Every batch norm, y = a x + b with a = γ/σ and b = β - μ γ/σ in evaluation, becomes part of other layers, where that
+/// is exact. First of those before it: w ← a w, bias ← a bias + b of the conv or linear layer whose output it reads, of
+/// both branches' behind an Add, through pooling and a flattening of one position, if nothing else reads what lies
+/// between. Else of all that read it: w ← w a, bias ← bias + w b of linear layers and convs without padding, through
+/// pooling and flatten, or another batch norm. Average pooling must not pad; max pooling wants a ≥ 0, which is refused if
+/// the weights are `still_trained`. Those layers get tensors of their own. Throws bad_input naming the batch norm that
+/// nothing can take up, why, and what would help.
+void fold_batch_norm(Graph& graph, bool still_trained = false);
 /// A ReLU or ReLU6 that alone reads a conv, linear or add, directly or behind max pooling or flatten, becomes that
 /// node's. Others stay nodes of their own, and so does a ReLU6 whose quantizer larger values share (in an Add): on codes
 /// it is a bound, the code nearest to 6.

@@ -199,8 +199,9 @@ Graph random_baseline(const Graph& floating, const MixPrecOptions& options, std:
 /// since it was `original`.
 std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original);
 
-/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from.
-Graph simplified(nn::Module& model, const Shape& input_shape);
+/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from. `still_trained`: refuses too what
+/// further training could make impossible (fold_batch_norm).
+Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained = false);
 
 /// Gives every layer and every tensor its slot (SPEC §5).
 void place_quantizers(Graph& graph, const MixPrecOptions& options);

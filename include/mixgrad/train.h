@@ -172,7 +172,8 @@ struct SearchSchedule : Schedule {
 
 // Each writes to `checkpoints`, and goes on from the last of them if that is of this phase.
 
-/// Float training, one-cycle; ends at the epoch that was best on the validation set.
+/// Float training, one-cycle; ends at the epoch that was best on the validation set. Throws bad_input for a network that
+/// could not be simplified, before it trains.
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Weights, clips and α together; θ sharpens as the temperature falls.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);

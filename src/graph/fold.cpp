@@ -1,50 +1,240 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch norms leave a traced graph (SPEC §5).
+// Batch norms leave a traced graph (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the layers
+// before it or behind it can compute it as part of their own weights and biases.
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace mixgrad {
 namespace {
 
-bool weight_is_shared(const Graph& graph, const Node& layer) {
-  return std::ranges::any_of(graph.nodes, [&](const Node& other) { return &other != &layer && other.is_layer() && other.weight().is(layer.weight()); });
-}
+/// y = a x + b of every channel, or of every feature behind a flattening.
+struct Affine {
+  std::vector<double> a, b;
+};
 
-void fold_into(Node& layer, const Node& norm) {
+Affine affine_of(const Node& norm) {
   const std::span<const float> gamma = norm.params[0].data(), beta = norm.params[1].data();
   const std::span<const float> mean = norm.params[2].data(), variance = norm.params[3].data();
-  const float eps = std::get<BatchNormAttrs>(norm.attrs).eps;
-  Tensor w = layer.weight().clone();
-  Tensor b = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
-  const int64_t row = w.size() / w.dim(0);
-  for (int64_t c = 0; c < w.dim(0); ++c) {
-    const float factor = gamma[c] / std::sqrt(variance[c] + eps);
-    for (int64_t k = 0; k < row; ++k) w.data()[c * row + k] *= factor;
-    b.data()[c] = beta[c] + (b.data()[c] - mean[c]) * factor;
+  const double eps = std::get<BatchNormAttrs>(norm.attrs).eps;
+  Affine out;
+  for (size_t c = 0; c < gamma.size(); ++c) {
+    out.a.push_back(gamma[c] / std::sqrt(variance[c] + eps));
+    out.b.push_back(beta[c] - mean[c] * out.a[c]);
   }
-  layer.params = {w.requires_grad(), b.requires_grad()};
+  return out;
 }
+
+Affine halved_shift(Affine map) {
+  for (double& b : map.b) b /= 2;
+  return map;
+}
+
+/// Channel c becomes the features c positions .. (c + 1) positions - 1.
+Affine flattened(const Affine& map, int64_t positions) {
+  Affine out;
+  for (size_t c = 0; c < map.a.size(); ++c) {
+    out.a.insert(out.a.end(), static_cast<size_t>(positions), map.a[c]);
+    out.b.insert(out.b.end(), static_cast<size_t>(positions), map.b[c]);
+  }
+  return out;
+}
+
+/// The layer's output becomes a y + b.
+void apply_to_output(Node& layer, const Affine& map) {
+  Tensor w = layer.weight().clone();
+  Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
+  const auto row = static_cast<size_t>(w.size() / w.dim(0));
+  for (size_t c = 0; c < map.a.size(); ++c) {
+    for (float& v : w.data().subspan(c * row, row)) v = static_cast<float>(v * map.a[c]);
+    bias.data()[c] = static_cast<float>(bias.data()[c] * map.a[c] + map.b[c]);
+  }
+  layer.params = {w.requires_grad(), bias.requires_grad()};
+}
+
+/// The layer takes x where it took a x + b.
+void apply_to_input(Node& layer, const Affine& map) {
+  Tensor w = layer.weight().clone();
+  Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
+  const auto* conv = std::get_if<Conv2dAttrs>(&layer.attrs);
+  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // of one group; the fastest in memory
+  const int64_t rows_per_group = rows / (conv ? conv->groups : 1);
+  for (int64_t o = 0; o < rows; ++o) {
+    double shift = 0;
+    for (int64_t k = 0; k < row; ++k) {
+      const auto c = static_cast<size_t>(o / rows_per_group * inputs + k % inputs);
+      float& v = w.data()[static_cast<size_t>(o * row + k)];
+      shift += v * map.b[c];
+      v = static_cast<float>(v * map.a[c]);
+    }
+    float& b = bias.data()[static_cast<size_t>(o)];
+    b = static_cast<float>(b + shift);
+  }
+  layer.params = {w.requires_grad(), bias.requires_grad()};
+}
+
+/// The batch norm takes x where it took a x + b.
+void compose(Node& norm, const Affine& map) {
+  const Affine own = affine_of(norm);
+  const auto channels = static_cast<int64_t>(own.a.size());
+  Tensor gamma = Tensor::empty({channels}), beta = Tensor::empty({channels});
+  for (size_t c = 0; c < own.a.size(); ++c) {
+    gamma.data()[c] = static_cast<float>(own.a[c] * map.a[c]);
+    beta.data()[c] = static_cast<float>(own.a[c] * map.b[c] + own.b[c]);
+  }
+  std::get<BatchNormAttrs>(norm.attrs).eps = 0;
+  norm.params = {gamma.requires_grad(), beta.requires_grad(), Tensor::zeros({channels}), Tensor::full({channels}, 1)};
+}
+
+bool pads(const Node& node) {
+  const auto padded = [](const auto& a) { return std::ranges::any_of(a.padding, [](int64_t p) { return p != 0; }); };
+  if (const auto* conv = std::get_if<Conv2dAttrs>(&node.attrs)) return padded(*conv);
+  if (const auto* pool = std::get_if<Pool2dAttrs>(&node.attrs)) return padded(*pool);
+  return false;
+}
+
+/// Why y = a x + b of what a pool reads is not the same of what it gives; empty where it is.
+std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
+  if (pool.op == "avg_pool2d") {
+    return pads(pool) ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
+  }
+  if (still_trained) {
+    return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that",
+                       pool.name);
+  }
+  const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
+  if (negative == map.a.end()) return "";
+  return fmt::format("max pooling '{}' lets it pass only where no γ is below 0, as that of channel {} is", pool.name,
+                     negative - map.a.begin());
+}
+
+/// One batch norm's way out of the graph: the nodes that take it up, found first and changed only when all can.
+class Fold {
+ public:
+  Fold(Graph& graph, int norm, bool still_trained) : graph_(graph), norm_(norm), still_trained_(still_trained) {}
+
+  void run() {
+    const Affine map = affine_of(node(norm_));
+    const std::string before = up_to(node(norm_).inputs[0], map);
+    if (!before.empty()) {
+      outputs_.clear();
+      const std::string behind = down_from(norm_, map);
+      if (!behind.empty()) refuse(before, behind);
+    }
+    for (const auto& [i, m] : outputs_) apply_to_output(node(i), m);
+    for (const auto& [i, m] : inputs_) {
+      if (node(i).is_layer()) {
+        apply_to_input(node(i), m);
+      } else {
+        compose(node(i), m);
+      }
+    }
+    redirect(graph_, norm_, node(norm_).inputs[0]);
+  }
+
+ private:
+  Node& node(int i) const { return graph_.nodes[static_cast<size_t>(i)]; }
+
+  bool weights_are_shared(int i) const {
+    const auto shares = [&](const Node& n) {
+      return &n != &node(i) && n.is_layer() && n.weight().is(node(i).weight());
+    };
+    return std::ranges::any_of(graph_.nodes, shares);
+  }
+
+  /// Collects the layers whose outputs, changed, make `map` of node i's value; or tells what stands against it.
+  std::string up_to(int i, const Affine& map) {
+    const Node& n = node(i);
+    on_input_ = n.op == "input";
+    if (on_input_) return "the network's input stands before it";
+    if (graph_.output == i) return fmt::format("'{}' before it is the network's result too", n.name);
+    if (graph_.consumers(i).size() > 1) return fmt::format("others read '{}' before it too", n.name);
+    if (n.relu || n.op == "relu" || n.op == "relu6") return fmt::format("a ReLU stands before it ('{}')", n.name);
+    if (n.is_layer()) {
+      if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
+      outputs_[i] = map;
+      return "";
+    }
+    if (n.op == "add") return up_to_both(n.inputs, halved_shift(map));
+    if (n.op == "max_pool2d" || n.op == "avg_pool2d") {
+      const std::string reason = against_pooling(n, map, still_trained_);
+      return reason.empty() ? up_to(n.inputs[0], map) : reason;
+    }
+    if (n.op == "flatten") {
+      if (node(n.inputs[0]).shape[0] == n.shape[0]) return up_to(n.inputs[0], map);
+      return fmt::format("'{}' before it makes features of positions", n.name);
+    }
+    return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op);
+  }
+
+  /// An Add sums the shifts of both tensors that it reads, be they one.
+  std::string up_to_both(const std::vector<int>& inputs, const Affine& half) {
+    std::string reason = up_to(inputs[0], half);
+    if (reason.empty() && inputs[1] != inputs[0]) reason = up_to(inputs[1], half);
+    on_input_ = false;  // alone
+    return reason;
+  }
+
+  /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what is against it.
+  std::string down_from(int i, const Affine& map) {
+    if (graph_.output == i) return fmt::format("'{}' is the network's result", node(i).name);
+    for (const int c : graph_.consumers(i)) {
+      if (std::string reason = into(c, map); !reason.empty()) return reason;
+    }
+    return "";
+  }
+
+  std::string into(int i, const Affine& map) {
+    const Node& n = node(i);
+    if (n.is_layer()) {
+      if (pads(n)) return fmt::format("'{}' behind it pads with zeros", n.name);
+      if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
+      inputs_[i] = map;
+      return "";
+    }
+    if (n.op == "batch_norm") {
+      inputs_[i] = map;
+      return "";
+    }
+    if (n.op == "max_pool2d" || n.op == "avg_pool2d") {
+      const std::string reason = against_pooling(n, map, still_trained_);
+      return reason.empty() ? down_from(i, map) : reason;
+    }
+    if (n.op == "flatten") return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
+    if (n.op == "relu" || n.op == "relu6") return fmt::format("a ReLU stands behind it ('{}')", n.name);
+    return fmt::format("'{}' behind it ({}) can't take it up", n.name, n.op);
+  }
+
+  [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
+    const char* help = on_input_
+                           ? "leave it out of the network and normalize the data in its place (--normalize MEAN/STD)"
+                           : "put it directly behind a conv or linear layer that feeds nothing else, or before "
+                             "linear layers or convs without padding";
+    bad_input("cannot fold batch norm '{}': {}, and {}: {}", node(norm_).name, before, behind, help);
+  }
+
+  Graph& graph_;
+  int norm_;
+  bool still_trained_;
+  bool on_input_ = false;                   // nothing but the network's input stands before the batch norm
+  std::map<int, Affine> outputs_, inputs_;  // by node: what its output, or its input, becomes
+};
 
 }  // namespace
 
-void fold_batch_norm(Graph& graph) {
+void fold_batch_norm(Graph& graph, bool still_trained) {
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& norm = graph.nodes[static_cast<size_t>(i)];
     if (norm.op != "batch_norm") continue;
-    const int producer = norm.inputs[0];
-    Node& layer = graph.nodes[static_cast<size_t>(producer)];
-    if (!layer.is_layer() || graph.consumers(producer).size() != 1 || graph.output == producer) {
-      bad_input("cannot fold batch norm '{}': it must directly follow a conv or linear layer that feeds nothing else, not '{}'",
-                norm.name, layer.name);
+    if (!graph.weight_slots().empty() || !graph.activation_slots().empty()) {
+      bad_input("cannot fold batch norm '{}': it must be folded before quantizers are placed", norm.name);
     }
-    if (weight_is_shared(graph, layer)) {
-      bad_input("cannot fold batch norm '{}': the weights of '{}' are used more than once", norm.name, layer.name);
-    }
-    fold_into(layer, norm);
-    redirect(graph, i, producer);
+    Fold(graph, i, still_trained).run();
   }
   drop_unused(graph);
 }

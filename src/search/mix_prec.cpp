@@ -32,9 +32,9 @@ void compensate(Graph& graph, double temperature) {
 
 }  // namespace
 
-Graph simplified(nn::Module& model, const Shape& input_shape) {
+Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained) {
   Graph graph = trace(model, input_shape);
-  fold_batch_norm(graph);
+  fold_batch_norm(graph, still_trained);
   fuse_relu(graph);
   return graph.clone();
 }

@@ -46,6 +46,7 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 }  // namespace
 
 void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer, Checkpoints* checkpoints) {
+  simplified(net, splits.train.image_shape(), true);  // refuses now what could not be evaluated after an epoch
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
   optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});

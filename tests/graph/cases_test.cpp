@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX files as PyTorch exports them.
+// ONNX files as PyTorch exports them, whose batch norms and ReLU6s stand where no layer of their own precedes them.
 #include "../networks.h"
+#include "../refusal.h"
 
 #include <mixgrad/io.h>
 
@@ -24,6 +25,12 @@ std::vector<float> values(const std::string& name) {
   return out;
 }
 
+std::string inspected(const std::string& name) {
+  RunConfig config;
+  config.model = file(name);
+  return test::refusal([&] { inspect::network(config, 10, false); });
+}
+
 }  // namespace
 
 TEST_CASE("a ReLU6 around which others read: ONNX Runtime's outputs, and the same codes as integers") {
@@ -40,4 +47,14 @@ TEST_CASE("a ReLU6 around which others read: ONNX Runtime's outputs, and the sam
   const Graph discrete = search.arch_export();
   const Agreement agreement = compare(discrete, to_integer(discrete), test::random_images(20, s, 3));
   for (const TensorAgreement& t : agreement.tensors) CHECK(t.equal == t.codes);
+}
+
+TEST_CASE("batch norms that nothing can take up: inspect refuses as search does, with the reason") {
+  const std::string preact = inspected("preact.onnx");
+  CHECK(preact.starts_with(
+      "cannot fold batch norm 'body.1.b1': others read 'body.0' before it too, and a ReLU stands behind it"));
+  CHECK(preact.find(": put it directly behind a conv or linear layer") != std::string::npos);
+  CHECK(inspected("bn_after_relu.onnx")
+            .starts_with(
+                "cannot fold batch norm '2': a ReLU stands before it ('relu'), and '3' behind it pads with zeros"));
 }
