@@ -63,8 +63,10 @@ Activation activation_of(const Network& network, int i, const View& view) {
     out.live_channels = live_channels(view.weights(node.weight_slot.get()), shape[0]);
   } else if (node.op == "flatten") {
     out.live_channels = scale(input.live_channels, static_cast<double>(input.positions));
-  } else {
+  } else if (node.passes_quantizer() || node.op == "add" || node.op == "batch_norm") {
     out.live_channels = input.live_channels;
+  } else {
+    bad_input("'{}': the cost of {} is not known", node.name, node.op);
   }
   return out;
 }

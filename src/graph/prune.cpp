@@ -92,6 +92,8 @@ std::vector<Live> live_channels(const Graph& graph) {
     if (node.op == "add" && live[static_cast<size_t>(node.inputs[1])] != live[i]) {
       bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
     }
+    const bool known = node.is_layer() || node.passes_quantizer() || node.op == "add" || node.op == "batch_norm";
+    if (!known) bad_input("'{}': what {} does to channels that are pruned is not known", node.name, node.op);
     if (node.op == "batch_norm" && live[i]) bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
     if (node.op == "flatten") {
       const Shape& from = graph.nodes[input].shape;
