@@ -126,7 +126,7 @@ TEST_CASE("cost: peak RAM is the worst moment's, by hand") {
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              {.name = "add", .op = "add", .attrs = {}, .inputs = {1, 2}, .params = {}, .shape = {4, 4, 4},
                               .weight_slot = nullptr, .output_slot = activation({2})},
-                             {.name = "pool", .op = "global_avg_pool2d", .attrs = {}, .inputs = {3}, .params = {}, .shape = {4, 1, 1},
+                             {.name = "pool", .op = "avg_pool2d", .attrs = {}, .inputs = {3}, .params = {}, .shape = {4, 1, 1},
                               .weight_slot = nullptr, .output_slot = nullptr},
                              {.name = "flatten", .op = "flatten", .attrs = {}, .inputs = {4}, .params = {}, .shape = {4},
                               .weight_slot = nullptr, .output_slot = nullptr},
