@@ -65,7 +65,7 @@ class Importer {
  public:
   Importer(const std::string& path, const Options& options)
       : file_(path), options_(options), net_(std::make_unique<Imported>()), context_(file_, *net_),
-        most_folded_((bytes_of_one_image + file_.bytes()) / static_cast<int64_t>(sizeof(int64_t))) {}
+        most_folded_((bytes_of_one_image + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
 
   Model run() {
     refuse_unsupported(file_);
