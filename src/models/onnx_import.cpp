@@ -61,11 +61,13 @@ Import import_of(const std::string& op) {
 
 namespace {
 
+constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // that a file may compute, beside its own length
+
 class Importer {
  public:
   Importer(const std::string& path, const Options& options)
       : file_(path), options_(options), net_(std::make_unique<Imported>()), context_(file_, *net_),
-        most_folded_((bytes_of_one_image + file_.bytes()) / static_cast<int64_t>(sizeof(int64_t))) {}
+        most_folded_((bytes_of_constants + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
 
   Model run() {
     refuse_unsupported(file_);

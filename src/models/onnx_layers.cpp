@@ -33,8 +33,16 @@ void apply(const ScaleShift& behind, std::vector<float>& weight, std::vector<flo
   for (size_t o = 0; o < bias.size(); ++o) bias[o] = static_cast<float>(bias[o] * behind.scale[o] + behind.shift[o]);
 }
 
+/// Row-major values (O, I, H, W) as they lie in memory (O, H, W, I), without a tensor in between.
 void fill(const Tensor& to, const std::vector<float>& row_major) {
-  std::ranges::copy(Tensor::from(to.shape(), row_major).data(), to.data().begin());
+  const bool image = to.shape().rank() == 4;
+  const int64_t inputs = image ? to.dim(1) : 1, positions = image ? to.dim(2) * to.dim(3) : 1;
+  const std::span<float> out = to.data();
+  for (size_t k = 0; k < row_major.size(); ++k) {
+    const auto at = static_cast<int64_t>(k);
+    const int64_t p = at % positions, i = at / positions % inputs, o = at / (positions * inputs);
+    out[static_cast<size_t>((o * positions + p) * inputs + i)] = row_major[k];
+  }
 }
 
 Conv2dAttrs conv_attributes(const Context& c, const Node& n, const Value& x, const Constant& w) {
@@ -69,9 +77,10 @@ Value linear(Context& c, const Node& n, const Value& x, const Constant& named, s
       std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = in, .out_features = out, .bias = !bias.empty()});
   const Tensor weight = module->weight, offset = module->bias;
   const Value y = c.layer(n, x, std::move(module), named.name, layout);
-  c.later([&c, weight, offset, w = std::move(w), bias = std::move(bias), in, from = x.order, to = y.order] {
-    fill(weight, c.orders.arranged(to, c.orders.columns_arranged(from, w, in), in));
-    if (offset) fill(offset, c.orders.arranged(to, bias));
+  c.later([&c, weight, offset, w = std::move(w), bias = std::move(bias), in, from = x.order,
+           to = y.order]() mutable {  // runs once, and needs no copies of large weights
+    fill(weight, c.orders.arranged(to, c.orders.columns_arranged(from, std::move(w), in), in));
+    if (offset) fill(offset, c.orders.arranged(to, std::move(bias)));
   });
   return y;
 }

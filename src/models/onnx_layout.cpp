@@ -129,7 +129,7 @@ bool Orders::settle_as_in_file(size_t order, int64_t features) {
   return unite(order, fixed(std::move(as_in_file)));
 }
 
-std::vector<float> Orders::arranged(size_t order, const std::vector<float>& values, int64_t columns) const {
+std::vector<float> Orders::arranged(size_t order, std::vector<float> values, int64_t columns) const {
   const std::vector<int64_t>& to = places(order);
   if (to.empty()) return values;
   std::vector<float> out(values.size());
@@ -139,7 +139,7 @@ std::vector<float> Orders::arranged(size_t order, const std::vector<float>& valu
   return out;
 }
 
-std::vector<float> Orders::columns_arranged(size_t order, const std::vector<float>& values, int64_t columns) const {
+std::vector<float> Orders::columns_arranged(size_t order, std::vector<float> values, int64_t columns) const {
   const std::vector<int64_t>& to = places(order);
   if (to.empty()) return values;
   std::vector<float> out(values.size());

@@ -59,9 +59,9 @@ class Orders {
   bool settle_as_in_file(size_t order, int64_t features);
 
   /// `values`, rows of so many in the file's order, in ours.
-  std::vector<float> arranged(size_t order, const std::vector<float>& values, int64_t columns = 1) const;
+  std::vector<float> arranged(size_t order, std::vector<float> values, int64_t columns = 1) const;
   /// The same of every row's columns.
-  std::vector<float> columns_arranged(size_t order, const std::vector<float>& values, int64_t columns) const;
+  std::vector<float> columns_arranged(size_t order, std::vector<float> values, int64_t columns) const;
 
  private:
   size_t find(size_t order) const;
