@@ -50,7 +50,9 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
 
 double default_strength(const Graph& floating, const cost::Model& regularizer) {
   constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
-  return pull / cost::uniform(floating, regularizer, 8);
+  const auto uniform = cost::if_defined([&] { return cost::uniform(floating, regularizer, 8); });
+  if (!uniform) bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one", regularizer.name);
+  return pull / *uniform;
 }
 
 namespace {
@@ -116,12 +118,17 @@ void check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = simplified(*models::make(config.model, splits.train.classes()).net, splits.train.image_shape());
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
-  if (config.method == "uniform") options.weight_precisions = {2};
+  if (config.method == "uniform") return check_uniform(graph, options, targets);
+  if (config.method == "sensitivity") options.w_mixprec_type = MixPrecType::PER_LAYER;
   place_quantizers(graph, options);
   calibrate(graph, options);
   const Thetas thetas = graph.softmax_thetas();
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
-  if (targets.empty()) cost::soft(graph, cost::find(config.regularizer), thetas);
+  if (targets.empty()) {
+    const cost::Model regularizer = cost::find(config.regularizer);
+    cost::soft(graph, regularizer, thetas);
+    if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
+  }
   check_reachable(graph, targets);
 }
 
