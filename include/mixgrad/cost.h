@@ -69,6 +69,8 @@ struct Model {
   std::string unit;
   std::string help;          ///< one line
   std::function<Tensor(const Network&)> of_network;
+  /// Optional: what makes a discrete network cost what it does, a phrase for messages.
+  std::function<std::string(const Network&)> reason = {};
 };
 
 /// A model that adds up layers.
@@ -105,8 +107,30 @@ std::vector<std::string> names();
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
 /// The same of the arg max precisions: what reports show.
 double discrete(const Graph& graph, const Model& model);
+/// discrete() again and again, of a graph with fixed slots whose bits change between calls: layers that are as they were
+/// are not counted anew. The graph must stay where it is.
+class Meter {
+ public:
+  Meter(const Graph& graph, Model model);
+  double operator()();
+
+ private:
+  struct Counted {
+    std::vector<int> weight_bits = {};
+    int input_bits = 0;
+    int64_t live_inputs = -1;
+    float cost = 0;
+  };
+
+  const Graph& graph_;
+  Model model_;
+  std::vector<Counted> layers_;  // by node
+};
 /// The same with every weight and activation at `bits`, the network's output a float.
 double uniform(const Graph& graph, const Model& model, int bits);
+/// What makes a discrete graph cost what it does, or "" where the model can't tell: for peak-ram the node at whose
+/// moment the memory peaks, and the tensors alive then with their bytes.
+std::string reason(const Graph& graph, const Model& model);
 /// What `cost` returns; nothing where a model has no cost of one of the layers or of its bit-widths.
 std::optional<double> if_defined(const std::function<double()>& cost);
 

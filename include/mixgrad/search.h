@@ -170,14 +170,17 @@ std::vector<Target> parse_targets(const std::string& text, const Graph& network)
 /// Σ over targets of max(0, cost / limit - 1) at the θ of a step, a scalar on the tape: 0 where all hold. Times a
 /// strength that grows it is what steers a search under constraints (Burrello et al. 2023, arXiv 2310.07217).
 Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas& thetas);
-/// Throws bad_input naming the target that not even the cheapest candidates everywhere can meet.
+/// Throws bad_input where no network of the candidates is found within all targets: with the smallest cost that they
+/// reach, for peak-ram also the node and the tensors that need it; or, where each target can be met but not all at once,
+/// with what the nearest network costs. Costs need not fall with the bits. What is exact: src/search/reach.h.
 void check_reachable(const Graph& searched, std::span<const Target> targets);
-/// The discrete network of a search that meets every target: from the arg max of α, bit-widths are lowered where that
+/// The discrete network of a search that meets every target: from the arg max of α, bit-widths are changed where that
 /// gives up least of α for the cost it saves, until all targets hold; then raised wherever they still fit, least loss of
-/// α first, so that the budget is used. Parameters stay shared with `searched`.
+/// α first, so that the budget is used. Where α leads to no such network, from one that check_reachable knows back towards
+/// α. Parameters stay shared with `searched`. Throws what check_reachable throws.
 Graph meet_targets(const Graph& searched, std::span<const Target> targets);
-/// The discrete network of a search, its weights raised to more bits wherever that does not raise the cost (partly
-/// filled tiles), least loss of α first.
+/// The discrete network of a search, its weights raised to more bits wherever the cost does not exceed what it was
+/// (partly filled tiles, widths that cost no less), least loss of α first.
 Graph refine(const Graph& searched, const cost::Model& model);
 
 /// A discrete graph with its pruned channels removed and parameters of its own.
@@ -186,8 +189,11 @@ Graph exported(const Graph& discrete);
 // --- what a search is compared with ----------------------------------------------------------------------------
 
 /// Weights at the largest of 2..8 bits that meets the targets, activations at the largest candidate not above (the
-/// smallest where there is none).
-Graph uniform_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets);
+/// smallest where there is none). Bit-widths of which a target has no cost are passed over. Throws bad_input with the
+/// smallest cost among these networks where none meets the targets.
+Graph uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets);
+/// Throws what uniform_baseline would.
+void check_uniform(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets);
 /// Layer by layer: what each candidate alone adds to the loss when all else has its largest; a knapsack over these
 /// (meet_targets) decides. `loss` of a discrete graph on some images.
 Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,

@@ -16,6 +16,30 @@ constexpr int float_bits = 32;  // of a layer or a tensor that is not quantized
 
 Precisions single(int bits) { return {.bits = {bits}, .theta = Tensor::full({1}, 1)}; }
 
+constexpr int most_bits = 8;
+
+/// Fixed weights: the bit-widths that occur, ascending, and a one-hot column for each channel. A search for targets
+/// counts thousands of networks, so this neither sorts nor looks up.
+Precisions of_channels(const std::vector<int>& bits) {
+  std::array<int, most_bits + 1> row;
+  row.fill(-1);
+  for (int b : bits) {
+    if (b < 0 || b > most_bits) quant::checked_precisions("weight bits", bits, 0);  // throws
+    row[static_cast<size_t>(b)] = 0;
+  }
+  Precisions out;
+  for (int b = 0; b <= most_bits; ++b) {
+    if (row[static_cast<size_t>(b)] < 0) continue;
+    row[static_cast<size_t>(b)] = static_cast<int>(out.bits.size());
+    out.bits.push_back(b);
+  }
+  out.theta = Tensor::zeros({std::ssize(out.bits), std::ssize(bits)});
+  for (size_t c = 0; c < bits.size(); ++c) {
+    out.theta.data()[static_cast<size_t>(row[static_cast<size_t>(bits[c])]) * bits.size() + c] = 1;
+  }
+  return out;
+}
+
 /// How slots are seen: at the θ of a step, at the arg max, or all at one bit-width.
 struct View {
   std::function<Precisions(const WeightSlot*)> weights;
@@ -26,9 +50,7 @@ template <typename ThetaOf>
 View view_of(const ThetaOf& theta_of) {
   return {.weights = [=](const WeightSlot* slot) -> Precisions {
             if (slot == nullptr) return single(float_bits);
-            if (!slot->fixed()) return {.bits = slot->precisions, .theta = theta_of(*slot)};
-            const std::vector<int> distinct = quant::checked_precisions("weight bits", slot->bits, 0);
-            return {.bits = distinct, .theta = quant::one_hot(slot->bits, distinct)};
+            return slot->fixed() ? of_channels(slot->bits) : Precisions{.bits = slot->precisions, .theta = theta_of(*slot)};
           },
           .activations = [=](const ActivationSlot* slot, bool) -> Precisions {
             if (slot == nullptr) return single(float_bits);
@@ -51,8 +73,8 @@ Tensor live_channels(const Precisions& weights, int64_t c_out) {
   return weights.expected(live);
 }
 
-/// What node `i` hands on (its inputs' activations are in `network` already).
-Activation activation_of(const Network& network, int i, const View& view) {
+/// What node `i` hands on (its inputs' activations are in `network` already). `weights` of a layer.
+Activation activation_of(const Network& network, int i, const View& view, const Precisions& weights) {
   const Graph& graph = network.graph;
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   const Shape& shape = node.shape;
@@ -62,7 +84,7 @@ Activation activation_of(const Network& network, int i, const View& view) {
   if (i == 0) return out;
   const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
   if (node.is_layer()) {
-    out.live_channels = live_channels(view.weights(node.weight_slot.get()), shape[0]);
+    out.live_channels = live_channels(weights, shape[0]);
   } else if (node.op == "flatten") {
     out.live_channels = scale(input.live_channels, static_cast<double>(input.positions));
   } else if (node.passes_quantizer() || node.op == "add" || node.op == "batch_norm") {
@@ -73,14 +95,13 @@ Activation activation_of(const Network& network, int i, const View& view) {
   return out;
 }
 
-Layer layer_of(const Network& network, const Node& node, const View& view) {
-  const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
+Layer layer_of(const Node& node, const Precisions& weights, const Activation& input) {
   const Shape& w = node.weight().shape();
   const bool conv = node.op == "conv2d";
   const int64_t groups = conv ? std::get<Conv2dAttrs>(node.attrs).groups : 1;
   const bool depthwise = groups > 1 && w[1] == 1 && w[0] == groups;
   Layer layer{.name = node.name, .op = depthwise ? "depthwise" : node.op, .c_in = w[1] * groups, .c_out = w[0], .groups = groups,
-              .kernel = {1, 1}, .output = {1, 1}, .weights = view.weights(node.weight_slot.get()), .input = input.precisions,
+              .kernel = {1, 1}, .output = {1, 1}, .weights = weights, .input = input.precisions,
               .live_inputs = groups > 1 ? constant(w[1]) : input.live_channels};
   if (conv) {
     layer.kernel = {w[2], w[3]};
@@ -89,12 +110,23 @@ Layer layer_of(const Network& network, const Node& node, const View& view) {
   return layer;
 }
 
+/// Output channels that a node of a discrete graph has left; `live` of the nodes before it.
+int64_t live_channels(const Graph& graph, const Node& node, const std::vector<int64_t>& live) {
+  if (node.op == "input" || (node.is_layer() && !node.weight_slot)) return node.shape[0];
+  if (node.is_layer()) return node.shape[0] - std::ranges::count(node.weight_slot->bits, 0);
+  const auto from = static_cast<size_t>(node.inputs[0]);
+  const Shape& shape = graph.nodes[from].shape;
+  return node.op == "flatten" ? live[from] * (shape.size() / shape[0]) : live[from];
+}
+
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
-    network.activations.push_back(activation_of(network, i, view));
     const Node& node = graph.nodes[static_cast<size_t>(i)];
-    if (node.is_layer()) network.layers.push_back(layer_of(network, node, view));
+    const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
+    network.activations.push_back(activation_of(network, i, view, weights));
+    if (!node.is_layer()) continue;
+    network.layers.push_back(layer_of(node, weights, network.activations[static_cast<size_t>(node.inputs[0])]));
   }
   return network;
 }
@@ -120,12 +152,22 @@ Tensor Layer::weight_bits_over_channels() const { return over_channels({weights.
 
 Tensor Layer::live_outputs() const { return live_channels(weights, c_out); }
 
+namespace {
+
+struct SumOverLayers {
+  std::function<Tensor(const Layer&)> of_layer;
+
+  Tensor operator()(const Network& network) const {
+    std::vector<Tensor> terms;
+    for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
+    return sum(terms);
+  }
+};
+
+}  // namespace
+
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer) {
-  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help), .of_network = [of_layer](const Network& network) {
-            std::vector<Tensor> terms;
-            for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
-            return sum(terms);
-          }};
+  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help), .of_network = SumOverLayers{std::move(of_layer)}};
 }
 
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
@@ -133,6 +175,38 @@ Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
 }
 
 double discrete(const Graph& graph, const Model& model) { return model.of_network(network_of(graph, arg_max_view())).item(); }
+
+Meter::Meter(const Graph& graph, Model model) : graph_(graph), model_(std::move(model)), layers_(graph.nodes.size()) {}
+
+double Meter::operator()() {
+  const auto* sum_of = model_.of_network.target<SumOverLayers>();
+  if (sum_of == nullptr) return discrete(graph_, model_);
+  const View view = arg_max_view();
+  std::vector<int64_t> live(graph_.nodes.size());
+  float total = 0;  // as sum() adds up
+  for (size_t i = 0; i < live.size(); ++i) {
+    const Node& node = graph_.nodes[i];
+    live[i] = live_channels(graph_, node, live);
+    if (!node.is_layer()) continue;
+    const auto from = static_cast<size_t>(node.inputs[0]);
+    const ActivationSlot* input = graph_.nodes[static_cast<size_t>(graph_.quantized_by(node.inputs[0]))].output_slot.get();
+    const int input_bits = input == nullptr ? float_bits : input->precisions[0];
+    const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
+    Counted& counted = layers_[i];
+    if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
+      const Shape& shape = graph_.nodes[from].shape;
+      const Activation in{.precisions = single(input_bits), .live_channels = constant(live[from]), .positions = shape.size() / shape[0]};
+      const float cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
+      counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
+    }
+    total += counted.cost;
+  }
+  return total;
+}
+
+std::string reason(const Graph& graph, const Model& model) {
+  return model.reason ? model.reason(network_of(graph, arg_max_view())) : "";
+}
 
 double uniform(const Graph& graph, const Model& model, int bits) {
   const View view{.weights = [=](const WeightSlot*) { return single(bits); },

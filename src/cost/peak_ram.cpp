@@ -2,6 +2,8 @@
 #include <mixgrad/cost.h>
 #include <mixgrad/ops.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 namespace mixgrad::cost {
@@ -17,32 +19,64 @@ Tensor bytes(const Activation& a) {
   return product(a.precisions.expected_bits(), a.live_channels, static_cast<double>(a.positions) / 8);
 }
 
-/// The largest sum over the nodes, in execution order, of the tensors that are alive while the node runs: its inputs, its
-/// output, and whatever is still to be read.
-Tensor peak(const Network& network) {
-  const Graph& graph = network.graph;
+/// What is in memory while a node runs: its inputs, its output, and whatever is still to be read.
+struct Moment {
+  int node;
+  std::vector<int> alive;  // nodes
+  Tensor bytes;
+};
+
+/// By node: the last one at which its value is needed.
+std::vector<int> last_uses(const Graph& graph) {
   const int count = static_cast<int>(graph.nodes.size());
-  std::vector<int> last_use(graph.nodes.size());
+  std::vector<int> last(graph.nodes.size());
   for (int i = 0; i < count; ++i) {
-    last_use[static_cast<size_t>(i)] = std::max(last_use[static_cast<size_t>(i)], i);
-    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) last_use[static_cast<size_t>(storage(graph, input))] = i;
+    last[static_cast<size_t>(i)] = std::max(last[static_cast<size_t>(i)], i);
+    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) last[static_cast<size_t>(storage(graph, input))] = i;
   }
-  last_use[static_cast<size_t>(storage(graph, graph.output))] = count;
-  Tensor largest = Tensor::scalar(0);
-  for (int now = 0; now < count; ++now) {
-    std::vector<Tensor> alive;
+  last[static_cast<size_t>(storage(graph, graph.output))] = count;
+  return last;
+}
+
+/// The first moment at which most memory is in use, over the nodes in execution order.
+Moment peak(const Network& network) {
+  const Graph& graph = network.graph;
+  const std::vector<int> last_use = last_uses(graph);
+  Moment peak{.node = 0, .alive = {}, .bytes = Tensor::scalar(0)};
+  for (int now = 0; now < std::ssize(graph.nodes); ++now) {
+    Moment moment{.node = now, .alive = {}, .bytes = {}};
+    std::vector<Tensor> sizes;
     for (int i = 0; i <= now; ++i) {
-      if (storage(graph, i) == i && last_use[static_cast<size_t>(i)] >= now) alive.push_back(bytes(network.activations[static_cast<size_t>(i)]));
+      if (storage(graph, i) != i || last_use[static_cast<size_t>(i)] < now) continue;
+      moment.alive.push_back(i);
+      sizes.push_back(bytes(network.activations[static_cast<size_t>(i)]));
     }
-    const Tensor total = sum(alive);
-    if (total.item() > largest.item()) largest = total;
+    moment.bytes = sum(sizes);
+    if (moment.bytes.item() > peak.bytes.item()) peak = moment;
   }
-  return largest;
+  return peak;
+}
+
+/// "memory peaks at 'add', with 'conv' (64 bytes) and 'add' (32) alive"
+std::string worst_moment(const Network& network) {
+  const Moment worst = peak(network);
+  const auto name = [&](int i) { return network.graph.nodes[static_cast<size_t>(i)].name; };
+  std::string tensors;
+  for (size_t k = 0; k < worst.alive.size(); ++k) {
+    const int i = worst.alive[k];
+    const double size = bytes(network.activations[static_cast<size_t>(i)]).item();
+    tensors += k == 0 ? "" : k + 1 == worst.alive.size() ? " and " : ", ";
+    tensors += fmt::format("'{}' ({:.6g}{})", name(i), size, k == 0 ? " bytes" : "");
+  }
+  return fmt::format("memory peaks at '{}', with {} alive", name(worst.node), tensors);
 }
 
 }  // namespace
 
 /// Bytes of the activations alive at the worst moment; its gradient is that moment's.
-Model peak_ram() { return {.name = "peak-ram", .unit = "bytes", .help = "activations alive at the worst moment", .of_network = peak}; }
+Model peak_ram() {
+  return {.name = "peak-ram", .unit = "bytes", .help = "activations alive at the worst moment",
+          .of_network = [](const Network& network) { return peak(network).bytes; }, .reason = worst_moment};
+}
 
 }  // namespace mixgrad::cost

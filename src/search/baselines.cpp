@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Assignments of bit-widths that a search has to beat, on the same engine and to the same targets.
+#include "reach.h"
+
 #include <mixgrad/error.h>
-#include <mixgrad/search.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace mixgrad {
 namespace {
@@ -37,25 +39,50 @@ int nearest(const std::vector<int>& candidates, int bits) {
   return best;
 }
 
-bool meets(const Graph& graph, std::span<const Target> targets) {
-  return std::ranges::all_of(targets, [&](const Target& t) {
-    const auto cost = cost::if_defined([&] { return cost::discrete(graph, t.model); });
-    return cost && *cost <= t.limit;
-  });
+/// Weights at `bits`, activations at the largest candidate that is not above, or the smallest.
+MixPrecOptions uniform_options(MixPrecOptions options, int bits) {
+  options.weight_precisions = {bits};
+  options.activation_precisions = {
+      nearest(quant::checked_precisions("activation precisions", options.activation_precisions, 2), bits)};
+  return options;
+}
+
+Graph uniform_graph(const Graph& floating, const MixPrecOptions& options, int bits) {
+  Graph graph = floating;
+  place_quantizers(graph, uniform_options(options, bits));
+  return graph;
+}
+
+/// The most bits at which a uniform network meets all targets. One of which a target has no cost is passed over.
+int uniform_bits(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
+  constexpr double none = std::numeric_limits<double>::infinity();
+  std::vector<double> least(targets.size(), none);
+  std::vector<int> cheapest(targets.size(), 8);  // bits of the network that costs least
+  for (int bits = 8; bits >= 2; --bits) {
+    const Graph graph = uniform_graph(floating, options, bits);
+    bool met = true;
+    for (size_t t = 0; t < targets.size(); ++t) {
+      const double cost = cost::if_defined([&] { return cost::discrete(graph, targets[t].model); }).value_or(none);
+      met = met && cost <= targets[t].limit;
+      if (cost < least[t]) least[t] = cost, cheapest[t] = bits;
+    }
+    if (met) return bits;
+  }
+  for (size_t t = 0; t < targets.size(); ++t) {
+    if (least[t] <= targets[t].limit) continue;
+    refuse_target(targets[t], floating, uniform_graph(floating, options, cheapest[t]), " at one bit-width");
+  }
+  bad_input("target: uniform networks of 2 to 8 bits can meet each target, but none meets all at once");
 }
 
 }  // namespace
 
-Graph uniform_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets) {
-  const std::vector<int> activations = quant::checked_precisions("activation precisions", options.activation_precisions, 2);
-  for (int bits = 8; bits >= 2; --bits) {
-    options.weight_precisions = {bits};
-    options.activation_precisions = {nearest(activations, bits)};
-    const Graph graph = prepared(floating, options);
-    if (meets(graph, targets)) return exported(discretize(graph));
-    if (bits == 2) check_reachable(graph, targets);
-  }
-  bad_input("target: no uniform bit-width from 2 to 8 meets it");
+void check_uniform(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
+  uniform_bits(floating, options, targets);
+}
+
+Graph uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
+  return exported(discretize(prepared(floating, uniform_options(options, uniform_bits(floating, options, targets)))));
 }
 
 Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,

@@ -17,6 +17,15 @@ double bytes_factor(const std::string& unit) {
   return 0;
 }
 
+/// What a share with % is of.
+double uniform_8_bit(const std::string& part, const cost::Model& model, const Graph& network) {
+  try {
+    return cost::uniform(network, model, 8);
+  } catch (const Error& e) {
+    bad_input("target: '{}' is a share of uniform 8-bit, which has no cost: {}; expected a plain number ({})", part, e.what(), model.unit);
+  }
+}
+
 Target parse_target(const std::string& part, const Graph& network) {
   const auto equals = part.find('=');
   char* end = nullptr;
@@ -26,7 +35,7 @@ Target parse_target(const std::string& part, const Graph& network) {
   }
   const std::string name = part.substr(0, equals), unit = end;
   const cost::Model model = cost::find(name);
-  if (unit == "%") return {model, value / 100 * cost::uniform(network, model, 8)};
+  if (unit == "%") return {model, value / 100 * uniform_8_bit(part, model, network)};
   if (unit.empty()) return {model, value};
   if (name == "size" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit)};
   if (model.unit == "bytes" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit) / 8};

@@ -34,7 +34,9 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
 
 double default_strength(const Graph& floating, const cost::Model& regularizer) {
   constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
-  return pull / cost::uniform(floating, regularizer, 8);
+  const auto uniform = cost::if_defined([&] { return cost::uniform(floating, regularizer, 8); });
+  if (!uniform) bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one", regularizer.name);
+  return pull / *uniform;
 }
 
 namespace {
@@ -107,14 +109,21 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = float_graph(*make_model(config, splits.train.classes()).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
-  if (config.method == "uniform") options.weight_precisions = {2};
+  if (config.method == "uniform") check_uniform(graph, options, targets);
+  if (config.method == "sensitivity") options.w_mixprec_type = MixPrecType::PER_LAYER;
   place_quantizers(graph, options);
   calibrate(graph, options);
+  std::string obstacle = integer_obstacle(graph);
+  if (config.method == "uniform") return obstacle;  // its bit-widths are not these candidates
   const Thetas thetas = graph.softmax_thetas();
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
-  if (targets.empty()) cost::soft(graph, cost::find(config.regularizer), thetas);
+  if (targets.empty()) {
+    const cost::Model regularizer = cost::find(config.regularizer);
+    cost::soft(graph, regularizer, thetas);
+    if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
+  }
   check_reachable(graph, targets);
-  return integer_obstacle(graph);
+  return obstacle;
 }
 
 /// What a run has read before its search: the float network and what is wanted of its discrete form.

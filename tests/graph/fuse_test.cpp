@@ -101,7 +101,7 @@ TEST_CASE("a ReLU6 stays a node where larger values share its quantizer") {
 
 TEST_CASE("ReLU6s in random networks: the integer network has the codes of the discrete graph") {
   int bounds = 0;
-  for (uint64_t seed = 1; seed <= 150; ++seed) {
+  for (uint64_t seed = 1; seed <= 250; ++seed) {
     CAPTURE(seed);
     test::RandomNet net(seed, false, 30);
     MixPrec search(net, options(test::random_batch(4, test::RandomNet::image, 2, seed).x));
