@@ -229,7 +229,8 @@ void fill_up(Assignment& a, Budget& budget) {
 }  // namespace
 
 void refuse_target(const Target& target, const Graph& network, const Graph& cheapest, const char* how) {
-  const auto& [model, limit] = target;
+  const cost::Model& model = target.model;
+  const double limit = target.limit;
   const double least = cost::discrete(cheapest, model);
   const auto uniform = cost::if_defined([&] { return cost::uniform(network, model, 8); });
   const std::string share = uniform ? fmt::format(", {:.1f}% of uniform 8-bit", 100 * least / *uniform) : "";
