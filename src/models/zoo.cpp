@@ -30,7 +30,7 @@ const std::vector<Entry>& zoo() {
 
 [[noreturn]] void refuse_name(const std::string& name) {
   bad_input(
-      "unknown model '{}': expected {}, or FILE.onnx; a network made elsewhere is read from an ONNX file, so export "
+      "model: unknown '{}': expected {}, or FILE.onnx; a network made elsewhere is read from an ONNX file, so export "
       "yours to one (PyTorch: "
       "torch.onnx.export; TensorFlow, Keras, TFLite: tf2onnx)",
       name, fmt::join(names(), ", "));

@@ -241,7 +241,7 @@ TEST_CASE("models: a file of another kind is told how to come here") {
   for (const char* name : {"x.tflite", "x.pt", "resnet9"}) {
     const std::string said = refusal([&] { models::make(name, 10); });
     CHECK(said == refusal([&] { models::check_name(name); }));
-    CHECK(said.find(fmt::format("unknown model '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, or FILE.onnx",
+    CHECK(said.find(fmt::format("model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, or FILE.onnx",
                                 name)) != std::string::npos);
     CHECK(said.find("torch.onnx.export") != std::string::npos);
   }
