@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which searches a sweep consists of, and which of their results are on the front.
+#include "../refusal.h"
+
+#include <mixgrad/sweep.h>
+
+#include <doctest/doctest.h>
+
+#include <string>
+#include <vector>
+
+using namespace mixgrad;
+using mixgrad::test::refusal;
+using Names = std::vector<std::string>;
+
+namespace {
+
+Names names_of(const sweep::Axes& axes) {
+  Names names;
+  for (const sweep::Point& p : sweep::points({}, axes)) names.push_back(p.name);
+  return names;
+}
+
+sweep::Row row(const std::string& name, std::optional<double> accuracy, std::optional<double> size) {
+  sweep::Row out{.point = {.name = name, .config = {}}};
+  out.final_accuracy = accuracy;
+  out.size_bits = size;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, layer-wise ones a single scheme") {
+  CHECK(names_of({.methods = {"dnas", "uniform"}, .schemes = {"per-channel", "per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {1, 2}}) ==
+        Names{"dnas-per-channel-strength1e-06-seed1", "dnas-per-channel-strength1e-06-seed2", "dnas-per-channel-size=30%-seed1",
+              "dnas-per-channel-size=30%-seed2", "dnas-per-layer-strength1e-06-seed1", "dnas-per-layer-strength1e-06-seed2",
+              "dnas-per-layer-size=30%-seed1", "dnas-per-layer-size=30%-seed2", "uniform-size=30%-seed1", "uniform-size=30%-seed2"});
+  CHECK(names_of({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}) == Names{"dnas-per-layer-seed0"});
+  const auto both = sweep::points({}, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"size=30%+macs=2e+8"}, .strengths = {}, .seeds = {0}});
+  REQUIRE(both.size() == 1);
+  CHECK(both[0].config.target == "size=30%,macs=2e+8");
+}
+
+TEST_CASE("sweep points: axes that make no sense are refused") {
+  const auto said = [](const sweep::Axes& axes) { return refusal([&] { sweep::points({}, axes); }); };
+  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}).find("uniform needs targets") != std::string::npos);
+  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1}, .seeds = {0}}).find("only the method dnas") !=
+        std::string::npos);
+  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {1, 1}}).find("comes up twice") != std::string::npos);
+  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}}).find("no points") != std::string::npos);
+}
+
+TEST_CASE("sweep table: the front holds what no other point beats; a point without a result is not on it") {
+  std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200), row("equal", 0.8, 200), row("failed", {}, 50)};
+  sweep::mark_front(rows);
+  const std::vector<bool> expected = {true, false, true, true, false};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(rows[i].point.name);
+    CHECK(rows[i].pareto == expected[i]);
+  }
+}
+
+TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
+  std::vector<sweep::Row> rows = {row("a", 0.5, 10)};
+  rows[0].point.config.target = "table:a\"b.toml=1,size=30%";
+  const std::string csv = sweep::csv(rows);
+  CHECK(csv.find(",\"table:a\"\"b.toml=1,size=30%\",") != std::string::npos);
+  CHECK(csv.find(",0.500000,") != std::string::npos);
+}
