@@ -93,9 +93,10 @@ bool parse(const std::string& text, std::vector<Item>& values) {
 
 bool is_capital(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
 
-/// Whether `value` is the word `part` of a form, or what its capitals stand for: "x.onnx" of FILE.onnx. Behind a colon,
-/// anything is.
+/// Whether `value` is the word `part` of a form, or what its capitals stand for. Behind a colon, anything is; a file of
+/// another kind than FILE.onnx is left to whoever reads it, who knows what would help.
 bool fits(const std::string& value, std::string part) {
+  if (part.starts_with("FILE.")) return value.find('.') != std::string::npos;
   const auto colon = part.find(':');
   if (colon != std::string::npos) return value.size() > colon + 1 && value.starts_with(part.substr(0, colon + 1));
   std::string pattern;
