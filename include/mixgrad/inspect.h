@@ -55,7 +55,7 @@ std::string dot(const GraphView& view);
 /// over the channels.
 struct Candidate {
   int bits;
-  double theta, task_pull, cost_pull;
+  double alpha, theta, task_pull, cost_pull;
   int64_t chosen;                  ///< channels whose arg max it is; 0 or 1 where there is one choice
 };
 
@@ -86,6 +86,7 @@ struct Why {
   std::string layer;
   std::optional<Story> weights, output;
   std::optional<Exported> exported;  ///< once the run is finished
+  std::optional<Repair> repair;      ///< likewise, of a run with targets: how the whole network met them
 };
 /// From history.jsonl in folder `run`. Throws bad_input naming the layers there are when there is none called `layer`.
 Why why(const std::string& run, const std::string& layer);

@@ -111,6 +111,8 @@ Graph load_network(const std::string& path);
 
 /// The network of a finished run; nothing where the run goes on, or was of train.
 std::optional<Graph> exported_network(const std::string& path);
+/// How the finished run in folder `path` met its targets; nothing where it had none. Throws bad_input for a damaged summary.
+std::optional<Repair> repair_of(const std::string& path);
 
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");

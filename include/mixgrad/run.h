@@ -98,6 +98,7 @@ struct RunResult {
   std::vector<LayerSummary> layers;
   std::vector<CostReport> costs;              ///< every built-in model that has a cost of the network found
   std::vector<TargetReport> targets;
+  std::optional<Repair> repair;               ///< how the targets were met
   double strength = 0;                        ///< 0 with targets
   std::vector<std::string> notes;             ///< what Observer::on_note was told
   bool interrupted = false;                   ///< the observer ended it before all epochs were done

@@ -174,11 +174,42 @@ Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas
 /// reach, for peak-ram also the node and the tensors that need it; or, where each target can be met but not all at once,
 /// with what the nearest network costs. Costs need not fall with the bits. What is exact: src/search/reach.h.
 void check_reachable(const Graph& searched, std::span<const Target> targets);
-/// The discrete network of a search that meets every target: from the arg max of α, bit-widths are changed where that
-/// gives up least of α for the cost it saves, until all targets hold; then raised wherever they still fit, least loss of
-/// α first, so that the budget is used. Where α leads to no such network, from one that check_reachable knows back towards
-/// α. Parameters stay shared with `searched`. Throws what check_reachable throws.
-Graph meet_targets(const Graph& searched, std::span<const Target> targets);
+/// What networks that meet the targets are compared by. Without it, the one from the arg max is taken.
+struct Judge {
+  std::function<double(const Graph&)> quality = {};  ///< larger is better: a run's, on its validation images
+  std::function<double(const Graph&)> loss = {};     ///< on some training images; for the start at sensitivities
+};
+
+/// How a discrete network came to meet its targets.
+struct Repair {
+  /// What it was made from: "the arg max", "whole layers" (α's means over their channels), "the sensitivities of layers" or
+  /// "uniform 4-bit weights, 8-bit activations".
+  std::string start;
+  int64_t choices = 0, moved = 0;  ///< channels, layers and tensors that choose; those that ended beside their arg max
+  std::optional<double> quality_at_arg_max = {}, quality = {};  ///< by Judge::quality
+  struct Cost {
+    std::string name;
+    double largest, arg_max, found, limit;  ///< largest: with every choice at its most bits
+    /// Of what was saved between the largest network and the one found, the share that is not the arg max's doing.
+    double share() const;
+  };
+  std::vector<Cost> costs = {};  ///< by target
+};
+/// As JSON, in the form that summary.json and checkpoints hold. Throws bad_input for what is none.
+std::string to_json(const Repair& repair);
+Repair repair_from_json(const std::string& text);
+
+struct MetTargets {
+  Graph network;  ///< discrete; parameters stay shared with the search
+  Repair repair;
+};
+/// A discrete network of a search within every target. From the arg max of α, bit-widths are changed where that gives up
+/// least of α for the cost it saves, one by one or as many as pay together (a tile's worth, a layer), until all targets
+/// hold; then raised wherever they still fit, least loss of α first, so that the budget is used and what no target counts
+/// has its most bits. Where α leads to no such network, from one that check_reachable knows back towards α. With a
+/// judge, networks made from other starts (Repair::start) are its rivals, and the best by `quality` is taken, the first
+/// where equal: no uniform network of the candidates within the targets is better. Throws what check_reachable throws.
+MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, const Judge& judge = {});
 /// The discrete network of a search, its weights raised to more bits wherever the cost does not exceed what it was
 /// (partly filled tiles, widths that cost no less), least loss of α first.
 Graph refine(const Graph& searched, const cost::Model& model);
@@ -188,18 +219,22 @@ Graph exported(const Graph& discrete);
 
 // --- what a search is compared with ----------------------------------------------------------------------------
 
-/// Weights at the largest of 2..8 bits that meets the targets, activations at the largest candidate not above (the
-/// smallest where there is none). Bit-widths of which a target has no cost are passed over. Throws bad_input with the
-/// smallest cost among these networks where none meets the targets.
-Graph uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets);
+// Each meets the targets; Repair tells where from.
+
+/// Every layer's weights at one of the candidates and every activation at one, each chosen apart: of the pairs within the
+/// targets to which no other has more bits in both, the best by `quality`, or without one that with most weight bits.
+/// Bit-widths of which a target has no cost are passed over. Throws bad_input with the smallest cost among these networks
+/// where none meets the targets.
+MetTargets uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
+                            const std::function<double(const Graph&)>& quality = {});
 /// Throws what uniform_baseline would.
 void check_uniform(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets);
 /// Layer by layer: what each candidate alone adds to the loss when all else has its largest; a knapsack over these
 /// (meet_targets) decides. `loss` of a discrete graph on some images.
-Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
-                           const std::function<double(const Graph&)>& loss);
+MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
+                                const std::function<double(const Graph&)>& loss);
 /// α uniform at random, then meet_targets.
-Graph random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed);
+MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed);
 
 /// What arch_summary() says, of a discrete graph. Pruned channels are those that it has lost
 /// since it was `original`.

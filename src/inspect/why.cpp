@@ -29,7 +29,7 @@ std::vector<Candidate> candidates(const AlphaReport& a) {
   const std::vector<size_t> best = quant::arg_max(a.alpha, a.bits);
   std::vector<Candidate> out;
   for (size_t p = 0; p < a.bits.size(); ++p) {
-    out.push_back({.bits = a.bits[p], .theta = mean(a.theta, p), .task_pull = -mean(a.task_gradient, p), .cost_pull = -mean(a.cost_gradient, p),
+    out.push_back({.bits = a.bits[p], .alpha = mean(a.alpha, p), .theta = mean(a.theta, p), .task_pull = -mean(a.task_gradient, p), .cost_pull = -mean(a.cost_gradient, p),
                    .chosen = std::ranges::count(best, p)});
   }
   return out;
@@ -77,13 +77,13 @@ std::optional<Exported> exported(const std::string& run, const Why& why) {
 std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
 
 std::string table(const Story& s) {
-  std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "theta", "task pull", "cost pull", "together",
+  std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "alpha", "theta", "task pull", "cost pull", "together",
                                 s.channels > 0 ? "  channels" : "");
   for (const Story::Epoch& e : s.epochs) {
     for (const Candidate& c : e.candidates) {
       const bool first = &c == &e.candidates[0];
-      out += fmt::format("{:>5} {:>7} {:>6} {:>7.3f} {:>12} {:>12} {:>12}", first ? std::to_string(e.epoch + 1) : "", first ? fmt::format("{:.3g}", e.tau) : "",
-                         c.bits, c.theta, pull(c.task_pull), pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
+      out += fmt::format("{:>5} {:>7} {:>6} {:>7.3f} {:>7.3f} {:>12} {:>12} {:>12}", first ? std::to_string(e.epoch + 1) : "", first ? fmt::format("{:.3g}", e.tau) : "",
+                         c.bits, c.alpha, c.theta, pull(c.task_pull), pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
       if (s.channels > 0) out += fmt::format("  {:>8}", c.chosen);
       out += "\n";
     }
@@ -116,14 +116,56 @@ std::string text(const std::string& layer, const char* what, const Story& s) {
   return out + "\n\n" + table(s) + in_words(s);
 }
 
-std::string in_words(const Exported& e) {
+std::string in_words(const std::map<int, int64_t>& channels) {
   std::vector<std::string> parts;
-  for (const auto& [bits, channels] : e.channels) {
-    parts.push_back(bits == 0 ? fmt::format("{} channels removed", channels) : fmt::format("{} at {} bits", channels, bits));
+  for (const auto& [bits, count] : channels) {
+    parts.push_back(bits == 0 ? fmt::format("{} channels removed", count) : fmt::format("{} at {} bits", count, bits));
   }
-  std::string out = parts.empty() ? "" : fmt::format("weights: {}", fmt::join(parts, ", "));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
+
+std::string in_words(const Exported& e) {
+  std::string out = e.channels.empty() ? "" : "weights: " + in_words(e.channels);
   if (e.output_bits) out += fmt::format("{}output: {} bits", out.empty() ? "" : "; ", *e.output_bits);
   return "\nAs exported: " + (out.empty() ? "float" : out) + "\n";
+}
+
+/// Channels by the arg max of their α at the search's end; a layer's one choice stands for all.
+std::map<int, int64_t> at_arg_max(const Story& s, int64_t channels) {
+  std::map<int, int64_t> out;
+  for (const Candidate& c : s.outcome()) {
+    if (c.chosen > 0) out[c.bits] = s.channels > 0 ? c.chosen : channels;
+  }
+  return out;
+}
+
+int chosen_bits(const Story& s) {
+  const std::vector<Candidate> outcome = s.outcome();
+  return std::ranges::find(outcome, int64_t{1}, &Candidate::chosen)->bits;
+}
+
+/// Why a layer is not exported at the arg max of its α: for which targets, and from where the network was made.
+std::string moved(const Why& why) {
+  std::string out;
+  int64_t channels = 0;
+  for (const auto& [bits, count] : why.exported->channels) channels += count;
+  if (why.weights && channels > 0) {
+    const auto before = at_arg_max(*why.weights, channels);
+    if (before != why.exported->channels) {
+      out += fmt::format("Its weights left the arg max ({}) for {}.\n", in_words(before), in_words(why.exported->channels));
+    }
+  }
+  if (why.output && why.exported->output_bits && chosen_bits(*why.output) != *why.exported->output_bits) {
+    out += fmt::format("Its output left the arg max ({} bits) for {} bits.\n", chosen_bits(*why.output), *why.exported->output_bits);
+  }
+  if (!why.repair) return out;
+  if (out.empty()) out = "The targets left this layer at its arg max.\n";
+  for (const Repair::Cost& c : why.repair->costs) {
+    out += fmt::format("Target: {} of at most {:.6g}; by the arg max of the whole network {:.6g}, as exported {:.6g}.\n", c.name, c.limit, c.arg_max,
+                       c.found);
+  }
+  return out + fmt::format("To meet {}, the network was made from {}; {} of its {} choices left their arg max.\n",
+                           why.repair->costs.size() == 1 ? "it" : "them", why.repair->start, why.repair->moved, why.repair->choices);
 }
 
 ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
@@ -131,7 +173,7 @@ ordered_json number(double value) { return std::isfinite(value) ? ordered_json(v
 ordered_json to_json(const std::vector<Candidate>& candidates) {
   ordered_json out = ordered_json::array();
   for (const Candidate& c : candidates) {
-    out.push_back({{"bits", c.bits}, {"theta", number(c.theta)}, {"task_pull", number(c.task_pull)}, {"cost_pull", number(c.cost_pull)},
+    out.push_back({{"bits", c.bits}, {"alpha", number(c.alpha)}, {"theta", number(c.theta)}, {"task_pull", number(c.task_pull)}, {"cost_pull", number(c.cost_pull)},
                    {"chosen", c.chosen}});
   }
   return out;
@@ -165,6 +207,7 @@ Why why(const std::string& run, const std::string& layer) {
     bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer, fmt::join(layers_of(history), ", "));
   }
   out.exported = exported(run, out);
+  if (out.exported) out.repair = report::repair_of(run);
   return out;
 }
 
@@ -172,8 +215,10 @@ std::string text(const Why& why) {
   std::string out;
   if (why.weights) out += text(why.layer, "weights", *why.weights);
   if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
-  if (why.exported) out += in_words(*why.exported);
-  return out + "\nA pull is -gradient, the direction in which it moves alpha: the mean over an epoch's steps.\n";
+  if (why.exported) out += in_words(*why.exported) + moved(why);
+  return out +
+         "\nA pull is -gradient: the mean over an epoch's steps of the direction in which it moves alpha. Adam scales every step\n"
+         "by the gradients seen so far, so many small steps can outweigh few large ones, and alpha go against a mean pull.\n";
 }
 
 std::string json(const Why& why) {
@@ -182,7 +227,8 @@ std::string json(const Why& why) {
     exported = {{"channels", ordered_json::object()}, {"output_bits", why.exported->output_bits ? ordered_json(*why.exported->output_bits) : ordered_json()}};
     for (const auto& [bits, channels] : why.exported->channels) exported["channels"][std::to_string(bits)] = channels;
   }
-  const ordered_json all = {{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}, {"exported", exported}};
+  const ordered_json all = {{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}, {"exported", exported},
+                            {"repair", why.repair ? ordered_json::parse(to_json(*why.repair)) : ordered_json()}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

@@ -292,6 +292,17 @@ std::optional<Graph> exported_network(const std::string& path) {
   return load_graph(fs::path(path) / network_name);
 }
 
+std::optional<Repair> repair_of(const std::string& path) {
+  const std::string file = fs::path(path) / summary_name;
+  try {
+    const auto summary = nlohmann::json::parse(io::read_file(file));
+    if (!summary.contains("repair") || summary.at("repair").is_null()) return std::nullopt;
+    return repair_from_json(summary.at("repair").dump());
+  } catch (const nlohmann::json::exception&) {
+    bad_input("{}: damaged: expected the summary of a run", file);
+  }
+}
+
 train::Score evaluate_run(const std::string& path, const std::string& data) {
   const FinishedRun run = load_run(path, data);
   return train::evaluate(run.network, run.test);

@@ -85,6 +85,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"scheme", config.scheme},
                             {"method", config.method},
                             {"targets", targets(result)},
+                            {"repair", result.repair ? ordered_json::parse(to_json(*result.repair)) : ordered_json()},
                             {"regularizer", config.regularizer},
                             {"strength", result.strength},
                             {"seed", config.seed},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 
 namespace mixgrad {
 
@@ -14,6 +15,12 @@ double Choice::regret(size_t c, size_t from, size_t to) const {
 size_t Choice::movable(size_t from, size_t to) const {
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(chosen, p)); };
   return bits[to] == 0 ? std::min(at(from), columns() - at(to) - 1) : at(from);
+}
+
+std::vector<size_t> Choice::filled(size_t candidate, size_t live) const {
+  std::vector<size_t> out(columns(), candidate);
+  if (bits[candidate] == 0) out.back() = live;
+  return out;
 }
 
 Assignment::Assignment(const Graph& searched) : graph_(discretize(searched)) {
@@ -69,6 +76,15 @@ void Assignment::set(size_t choice, const std::vector<size_t>& chosen) {
   for (size_t c = 0; c < chosen.size(); ++c) write(choice, c);
 }
 
+void Assignment::set_all_largest() {
+  for (size_t i = 0; i < choices_.size(); ++i) set(i, choices_[i].filled(choices_[i].bits.size() - 1));
+}
+
+void Assignment::prefer(size_t choice, const Tensor& alpha) {
+  choices_[choice].alpha = alpha;
+  set(choice, quant::arg_max(alpha, choices_[choice].bits));
+}
+
 Assignment::Chosen Assignment::chosen() const {
   Chosen out;
   for (const Choice& choice : choices_) out.push_back(choice.chosen);
@@ -81,47 +97,105 @@ void Assignment::restore(const Chosen& chosen) {
 
 namespace {
 
-/// The columns of a choice that give up least of α on the way from one candidate to another, the first ones where equal.
-Move cheapest_move(const Choice& choice, size_t index, size_t from, size_t to, size_t count) {
-  Move move{.choice = index, .from = from, .to = to};
+/// The columns of a choice at candidate `from`, those that give up least of α on the way to `to` first.
+std::vector<size_t> by_regret(const Choice& choice, size_t from, size_t to, size_t count) {
+  std::vector<size_t> out;
   for (size_t c = 0; c < choice.columns(); ++c) {
-    if (choice.chosen[c] == from) move.columns.push_back(c);
+    if (choice.chosen[c] == from) out.push_back(c);
   }
   count = std::min(count, choice.movable(from, to));
-  const auto by_regret = [&](size_t c) { return choice.regret(c, from, to); };
-  std::ranges::partial_sort(move.columns, move.columns.begin() + static_cast<std::ptrdiff_t>(count), [&](size_t a, size_t b) {
-    return std::pair(by_regret(a), a) < std::pair(by_regret(b), b);
+  std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count), [&](size_t a, size_t b) {
+    return std::pair(choice.regret(a, from, to), a) < std::pair(choice.regret(b, from, to), b);
   });
-  move.columns.resize(count);
-  for (size_t c : move.columns) move.regret += by_regret(c);
+  out.resize(count);
+  return out;
+}
+
+/// A move of the first `count` columns.
+Move move_of(const Choice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns, size_t count) {
+  Move move{.choice = index, .from = from, .to = to};
+  for (const size_t c : columns.first(std::min(count, columns.size()))) {
+    move.columns.push_back(c);
+    move.regret += choice.regret(c, from, to);
+  }
   return move;
 }
 
 }  // namespace
 
-std::vector<Move> Assignment::moves(Direction direction, size_t columns) const {
-  std::vector<Move> out;
+template <typename Visit>
+void Assignment::visit_kinds(Direction direction, const Visit& visit) const {
   for (size_t i = 0; i < choices_.size(); ++i) {
     const size_t count = choices_[i].bits.size();
     for (size_t from = 0; from < count; ++from) {
-      const bool down = direction == Direction::DOWN;
-      for (size_t to = down ? 0 : from + 1; to < (down ? from : count); ++to) {
-        Move move = cheapest_move(choices_[i], i, from, to, columns);
-        if (!move.columns.empty()) out.push_back(std::move(move));
+      const size_t first = direction == Direction::UP ? from + 1 : 0, end = direction == Direction::DOWN ? from : count;
+      for (size_t to = first; to < end; ++to) {
+        if (to != from) visit(i, from, to);
       }
     }
   }
+}
+
+std::vector<Move> Assignment::moves(Direction direction, size_t columns) const {
+  std::vector<Move> out;
+  visit_kinds(direction, [&](size_t i, size_t from, size_t to) {
+    const std::vector<size_t> order = by_regret(choices_[i], from, to, columns);
+    if (!order.empty()) out.push_back(move_of(choices_[i], i, from, to, order, columns));
+  });
   return out;
 }
 
 std::vector<Move> Assignment::group_moves(Direction direction) const {
-  size_t most = 0;
-  for (const Choice& choice : choices_) most = std::max(most, choice.columns());
   std::vector<Move> out;
-  for (size_t columns = 2; columns < 2 * most; columns *= 2) {
-    for (Move& move : moves(direction, columns)) {
-      // More than half of what was asked for: anything less has been a smaller group.
-      if (2 * move.columns.size() > columns) out.push_back(std::move(move));
+  visit_kinds(direction, [&](size_t i, size_t from, size_t to) {
+    std::ranges::move(group_moves(i, from, to), std::back_inserter(out));
+  });
+  return out;
+}
+
+std::vector<Move> Assignment::group_moves(size_t choice, size_t from, size_t to) const {
+  const Choice& c = choices_[choice];
+  const std::vector<size_t> order = by_regret(c, from, to, c.columns());
+  const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(c.chosen, p)); };
+  std::set<size_t> counts = {order.size()};
+  for (size_t tile = 2; tile < 2 * c.columns(); tile *= 2) counts.insert({tile, at(from) % tile, tile - at(to) % tile});
+  std::vector<Move> out;
+  for (const size_t count : counts) {
+    if (count >= 2 && count <= order.size()) out.push_back(move_of(c, choice, from, to, order, count));
+  }
+  return out;
+}
+
+namespace {
+
+/// The largest candidate that is not above `bits`, or the smallest.
+size_t nearest(const Choice& choice, int bits) {
+  const auto above = std::ranges::upper_bound(choice.bits, bits);
+  return above == choice.bits.begin() ? 0 : static_cast<size_t>(above - choice.bits.begin()) - 1;
+}
+
+/// Candidates above 0 bits that occur in choices of weights, or of activations.
+std::set<int> occurring_bits(const Assignment& a, bool of_activations) {
+  std::set<int> out;
+  for (const Choice& choice : a.choices()) {
+    if ((choice.activation != nullptr) == of_activations) out.insert(choice.bits.begin(), choice.bits.end());
+  }
+  out.erase(0);
+  if (out.empty()) out.insert(0);
+  return out;
+}
+
+}  // namespace
+
+std::vector<Uniform> uniform_networks(const Assignment& a) {
+  std::vector<Uniform> out;
+  for (const int weight_bits : occurring_bits(a, false)) {
+    for (const int activation_bits : occurring_bits(a, true)) {
+      Uniform& u = out.emplace_back(Uniform{.weight_bits = weight_bits, .activation_bits = activation_bits, .chosen = {}});
+      for (const Choice& choice : a.choices()) {
+        const int bits = choice.activation == nullptr ? weight_bits : activation_bits;
+        u.chosen.push_back(choice.filled(std::max(nearest(choice, bits), size_t{choice.prunes()})));
+      }
     }
   }
   return out;

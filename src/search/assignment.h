@@ -5,6 +5,7 @@
 #include <mixgrad/search.h>
 
 #include <map>
+#include <tuple>
 
 namespace mixgrad {
 
@@ -22,6 +23,8 @@ struct Choice {
   double regret(size_t c, size_t from, size_t to) const;
   /// Columns that may leave `from` for `to`: those at `from`, but one channel of a slot stays alive.
   size_t movable(size_t from, size_t to) const;
+  /// All columns at one candidate; at 0 bits but for one, which has candidate `live`.
+  std::vector<size_t> filled(size_t candidate, size_t live = 1) const;
 };
 
 /// Columns of one choice that go from one candidate to another. A cost depends on how many columns of a choice are at
@@ -32,7 +35,11 @@ struct Move {
   double regret = 0;  ///< of all columns
 };
 
-enum class Direction { DOWN, UP };
+/// Tells moves of one kind apart by how many columns they take.
+using Kind = std::tuple<size_t, size_t, size_t, size_t>;
+inline Kind kind(const Move& m) { return {m.choice, m.from, m.to, m.columns.size()}; }
+
+enum class Direction { DOWN, UP, BOTH };
 
 /// Every choice of a search, and the fixed graph that they make: at first the arg max of α.
 class Assignment {
@@ -48,15 +55,25 @@ class Assignment {
   void undo(const Move& m) { put(m, m.from); }
   /// All columns of a choice.
   void set(size_t choice, const std::vector<size_t>& chosen);
+  /// Every choice at its largest candidate.
+  void set_all_largest();
+  /// Another α for a choice, shaped like its own, and its arg max.
+  void prefer(size_t choice, const Tensor& alpha);
   Chosen chosen() const;
   void restore(const Chosen& chosen);
 
   /// Every kind of move to fewer (or more) bits, with as many columns as asked for, or fewer where there are no more.
   std::vector<Move> moves(Direction direction, size_t columns = 1) const;
-  /// The same of 2, 4, 8 … columns, up to all: what pays only together, where costs count whole tiles.
+  /// The same of several columns, for what pays only together where costs count whole tiles: 2, 4, 8 … columns, those
+  /// that leave `from` or fill `to` with a multiple of 2, 4, 8 …, and all.
   std::vector<Move> group_moves(Direction direction) const;
+  /// Of one choice and two candidates alone.
+  std::vector<Move> group_moves(size_t choice, size_t from, size_t to) const;
 
  private:
+  /// Calls `visit` with every choice, from, to of this direction.
+  template <typename Visit>
+  void visit_kinds(Direction direction, const Visit& visit) const;
   void add(std::map<const void*, size_t>& index, const void* slot, Choice choice, size_t node);
   void put(const Move& m, size_t candidate);
   void write(size_t choice, size_t column);
@@ -83,6 +100,15 @@ class Budget {
   std::span<const Target> targets_;
   std::vector<cost::Meter> meters_;
 };
+
+/// A network with weights at one bit-width and activations at one.
+struct Uniform {
+  int weight_bits, activation_bits;  ///< 0 where none of a kind choose
+  Assignment::Chosen chosen;
+};
+/// Every uniform network of the candidates, fewest bits first, each choice at its largest candidate that is not above, or
+/// its smallest. Without 0 bits.
+std::vector<Uniform> uniform_networks(const Assignment& a);
 
 /// What `measure` gives after a move.
 template <typename Measure>

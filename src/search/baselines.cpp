@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Assignments of bit-widths that a search has to beat, on the same engine and to the same targets.
 #include "reach.h"
+#include "rivals.h"
 
 #include <mixgrad/error.h>
 
 #include <algorithm>
-#include <limits>
 
 namespace mixgrad {
 namespace {
@@ -17,101 +17,82 @@ Graph prepared(const Graph& floating, const MixPrecOptions& options) {
   return graph;
 }
 
-/// Every α, each once.
-std::vector<Tensor> alphas_of(const Graph& graph) {
-  std::vector<Tensor> out;
-  for (const auto& slot : graph.weight_slots()) out.push_back(slot->alpha);
-  for (const auto& slot : graph.activation_slots()) out.push_back(slot->alpha);
+/// By the α that the graph has been given.
+MetTargets met(const Graph& graph, std::span<const Target> targets) {
+  MetTargets out = meet_targets(graph, targets);
+  out.network = exported(out.network);
   return out;
 }
 
-/// α [P] at its one-hot of candidate p.
-void choose(const Tensor& alpha, int64_t p) {
-  for (int64_t i = 0; i < alpha.size(); ++i) alpha.data()[static_cast<size_t>(i)] = i == p ? 1.0F : 0.0F;
+void randomize(const Tensor& alpha, Rng& rng) {
+  for (float& a : alpha.data()) a = static_cast<float>(rng.uniform());
 }
 
-/// The largest candidate that is not above `bits`, or the smallest.
-int nearest(const std::vector<int>& candidates, int bits) {
-  int best = *std::ranges::min_element(candidates);
-  for (int b : candidates) {
-    if (b <= bits) best = std::max(best, b);
-  }
-  return best;
-}
-
-/// Weights at `bits`, activations at the largest candidate that is not above, or the smallest.
-MixPrecOptions uniform_options(MixPrecOptions options, int bits) {
-  options.weight_precisions = {bits};
-  options.activation_precisions = {
-      nearest(quant::checked_precisions("activation precisions", options.activation_precisions, 2), bits)};
-  return options;
-}
-
-Graph uniform_graph(const Graph& floating, const MixPrecOptions& options, int bits) {
-  Graph graph = floating;
-  place_quantizers(graph, uniform_options(options, bits));
-  return graph;
-}
-
-/// The most bits at which a uniform network meets all targets. One of which a target has no cost is passed over.
-int uniform_bits(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
-  constexpr double none = std::numeric_limits<double>::infinity();
-  std::vector<double> least(targets.size(), none);
-  std::vector<int> cheapest(targets.size(), 8);  // bits of the network that costs least
-  for (int bits = 8; bits >= 2; --bits) {
-    const Graph graph = uniform_graph(floating, options, bits);
-    bool met = true;
-    for (size_t t = 0; t < targets.size(); ++t) {
-      const double cost = cost::if_defined([&] { return cost::discrete(graph, targets[t].model); }).value_or(none);
-      met = met && cost <= targets[t].limit;
-      if (cost < least[t]) least[t] = cost, cheapest[t] = bits;
+/// Says of the first target that no uniform network meets what they cost at least.
+[[noreturn]] void refuse_uniform(Assignment& a, std::span<const Target> targets) {
+  for (const Target& t : targets) {
+    std::optional<double> least;
+    std::optional<Graph> cheapest;
+    for (const Uniform& u : uniform_networks(a)) {
+      a.restore(u.chosen);
+      const auto cost = cost::if_defined([&] { return cost::discrete(a.graph(), t.model); });
+      if (cost && (!least || *cost < *least)) least = cost, cheapest = a.graph().clone();
     }
-    if (met) return bits;
+    if (!least) bad_input("target: {} has no cost of a uniform network of these candidates", t.model.name);
+    if (*least > t.limit) refuse_target(t, a.graph(), *cheapest, " at one bit-width");
   }
-  for (size_t t = 0; t < targets.size(); ++t) {
-    if (least[t] <= targets[t].limit) continue;
-    refuse_target(targets[t], floating, uniform_graph(floating, options, cheapest[t]), " at one bit-width");
+  bad_input("target: uniform networks of these candidates can meet each target, but none meets all at once");
+}
+
+/// The best uniform network within the targets and its graph, or the refusal.
+MetTargets best_uniform(const Graph& searched, std::span<const Target> targets, const std::function<double(const Graph&)>& quality) {
+  Assignment a(searched);
+  Budget budget(a, targets);
+  const std::vector<Uniform> uniform = largest_uniform(a, budget);
+  if (uniform.empty()) refuse_uniform(a, targets);
+  const Uniform* best = &uniform.back();  // the most weight bits
+  std::optional<double> most;
+  for (const Uniform& u : uniform) {
+    if (!quality) break;
+    a.restore(u.chosen);
+    const double value = quality(a.graph());
+    if (!most || value >= *most) best = &u, most = value;
   }
-  bad_input("target: uniform networks of 2 to 8 bits can meet each target, but none meets all at once");
+  a.restore(best->chosen);
+  return {.network = a.graph(), .repair = {.start = in_words(*best), .quality = most}};
 }
 
 }  // namespace
 
 void check_uniform(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
-  uniform_bits(floating, options, targets);
+  best_uniform(prepared(floating, options), targets, {});
 }
 
-Graph uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets) {
-  return exported(discretize(prepared(floating, uniform_options(options, uniform_bits(floating, options, targets)))));
+MetTargets uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
+                            const std::function<double(const Graph&)>& quality) {
+  MetTargets best = best_uniform(prepared(floating, options), targets, quality);
+  best.network = exported(best.network);
+  return best;
 }
 
-Graph sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
-                           const std::function<double(const Graph&)>& loss) {
+MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
+                                const std::function<double(const Graph&)>& loss) {
   options.w_mixprec_type = MixPrecType::PER_LAYER;
   const Graph graph = prepared(floating, options);
   check_reachable(graph, targets);
-  const std::vector<Tensor> alphas = alphas_of(graph);
-  for (const Tensor& alpha : alphas) choose(alpha, alpha.size() - 1);
-  std::vector<std::vector<float>> preferences;
-  for (const Tensor& alpha : alphas) {
-    std::vector<float>& preference = preferences.emplace_back();
-    for (int64_t p = 0; p < alpha.size(); ++p) {
-      choose(alpha, p);
-      preference.push_back(static_cast<float>(-loss(discretize(graph))));
-    }
-  }
-  for (size_t i = 0; i < alphas.size(); ++i) std::ranges::copy(preferences[i], alphas[i].data().begin());
-  return exported(meet_targets(graph, targets));
+  const std::vector<Tensor> preferred = sensitivities(graph, loss);
+  const Assignment a(graph);
+  for (size_t i = 0; i < preferred.size(); ++i) std::ranges::copy(preferred[i].data(), a.choices()[i].alpha.data().begin());
+  return met(graph, targets);
 }
 
-Graph random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed) {
+MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed) {
   const Graph graph = prepared(floating, options);
   check_reachable(graph, targets);
   Rng rng(seed, "random-assignment");
-  for (const Tensor& alpha : alphas_of(graph)) {
-    for (float& a : alpha.data()) a = static_cast<float>(rng.uniform());
-  }
-  return exported(meet_targets(graph, targets));
+  for (const auto& slot : graph.weight_slots()) randomize(slot->alpha, rng);
+  for (const auto& slot : graph.activation_slots()) randomize(slot->alpha, rng);
+  return met(graph, targets);
 }
 
 }  // namespace mixgrad

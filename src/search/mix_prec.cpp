@@ -101,7 +101,7 @@ Graph exported(const Graph& discrete) {
 }
 
 Graph MixPrec::arch_export(const ExportOptions& options) const {
-  if (!options.targets.empty()) return exported(meet_targets(graph_, options.targets));
+  if (!options.targets.empty()) return exported(meet_targets(graph_, options.targets).network);
   return exported(options.refine ? mixgrad::refine(graph_, regularizer_) : discretize(graph_));
 }
 

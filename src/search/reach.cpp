@@ -14,20 +14,13 @@ using Chosen = Assignment::Chosen;
 using Fillings = std::vector<std::vector<size_t>>;  // candidates by column
 using Goal = std::function<double()>;
 
-/// Columns of a choice at one candidate; at 0 bits but for one, which has candidate `live`.
-std::vector<size_t> filled(const Choice& choice, size_t candidate, size_t live = 1) {
-  std::vector<size_t> out(choice.columns(), candidate);
-  if (choice.bits[candidate] == 0) out.back() = live;
-  return out;
-}
-
 /// A choice with all columns at one candidate (0 bits: once for every candidate of the channel that stays).
 Fillings whole_fillings(const Choice& choice) {
   Fillings out;
   for (size_t p = 0; p < choice.bits.size(); ++p) {
-    if (choice.bits[p] != 0) out.push_back(filled(choice, p));
+    if (choice.bits[p] != 0) out.push_back(choice.filled(p));
   }
-  for (size_t live = 1; choice.prunes() && live < choice.bits.size(); ++live) out.push_back(filled(choice, 0, live));
+  for (size_t live = 1; choice.prunes() && live < choice.bits.size(); ++live) out.push_back(choice.filled(0, live));
   return out;
 }
 
@@ -52,34 +45,11 @@ double number_of_fillings(const Choice& choice) {
   return count;
 }
 
-/// The largest candidate that is not above `bits`, or the smallest.
-size_t nearest(const Choice& choice, int bits) {
-  const auto above = std::ranges::upper_bound(choice.bits, bits);
-  return above == choice.bits.begin() ? 0 : static_cast<size_t>(above - choice.bits.begin()) - 1;
-}
-
-/// Weights at one bit-width, activations at one, as near as every choice can come.
-Chosen uniform(const Assignment& a, int weight_bits, int activation_bits) {
-  Chosen out;
-  for (const Choice& choice : a.choices()) {
-    out.push_back(filled(choice, nearest(choice, choice.activation == nullptr ? weight_bits : activation_bits)));
-  }
-  return out;
-}
-
 /// Where searches begin: all at the lowest candidate, every uniform network, what `a` holds.
 std::vector<Chosen> starts(const Assignment& a) {
-  std::set<int> weights = {0}, activations = {0};
-  for (const Choice& choice : a.choices()) {
-    (choice.activation == nullptr ? weights : activations).insert(choice.bits.begin(), choice.bits.end());
-  }
-  std::vector<Chosen> out;
-  for (int w : weights) {
-    for (int x : activations) {
-      const Chosen candidate = uniform(a, w, x);
-      if (std::ranges::find(out, candidate) == out.end()) out.push_back(candidate);
-    }
-  }
+  std::vector<Chosen> out(1);
+  for (const Choice& choice : a.choices()) out[0].push_back(choice.filled(0));
+  for (const Uniform& u : uniform_networks(a)) out.push_back(u.chosen);
   out.push_back(a.chosen());
   return out;
 }

@@ -17,6 +17,9 @@ namespace mixgrad {
 /// be counted are, and then the answer is exact.
 bool reach(Assignment& a, std::span<const Target> targets);
 
+/// The same; throws what check_reachable(searched, targets) throws where no network is found.
+void reach_or_refuse(const Graph& searched, Assignment& a, std::span<const Target> targets);
+
 /// Throws bad_input with what the cheapest network costs, its share of `network` at uniform 8 bits where that has a cost,
 /// and the model's reason. `how` restricts what was tried (" at one bit-width").
 [[noreturn]] void refuse_target(const Target& target, const Graph& network, const Graph& cheapest, const char* how = "");

@@ -114,7 +114,7 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   place_quantizers(graph, options);
   calibrate(graph, options);
   std::string obstacle = integer_obstacle(graph);
-  if (config.method == "uniform") return obstacle;  // its bit-widths are not these candidates
+  if (config.method == "uniform") return obstacle;  // candidates without a cost are passed over
   const Thetas thetas = graph.softmax_thetas();
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
   if (targets.empty()) {
@@ -141,32 +141,54 @@ double strength_of(const Start& start) {
   return config.strength.value_or(default_strength(start.floating, cost::find(config.regularizer)));
 }
 
+/// What the networks that meet the targets are compared by.
+Judge judge(const data::Splits& splits) {
+  return {.quality = [&](const Graph& g) { return train::evaluate(g, splits.validation).quality(); },
+          .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images).mean_loss(); }};
+}
+
+/// A network, and where there are targets how it met them.
+struct Found {
+  Graph network;
+  std::optional<Repair> repair = {};
+
+  static Found met(MetTargets m) { return {.network = std::move(m.network), .repair = std::move(m.repair)}; }
+};
+
 /// The network that the search, or a baseline in its place, finds.
-Graph found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
+Found found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
   const RunConfig& config = start.config;
   MixPrecOptions options = mix_prec_options(config, start.targets);
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
-  if (config.method == "uniform") return uniform_baseline(start.floating, options, start.targets);
-  if (config.method == "random") return random_baseline(start.floating, options, start.targets, config.seed);
-  if (config.method == "sensitivity") {
-    return sensitivity_baseline(start.floating, options, start.targets, [&](const Graph& g) {
-      return train::evaluate(g, start.splits.train, sensitivity_images).mean_loss();
-    });
-  }
+  const Judge compared = judge(start.splits);
+  if (config.method == "uniform") return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
+  if (config.method == "random") return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
+  if (config.method == "sensitivity") return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
   train::SearchSchedule schedule = search_schedule(config, start.splits, start.targets);
   schedule.strength = strength_of(start);
   train::search(net, start.splits, schedule, observer, &checkpoints);
-  return net.arch_export({.targets = start.targets, .refine = config.refine});
+  if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
+  MetTargets met = meet_targets(net.graph(), start.targets, compared);
+  met.network = exported(met.network);
+  return Found::met(std::move(met));
 }
 
 /// The same, or what it gave before the run was resumed.
-Graph found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
-  if (checkpoints.finished("search")) return graph_from(checkpoints.result("search"));
-  Graph graph = found_by_method(start, observer, checkpoints);
-  checkpoints.finish("search", to_safetensors(graph));
-  return graph;
+Found found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
+  constexpr const char* repair_key = "repair";
+  if (checkpoints.finished("search")) {
+    const io::Safetensors before = checkpoints.result("search");
+    const auto repair = before.metadata.find(repair_key);
+    const bool told = repair != before.metadata.end();
+    return {.network = graph_from(before), .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
+  }
+  Found out = found_by_method(start, observer, checkpoints);
+  io::Safetensors kept = to_safetensors(out.network);
+  if (out.repair) kept.metadata[repair_key] = to_json(*out.repair);
+  checkpoints.finish("search", kept);
+  return out;
 }
 
 /// Baselines spend the search's epochs on fine-tuning: every method trains equally long.
@@ -315,7 +337,9 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const Stopwatch search;
   const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
   result.strength = strength_of(start);
-  result.network = found(start, observer, checkpoints);
+  Found network = found(start, observer, checkpoints);
+  result.network = std::move(network.network);
+  result.repair = std::move(network.repair);
   result.searched = test_score("search", result.network, splits);
   result.seconds.search = search.seconds();
 

@@ -208,9 +208,18 @@ TEST_CASE("inspect why: a finished run tells what was exported, pruned channels 
   weights.alpha = weights.theta = weights.task_gradient = weights.cost_gradient = Tensor::full({4, stem.weight().dim(0) + 3}, 0.25F);
   io::write_file(folder.path / "history.jsonl", report::history_line(report) + "\n");
   save(graph, folder.path / "model.safetensors");
-  io::write_file(folder.path / "summary.json", "{}");
+  Repair repair{.start = "whole layers", .choices = 90, .moved = 17};
+  repair.costs = {{.name = "size", .largest = 8000, .arg_max = 6000, .found = 3990, .limit = 4000}};
+  io::write_file(folder.path / "summary.json", "{\"repair\": " + to_json(repair) + "}");
   const inspect::Why why = inspect::why(folder.path, "stem");
   REQUIRE(why.exported);
+  const std::string said = inspect::text(why);
+  CHECK(said.find(fmt::format("left the arg max ({} at 8 bits)", stem.weight().dim(0) + 3)) != std::string::npos);
+  CHECK(said.find("Target: size of at most 4000; by the arg max of the whole network 6000, as exported 3990.") != std::string::npos);
+  CHECK(said.find("made from whole layers; 17 of its 90 choices left their arg max") != std::string::npos);
+  CHECK(json::parse(inspect::json(why)).at("repair").at("moved") == 17);
+  io::write_file(folder.path / "summary.json", "{}");  // a run without targets, or of an older build
+  CHECK_FALSE(inspect::why(folder.path, "stem").repair);
   CHECK(why.exported->channels.at(0) == 3);
   CHECK(why.exported->channels.at(4) == at_4_bits);
   CHECK(why.exported->output_bits == stem.output_slot->precisions[0]);

@@ -2,6 +2,8 @@
 #include "../networks.h"
 #include "../refusal.h"
 
+#include <mixgrad/ops.h>
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -82,7 +84,77 @@ TEST_CASE("targets: several hold at once, and what α prefers is kept where it f
   const auto loose = parse_targets("size=1000%", floating());
   const Graph all = net.arch_export({.targets = loose});
   for (const auto& slot : all.weight_slots()) CHECK(std::ranges::count(slot->bits, 8) == std::ssize(slot->bits));  // the budget is for using
-  CHECK(cost::discrete(all, cost::macs()) < cost::uniform(all, cost::macs(), 8));  // activations: α has decided
+  CHECK(cost::discrete(all, cost::macs()) == cost::uniform(all, cost::macs(), 8));  // what no target counts is free
+}
+
+TEST_CASE("targets: no tensor is left at fewer bits than its target asks for") {
+  // A maximum over the network: most tensors can have their most bits.
+  const cost::Model widest{.name = "widest", .unit = "bits", .help = "the widest tensor", .of_network = [](const cost::Network& network) {
+    Tensor most = Tensor::scalar(0);
+    for (const cost::Activation& a : network.activations) {
+      const Tensor bits = scale(a.precisions.expected_bits(), static_cast<double>(network.graph.nodes[0].shape.size() * a.positions));
+      if (bits.item() > most.item()) most = bits;
+    }
+    return most;
+  }};
+  const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}, 5);
+  const std::vector<Target> half{{widest, 3072.0 * 1024 * 8 / 2}};
+  MetTargets met = meet_targets(net.graph(), half);
+  CHECK(cost::discrete(met.network, widest) <= half[0].limit);
+  for (const auto& slot : met.network.activation_slots()) {
+    const int before = slot->precisions[0];
+    for (const int more : {4, 8}) {
+      if (more <= before) continue;
+      slot->precisions[0] = more;
+      CHECK(cost::discrete(met.network, widest) > half[0].limit);
+    }
+    slot->precisions[0] = before;
+  }
+}
+
+TEST_CASE("targets: where costs count tiles, a network is no worse than the uniform ones within the target, nor dearer") {
+  for (uint64_t seed = 0; seed < 3; ++seed) {
+    const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, seed);
+    // What a network loses grows with the channels that lose bits, and fast at 2 bits.
+    const auto quality = [](const Graph& g) {
+      double lost = 0;
+      for (const auto& slot : g.weight_slots()) {
+        for (const int b : slot->bits) lost += b == 2 ? 10 : b == 4 ? 1 : 0;
+      }
+      return -lost;
+    };
+    const auto uniform = uniform_baseline(floating(), {.weight_precisions = {2, 4, 8}}, parse_targets("ne16-latency=75%", floating()), quality);
+    const auto targets = parse_targets("ne16-latency=75%", floating());
+    const MetTargets alone = meet_targets(net.graph(), targets), judged = meet_targets(net.graph(), targets, {.quality = quality});
+    CHECK(alone.repair.start == "the arg max");
+    for (const MetTargets* met : {&alone, &judged}) CHECK(cost::discrete(met->network, targets[0].model) <= targets[0].limit);
+    CHECK(quality(judged.network) >= quality(uniform.network));
+    CHECK(quality(judged.network) >= quality(alone.network));
+    CHECK(judged.repair.quality == quality(judged.network));
+    CHECK(judged.repair.quality_at_arg_max == quality(discretize(net.graph())));
+  }
+}
+
+TEST_CASE("targets: how they were met is told, and kept as JSON") {
+  const MixPrec net = searched(MixPrecType::PER_LAYER, {2, 8}, {8}, 0);
+  for (const nn::NamedTensor& alpha : net.alpha_summary()) {
+    if (alpha.tensor.size() == 2) alpha.tensor.data()[0] = 0, alpha.tensor.data()[1] = 1;
+  }
+  const auto targets = parse_targets("size=50%", floating());
+  const Repair undecided = meet_targets(net.graph(), targets).repair;
+  REQUIRE(undecided.costs.size() == 1);
+  CHECK(undecided.costs[0].arg_max == 2 * targets[0].limit);
+  CHECK(undecided.costs[0].share() == 1);  // all of the saving was the repair's
+  CHECK(undecided.moved > 0);
+  const Repair held = meet_targets(net.graph(), parse_targets("size=100%", floating())).repair;
+  CHECK(held.costs[0].share() == 0);
+  CHECK(held.moved == 0);
+  CHECK(held.choices == std::ssize(net.graph().weight_slots()));
+  const Repair read = repair_from_json(to_json(undecided));
+  CHECK(to_json(read) == to_json(undecided));
+  CHECK(read.moved == undecided.moved);
+  CHECK_THROWS_AS(repair_from_json("{}"), Error);
+  CHECK_THROWS_AS(repair_from_json("no JSON"), Error);
 }
 
 TEST_CASE("targets: the preferences of α decide which layer pays") {

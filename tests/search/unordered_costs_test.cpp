@@ -287,9 +287,9 @@ TEST_CASE("unordered costs: baselines meet what they can and say the least that 
   const cost::Model cycles = table("cycles", unpacked);
   const std::vector<Target> target{{cycles, 7.5e6}}, below{{cycles, 6e6}};
   const MixPrecOptions options{.activation_precisions = {8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
-  check_met(uniform_baseline(resnet8(), options, target), target);
-  check_met(random_baseline(resnet8(), options, target, 1), target);
-  check_met(sensitivity_baseline(resnet8(), options, target, [](const Graph& g) { return cost::discrete(g, cost::size()); }), target);
+  check_met(uniform_baseline(resnet8(), options, target).network, target);
+  check_met(random_baseline(resnet8(), options, target, 1).network, target);
+  check_met(sensitivity_baseline(resnet8(), options, target, [](const Graph& g) { return cost::discrete(g, cost::size()); }).network, target);
   const std::string said = "target: cycles of 6e+06 cycles can't be met at one bit-width: the smallest that these candidates reach is "
                            "6.25082e+06, 100.0% of uniform 8-bit";
   CHECK(refusal([&] { uniform_baseline(resnet8(), options, below); }) == said);
@@ -297,7 +297,7 @@ TEST_CASE("unordered costs: baselines meet what they can and say the least that 
 
   const auto bits = [&](const std::vector<Target>& targets) {
     check_uniform(resnet8(), options, targets);
-    return uniform_baseline(resnet8(), options, targets).weight_slots()[0]->bits[0];
+    return uniform_baseline(resnet8(), options, targets).network.weight_slots()[0]->bits[0];
   };
   const double macs = 12501632;
   // Costs of 4-bit weights alone, of 4 and 8, and 8 the cheapest but for a size that asks for 4.

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lowering.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace mixgrad {
+namespace {
+
+/// What moves save is remembered by their kind, since a move changes little of what others save, and measured again
+/// before it decides.
+class Lowering {
+ public:
+  Lowering(Assignment& a, Budget& budget, Step step) : a_(a), budget_(budget), step_(step) {}
+
+  bool run() {
+    for (now_ = budget_.excess(); now_ > 0;) {
+      std::optional<Move> best = best_of(candidates());
+      if (!best) best = best_of_all(a_.group_moves(Direction::BOTH));
+      if (!best) return false;
+      const double before = now_;
+      now_ = known_.at(kind(*best)).excess_after;
+      a_.apply(*best);
+      if (now_ < before) all_measured_ = false;
+      forget(best->choice);
+      ++turn_;
+    }
+    return true;
+  }
+
+ private:
+  struct Saving {
+    double saved = 0, excess_after = 0;
+    size_t turn = 0;  // at which it was measured
+  };
+  enum Rank { SAVES, COSTS_NOTHING, USELESS };
+  using Score = std::pair<Rank, double>;
+  static constexpr Score worst = {USELESS, std::numeric_limits<double>::infinity()};
+
+  const Saving& measure(const Move& m) {
+    const double excess_after = after(a_, m, [&] { return budget_.excess(); });
+    Saving& s = known_[kind(m)];
+    if (m.columns.size() == 1 && now_ - excess_after < s.saved / 2) together_.erase({m.choice, m.from, m.to});  // a tile's last
+    return s = {.saved = now_ - excess_after, .excess_after = excess_after, .turn = turn_};
+  }
+  const Saving& saving(const Move& m) {
+    const auto found = known_.find(kind(m));
+    return found == known_.end() ? measure(m) : found->second;
+  }
+  bool up_to_date(const Move& m) { return saving(m).turn == turn_; }
+
+  /// Smaller is better. A column that α would rather see elsewhere costs nothing to move; the small constant prefers
+  /// larger savings then.
+  static Score score(const Move& m, const Saving& s) {
+    const double regret = std::max(m.regret, 0.0) + 1e-6;
+    if (s.saved > 0) return {SAVES, regret / s.saved};
+    return {s.saved == 0 && m.to < m.from ? COSTS_NOTHING : USELESS, regret};
+  }
+
+  std::vector<Move> candidates() {
+    if (step_ == Step::WHOLE_CHOICES) return a_.moves(Direction::BOTH, std::numeric_limits<size_t>::max());
+    std::vector<Move> out = a_.moves(Direction::BOTH);
+    const size_t singles = out.size();
+    for (size_t i = 0; i < singles; ++i) {
+      if (pays_together(out[i])) std::ranges::move(a_.group_moves(out[i].choice, out[i].from, out[i].to), std::back_inserter(out));
+    }
+    return out;
+  }
+
+  /// Whether a column saves more in a group than alone: half of the columns that can move, or all of them.
+  bool pays_together(const Move& one) {
+    const auto [found, is_new] = together_.try_emplace({one.choice, one.from, one.to}, false);
+    if (!is_new) return found->second;
+    const double alone = saving(one).saved * (1 + 1e-3);
+    const size_t most = a_.choices()[one.choice].movable(one.from, one.to);
+    for (const Move& m : a_.group_moves(one.choice, one.from, one.to)) {
+      const size_t columns = m.columns.size();
+      if (columns != most && columns < most / 2) continue;
+      found->second = found->second || measure(m).saved > alone * static_cast<double>(columns);
+    }
+    return found->second;
+  }
+
+  /// Where columns pay together, a move changes what all others of its choice save: tiles are filled and emptied.
+  void forget(size_t choice) {
+    const auto of_choice = [&](const auto& entry) { return std::get<0>(entry.first) == choice; };
+    if (std::ranges::none_of(together_, [&](const auto& entry) { return of_choice(entry) && entry.second; })) return;
+    std::erase_if(together_, of_choice);
+    std::erase_if(known_, of_choice);
+  }
+
+  /// Measures again what looks best until the best is up to date, and everything once where nothing saves any more.
+  std::optional<Move> best_of(const std::vector<Move>& moves) {
+    while (true) {
+      const Move* best = nullptr;
+      Score least = worst;
+      for (const Move& m : moves) {
+        const Score s = score(m, saving(m));
+        if (s < least) best = &m, least = s;
+      }
+      if (least.first != SAVES && !all_measured_) {
+        for (const Move& m : moves) {
+          if (score(m, saving(m)).first == USELESS && !up_to_date(m)) measure(m);
+        }
+        all_measured_ = true;
+      } else if (least.first == USELESS) {
+        return std::nullopt;
+      } else if (up_to_date(*best)) {
+        return *best;
+      } else {
+        measure(*best);
+      }
+    }
+  }
+
+  std::optional<Move> best_of_all(const std::vector<Move>& moves) {
+    std::optional<Move> best;
+    Score least = {COSTS_NOTHING, 0};
+    for (const Move& m : moves) {
+      const Score s = score(m, measure(m));
+      if (s < least) best = m, least = s;
+    }
+    return best;
+  }
+
+  Assignment& a_;
+  Budget& budget_;
+  Step step_;
+  std::map<Kind, Saving> known_;
+  std::map<std::tuple<size_t, size_t, size_t>, bool> together_;  // by choice, from, to
+  bool all_measured_ = false;                                    // since a move saved something
+  double now_ = 0;
+  size_t turn_ = 0;
+};
+
+}  // namespace
+
+bool lower(Assignment& a, Budget& budget, Step step) { return Lowering(a, budget, step).run(); }
+
+}  // namespace mixgrad

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "rivals.h"
+
+#include "filling.h"
+#include "lowering.h"
+#include "reach.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace mixgrad {
+namespace {
+
+/// [P] as an α of a choice's shape: the same for all columns.
+Tensor alpha_of(const Choice& choice, const std::vector<double>& preferences) {
+  Tensor alpha = Tensor::empty(choice.alpha.shape());
+  for (int64_t i = 0; i < alpha.size(); ++i) {
+    alpha.data()[static_cast<size_t>(i)] = static_cast<float>(preferences[static_cast<size_t>(i) / choice.columns()]);
+  }
+  return alpha;
+}
+
+std::vector<Tensor> mean_alphas(const Assignment& a) {
+  std::vector<Tensor> out;
+  for (const Choice& choice : a.choices()) {
+    std::vector<double> means(choice.bits.size());
+    for (int64_t i = 0; i < choice.alpha.size(); ++i) {
+      const double value = choice.alpha.data()[static_cast<size_t>(i)];
+      means[static_cast<size_t>(i) / choice.columns()] += value / static_cast<double>(choice.columns());
+    }
+    out.push_back(alpha_of(choice, means));
+  }
+  return out;
+}
+
+/// Makes every network that competes.
+class Rivals {
+ public:
+  Rivals(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge)
+      : searched_(searched), a_(a), budget_(budget), judge_(judge), targets_(budget.targets()) {}
+
+  Rival best() {
+    std::vector<Rival> all = {from_arg_max()};
+    if (!judge_.quality) return all[0];
+    if (const auto layers = from_layers("whole layers", mean_alphas(a_))) all.push_back(*layers);
+    if (judge_.loss) {
+      if (const auto layers = from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss))) all.push_back(*layers);
+    }
+    std::ranges::move(from_uniform(), std::back_inserter(all));
+    for (size_t i = 0; i < all.size(); ++i) {
+      const auto same = std::ranges::find(all, all[i].chosen, &Rival::chosen);
+      a_.restore(all[i].chosen);
+      all[i].quality = same->quality ? *same->quality : judge_.quality(a_.graph());
+    }
+    return *std::ranges::max_element(all, {}, &Rival::quality);
+  }
+
+ private:
+  Rival from_arg_max() {
+    if (!lower(a_, budget_)) {
+      // α leads nowhere: a network within the targets, wherever it lies, and from there back towards α.
+      reach_or_refuse(searched_, a_, targets_);
+      follow_alpha(a_, budget_);
+    }
+    return {"the arg max", filled_up()};
+  }
+
+  /// Whole choices, lowered as `alphas` prefer; what is left of the budget goes by the α of the search.
+  std::optional<Rival> from_layers(const char* start, const std::vector<Tensor>& alphas) {
+    Assignment whole(searched_);
+    for (size_t i = 0; i < alphas.size(); ++i) whole.prefer(i, alphas[i]);
+    Budget budget(whole, targets_);
+    if (!lower(whole, budget, Step::WHOLE_CHOICES)) return std::nullopt;
+    a_.restore(whole.chosen());
+    return Rival{start, filled_up()};
+  }
+
+  /// As they are, and as α would have them in what they leave of the budget.
+  std::vector<Rival> from_uniform() {
+    std::vector<Rival> out;
+    for (const Uniform& u : largest_uniform(a_, budget_)) {
+      out.push_back({in_words(u), u.chosen});
+      a_.restore(u.chosen);
+      follow_alpha(a_, budget_);
+      raise(a_, budget_);
+      out.push_back({in_words(u), a_.chosen()});
+    }
+    return out;
+  }
+
+  Assignment::Chosen filled_up() {
+    raise(a_, budget_);
+    fill_up(a_, budget_);
+    return a_.chosen();
+  }
+
+  const Graph& searched_;
+  Assignment& a_;
+  Budget& budget_;
+  const Judge& judge_;
+  std::span<const Target> targets_;
+};
+
+}  // namespace
+
+Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge) { return Rivals(searched, a, budget, judge).best(); }
+
+std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss) {
+  Assignment a(searched);
+  a.set_all_largest();
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < a.choices().size(); ++i) {
+    const std::vector<size_t> largest = a.choices()[i].chosen;
+    std::vector<double> preferences;
+    for (size_t p = 0; p < a.choices()[i].bits.size(); ++p) {
+      a.set(i, a.choices()[i].filled(p));
+      preferences.push_back(-loss(a.graph()));
+    }
+    a.set(i, largest);
+    out.push_back(alpha_of(a.choices()[i], preferences));
+  }
+  return out;
+}
+
+std::vector<Uniform> largest_uniform(Assignment& a, Budget& budget) {
+  const Assignment::Chosen before = a.chosen();
+  std::vector<Uniform> held;
+  for (Uniform& u : uniform_networks(a)) {
+    a.restore(u.chosen);
+    const auto excess = cost::if_defined([&] { return budget.excess(); });
+    if (excess && *excess == 0) held.push_back(std::move(u));
+  }
+  a.restore(before);
+  const auto has_more = [](const Uniform& than, const Uniform& u) {
+    return &than != &u && u.weight_bits >= than.weight_bits && u.activation_bits >= than.activation_bits;
+  };
+  std::vector<Uniform> out;
+  std::ranges::copy_if(held, std::back_inserter(out), [&](const Uniform& u) {
+    return std::ranges::none_of(held, [&](const Uniform& other) { return has_more(u, other); });
+  });
+  return out;
+}
+
+std::string in_words(const Uniform& u) {
+  return fmt::format("uniform {}-bit weights, {}-bit activations", u.weight_bits, u.activation_bits);
+}
+
+}  // namespace mixgrad
