@@ -58,7 +58,7 @@ struct Activation {
 /// A whole network, as a cost model sees it.
 struct Network {
   const Graph& graph;
-  std::vector<Layer> layers;
+  std::vector<Layer> layers;            ///< that lead to the output, in execution order
   std::vector<Activation> activations;  ///< by node
 };
 
@@ -73,8 +73,9 @@ struct Model {
   std::function<std::string(const Network&)> reason = {};
 };
 
-/// A model that adds up layers.
-Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer);
+/// A model that adds up layers, and what the rest of the network costs, if anything, whatever the bits.
+Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer,
+                      std::function<double(const Graph&)> of_rest = {});
 
 /// Cost per multiply-accumulate, by kind of layer ("conv2d", "depthwise", "linear"), input bits and weight bits. With
 /// tiles, the channels of one precision are counted up to the next whole tile (straight-through).
@@ -89,12 +90,14 @@ Model look_up(Table table, std::string help);
 Table read_table(const std::string& path);
 
 Model size();
+Model flash();
 Model macs();
 Model params();
 Model ops();
 Model mpic_latency();
 Model mpic_energy();
 Model ne16_latency();
+Model activations();
 Model peak_ram();
 
 /// The built-in model called `name`, or the look-up table "table:FILE.toml"; bad_input lists the names when there is none.
@@ -124,12 +127,14 @@ class Meter {
 
   const Graph& graph_;
   Model model_;
+  std::vector<bool> needed_;
   std::vector<Counted> layers_;  // by node
+  double rest_ = 0;
 };
 /// The same with every weight and activation at `bits`, the network's output a float.
 double uniform(const Graph& graph, const Model& model, int bits);
-/// What makes a discrete graph cost what it does, or "" where the model can't tell: for peak-ram the node at whose
-/// moment the memory peaks, and the tensors alive then with their bytes.
+/// What makes a discrete graph cost what it does, or "" where the model can't tell: for activations and peak-ram
+/// the node at whose moment they peak, and the tensors that need it with their sizes.
 std::string reason(const Graph& graph, const Model& model);
 /// What `cost` returns; nothing where a model has no cost of one of the layers or of its bit-widths.
 std::optional<double> if_defined(const std::function<double()>& cost);

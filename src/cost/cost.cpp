@@ -121,11 +121,12 @@ int64_t live_channels(const Graph& graph, const Node& node, const std::vector<in
 
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
+  const std::vector<bool> needed = needed_nodes(graph);
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
     network.activations.push_back(activation_of(network, i, view, weights));
-    if (!node.is_layer()) continue;
+    if (!node.is_layer() || !needed[static_cast<size_t>(i)]) continue;
     network.layers.push_back(layer_of(node, weights, network.activations[static_cast<size_t>(node.inputs[0])]));
   }
   return network;
@@ -156,9 +157,12 @@ namespace {
 
 struct SumOverLayers {
   std::function<Tensor(const Layer&)> of_layer;
+  std::function<double(const Graph&)> of_rest;
+
+  double rest(const Graph& graph) const { return of_rest ? of_rest(graph) : 0; }
 
   Tensor operator()(const Network& network) const {
-    std::vector<Tensor> terms;
+    std::vector<Tensor> terms = {Tensor::scalar(static_cast<float>(rest(network.graph)))};
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
     return sum(terms);
   }
@@ -166,8 +170,10 @@ struct SumOverLayers {
 
 }  // namespace
 
-Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer) {
-  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help), .of_network = SumOverLayers{std::move(of_layer)}};
+Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer,
+                      std::function<double(const Graph&)> of_rest) {
+  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help),
+          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_rest = std::move(of_rest)}};
 }
 
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
@@ -176,18 +182,21 @@ Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
 
 double discrete(const Graph& graph, const Model& model) { return model.of_network(network_of(graph, arg_max_view())).item(); }
 
-Meter::Meter(const Graph& graph, Model model) : graph_(graph), model_(std::move(model)), layers_(graph.nodes.size()) {}
+Meter::Meter(const Graph& graph, Model model)
+    : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), layers_(graph.nodes.size()) {
+  if (const auto* sum_of = model_.of_network.target<SumOverLayers>()) rest_ = sum_of->rest(graph);
+}
 
 double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
   std::vector<int64_t> live(graph_.nodes.size());
-  float total = 0;  // as sum() adds up
+  auto total = static_cast<float>(rest_);  // as sum() adds up
   for (size_t i = 0; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
     live[i] = live_channels(graph_, node, live);
-    if (!node.is_layer()) continue;
+    if (!node.is_layer() || !needed_[i]) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.nodes[static_cast<size_t>(graph_.quantized_by(node.inputs[0]))].output_slot.get();
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
@@ -223,7 +232,8 @@ std::optional<double> if_defined(const std::function<double()>& cost) {
 }
 
 std::vector<Model> all() {
-  return {size(), macs(), params(), ops(), mpic_latency(), mpic_energy(), ne16_latency(), peak_ram()};
+  return {size(),         flash(),       macs(),         params(),      ops(),
+          mpic_latency(), mpic_energy(), ne16_latency(), activations(), peak_ram()};
 }
 
 std::vector<std::string> names() {

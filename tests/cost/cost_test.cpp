@@ -120,7 +120,7 @@ TEST_CASE("cost: pruned channels cost nothing, and their readers lose inputs; by
   CHECK(cost_of(grouped, "size") == 6 * 2 * 8);
 }
 
-TEST_CASE("cost: peak RAM is the worst moment's, by hand") {
+TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's bytes, by hand") {
   // x [2,4,4] at 8 bits: 32 bytes; a [4,4,4] at 4: 32; b [4,4,4] at 4: 32; add at 2: 16 (one more reader of a).
   std::vector<Node> nodes = {input({2, 4, 4}, {8}), layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
@@ -134,21 +134,27 @@ TEST_CASE("cost: peak RAM is the worst moment's, by hand") {
   nodes[1].output_slot = activation({4});
   nodes[2].output_slot = activation({4});
   Graph graph = graph_of(nodes);
-  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + 16);  // at the Add: a, b and its result
+  CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 16));  // at the Add: a, b and its result
+  const int patch = 32;                                        // 16 codes of 16 bits, of a 1×1 conv's 2 or 4 inputs
+  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, while it reads a; the Add writes over an operand
+  CHECK(cost::reason(graph, cost::activations()) == "most is alive at 'add': 'a' (256 bits), 'b' (256) and 'add' (128)");
+  CHECK(cost::reason(graph, cost::peak_ram()) ==
+        "memory peaks at 'b', with 'a' (64 bytes), 'b' (64) and the patch of 'b' (32) on top of each other");
   graph.nodes[3].output_slot = activation({8});
-  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + 64);
+  CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 64));
   graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // half of the channels are gone
-  CHECK(cost_of(graph, "peak-ram") == 16 + 16 + 32);
+  CHECK(cost_of(graph, "activations") == 8 * (16 + 16 + 32));
+  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + patch);
   graph.nodes[0].output_slot = activation({32 / 4});
   graph.nodes[0].shape = {32, 4, 4};
-  CHECK(cost_of(graph, "peak-ram") == 512 + 16);      // now at a
+  CHECK(cost_of(graph, "activations") == 8 * (512 + 16));  // now at a
 }
 
 TEST_CASE("cost: gradients of every cost in every α agree with differences of the soft cost") {
   MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}),
               {.activation_precisions = {2, 4, 8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
   test::randomize_architecture(net, 3);
-  for (const char* name : {"size", "macs", "params", "ops", "mpic-latency", "mpic-energy", "peak-ram"}) {
+  for (const char* name : {"size", "macs", "params", "ops", "mpic-latency", "mpic-energy", "activations"}) {
     const cost::Model model = cost::find(name);
     const auto soft = [&] { return cost::soft(net.graph(), model, net.graph().softmax_thetas(1.3)); };
     for (const nn::NamedTensor& alpha : net.alpha_summary()) alpha.tensor.zero_grad();
@@ -164,7 +170,7 @@ TEST_CASE("cost: gradients of every cost in every α agree with differences of t
       for (const size_t i : {size_t{0}, static_cast<size_t>(alpha.tensor.size()) / 2, static_cast<size_t>(alpha.tensor.size()) - 1}) {
         CAPTURE(name);
         CAPTURE(alpha.name);
-        const float kept = alpha.tensor.data()[i], step = std::string(name) == "peak-ram" ? 0.02F : 0.3F;  // a maximum has kinks
+        const float kept = alpha.tensor.data()[i], step = std::string(name) == "activations" ? 0.02F : 0.3F;  // a maximum has kinks
         const auto at = [&](float v) {
           alpha.tensor.data()[i] = v;
           const double value = soft().item();
@@ -228,7 +234,7 @@ TEST_CASE("cost: a table that can't be used is told with its file and line") {
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]").find(":3: input-bits = 1 is not a bit-width") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]").find(":3: per-mac") == 0);
   CHECK(refusal([] { cost::find("table:nowhere.toml"); }).find("nowhere.toml") != std::string::npos);
-  CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, macs") == 0);
+  CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, flash, macs") == 0);
 }
 
 TEST_CASE("cost: a model of the user's own is one function") {
