@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/cost.h>
-#include <mixgrad/ops.h>
 
 #include <fmt/core.h>
 
@@ -15,7 +14,7 @@ int storage(const Graph& graph, int i) {
   return node.op == "flatten" || node.op == "relu" || node.op == "relu6" ? storage(graph, node.inputs[0]) : i;
 }
 
-Tensor bits(const Activation& a) {
+Value bits(const Activation& a) {
   return product(a.precisions.expected_bits(), a.live_channels, static_cast<double>(a.positions));
 }
 
@@ -23,7 +22,7 @@ Tensor bits(const Activation& a) {
 struct Moment {
   int node;
   std::vector<int> alive;  // nodes
-  Tensor bits;
+  Value bits;
 };
 
 /// By node: the last one at which its value is needed.
@@ -42,10 +41,10 @@ std::vector<int> last_uses(const Graph& graph) {
 Moment peak(const Network& network) {
   const Graph& graph = network.graph;
   const std::vector<int> last_use = last_uses(graph);
-  Moment peak{.node = 0, .alive = {}, .bits = Tensor::scalar(0)};
+  Moment peak{.node = 0, .alive = {}, .bits = 0};
   for (int now = 0; now < std::ssize(graph.nodes); ++now) {
     Moment moment{.node = now, .alive = {}, .bits = {}};
-    std::vector<Tensor> sizes;
+    std::vector<Value> sizes;
     for (int i = 0; i <= now; ++i) {
       if (storage(graph, i) != i || last_use[static_cast<size_t>(i)] < now) continue;
       moment.alive.push_back(i);

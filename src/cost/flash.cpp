@@ -2,22 +2,21 @@
 #include "../graph/memory_plan.h"
 
 #include <mixgrad/cost.h>
-#include <mixgrad/ops.h>
 
 namespace mixgrad::cost {
 namespace {
 
 /// Of one output channel at `bits`: whole words of weights, and the numbers beside them. A float channel has a bias alone.
-Tensor bytes_of_channel(const Layer& layer, int bits) {
+Value bytes_of_channel(const Layer& layer, int bits) {
   const bool is_float = bits > 8;
-  const Tensor weight_bits = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions() * (is_float ? 32 : storage_bits(bits))));
+  const Value weight_bits = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions() * (is_float ? 32 : storage_bits(bits))));
   const int64_t beside = is_float ? device::bias_bytes : device::bias_bytes + device::multiplier_bytes + device::shift_bytes + device::bits_bytes;
-  const Tensor terms[] = {scale(ceil_div(weight_bits, 8 * device::word_bytes), device::word_bytes), Tensor::scalar(static_cast<float>(beside))};
+  const Value terms[] = {scale(ceil_div(weight_bits, 8 * device::word_bytes), device::word_bytes), static_cast<double>(beside)};
   return sum(terms);
 }
 
-Tensor of_layer(const Layer& layer) {
-  std::vector<Tensor> terms = {Tensor::scalar(device::layer_bytes)};
+Value of_layer(const Layer& layer) {
+  std::vector<Value> terms = {device::layer_bytes};
   for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
     const int bits = layer.weights.bits[p];
     if (bits != 0) terms.push_back(product(layer.channels_at(p), bytes_of_channel(layer, bits)));

@@ -2,7 +2,6 @@
 #include "../graph/memory_plan.h"
 
 #include <mixgrad/cost.h>
-#include <mixgrad/ops.h>
 
 #include <fmt/core.h>
 
@@ -13,19 +12,19 @@ namespace mixgrad::cost {
 namespace {
 
 /// `size` in whole units, each of so many bytes.
-Tensor whole(const Tensor& size, int64_t unit, int64_t bytes) {
+Value whole(const Value& size, int64_t unit, int64_t bytes) {
   return scale(ceil_div(size, static_cast<double>(unit)), static_cast<double>(bytes));
 }
 
 /// Codes take a byte each, whatever their bits; a tensor that stays float takes 4.
 int64_t bytes_per_value(const Precisions& precisions) { return precisions.bits.back() > 8 ? 4 : 1; }
 
-Tensor tensor_bytes(const Activation& a) {
+Value tensor_bytes(const Activation& a) {
   const int64_t bytes = a.positions * bytes_per_value(a.precisions);
   return whole(scale(a.live_channels, static_cast<double>(bytes)), device::word_bytes, device::word_bytes);
 }
 
-Tensor patch_bytes(const Layer& layer) {
+Value patch_bytes(const Layer& layer) {
   const int64_t bytes_per_code = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
   return whole(scale(layer.live_inputs, static_cast<double>(layer.kernel_positions())), device::patch_step, device::patch_step * bytes_per_code);
 }
@@ -34,7 +33,7 @@ Tensor patch_bytes(const Layer& layer) {
 struct Program {
   std::vector<int> nodes;
   std::vector<device::Step> steps;
-  std::vector<Tensor> tensors, patches;
+  std::vector<Value> tensors, patches;
   int output = 0;
 
   explicit Program(const Network& network) {
@@ -53,7 +52,7 @@ struct Program {
       step_of[static_cast<size_t>(i)] = static_cast<int>(steps.size());
       nodes.push_back(i);
       tensors.push_back(tensor_bytes(network.activations[static_cast<size_t>(i)]));
-      patches.push_back(node.is_layer() ? patch_bytes(*layer++) : Tensor::scalar(0));
+      patches.push_back(node.is_layer() ? patch_bytes(*layer++) : 0);
       steps.push_back({.inputs = {}, .elementwise = device::is_elementwise(node.op), .bytes = std::llround(tensors.back().item()),
                        .patch = std::llround(patches.back().item())});
       for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
@@ -62,13 +61,13 @@ struct Program {
   }
 
   device::Plan plan() const { return device::plan_memory(steps, output); }
-  const Tensor& size(const device::Block& b) const { return (b.patch ? patches : tensors)[static_cast<size_t>(b.step)]; }
+  const Value& size(const device::Block& b) const { return (b.patch ? patches : tensors)[static_cast<size_t>(b.step)]; }
 };
 
-Tensor peak(const Network& network) {
+Value peak(const Network& network) {
   const Program program(network);
   const device::Plan plan = program.plan();
-  std::vector<Tensor> sizes;
+  std::vector<Value> sizes;
   for (const int b : plan.peak) sizes.push_back(program.size(plan.blocks[static_cast<size_t>(b)]));
   return sum(sizes);
 }

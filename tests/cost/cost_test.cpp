@@ -241,3 +241,60 @@ TEST_CASE("cost: a model of the user's own is one function") {
   const cost::Model widest = cost::sum_over_layers("channels", "channels", "live output channels", [](const cost::Layer& l) { return l.live_outputs(); });
   CHECK(cost::discrete(one_layer(8, 8), widest) == 5);
 }
+
+TEST_CASE("cost: discrete costs are exact beyond float32's whole numbers") {
+  // 4,099 channels of 4,097 weights, one at 3 bits, the others at 7.
+  std::vector<int> bits(4099, 7);
+  bits[0] = 3;
+  const Graph linear = graph_of({input({4097}, {5}), layer("fc", 0, {4099, 4097}, {4099}, bits)});
+  const int64_t of_weights = 4097 * (4098 * 7 + 3);
+  REQUIRE(static_cast<int64_t>(static_cast<float>(of_weights)) != of_weights);
+  for (const auto& [name, expected] : {std::pair{"size", of_weights}, {"macs", 5 * of_weights}, {"params", int64_t{4097} * 4099}}) {
+    CAPTURE(name);
+    CHECK(cost_of(linear, name) == static_cast<double>(expected));
+    CHECK(cost::Meter(linear, cost::find(name))() == static_cast<double>(expected));
+  }
+  // 3×3 over 997 × 997 positions: a tile of 32 channels at 8 bits, and one of a single channel at 3.
+  bits.assign(33, 8);
+  bits[32] = 3;
+  const Graph conv = graph_of({input({17, 997, 997}, {8}), layer("conv", 0, {33, 17, 3, 3}, {33, 997, 997}, bits)});
+  const auto tile = [](int64_t k, int64_t b) { return 2 * (31 + 6 + 6 + k * b + 2) + 9 + k + 13; };
+  const int64_t cycles = 333 * 333 * (tile(32, 8) + tile(1, 3));
+  REQUIRE(static_cast<int64_t>(static_cast<float>(cycles)) != cycles);
+  CHECK(cost_of(conv, "ne16-latency") == static_cast<double>(cycles));
+}
+
+TEST_CASE("cost: a model may be made of tensors and their ops, beside values") {
+  const cost::Model model = cost::sum_over_layers("reads", "reads", "", [](const cost::Layer& layer) {
+    const Tensor inputs = scale(layer.live_inputs, 2), bits = layer.input.expected_bits();
+    const Tensor terms[] = {product(inputs, layer.live_outputs()), product(layer.live_outputs(), bits), ceil_div(relu(inputs), 4)};
+    return sum(terms);
+  });
+  CHECK(cost::discrete(one_layer(4, 8), model) == 2 * 3 * 5 + 5 * 4 + 2);
+  Graph searched = one_layer(8, 8);
+  auto& slot = *searched.nodes[1].weight_slot;
+  slot.bits.clear();
+  slot.precisions = {0, 8};
+  slot.alpha = Tensor::zeros({2, 5});
+  const Tensor theta = Tensor::full({2, 5}, 0.5F).requires_grad();
+  Tape tape;
+  const Tensor soft = cost::soft(searched, model, {{&slot, theta}});
+  CHECK(soft.item() == 2 * 3 * 2.5 + 2.5 * 8 + 2);
+  tape.backward(soft);
+  for (size_t i = 0; i < 10; ++i) CHECK(theta.grad()[i] == (i < 5 ? 0 : 2 * 3 + 8));
+}
+
+TEST_CASE("cost: values need a tape only where what is trained leads to them") {
+  const cost::Value constant = 3, doubled = scale(constant, 2);
+  CHECK(!doubled.needs_grad());
+  CHECK(doubled.item() == 6);
+  CHECK(Tensor(doubled).item() == 6);
+  const Tensor x = Tensor::scalar(0.5F).requires_grad();
+  Tape tape;
+  const cost::Value terms[] = {product(x, doubled), ceil_div(product(constant, x), 4)};
+  const cost::Value total = sum(terms);
+  CHECK(total.needs_grad());
+  CHECK(total.item() == 4);
+  tape.backward(total);
+  CHECK(x.grad()[0] == 6 + 0.75F);
+}
