@@ -134,7 +134,9 @@ Network network_of(const Graph& graph, const View& view) {
 
 Value Precisions::expected(const std::vector<double>& values) const {
   const auto columns = static_cast<size_t>(theta.size()) / bits.size();
-  if (values.size() != bits.size()) bad_input("[expected] {} values do not fit {} bit-widths", values.size(), bits.size());
+  if (values.size() != bits.size()) {
+    bad_input("[expected] {} values do not fit {} bit-widths", values.size(), bits.size());
+  }
   double number = 0;
   for (size_t p = 0; p < bits.size(); ++p) {
     for (const float share : theta.data().subspan(p * columns, columns)) number += values[p] * share;
@@ -211,7 +213,8 @@ double Meter::operator()() {
     Counted& counted = layers_[i];
     if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
       const Shape& shape = graph_.nodes[from].shape;
-      const Activation in{.precisions = single(input_bits), .live_channels = static_cast<double>(live[from]), .positions = shape.size() / shape[0]};
+      const Activation in{.precisions = single(input_bits), .live_channels = static_cast<double>(live[from]),
+                          .positions = shape.size() / shape[0]};
       const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
       counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
     }

@@ -6,12 +6,13 @@
 namespace mixgrad::cost {
 namespace {
 
-/// Of one output channel at `bits`: whole words of weights, and the numbers beside them. A float channel has a bias alone.
+/// Of one output channel at `bits`: whole words of weights, and the numbers beside them; of a float one the bias alone.
 Value bytes_of_channel(const Layer& layer, int bits) {
   const bool is_float = bits > 8;
-  const Value weight_bits = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions() * (is_float ? 32 : storage_bits(bits))));
-  const int64_t beside = is_float ? device::bias_bytes : device::bias_bytes + device::multiplier_bytes + device::shift_bytes + device::bits_bytes;
-  const Value terms[] = {scale(ceil_div(weight_bits, 8 * device::word_bytes), device::word_bytes), static_cast<double>(beside)};
+  const int64_t weight_bits = layer.kernel_positions() * (is_float ? 32 : storage_bits(bits));
+  const Value words = ceil_div(scale(layer.live_inputs, static_cast<double>(weight_bits)), 8 * device::word_bytes);
+  constexpr int64_t requantization = device::multiplier_bytes + device::shift_bytes + device::bits_bytes;
+  const Value terms[] = {scale(words, device::word_bytes), device::bias_bytes, is_float ? 0.0 : requantization};
   return sum(terms);
 }
 

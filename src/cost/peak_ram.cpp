@@ -25,8 +25,9 @@ Value tensor_bytes(const Activation& a) {
 }
 
 Value patch_bytes(const Layer& layer) {
-  const int64_t bytes_per_code = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
-  return whole(scale(layer.live_inputs, static_cast<double>(layer.kernel_positions())), device::patch_step, device::patch_step * bytes_per_code);
+  const int64_t bytes = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
+  const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
+  return whole(codes, device::patch_step, device::patch_step * bytes);
 }
 
 /// The network as the package runs it, and what its tensors and patches take, by step.
@@ -53,8 +54,8 @@ struct Program {
       nodes.push_back(i);
       tensors.push_back(tensor_bytes(network.activations[static_cast<size_t>(i)]));
       patches.push_back(node.is_layer() ? patch_bytes(*layer++) : 0);
-      steps.push_back({.inputs = {}, .elementwise = device::is_elementwise(node.op), .bytes = std::llround(tensors.back().item()),
-                       .patch = std::llround(patches.back().item())});
+      steps.push_back({.inputs = {}, .elementwise = device::is_elementwise(node.op),
+                       .bytes = std::llround(tensors.back().item()), .patch = std::llround(patches.back().item())});
       for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
     }
     output = step_of[static_cast<size_t>(graph.output)];
@@ -72,21 +73,25 @@ Value peak(const Network& network) {
   return sum(sizes);
 }
 
-/// "memory peaks at 'conv2', with 'conv1' (64 bytes) and the patch of 'conv2' (32) one above the other"
+/// "memory peaks at 'conv2', with 'conv1' (64 bytes) and the patch of 'conv2' (32) on top of each other"
 std::string highest_stack(const Network& network) {
   const Program program(network);
   const device::Plan plan = program.plan();
-  const auto name = [&](int step) { return network.graph.nodes[static_cast<size_t>(program.nodes[static_cast<size_t>(step)])].name; };
+  const auto name = [&](int step) {
+    return network.graph.nodes[static_cast<size_t>(program.nodes[static_cast<size_t>(step)])].name;
+  };
   std::string parts;
   int moment = 0;
   for (size_t k = 0; k < plan.peak.size(); ++k) {
     const device::Block& b = plan.blocks[static_cast<size_t>(plan.peak[k])];
     moment = std::max(moment, b.first);
     parts += k == 0 ? "" : k + 1 == plan.peak.size() ? " and " : ", ";
-    parts += fmt::format("{}'{}' ({}{})", b.patch ? "the patch of " : "", name(b.step), b.bytes, k == 0 ? " bytes" : "");
+    const char* of = b.patch ? "the patch of " : "";
+    parts += fmt::format("{}'{}' ({}{})", of, name(b.step), b.bytes, k == 0 ? " bytes" : "");
   }
   if (parts.empty()) return "";
-  return fmt::format("memory peaks at '{}', with {}{}", name(moment), parts, plan.peak.size() > 1 ? " on top of each other" : "");
+  const char* stacked = plan.peak.size() > 1 ? " on top of each other" : "";
+  return fmt::format("memory peaks at '{}', with {}{}", name(moment), parts, stacked);
 }
 
 }  // namespace
@@ -94,7 +99,8 @@ std::string highest_stack(const Network& network) {
 /// Bytes of the block in which the C package's activations take turns. Its gradient is that of the tensors and patches
 /// that lie on top of each other where the block is highest; ceilings are straight-through.
 Model peak_ram() {
-  return {.name = "peak-ram", .unit = "bytes", .help = "memory for activations in the C package", .of_network = peak, .reason = highest_stack};
+  return {.name = "peak-ram", .unit = "bytes", .help = "memory for activations in the C package", .of_network = peak,
+          .reason = highest_stack};
 }
 
 }  // namespace mixgrad::cost

@@ -71,7 +71,8 @@ class Package {
 #define NET_OUTPUT_SCALE {out_step}
 
 /* Memory in bytes: activations (one static block, used anew by every call), and constants: packed weights, biases,
-   multipliers, shifts, sizes and 32-bit addresses. The caller holds input and output. Code: about 2 KiB (gcc -Os, Cortex-M). */
+   multipliers, shifts, sizes and 32-bit addresses. The caller holds input and output.
+   Code: about 2 KiB (gcc -Os, Cortex-M). */
 #define NET_ARENA_BYTES {arena}
 #define NET_WEIGHT_BYTES {weights}
 #define NET_CONSTANT_BYTES {constants}

@@ -42,7 +42,8 @@ Graph needed_part(const Graph& graph) {
 class Lowering {
  public:
   explicit Lowering(const Graph& graph)
-      : graph_(needed_part(graph)), readers_(device::readers_of(graph_)), binding_(graph_.bind()), lowered_(graph_.nodes.size(), -1) {}
+      : graph_(needed_part(graph)), readers_(device::readers_of(graph_)), binding_(graph_.bind()),
+        lowered_(graph_.nodes.size(), -1) {}
 
   IntegerNetwork run() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {

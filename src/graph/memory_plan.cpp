@@ -49,7 +49,8 @@ int place(std::vector<Block>& blocks) {
   for (const int i : order) {
     Block& b = block(i);
     for (const int other : placed) {
-      if (block(other).meets(b) && block(other).offset < end(b.below) + b.bytes && end(other) > end(b.below)) b.below = other;
+      const bool in_the_way = block(other).meets(b) && block(other).offset < end(b.below) + b.bytes;
+      if (in_the_way && end(other) > end(b.below)) b.below = other;
     }
     b.offset = end(b.below);
     if (end(i) > end(top)) top = i;
@@ -82,7 +83,8 @@ bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, 
 bool is_elementwise(const std::string& op) { return op == "add" || op == "relu" || op == "relu6"; }
 
 Plan plan_memory(const std::vector<Step>& steps, int output) {
-  Plan plan{.blocks = {}, .tensors = std::vector<int>(steps.size(), -1), .patches = std::vector<int>(steps.size(), -1), .peak = {}};
+  const std::vector<int> none(steps.size(), -1);
+  Plan plan{.blocks = {}, .tensors = none, .patches = none, .peak = {}};
   list_blocks(plan, steps, output);
   for (int i = place(plan.blocks); i >= 0; i = plan.blocks[static_cast<size_t>(i)].below) {
     plan.bytes += plan.blocks[static_cast<size_t>(i)].bytes;

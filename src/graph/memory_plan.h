@@ -10,11 +10,11 @@
 namespace mixgrad::device {
 
 constexpr int64_t word_bytes = 4;         ///< weights and activations begin whole words
-constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< a channel; an add has a multiplier and a shift
+constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< a channel; an add has the last two
 constexpr int64_t bits_bytes = 1;         ///< the bits that store a channel's weights
 constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;  ///< sizes of a layer, addresses of 32 bits
 constexpr int64_t pool_bytes = 16 * 4;           ///< sizes of a pool
-constexpr int64_t patch_step = 16;        ///< a patch is a multiple of this: the codes in a word of the narrowest weights
+constexpr int64_t patch_step = 16;        ///< codes in a word of the narrowest weights: patches are multiples
 constexpr int64_t patch_code_bytes = 2;
 
 /// Whether node i is a flatten that moves no byte: of one position, or read by linear layers alone, whose columns are
