@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What you learn: costs of your own. A chip that is well described by a cost per multiply-accumulate is a table (in a file:
-//   --target table:FILE.toml). Any other cost is one function from a layer to a tensor, of ops that are differentiable.
+//   --target table:FILE.toml). Any other cost is one function of a layer, of what is differentiable.
 // What it prints: what resnet8 costs at uniform 8 bits, the bits that a short search finds when both costs are to be at
 //   most half of that, and what those cost.
 // Run: build/examples/05_your_own_cost
@@ -28,8 +28,9 @@ cost::Model cycles() {
 /// Transfers of 32 bytes that bring each layer's weights from flash memory. ceil_div rounds up, and its gradient is
 /// that of the division.
 cost::Model flash_reads() {
-  return cost::sum_over_layers("flash", "transfers", "reads of weights", [](const cost::Layer& layer) {
-    const Tensor bits = product(layer.weight_bits_over_channels(), layer.live_inputs, static_cast<double>(layer.kernel_positions()));
+  return cost::sum_over_layers("flash-reads", "transfers", "reads of weights", [](const cost::Layer& layer) {
+    const auto positions = static_cast<double>(layer.kernel_positions());
+    const cost::Value bits = product(layer.weight_bits_over_channels(), layer.live_inputs, positions);
     return ceil_div(bits, 32 * 8);
   });
 }

@@ -254,7 +254,7 @@ RandomNetwork random_network(uint64_t seed, int64_t images) {
   data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
   MixPrec search(net, options_for(dice, net.input_shape(), set));
   randomize_architecture(search, seed);
-  return {.graph = search.arch_export(), .images = std::move(set)};
+  return {.graph = search.arch_export(), .discrete = discretize(search.graph()), .images = std::move(set)};
 }
 
 std::string structure(const Graph& graph) {

@@ -13,6 +13,7 @@ namespace mixgrad::test {
 /// it.
 struct RandomNetwork {
   Graph graph;
+  Graph discrete;  ///< the same before its pruned channels are removed
   data::Dataset images;
 };
 RandomNetwork random_network(uint64_t seed, int64_t images);

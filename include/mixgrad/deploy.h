@@ -58,8 +58,6 @@ struct IntegerNetwork {
   std::vector<uint8_t> quantize(const Tensor& x) const;
 };
 
-/// Devices store weights of 2, 4 or 8 bits: the narrowest that holds this many.
-constexpr int storage_bits(int bits) { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
 /// Neighbouring output channels that are stored alike.
 struct ChannelRun {
   int bits;
@@ -79,11 +77,12 @@ struct Arena {
 int64_t patch_codes(const IntegerNode& layer);
 Arena plan_arena(const IntegerNetwork& network);
 
-/// Bytes that a device must hold.
+/// Bytes that a device must hold: the constants and the block for activations of the C package.
 struct DeviceBytes {
-  int64_t weights = 0, biases = 0, multipliers = 0, shifts = 0;  ///< constants
-  int64_t arena = 0;                                             ///< activations
-  int64_t constants() const { return weights + biases + multipliers + shifts; }
+  int64_t weights = 0, biases = 0, multipliers = 0, shifts = 0;
+  int64_t tables = 0;  ///< bits of every channel, sizes and 32-bit addresses of layers, sizes of pools
+  int64_t arena = 0;   ///< activations
+  int64_t constants() const { return weights + biases + multipliers + shifts + tables; }
 };
 DeviceBytes device_bytes(const IntegerNetwork& network);
 

@@ -118,6 +118,8 @@ Graph discretize(const Graph& graph);
 void remove_pruned_channels(Graph& graph);
 /// Every use of node `from` becomes a use of node `to`; `from` reads nothing any more, and is for drop_unused.
 void redirect(Graph& graph, int from, int to);
+/// By node: whether it leads to the output; the input always counts.
+std::vector<bool> needed_nodes(const Graph& graph);
 /// Removes the nodes that no longer lead to the output, renumbering.
 void drop_unused(Graph& graph);
 

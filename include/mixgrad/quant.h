@@ -24,6 +24,9 @@ struct WeightSlot {
   bool fixed() const { return !bits.empty(); }
 };
 
+/// Devices store weights of 2, 4 or 8 bits: the narrowest that holds this many.
+constexpr int storage_bits(int bits) { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
+
 /// Codes that a quantizer may give: whole numbers from low to high.
 struct CodeRange {
   float low, high;

@@ -41,7 +41,8 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
   }
   fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1, agreement.images, agreement.result_difference);
   fmt::print("bytes on a device: {} of constants, {} of activations\n", bytes.constants(), bytes.arena);
-  fmt::print("  constants: weights {}, biases {}, multipliers {}, shifts {}\n", bytes.weights, bytes.biases, bytes.multipliers, bytes.shifts);
+  fmt::print("  constants: weights {}, biases {}, multipliers {}, shifts {}, tables {}\n", bytes.weights, bytes.biases,
+             bytes.multipliers, bytes.shifts, bytes.tables);
 }
 
 std::string about(const std::optional<CPackageRun>& c) {
@@ -60,7 +61,7 @@ void print_as_json(const Result& result) {
   print_json({{"tensors", tensors}, {"images", result.agreement.images}, {"same_top1", result.agreement.same_top1},
               {"result_difference", result.agreement.result_difference}, {"c_package", c},
               {"device_bytes", {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
-                                {"constants", b.constants()}, {"arena", b.arena}}}});
+                                {"tables", b.tables}, {"constants", b.constants()}, {"arena", b.arena}}}});
 }
 
 /// Throws failed_run where two forms of the network differ.

@@ -63,11 +63,9 @@ View arg_max_view() {
   return view_of([](const auto& slot) { return quant::one_hot(slot.alpha, slot.precisions); });
 }
 
-Tensor constant(int64_t value) { return Tensor::scalar(static_cast<float>(value)); }
-
 /// Expected live output channels of a layer: all, unless its weights can be pruned.
-Tensor live_channels(const Precisions& weights, int64_t c_out) {
-  if (weights.bits[0] != 0) return constant(c_out);
+Value live_channels(const Precisions& weights, int64_t c_out) {
+  if (weights.bits[0] != 0) return static_cast<double>(c_out);
   std::vector<double> live(weights.bits.size(), 1);
   live[0] = 0;
   return weights.expected(live);
@@ -80,7 +78,7 @@ Activation activation_of(const Network& network, int i, const View& view, const 
   const Shape& shape = node.shape;
   const int holder = graph.quantized_by(i);
   Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(), holder == graph.quantized_by(graph.output)),
-                 .live_channels = constant(shape[0]), .positions = shape.size() / shape[0]};
+                 .live_channels = static_cast<double>(shape[0]), .positions = shape.size() / shape[0]};
   if (i == 0) return out;
   const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
   if (node.is_layer()) {
@@ -102,7 +100,7 @@ Layer layer_of(const Node& node, const Precisions& weights, const Activation& in
   const bool depthwise = groups > 1 && w[1] == 1 && w[0] == groups;
   Layer layer{.name = node.name, .op = depthwise ? "depthwise" : node.op, .c_in = w[1] * groups, .c_out = w[0], .groups = groups,
               .kernel = {1, 1}, .output = {1, 1}, .weights = weights, .input = input.precisions,
-              .live_inputs = groups > 1 ? constant(w[1]) : input.live_channels};
+              .live_inputs = groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
   if (conv) {
     layer.kernel = {w[2], w[3]};
     layer.output = {node.shape[1], node.shape[2]};
@@ -121,11 +119,12 @@ int64_t live_channels(const Graph& graph, const Node& node, const std::vector<in
 
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
+  const std::vector<bool> needed = needed_nodes(graph);
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
     network.activations.push_back(activation_of(network, i, view, weights));
-    if (!node.is_layer()) continue;
+    if (!node.is_layer() || !needed[static_cast<size_t>(i)]) continue;
     network.layers.push_back(layer_of(node, weights, network.activations[static_cast<size_t>(node.inputs[0])]));
   }
   return network;
@@ -133,32 +132,46 @@ Network network_of(const Graph& graph, const View& view) {
 
 }  // namespace
 
-Tensor Precisions::expected(const std::vector<double>& values) const { return expectation(theta, values); }
+Value Precisions::expected(const std::vector<double>& values) const {
+  const auto columns = static_cast<size_t>(theta.size()) / bits.size();
+  if (values.size() != bits.size()) {
+    bad_input("[expected] {} values do not fit {} bit-widths", values.size(), bits.size());
+  }
+  double number = 0;
+  for (size_t p = 0; p < bits.size(); ++p) {
+    for (const float share : theta.data().subspan(p * columns, columns)) number += values[p] * share;
+  }
+  if (!theta.needs_grad()) return number;
+  return {number, expectation(theta, values)};
+}
 
-Tensor Precisions::expected_bits() const { return expected({bits.begin(), bits.end()}); }
+Value Precisions::expected_bits() const { return expected({bits.begin(), bits.end()}); }
 
-Tensor Layer::over_channels(const std::vector<double>& values) const {
-  const Tensor expected = weights.expected(values);
+Value Layer::over_channels(const std::vector<double>& values) const {
+  const Value expected = weights.expected(values);
   return weights.theta.shape().rank() == 2 ? expected : scale(expected, static_cast<double>(c_out));
 }
 
-Tensor Layer::channels_at(size_t p) const {
+Value Layer::channels_at(size_t p) const {
   std::vector<double> one(weights.bits.size(), 0);
   one[p] = 1;
   return over_channels(one);
 }
 
-Tensor Layer::weight_bits_over_channels() const { return over_channels({weights.bits.begin(), weights.bits.end()}); }
+Value Layer::weight_bits_over_channels() const { return over_channels({weights.bits.begin(), weights.bits.end()}); }
 
-Tensor Layer::live_outputs() const { return live_channels(weights, c_out); }
+Value Layer::live_outputs() const { return live_channels(weights, c_out); }
 
 namespace {
 
 struct SumOverLayers {
-  std::function<Tensor(const Layer&)> of_layer;
+  std::function<Value(const Layer&)> of_layer;
+  std::function<double(const Graph&)> of_rest;
 
-  Tensor operator()(const Network& network) const {
-    std::vector<Tensor> terms;
+  double rest(const Graph& graph) const { return of_rest ? of_rest(graph) : 0; }
+
+  Value operator()(const Network& network) const {
+    std::vector<Value> terms = {rest(network.graph)};
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
     return sum(terms);
   }
@@ -166,8 +179,10 @@ struct SumOverLayers {
 
 }  // namespace
 
-Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Tensor(const Layer&)> of_layer) {
-  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help), .of_network = SumOverLayers{std::move(of_layer)}};
+Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
+                      std::function<double(const Graph&)> of_rest) {
+  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help),
+          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_rest = std::move(of_rest)}};
 }
 
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
@@ -176,18 +191,21 @@ Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
 
 double discrete(const Graph& graph, const Model& model) { return model.of_network(network_of(graph, arg_max_view())).item(); }
 
-Meter::Meter(const Graph& graph, Model model) : graph_(graph), model_(std::move(model)), layers_(graph.nodes.size()) {}
+Meter::Meter(const Graph& graph, Model model)
+    : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), layers_(graph.nodes.size()) {
+  if (const auto* sum_of = model_.of_network.target<SumOverLayers>()) rest_ = sum_of->rest(graph);
+}
 
 double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
   std::vector<int64_t> live(graph_.nodes.size());
-  float total = 0;  // as sum() adds up
+  double total = rest_;
   for (size_t i = 0; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
     live[i] = live_channels(graph_, node, live);
-    if (!node.is_layer()) continue;
+    if (!node.is_layer() || !needed_[i]) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.nodes[static_cast<size_t>(graph_.quantized_by(node.inputs[0]))].output_slot.get();
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
@@ -195,8 +213,9 @@ double Meter::operator()() {
     Counted& counted = layers_[i];
     if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
       const Shape& shape = graph_.nodes[from].shape;
-      const Activation in{.precisions = single(input_bits), .live_channels = constant(live[from]), .positions = shape.size() / shape[0]};
-      const float cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
+      const Activation in{.precisions = single(input_bits), .live_channels = static_cast<double>(live[from]),
+                          .positions = shape.size() / shape[0]};
+      const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
       counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
     }
     total += counted.cost;
@@ -223,7 +242,8 @@ std::optional<double> if_defined(const std::function<double()>& cost) {
 }
 
 std::vector<Model> all() {
-  return {size(), macs(), params(), ops(), mpic_latency(), mpic_energy(), ne16_latency(), peak_ram()};
+  return {size(),         flash(),       macs(),         params(),      ops(),
+          mpic_latency(), mpic_energy(), ne16_latency(), activations(), peak_ram()};
 }
 
 std::vector<std::string> names() {

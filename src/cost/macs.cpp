@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/cost.h>
-#include <mixgrad/ops.h>
 
 namespace mixgrad::cost {
 

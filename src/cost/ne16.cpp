@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
-#include <mixgrad/ops.h>
 
 #include <array>
 
@@ -19,16 +18,16 @@ void check(const Layer& layer) {
 
 /// One tile of k channels takes n_in (load + wo + mv + 2) + (9 + k) + 13 cycles, where wo and mv grow linearly with k:
 /// so k channels in T tiles take (n_in fixed + 22) T + (n_in growing + 1) k.
-Tensor of_layer(const Layer& layer) {
+Value of_layer(const Layer& layer) {
   check(layer);
   const bool depthwise = layer.op == "depthwise", pointwise = layer.kernel[0] == 1;
-  const Tensor n_in = depthwise ? Tensor::scalar(1) : ceil_div(layer.live_inputs, 16);
+  const Value n_in = depthwise ? 1 : ceil_div(layer.live_inputs, 16);
   const double load = pointwise ? 19 : 31, fixed = load + 6 + 6 + 2;
-  std::vector<Tensor> terms;
+  std::vector<Value> terms;
   for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
     if (layer.weights.bits[p] == 0) continue;
     const double growing = (depthwise ? 1 : 0) + (pointwise ? 1 : layer.weights.bits[p]);
-    const Tensor k = layer.channels_at(p), tiles = ceil_div(k, depthwise ? 16 : 32);
+    const Value k = layer.channels_at(p), tiles = ceil_div(k, depthwise ? 16 : 32);
     terms.push_back(product(n_in, tiles, fixed));
     terms.push_back(scale(tiles, 22));
     terms.push_back(product(n_in, k, growing));

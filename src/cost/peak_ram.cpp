@@ -1,82 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../graph/memory_plan.h"
+
 #include <mixgrad/cost.h>
-#include <mixgrad/ops.h>
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace mixgrad::cost {
 namespace {
 
-/// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own change no place.
-int storage(const Graph& graph, int i) {
-  const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.op == "flatten" || node.op == "relu" || node.op == "relu6" ? storage(graph, node.inputs[0]) : i;
+/// `size` in whole units, each of so many bytes.
+Value whole(const Value& size, int64_t unit, int64_t bytes) {
+  return scale(ceil_div(size, static_cast<double>(unit)), static_cast<double>(bytes));
 }
 
-Tensor bytes(const Activation& a) {
-  return product(a.precisions.expected_bits(), a.live_channels, static_cast<double>(a.positions) / 8);
+/// Codes take a byte each, whatever their bits; a tensor that stays float takes 4.
+int64_t bytes_per_value(const Precisions& precisions) { return precisions.bits.back() > 8 ? 4 : 1; }
+
+Value tensor_bytes(const Activation& a) {
+  const int64_t bytes = a.positions * bytes_per_value(a.precisions);
+  return whole(scale(a.live_channels, static_cast<double>(bytes)), device::word_bytes, device::word_bytes);
 }
 
-/// What is in memory while a node runs: its inputs, its output, and whatever is still to be read.
-struct Moment {
-  int node;
-  std::vector<int> alive;  // nodes
-  Tensor bytes;
+Value patch_bytes(const Layer& layer) {
+  const int64_t bytes = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
+  const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
+  return whole(codes, device::patch_step, device::patch_step * bytes);
+}
+
+/// The network as the package runs it, and what its tensors and patches take, by step.
+struct Program {
+  std::vector<int> nodes;
+  std::vector<device::Step> steps;
+  std::vector<Value> tensors, patches;
+  int output = 0;
+
+  explicit Program(const Network& network) {
+    const Graph& graph = network.graph;
+    const auto readers = device::readers_of(graph);
+    const std::vector<bool> needed = needed_nodes(graph);
+    std::vector<int> step_of(graph.nodes.size());
+    auto layer = network.layers.begin();
+    for (int i = 0; i < std::ssize(graph.nodes); ++i) {
+      const Node& node = graph.nodes[static_cast<size_t>(i)];
+      if (!needed[static_cast<size_t>(i)]) continue;
+      if (device::vanishes(graph, readers, i)) {
+        step_of[static_cast<size_t>(i)] = step_of[static_cast<size_t>(node.inputs[0])];
+        continue;
+      }
+      step_of[static_cast<size_t>(i)] = static_cast<int>(steps.size());
+      nodes.push_back(i);
+      tensors.push_back(tensor_bytes(network.activations[static_cast<size_t>(i)]));
+      patches.push_back(node.is_layer() ? patch_bytes(*layer++) : 0);
+      steps.push_back({.inputs = {}, .elementwise = device::is_elementwise(node.op),
+                       .bytes = std::llround(tensors.back().item()), .patch = std::llround(patches.back().item())});
+      for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
+    }
+    output = step_of[static_cast<size_t>(graph.output)];
+  }
+
+  device::Plan plan() const { return device::plan_memory(steps, output); }
+  const Value& size(const device::Block& b) const { return (b.patch ? patches : tensors)[static_cast<size_t>(b.step)]; }
 };
 
-/// By node: the last one at which its value is needed.
-std::vector<int> last_uses(const Graph& graph) {
-  const int count = static_cast<int>(graph.nodes.size());
-  std::vector<int> last(graph.nodes.size());
-  for (int i = 0; i < count; ++i) {
-    last[static_cast<size_t>(i)] = std::max(last[static_cast<size_t>(i)], i);
-    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) last[static_cast<size_t>(storage(graph, input))] = i;
-  }
-  last[static_cast<size_t>(storage(graph, graph.output))] = count;
-  return last;
+Value peak(const Network& network) {
+  const Program program(network);
+  const device::Plan plan = program.plan();
+  std::vector<Value> sizes;
+  for (const int b : plan.peak) sizes.push_back(program.size(plan.blocks[static_cast<size_t>(b)]));
+  return sum(sizes);
 }
 
-/// The first moment at which most memory is in use, over the nodes in execution order.
-Moment peak(const Network& network) {
-  const Graph& graph = network.graph;
-  const std::vector<int> last_use = last_uses(graph);
-  Moment peak{.node = 0, .alive = {}, .bytes = Tensor::scalar(0)};
-  for (int now = 0; now < std::ssize(graph.nodes); ++now) {
-    Moment moment{.node = now, .alive = {}, .bytes = {}};
-    std::vector<Tensor> sizes;
-    for (int i = 0; i <= now; ++i) {
-      if (storage(graph, i) != i || last_use[static_cast<size_t>(i)] < now) continue;
-      moment.alive.push_back(i);
-      sizes.push_back(bytes(network.activations[static_cast<size_t>(i)]));
-    }
-    moment.bytes = sum(sizes);
-    if (moment.bytes.item() > peak.bytes.item()) peak = moment;
+/// "memory peaks at 'conv2', with 'conv1' (64 bytes) and the patch of 'conv2' (32) on top of each other"
+std::string highest_stack(const Network& network) {
+  const Program program(network);
+  const device::Plan plan = program.plan();
+  const auto name = [&](int step) {
+    return network.graph.nodes[static_cast<size_t>(program.nodes[static_cast<size_t>(step)])].name;
+  };
+  std::string parts;
+  int moment = 0;
+  for (size_t k = 0; k < plan.peak.size(); ++k) {
+    const device::Block& b = plan.blocks[static_cast<size_t>(plan.peak[k])];
+    moment = std::max(moment, b.first);
+    parts += k == 0 ? "" : k + 1 == plan.peak.size() ? " and " : ", ";
+    const char* of = b.patch ? "the patch of " : "";
+    parts += fmt::format("{}'{}' ({}{})", of, name(b.step), b.bytes, k == 0 ? " bytes" : "");
   }
-  return peak;
-}
-
-/// "memory peaks at 'add', with 'conv' (64 bytes) and 'add' (32) alive"
-std::string worst_moment(const Network& network) {
-  const Moment worst = peak(network);
-  const auto name = [&](int i) { return network.graph.nodes[static_cast<size_t>(i)].name; };
-  std::string tensors;
-  for (size_t k = 0; k < worst.alive.size(); ++k) {
-    const int i = worst.alive[k];
-    const double size = bytes(network.activations[static_cast<size_t>(i)]).item();
-    tensors += k == 0 ? "" : k + 1 == worst.alive.size() ? " and " : ", ";
-    tensors += fmt::format("'{}' ({:.6g}{})", name(i), size, k == 0 ? " bytes" : "");
-  }
-  return fmt::format("memory peaks at '{}', with {} alive", name(worst.node), tensors);
+  if (parts.empty()) return "";
+  const char* stacked = plan.peak.size() > 1 ? " on top of each other" : "";
+  return fmt::format("memory peaks at '{}', with {}{}", name(moment), parts, stacked);
 }
 
 }  // namespace
 
-/// Bytes of the activations alive at the worst moment; its gradient is that moment's.
+/// Bytes of the block in which the C package's activations take turns. Its gradient is that of the tensors and patches
+/// that lie on top of each other where the block is highest; ceilings are straight-through.
 Model peak_ram() {
-  return {.name = "peak-ram", .unit = "bytes", .help = "activations alive at the worst moment",
-          .of_network = [](const Network& network) { return peak(network).bytes; }, .reason = worst_moment};
+  return {.name = "peak-ram", .unit = "bytes", .help = "memory for activations in the C package", .of_network = peak,
+          .reason = highest_stack};
 }
 
 }  // namespace mixgrad::cost

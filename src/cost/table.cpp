@@ -3,7 +3,6 @@
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
-#include <mixgrad/ops.h>
 
 #include <toml++/toml.h>
 
@@ -27,11 +26,11 @@ std::vector<double> column(const Table& table, const Layer& layer, int weight_bi
   return costs;
 }
 
-Tensor of_layer(const Table& table, const Layer& layer) {
-  std::vector<Tensor> terms;
+Value of_layer(const Table& table, const Layer& layer) {
+  std::vector<Value> terms;
   for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
     if (layer.weights.bits[p] == 0) continue;
-    Tensor channels = layer.channels_at(p);
+    Value channels = layer.channels_at(p);
     if (table.tile > 1) channels = scale(ceil_div(channels, static_cast<double>(table.tile)), static_cast<double>(table.tile));
     terms.push_back(product(layer.input.expected(column(table, layer, layer.weights.bits[p])), channels));
   }

@@ -1,85 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a device must hold: packed weights, and one block of memory in which activations take turns.
-#include <mixgrad/deploy.h>
+#include "../graph/memory_plan.h"
 
-#include <algorithm>
-#include <numeric>
+#include <mixgrad/deploy.h>
 
 namespace mixgrad {
 namespace {
 
-/// A stretch of memory that is taken from one node's turn to another's, both included.
-struct Lifetime {
-  int64_t bytes;
-  size_t first, last;
-  int64_t offset = -1;
-
-  bool meets(const Lifetime& other) const { return first <= other.last && other.first <= last; }
-};
-
-/// Largest first, each at the lowest place that is free all its life.
-int64_t place(std::vector<Lifetime>& lifetimes) {
-  std::vector<size_t> order(lifetimes.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_sort(order, std::ranges::greater{}, [&](size_t i) { return lifetimes[i].bytes; });
-  int64_t total = 0;
-  std::vector<const Lifetime*> placed;  // by offset
-  for (const size_t i : order) {
-    Lifetime& life = lifetimes[i];
-    int64_t at = 0;
-    for (const Lifetime* other : placed) {
-      if (other->meets(life) && other->offset < at + life.bytes) at = std::max(at, other->offset + other->bytes);
-    }
-    life.offset = at;
-    total = std::max(total, at + life.bytes);
-    placed.insert(std::ranges::upper_bound(placed, at, {}, &Lifetime::offset), &life);
-  }
-  return total;
-}
-
-constexpr int64_t word = 4;
-int64_t whole_words(int64_t bytes) { return (bytes + word - 1) / word * word; }
+int64_t whole(int64_t size, int64_t unit) { return (size + unit - 1) / unit * unit; }
 
 }  // namespace
 
-int64_t patch_codes(const IntegerNode& layer) {
-  constexpr int64_t codes_per_word = 16;  // of the narrowest weights
-  return (layer.weights_per_channel() + codes_per_word - 1) / codes_per_word * codes_per_word;
-}
+int64_t patch_codes(const IntegerNode& layer) { return whole(layer.weights_per_channel(), device::patch_step); }
 
 Arena plan_arena(const IntegerNetwork& network) {
-  const size_t count = network.nodes.size();
-  std::vector<size_t> last(count);
-  for (size_t i = 0; i < count; ++i) {
-    last[i] = i;
-    for (const int n : network.nodes[i].inputs) last[static_cast<size_t>(n)] = i;
+  std::vector<device::Step> steps;
+  for (const IntegerNode& node : network.nodes) {
+    steps.push_back({.inputs = node.inputs, .elementwise = device::is_elementwise(node.op),
+                     .bytes = whole(node.shape.size(), device::word_bytes),
+                     .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(node) : 0});
   }
-  std::vector<Lifetime> lifetimes;
-  std::vector<int64_t> of(count, -1);  // each node's lifetime; none: the caller's
-  std::vector<std::pair<size_t, size_t>> patches;
-  for (size_t i = 1; i < count; ++i) {
-    const IntegerNode& node = network.nodes[i];
-    if (node.is_layer()) {
-      patches.emplace_back(i, lifetimes.size());
-      lifetimes.push_back({.bytes = whole_words(2 * patch_codes(node)), .first = i, .last = i});
-    }
-    if (static_cast<int>(i) == network.output) continue;
-    const auto dies = [&](int n) { return last[static_cast<size_t>(n)] == i && of[static_cast<size_t>(n)] >= 0; };
-    const auto operand = std::ranges::find_if(node.inputs, dies);
-    if ((node.op == "add" || node.op == "relu") && operand != node.inputs.end()) {
-      of[i] = of[static_cast<size_t>(*operand)];  // element by element over an operand that nobody else needs
-      lifetimes[static_cast<size_t>(of[i])].last = last[i];
-    } else {
-      of[i] = std::ssize(lifetimes);
-      lifetimes.push_back({.bytes = whole_words(node.shape.size()), .first = i, .last = last[i]});
-    }
-  }
-  Arena arena{.offsets = std::vector<int64_t>(count, -1), .patches = std::vector<int64_t>(count, -1)};
-  arena.bytes = place(lifetimes);
-  for (size_t i = 0; i < count; ++i) {
-    if (of[i] >= 0) arena.offsets[i] = lifetimes[static_cast<size_t>(of[i])].offset;
-  }
-  for (const auto& [node, lifetime] : patches) arena.patches[node] = lifetimes[lifetime].offset;
+  const device::Plan plan = device::plan_memory(steps, network.output);
+  Arena arena{.offsets = {}, .patches = {}, .bytes = plan.bytes};
+  const auto offset = [&](int block) { return block < 0 ? -1 : plan.blocks[static_cast<size_t>(block)].offset; };
+  for (const int block : plan.tensors) arena.offsets.push_back(offset(block));
+  for (const int block : plan.patches) arena.patches.push_back(offset(block));
   return arena;
 }
 
@@ -111,10 +56,14 @@ std::vector<uint32_t> pack_weights(const IntegerNode& layer) {
 DeviceBytes device_bytes(const IntegerNetwork& network) {
   DeviceBytes bytes{.arena = plan_arena(network).bytes};
   for (const IntegerNode& node : network.nodes) {
-    if (node.is_layer()) bytes.weights += 4 * std::ssize(pack_weights(node));
-    bytes.biases += 4 * std::ssize(node.bias);
-    bytes.multipliers += 4 * std::ssize(node.ratios);
-    bytes.shifts += std::ssize(node.ratios);
+    if (node.is_layer()) {
+      bytes.weights += device::word_bytes * std::ssize(pack_weights(node));
+      bytes.biases += device::bias_bytes * node.channels();
+      bytes.tables += device::layer_bytes + device::bits_bytes * node.channels();
+    }
+    bytes.multipliers += device::multiplier_bytes * std::ssize(node.ratios);
+    bytes.shifts += device::shift_bytes * std::ssize(node.ratios);
+    if (node.op == "max_pool2d" || node.op == "avg_pool2d") bytes.tables += device::pool_bytes;
   }
   return bytes;
 }

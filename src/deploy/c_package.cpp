@@ -71,7 +71,8 @@ class Package {
 #define NET_OUTPUT_SCALE {out_step}
 
 /* Memory in bytes: activations (one static block, used anew by every call), and constants: packed weights, biases,
-   multipliers, shifts. The caller holds input and output. Code: about 2 KiB (gcc -Os, Cortex-M). */
+   multipliers, shifts, sizes and 32-bit addresses. The caller holds input and output.
+   Code: about 2 KiB (gcc -Os, Cortex-M). */
 #define NET_ARENA_BYTES {arena}
 #define NET_WEIGHT_BYTES {weights}
 #define NET_CONSTANT_BYTES {constants}
@@ -207,17 +208,16 @@ int main(void) {{
 
   std::string layer_table(size_t i, const IntegerNode& n) const {
     const kernels::Conv2dSize& s = n.conv;
-    std::vector<std::string> runs;
-    for (const ChannelRun& run : channel_runs(n)) runs.push_back(format("{{{}, {}}}", run.bits, run.channels));
     std::vector<int32_t> multipliers;
-    std::vector<int> shifts;
+    std::vector<int> shifts, bits;
+    for (const int b : n.weight_bits) bits.push_back(storage_bits(b));
     for (const FixedPoint& f : n.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
     const std::vector<int32_t> bias = n.bias.empty() ? std::vector<int32_t>(n.ratios.size()) : n.bias;
-    return format("/* {} */\n", c_comment(n.name)) + format("static const channel_run runs_{}[{}] = {{{}}};\n", i, runs.size(), fmt::join(runs, ", ")) +
+    return format("/* {} */\n", c_comment(n.name)) + array("uint8_t", format("bits_{}", i), bits) +
            array("uint32_t", format("weights_{}", i), pack_weights(n), "0x{:08x}u") + array("int32_t", format("bias_{}", i), bias) +
            array("int32_t", format("multiplier_{}", i), multipliers) + array("uint8_t", format("shift_{}", i), shifts) +
            format("static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}, {16}, {17}, {18},\n"
-                  "                              runs_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
+                  "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
                   i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left, s.dilation_h, s.dilation_w, s.groups,
                   node(n.inputs[0]).is_signed() ? 1 : 0, literal(n.low), n.high);
   }

@@ -56,17 +56,12 @@ inline constexpr const char* dot_8 = R"c(static int32_t dot_8(const uint32_t *w,
 
 )c";
 
-inline constexpr const char* layer_type = R"c(/* Neighbouring output channels whose weights are stored alike. */
-typedef struct {
-  int32_t bits, channels;
-} channel_run;
-
-/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
+inline constexpr const char* layer_type = R"c(/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
 typedef struct {
   int32_t in_h, in_w, in_c, out_h, out_w, out_c;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
   int32_t in_signed, low, high;
-  const channel_run *runs;
+  const uint8_t *bits;       /* that store a weight of each output channel */
   const uint32_t *weights;   /* every output channel begins a word */
   const int32_t *bias;
   const int32_t *multiplier;
@@ -104,14 +99,11 @@ static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t
   int32_t position, c, at = 0;
   for (position = 0; position < l->out_h * l->out_w; ++position) {{
     const uint32_t *w = l->weights;
-    const channel_run *run = l->runs;
-    int32_t left = run->channels;
-    for (c = 0; c < l->out_c; ++c, ++at, --left) {{
-      int32_t words, code;
+    for (c = 0; c < l->out_c; ++c, ++at) {{
+      const int32_t bits = l->bits[c], words = (taps * bits + 31) / 32;
+      int32_t code;
       if (c % per_group == 0) gather(l, in, position / l->out_w, position % l->out_w, c / per_group, patch);
-      if (left == 0) left = (++run)->channels;
-      words = (taps * run->bits + 31) / 32;
-      code = rescale(l->bias[c] + dot(run->bits, w, patch, words), l->multiplier[c], l->shift[c], l->low, l->high);
+      code = rescale(l->bias[c] + dot(bits, w, patch, words), l->multiplier[c], l->shift[c], l->low, l->high);
       w += words;
       if (wide) wide[at] = code;
       else codes[at] = (uint8_t)code;

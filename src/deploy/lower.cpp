@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../graph/memory_plan.h"
 #include "../ops/shapes.h"
 #include "sort_channels.h"
 
@@ -41,7 +42,8 @@ Graph needed_part(const Graph& graph) {
 class Lowering {
  public:
   explicit Lowering(const Graph& graph)
-      : graph_(needed_part(graph)), binding_(graph_.bind()), lowered_(graph_.nodes.size(), -1) {}
+      : graph_(needed_part(graph)), readers_(device::readers_of(graph_)), binding_(graph_.bind()),
+        lowered_(graph_.nodes.size(), -1) {}
 
   IntegerNetwork run() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
@@ -64,16 +66,7 @@ class Lowering {
   const Node& source(size_t i) const { return graph_.nodes[i]; }
   const IntegerNode& input(const IntegerNode& node) const { return out_.nodes[static_cast<size_t>(node.inputs[0])]; }
 
-  /// Whether node i is a flatten that moves no byte: of one position, or read by linear layers alone, whose columns are
-  /// reordered instead.
-  bool vanishes(size_t i) const {
-    if (source(i).op != "flatten") return false;
-    const Shape& shape = source(static_cast<size_t>(source(i).inputs[0])).shape;
-    if (shape.size() == shape[0]) return true;
-    const std::vector<int> readers = graph_.consumers(static_cast<int>(i));
-    const auto is_linear = [&](int c) { return source(static_cast<size_t>(c)).op == "linear"; };
-    return graph_.output != static_cast<int>(i) && std::ranges::all_of(readers, is_linear);
-  }
+  bool vanishes(size_t i) const { return device::vanishes(graph_, readers_, static_cast<int>(i)); }
 
   IntegerNode lower(size_t i) {
     const Node& from = source(i);
@@ -206,6 +199,7 @@ class Lowering {
   }
 
   const Graph graph_;
+  const std::vector<std::vector<int>> readers_;
   const Binding binding_;
   std::vector<int64_t> lowered_;  // index in the integer network of every node
   IntegerNetwork out_;

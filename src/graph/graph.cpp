@@ -106,17 +106,24 @@ void redirect(Graph& graph, int from, int to) {
   graph.nodes[static_cast<size_t>(from)].inputs.clear();
 }
 
-void drop_unused(Graph& graph) {
-  std::set<int> used = {0, graph.output};
-  for (int i = graph.output; i > 0; --i) {
-    if (!used.contains(i)) continue;
-    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) used.insert(input);
+std::vector<bool> needed_nodes(const Graph& graph) {
+  std::vector<bool> needed(graph.nodes.size());
+  needed[0] = needed[static_cast<size_t>(graph.output)] = true;
+  for (auto i = static_cast<size_t>(graph.output); i > 0; --i) {
+    if (!needed[i]) continue;
+    for (int input : graph.nodes[i].inputs) needed[static_cast<size_t>(input)] = true;
   }
+  return needed;
+}
+
+void drop_unused(Graph& graph) {
+  const std::vector<bool> needed = needed_nodes(graph);
   std::map<int, int> renumbered;
   std::vector<Node> kept;
-  for (int i : used) {
-    renumbered[i] = static_cast<int>(kept.size());
-    kept.push_back(std::move(graph.nodes[static_cast<size_t>(i)]));
+  for (size_t i = 0; i < needed.size(); ++i) {
+    if (!needed[i]) continue;
+    renumbered[static_cast<int>(i)] = static_cast<int>(kept.size());
+    kept.push_back(std::move(graph.nodes[i]));
     for (int& input : kept.back().inputs) input = renumbered.at(input);
   }
   graph.nodes = std::move(kept);

@@ -64,7 +64,8 @@ ordered_json targets(const RunResult& result) {
 ordered_json device(const Graph& network) {
   try {
     const DeviceBytes b = device_bytes(to_integer(network));
-    return {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts}, {"constants", b.constants()}, {"arena", b.arena}};
+    return {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
+            {"tables", b.tables}, {"constants", b.constants()}, {"arena", b.arena}};
   } catch (const Error&) {
     return nullptr;
   }

@@ -10,11 +10,10 @@
 namespace mixgrad {
 namespace {
 
-double bytes_factor(const std::string& unit) {
-  if (unit == "B") return 8;
-  if (unit == "KiB") return 8.0 * 1024;
-  if (unit == "MiB") return 8.0 * 1024 * 1024;
-  return 0;
+/// How many of a cost's units a B, KiB or MiB is; 0 where it counts no memory.
+double bytes_factor(const std::string& cost_unit, const std::string& unit) {
+  const double of_byte = cost_unit == "bits" ? 8 : cost_unit == "bytes" ? 1 : 0;
+  return of_byte * (unit == "B" ? 1 : unit == "KiB" ? 1024 : unit == "MiB" ? 1024 * 1024 : 0);
 }
 
 /// What a share with % is of.
@@ -37,10 +36,9 @@ Target parse_target(const std::string& part, const Graph& network) {
   const cost::Model model = cost::find(name);
   if (unit == "%") return {model, value / 100 * uniform_8_bit(part, model, network)};
   if (unit.empty()) return {model, value};
-  if (name == "size" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit)};
-  if (model.unit == "bytes" && bytes_factor(unit) > 0) return {model, value * bytes_factor(unit) / 8};
+  if (const double factor = bytes_factor(model.unit, unit); factor > 0) return {model, value * factor};
   bad_input("target: '{}' has the unknown unit '{}': expected a plain number ({}), or % of uniform 8-bit{}", part, unit, model.unit,
-            name == "size" || model.unit == "bytes" ? ", or B, KiB, MiB" : "");
+            bytes_factor(model.unit, "B") > 0 ? ", or B, KiB, MiB" : "");
 }
 
 }  // namespace

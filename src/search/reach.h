@@ -11,10 +11,10 @@ namespace mixgrad {
 ///
 /// Tried: all choices at their lowest; the uniform networks; descents from these and from the one at hand; for several
 /// targets descents of their weighted sum, at weights that follow what is exceeded. Descents find the cheapest network of
-/// a cost that adds up layers by their weight and input bits (every built-in one but peak-ram, for which the lowest
-/// choices are the cheapest; tables of any shape, tiles too), as long as no channels are pruned. With pruning, costs of
-/// the user's own or several targets they are a search, which may miss what is there; but networks so small that all can
-/// be counted are, and then the answer is exact.
+/// a cost that adds up layers by their weight and input bits (every built-in one but activations, for which the lowest
+/// choices are the cheapest, and peak-ram, which depends on pruned channels alone; tables of any shape, tiles too), as long
+/// as no channels are pruned. With pruning, costs of the user's own or several targets they are a search, which may miss
+/// what is there; but networks so small that all can be counted are, and then the answer is exact.
 bool reach(Assignment& a, std::span<const Target> targets);
 
 /// The same; throws what check_reachable(searched, targets) throws where no network is found.

@@ -202,7 +202,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --lr nan", "lr: nan"},
            {"search --model resnet9", "resnet8"},
            {"search --scheme per-weight", "per-layer, per-channel"},
-           {"search --regularizer latency", "size, macs"},
+           {"search --regularizer latency", "size, flash, macs"},
            {"search --data imagenet", "imagenet"},
            {"search --data cifar10:nowhere --out new/folder", "nowhere"},
            {"search --weight-bits 2,9", "weight-bits: 9"},

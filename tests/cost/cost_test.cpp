@@ -120,7 +120,7 @@ TEST_CASE("cost: pruned channels cost nothing, and their readers lose inputs; by
   CHECK(cost_of(grouped, "size") == 6 * 2 * 8);
 }
 
-TEST_CASE("cost: peak RAM is the worst moment's, by hand") {
+TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's bytes, by hand") {
   // x [2,4,4] at 8 bits: 32 bytes; a [4,4,4] at 4: 32; b [4,4,4] at 4: 32; add at 2: 16 (one more reader of a).
   std::vector<Node> nodes = {input({2, 4, 4}, {8}), layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
@@ -134,21 +134,27 @@ TEST_CASE("cost: peak RAM is the worst moment's, by hand") {
   nodes[1].output_slot = activation({4});
   nodes[2].output_slot = activation({4});
   Graph graph = graph_of(nodes);
-  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + 16);  // at the Add: a, b and its result
+  CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 16));  // at the Add: a, b and its result
+  const int patch = 32;                                        // 16 codes of 16 bits, of a 1×1 conv's 2 or 4 inputs
+  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, while it reads a; the Add writes over an operand
+  CHECK(cost::reason(graph, cost::activations()) == "most is alive at 'add': 'a' (256 bits), 'b' (256) and 'add' (128)");
+  CHECK(cost::reason(graph, cost::peak_ram()) ==
+        "memory peaks at 'b', with 'a' (64 bytes), 'b' (64) and the patch of 'b' (32) on top of each other");
   graph.nodes[3].output_slot = activation({8});
-  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + 64);
+  CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 64));
   graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // half of the channels are gone
-  CHECK(cost_of(graph, "peak-ram") == 16 + 16 + 32);
+  CHECK(cost_of(graph, "activations") == 8 * (16 + 16 + 32));
+  CHECK(cost_of(graph, "peak-ram") == 32 + 32 + patch);
   graph.nodes[0].output_slot = activation({32 / 4});
   graph.nodes[0].shape = {32, 4, 4};
-  CHECK(cost_of(graph, "peak-ram") == 512 + 16);      // now at a
+  CHECK(cost_of(graph, "activations") == 8 * (512 + 16));  // now at a
 }
 
 TEST_CASE("cost: gradients of every cost in every α agree with differences of the soft cost") {
   MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}),
               {.activation_precisions = {2, 4, 8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
   test::randomize_architecture(net, 3);
-  for (const char* name : {"size", "macs", "params", "ops", "mpic-latency", "mpic-energy", "peak-ram"}) {
+  for (const char* name : {"size", "macs", "params", "ops", "mpic-latency", "mpic-energy", "activations"}) {
     const cost::Model model = cost::find(name);
     const auto soft = [&] { return cost::soft(net.graph(), model, net.graph().softmax_thetas(1.3)); };
     for (const nn::NamedTensor& alpha : net.alpha_summary()) alpha.tensor.zero_grad();
@@ -164,7 +170,7 @@ TEST_CASE("cost: gradients of every cost in every α agree with differences of t
       for (const size_t i : {size_t{0}, static_cast<size_t>(alpha.tensor.size()) / 2, static_cast<size_t>(alpha.tensor.size()) - 1}) {
         CAPTURE(name);
         CAPTURE(alpha.name);
-        const float kept = alpha.tensor.data()[i], step = std::string(name) == "peak-ram" ? 0.02F : 0.3F;  // a maximum has kinks
+        const float kept = alpha.tensor.data()[i], step = std::string(name) == "activations" ? 0.02F : 0.3F;  // a maximum has kinks
         const auto at = [&](float v) {
           alpha.tensor.data()[i] = v;
           const double value = soft().item();
@@ -228,10 +234,66 @@ TEST_CASE("cost: a table that can't be used is told with its file and line") {
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]").find(":3: input-bits = 1 is not a bit-width") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]").find(":3: per-mac") == 0);
   CHECK(refusal([] { cost::find("table:nowhere.toml"); }).find("nowhere.toml") != std::string::npos);
-  CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, macs") == 0);
+  CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, flash, macs") == 0);
 }
 
 TEST_CASE("cost: a model of the user's own is one function") {
   const cost::Model widest = cost::sum_over_layers("channels", "channels", "live output channels", [](const cost::Layer& l) { return l.live_outputs(); });
   CHECK(cost::discrete(one_layer(8, 8), widest) == 5);
+}
+
+TEST_CASE("cost: discrete costs are exact beyond float32's whole numbers") {
+  // 4,099 channels of 4,097 weights, one at 3 bits, the others at 7.
+  std::vector<int> bits(4099, 7);
+  bits[0] = 3;
+  const Graph linear = graph_of({input({4097}, {5}), layer("fc", 0, {4099, 4097}, {4099}, bits)});
+  const int64_t of_weights = 4097 * (4098 * 7 + 3);
+  REQUIRE(static_cast<int64_t>(static_cast<float>(of_weights)) != of_weights);
+  CHECK(cost_of(linear, "size") == static_cast<double>(of_weights));
+  CHECK(cost_of(linear, "macs") == static_cast<double>(5 * of_weights));
+  CHECK(cost_of(linear, "params") == 4097.0 * 4099);
+  CHECK(cost::Meter(linear, cost::size())() == static_cast<double>(of_weights));
+  // 3×3 over 997 × 997 positions: a tile of 32 channels at 8 bits, and one of a single channel at 3.
+  bits.assign(33, 8);
+  bits[32] = 3;
+  const Graph conv = graph_of({input({17, 997, 997}, {8}), layer("conv", 0, {33, 17, 3, 3}, {33, 997, 997}, bits)});
+  const auto tile = [](int64_t k, int64_t b) { return 2 * (31 + 6 + 6 + k * b + 2) + 9 + k + 13; };
+  const int64_t cycles = 333 * 333 * (tile(32, 8) + tile(1, 3));
+  REQUIRE(static_cast<int64_t>(static_cast<float>(cycles)) != cycles);
+  CHECK(cost_of(conv, "ne16-latency") == static_cast<double>(cycles));
+}
+
+TEST_CASE("cost: a model may be made of tensors and their ops, beside values") {
+  const cost::Model model = cost::sum_over_layers("reads", "reads", "", [](const cost::Layer& layer) {
+    const Tensor inputs = scale(layer.live_inputs, 2), bits = layer.input.expected_bits();
+    const Tensor terms[] = {product(inputs, layer.live_outputs()), product(layer.live_outputs(), bits), ceil_div(relu(inputs), 4)};
+    return sum(terms);
+  });
+  CHECK(cost::discrete(one_layer(4, 8), model) == 2 * 3 * 5 + 5 * 4 + 2);
+  Graph searched = one_layer(8, 8);
+  auto& slot = *searched.nodes[1].weight_slot;
+  slot.bits.clear();
+  slot.precisions = {0, 8};
+  slot.alpha = Tensor::zeros({2, 5});
+  const Tensor theta = Tensor::full({2, 5}, 0.5F).requires_grad();
+  Tape tape;
+  const Tensor soft = cost::soft(searched, model, {{&slot, theta}});
+  CHECK(soft.item() == 2 * 3 * 2.5 + 2.5 * 8 + 2);
+  tape.backward(soft);
+  for (size_t i = 0; i < 10; ++i) CHECK(theta.grad()[i] == (i < 5 ? 0 : 2 * 3 + 8));
+}
+
+TEST_CASE("cost: values need a tape only where what is trained leads to them") {
+  const cost::Value constant = 3, doubled = scale(constant, 2);
+  CHECK(!doubled.needs_grad());
+  CHECK(doubled.item() == 6);
+  CHECK(Tensor(doubled).item() == 6);
+  const Tensor x = Tensor::scalar(0.5F).requires_grad();
+  Tape tape;
+  const cost::Value terms[] = {product(x, doubled), ceil_div(product(constant, x), 4)};
+  const cost::Value total = sum(terms);
+  CHECK(total.needs_grad());
+  CHECK(total.item() == 4);
+  tape.backward(total);
+  CHECK(x.grad()[0] == 6 + 0.75F);
 }

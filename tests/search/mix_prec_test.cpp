@@ -310,6 +310,6 @@ TEST_CASE("precisions that cannot be are refused by name") {
   refused([](auto& o) { o.weight_precisions = {4, 9}; }, "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
   refused([](auto& o) { o.weight_precisions = {1}; }, "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
   refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits prune channels of weights chosen per channel, not here: expected 2 to 8");
-  refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, peak-ram, or table:FILE.toml");
+  refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, activations, peak-ram, or table:FILE.toml");
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

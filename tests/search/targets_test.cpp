@@ -28,13 +28,15 @@ MixPrec searched(MixPrecType type, std::vector<int> weight_bits, std::vector<int
 
 TEST_CASE("targets: numbers, shares of uniform 8-bit, and bytes") {
   const double uniform = 77360 * 8;
-  const auto limits = parse_targets("size=40KiB,macs=25%,params=500,peak-ram=16KiB,mpic-energy=1e-4", floating());
-  REQUIRE(limits.size() == 5);
+  const auto limits = parse_targets("size=40KiB,macs=25%,params=500,peak-ram=16KiB,mpic-energy=1e-4,flash=1MiB,activations=2KiB", floating());
+  REQUIRE(limits.size() == 7);
   CHECK(limits[0].limit == 40 * 8192);
   CHECK(limits[1].limit == 0.25 * 12501632 * 64);
   CHECK(limits[2].limit == 500);
   CHECK(limits[3].limit == 16 * 1024);
   CHECK(limits[4].limit == 1e-4);
+  CHECK(limits[5].limit == 1024 * 1024);
+  CHECK(limits[6].limit == 2 * 8192);
   CHECK(parse_targets("size=12.5%", floating())[0].limit == uniform / 8);
   CHECK(parse_targets("size=100B", floating())[0].limit == 800);
   CHECK(parse_targets("", floating()).empty());
@@ -75,7 +77,7 @@ TEST_CASE("targets: the discrete network keeps a bound on its size and uses at l
 
 TEST_CASE("targets: several hold at once, and what α prefers is kept where it fits") {
   const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}, 5);
-  const auto targets = parse_targets("size=40%,macs=20%,peak-ram=60%", floating());
+  const auto targets = parse_targets("size=40%,macs=20%,activations=60%", floating());
   const Graph found = net.arch_export({.targets = targets});
   for (const Target& t : targets) {
     CAPTURE(t.model.name);

@@ -163,7 +163,7 @@ TEST_CASE("unordered costs: what the cheapest of all networks costs can be met, 
   nn::initialize(tiny, Rng(1, "init"));
   const Graph floating = simplified(tiny, {2, 4, 4});
   std::vector<cost::Model> models = tables(2);
-  for (const char* name : {"size", "macs", "peak-ram", "params"}) models.push_back(cost::find(name));
+  for (const char* name : {"size", "flash", "macs", "activations", "peak-ram", "params"}) models.push_back(cost::find(name));
   for (const Scheme& scheme : schemes) {
     CAPTURE(scheme.name);
     const auto costs = all_costs(scheme, floating, models);
@@ -186,7 +186,7 @@ TEST_CASE("unordered costs: two targets that pull apart are met up to the Pareto
   nn::initialize(tiny, Rng(2, "init"));
   const Graph floating = simplified(tiny, {2, 4, 4});
   std::vector<cost::Model> models = tables(2);
-  for (const char* name : {"size", "peak-ram"}) models.push_back(cost::find(name));
+  for (const char* name : {"size", "activations"}) models.push_back(cost::find(name));
   const size_t count = models.size(), size = count - 2, ram = count - 1;
   for (const Scheme& scheme : schemes) {
     CAPTURE(scheme.name);
@@ -218,7 +218,7 @@ TEST_CASE("unordered costs: a network too large to count meets what one of its o
   };
   for (const Pair& pair : {Pair{"reversed, size", table("t", reversed), cost::size()}, {"reversed in tiles, macs", table("t", reversed, 8), cost::macs()},
                            {"random, random", table("t", random_costs(1)), table("u", random_costs(2))},
-                           {"random in tiles, peak-ram", table("t", random_costs(3), 8), cost::peak_ram()}}) {
+                           {"random in tiles, activations", table("t", random_costs(3), 8), cost::activations()}}) {
     for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {2, 4, 8}}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}},
                                  {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, {2, 4, 8}}}) {
       CAPTURE(pair.name);

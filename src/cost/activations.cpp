@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/cost.h>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace mixgrad::cost {
+namespace {
+
+/// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own change no place.
+int storage(const Graph& graph, int i) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  return node.op == "flatten" || node.op == "relu" || node.op == "relu6" ? storage(graph, node.inputs[0]) : i;
+}
+
+Value bits(const Activation& a) {
+  return product(a.precisions.expected_bits(), a.live_channels, static_cast<double>(a.positions));
+}
+
+/// What is alive while a node runs: its inputs, its output, and whatever is still to be read.
+struct Moment {
+  int node;
+  std::vector<int> alive;  // nodes
+  Value bits;
+};
+
+/// By node: the last one at which its value is needed.
+std::vector<int> last_uses(const Graph& graph) {
+  const int count = static_cast<int>(graph.nodes.size());
+  std::vector<int> last(graph.nodes.size());
+  for (int i = 0; i < count; ++i) {
+    last[static_cast<size_t>(i)] = std::max(last[static_cast<size_t>(i)], i);
+    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) last[static_cast<size_t>(storage(graph, input))] = i;
+  }
+  last[static_cast<size_t>(storage(graph, graph.output))] = count;
+  return last;
+}
+
+/// The first moment at which most is alive, over the nodes in execution order.
+Moment peak(const Network& network) {
+  const Graph& graph = network.graph;
+  const std::vector<int> last_use = last_uses(graph);
+  Moment peak{.node = 0, .alive = {}, .bits = 0};
+  for (int now = 0; now < std::ssize(graph.nodes); ++now) {
+    Moment moment{.node = now, .alive = {}, .bits = {}};
+    std::vector<Value> sizes;
+    for (int i = 0; i <= now; ++i) {
+      if (storage(graph, i) != i || last_use[static_cast<size_t>(i)] < now) continue;
+      moment.alive.push_back(i);
+      sizes.push_back(bits(network.activations[static_cast<size_t>(i)]));
+    }
+    moment.bits = sum(sizes);
+    if (moment.bits.item() > peak.bits.item()) peak = moment;
+  }
+  return peak;
+}
+
+/// "most is alive at 'add': 'conv' (512 bits) and 'add' (256)"
+std::string worst_moment(const Network& network) {
+  const Moment worst = peak(network);
+  const auto name = [&](int i) { return network.graph.nodes[static_cast<size_t>(i)].name; };
+  std::string tensors;
+  for (size_t k = 0; k < worst.alive.size(); ++k) {
+    const int i = worst.alive[k];
+    const double size = bits(network.activations[static_cast<size_t>(i)]).item();
+    tensors += k == 0 ? "" : k + 1 == worst.alive.size() ? " and " : ", ";
+    tensors += fmt::format("'{}' ({:.6g}{})", name(i), size, k == 0 ? " bits" : "");
+  }
+  return fmt::format("most is alive at '{}': {}", name(worst.node), tensors);
+}
+
+}  // namespace
+
+/// Bits of the activations alive at the worst moment; its gradient is that moment's.
+Model activations() {
+  return {.name = "activations", .unit = "bits", .help = "activations alive at the worst moment, in bits",
+          .of_network = [](const Network& network) { return peak(network).bits; }, .reason = worst_moment};
+}
+
+}  // namespace mixgrad::cost

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "../graph/memory_plan.h"
+
+#include <mixgrad/cost.h>
+
+namespace mixgrad::cost {
+namespace {
+
+/// Of one output channel at `bits`: whole words of weights, and the numbers beside them; of a float one the bias alone.
+Value bytes_of_channel(const Layer& layer, int bits) {
+  const bool is_float = bits > 8;
+  const int64_t weight_bits = layer.kernel_positions() * (is_float ? 32 : storage_bits(bits));
+  const Value words = ceil_div(scale(layer.live_inputs, static_cast<double>(weight_bits)), 8 * device::word_bytes);
+  constexpr int64_t requantization = device::multiplier_bytes + device::shift_bytes + device::bits_bytes;
+  const Value terms[] = {scale(words, device::word_bytes), device::bias_bytes, is_float ? 0.0 : requantization};
+  return sum(terms);
+}
+
+Value of_layer(const Layer& layer) {
+  std::vector<Value> terms = {device::layer_bytes};
+  for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
+    const int bits = layer.weights.bits[p];
+    if (bits != 0) terms.push_back(product(layer.channels_at(p), bytes_of_channel(layer, bits)));
+  }
+  return sum(terms);
+}
+
+double of_others(const Graph& graph) {
+  const std::vector<bool> needed = needed_nodes(graph);
+  int64_t bytes = 0;
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (!needed[i]) continue;
+    const std::string& op = graph.nodes[i].op;
+    if (op == "add") bytes += device::multiplier_bytes + device::shift_bytes;
+    if (op == "max_pool2d" || op == "avg_pool2d") bytes += device::pool_bytes;
+  }
+  return static_cast<double>(bytes);
+}
+
+}  // namespace
+
+/// The constants of the C package. Ceilings are straight-through.
+Model flash() { return sum_over_layers("flash", "bytes", "constants of the C package", of_layer, of_others); }
+
+}  // namespace mixgrad::cost
