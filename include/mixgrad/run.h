@@ -100,6 +100,7 @@ struct RunResult {
   std::vector<TargetReport> targets;
   double strength = 0;                        ///< 0 with targets
   std::vector<std::string> notes;             ///< what Observer::on_note was told
+  bool kept_start = false;                    ///< no epoch of fine-tuning was as good on the validation images as its start
   bool interrupted = false;                   ///< the observer ended it before all epochs were done
   int threads = 0;
   int64_t test_images = 0;
@@ -114,6 +115,7 @@ struct FloatResult {
   std::unique_ptr<nn::Module> net;
   std::string normalize;  ///< of the images, kept in its file: as RunConfig::normalize, in numbers
   train::Score test;  ///< on the test set
+  bool kept_start = false;  ///< no epoch was as good on the validation images as the network that the model's file holds
   bool interrupted = false;
 };
 

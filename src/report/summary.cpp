@@ -90,6 +90,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"seed", config.seed},
                             {"threads", result.threads},
                             {"interrupted", result.interrupted},
+                            {"kept_start", result.kept_start},
                             {"notes", result.notes},
                             {"float_accuracy", result.floating.accuracy()},
                             {"search_accuracy", result.searched.accuracy()},

@@ -174,24 +174,32 @@ int finetune_epochs(const RunConfig& config) {
   return config.finetune_epochs + (config.method == "dnas" ? 0 : config.search_epochs);
 }
 
+struct WarmedUp {
+  std::unique_ptr<nn::Module> net;
+  bool kept_start = false;
+};
+
 /// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
-std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
-                                      train::Checkpoints& checkpoints, bool train_further = false) {
+WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
+                   train::Checkpoints& checkpoints, bool train_further = false) {
   models::Model model = make_model(config, splits.train.classes());
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
   if (checkpoints.finished("warmup")) {
     weights.restore(checkpoints.result("warmup"));
-    return std::move(model.net);
+    return {.net = std::move(model.net)};
   }
+  bool kept_start = false;
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) {
     nn::load_state(*model.net, config.init);
   } else if (!model.trained || train_further) {
-    train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer, &checkpoints);
+    train::Schedule warmup = schedule(config, splits, config.warmup_epochs, config.lr);
+    warmup.start_counts = model.trained;
+    kept_start = train::warm_up(*model.net, splits, warmup, observer, &checkpoints);
   }
   checkpoints.finish("warmup", weights.content());
-  return std::move(model.net);
+  return {.net = std::move(model.net), .kept_start = kept_start};
 }
 
 /// What to tell of a float network that is hardly better than a constant.
@@ -278,9 +286,11 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
   for (const std::string& note : splits.notes) observer.on_note(note);
-  FloatResult result{.net = warmed_up(config, splits, observer, checkpoints, true),
+  WarmedUp warm = warmed_up(config, splits, observer, checkpoints, true);
+  FloatResult result{.net = std::move(warm.net),
                      .normalize = to_string(image_normalization(config, splits.train.channels)),
-                     .test = {}};
+                     .test = {},
+                     .kept_start = warm.kept_start};
   result.interrupted = train::stops(observer);
   result.test = test_score("warmup", float_graph(*result.net, splits), splits);
   return result;
@@ -306,7 +316,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
-  const auto net_float = warmed_up(config, splits, observer, checkpoints);
+  const auto net_float = warmed_up(config, splits, observer, checkpoints).net;
   const Graph floating = float_graph(*net_float, splits);
   result.floating = test_score("warmup", floating, splits);
   if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
@@ -321,8 +331,8 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
 
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
-  train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched,
-                   observer, &checkpoints);
+  const train::Schedule finetuning = schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share);
+  result.kept_start = train::fine_tune(result.network, splits, finetuning, watched, observer, &checkpoints);
   result.interrupted = train::stops(observer);
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
