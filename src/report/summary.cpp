@@ -85,7 +85,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
                             {"scheme", config.scheme},
                             {"method", config.method},
                             {"targets", targets(result)},
-                            {"regularizer", config.regularizer},
+                            {"regularizer", cost_to_lower(config)},
                             {"strength", result.strength},
                             {"seed", config.seed},
                             {"threads", result.threads},

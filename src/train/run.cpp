@@ -17,12 +17,17 @@
 
 namespace mixgrad {
 
+std::string cost_to_lower(const RunConfig& config) {
+  if (!config.target.empty()) return config.target.substr(0, config.target.find('='));
+  return config.regularizer.empty() ? "size" : config.regularizer;
+}
+
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
   return {.input_shape = {},
           .activation_precisions = config.act_bits,
           .weight_precisions = config.weight_bits,
           .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
-          .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
+          .regularizer = targets.empty() ? cost_to_lower(config) : targets[0].model.name,
           .input_precisions = config.input_bits,
           .temperature = config.tau_start,
           .overrides = parse_overrides(config.override_layers),
@@ -118,7 +123,7 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   const Thetas thetas = graph.softmax_thetas();
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
   if (targets.empty()) {
-    const cost::Model regularizer = cost::find(config.regularizer);
+    const cost::Model regularizer = cost::find(cost_to_lower(config));
     cost::soft(graph, regularizer, thetas);
     if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
   }
@@ -138,7 +143,7 @@ struct Start {
 double strength_of(const Start& start) {
   const RunConfig& config = start.config;
   if (config.method != "dnas" || !start.targets.empty()) return 0;
-  return config.strength.value_or(default_strength(start.floating, cost::find(config.regularizer)));
+  return config.strength.value_or(default_strength(start.floating, cost::find(cost_to_lower(config))));
 }
 
 /// The network that the search, or a baseline in its place, finds.
@@ -241,7 +246,9 @@ void RunConfig::validate() const {
   check_choice("method", method, {"dnas", "uniform", "sensitivity", "random"});
   if (method != "dnas" && target.empty()) bad_input("method: {} needs a target to meet, like --target size=40%", method);
   if (!target.empty() && strength) bad_input("strength: with a target the strength follows from it: give one of them");
-  cost::find(regularizer);
+  if (!target.empty() && !regularizer.empty()) bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
+  if (!target.empty() && refine) bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
+  if (target.empty()) cost::find(cost_to_lower(*this));
   if (strength) check_not_negative("strength", *strength);
   check_choice("sampler", sampler, {"softmax", "gumbel"});
   quant::find_activation(act_quantizer);
@@ -330,7 +337,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
-  const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
+  const cost::Model watched = start.targets.empty() ? cost::find(cost_to_lower(config)) : start.targets[0].model;
   const train::Schedule finetuning = schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share);
   result.kept_start = train::fine_tune(result.network, splits, finetuning, watched, observer, &checkpoints);
   result.interrupted = train::stops(observer);

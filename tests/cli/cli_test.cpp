@@ -222,6 +222,11 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --method guess", "dnas, uniform, sensitivity, random"},
            {"search --method uniform", "needs a target"},
            {"search --target size=40% --strength 1", "strength"},
+           {"search --target size=40% --regularizer macs", "regularizer: with a target"},
+           {"search --target size=40% --regularizer size", "regularizer: with a target"},
+           {"search --target size=40% --refine", "refine: with a target"},
+           {"sweep --targets 40% --regularizer macs", "regularizer: with a target"},
+           {"sweep --targets 40% --refine", "refine: with a target"},
            {"search --target 40", "COST=NUMBER"},
            {"search --target speed=3", "unknown cost 'speed'"},
            {"search --target size=3parsec", "parsec"},
@@ -317,6 +322,7 @@ TEST_CASE("cli: a fault in a configuration file is told with file, line and key"
   complaint("quiet = 1\n", "cifar/run.toml:1: quiet: expected true or false");
   complaint("model = 8\n", "cifar/run.toml:1: model: expected text");
   complaint("weight-bits = []\n", "weight-bits: the list");
+  complaint("target = \"size=40%\"\nregularizer = \"macs\"\n", "regularizer: with a target");
   complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: not TOML");
   CHECK(place.holds_only_data());
 }

@@ -50,6 +50,18 @@ TEST_CASE("sweep points: axes that make no sense are refused") {
   CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}}).find("no points") != std::string::npos);
 }
 
+TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; with targets alone they are refused") {
+  const RunConfig base{.regularizer = "macs", .refine = true};
+  const auto both = sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {0}});
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].config.regularizer == "macs");
+  CHECK(both[0].config.refine);
+  CHECK(both[1].config.regularizer.empty());
+  CHECK_FALSE(both[1].config.refine);
+  CHECK(refusal([&] { sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {}, .seeds = {0}}); })
+            .starts_with("regularizer: with a target"));
+}
+
 TEST_CASE("sweep table: the front holds what no other point beats; a point without a result is not on it") {
   std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200), row("equal", 0.8, 200), row("failed", {}, 50)};
   sweep::mark_front(rows);
