@@ -121,7 +121,7 @@ Origin read_origin(const fs::path& folder) {
   if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
-    return {.model = json.at("model").get<std::string>(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
+    return {.model = fs::path(json.at("model").get<std::string>()).filename(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: damaged: expected the summary of a run, with its model, data and seed", file);
   }

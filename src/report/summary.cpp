@@ -72,7 +72,8 @@ ordered_json device(const Graph& network) {
 
 }  // namespace
 
-std::string summary(const RunConfig& config, const RunResult& result) {
+std::string summary(const RunConfig& given, const RunResult& result) {
+  const RunConfig config = from_any_folder(given);
   ordered_json cost, uniform8, floating, unit;
   for (const CostReport& c : result.costs) {
     cost[c.name] = c.found;
@@ -81,7 +82,7 @@ std::string summary(const RunConfig& config, const RunResult& result) {
     if (c.floating) floating[c.name] = *c.floating;
   }
   const ordered_json all = {{"model", config.model},
-                            {"data", data::absolute(config.data)},
+                            {"data", config.data},
                             {"scheme", config.scheme},
                             {"method", config.method},
                             {"targets", targets(result)},

@@ -106,6 +106,28 @@ TEST_CASE("report: the command that repeats a run works from any folder, whateve
   CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) == fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
 }
 
+TEST_CASE("report: settings and summary of a run name files by absolute paths") {
+  const std::string here = fs::current_path();
+  const auto summary_of = [&](const RunConfig& config) {
+    const models::Model model = test::random_model("resnet8", 1);
+    RunResult result;
+    result.network = test::random_export(model, MixPrecType::PER_CHANNEL, {8}, 1);
+    return json::parse(report::summary(config, result));
+  };
+  const json summary = summary_of({.model = "net.onnx", .data = "npz:d.npz", .regularizer = "table:chip.toml", .init = "float/../w.safetensors"});
+  CHECK(summary.at("model") == here + "/net.onnx");
+  CHECK(summary.at("data") == "npz:" + here + "/d.npz");
+  CHECK(summary.at("regularizer") == "table:" + here + "/chip.toml");
+  const json config = summary.at("config");
+  CHECK(config.at("model") == here + "/net.onnx");
+  CHECK(config.at("init") == here + "/w.safetensors");
+  CHECK(config.at("data") == "npz:" + here + "/d.npz");
+  CHECK(config.at("regularizer") == "table:" + here + "/chip.toml");
+  CHECK(summary_of({.target = "table:chip.toml=40%"}).at("config").at("target") == "table:" + here + "/chip.toml=40%");
+  CHECK(summary_of({.target = "macs=40%"}).at("regularizer") == "macs");
+  CHECK(summary_of({}).at("regularizer") == "size");
+}
+
 TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
   const test::Folder folder;
   const Run run(folder.path / "run", {.data = "cifar10:data", .weight_bits = {0, 2, 4, 8}, .override_layers = "it's=8", .strength = 1e-6, .hard = true});
