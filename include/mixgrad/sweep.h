@@ -47,6 +47,22 @@ struct Row {
   bool pareto = false;  ///< no other point is as good and smaller, or better and as small
 };
 
+/// Mean of some values, their standard deviation (of a sample: over n - 1), and the ends of their range.
+struct Spread {
+  double mean, deviation, smallest, largest;
+};
+/// Of one value at least.
+Spread spread(const std::vector<double>& values);
+
+/// Finished points that differ in their seed alone. Nothing where not all have such a number.
+struct Group {
+  std::string name;          ///< of its points, without the seed
+  std::vector<size_t> rows;  ///< where its points are
+  std::optional<Spread> accuracy = {}, loss = {}, size_share = {};
+};
+/// In the order of their first rows.
+std::vector<Group> groups(const std::vector<Row>& rows);
+
 /// Told of what happens, on rank 0.
 class Observer {
  public:
@@ -70,7 +86,8 @@ Result run(const std::vector<Point>& points, const Options& options, const Team&
 
 /// Sets `pareto` of each.
 void mark_front(std::vector<Row>& rows);
-/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns.
+/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. Where points differ in their seed alone,
+/// all three tell the mean and the spread of each group of them too.
 std::string csv(const std::vector<Row>& rows);
 std::string json(const std::vector<Row>& rows);
 std::string table(const std::vector<Row>& rows);

@@ -79,3 +79,34 @@ TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
   CHECK(csv.find(",\"table:a\"\"b.toml=1,size=30%\",") != std::string::npos);
   CHECK(csv.find(",0.500000,") != std::string::npos);
 }
+
+TEST_CASE("sweep table: points that differ in their seed alone tell mean and spread; one seed looks as ever") {
+  std::vector<sweep::Row> rows = {row("dnas-seed1", 0.9, 100), row("uniform-seed1", 0.5, 100), row("dnas-seed2", 0.7, 300), row("dnas-seed3", 0.8, 200)};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].point.config.seed = i < 2 ? 1 : i;
+    rows[i].size_share = 0.25;
+  }
+  const std::vector<sweep::Group> groups = sweep::groups(rows);
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].name == "dnas");
+  CHECK(groups[0].rows == std::vector<size_t>{0, 2, 3});
+  REQUIRE(groups[0].accuracy);
+  CHECK(groups[0].accuracy->mean == doctest::Approx(0.8));
+  CHECK(groups[0].accuracy->deviation == doctest::Approx(0.1));
+  CHECK(groups[0].accuracy->smallest == 0.7);
+  CHECK(groups[0].accuracy->largest == 0.9);
+  CHECK_FALSE(groups[0].loss);
+  CHECK(groups[1].accuracy->deviation == 0);
+
+  const std::string table = sweep::table(rows), csv = sweep::csv(rows), json = sweep::json(rows);
+  CHECK(table.find("\nover seeds") != std::string::npos);
+  CHECK(table.find("\ndnas           3   0.8000    0.1000   0.7000   0.9000    25.0%\n") != std::string::npos);
+  CHECK(csv.find(",pareto,seeds,accuracy_mean,accuracy_deviation,") != std::string::npos);
+  CHECK(csv.find(",3,0.800000,0.100000,,,0.250000,0.000000\n") != std::string::npos);
+  CHECK(json.find("over_seeds") != std::string::npos);
+
+  rows.resize(2);
+  CHECK(sweep::table(rows).find("over seeds") == std::string::npos);
+  CHECK(sweep::csv(rows).find("seeds") == std::string::npos);
+  CHECK(sweep::json(rows).find("over_seeds") == std::string::npos);
+}
