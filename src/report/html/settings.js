@@ -20,13 +20,8 @@ function scoreTile(run) {
   return tile(
     classifies(run) ? 'accuracy' : 'squared error',
     shownScore(run, found),
-    [
-      'float ',
-      element('span', {class: better(run, floating, found) ? 'bad' : 'good'}, shown),
-      run.summary.kept_start ? ' · as searched' : '',
-    ],
+    ['float ', element('span', {class: better(run, floating, found) ? 'bad' : 'good'}, shown)],
     classifies(run) ? found : null,
-    run.summary.kept_start ? {title: 'fine-tuning found nothing better on the validation images than its start'} : {},
   );
 }
 
