@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's folder: checked before anything is written, files whole or not at all.
 #include "checkpoint_files.h"
+#include "existing_folder.h"
 #include "run_log.h"
 #include "settings.h"
 
@@ -116,7 +117,7 @@ struct Origin {
 
 Origin read_origin(const fs::path& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) bad_input("{}: no such folder", folder.string());
+  check_existing_folder(folder);
   const std::string file = folder / summary_name;
   if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
   try {

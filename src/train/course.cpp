@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 
 namespace mixgrad::train {
 namespace {
@@ -81,6 +82,10 @@ StepResult Course::located(const Step& step, int64_t index) const {
     return step();
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::failed_run) throw;
+    if (epoch_ == 0 && sums_[0].steps + sums_[1].steps == 0) {  // no learning rate has had its say
+      failed_run("{}, epoch 1, step 1: {}: before anything was trained, so not for the learning rate: expected smaller weights{}", phase_, e.what(),
+                 phase_ == std::string_view("search") ? ", or a smaller strength" : "");
+    }
     failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1, e.what(), schedule_.lr);
   }
 }

@@ -77,11 +77,12 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// On the test set, of a network that came out of `phase`.
-train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits) {
+/// On the test set, of a network that came out of `phase`; `untrained`: where its weights are from, if not from training here.
+train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits, const std::string& untrained = "") {
   const train::Score score = train::evaluate(network, splits.test);
-  if (!std::isfinite(score.loss)) failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
-  return score;
+  if (std::isfinite(score.loss)) return score;
+  if (!untrained.empty()) bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);
+  failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
 }
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
@@ -207,12 +208,17 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, train::O
   return {.net = std::move(model.net), .kept_start = kept_start};
 }
 
+/// The file that the float network's weights are from, if it is not trained here.
+std::string weights_file(const RunConfig& config) {
+  if (!config.init.empty()) return config.init;
+  return config.model.ends_with(".onnx") ? config.model : "";
+}
+
 /// What to tell of a float network that is hardly better than a constant.
 std::string near_chance(const RunConfig& config, const train::Score& score) {
   const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy()) : fmt::format("error of {:.4g}", score.mean_loss());
-  const bool trained = !config.init.empty() || config.model.ends_with(".onnx");
   return fmt::format("the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean nothing: {}", how_good,
-                     trained ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+                     !weights_file(config).empty() ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
                              : "train it first (--warmup-epochs, --lr, --init)");
 }
 
@@ -299,7 +305,8 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
                      .test = {},
                      .kept_start = warm.kept_start};
   result.interrupted = train::stops(observer);
-  result.test = test_score("warmup", float_graph(*result.net, splits), splits);
+  const bool untrained = result.kept_start || config.warmup_epochs == 0;
+  result.test = test_score("warmup", float_graph(*result.net, splits), splits, untrained ? weights_file(config) : "");
   return result;
 }
 
@@ -325,7 +332,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const Stopwatch warmup;
   const auto net_float = warmed_up(config, splits, observer, checkpoints).net;
   const Graph floating = float_graph(*net_float, splits);
-  result.floating = test_score("warmup", floating, splits);
+  result.floating = test_score("warmup", floating, splits, weights_file(config));
   if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
   result.seconds.warmup = warmup.seconds();
 
