@@ -9,7 +9,9 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -281,6 +283,22 @@ TEST_CASE("cli: a damaged data set or run is named") {
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/summary.json");
   mixgrad::io::write_file(place.root / "run/summary.json", R"({"model": "resnet8", "data": "glyphs", "seed": 0})");
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
+}
+
+TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it") {
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 --quiet --out run").exit_code == 0);
+  const std::string file = place.path("run/model.safetensors");
+  mixgrad::io::Safetensors network = mixgrad::io::read_safetensors(file);
+  const auto weight = std::ranges::find_if(network.tensors, [](const auto& named) { return named.second.shape().rank() > 1; });
+  REQUIRE(weight != network.tensors.end());
+  weight->second.data()[3] = std::numeric_limits<float>::quiet_NaN();
+  mixgrad::io::write_safetensors(file, network);
+  for (const char* arguments : {"eval run", "verify run", "export run --to c --out net", "export run --to onnx --out net.onnx", "bench inference run",
+                                "report run", "inspect why run conv"}) {
+    CAPTURE(arguments);
+    check_complaint(mixgrad_run(place, arguments), 2, fmt::format("run/model.safetensors: tensor \"{}\" holds NaN at index 3", weight->first));
+  }
 }
 
 TEST_CASE("cli: a configuration file sets what flags set, and flags win") {
