@@ -17,7 +17,13 @@ namespace mixgrad::test {
 
 namespace fs = std::filesystem;
 
-bool has(const std::string& program) { return std::system(("command -v " + program + " >/dev/null").c_str()) == 0; }
+std::string quoted(const std::string& text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
+}
+
+bool has(const std::string& program) { return std::system(("command -v " + quoted(program) + " >/dev/null").c_str()) == 0; }
 
 bool has_terminals() {
   const int master = ::posix_openpt(O_RDWR | O_NOCTTY);
@@ -46,7 +52,7 @@ Folder::Folder() {
 Folder::~Folder() { fs::remove_all(path); }
 
 void Folder::run(const std::string& command) const {
-  const int status = std::system(fmt::format("cd '{}' && ({}) >log 2>&1 </dev/null", path.string(), command).c_str());
+  const int status = std::system(fmt::format("cd {} && ({}) >log 2>&1 </dev/null", quoted(path), command).c_str());
   CAPTURE(command);
   CAPTURE(said());
   REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));

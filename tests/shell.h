@@ -7,6 +7,9 @@
 
 namespace mixgrad::test {
 
+/// `text` as one word of a shell's command.
+std::string quoted(const std::string& text);
+
 /// Whether a program of this name is installed.
 bool has(const std::string& program);
 

@@ -46,7 +46,7 @@ struct Augmentation {
 std::string checksum(const Splits& splits);
 
 /// Moves a share of the training images, drawn from the seed, to the validation set (at least one where the share
-/// is not 0, and never all).
+/// is not 0, and never all): of every class its share, rounded.
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share, std::vector<std::string> notes = {});
 
 /// Names classes by their numbers, 0 to the largest label of both parts. Where labels are 1 to N, all of them and no 0,

@@ -100,7 +100,7 @@ std::string dated_folder();
 /// What a run folder holds, with the test set of `data`, or of the run's own data when that is empty. Throws bad_input when
 /// the folder holds no finished run, or the data do not fit the network.
 struct FinishedRun {
-  std::string model;
+  std::string model;  ///< its name: of a file, without the folder
   Graph network;
   data::Dataset test;  ///< without labels where the network reconstructs
 };

@@ -31,9 +31,9 @@ struct RunConfig {
   std::string override_layers = "";           ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
   std::string method = "dnas";                ///< the search, or a baseline: uniform, sensitivity, random (baselines.h)
   std::string target = "";                    ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
-  std::string regularizer = "size";           ///< a name that cost::find knows; without targets
+  std::string regularizer = "";               ///< a name that cost::find knows, "": size; without targets
   std::optional<double> strength = {};        ///< without one, 0.6 / cost of the uniform 8-bit network; without targets
-  bool refine = false;                        ///< raise weights where that does not raise the regularizer's cost
+  bool refine = false;                        ///< raise weights where that does not raise the regularizer's cost; without targets
   std::string init = "";                      ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
@@ -62,6 +62,9 @@ DType parse_dtype(const std::string& name);
 
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
+
+/// The name of the cost that a run lowers: its first target's, else the regularizer.
+std::string cost_to_lower(const RunConfig& config);
 
 /// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
@@ -101,6 +104,7 @@ struct RunResult {
   std::optional<Repair> repair;               ///< how the targets were met
   double strength = 0;                        ///< 0 with targets
   std::vector<std::string> notes;             ///< what Observer::on_note was told
+  bool kept_start = false;                    ///< no epoch of fine-tuning was as good on the validation images as its start
   bool interrupted = false;                   ///< the observer ended it before all epochs were done
   int threads = 0;
   int64_t test_images = 0;
@@ -115,6 +119,7 @@ struct FloatResult {
   std::unique_ptr<nn::Module> net;
   std::string normalize;  ///< of the images, kept in its file: as RunConfig::normalize, in numbers
   train::Score test;  ///< on the test set
+  bool kept_start = false;  ///< no epoch was as good on the validation images as the network that the model's file holds
   bool interrupted = false;
 };
 

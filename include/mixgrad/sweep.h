@@ -25,7 +25,7 @@ struct Point {
   RunConfig config;
 };
 
-/// The product of the axes on top of `base`. dnas takes every strength and every target; the other methods, which need
+/// The product of the axes on top of `base`, whose regularizer and refine are for points without a target. dnas takes every strength and every target; the other methods, which need
 /// one, the targets. uniform and sensitivity choose for whole layers, so they take the first scheme only. Throws
 /// bad_input where an axis has no point, or two points are the same.
 std::vector<Point> points(const RunConfig& base, const Axes& axes);
@@ -46,6 +46,22 @@ struct Row {
   std::optional<double> size_bits = {}, size_share = {}, macs_share = {};  ///< shares of uniform 8-bit
   bool pareto = false;  ///< no other point is as good and smaller, or better and as small
 };
+
+/// Mean of some values, their standard deviation (of a sample: over n - 1), and the ends of their range.
+struct Spread {
+  double mean, deviation, smallest, largest;
+};
+/// Of one value at least.
+Spread spread(const std::vector<double>& values);
+
+/// Finished points that differ in their seed alone. Nothing where not all have such a number.
+struct Group {
+  std::string name;          ///< of its points, without the seed
+  std::vector<size_t> rows;  ///< where its points are
+  std::optional<Spread> accuracy = {}, loss = {}, size_share = {};
+};
+/// In the order of their first rows.
+std::vector<Group> groups(const std::vector<Row>& rows);
 
 /// Told of what happens, on rank 0.
 class Observer {
@@ -70,7 +86,8 @@ Result run(const std::vector<Point>& points, const Options& options, const Team&
 
 /// Sets `pareto` of each.
 void mark_front(std::vector<Row>& rows);
-/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns.
+/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. Where points differ in their seed alone,
+/// all three tell the mean and the spread of each group of them too.
 std::string csv(const std::vector<Row>& rows);
 std::string json(const std::vector<Row>& rows);
 std::string table(const std::vector<Row>& rows);

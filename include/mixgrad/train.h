@@ -155,6 +155,7 @@ struct Schedule {
   double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
   bool check_numerics = false; ///< look at the values and gradients of every op, not only at the step's loss and gradients
   int patience = 0;            ///< stop after so many epochs without a better validation result; 0: never
+  bool start_counts = false;   ///< warm_up: the network comes trained, so its start is a candidate beside the epochs
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
 };
@@ -172,13 +173,14 @@ struct SearchSchedule : Schedule {
 
 // Each writes to `checkpoints`, and goes on from the last of them if that is of this phase.
 
-/// Float training, one-cycle; ends at the epoch that was best on the validation set. Throws bad_input for a network that
-/// could not be simplified, before it trains.
-void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
+/// Float training, one-cycle; ends at the epoch that was best on the validation set, or at the start if that counts and
+/// was better: returns whether it did. Throws bad_input for a network that could not be simplified, before it trains.
+bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Weights, clips and α together; θ sharpens as the temperature falls.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
-/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was best on the validation set.
-void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer,
+/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was best
+/// on the validation set, or leaves the network as it was, scales included, if no epoch was as good: returns whether it did.
+bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer,
                Checkpoints* checkpoints = nullptr);
 
 /// Temperature of an epoch (SPEC §1).

@@ -100,7 +100,7 @@ void add_tape(CLI::App& inspect) {
   o.add("phase", &s->step.phase, "float: the warm-up", phase_form);
   o.add("images", &s->step.images, "size of the micro-batch");
   add_quantizer_options(o, s->config);
-  o.add("regularizer", &s->config.regularizer, "cost in the loss", regularizer_form());
+  o.add("regularizer", &s->config.regularizer, "cost in the loss [size]", regularizer_form());
   o.add("strength", &s->config.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
   o.add("dtype", &s->config.dtype, "how the search step keeps activations between layers", dtype_form);
   o.add("seed", &s->config.seed, "of everything random");

@@ -134,7 +134,7 @@ void Progress::show(const train::StepReport& s) {
 void Progress::on_epoch(const train::EpochReport& e) {
   if (shows_ != Show::all || std::ferror(stdout) != 0) return;  // a reader that has gone ends no run
   enter(e.phase, e.epoch);
-  cost_ = cost_part(config_.regularizer, e);
+  cost_ = cost_part(cost_to_lower(config_), e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
                                  minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, accuracy_part("acc", e.train_accuracy, 1),
                                  accuracy_part("val", e.val_accuracy, 1));

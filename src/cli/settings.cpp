@@ -37,7 +37,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("override", &c.override_layers, "other bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)");
   o.add("method", &c.method, "differentiable search, or a baseline that meets the target", method_form);
   o.add("target", &c.target, "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]");
-  o.add("regularizer", &c.regularizer, "cost to lower, without a target", regularizer_form());
+  o.add("regularizer", &c.regularizer, "cost to lower, without a target [size]", regularizer_form());
   o.add("strength", &c.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
   o.add("init", &c.init, "start from these weights instead of a warm-up (float.safetensors of mixgrad train)", file_form);
   o.add("warmup-epochs", &c.warmup_epochs, "float training");
@@ -54,7 +54,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("alpha-init", &c.alpha_init, "in proportion to the bits, or all the same", "scaled|same");
   o.add("act-quantizer", &c.act_quantizer, "learned clip, learned step, or one that rounds down, to compare with", "pact|lsq|plinio-pact");
   o.add("quantize-output", &c.quantize_output, "quantize the network's output too");
-  o.add("refine", &c.refine, "raise weights to more bits where that does not raise the cost");
+  o.add("refine", &c.refine, "raise weights to more bits where that does not raise the cost, without a target");
   o.add("arch-split", &c.arch_split, "share of the training images that the bit-widths learn from, in steps of their own");
   o.add("patience", &c.patience, "stop a phase after so many epochs without improvement, 0: never");
   o.add("check-numerics", &c.check_numerics, "look for NaN and infinity in every op, not only in every step's gradients");

@@ -40,10 +40,12 @@ void Train::run() {
   }();
   const std::string weights = path + "/float.safetensors", checksum = io::checksum(float_weights(result));
   if (json) {
-    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"interrupted", result.interrupted}});
+    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"kept_start", result.kept_start},
+                {"interrupted", result.interrupted}});
   } else {
     const std::string quality = result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy())
                                                        : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
+    if (result.kept_start && !quiet) fmt::print("training found nothing better on the validation images than its start\n");
     fmt::print("{}, weights in {} (checksum {})\n", quality, weights, checksum);
   }
   if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "suggest.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/normalization.h>
 
@@ -19,8 +21,8 @@ const std::map<std::string, std::string> known = {
 
 [[noreturn]] void refuse(const std::string& text, int64_t channels) {
   bad_input("normalize: '{}' is not possible: expected MEAN/STD, each one number or {} (one per channel), with STD not 0, like 0.5/0.25; "
-            "or imagenet or cifar10 for images of 3 channels",
-            text, channels);
+            "or imagenet or cifar10 for images of 3 channels{}",
+            text, channels, did_you_mean(nearest(text, {"imagenet", "cifar10"})));
 }
 
 /// Numbers between commas; empty where there is anything else.

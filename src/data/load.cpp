@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <numeric>
 #include <span>
 #include <string_view>
@@ -94,16 +95,31 @@ Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
           set.class_names, copy_of(set.features, width, indices), set.normalization};
 }
 
+/// All images in the order in which they are held out: any first part of it has its share of every class. Within a class the
+/// order is drawn; of n images, the k-th goes when a share of (k - 1/2) / n is held out.
+std::vector<int64_t> holding_order(const Dataset& set, Rng& rng) {
+  std::vector<int64_t> order(static_cast<size_t>(set.size()));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+  if (set.labels.empty()) return order;
+  std::map<int32_t, int64_t> images, drawn;  // by class
+  for (const int32_t label : set.labels) ++images[label];
+  std::vector<double> share(order.size());
+  for (const int64_t i : order) {
+    const int32_t label = set.labels[static_cast<size_t>(i)];
+    share[static_cast<size_t>(i)] = (static_cast<double>(drawn[label]++) + 0.5) / static_cast<double>(images[label]);
+  }
+  std::ranges::stable_sort(order, {}, [&](int64_t i) { return share[static_cast<size_t>(i)]; });
+  return order;
+}
+
 }  // namespace
 
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share, std::vector<std::string> notes) {
   if (!(validation_share >= 0.0 && validation_share < 1.0))
     bad_input("validation share {} is outside [0, 1)", validation_share);
-  std::vector<int64_t> order(static_cast<size_t>(train.size()));
-  std::iota(order.begin(), order.end(), int64_t{0});
   Rng rng(seed, "validation-split");
-  for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-
+  std::vector<int64_t> order = holding_order(train, rng);
   int64_t held = std::llround(validation_share * static_cast<double>(train.size()));
   if (validation_share > 0.0) held = std::max<int64_t>(held, 1);
   held = std::clamp<int64_t>(held, 0, std::max<int64_t>(train.size() - 1, 0));

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "existing_folder.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
@@ -90,7 +92,7 @@ std::string history_line(const train::EpochReport& e) {
 std::vector<HistoryEpoch> read_history(const std::string& path) {
   const std::filesystem::path file = std::filesystem::path(path) / "history.jsonl";
   std::error_code error;
-  if (!std::filesystem::is_directory(path, error)) bad_input("{}: no such folder", path);
+  check_existing_folder(path);
   if (!std::filesystem::exists(file, error)) {
     bad_input("{}: holds no history.jsonl: expected the folder of a search that has finished an epoch", path);
   }

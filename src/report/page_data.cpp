@@ -2,6 +2,8 @@
 // What a report shows, read from the files of a run, or of every run of a sweep.
 #include "page_data.h"
 
+#include "existing_folder.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
@@ -142,7 +144,7 @@ std::string page_data(const std::string& path) {
   const fs::path folder = fs::absolute(path).lexically_normal();
   const std::string name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   std::error_code error;
-  if (!fs::is_directory(folder, error)) bad_input("{}: no such folder", path);
+  check_existing_folder(path, "a run or a sweep");
   ordered_json runs = ordered_json::array();
   const bool sweep = fs::exists(folder / "sweep.csv", error);
   if (sweep) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run's folder: checked before anything is written, files whole or not at all.
 #include "checkpoint_files.h"
+#include "existing_folder.h"
 #include "run_log.h"
 #include "settings.h"
 
@@ -116,12 +117,12 @@ struct Origin {
 
 Origin read_origin(const fs::path& folder) {
   std::error_code error;
-  if (!fs::is_directory(folder, error)) bad_input("{}: no such folder", folder.string());
+  check_existing_folder(folder);
   const std::string file = folder / summary_name;
   if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
-    return {.model = json.at("model").get<std::string>(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
+    return {.model = fs::path(json.at("model").get<std::string>()).filename(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: damaged: expected the summary of a run, with its model, data and seed", file);
   }

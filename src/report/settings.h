@@ -11,7 +11,7 @@
 
 namespace mixgrad::report {
 
-/// Every field of RunConfig by its flag; the strength null where none was given, the data as an absolute path.
+/// Every field of RunConfig by its flag; the strength null where none was given, paths absolute.
 nlohmann::ordered_json settings(const RunConfig& config);
 /// Those that count for a run's result, as text: all but the threads, and what only looks on.
 std::map<std::string, std::string> decisive_settings(const RunConfig& config);

@@ -73,7 +73,8 @@ ordered_json device(const Graph& network) {
 
 }  // namespace
 
-std::string summary(const RunConfig& config, const RunResult& result) {
+std::string summary(const RunConfig& given, const RunResult& result) {
+  const RunConfig config = from_any_folder(given);
   ordered_json cost, uniform8, floating, unit;
   for (const CostReport& c : result.costs) {
     cost[c.name] = c.found;
@@ -82,16 +83,17 @@ std::string summary(const RunConfig& config, const RunResult& result) {
     if (c.floating) floating[c.name] = *c.floating;
   }
   const ordered_json all = {{"model", config.model},
-                            {"data", data::absolute(config.data)},
+                            {"data", config.data},
                             {"scheme", config.scheme},
                             {"method", config.method},
                             {"targets", targets(result)},
                             {"repair", result.repair ? ordered_json::parse(to_json(*result.repair)) : ordered_json()},
-                            {"regularizer", config.regularizer},
+                            {"regularizer", cost_to_lower(config)},
                             {"strength", result.strength},
                             {"seed", config.seed},
                             {"threads", result.threads},
                             {"interrupted", result.interrupted},
+                            {"kept_start", result.kept_start},
                             {"notes", result.notes},
                             {"float_accuracy", result.floating.accuracy()},
                             {"search_accuracy", result.searched.accuracy()},

@@ -93,6 +93,7 @@ std::string table(const RunConfig& config, const RunResult& result) {
   return layers(config, result) + "\n" + costs(result) + targets(result) +
          fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", classifies ? "accuracy" : "mean squared error",
                      grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched), shown(result.final)) +
+         (result.kept_start ? "fine-tuning found nothing better on the validation images than its start\n" : "") +
          fmt::format("checksum of the network found: {}\n", io::checksum(to_safetensors(result.network)));
 }
 

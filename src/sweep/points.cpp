@@ -72,6 +72,10 @@ std::vector<Point> points(const RunConfig& base, const Axes& axes) {
           point.config.scheme = axes.schemes[s];
           point.config.target = bound.target;
           point.config.strength = bound.strength;
+          if (!bound.target.empty() && !axes.strengths.empty()) {  // they are for the points that have a strength
+            point.config.regularizer.clear();
+            point.config.refine = false;
+          }
           point.config.seed = seed;
           point.name = name_of(point.config);
           point.config.validate();

@@ -5,6 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 namespace mixgrad::sweep {
 namespace {
@@ -12,6 +14,33 @@ namespace {
 constexpr size_t longest_name = 46;
 
 std::string text(const std::optional<double>& value, const char* format) { return value ? fmt::format(fmt::runtime(format), *value) : ""; }
+
+/// "dnas-per-channel-size=30%" of "dnas-per-channel-size=30%-seed1".
+std::string without_seed(const Point& point) {
+  const std::string ending = fmt::format("-seed{}", point.config.seed);
+  return point.name.ends_with(ending) ? point.name.substr(0, point.name.size() - ending.size()) : point.name;
+}
+
+std::optional<Spread> spread_of(const std::vector<Row>& rows, const Group& group, std::optional<double> Row::*value) {
+  std::vector<double> values;
+  for (const size_t i : group.rows) {
+    if (const auto& number = rows[i].*value) values.push_back(*number);
+  }
+  return values.size() == group.rows.size() ? std::optional(spread(values)) : std::nullopt;
+}
+
+bool has_several(const Group& group) { return group.rows.size() > 1; }
+
+/// For every row, the group it is in; nothing in all of them where no group has several.
+std::vector<std::optional<Group>> groups_of_rows(const std::vector<Row>& rows) {
+  std::vector<std::optional<Group>> out(rows.size());
+  const std::vector<Group> all = groups(rows);
+  if (std::ranges::none_of(all, has_several)) return out;
+  for (const Group& group : all) {
+    for (const size_t i : group.rows) out[i] = group;
+  }
+  return out;
+}
 
 /// As RFC 4180 wants it.
 std::string cell(const std::string& value) {
@@ -36,6 +65,20 @@ bool comparable(const Row& row) { return quality(row) && row.size_bits; }
 
 nlohmann::ordered_json value(const std::optional<double>& number) { return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr); }
 
+nlohmann::ordered_json value(const std::optional<Spread>& s) {
+  if (!s) return nullptr;
+  return {{"mean", s->mean}, {"deviation", s->deviation}, {"smallest", s->smallest}, {"largest", s->largest}};
+}
+
+/// ",seeds,accuracy_mean,..." of csv().
+std::string spread_cells(const Group& group) {
+  std::string out = fmt::format(",{}", group.rows.size());
+  for (const auto& s : {group.accuracy, group.loss, group.size_share}) {
+    out += s ? fmt::format(",{:.6f},{:.6f}", s->mean, s->deviation) : ",,";
+  }
+  return out;
+}
+
 std::string percent(const std::optional<double>& share) { return share ? fmt::format("{:.1f}%", 100 * *share) : "-"; }
 
 /// The end of a long name says more than its beginning.
@@ -43,7 +86,50 @@ std::string shortened(const std::string& name) {
   return name.size() <= longest_name ? name : ".." + name.substr(name.size() - longest_name + 2);
 }
 
+/// What the seeds of every group come to; nothing where each has one.
+std::string table_of_groups(const std::vector<Row>& rows, bool classifies) {
+  const std::vector<Group> all = groups(rows);
+  if (std::ranges::none_of(all, has_several)) return "";
+  size_t width = 10;
+  for (const Group& g : all) width = std::max(width, shortened(g.name).size());
+  std::string out = fmt::format("\n{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "over seeds", width, "seeds", classifies ? "accuracy" : "error",
+                                "deviation", "least", "most", "of 8-bit");
+  for (const Group& g : all) {
+    const auto& shown = classifies ? g.accuracy : g.loss;
+    const auto number = [&](double Spread::*part) { return shown ? fmt::format("{:.4f}", *shown.*part) : "-"; };
+    out += fmt::format("{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", shortened(g.name), width, g.rows.size(), number(&Spread::mean),
+                       has_several(g) ? number(&Spread::deviation) : "-", number(&Spread::smallest), number(&Spread::largest),
+                       percent(g.size_share ? std::optional(g.size_share->mean) : std::nullopt));
+  }
+  return out;
+}
+
 }  // namespace
+
+Spread spread(const std::vector<double>& values) {
+  const auto n = static_cast<double>(values.size());
+  const double mean = std::accumulate(values.begin(), values.end(), 0.0) / n;
+  double squares = 0;
+  for (const double v : values) squares += (v - mean) * (v - mean);
+  const auto [smallest, largest] = std::ranges::minmax(values);
+  return {.mean = mean, .deviation = n > 1 ? std::sqrt(squares / (n - 1)) : 0, .smallest = smallest, .largest = largest};
+}
+
+std::vector<Group> groups(const std::vector<Row>& rows) {
+  std::vector<Group> out;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const std::string name = without_seed(rows[i].point);
+    auto group = std::ranges::find(out, name, &Group::name);
+    if (group == out.end()) group = out.insert(out.end(), Group{.name = name, .rows = {}});
+    group->rows.push_back(i);
+  }
+  for (Group& group : out) {
+    group.accuracy = spread_of(rows, group, &Row::final_accuracy);
+    group.loss = spread_of(rows, group, &Row::final_loss);
+    group.size_share = spread_of(rows, group, &Row::size_share);
+  }
+  return out;
+}
 
 void mark_front(std::vector<Row>& rows) {
   for (Row& row : rows) {
@@ -52,24 +138,35 @@ void mark_front(std::vector<Row>& rows) {
 }
 
 std::string csv(const std::vector<Row>& rows) {
-  std::string out = "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,size_bits,size_share,macs_share,pareto\n";
-  for (const Row& r : rows) {
+  std::string out = "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,size_bits,size_share,macs_share,pareto";
+  const auto of_row = groups_of_rows(rows);
+  const bool several = !rows.empty() && of_row[0].has_value();
+  out += several ? ",seeds,accuracy_mean,accuracy_deviation,loss_mean,loss_deviation,size_share_mean,size_share_deviation\n" : "\n";
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}\n", cell(r.point.name), c.method, c.scheme, cell(c.target), text(r.strength, "{:.6g}"),
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme, cell(c.target), text(r.strength, "{:.6g}"),
                        c.seed, text(r.float_accuracy, "{:.6f}"), text(r.final_accuracy, "{:.6f}"), text(r.final_loss, "{:.6g}"),
                        text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
+    out += several ? spread_cells(*of_row[i]) + "\n" : "\n";
   }
   return out;
 }
 
 std::string json(const std::vector<Row>& rows) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
-  for (const Row& r : rows) {
+  const auto of_row = groups_of_rows(rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const Row& r = rows[i];
     const RunConfig& c = r.point.config;
     list.push_back({{"name", r.point.name}, {"method", c.method}, {"scheme", c.scheme}, {"target", c.target}, {"strength", value(r.strength)},
                     {"seed", c.seed}, {"float_accuracy", value(r.float_accuracy)}, {"final_accuracy", value(r.final_accuracy)},
                     {"final_loss", value(r.final_loss)}, {"size_bits", value(r.size_bits)}, {"size_share", value(r.size_share)},
                     {"macs_share", value(r.macs_share)}, {"pareto", r.pareto}});
+    if (of_row[i]) {
+      list.back()["over_seeds"] = {{"seeds", of_row[i]->rows.size()}, {"accuracy", value(of_row[i]->accuracy)},
+                                   {"loss", value(of_row[i]->loss)}, {"size_share", value(of_row[i]->size_share)}};
+    }
   }
   return list.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -85,7 +182,7 @@ std::string table(const std::vector<Row>& rows) {
     out += fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {:>5}\n", shortened(r.point.name), width, text(r.float_accuracy, "{:.4f}"),
                        text(shown, "{:.4f}"), text(r.size_bits, "{:.0f}"), percent(r.size_share), percent(r.macs_share), r.pareto ? "*" : "");
   }
-  return out;
+  return out + table_of_groups(rows, classifies);
 }
 
 }  // namespace mixgrad::sweep

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string_view>
 
 namespace mixgrad::train {
 namespace {
@@ -23,13 +24,19 @@ Best::Best(std::vector<Tensor> tensors, int patience) : tensors_(std::move(tenso
   for (const Tensor& t : tensors_) values_.push_back(t.clone());
 }
 
+void Best::keep(double quality, bool is_start) {
+  quality_ = quality;
+  known_ = true;
+  is_start_ = is_start;
+  copy(tensors_, values_);
+}
+
+void Best::offer_start(double quality) { keep(quality, true); }
+
 bool Best::offer(double quality) {
-  epochs_since_ = quality > quality_ ? 0 : epochs_since_ + 1;
-  if (quality >= quality_) {
-    quality_ = quality;
-    known_ = true;
-    copy(tensors_, values_);
-  }
+  epochs_since_ = quality > best_epoch_ ? 0 : epochs_since_ + 1;
+  best_epoch_ = std::max(best_epoch_, quality);
+  if (quality >= quality_) keep(quality, false);
   return patience_ == 0 || epochs_since_ < patience_;
 }
 
@@ -40,7 +47,9 @@ void Best::restore() const {
 void Best::list_state(State& state) {
   state.add("best", values_);
   state.add("best.known", known_);
+  state.add("best.is_start", is_start_);
   state.add("best.quality", quality_);
+  state.add("best.epoch", best_epoch_);
   state.add("best.epochs_since", epochs_since_);
 }
 
@@ -73,6 +82,10 @@ StepResult Course::located(const Step& step, int64_t index) const {
     return step();
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::failed_run) throw;
+    if (epoch_ == 0 && sums_[0].steps + sums_[1].steps == 0) {  // no learning rate has had its say
+      failed_run("{}, epoch 1, step 1: {}: before anything was trained, so not for the learning rate: expected smaller weights{}", phase_, e.what(),
+                 phase_ == std::string_view("search") ? ", or a smaller strength" : "");
+    }
     failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1, e.what(), schedule_.lr);
   }
 }

@@ -13,21 +13,29 @@
 
 namespace mixgrad::train {
 
-/// Parameters as they were at the best epoch so far.
+/// Parameters as they were at the best epoch so far, or before the first one if that was better.
 class Best {
  public:
   Best(std::vector<Tensor> tensors, int patience);
 
-  /// Whether to go on: false once `patience` epochs in a row were no better.
+  /// The parameters before the first epoch are a candidate too. An epoch that is as good wins, and patience counts epochs only.
+  void offer_start(double quality);
+  /// Whether to go on: false once `patience` epochs in a row were no better than an earlier epoch.
   bool offer(double quality);
-  /// Sets the parameters to that epoch's, if there was one.
+  /// Whether there is a candidate: a resumed phase brings its own.
+  bool known() const { return known_; }
+  bool is_start() const { return is_start_; }
+  /// Sets the parameters to those of the best candidate, if there is one.
   void restore() const;
   void list_state(State& state);
 
  private:
+  void keep(double quality, bool is_start);
+
   std::vector<Tensor> tensors_, values_;
-  bool known_ = false;
-  double quality_ = -std::numeric_limits<double>::infinity();
+  bool known_ = false, is_start_ = false;
+  double quality_ = -std::numeric_limits<double>::infinity();  // of the candidate kept
+  double best_epoch_ = quality_;
   int64_t patience_, epochs_since_ = 0;
 };
 

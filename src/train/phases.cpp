@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <utility>
 
 namespace mixgrad::train {
 namespace {
@@ -45,7 +46,7 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 
 }  // namespace
 
-void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer, Checkpoints* checkpoints) {
+bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer, Checkpoints* checkpoints) {
   simplified(net, splits.train.image_shape(), true);  // refuses now what could not be evaluated after an epoch
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
@@ -53,12 +54,14 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   std::vector<Tensor> state;
   for (const nn::NamedTensor& t : nn::state_of(net)) state.push_back(t.tensor);
   Best best(state, s.patience);
+  const auto quality = [&] { return evaluate(simplified(net, splits.train.image_shape()), splits.validation).quality(); };
 
   Course course("warmup", s, observer, checkpoints);
   course.state.add("net", state);
   sgd.list_state(course.state, "sgd");
   best.list_state(course.state);
   course.resume();
+  if (s.start_counts && !best.known() && course.goes_on()) best.offer_start(quality());
   while (course.goes_on()) {
     net.train();
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
@@ -67,12 +70,16 @@ void warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
-    if (stops(observer)) break;  // an epoch cut short is not reported
+    if (stops(observer)) {  // an epoch cut short is not reported, but what it reached is a candidate
+      best.offer(quality());
+      break;
+    }
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
     course.end_epoch(report, best.offer(validation.quality()));
   }
   best.restore();
   net.eval();
+  return best.is_start();
 }
 
 namespace {
@@ -155,10 +162,23 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   }
 }
 
-void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
-  if (s.epochs > 0 && !stops(observer)) {
-    for (const auto& slot : graph.weight_slots()) slot->magnitude = Tensor();  // scales follow the weights again
-  }
+namespace {
+
+/// Lets the scales of all weights follow the weights; the magnitudes that they had, which may be none.
+std::vector<Tensor> released_scales(const Graph& graph) {
+  std::vector<Tensor> magnitudes;
+  for (const auto& slot : graph.weight_slots()) magnitudes.push_back(std::exchange(slot->magnitude, Tensor()));
+  return magnitudes;
+}
+
+void fix_scales(const Graph& graph, const std::vector<Tensor>& magnitudes) {
+  const auto slots = graph.weight_slots();
+  for (size_t i = 0; i < slots.size(); ++i) slots[i]->magnitude = magnitudes[i];
+}
+
+}  // namespace
+
+bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
@@ -169,6 +189,9 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   adam.list_state(course.state, "adam");
   best.list_state(course.state);
   course.resume();
+  const auto quality = [&] { return evaluate(graph, splits.validation).quality(); };
+  if (!best.known() && course.goes_on()) best.offer_start(quality());
+  const std::vector<Tensor> magnitudes = best.known() ? released_scales(graph) : std::vector<Tensor>();
   while (course.goes_on()) {
     EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
@@ -176,12 +199,17 @@ void fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
       adam.step();
       return result;
     });
-    if (stops(observer)) break;
+    if (stops(observer)) {
+      best.offer(quality());
+      break;
+    }
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
     course.end_epoch(report, best.offer(validation.quality()));
   }
   best.restore();
+  if (best.is_start()) fix_scales(graph, magnitudes);
+  return best.is_start();
 }
 
 double temperature(const SearchSchedule& s, int epoch) {

@@ -17,12 +17,17 @@
 
 namespace mixgrad {
 
+std::string cost_to_lower(const RunConfig& config) {
+  if (!config.target.empty()) return config.target.substr(0, config.target.find('='));
+  return config.regularizer.empty() ? "size" : config.regularizer;
+}
+
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
   return {.input_shape = {},
           .activation_precisions = config.act_bits,
           .weight_precisions = config.weight_bits,
           .w_mixprec_type = config.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
-          .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
+          .regularizer = targets.empty() ? cost_to_lower(config) : targets[0].model.name,
           .input_precisions = config.input_bits,
           .temperature = config.tau_start,
           .overrides = parse_overrides(config.override_layers),
@@ -72,11 +77,12 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// On the test set, of a network that came out of `phase`.
-train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits) {
+/// On the test set, of a network that came out of `phase`; `untrained`: where its weights are from, if not from training here.
+train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits, const std::string& untrained = "") {
   const train::Score score = train::evaluate(network, splits.test);
-  if (!std::isfinite(score.loss)) failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
-  return score;
+  if (std::isfinite(score.loss)) return score;
+  if (!untrained.empty()) bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);
+  failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
 }
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
@@ -118,7 +124,7 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   const Thetas thetas = graph.softmax_thetas();
   for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
   if (targets.empty()) {
-    const cost::Model regularizer = cost::find(config.regularizer);
+    const cost::Model regularizer = cost::find(cost_to_lower(config));
     cost::soft(graph, regularizer, thetas);
     if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
   }
@@ -138,7 +144,7 @@ struct Start {
 double strength_of(const Start& start) {
   const RunConfig& config = start.config;
   if (config.method != "dnas" || !start.targets.empty()) return 0;
-  return config.strength.value_or(default_strength(start.floating, cost::find(config.regularizer)));
+  return config.strength.value_or(default_strength(start.floating, cost::find(cost_to_lower(config))));
 }
 
 /// What the networks that meet the targets are compared by.
@@ -196,32 +202,45 @@ int finetune_epochs(const RunConfig& config) {
   return config.finetune_epochs + (config.method == "dnas" ? 0 : config.search_epochs);
 }
 
+struct WarmedUp {
+  std::unique_ptr<nn::Module> net;
+  bool kept_start = false;
+};
+
 /// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
-std::unique_ptr<nn::Module> warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
-                                      train::Checkpoints& checkpoints, bool train_further = false) {
+WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
+                   train::Checkpoints& checkpoints, bool train_further = false) {
   models::Model model = make_model(config, splits.train.classes());
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
   if (checkpoints.finished("warmup")) {
     weights.restore(checkpoints.result("warmup"));
-    return std::move(model.net);
+    return {.net = std::move(model.net)};
   }
+  bool kept_start = false;
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) {
     nn::load_state(*model.net, config.init);
   } else if (!model.trained || train_further) {
-    train::warm_up(*model.net, splits, schedule(config, splits, config.warmup_epochs, config.lr), observer, &checkpoints);
+    train::Schedule warmup = schedule(config, splits, config.warmup_epochs, config.lr);
+    warmup.start_counts = model.trained;
+    kept_start = train::warm_up(*model.net, splits, warmup, observer, &checkpoints);
   }
   checkpoints.finish("warmup", weights.content());
-  return std::move(model.net);
+  return {.net = std::move(model.net), .kept_start = kept_start};
+}
+
+/// The file that the float network's weights are from, if it is not trained here.
+std::string weights_file(const RunConfig& config) {
+  if (!config.init.empty()) return config.init;
+  return config.model.ends_with(".onnx") ? config.model : "";
 }
 
 /// What to tell of a float network that is hardly better than a constant.
 std::string near_chance(const RunConfig& config, const train::Score& score) {
   const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy()) : fmt::format("error of {:.4g}", score.mean_loss());
-  const bool trained = !config.init.empty() || config.model.ends_with(".onnx");
   return fmt::format("the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean nothing: {}", how_good,
-                     trained ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+                     !weights_file(config).empty() ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
                              : "train it first (--warmup-epochs, --lr, --init)");
 }
 
@@ -255,7 +274,9 @@ void RunConfig::validate() const {
   check_choice("method", method, {"dnas", "uniform", "sensitivity", "random"});
   if (method != "dnas" && target.empty()) bad_input("method: {} needs a target to meet, like --target size=40%", method);
   if (!target.empty() && strength) bad_input("strength: with a target the strength follows from it: give one of them");
-  cost::find(regularizer);
+  if (!target.empty() && !regularizer.empty()) bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
+  if (!target.empty() && refine) bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
+  if (target.empty()) cost::find(cost_to_lower(*this));
   if (strength) check_not_negative("strength", *strength);
   check_choice("sampler", sampler, {"softmax", "gumbel"});
   quant::find_activation(act_quantizer);
@@ -300,11 +321,14 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
   for (const std::string& note : splits.notes) observer.on_note(note);
-  FloatResult result{.net = warmed_up(config, splits, observer, checkpoints, true),
+  WarmedUp warm = warmed_up(config, splits, observer, checkpoints, true);
+  FloatResult result{.net = std::move(warm.net),
                      .normalize = to_string(image_normalization(config, splits.train.channels)),
-                     .test = {}};
+                     .test = {},
+                     .kept_start = warm.kept_start};
   result.interrupted = train::stops(observer);
-  result.test = test_score("warmup", float_graph(*result.net, splits), splits);
+  const bool untrained = result.kept_start || config.warmup_epochs == 0;
+  result.test = test_score("warmup", float_graph(*result.net, splits), splits, untrained ? weights_file(config) : "");
   return result;
 }
 
@@ -328,9 +352,9 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
-  const auto net_float = warmed_up(config, splits, observer, checkpoints);
+  const auto net_float = warmed_up(config, splits, observer, checkpoints).net;
   const Graph floating = float_graph(*net_float, splits);
-  result.floating = test_score("warmup", floating, splits);
+  result.floating = test_score("warmup", floating, splits, weights_file(config));
   if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
   result.seconds.warmup = warmup.seconds();
 
@@ -344,9 +368,9 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.seconds.search = search.seconds();
 
   const Stopwatch finetune;
-  const cost::Model watched = start.targets.empty() ? cost::find(config.regularizer) : start.targets[0].model;
-  train::fine_tune(result.network, splits, schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share), watched,
-                   observer, &checkpoints);
+  const cost::Model watched = start.targets.empty() ? cost::find(cost_to_lower(config)) : start.targets[0].model;
+  const train::Schedule finetuning = schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share);
+  result.kept_start = train::fine_tune(result.network, splits, finetuning, watched, observer, &checkpoints);
   result.interrupted = train::stops(observer);
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();

@@ -9,7 +9,9 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -222,6 +224,11 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --method guess", "dnas, uniform, sensitivity, random"},
            {"search --method uniform", "needs a target"},
            {"search --target size=40% --strength 1", "strength"},
+           {"search --target size=40% --regularizer macs", "regularizer: with a target"},
+           {"search --target size=40% --regularizer size", "regularizer: with a target"},
+           {"search --target size=40% --refine", "refine: with a target"},
+           {"sweep --targets 40% --regularizer macs", "regularizer: with a target"},
+           {"sweep --targets 40% --refine", "refine: with a target"},
            {"search --target 40", "COST=NUMBER"},
            {"search --target speed=3", "unknown cost 'speed'"},
            {"search --target size=3parsec", "parsec"},
@@ -248,6 +255,10 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --config nowhere.toml", "nowhere.toml"},
            {"eval", "folder"},
            {"eval nowhere", "nowhere: no such folder"},
+           {"eval cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run"},
+           {"report cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run or a sweep"},
+           {"inspect why cifar/file.txt conv", "cifar/file.txt: a file: expected the folder of a run"},
+           {"search --data cifar10:cifar/file.txt", "cifar/file.txt: not a folder; expected one with"},
            {"eval cifar", "summary.json is missing"},
            {"bench", "bench step"},
            {"bench step --phase search --batch 0", "batch: 0"},
@@ -272,6 +283,22 @@ TEST_CASE("cli: a damaged data set or run is named") {
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/summary.json");
   mixgrad::io::write_file(place.root / "run/summary.json", R"({"model": "resnet8", "data": "glyphs", "seed": 0})");
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
+}
+
+TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it") {
+  const Workplace place;
+  REQUIRE(mixgrad_run(place, "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 --quiet --out run").exit_code == 0);
+  const std::string file = place.path("run/model.safetensors");
+  mixgrad::io::Safetensors network = mixgrad::io::read_safetensors(file);
+  const auto weight = std::ranges::find_if(network.tensors, [](const auto& named) { return named.second.shape().rank() > 1; });
+  REQUIRE(weight != network.tensors.end());
+  weight->second.data()[3] = std::numeric_limits<float>::quiet_NaN();
+  mixgrad::io::write_safetensors(file, network);
+  for (const char* arguments : {"eval run", "verify run", "export run --to c --out net", "export run --to onnx --out net.onnx", "bench inference run",
+                                "report run", "inspect why run conv"}) {
+    CAPTURE(arguments);
+    check_complaint(mixgrad_run(place, arguments), 2, fmt::format("run/model.safetensors: tensor \"{}\" holds NaN at index 3", weight->first));
+  }
 }
 
 TEST_CASE("cli: a configuration file sets what flags set, and flags win") {
@@ -317,6 +344,7 @@ TEST_CASE("cli: a fault in a configuration file is told with file, line and key"
   complaint("quiet = 1\n", "cifar/run.toml:1: quiet: expected true or false");
   complaint("model = 8\n", "cifar/run.toml:1: model: expected text");
   complaint("weight-bits = []\n", "weight-bits: the list");
+  complaint("target = \"size=40%\"\nregularizer = \"macs\"\n", "regularizer: with a target");
   complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: not TOML");
   CHECK(place.holds_only_data());
 }

@@ -79,16 +79,17 @@ TEST_CASE("cli: a model's path may hold anything") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   const test::Folder place;
   const std::string folder = "a *_ int x; \"; rm _* <_script> \xff\\";  // a slash would end the folder's name
+  const std::string file = "*/" + folder + ".onnx";
   std::filesystem::create_directories(place.path / folder / "*");
-  io::write_file(place.path / folder / "*/net.onnx", test::plain_onnx_file());
-  const std::string in = fmt::format("cd '{}' && ", folder);
-  place.run(in + mixgrad_binary + "search" + on_little + "--model '*/net.onnx' --search-epochs 1 --out run");
-  place.run(in + mixgrad_binary + "search" + on_little + fmt::format("--model '../{}/*/net.onnx' --out again", folder));
-  place.run(in + mixgrad_binary + "search" + on_little + fmt::format("--model '../{}/*/net.onnx' --out again --resume", folder));
+  io::write_file(place.path / folder / file, test::plain_onnx_file());
+  const std::string in = fmt::format("cd {} && ", test::quoted(folder));
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted(file) + " --search-epochs 1 --out run");
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) + " --out again");
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) + " --out again --resume");
   place.run(in + mixgrad_binary + "verify again --images 2");
   place.run(in + mixgrad_binary + "export again --to c --out 'net */'");
   const std::string header = io::read_file(place.path / folder / "net */net.h");
-  CHECK(header.starts_with("/* ../a *_ int x; \"; rm _* <_script> ?\\/ * /net.onnx: an integer network"));
+  CHECK(header.starts_with("/* a *_ int x; \"; rm _* <_script> ?\\.onnx: an integer network"));
   place.run(in + mixgrad_binary + "export again --to onnx --out net.onnx");
 }
 

@@ -160,6 +160,7 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
   const std::string failing = "--strength 1e38 --out run";
   const std::string failed = runs.search(failing, 1);
   CHECK(says(failed, "search, epoch 1, step 1: op scale: infinity at element 0"));
+  CHECK(says(failed, "expected smaller weights, or a smaller strength; kept"));
   CHECK(says(failed, "kept in its folder: a checkpoint (warmup, epoch 2 done), from which --resume goes on"));
   CHECK_FALSE(runs.holds("run/summary.json"));
 

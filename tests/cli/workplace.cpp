@@ -69,7 +69,7 @@ std::string mpirun(int members) {
 Outcome shell_run(const Workplace& place, const std::string& command) {
   const fs::path logs = fs::temp_directory_path() / fmt::format("mixgrad-cli-{}", ::getpid());
   fs::create_directories(logs);
-  const std::string whole = fmt::format("cd '{}' && ({}) >'{}/out' 2>'{}/err' </dev/null", place.root.string(), command, logs.string(), logs.string());
+  const std::string whole = fmt::format("cd {} && ({}) >{} 2>{} </dev/null", quoted(place.root), command, quoted(logs / "out"), quoted(logs / "err"));
   const int status = std::system(whole.c_str());
   const Told err = told(io::read_file(logs / "err"));
   Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, io::read_file(logs / "out"), err.rest, err.notes};
@@ -78,7 +78,7 @@ Outcome shell_run(const Workplace& place, const std::string& command) {
 }
 
 Outcome mixgrad_run(const Workplace& place, const std::string& arguments) {
-  return shell_run(place, fmt::format("OMP_WAIT_POLICY=passive '{}' {}", binary(), arguments));
+  return shell_run(place, fmt::format("OMP_WAIT_POLICY=passive {} {}", quoted(binary()), arguments));
 }
 
 std::string quick(const Workplace& place) {

@@ -26,6 +26,7 @@ TEST_CASE("texts that are no normalization are refused") {
     CAPTURE(text);
     CHECK(refusal([&] { parse_normalization(text, 3); }).find("expected MEAN/STD") != std::string::npos);
   }
+  CHECK(refusal([] { parse_normalization("imagnet", 3); }).ends_with("; did you mean imagenet?"));
   CHECK(refusal([] { parse_normalization("imagenet", 1); }).find("images of 3 channels") != std::string::npos);
 }
 

@@ -154,6 +154,21 @@ TEST_CASE("hold_out: the parts are the set, each in its order, and the seed choo
   CHECK(refusal([&] { split(1, -0.1); }) == "validation share -0.1 is outside [0, 1)");
 }
 
+TEST_CASE("hold_out: every class gives its share, rounded, and a rare one keeps an image to learn from") {
+  data::Dataset set = counting(100, 1, 1, 1);
+  set.class_names = {"many", "few", "two", "one"};
+  for (size_t i = 0; i < 100; ++i) set.labels[i] = i < 77 ? 0 : i < 97 ? 1 : i < 99 ? 2 : 3;
+  for (const uint64_t seed : {1, 2, 3}) {
+    CHECK(histogram(data::hold_out(set, {}, seed, 0.1).validation) == std::vector<int64_t>{8, 2, 0, 0});
+    CHECK(histogram(data::hold_out(set, {}, seed, 0.4).validation) == std::vector<int64_t>{31, 8, 1, 0});
+  }
+  CHECK(data::hold_out(set, {}, 1, 0.1).validation.pixels != data::hold_out(set, {}, 2, 0.1).validation.pixels);
+  std::ranges::fill(set.labels, 0);
+  data::Dataset unlabelled = set;
+  unlabelled.labels.clear();
+  CHECK(data::hold_out(set, {}, 1, 0.1).validation.pixels == data::hold_out(unlabelled, {}, 1, 0.1).validation.pixels);
+}
+
 TEST_CASE("cifar10: records become channels-last images with their labels and the standard names") {
   const CifarFolder folder;
   const data::Splits s = folder.read(0);

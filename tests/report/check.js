@@ -44,6 +44,24 @@ const target = id => {
   return null;
 };
 
+/// Charts over a single epoch that leave a value untold.
+const untold = () =>
+  [...document.querySelectorAll('#search canvas[id], #training canvas[id]')]
+    .filter(canvas => canvas.offsetParent)
+    .map(canvas => Chart.getChart(canvas))
+    .filter(({data, loneValues}) => {
+      const lone = data.datasets.filter(set => !set.unnamed && set.data.filter(v => v !== null && v !== undefined).length === 1);
+      return lone.length > (loneValues ?? []).length;
+    })
+    .map(chart => chart.canvas.id);
+
+/// The cost that the page shows first, and the one that the run was about.
+const costsShown = () => {
+  const {targets, regularizer, cost} = state.run.summary,
+    wanted = [...Object.keys(targets ?? {}), regularizer].find(name => name in cost);
+  return [document.getElementById('cost').value, wanted];
+};
+
 const pictureOf = selector =>
   [...document.querySelectorAll(selector)]
     .filter(c => c.offsetParent)
@@ -79,7 +97,8 @@ async function checkSlider(page, say) {
   const first = await page.evaluate(pictureOf, '#theta-chart');
   await page.keyboard.press('ArrowRight');
   if (first === (await page.evaluate(pictureOf, '#theta-chart'))) say('the slider does not move across θ');
-  if (await page.$eval('#replay output', output => !output.textContent.startsWith('epoch 2'))) say('the slider does not tell its epoch');
+  const next = await page.$eval('#epoch', slider => (slider.max === '1' ? 'network found' : 'epoch 2'));
+  if (!(await page.$eval('#replay output', output => output.textContent)).startsWith(next)) say('the slider does not tell its epoch');
 }
 
 /// Every control once; what it must change.
@@ -89,16 +108,17 @@ async function checkControls(page, say) {
   await page.select('#layer', layers[0]);
   if (before === (await page.evaluate(pictureOf, '#weights-chart'))) say('another layer has the same histogram');
   const costs = await page.$$eval('#cost option', all => all.map(option => option.value)),
+    shown = await page.$eval('#cost', select => select.value),
     cost = await page.evaluate(pictureOf, '#tradeoff-chart');
-  await page.select('#cost', costs[1]);
+  await page.select('#cost', costs.find(name => name !== shown));
   if (cost === (await page.evaluate(pictureOf, '#tradeoff-chart'))) say('another cost has the same picture');
   const bars = await page.evaluate(pictureOf, '#layers-chart');
   await page.click('#layers-measure button:nth-child(2)');
   if (bars === (await page.evaluate(pictureOf, '#layers-chart'))) say('another measure has the same bars');
   if (await page.$('#points:not([hidden])')) {
-    const shown = await page.$eval('#subtitle', p => p.textContent);
+    const about = await page.$eval('#subtitle', p => p.textContent);
     await page.click('#points-table tbody tr:not(.chosen)');
-    if (shown === (await page.$eval('#subtitle', p => p.textContent))) say('another point shows the same run');
+    if (about === (await page.$eval('#subtitle', p => p.textContent))) say('another point shows the same run');
   }
 }
 
@@ -118,6 +138,9 @@ async function check(browser, file, size, scheme, pictures) {
   if (pictures)
     await page.screenshot({path: path.join(pictures, `${path.basename(file, '.html')}-${size.width}-${scheme}.png`), fullPage: true});
   for (const name of await page.evaluate(blankCanvases)) say(`nothing is drawn for ${name}`);
+  for (const name of await page.evaluate(untold)) say(`${name} does not tell the value of a lone point`);
+  const [shown, wanted] = await page.evaluate(costsShown);
+  if (shown !== wanted) say(`shows ${shown} first where ${wanted} was the cost`);
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if ((await overflow()) > 0) say(`is ${await overflow()} pixels too wide`);
   await checkTooltips(page, say);

@@ -27,7 +27,7 @@ const std::string hostile = "</script><img src=x onerror=alert(1)>\"\\";
 
 /// A run that nobody has trained: resnet8 at random precisions, and epochs of a search that drifted there.
 struct Run {
-  explicit Run(const fs::path& folder, const RunConfig& config = {}, uint64_t seed = 1) {
+  explicit Run(const fs::path& folder, const RunConfig& config = {}, uint64_t seed = 1, int epochs = 3) {
     const models::Model model = test::random_model("resnet8", seed);
     const Graph floating = simplified(*model.net, model.input_shape);
     RunResult result;
@@ -38,14 +38,16 @@ struct Run {
       const auto of_float = cost::if_defined([&] { return cost::discrete(floating, m); });
       result.costs.push_back({m.name, m.unit, cost::discrete(result.network, m), cost::uniform(floating, m, 8), of_float});
     }
+    const std::string target = config.target.find("table:") == std::string::npos ? config.target : "";
+    for (const Target& t : parse_targets(target, floating)) result.targets.push_back({t.model.name, t.model.unit, t.limit, t.limit});
     result.floating = {.loss = 30, .correct = 90, .images = 100};
     result.searched = {.loss = 60, .correct = 70, .images = 100};
     result.final = {.loss = 35, .correct = static_cast<int64_t>(80 + seed), .images = 100};
     fs::create_directories(folder);
     save(result.network, folder / "model.safetensors");
     io::write_file(folder / "summary.json", report::summary(config, result));
-    io::write_file(folder / "metrics.jsonl", metrics());
-    io::write_file(folder / "history.jsonl", history());
+    io::write_file(folder / "metrics.jsonl", metrics(epochs));
+    io::write_file(folder / "history.jsonl", history(epochs));
   }
 
   /// One layer gets the hostile name.
@@ -54,11 +56,11 @@ struct Run {
     for (LayerSummary& layer : result.layers) layer.name = layer.name == "fc" ? hostile : layer.name;
   }
 
-  static std::string metrics() {
+  static std::string metrics(int epochs) {
     std::string lines;
     for (const char* phase : {"warmup", "search", "finetune"}) {
-      for (int e = 0; e < 3; ++e) {
-        lines += report::metrics_line({.phase = phase, .epoch = e, .epochs = 3, .task_loss = 1.0 / (1 + e), .reg_loss = 0.3,
+      for (int e = 0; e < epochs; ++e) {
+        lines += report::metrics_line({.phase = phase, .epoch = e, .epochs = epochs, .task_loss = 1.0 / (1 + e), .reg_loss = 0.3,
                                        .train_accuracy = 0.2 * (1 + e), .val_loss = 0.5, .val_accuracy = 0.2 * e, .cost_soft = 2e5,
                                        .cost_discrete = 1e5, .tau = 5.0 - e, .entropy = 1 - 0.3 * e, .seconds = 1}) + "\n";
       }
@@ -66,9 +68,9 @@ struct Run {
     return lines;
   }
 
-  static std::string history() {
+  static std::string history(int epochs) {
     std::string lines;
-    for (int e = 0; e < 3; ++e) {
+    for (int e = 0; e < epochs; ++e) {
       const double first = 0.25 + 0.25 * e, other = 1 - first;
       const json alphas = {{{"name", "conv.alpha_w"}, {"nodes", {"conv"}}, {"bits", {2, 8}}, {"alpha", {{0.5, 1}, {1, 1}}}, {"theta", {{first, 0.5}, {other, 0.5}}}},
                            {{"name", "conv.alpha_a"}, {"nodes", {"conv"}}, {"bits", {4, 8}}, {"alpha", {0.5, 1}}, {"theta", {other, first}}}};
@@ -78,11 +80,11 @@ struct Run {
   }
 };
 
-/// A sweep of three runs; the page must find its columns by their names.
+/// A sweep of four runs, two of which differ in their seed; the page must find its columns by their names.
 void make_sweep(const fs::path& folder) {
   const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = "per-layer"}, 2);
-  const Run uniform(folder / "c", {.method = "uniform", .target = "size=40%"}, 3);
-  io::write_file(folder / "sweep.csv", "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c,1\n");
+  const Run uniform(folder / "c-seed1", {.method = "uniform", .target = "size=40%"}, 3), other(folder / "c-seed2", {.method = "uniform", .target = "size=40%"}, 4);
+  io::write_file(folder / "sweep.csv", "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c-seed1,1\n,c-seed2,0\n");
 }
 
 std::string complaint(const std::string& folder) {
@@ -104,6 +106,28 @@ TEST_CASE("report: the command that repeats a run works from any folder, whateve
         fmt::format("mixgrad search --target size=40%,table:{}/chip.toml=1e6", here));
   CHECK(command_of({.data = "glyphs", .regularizer = "table:chip.toml"}) == fmt::format("mixgrad search --regularizer table:{}/chip.toml", here));
   CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) == fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
+}
+
+TEST_CASE("report: settings and summary of a run name files by absolute paths") {
+  const std::string here = fs::current_path();
+  const auto summary_of = [&](const RunConfig& config) {
+    const models::Model model = test::random_model("resnet8", 1);
+    RunResult result;
+    result.network = test::random_export(model, MixPrecType::PER_CHANNEL, {8}, 1);
+    return json::parse(report::summary(config, result));
+  };
+  const json summary = summary_of({.model = "net.onnx", .data = "npz:d.npz", .regularizer = "table:chip.toml", .init = "float/../w.safetensors"});
+  CHECK(summary.at("model") == here + "/net.onnx");
+  CHECK(summary.at("data") == "npz:" + here + "/d.npz");
+  CHECK(summary.at("regularizer") == "table:" + here + "/chip.toml");
+  const json config = summary.at("config");
+  CHECK(config.at("model") == here + "/net.onnx");
+  CHECK(config.at("init") == here + "/w.safetensors");
+  CHECK(config.at("data") == "npz:" + here + "/d.npz");
+  CHECK(config.at("regularizer") == "table:" + here + "/chip.toml");
+  CHECK(summary_of({.target = "table:chip.toml=40%"}).at("config").at("target") == "table:" + here + "/chip.toml=40%");
+  CHECK(summary_of({.target = "macs=40%"}).at("regularizer") == "macs");
+  CHECK(summary_of({}).at("regularizer") == "size");
 }
 
 TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
@@ -177,7 +201,7 @@ TEST_CASE("report: a sweep's data hold a run per point; what is damaged is named
   const json data = json::parse(report::page_data(folder.path / "sweep/"));
   CHECK(data.at("kind") == "sweep");
   CHECK(data.at("name") == "sweep");
-  REQUIRE(data.at("runs").size() == 3);
+  REQUIRE(data.at("runs").size() == 4);
   CHECK(data.at("runs").at(0).at("name") == "dnas 1");
   CHECK(data.at("runs").at(2).at("summary").at("method") == "uniform");
 
@@ -197,9 +221,9 @@ TEST_CASE("report: in a browser every chart is drawn, answers to the pointer, an
     return test::skip("no browser: apt-get install chromium nodejs npm, then npm ci --ignore-scripts in tests/report");
   }
   const test::Folder folder;
-  const Run run(folder.path / "run");
+  const Run run(folder.path / "run", {.target = "macs=40%"}), brief(folder.path / "brief", {.regularizer = "mpic-energy"}, 1, 1);
   make_sweep(folder.path / "sweep");
-  for (const char* name : {"run", "sweep"}) {
+  for (const char* name : {"run", "brief", "sweep"}) {
     report::write_page(folder.path / name);
     folder.run(fmt::format("node '{}/check.js' \"$(command -v chromium)\" {}/report.html", tools, name));
   }

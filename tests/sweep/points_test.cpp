@@ -50,6 +50,18 @@ TEST_CASE("sweep points: axes that make no sense are refused") {
   CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}}).find("no points") != std::string::npos);
 }
 
+TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; with targets alone they are refused") {
+  const RunConfig base{.regularizer = "macs", .refine = true};
+  const auto both = sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {0}});
+  REQUIRE(both.size() == 2);
+  CHECK(both[0].config.regularizer == "macs");
+  CHECK(both[0].config.refine);
+  CHECK(both[1].config.regularizer.empty());
+  CHECK_FALSE(both[1].config.refine);
+  CHECK(refusal([&] { sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {}, .seeds = {0}}); })
+            .starts_with("regularizer: with a target"));
+}
+
 TEST_CASE("sweep table: the front holds what no other point beats; a point without a result is not on it") {
   std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200), row("equal", 0.8, 200), row("failed", {}, 50)};
   sweep::mark_front(rows);
@@ -66,4 +78,35 @@ TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
   const std::string csv = sweep::csv(rows);
   CHECK(csv.find(",\"table:a\"\"b.toml=1,size=30%\",") != std::string::npos);
   CHECK(csv.find(",0.500000,") != std::string::npos);
+}
+
+TEST_CASE("sweep table: points that differ in their seed alone tell mean and spread; one seed looks as ever") {
+  std::vector<sweep::Row> rows = {row("dnas-seed1", 0.9, 100), row("uniform-seed1", 0.5, 100), row("dnas-seed2", 0.7, 300), row("dnas-seed3", 0.8, 200)};
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i].point.config.seed = i < 2 ? 1 : i;
+    rows[i].size_share = 0.25;
+  }
+  const std::vector<sweep::Group> groups = sweep::groups(rows);
+  REQUIRE(groups.size() == 2);
+  CHECK(groups[0].name == "dnas");
+  CHECK(groups[0].rows == std::vector<size_t>{0, 2, 3});
+  REQUIRE(groups[0].accuracy);
+  CHECK(groups[0].accuracy->mean == doctest::Approx(0.8));
+  CHECK(groups[0].accuracy->deviation == doctest::Approx(0.1));
+  CHECK(groups[0].accuracy->smallest == 0.7);
+  CHECK(groups[0].accuracy->largest == 0.9);
+  CHECK_FALSE(groups[0].loss);
+  CHECK(groups[1].accuracy->deviation == 0);
+
+  const std::string table = sweep::table(rows), csv = sweep::csv(rows), json = sweep::json(rows);
+  CHECK(table.find("\nover seeds") != std::string::npos);
+  CHECK(table.find("\ndnas           3   0.8000    0.1000   0.7000   0.9000    25.0%\n") != std::string::npos);
+  CHECK(csv.find(",pareto,seeds,accuracy_mean,accuracy_deviation,") != std::string::npos);
+  CHECK(csv.find(",3,0.800000,0.100000,,,0.250000,0.000000\n") != std::string::npos);
+  CHECK(json.find("over_seeds") != std::string::npos);
+
+  rows.resize(2);
+  CHECK(sweep::table(rows).find("over seeds") == std::string::npos);
+  CHECK(sweep::csv(rows).find("seeds") == std::string::npos);
+  CHECK(sweep::json(rows).find("over_seeds") == std::string::npos);
 }

@@ -59,9 +59,15 @@ TEST_CASE("search: weights that are not finite are refused by tensor and index, 
   io::Safetensors weights = io::read_safetensors(place.path("float/float.safetensors"));
   weights.at("conv.weight").data()[1] = -std::numeric_limits<float>::infinity();
   io::write_safetensors(place.path("cifar/infinite.safetensors"), weights);
+  std::filesystem::rename(place.root / "float/float.safetensors", place.root / "cifar/finite.safetensors");
   std::filesystem::remove_all(place.root / "float");
   const std::string words = "cifar/infinite.safetensors: tensor \"conv.weight\" holds -infinity at index 1";
   check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/infinite.safetensors --out run"), 2, words);
   check_complaint(mixgrad_run(place, "inspect tape --data glyphs:80 --init cifar/infinite.safetensors"), 2, words);
+  weights = io::read_safetensors(place.path("cifar/finite.safetensors"));
+  for (float& w : weights.at("fc.weight").data()) w = 3e38F;
+  io::write_safetensors(place.path("cifar/huge.safetensors"), weights);
+  check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/huge.safetensors --out run"), 2,
+                  "cifar/huge.safetensors: the network's outputs are NaN or infinite: expected weights that keep them finite");
   CHECK(place.holds_only_data());
 }

@@ -183,6 +183,43 @@ function chart(id, config) {
   return new Chart(id, config);
 }
 
+/// Points with nothing before or behind them make no line: each gets a short stroke, and its value beside it. Sets that are
+/// `unnamed` get the stroke alone.
+const lonePoints = shown => ({
+  id: 'lone-points',
+  afterDatasetsDraw(chart) {
+    const {ctx, chartArea: area} = chart,
+      gone = value => value === null || value === undefined || Number.isNaN(value);
+    const texts = (chart.loneValues = []);
+    ctx.save();
+    ctx.font = `11.5px ${Chart.defaults.font.family}`;
+    ctx.textBaseline = 'middle';
+    for (const [d, set] of chart.data.datasets.entries()) {
+      if (!chart.isDatasetVisible(d)) continue;
+      for (const [i, {x, y}] of chart.getDatasetMeta(d).data.entries()) {
+        if (gone(set.data[i]) || !gone(set.data[i - 1]) || !gone(set.data[i + 1])) continue;
+        ctx.strokeStyle = ctx.fillStyle = set.borderColor;
+        ctx.lineWidth = 2;
+        ctx.beginPath();
+        ctx.moveTo(Math.max(area.left, x - 12), y);
+        ctx.lineTo(Math.min(area.right, x + 12), y);
+        ctx.stroke();
+        if (set.unnamed) continue;
+        const text = shown(set.data[i]),
+          {width} = ctx.measureText(text),
+          left = x + 18 + width > area.right ? x - 18 - width : x + 18;
+        let at = Math.min(Math.max(y, area.top + 7), area.bottom - 7);
+        const taken = () => texts.some(t => Math.abs(t.at - at) < 13 && t.left < left + width && left < t.left + t.width);
+        while (taken() && at > area.top) at -= 13;
+        texts.push({text, left, at, width});
+        ctx.fillStyle = color('text');
+        ctx.fillText(text, left, at);
+      }
+    }
+    ctx.restore();
+  },
+});
+
 /// A linear axis with short numbers.
 function axis(title, more = {}) {
   return {

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // What belongs together moves together: a run brings its layers, a layer its α.
 
+/// The cost that a run was to keep below a target, or to lower, if the page has it.
+function costWanted(run) {
+  const {targets, regularizer, cost} = run.summary;
+  return [...Object.keys(targets ?? {}), regularizer].find(name => name in cost) ?? Object.keys(cost)[0];
+}
+
 /// Another run, with the layer, α and cost as before where it has them, at the end of its search.
 function showRun(run) {
   const names = choices(run).map(alpha => alpha.name),
@@ -13,7 +19,7 @@ function showRun(run) {
   change({
     run,
     layer,
-    cost: costs.includes(state.cost) ? state.cost : costs[0],
+    cost: costs.includes(state.cost) ? state.cost : costWanted(run),
     epoch: epochsOf(run),
     alpha: [state.alpha, own, names[0]].find(name => names.includes(name)) ?? null,
   });
@@ -36,6 +42,6 @@ function drawAll() {
 }
 
 setChartDefaults();
-state.cost = Object.keys(data.runs[0].summary.cost)[0];
+state.cost = costWanted(data.runs[0]);
 showRun(firstRun());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);

@@ -34,11 +34,11 @@ const cursor = {
   },
 };
 
-function overEpochs(id, epochs, datasets, y, more = {}) {
+function overEpochs(id, epochs, datasets, y, shown, more = {}) {
   const points = epochs > 20 ? 0 : epochs > 1 ? 2 : 4;
   chart(id, {
     type: 'line',
-    plugins: [cursor],
+    plugins: [cursor, lonePoints(shown)],
     data: {
       labels: Array.from({length: epochs}, (_, e) => e + 1),
       datasets: datasets.map(set => ({pointRadius: points, borderWidth: 2, tension: 0.2, ...set})),
@@ -47,7 +47,12 @@ function overEpochs(id, epochs, datasets, y, more = {}) {
       interaction: {mode: 'index', intersect: false},
       onClick: (event, found) => found.length && epochsOf(state.run) && change({epoch: found[0].index}),
       scales: {
-        x: {grid: {display: false}, title: {display: true, text: 'epoch of the search'}, ticks: {maxRotation: 0, autoSkipPadding: 12}},
+        x: {
+          offset: epochs === 1,
+          grid: {display: false},
+          title: {display: true, text: 'epoch of the search'},
+          ticks: {maxRotation: 0, autoSkipPadding: 12},
+        },
         y,
       },
       plugins: {
@@ -75,6 +80,7 @@ function drawTheta(alpha) {
       borderWidth: 1,
     })),
     axis('', {stacked: true, min: 0, max: 100, ticks: {callback: value => `${value}%`}}),
+    value => `${value.toFixed(0)}%`,
     {tooltip: {callbacks: {label: item => `${item.dataset.label}: ${item.raw.toFixed(0)}%`, title: ([item]) => `epoch ${item?.label}`}}},
   );
   overEpochs(
@@ -87,6 +93,7 @@ function drawTheta(alpha) {
       backgroundColor: bitsColor(bits),
     })),
     axis(''),
+    value => digits(value, 4),
   );
 }
 
@@ -106,8 +113,9 @@ function drawEntropy() {
       backgroundColor: faded(color('third'), 0.35),
       borderWidth: 1,
       pointRadius: 0,
+      unnamed: true,
     }));
-  overEpochs('entropy-chart', told.length, [...sets, ...others], axis('', {min: 0}), {
+  overEpochs('entropy-chart', told.length, [...sets, ...others], axis('', {min: 0}), value => value.toFixed(3), {
     tooltip: {
       filter: item => item.datasetIndex < sets.length,
       callbacks: {label: item => `${item.dataset.label}: ${item.raw.toFixed(3)}`, title: ([item]) => `epoch ${item?.label}`},

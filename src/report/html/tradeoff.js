@@ -24,6 +24,71 @@ function runsWith(cost) {
 }
 const pointOf = (run, stage = 'final') => ({x: run.summary.cost[state.cost], y: score(run, stage), run, stage});
 
+/// Mean and standard deviation (of a sample) of some numbers.
+function spreadOf(values) {
+  const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
+  return {mean, deviation: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / Math.max(values.length - 1, 1))};
+}
+
+/// Runs that differ in their seed alone, several of each.
+function seedGroups(runs) {
+  const groups = new Map();
+  for (const run of runs) {
+    const name = run.name.replace(/-seed\d+$/, '');
+    groups.set(name, [...(groups.get(name) ?? []), run]);
+  }
+  return [...groups].filter(([, members]) => members.length > 1).map(([name, members]) => ({name, members}));
+}
+
+/// A bar at the mean over the seeds, which `whiskers` gives its standard deviation.
+function meanDatasets(runs) {
+  const means = seedGroups(runs).map(({name, members}) => {
+    const y = spreadOf(members.map(run => score(run, 'final')));
+    const x = spreadOf(members.map(run => run.summary.cost[state.cost])).mean;
+    return {x, y: y.mean, deviation: y.deviation, name, seeds: members.length, run: members[0]};
+  });
+  if (!means.length) return [];
+  const tone = color('text');
+  return [
+    {
+      label: 'mean of the seeds, ± standard deviation',
+      pointStyle: 'line',
+      data: means,
+      borderColor: tone,
+      backgroundColor: tone,
+      borderWidth: 2,
+      pointRadius: 9,
+      pointHoverRadius: 10,
+    },
+  ];
+}
+
+const whiskers = {
+  id: 'whiskers',
+  afterDatasetsDraw(chart) {
+    const {ctx, scales} = chart;
+    ctx.save();
+    ctx.lineWidth = 1.5;
+    for (const [d, set] of chart.data.datasets.entries()) {
+      if (!chart.isDatasetVisible(d)) continue;
+      for (const point of set.data.filter(p => p.deviation !== undefined)) {
+        const x = scales.x.getPixelForValue(point.x),
+          [low, high] = [-1, 1].map(sign => scales.y.getPixelForValue(point.y + sign * point.deviation));
+        ctx.strokeStyle = set.borderColor;
+        ctx.beginPath();
+        ctx.moveTo(x, low);
+        ctx.lineTo(x, high);
+        for (const end of [low, high]) {
+          ctx.moveTo(x - 4, end);
+          ctx.lineTo(x + 4, end);
+        }
+        ctx.stroke();
+      }
+    }
+    ctx.restore();
+  },
+};
+
 function sweepDatasets() {
   const runs = runsWith(state.cost),
     front = frontOf(runs, state.cost),
@@ -57,7 +122,7 @@ function sweepDatasets() {
     pointHitRadius: 0,
     pointStyle: 'line',
   };
-  return [...sets, line];
+  return [...sets, ...meanDatasets(runs), line];
 }
 
 function runDatasets() {
@@ -102,11 +167,13 @@ function references() {
 }
 
 function aboutPoint({raw}) {
-  const {run, stage, x, y} = raw,
+  const {run, stage, seeds, deviation, x, y} = raw,
     uniform = (run.summary.cost_uniform8 ?? {})[state.cost];
   const stages = {final: 'fine-tuned', search: 'before fine-tuning', float: 'float'};
   return [
-    `${stages[stage]}: ${scoreName(run)} ${shownScore(run, y)}`,
+    seeds
+      ? `mean of ${seeds} seeds: ${scoreName(run)} ${shownScore(run, y)} ± ${shownScore(run, deviation)}`
+      : `${stages[stage]}: ${scoreName(run)} ${shownScore(run, y)}`,
     `${state.cost} ${shownCost(run, state.cost, x)}${uniform ? `, ${shareOf(x / uniform)} of 8-bit` : ''}`,
   ];
 }
@@ -119,13 +186,13 @@ function drawTradeoff() {
   const upright = lines.filter(line => line.axis === 'x').map(line => line.value),
     level = score(run, 'float');
   const xs = [...upright, ...all.flatMap(set => set.data.map(p => p.x))],
-    ys = [level, ...all.flatMap(set => set.data.map(p => p.y))];
+    ys = [level, ...all.flatMap(set => set.data.flatMap(p => [p.y - (p.deviation ?? 0), p.y + (p.deviation ?? 0)]))];
   const room = Math.max(0.08 * (Math.max(...ys) - Math.min(...ys)), classifies(run) ? 0.002 : 1e-6);
   byId('tradeoff-title').textContent = `${scoreName(run)[0].toUpperCase()}${scoreName(run).slice(1)} against`;
   chart('tradeoff-chart', {
     type: 'scatter',
     data: {datasets: all},
-    plugins: [marks(lines)],
+    plugins: [marks(lines), whiskers],
     options: {
       onClick: (event, found) => found.length && sweep && showRun(found[0].element.$context.raw.run),
       interaction: {mode: 'nearest', intersect: true},
@@ -142,25 +209,46 @@ function drawTradeoff() {
         legend: {position: 'bottom'},
         tooltip: {
           filter: item => item.dataset.type !== 'line',
-          callbacks: {title: ([item]) => (item ? (sweep ? item.raw.run.name : item.dataset.label) : ''), label: aboutPoint},
+          callbacks: {title: ([item]) => (item ? (sweep ? (item.raw.name ?? item.raw.run.name) : item.dataset.label) : ''), label: aboutPoint},
         },
       },
     },
   });
   const missing = data.runs.length - runsWith(state.cost).length;
-  byId('tradeoff-note').textContent = missing ? `${plural(missing, 'point')} without this cost` : '';
+  const notes = [];
+  if (missing) notes.push(`${plural(missing, 'point')} without this cost.`);
+  if (run.summary.kept_start) {
+    const which = sweep ? `Of ${run.name}, fine-tuning` : 'Fine-tuning';
+    notes.push(`${which} found nothing better on the validation images than its start.`);
+  }
+  byId('tradeoff-note').textContent = notes.join(' ');
 }
 
 function drawPoints() {
   if (data.kind !== 'sweep') return;
   byId('points').hidden = false;
   const front = new Set(frontOf(runsWith(state.cost), state.cost));
+  const means = new Map(
+    seedGroups(data.runs).flatMap(({members}) => {
+      const {mean, deviation} = spreadOf(members.map(run => score(run, 'final')));
+      return members.map(run => [run, `${shownScore(run, mean)} ± ${shownScore(run, deviation)}`]);
+    }),
+  );
+  const meanColumn = cell => (means.size ? [cell] : []);
   const head = element(
     'tr',
     {},
-    ...['point', scoreName(state.run), state.cost, 'of 8-bit', 'method', 'scheme', 'target, strength', 'seed'].map(name =>
-      element('th', {}, name),
-    ),
+    ...[
+      'point',
+      scoreName(state.run),
+      ...meanColumn('over seeds'),
+      state.cost,
+      'of 8-bit',
+      'method',
+      'scheme',
+      'target, strength',
+      'seed',
+    ].map(name => element('th', {}, name)),
   );
   const rows = data.runs.map(run => {
     const s = run.summary,
@@ -172,6 +260,7 @@ function drawPoints() {
         .join(', ') || (s.strength ? digits(s.strength) : '');
     const cells = [
       shownScore(run, score(run, 'final')),
+      ...meanColumn(means.get(run) ?? '–'),
       cost === undefined ? '–' : shownCost(run, state.cost, cost),
       cost && uniform ? shareOf(cost / uniform) : '–',
       s.method,

@@ -33,7 +33,7 @@ function overPhases(id, datasets, y, shown) {
   const lines = state.run.metrics;
   chart(id, {
     type: 'line',
-    plugins: [phases],
+    plugins: [phases, lonePoints(shown)],
     data: {
       labels: lines.map((_, e) => e + 1),
       datasets: datasets.map(set => ({pointRadius: lines.length > 30 ? 0 : 2, borderWidth: 2, backgroundColor: set.borderColor, ...set})),
@@ -41,7 +41,15 @@ function overPhases(id, datasets, y, shown) {
     options: {
       interaction: {mode: 'index', intersect: false},
       layout: {padding: {top: 18}},
-      scales: {x: {grid: {display: false}, title: {display: true, text: 'epoch'}, ticks: {maxRotation: 0, autoSkipPadding: 12}}, y},
+      scales: {
+        x: {
+          offset: lines.length === 1,
+          grid: {display: false},
+          title: {display: true, text: 'epoch'},
+          ticks: {maxRotation: 0, autoSkipPadding: 12},
+        },
+        y,
+      },
       plugins: {
         legend: {position: 'bottom'},
         tooltip: {

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a sweep makes of the folders of its points.
+#include "../../src/sweep/folder.h"
+#include "../refusal.h"
+#include "../shell.h"
+
+#include <mixgrad/io.h>
+
+#include <doctest/doctest.h>
+
+using namespace mixgrad;
+using mixgrad::test::refusal;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string summary = R"({"strength": 1e-6, "float_accuracy": 0.9, "final_accuracy": null, "final_loss": 0.25,
+                                "cost": {"size": 300, "macs": 50}, "cost_uniform8": {"size": 1200}})";
+
+sweep::Point searched(const std::string& method, const std::string& target) {
+  sweep::Point point;
+  point.config.method = method;
+  point.config.target = target;
+  return point;
+}
+
+}  // namespace
+
+TEST_CASE("sweep folder: a place is finished once its result stands there, run with the same settings") {
+  const test::Folder folder;
+  const fs::path path = folder.path / "point";
+  const sweep::Place place(path, "lr = 0.1\nseed = 1\n", "summary.json");
+  CHECK_FALSE(place.finished());
+  place.prepare(false);
+  CHECK(io::read_file(path / "settings.toml") == "lr = 0.1\nseed = 1\n");
+  CHECK_FALSE(place.finished());  // begun
+  io::write_file(place.file("summary.json"), "{}");
+  CHECK(place.finished());
+  CHECK(place.log() == (path / "log").string());
+
+  const auto said = [&](const std::string& settings) { return refusal([&] { static_cast<void>(sweep::Place(path, settings, "summary.json").finished()); }); };
+  CHECK(said("lr = 0.15\nseed = 1\n").find("was run with other settings (lr = 0.1, now lr = 0.15)") != std::string::npos);
+  CHECK(said("lr = 0.1\n").find("(seed = 1, now nothing)") != std::string::npos);
+  CHECK(said("lr = 0.1\nseed = 1\nhard = true\n").find("(nothing, now hard = true)") != std::string::npos);
+}
+
+TEST_CASE("sweep folder: a run of no sweep is left alone, unless it is to be overwritten; what was begun is begun anew") {
+  const test::Folder folder;
+  const fs::path path = folder.path / "point";
+  const sweep::Place place(path, "seed = 1\n", "summary.json");
+  fs::create_directory(path);
+  io::write_file(path / "summary.json", "{}");
+  CHECK(refusal([&] { static_cast<void>(place.finished()); }).find("holds a run of no sweep") != std::string::npos);
+  place.prepare(true);
+  CHECK_FALSE(fs::exists(path / "summary.json"));
+  io::write_file(path / "metrics.jsonl", "");
+  place.prepare(false);
+  CHECK_FALSE(fs::exists(path / "metrics.jsonl"));
+  CHECK(fs::exists(path / "settings.toml"));
+}
+
+TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where it tells nothing") {
+  const test::Folder folder;
+  const std::string file = folder.path / "summary.json";
+  io::write_file(file, summary);
+  const sweep::Row row = sweep::read_row(searched("dnas", ""), file);
+  CHECK(row.strength == 1e-6);
+  CHECK(row.float_accuracy == 0.9);
+  CHECK_FALSE(row.final_accuracy);
+  CHECK(row.final_loss == 0.25);
+  CHECK(row.size_bits == 300.0);
+  CHECK(row.size_share == 0.25);
+  CHECK_FALSE(row.macs_share);  // nothing to compare with
+  CHECK_FALSE(sweep::read_row(searched("dnas", "size=30%"), file).strength);
+  CHECK_FALSE(sweep::read_row(searched("uniform", "size=30%"), file).strength);
+}
+
+TEST_CASE("sweep folder: a summary that is none is named") {
+  const test::Folder folder;
+  const std::string file = folder.path / "summary.json";
+  for (const char* content : {"", "{", "[1]", R"({"strength": 1})", R"({"cost": {"size": 1}})"}) {
+    CAPTURE(content);
+    io::write_file(file, content);
+    CHECK(refusal([&] { sweep::read_row(searched("dnas", ""), file); }) == file + ": damaged: expected the summary of a run");
+  }
+}
