@@ -161,11 +161,11 @@ std::string moved(const Why& why) {
   if (!why.repair) return out;
   if (out.empty()) out = "The targets left this layer at its arg max.\n";
   for (const Repair::Cost& c : why.repair->costs) {
-    out += fmt::format("Target: {} of at most {:.6g}; by the arg max of the whole network {:.6g}, as exported {:.6g}.\n", c.name, c.limit, c.arg_max,
+    out += fmt::format("Target: {} of at most {:.6g}; {:.6g} by every arg max, {:.6g} as exported.\n", c.name, c.limit, c.arg_max,
                        c.found);
   }
-  return out + fmt::format("To meet {}, the network was made from {}; {} of its {} choices left their arg max.\n",
-                           why.repair->costs.size() == 1 ? "it" : "them", why.repair->start, why.repair->moved, why.repair->choices);
+  return out + fmt::format("The network was made from {}.\n{} of its {} choices left their arg max.\n", why.repair->start, why.repair->moved,
+                           why.repair->choices);
 }
 
 ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
@@ -202,7 +202,7 @@ std::vector<Candidate> Story::outcome() const {
 
 Why why(const std::string& run, const std::string& layer) {
   const std::vector<report::HistoryEpoch> history = report::read_history(run);
-  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a"), .exported = {}};
+  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a"), .exported = {}, .repair = {}};
   if (!out.weights && !out.output) {
     bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer, fmt::join(layers_of(history), ", "));
   }
@@ -217,8 +217,9 @@ std::string text(const Why& why) {
   if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
   if (why.exported) out += in_words(*why.exported) + moved(why);
   return out +
-         "\nA pull is -gradient: the mean over an epoch's steps of the direction in which it moves alpha. Adam scales every step\n"
-         "by the gradients seen so far, so many small steps can outweigh few large ones, and alpha go against a mean pull.\n";
+         "\nA pull is -gradient, the direction in which it moves alpha: the mean over an epoch's steps.\n"
+         "Adam divides each step by the size of recent gradients: many small ones can outweigh a few\n"
+         "large ones, and alpha go against the sign of a mean pull.\n";
 }
 
 std::string json(const Why& why) {

@@ -59,21 +59,21 @@ std::string costs(const RunResult& result) {
   return out;
 }
 
-/// What was done to meet the targets after the search: "arg max at 133.3% of size's target; 52% of the saving was made
-/// after the search, where 80 of 350 choices left their arg max".
+/// What was done to meet the targets after the search.
 std::string repair(const RunResult& result) {
   if (!result.repair) return "";
   const Repair& r = *result.repair;
   std::string out;
   for (const Repair::Cost& c : r.costs) {
-    out += fmt::format("arg max at {} of the target for {}; {:.0f}% of the saving was made after the search\n", share(c.arg_max, c.limit), c.name,
+    out += fmt::format("arg max at {} of the target {}: {:.0f}% of the saving was made after the search\n", share(c.arg_max, c.limit), c.name,
                        100 * c.share());
   }
-  if (r.choices > 0) out += fmt::format("{} of {} choices left their arg max; ", r.moved, r.choices);
   out += fmt::format("made from {}", r.start);
+  if (r.choices > 0) out += fmt::format("; {} of {} choices left their arg max", r.moved, r.choices);
   const char* what = result.final.classifies ? "accuracy" : "-error";
-  if (r.quality_at_arg_max) out += fmt::format("; validation {}: arg max {:.4f}", what, *r.quality_at_arg_max);
-  if (r.quality) out += fmt::format("{} {:.4f}", r.quality_at_arg_max ? ", within the targets" : fmt::format("; validation {}:", what), *r.quality);
+  if (r.quality) out += fmt::format("\n{} on the validation images: ", what);
+  if (r.quality && r.quality_at_arg_max) out += fmt::format("arg max {:.4f}, within the target{} ", *r.quality_at_arg_max, r.costs.size() > 1 ? "s" : "");
+  if (r.quality) out += fmt::format("{:.4f}", *r.quality);
   return out + "\n";
 }
 

@@ -215,8 +215,8 @@ TEST_CASE("inspect why: a finished run tells what was exported, pruned channels 
   REQUIRE(why.exported);
   const std::string said = inspect::text(why);
   CHECK(said.find(fmt::format("left the arg max ({} at 8 bits)", stem.weight().dim(0) + 3)) != std::string::npos);
-  CHECK(said.find("Target: size of at most 4000; by the arg max of the whole network 6000, as exported 3990.") != std::string::npos);
-  CHECK(said.find("made from whole layers; 17 of its 90 choices left their arg max") != std::string::npos);
+  CHECK(said.find("Target: size of at most 4000; 6000 by every arg max, 3990 as exported.") != std::string::npos);
+  CHECK(said.find("made from whole layers.\n17 of its 90 choices left their arg max") != std::string::npos);
   CHECK(json::parse(inspect::json(why)).at("repair").at("moved") == 17);
   io::write_file(folder.path / "summary.json", "{}");  // a run without targets, or of an older build
   CHECK_FALSE(inspect::why(folder.path, "stem").repair);
