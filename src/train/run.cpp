@@ -203,6 +203,17 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
                              : "train it first (--warmup-epochs, --lr, --init)");
 }
 
+/// What to tell of channels whose weights are too small to set their steps; empty without any.
+std::string small_weights(const Graph& discrete) {
+  std::vector<std::string> counts;
+  for (const Node& node : discrete.nodes) {
+    if (const int64_t channels = discrete.channels_set_by_bias(node); channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
+  }
+  if (counts.empty()) return "";
+  return fmt::format("channels whose weights are so small that their biases set the step, and what they give is all but constant: {}",
+                     fmt::join(counts, ", "));
+}
+
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
   for (const cost::Model& model : cost::all()) {
@@ -316,6 +327,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
   result.strength = strength_of(start);
   result.network = found(start, observer, checkpoints);
+  if (const std::string text = small_weights(result.network); !text.empty()) note(text);
   result.searched = test_score("search", result.network, splits);
   result.seconds.search = search.seconds();
 
