@@ -78,10 +78,11 @@ Tensor Graph::coded_magnitude(const Node& node) const {
   const Tensor magnitude = own_magnitude(node).clone();
   const ActivationSlot* input = input_slot(node);
   if (input == nullptr || !input->fixed()) return magnitude;
+  const auto input_step = static_cast<double>(input->step());
   for (size_t c = 0; c < bits.size(); ++c) {
     const double bias = node.bias() ? static_cast<double>(node.bias().data()[c]) : 0;
     float& m = magnitude.data()[c];
-    if (bits[c] > 0) m = std::max(m, static_cast<float>(least_magnitude(bias, bits[c], static_cast<double>(input->step()))));
+    if (bits[c] > 0) m = std::max(m, static_cast<float>(least_magnitude(bias, bits[c], input_step)));
   }
   return magnitude;
 }
@@ -102,7 +103,7 @@ Binding Graph::bind(const Thetas& thetas) const {
     const ModuleScope scope(node.name);
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
-      keep_positive(slot->clip);
+      if (slot->learn_clip) keep_positive(slot->clip);
       b.clip = slot->clip;
       if (!slot->fixed()) b.theta = thetas.at(slot);
     }

@@ -60,7 +60,8 @@ ordered_json to_json(int bits, const Grid& g) {
 
 ordered_json grids(const Graph& network, const Node& node) {
   const WeightSlot* slot = node.weight_slot.get();
-  const Tensor w = node.weight().detach(), magnitude = slot != nullptr ? network.coded_magnitude(node) : weight_magnitude(w);
+  const Tensor w = node.weight().detach();
+  const Tensor magnitude = slot != nullptr ? network.coded_magnitude(node) : weight_magnitude(w);
   const auto channels = static_cast<size_t>(w.dim(0)), row = static_cast<size_t>(w.size()) / channels;
   Tensor codes, steps;
   if (slot != nullptr) codes = quantize_weight(w, magnitude, slot->bits), steps = weight_scale(magnitude, slot->bits);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../core/names.h"
 #include "chance.h"
 
 #include <mixgrad/cost.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <sstream>
 
 namespace mixgrad {
 
@@ -25,6 +27,7 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .regularizer = targets.empty() ? config.regularizer : targets[0].model.name,
           .input_precisions = config.input_bits,
           .temperature = config.tau_start,
+          .clips = parse_clip_rule(config.calibration),
           .overrides = parse_overrides(config.override_layers),
           .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
@@ -132,6 +135,7 @@ struct Start {
   const data::Splits& splits;
   const Graph& floating;
   std::vector<Target> targets;
+  std::function<void(const std::string&)> note;  ///< tells the user of the run, and its result
 };
 
 /// The weight of the cost in the loss of a search: none with targets, nor for baselines.
@@ -146,6 +150,8 @@ Graph found_by_method(const Start& start, train::Observer& observer, train::Chec
   const RunConfig& config = start.config;
   MixPrecOptions options = mix_prec_options(config, start.targets);
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
+  options.input_range = start.splits.train.known_range();
+  options.on_note = start.note;
   if (config.method == "uniform") return uniform_baseline(start.floating, options, start.targets);
   if (config.method == "random") return random_baseline(start.floating, options, start.targets, config.seed);
   if (config.method == "sensitivity") {
@@ -161,11 +167,25 @@ Graph found_by_method(const Start& start, train::Observer& observer, train::Chec
   return net.arch_export({.targets = start.targets, .refine = config.refine});
 }
 
-/// The same, or what it gave before the run was resumed.
+/// The same, or what it gave before the run was resumed; what it had to tell is told either way.
 Graph found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
-  if (checkpoints.finished("search")) return graph_from(checkpoints.result("search"));
-  Graph graph = found_by_method(start, observer, checkpoints);
-  checkpoints.finish("search", to_safetensors(graph));
+  constexpr const char* notes = "notes";  // one a line
+  if (checkpoints.finished("search")) {
+    io::Safetensors result = checkpoints.result("search");
+    std::istringstream lines(result.metadata[notes]);
+    for (std::string line; std::getline(lines, line);) start.note(line);
+    return graph_from(result);
+  }
+  std::string told;
+  Start told_of = start;
+  told_of.note = [&](const std::string& text) {
+    start.note(text);
+    told += text + '\n';
+  };
+  Graph graph = found_by_method(told_of, observer, checkpoints);
+  io::Safetensors result = to_safetensors(graph);
+  result.metadata[notes] = valid_utf8(told);
+  checkpoints.finish("search", result);
   return graph;
 }
 
@@ -207,10 +227,12 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
 std::string small_weights(const Graph& discrete) {
   std::vector<std::string> counts;
   for (const Node& node : discrete.nodes) {
-    if (const int64_t channels = discrete.channels_set_by_bias(node); channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
+    const int64_t channels = discrete.channels_set_by_bias(node);
+    if (channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
   }
   if (counts.empty()) return "";
-  return fmt::format("channels whose weights are so small that their biases set the step, and what they give is all but constant: {}",
+  return fmt::format("channels whose weights are so small that their biases set the step, and what they give is all but "
+                     "constant: {}",
                      fmt::join(counts, ", "));
 }
 
@@ -249,6 +271,7 @@ void RunConfig::validate() const {
   check_choice("sampler", sampler, {"softmax", "gumbel"});
   quant::find_activation(act_quantizer);
   check_choice("alpha-init", alpha_init, {"scaled", "same"});
+  parse_clip_rule(calibration);
   if (!(arch_split >= 0 && arch_split < 1)) bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
   check_not_negative("patience", patience);
   check_not_negative("warmup-epochs", warmup_epochs);
@@ -324,7 +347,8 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
-  const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
+  const Start start{.config = config, .splits = splits, .floating = floating,
+                    .targets = parse_targets(config.target, floating), .note = note};
   result.strength = strength_of(start);
   result.network = found(start, observer, checkpoints);
   if (const std::string text = small_weights(result.network); !text.empty()) note(text);

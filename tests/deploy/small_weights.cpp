@@ -66,7 +66,8 @@ FormCase coded_with_small_weights(float largest, MixPrecType type) {
 std::vector<FormCase> networks_with_small_weights() {
   std::vector<FormCase> out;
   for (const float largest : {1e-3F, 2.0F, 1e4F}) {
-    for (const MixPrecType type : {MixPrecType::PER_LAYER, MixPrecType::PER_CHANNEL}) out.push_back(coded_with_small_weights(largest, type));
+    for (const MixPrecType type : {MixPrecType::PER_LAYER, MixPrecType::PER_CHANNEL})
+      out.push_back(coded_with_small_weights(largest, type));
   }
   return out;
 }
