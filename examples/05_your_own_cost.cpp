@@ -44,7 +44,8 @@ int main() {
   MixPrec search(*net, {.input_shape = {3, 32, 32},
                         .weight_precisions = {2, 4, 8},
                         .w_mixprec_type = MixPrecType::PER_CHANNEL,
-                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1)});
+                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1),
+                        .input_range = data.train.known_range()});
 
   std::vector<Target> targets;
   for (const cost::Model& model : {cycles(), flash_reads()}) {

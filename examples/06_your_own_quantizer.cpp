@@ -65,7 +65,8 @@ int main() {
 
   for (const auto& quantizer : {quant::find_activation("pact"), power_of_two()}) {
     const MixPrec search(*net, {.input_shape = {1, 12, 12}, .activation_precisions = {4}, .weight_precisions = {4},
-                                .calibration = train::calibration_batches(data.train, 128, /*seed=*/1), .activation_quantizer = quantizer});
+                                .calibration = train::calibration_batches(data.train, 128, /*seed=*/1),
+                                .input_range = data.train.known_range(), .activation_quantizer = quantizer});
     Graph found = search.arch_export();
     train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3}, search.regularizer(), quiet);
     fmt::print("{:<13} steps", quantizer ? quantizer->name : "pact");

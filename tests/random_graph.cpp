@@ -15,7 +15,7 @@ namespace {
 /// Draws for one network.
 class Dice {
  public:
-  explicit Dice(uint64_t seed) : rng_(seed, "random_graph") {}
+  explicit Dice(uint64_t seed, const char* what = "random_graph") : rng_(seed, what) {}
 
   int64_t from(int64_t low, int64_t high) {
     return low + static_cast<int64_t>(rng_.below(static_cast<uint64_t>(high - low + 1)));
@@ -49,7 +49,7 @@ class Dice {
 /// Grows step by step; every step reads values that there are, [C, H, W] or [features].
 class RandomNet : public nn::Module {
  public:
-  explicit RandomNet(Dice& dice) : dice_(dice) {
+  RandomNet(Dice& dice, Dice& small) : dice_(dice), small_(small) {
     const NoTape pause;
     eval();
     samples_.push_back(Tensor::zeros({1, dice.from(1, 4), dice.from(1, 8), dice.from(1, 8)}));
@@ -132,6 +132,14 @@ class RandomNet : public nn::Module {
     offer(y);
   }
 
+  /// Now and then weights of one channel that are next to nothing, as dead channels have.
+  void shrink_one(const Tensor& weight) {
+    if (!small_.chance(0.3)) return;
+    const int64_t row = weight.size() / weight.dim(0), c = small_.from(0, weight.dim(0) - 1);
+    const auto factor = static_cast<float>(std::pow(10, -small_.from(3, 40)));
+    for (float& w : weight.data().subspan(static_cast<size_t>(c * row), static_cast<size_t>(row))) w *= factor;
+  }
+
   size_t batch_norm(size_t y) {
     auto norm = std::make_unique<nn::BatchNorm2d>(shape(y)[0]);
     dice_.fill_between(norm->gamma, 0.5, 1.5);
@@ -164,6 +172,7 @@ class RandomNet : public nn::Module {
     auto conv = std::make_unique<nn::Conv2d>(Shape{out, in[0] / a.groups, kernel[0], kernel[1]}, a, dice_.chance(0.7));
     dice_.fill(conv->weight, 1 / std::sqrt(static_cast<double>(conv->weight.size() / out)));
     if (conv->bias) dice_.fill(conv->bias, 0.3);
+    shrink_one(conv->weight);
     finish(push(x, std::move(conv)), true);
   }
 
@@ -174,6 +183,7 @@ class RandomNet : public nn::Module {
         nn::LinearOptions{.in_features = in, .out_features = dice_.from(1, 8), .bias = dice_.chance(0.7)});
     dice_.fill(layer->weight, 1 / std::sqrt(static_cast<double>(in)));
     if (layer->bias) dice_.fill(layer->bias, 0.3);
+    shrink_one(layer->weight);
     finish(push(x, std::move(layer)), true);
   }
 
@@ -206,7 +216,7 @@ class RandomNet : public nn::Module {
         [x, a, largest](const std::vector<Tensor>& v) { return largest ? max_pool2d(v[x], a) : avg_pool2d(v[x], a); }));
   }
 
-  Dice& dice_;
+  Dice &dice_, &small_;
   std::vector<Tensor> samples_;  // what every step makes of zeros
   std::vector<size_t> values_ = {0}, inputs_ = {0};
   std::vector<Step> steps_;
@@ -249,8 +259,8 @@ std::string attributes(const Node& node) {
 }  // namespace
 
 RandomNetwork random_network(uint64_t seed, int64_t images) {
-  Dice dice(seed);
-  RandomNet net(dice);
+  Dice dice(seed), small(seed, "small channels");
+  RandomNet net(dice, small);
   data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
   MixPrec search(net, options_for(dice, net.input_shape(), set));
   randomize_architecture(search, seed);

@@ -6,6 +6,7 @@
 #include <mixgrad/tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,10 @@ struct Dataset {
   }
   int64_t classes() const { return static_cast<int64_t>(class_names.size()); }
   Shape image_shape() const { return {channels, height, width}; }
+  /// What Loader's values lie in, whatever the images; nothing of floats, which may be anything.
+  std::optional<ValueRange> known_range() const {
+    return pixels.empty() ? std::nullopt : std::optional(range_of_bytes(normalization));
+  }
 };
 
 /// `validation` is held out of the training set for every choice; `test` only reports.

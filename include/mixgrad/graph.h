@@ -80,6 +80,14 @@ class Graph {
   const Shape& input_shape() const { return nodes[0].shape; }
   /// The node whose output slot quantizes the value of node `i`: itself, or what a pool or flatten passes on.
   int quantized_by(int i) const;
+  /// The quantizer of what a node reads first, or nullptr.
+  const ActivationSlot* input_slot(const Node& node) const;
+  /// [C_out]: what sets the scales of a layer with fixed bit-widths. max|w_c|; or more, where a bias would take more
+  /// than 2^30 steps of the channel's accumulator, s_x s_w,c: then the weights, too small to matter beside it, get
+  /// coarser codes, or 0. Where s_x is still searched, max|w_c|.
+  Tensor coded_magnitude(const Node& node) const;
+  /// In how many channels of a node that is so.
+  int64_t channels_set_by_bias(const Node& node) const;
   std::vector<int> consumers(int i) const;
   /// Every slot once, in the order of first use.
   std::vector<std::shared_ptr<WeightSlot>> weight_slots() const;

@@ -17,6 +17,14 @@ struct Normalization {
   bool operator==(const Normalization&) const = default;
 };
 
+/// Numbers from low to high.
+struct ValueRange {
+  float low, high;
+};
+
+/// What an image of bytes can hold, in any channel: 0 to 1, normalized.
+ValueRange range_of_bytes(const Normalization& normalization);
+
 /// "MEAN/STD", each one number or one per channel, like "0.5/0.25" or "0.49,0.48,0.45/0.25,0.24,0.26"; or "imagenet" or
 /// "cifar10", whose numbers are widely used; "" for none. Throws bad_input for any other text.
 Normalization parse_normalization(const std::string& text, int64_t channels);

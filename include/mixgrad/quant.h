@@ -52,8 +52,8 @@ struct ActivationSlot {
   Tensor clip;                  ///< [P], above 0
   bool is_signed = false;
   std::shared_ptr<const ActivationQuantizer> quantizer;  ///< none: PACT
-  bool learn_clip = true;       ///< false for images in [0, 1] at one precision: their range is known, and the first
-                                ///< layer then has no input gradient to compute
+  bool learn_clip = true;       ///< false for images of known range at one precision (the first layer then has no input
+                                ///< gradient to compute), and for clips below an optimizer's steps
 
   bool fixed() const { return !alpha; }
   CodeRange range(size_t p = 0) const;

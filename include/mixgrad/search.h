@@ -60,6 +60,16 @@ struct LayerOverride {
   bool exclude = false;                         ///< stays float, output included
 };
 
+/// How the clip of an activation's quantizer follows from the values that it meets. Zeros aside, of which sparse
+/// features and ReLUs are full: the size |x| that so many percent do not exceed (100: the largest); or, for each
+/// bit-width its own, the clip of least squared error.
+struct ClipRule {
+  double percentile = 99.9;
+  bool least_error = false;
+};
+/// "max", "percentile=N" with N above 50, up to 100, or "mse"; throws bad_input for any other.
+ClipRule parse_clip_rule(const std::string& text);
+
 struct MixPrecOptions {
   Shape input_shape = {};                             ///< C, H, W
   std::vector<int> activation_precisions = {8};       ///< candidates, 2..8
@@ -69,7 +79,9 @@ struct MixPrecOptions {
   std::vector<int> input_precisions = {8};            ///< candidates of the network's input
   double temperature = 1.0;                           ///< θ = softmax(α / temperature)
   std::vector<Tensor> calibration = {};               ///< batches that set the clips; without any, clips start at 6 (input: 1)
-  double calibration_percentile = 99.9;               ///< 100 for the maximum
+  ClipRule clips = {};                                ///< how the batches set them
+  std::optional<ValueRange> input_range = {};         ///< of all images, where it is known (data::Dataset::known_range)
+  std::function<void(const std::string&)> on_note = {};  ///< told of clips that fit badly, a sentence each
   std::vector<std::string> exclude_names = {};        ///< layers that stay float, output included
   std::vector<LayerOverride> overrides = {};          ///< the first that fits a layer holds
   SamplerOptions sampler = {};
@@ -247,7 +259,11 @@ Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained
 /// Gives every layer and every tensor its slot (SPEC §5).
 void place_quantizers(Graph& graph, const MixPrecOptions& options);
 
-/// Fills the clips of all activation slots from what the float network does on the calibration batches (SPEC §3).
+/// Fills the clips of all activation slots from what the float network does on the calibration batches (SPEC §3). An
+/// input of known range gets a clip that covers it, not learned at one precision; other clips are learned, unless below
+/// 0.01. Tells on_note of each tensor that fits its largest candidate badly: more than 1% of the values saturate, or
+/// more than 10% of Σx² is cut off; or the values take fewer codes than 4 and half of those there are, and are more than
+/// these codes. Throws bad_input where a value is NaN or infinite.
 void calibrate(Graph& graph, const MixPrecOptions& options);
 
 }  // namespace mixgrad

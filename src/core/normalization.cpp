@@ -6,8 +6,10 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <limits>
 #include <map>
 
 namespace mixgrad {
@@ -43,6 +45,19 @@ std::vector<float> per_channel(std::vector<float> values, int64_t channels) {
 }
 
 }  // namespace
+
+ValueRange range_of_bytes(const Normalization& n) {
+  if (n.empty()) return {.low = 0, .high = 1};
+  constexpr float none = std::numeric_limits<float>::infinity();
+  ValueRange out{.low = none, .high = -none};
+  for (size_t c = 0; c < n.mean.size(); ++c) {
+    for (const float v : {0.0F, 1.0F}) {
+      const float end = (v - n.mean[c]) / n.std[c];
+      out = {.low = std::min(out.low, end), .high = std::max(out.high, end)};
+    }
+  }
+  return out;
+}
 
 Normalization parse_normalization(const std::string& text, int64_t channels) {
   if (text.empty()) return {};

@@ -23,12 +23,26 @@ double largest_row_sum(const Tensor& codes) {
   return largest;
 }
 
+constexpr double most_bias_steps = 0x1p30;  // a bias and the sums that it is added to share 32 bits
+constexpr double least_step = 0x1p-80;      // below it, steps and their inverses leave float32's range
+
+/// The magnitude of a channel at `bits` whose accumulator's step is large enough for its bias.
+double least_magnitude(double bias, int bits, double input_step) {
+  const double step = std::max(std::abs(bias) / most_bias_steps, least_step);
+  return step / input_step * ((1 << bits) - 1) / 2;
+}
+
+/// max|w_c|, or what it was before inputs were pruned.
+Tensor own_magnitude(const Node& node) {
+  const Tensor& kept = node.weight_slot->magnitude;
+  return kept ? kept : weight_magnitude(node.weight());
+}
+
 /// Fixed weights on quantized input: integer codes, and what one step of their accumulator is worth.
-void bind_codes(const Node& node, const ActivationSlot& input, Binding::NodeBinding& b) {
-  const WeightSlot& slot = *node.weight_slot;
-  const Tensor magnitude = slot.magnitude ? slot.magnitude : weight_magnitude(node.weight());
-  b.weight = quantize_weight(node.weight(), magnitude, slot.bits);
-  b.scale = scale(weight_scale(magnitude, slot.bits), input.step());
+void bind_codes(const Node& node, const Tensor& magnitude, const ActivationSlot& input, Binding::NodeBinding& b) {
+  const std::vector<int>& bits = node.weight_slot->bits;
+  b.weight = quantize_weight(node.weight(), magnitude, bits);
+  b.scale = scale(weight_scale(magnitude, bits), input.step());
   b.bound = largest_row_sum(b.weight) * input.largest_code();
 }
 
@@ -55,6 +69,32 @@ Thetas Graph::softmax_thetas(double temperature) const {
   return thetas;
 }
 
+const ActivationSlot* Graph::input_slot(const Node& node) const {
+  return nodes[static_cast<size_t>(quantized_by(node.inputs[0]))].output_slot.get();
+}
+
+Tensor Graph::coded_magnitude(const Node& node) const {
+  const std::vector<int>& bits = node.weight_slot->bits;
+  const Tensor magnitude = own_magnitude(node).clone();
+  const ActivationSlot* input = input_slot(node);
+  if (input == nullptr || !input->fixed()) return magnitude;
+  const auto input_step = static_cast<double>(input->step());
+  for (size_t c = 0; c < bits.size(); ++c) {
+    const double bias = node.bias() ? static_cast<double>(node.bias().data()[c]) : 0;
+    float& m = magnitude.data()[c];
+    if (bits[c] > 0) m = std::max(m, static_cast<float>(least_magnitude(bias, bits[c], input_step)));
+  }
+  return magnitude;
+}
+
+int64_t Graph::channels_set_by_bias(const Node& node) const {
+  if (!node.weight_slot || !node.weight_slot->fixed() || !node.bias()) return 0;
+  const Tensor own = own_magnitude(node), coded = coded_magnitude(node);
+  int64_t count = 0;
+  for (int64_t c = 0; c < own.size(); ++c) count += node.bias().data()[c] != 0 && coded.data()[c] > own.data()[c];
+  return count;
+}
+
 Binding Graph::bind(const Thetas& thetas) const {
   Binding binding;
   binding.nodes.resize(nodes.size());
@@ -63,13 +103,13 @@ Binding Graph::bind(const Thetas& thetas) const {
     const ModuleScope scope(node.name);
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
-      keep_positive(slot->clip);
+      if (slot->learn_clip) keep_positive(slot->clip);
       b.clip = slot->clip;
       if (!slot->fixed()) b.theta = thetas.at(slot);
     }
     if (!node.is_layer()) continue;
     const WeightSlot* slot = node.weight_slot.get();
-    const ActivationSlot* input = nodes[static_cast<size_t>(quantized_by(node.inputs[0]))].output_slot.get();
+    const ActivationSlot* input = input_slot(node);
     b.weight = node.weight();
     b.bias = node.bias();
     if (slot == nullptr) continue;
@@ -80,7 +120,7 @@ Binding Graph::bind(const Thetas& thetas) const {
     }
     if (node.bias()) b.bias = gate(node.bias(), fixed_theta(*slot), checked(*slot));
     if (input && input->fixed()) {
-      bind_codes(node, *input, b);
+      bind_codes(node, coded_magnitude(node), *input, b);
     } else {
       b.weight = weight_mixture(node.weight(), fixed_theta(*slot), checked(*slot));
     }

@@ -148,6 +148,7 @@ TapeView float_step(nn::Module& net, const data::Batch& batch) {
 TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits, const data::Batch& batch) {
   MixPrecOptions options = mix_prec_options(config);
   options.calibration = train::calibration_batches(splits.train, config.batch_size, config.seed);
+  options.input_range = splits.train.known_range();
   MixPrec net(floating, options);
   const double strength = config.strength.value_or(default_strength(floating, net.regularizer()));
 

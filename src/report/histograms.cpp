@@ -58,9 +58,10 @@ ordered_json to_json(int bits, const Grid& g) {
   return out;
 }
 
-ordered_json grids(const Node& node) {
+ordered_json grids(const Graph& network, const Node& node) {
   const WeightSlot* slot = node.weight_slot.get();
-  const Tensor w = node.weight().detach(), magnitude = slot != nullptr && slot->magnitude ? slot->magnitude : weight_magnitude(w);
+  const Tensor w = node.weight().detach();
+  const Tensor magnitude = slot != nullptr ? network.coded_magnitude(node) : weight_magnitude(w);
   const auto channels = static_cast<size_t>(w.dim(0)), row = static_cast<size_t>(w.size()) / channels;
   Tensor codes, steps;
   if (slot != nullptr) codes = quantize_weight(w, magnitude, slot->bits), steps = weight_scale(magnitude, slot->bits);
@@ -91,7 +92,7 @@ ordered_json histograms(const Graph& network) {
     if (!node.is_layer()) continue;
     out.push_back({{"name", node.name},
                    {"output", output_name(network, node)},
-                   {"grids", grids(node)}});
+                   {"grids", grids(network, node)}});
   }
   return out;
 }

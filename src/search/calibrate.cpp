@@ -1,57 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 // Initial clips from what the float network does (SPEC §3).
-#include <mixgrad/error.h>
+#include "clip_rule.h"
+
 #include <mixgrad/search.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
-#include <cmath>
 #include <map>
+#include <optional>
 
 namespace mixgrad {
 namespace {
 
-constexpr float default_clip = 6, default_input_clip = 1;
+constexpr float default_clip = 6;
+constexpr float least_learned_clip = 1e-2F;  // an optimizer's steps, near 1e-3, would only shake a smaller one
+constexpr ValueRange default_input_range = {.low = 0, .high = 1};
 constexpr int64_t images_at_once = 8;  // every node's values are kept while they run
 
-/// Distribution of |x| in one slot's tensors, as a histogram over [0, largest]: a percentile is exact to largest / bins.
-struct Histogram {
-  static constexpr size_t bins = 1 << 16;
-  float largest = 0, smallest = 0;
-  std::vector<int64_t> counts = std::vector<int64_t>(bins, 0);
-  int64_t total = 0;
-
-  void range(std::span<const float> x) {
-    for (float v : x) {
-      if (!std::isfinite(v)) bad_input("calibration: the float network's activations are not finite");
-      largest = std::max(largest, std::abs(v));
-      smallest = std::min(smallest, v);
-    }
-  }
-
-  void count(std::span<const float> x) {
-    if (largest == 0) return;
-    const double scale = static_cast<double>(bins) / largest;
-    for (float v : x) ++counts[std::min(bins - 1, static_cast<size_t>(std::abs(v) * scale))];
-    total += std::ssize(x);
-  }
-
-  float percentile(double percent) const {
-    if (percent >= 100) return largest;
-    const auto wanted = static_cast<int64_t>(std::ceil(percent / 100 * static_cast<double>(total)));
-    int64_t seen = 0;
-    for (size_t b = 0; b < bins; ++b) {
-      seen += counts[b];
-      if (seen >= wanted) return largest * static_cast<float>(b + 1) / static_cast<float>(bins);
-    }
-    return largest;
-  }
-};
-
-using Histograms = std::map<ActivationSlot*, Histogram>;
-
-/// Runs the float network (slots left aside) and hands every quantized tensor, ReLU included, to `visit`.
-template <typename Visit>
-void observe(const Graph& graph, const std::vector<Tensor>& batches, Histograms& histograms, const Visit& visit) {
+/// Runs the float network (slots left aside) and counts every quantized tensor's values, ReLU included, by slot.
+std::map<const ActivationSlot*, Histogram> observe(const Graph& graph, const std::vector<Tensor>& batches) {
+  std::map<const ActivationSlot*, Histogram> histograms;
   Graph plain = graph;
   for (Node& node : plain.nodes) {
     node.weight_slot = nullptr;
@@ -63,34 +32,90 @@ void observe(const Graph& graph, const std::vector<Tensor>& batches, Histograms&
       std::vector<Tensor> values;
       plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
       for (size_t i = 0; i < graph.nodes.size(); ++i) {
-        ActivationSlot* slot = graph.nodes[i].output_slot.get();
-        if (slot != nullptr) visit(histograms[slot], std::span<const float>(values[i].data()));
+        const ActivationSlot* slot = graph.nodes[i].output_slot.get();
+        if (slot != nullptr) histograms[slot].add(values[i].data());
       }
     }
   }
+  return histograms;
+}
+
+bool never_signed(const ActivationSlot& slot) { return slot.quantizer && slot.quantizer->never_signed; }
+
+/// An input whose values are known to lie in `range`: at one precision there is nothing to learn.
+void cover(ActivationSlot& slot, ValueRange range) {
+  slot.is_signed = range.low < 0 && !never_signed(slot);
+  const float clip = slot.is_signed ? std::max(range.high, -range.low) : range.high;
+  slot.clip = Tensor::full({std::ssize(slot.precisions)}, clip > 0 ? clip : default_clip);
+  slot.learn_clip = slot.precisions.size() > 1;
+}
+
+/// Clips for the values that were seen.
+void fit_clips(ActivationSlot& slot, const Sizes& sizes, const ClipRule& rule) {
+  slot.clip = Tensor::full({std::ssize(slot.precisions)}, default_clip);
+  for (size_t p = 0; p < slot.precisions.size(); ++p) {
+    if (!sizes.values.empty()) slot.clip.data()[p] = chosen_clip(rule, slot, p, sizes);
+  }
+  slot.learn_clip = std::ranges::min(slot.clip.data()) >= least_learned_clip;
+}
+
+/// The nodes whose outputs a slot quantizes.
+std::string holders(const Graph& graph, const ActivationSlot& slot) {
+  std::string names;
+  for (const Node& node : graph.nodes) {
+    if (node.output_slot.get() == &slot) names += (names.empty() ? "'" : ", '") + node.name + "'";
+  }
+  return names;
+}
+
+std::string percent(double share) { return fmt::format("{:.{}f}%", 100 * share, share < 0.1 ? 2 : 0); }
+
+/// What would let a tensor's values take more codes.
+const char* help_with_codes(const MixPrecOptions& options, bool covered) {
+  if (covered) return "images of more contrast, or given as floats, would take more";
+  if (options.clips.least_error) return "values of one scale would take more";
+  return "--calibration mse or a smaller percentile would take more";
+}
+
+/// What to tell of a tensor that its largest candidate's clip fits badly; empty where it fits.
+std::string misfit(const Graph& graph, const ActivationSlot& slot, const Sizes& sizes, const MixPrecOptions& options,
+                   bool covered) {
+  constexpr double much_saturated = 0.01, much_lost = 0.1;
+  constexpr int few_codes = 4;
+  if (sizes.values.empty()) return "";
+  const size_t p = slot.precisions.size() - 1;
+  const float clip = slot.clip.data()[p];
+  const int codes = static_cast<int>(slot.largest_code(p)) + 1;
+  const Fit found = fit(slot, p, clip, sizes);
+  if (found.saturated > much_saturated || found.lost > much_lost) {
+    return fmt::format("{}: {} of the values (zeros aside) lie above the clip of {:.3g} and saturate, which cuts off {} of "
+                       "their energy: {} would keep more",
+                       holders(graph, slot), percent(found.saturated), clip, percent(found.lost),
+                       options.clips.least_error ? "more bits or --calibration max" : "--calibration max or mse");
+  }
+  if (found.codes < found.values && found.codes < static_cast<size_t>(std::min(few_codes, codes / 2))) {
+    return fmt::format("{}: the values on the calibration images take {} of {} codes at {} bits and a clip of {:.3g}: {}",
+                       holders(graph, slot), found.codes, codes, slot.precisions[p], clip, help_with_codes(options, covered));
+  }
+  return "";
 }
 
 }  // namespace
 
 void calibrate(Graph& graph, const MixPrecOptions& options) {
-  Histograms histograms;
-  if (!options.calibration.empty()) {
-    observe(graph, options.calibration, histograms, [](Histogram& h, std::span<const float> x) { h.range(x); });
-    observe(graph, options.calibration, histograms, [](Histogram& h, std::span<const float> x) { h.count(x); });
-  }
+  std::map<const ActivationSlot*, Histogram> seen = observe(graph, options.calibration);
+  std::optional<ValueRange> range = options.input_range;
+  if (!range && options.calibration.empty()) range = default_input_range;
+  const auto& input = graph.nodes[0].output_slot;
   for (const auto& slot : graph.activation_slots()) {
-    const auto holders = std::ranges::count(graph.nodes, slot, &Node::output_slot);
-    const bool is_input = slot == graph.nodes[0].output_slot && holders == 1;
-    float clip = is_input ? default_input_clip : default_clip;
-    bool unit_input = is_input;
-    if (const auto found = histograms.find(slot.get()); found != histograms.end()) {
-      const Histogram& h = found->second;
-      if (is_input && h.smallest < 0 && !(slot->quantizer && slot->quantizer->never_signed)) slot->is_signed = true;
-      unit_input = is_input && h.smallest >= 0 && h.largest <= 1;
-      if (!unit_input && h.largest > 0) clip = h.percentile(options.calibration_percentile);
-    }
-    slot->learn_clip = !(unit_input && slot->precisions.size() == 1);
-    slot->clip = Tensor::full({std::ssize(slot->precisions)}, clip).requires_grad(slot->learn_clip);
+    const Histogram& values = seen[slot.get()];
+    const bool covered = range && slot == input && std::ranges::count(graph.nodes, input, &Node::output_slot) == 1;
+    if (values.smallest() < 0 && !never_signed(*slot)) slot->is_signed = true;
+    const Sizes sizes = values.sizes(slot->is_signed);
+    covered ? cover(*slot, *range) : fit_clips(*slot, sizes, options.clips);
+    slot->clip.requires_grad(slot->learn_clip);
+    const std::string text = misfit(graph, *slot, sizes, options, covered);
+    if (options.on_note && !text.empty()) options.on_note(text);
   }
 }
 

@@ -44,9 +44,6 @@ MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options) : MixPrec(sim
 MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
     : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), sampler_(options.sampler), temperature_(options.temperature) {
   set_temperature(options.temperature);
-  if (!(options.calibration_percentile > 50 && options.calibration_percentile <= 100)) {
-    bad_input("calibration percentile {} is not possible: expected above 50, up to 100", options.calibration_percentile);
-  }
   fold_batch_norm(graph_);
   fuse_relu(graph_);
   place_quantizers(graph_, options);

@@ -84,7 +84,8 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
                        .activation_precisions = o.act_bits,
                        .weight_precisions = o.weight_bits,
                        .w_mixprec_type = o.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
-                       .calibration = {batch.x}});
+                       .calibration = {batch.x},
+                       .input_range = ValueRange{.low = 0, .high = 1}});
   optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
   const train::StepOptions options{.sample = [&] { return net.sample(); },

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../core/names.h"
 #include "chance.h"
 
 #include <mixgrad/cost.h>
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <sstream>
 
 namespace mixgrad {
 
@@ -30,6 +32,7 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .regularizer = targets.empty() ? cost_to_lower(config) : targets[0].model.name,
           .input_precisions = config.input_bits,
           .temperature = config.tau_start,
+          .clips = parse_clip_rule(config.calibration),
           .overrides = parse_overrides(config.override_layers),
           .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
@@ -138,6 +141,7 @@ struct Start {
   const data::Splits& splits;
   const Graph& floating;
   std::vector<Target> targets;
+  std::function<void(const std::string&)> note;  ///< tells the user of the run, and its result
 };
 
 /// The weight of the cost in the loss of a search: none with targets, nor for baselines.
@@ -166,6 +170,8 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   const RunConfig& config = start.config;
   MixPrecOptions options = mix_prec_options(config, start.targets);
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
+  options.input_range = start.splits.train.known_range();
+  options.on_note = start.note;
   const Judge compared = judge(start.splits);
   if (config.method == "uniform") return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
   if (config.method == "random") return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
@@ -181,17 +187,26 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   return Found::met(std::move(met));
 }
 
-/// The same, or what it gave before the run was resumed.
+/// The same, or what it gave before the run was resumed; what it had to tell is told either way.
 Found found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
-  constexpr const char* repair_key = "repair";
+  constexpr const char *notes_key = "notes", *repair_key = "repair";  // notes: one a line
   if (checkpoints.finished("search")) {
-    const io::Safetensors before = checkpoints.result("search");
+    io::Safetensors before = checkpoints.result("search");
+    std::istringstream lines(before.metadata[notes_key]);
+    for (std::string line; std::getline(lines, line);) start.note(line);
     const auto repair = before.metadata.find(repair_key);
     const bool told = repair != before.metadata.end();
     return {.network = graph_from(before), .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
   }
-  Found out = found_by_method(start, observer, checkpoints);
+  std::string notes;
+  Start noted = start;
+  noted.note = [&](const std::string& text) {
+    start.note(text);
+    notes += text + '\n';
+  };
+  Found out = found_by_method(noted, observer, checkpoints);
   io::Safetensors kept = to_safetensors(out.network);
+  kept.metadata[notes_key] = valid_utf8(notes);
   if (out.repair) kept.metadata[repair_key] = to_json(*out.repair);
   checkpoints.finish("search", kept);
   return out;
@@ -244,6 +259,19 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
                              : "train it first (--warmup-epochs, --lr, --init)");
 }
 
+/// What to tell of channels whose weights are too small to set their steps; empty without any.
+std::string small_weights(const Graph& discrete) {
+  std::vector<std::string> counts;
+  for (const Node& node : discrete.nodes) {
+    const int64_t channels = discrete.channels_set_by_bias(node);
+    if (channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
+  }
+  if (counts.empty()) return "";
+  return fmt::format("channels whose weights are so small that their biases set the step, and what they give is all but "
+                     "constant: {}",
+                     fmt::join(counts, ", "));
+}
+
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   std::vector<CostReport> out;
   for (const cost::Model& model : cost::all()) {
@@ -281,6 +309,7 @@ void RunConfig::validate() const {
   check_choice("sampler", sampler, {"softmax", "gumbel"});
   quant::find_activation(act_quantizer);
   check_choice("alpha-init", alpha_init, {"scaled", "same"});
+  parse_clip_rule(calibration);
   if (!(arch_split >= 0 && arch_split < 1)) bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
   check_not_negative("patience", patience);
   check_not_negative("warmup-epochs", warmup_epochs);
@@ -359,11 +388,13 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
-  const Start start{.config = config, .splits = splits, .floating = floating, .targets = parse_targets(config.target, floating)};
+  const Start start{.config = config, .splits = splits, .floating = floating,
+                    .targets = parse_targets(config.target, floating), .note = note};
   result.strength = strength_of(start);
   Found network = found(start, observer, checkpoints);
   result.network = std::move(network.network);
   result.repair = std::move(network.repair);
+  if (const std::string text = small_weights(result.network); !text.empty()) note(text);
   result.searched = test_score("search", result.network, splits);
   result.seconds.search = search.seconds();
 

@@ -4,6 +4,7 @@
 #include "../onnx_runtime.h"
 #include "ends.h"
 #include "forms.h"
+#include "small_weights.h"
 #include "src/core/names.h"
 
 #include <doctest/doctest.h>
@@ -63,6 +64,11 @@ TEST_CASE("forms: Flatten before a ReLU or an Add loads in ONNX Runtime") {
 TEST_CASE("forms: networks give the same results in ONNX Runtime however they end") {
   if (!test::has_onnx_runtime()) return;
   for (const bool quantize_output : {false, true}) CHECK(test::check_onnx(test::networks_by_end(quantize_output)) <= 1);
+}
+
+TEST_CASE("forms: channels of small weights give the same results in ONNX Runtime") {
+  if (!test::has_onnx_runtime()) return;
+  CHECK(test::check_onnx(test::networks_with_small_weights()) <= 1);
 }
 
 TEST_CASE("forms: an ONNX file takes values as they are read and normalizes them itself") {

@@ -32,6 +32,7 @@ std::set<std::string> contents(const FormCase& c) {
     if (conv != nullptr && conv->groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
     if (conv != nullptr && conv->dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
     if (n.is_layer() && !n.bias()) out.insert("no bias");
+    if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_slot && n.weight_slot->magnitude) out.insert("inputs pruned");
     if (pool != nullptr && std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; }))
       out.insert(n.op + " padded");
@@ -76,6 +77,7 @@ TEST_CASE("forms: random networks hold all that networks can") {
   }
   for (const std::string what :
        {"x + x", "relu6", "read by several", "depthwise", "grouped", "dilated", "no bias", "inputs pruned",
+        "small weights",
         "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
         "avg_pool2d overlapping", "flattened image that not only linear layers read",
         "relu of a result without quantizer", "result without quantizer of add", "result without quantizer of conv2d",
