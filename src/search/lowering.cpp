@@ -104,7 +104,7 @@ class Lowering {
           if (score(m, saving(m)).first == USELESS && !up_to_date(m)) measure(m);
         }
         all_measured_ = true;
-      } else if (least.first == USELESS) {
+      } else if (best == nullptr || least.first == USELESS) {
         return std::nullopt;
       } else if (up_to_date(*best)) {
         return *best;
