@@ -30,8 +30,9 @@ class Net : public nn::Module {
       const nn::BatchNorm2d& norm = turn == 0 ? norm1_ : norm2_;
       for (int64_t c = 0; c < channels; ++c) {
         const float size = c < 2 ? 0.1F : largest / static_cast<float>(1 + (c + turn) % 4);
-        norm.gamma.data()[c] = gammas[c];
-        norm.beta.data()[c] = (c + turn) % 3 == 2 ? -size : size;
+        const auto at = static_cast<size_t>(c);
+        norm.gamma.data()[at] = gammas[c];
+        norm.beta.data()[at] = (c + turn) % 3 == 2 ? -size : size;
       }
     }
   }

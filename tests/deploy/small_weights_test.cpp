@@ -46,7 +46,7 @@ TEST_CASE("small weights: their channels are counted, others are bound as ever")
     CAPTURE(node.name);
     CHECK(graph.channels_set_by_bias(node) == (node.op == "conv2d" ? 7 : 0));  // γ of 1e-5 and less
     const Tensor magnitude = weight_magnitude(node.weight()), coded = graph.coded_magnitude(node);
-    for (const size_t c : {0, 1}) CHECK(coded.data()[c] == magnitude.data()[c]);
+    for (const size_t c : {0U, 1U}) CHECK(coded.data()[c] == magnitude.data()[c]);
     for (const int32_t code : bias_codes(binding.nodes[i].bias, binding.nodes[i].scale))
       CHECK(std::abs(code) <= 1.0001 * 0x1p30);
     ++layers;

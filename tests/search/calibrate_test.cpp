@@ -84,7 +84,7 @@ TEST_CASE("calibration: sizes of any scale are told apart, zeros are not counted
   CHECK(positive.counts == std::vector<int64_t>{1, 1, 1, 1});
   CHECK(all.values.back() == 3e30F);
   const std::vector<float> expected = {1e-30F, 0.5F, 0.502F};
-  for (const size_t i : {0, 1, 2}) CHECK(all.values[i] == doctest::Approx(expected[i]).epsilon(5e-4));
+  for (const size_t i : {0U, 1U, 2U}) CHECK(all.values[i] == doctest::Approx(expected[i]).epsilon(5e-4));
   CHECK(sizes_of(Tensor::zeros({4})).values.empty());
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     CHECK(test::refusal([&] { sizes_of(Tensor::full({2}, bad)); }).find("not finite") != std::string::npos);
