@@ -223,11 +223,12 @@ struct MetTargets {
 /// where equal: no uniform network of the candidates within the targets is better. Throws what check_reachable throws.
 MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, const Judge& judge = {});
 /// The discrete network of a search, its weights raised to more bits wherever the cost does not exceed what it was
-/// (partly filled tiles, widths that cost no less), least loss of α first.
+/// (partly filled tiles, widths that cost no less), least loss of α first; activations stay where α has them.
 Graph refine(const Graph& searched, const cost::Model& model);
 
 /// A discrete graph with its pruned channels removed and parameters of its own.
 Graph exported(const Graph& discrete);
+MetTargets exported(MetTargets met);
 
 // --- what a search is compared with ----------------------------------------------------------------------------
 

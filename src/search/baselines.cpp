@@ -17,13 +17,6 @@ Graph prepared(const Graph& floating, const MixPrecOptions& options) {
   return graph;
 }
 
-/// By the α that the graph has been given.
-MetTargets met(const Graph& graph, std::span<const Target> targets) {
-  MetTargets out = meet_targets(graph, targets);
-  out.network = exported(out.network);
-  return out;
-}
-
 void randomize(const Tensor& alpha, Rng& rng) {
   for (float& a : alpha.data()) a = static_cast<float>(rng.uniform());
 }
@@ -70,9 +63,7 @@ void check_uniform(const Graph& floating, const MixPrecOptions& options, std::sp
 
 MetTargets uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
                             const std::function<double(const Graph&)>& quality) {
-  MetTargets best = best_uniform(prepared(floating, options), targets, quality);
-  best.network = exported(best.network);
-  return best;
+  return exported(best_uniform(prepared(floating, options), targets, quality));
 }
 
 MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
@@ -83,7 +74,7 @@ MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, s
   const std::vector<Tensor> preferred = sensitivities(graph, loss);
   const Assignment a(graph);
   for (size_t i = 0; i < preferred.size(); ++i) std::ranges::copy(preferred[i].data(), a.choices()[i].alpha.data().begin());
-  return met(graph, targets);
+  return exported(meet_targets(graph, targets));
 }
 
 MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed) {
@@ -92,7 +83,7 @@ MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options,
   Rng rng(seed, "random-assignment");
   for (const auto& slot : graph.weight_slots()) randomize(slot->alpha, rng);
   for (const auto& slot : graph.activation_slots()) randomize(slot->alpha, rng);
-  return met(graph, targets);
+  return exported(meet_targets(graph, targets));
 }
 
 }  // namespace mixgrad

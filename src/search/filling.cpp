@@ -21,17 +21,10 @@ class Filling {
  public:
   Filling(Assignment& a, Budget& budget) : a_(a), budget_(budget) {}
 
-  /// All that go to more bits.
-  void raise() {
-    const auto any = [](const Move&) { return true; };
-    while (step(a_.moves(Direction::UP), any) || step(a_.group_moves(Direction::UP), any)) {
-    }
-  }
-
-  /// All that α prefers.
-  void follow_alpha() {
-    const auto preferred = [](const Move& m) { return m.regret < 0; };
-    while (step(a_.moves(Direction::BOTH), preferred) || step(a_.group_moves(Direction::BOTH), preferred)) {
+  /// All moves that are `wanted`.
+  template <typename Wanted>
+  void run(Direction direction, const Wanted& wanted) {
+    while (step(a_.moves(direction), wanted) || step(a_.group_moves(direction), wanted)) {
     }
   }
 
@@ -82,9 +75,17 @@ std::vector<Exchange> exchanges(Assignment& a, Budget& budget) {
 
 }  // namespace
 
-void raise(Assignment& a, Budget& budget) { Filling(a, budget).raise(); }
+void raise(Assignment& a, Budget& budget) {
+  Filling(a, budget).run(Direction::UP, [](const Move&) { return true; });
+}
 
-void follow_alpha(Assignment& a, Budget& budget) { Filling(a, budget).follow_alpha(); }
+void raise_weights(Assignment& a, Budget& budget) {
+  Filling(a, budget).run(Direction::UP, [&](const Move& m) { return a.choices()[m.choice].activation == nullptr; });
+}
+
+void follow_alpha(Assignment& a, Budget& budget) {
+  Filling(a, budget).run(Direction::BOTH, [](const Move& m) { return m.regret < 0; });
+}
 
 /// Takes the first exchange by regret that reaches `enough`, otherwise the one that uses most.
 void fill_up(Assignment& a, Budget& budget) {

@@ -10,6 +10,8 @@ namespace mixgrad {
 
 /// All moves to more bits: what no target counts ends at its largest candidate.
 void raise(Assignment& a, Budget& budget);
+/// Those of weights alone.
+void raise_weights(Assignment& a, Budget& budget);
 /// All moves that α prefers.
 void follow_alpha(Assignment& a, Budget& budget);
 /// Coarse choices (whole layers) can leave much of a budget unused: exchanges choices until 95% is used or nothing helps.

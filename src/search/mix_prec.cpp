@@ -97,6 +97,11 @@ Graph exported(const Graph& discrete) {
   return out;
 }
 
+MetTargets exported(MetTargets met) {
+  met.network = exported(met.network);
+  return met;
+}
+
 Graph MixPrec::arch_export(const ExportOptions& options) const {
   if (!options.targets.empty()) return exported(meet_targets(graph_, options.targets).network);
   return exported(options.refine ? mixgrad::refine(graph_, regularizer_) : discretize(graph_));

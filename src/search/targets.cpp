@@ -93,7 +93,7 @@ Graph refine(const Graph& searched, const cost::Model& model) {
   Assignment a(searched);
   const Target present{.model = model, .limit = cost::discrete(a.graph(), model)};
   Budget budget(a, {&present, 1});
-  raise(a, budget);
+  raise_weights(a, budget);
   return a.graph();
 }
 

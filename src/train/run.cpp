@@ -182,9 +182,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   schedule.strength = strength_of(start);
   train::search(net, start.splits, schedule, observer, &checkpoints);
   if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
-  MetTargets met = meet_targets(net.graph(), start.targets, compared);
-  met.network = exported(met.network);
-  return Found::met(std::move(met));
+  return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
 }
 
 /// The same, or what it gave before the run was resumed; what it had to tell is told either way.

@@ -274,6 +274,19 @@ TEST_CASE("unordered costs: refining never costs more, and takes whatever bits a
   }
 }
 
+TEST_CASE("unordered costs: refining leaves activations where α has them, though more bits of them cost nothing") {
+  const MixPrec net = searched(resnet8(), {"", MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}}, 1);
+  const Graph before = discretize(net.graph()), after = refine(net.graph(), cost::size());
+  bool below_8 = false;
+  for (size_t i = 0; i < before.nodes.size(); ++i) {
+    const auto &low = before.nodes[i].output_slot, &high = after.nodes[i].output_slot;
+    if (!low) continue;
+    CHECK(high->precisions == low->precisions);
+    below_8 = below_8 || low->precisions[0] < 8;
+  }
+  CHECK(below_8);
+}
+
 TEST_CASE("unordered costs: filling up a budget in tiles ends") {
   for (const char* target : {"ne16-latency=60%", "ne16-latency=75%", "ne16-latency=90%"}) {
     for (const std::vector<int>& bits : {std::vector{2, 4, 8}, {0, 2, 4, 8}}) {
