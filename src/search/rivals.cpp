@@ -109,14 +109,16 @@ Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Jud
 std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss) {
   Assignment a(searched);
   a.set_all_largest();
+  const double of_largest = -loss(a.graph());
   std::vector<Tensor> out;
   for (size_t i = 0; i < a.choices().size(); ++i) {
     const std::vector<size_t> largest = a.choices()[i].chosen;
     std::vector<double> preferences;
-    for (size_t p = 0; p < a.choices()[i].bits.size(); ++p) {
+    for (size_t p = 0; p + 1 < a.choices()[i].bits.size(); ++p) {
       a.set(i, a.choices()[i].filled(p));
       preferences.push_back(-loss(a.graph()));
     }
+    preferences.push_back(of_largest);
     a.set(i, largest);
     out.push_back(alpha_of(a.choices()[i], preferences));
   }
