@@ -25,9 +25,9 @@ struct Point {
   RunConfig config;
 };
 
-/// The product of the axes on top of `base`, whose regularizer and refine are for points without a target. dnas takes every strength and every target; the other methods, which need
-/// one, the targets. uniform and sensitivity choose for whole layers, so they take the first scheme only. Throws
-/// bad_input where an axis has no point, or two points are the same.
+/// The product of the axes on top of `base`, whose regularizer and refine are for points without a target. dnas takes
+/// every strength and every target; the other methods, which need one, the targets. uniform and sensitivity choose for
+/// whole layers, so they take the first scheme only. Throws bad_input where an axis has no point, or two are the same.
 std::vector<Point> points(const RunConfig& base, const Axes& axes);
 
 struct Options {

@@ -207,7 +207,7 @@ double Meter::operator()() {
     live[i] = live_channels(graph_, node, live);
     if (!node.is_layer() || !needed_[i]) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
-    const ActivationSlot* input = graph_.nodes[static_cast<size_t>(graph_.quantized_by(node.inputs[0]))].output_slot.get();
+    const ActivationSlot* input = graph_.input_slot(node);
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
     const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
     Counted& counted = layers_[i];

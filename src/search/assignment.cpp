@@ -111,13 +111,9 @@ std::vector<size_t> by_regret(const Choice& choice, size_t from, size_t to, size
   return out;
 }
 
-/// A move of the first `count` columns.
-Move move_of(const Choice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns, size_t count) {
-  Move move{.choice = index, .from = from, .to = to};
-  for (const size_t c : columns.first(std::min(count, columns.size()))) {
-    move.columns.push_back(c);
-    move.regret += choice.regret(c, from, to);
-  }
+Move move_of(const Choice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns) {
+  Move move{.choice = index, .from = from, .to = to, .columns = {columns.begin(), columns.end()}};
+  for (const size_t c : columns) move.regret += choice.regret(c, from, to);
   return move;
 }
 
@@ -140,7 +136,7 @@ std::vector<Move> Assignment::moves(Direction direction, size_t columns) const {
   std::vector<Move> out;
   visit_kinds(direction, [&](size_t i, size_t from, size_t to) {
     const std::vector<size_t> order = by_regret(choices_[i], from, to, columns);
-    if (!order.empty()) out.push_back(move_of(choices_[i], i, from, to, order, columns));
+    if (!order.empty()) out.push_back(move_of(choices_[i], i, from, to, order));
   });
   return out;
 }
@@ -156,12 +152,13 @@ std::vector<Move> Assignment::group_moves(Direction direction) const {
 std::vector<Move> Assignment::group_moves(size_t choice, size_t from, size_t to) const {
   const Choice& c = choices_[choice];
   const std::vector<size_t> order = by_regret(c, from, to, c.columns());
+  const std::span<const size_t> columns = order;
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(c.chosen, p)); };
   std::set<size_t> counts = {order.size()};
   for (size_t tile = 2; tile < 2 * c.columns(); tile *= 2) counts.insert({tile, at(from) % tile, tile - at(to) % tile});
   std::vector<Move> out;
   for (const size_t count : counts) {
-    if (count >= 2 && count <= order.size()) out.push_back(move_of(c, choice, from, to, order, count));
+    if (count >= 2 && count <= order.size()) out.push_back(move_of(c, choice, from, to, columns.first(count)));
   }
   return out;
 }
