@@ -27,7 +27,8 @@ int main(int argc, char** argv) {
                         .weight_precisions = {2, 4, 8},
                         .w_mixprec_type = MixPrecType::PER_CHANNEL,
                         .regularizer = "size",
-                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1)});
+                        .calibration = train::calibration_batches(data.train, 128, /*seed=*/1),
+                        .input_range = data.train.known_range()});
   optim::Adam weights({{.parameters = search.net_parameters()}}, {.lr = 1e-3});
   optim::Adam alphas({{.parameters = search.nas_parameters()}}, {.lr = 1e-2});
   const double strength = 0.6 / cost::uniform(search.graph(), search.regularizer(), 8);
