@@ -45,7 +45,7 @@ struct RunConfig {
   bool hard = false;                          ///< hard samples: one-hot θ with the gradient of the soft one
   std::string alpha_init = "scaled";          ///< α in proportion to the bits, or "same"
   std::string act_quantizer = "pact";         ///< a name that quant::find_activation knows
-  std::string calibration = "percentile=99.9";  ///< how clips start: or "max", "mse" (parse_clip_rule)
+  std::string calibration = "mse";            ///< how clips start: or "max", "percentile=N" (parse_clip_rule)
   bool quantize_output = false;               ///< a quantizer on the network's output too
   double arch_split = 0;                      ///< share of the training images kept for α's own steps; 0: joint steps
   int patience = 0;                           ///< stop a phase after so many epochs without improvement; 0: never

@@ -60,12 +60,11 @@ struct LayerOverride {
   bool exclude = false;                         ///< stays float, output included
 };
 
-/// How the clip of an activation's quantizer follows from the values that it meets. Zeros aside, of which sparse
-/// features and ReLUs are full: the size |x| that so many percent do not exceed (100: the largest); or, for each
-/// bit-width its own, the clip of least squared error.
+/// How calibration sets the clip of an activation's quantizer: the clip of the least squared error, a different one
+/// for each bit-width; or a percentile of |x| (100: the maximum). Zeros are not counted: ReLUs and sparse features
+/// are full of them.
 struct ClipRule {
-  double percentile = 99.9;
-  bool least_error = false;
+  std::optional<double> percentile = {};  ///< empty: the least squared error
 };
 /// "max", "percentile=N" with N above 50, up to 100, or "mse"; throws bad_input for any other.
 ClipRule parse_clip_rule(const std::string& text);

@@ -73,7 +73,7 @@ std::string percent(double share) { return fmt::format("{:.{}f}%", 100 * share, 
 /// What would let a tensor's values take more codes.
 const char* help_with_codes(const MixPrecOptions& options, bool covered) {
   if (covered) return "images of more contrast, or given as floats, would take more";
-  if (options.clips.least_error) return "values of one scale would take more";
+  if (!options.clips.percentile) return "values of one scale would take more";
   return "--calibration mse or a smaller percentile would take more";
 }
 
@@ -91,7 +91,7 @@ std::string misfit(const Graph& graph, const ActivationSlot& slot, const Sizes& 
     return fmt::format("{}: {} of the values (zeros aside) lie above the clip of {:.3g} and saturate, which cuts off {} of "
                        "their energy: {} would keep more",
                        holders(graph, slot), percent(found.saturated), clip, percent(found.lost),
-                       options.clips.least_error ? "more bits or --calibration max" : "--calibration max or mse");
+                       !options.clips.percentile ? "more bits or --calibration max" : "--calibration max or mse");
   }
   if (found.codes < found.values && found.codes < static_cast<size_t>(std::min(few_codes, codes / 2))) {
     return fmt::format("{}: the values on the calibration images take {} of {} codes at {} bits and a clip of {:.3g}: {}",

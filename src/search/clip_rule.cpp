@@ -73,7 +73,7 @@ float clip_of_least_error(const ActivationSlot& slot, size_t p, const Sizes& siz
 ClipRule parse_clip_rule(const std::string& text) {
   constexpr std::string_view prefix = "percentile=";
   if (text == "max") return {.percentile = 100};
-  if (text == "mse") return {.least_error = true};
+  if (text == "mse") return {};
   double percent = 0;
   const char* end = text.data() + text.size();
   if (text.starts_with(prefix)) {
@@ -87,7 +87,7 @@ ClipRule parse_clip_rule(const std::string& text) {
 }
 
 float chosen_clip(const ClipRule& rule, const ActivationSlot& slot, size_t p, const Sizes& sizes) {
-  return rule.least_error ? clip_of_least_error(slot, p, sizes) : percentile(sizes, rule.percentile);
+  return rule.percentile ? percentile(sizes, *rule.percentile) : clip_of_least_error(slot, p, sizes);
 }
 
 Fit fit(const ActivationSlot& slot, size_t p, float clip, const Sizes& sizes) {
