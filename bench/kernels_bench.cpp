@@ -56,8 +56,14 @@ const std::vector<int64_t> tensor_sizes{images * 16 * 32 * 32, 128 * 16 * 32 * 3
 
 struct ActivationCase {
   ActivationCase(int64_t count, int64_t size)
-      : bits(candidates(count)), x(normal(size, 2)), g(normal(size)), theta(filled(count, 1.0F / static_cast<float>(count))),
-        clip(filled(count)), out(filled(size)), gtheta(filled(count)), gclip(filled(count)) {
+      : bits(candidates(count)),
+        x(normal(size, 2)),
+        g(normal(size)),
+        theta(filled(count, 1.0F / static_cast<float>(count))),
+        clip(filled(count)),
+        out(filled(size)),
+        gtheta(filled(count)),
+        gclip(filled(count)) {
     for (size_t p = 0; p < clip.size(); ++p) clip[p] = 1 + 0.25F * static_cast<float>(p);
   }
 
@@ -91,8 +97,12 @@ void activation_backward(benchmark::State& state, k::ActivationFormat format) {
 
 struct WeightCase {
   WeightCase(int64_t count, bool channelwise)
-      : bits(candidates(count)), per_channel(channelwise), w(normal(total)), g(normal(total)),
-        theta(filled(count * (channelwise ? size.channels : 1), 1.0F / static_cast<float>(count))), out(filled(total)),
+      : bits(candidates(count)),
+        per_channel(channelwise),
+        w(normal(total)),
+        g(normal(total)),
+        theta(filled(count * (channelwise ? size.channels : 1), 1.0F / static_cast<float>(count))),
+        out(filled(total)),
         gtheta(theta) {}
 
   /// ResNet8's largest layer, stack3.conv2.
@@ -130,7 +140,8 @@ void add_mixtures() {
     const std::string side = is_signed ? "two_sided" : "one_sided";
     const auto add = [&](const std::string& direction, auto* run) {
       benchmark::RegisterBenchmark(("activation_mixture/" + side + "/" + direction).c_str(), run, format)
-          ->ArgNames({"candidates", "elements"})->ArgsProduct({counts, tensor_sizes});
+          ->ArgNames({"candidates", "elements"})
+          ->ArgsProduct({counts, tensor_sizes});
     };
     add("forward", activation_forward);
     add("backward", activation_backward);
@@ -139,7 +150,10 @@ void add_mixtures() {
     const std::string scheme = per_channel ? "per_channel" : "per_layer";
     const auto add = [&](const std::string& direction, auto* run) {
       benchmark::RegisterBenchmark(("weight_mixture/" + scheme + "/" + direction).c_str(), run, per_channel)
-          ->ArgName("candidates")->Arg(1)->Arg(3)->Arg(7);
+          ->ArgName("candidates")
+          ->Arg(1)
+          ->Arg(3)
+          ->Arg(7);
     };
     add("forward", weight_forward);
     add("backward", weight_backward);
@@ -156,12 +170,24 @@ struct ConvShape {
   bool depthwise;
 
   k::Conv2dSize size() const {
-    return {.n = images, .c_in = c_in, .h = h, .w = w, .c_out = c_out, .oh = oh, .ow = ow, .kh = kh, .kw = kw,
-            .stride_h = stride, .stride_w = stride, .pad_top = pad_h, .pad_left = pad_w, .groups = depthwise ? c_in : 1};
+    return {.n = images,
+            .c_in = c_in,
+            .h = h,
+            .w = w,
+            .c_out = c_out,
+            .oh = oh,
+            .ow = ow,
+            .kh = kh,
+            .kw = kw,
+            .stride_h = stride,
+            .stride_w = stride,
+            .pad_top = pad_h,
+            .pad_left = pad_w,
+            .groups = depthwise ? c_in : 1};
   }
   std::string name() const {
-    return fmt::format("{}/{}{}x{}x{}_to_{}x{}x{}_k{}x{}_x{}", network, depthwise ? "dw_" : "", c_in, h, w, c_out, oh, ow, kh, kw,
-                       layers);
+    return fmt::format("{}/{}{}x{}x{}_to_{}x{}x{}_k{}x{}_x{}", network, depthwise ? "dw_" : "", c_in, h, w, c_out, oh,
+                       ow, kh, kw, layers);
   }
 };
 
@@ -214,10 +240,16 @@ constexpr LinearShape linear_shapes[] = {
 /// Buffers of one layer; a gradient has its tensor's size.
 struct LayerCase {
   LayerCase(int64_t x_size, int64_t w_size, int64_t c_out, int64_t y_size)
-      : x(normal(x_size)), w(normal(w_size)), bias(filled(c_out)), y(normal(y_size)), gx(filled(x_size)), gw(filled(w_size)),
+      : x(normal(x_size)),
+        w(normal(w_size)),
+        bias(filled(c_out)),
+        y(normal(y_size)),
+        gx(filled(x_size)),
+        gw(filled(w_size)),
         gbias(filled(c_out)) {}
   explicit LayerCase(const k::Conv2dSize& s)
-      : LayerCase(s.n * s.h * s.w * s.c_in, s.c_out * s.kh * s.kw * (s.c_in / s.groups), s.c_out, s.n * s.oh * s.ow * s.c_out) {}
+      : LayerCase(s.n * s.h * s.w * s.c_in, s.c_out * s.kh * s.kw * (s.c_in / s.groups), s.c_out,
+                  s.n * s.oh * s.ow * s.c_out) {}
   explicit LayerCase(const LinearShape& s) : LayerCase(images * s.in, s.in * s.out, s.out, images * s.out) {}
 
   Floats x, w, bias, y, gx, gw, gbias;
@@ -231,7 +263,8 @@ void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
     body();
     benchmark::ClobberMemory();
   }
-  state.counters["MAC/s"] = benchmark::Counter(static_cast<double>(macs * state.iterations()), benchmark::Counter::kIsRate);
+  state.counters["MAC/s"] =
+      benchmark::Counter(static_cast<double>(macs * state.iterations()), benchmark::Counter::kIsRate);
 }
 
 enum class Direction { forward, grad_x, grad_w };
@@ -265,8 +298,8 @@ void add_layers() {
   for (const LinearShape& shape : linear_shapes) {
     for (const auto& [name, direction] : directions)
       benchmark::RegisterBenchmark(
-          fmt::format("linear/{}/{}_to_{}_x{}/{}", shape.network, shape.in, shape.out, shape.layers, name).c_str(), linear, shape,
-          direction);
+          fmt::format("linear/{}/{}_to_{}_x{}/{}", shape.network, shape.in, shape.out, shape.layers, name).c_str(),
+          linear, shape, direction);
   }
 }
 
@@ -288,7 +321,8 @@ void measure_optimizer(benchmark::State& state, mixgrad::optim::Optimizer& optim
   using Clock = std::chrono::steady_clock;
   const Floats gradient = normal(state.range(0), 0.01F);
   for (auto _ : state) {
-    for (const mixgrad::Tensor& p : optimizer.parameters()) p.set_grad(std::span(gradient).first(static_cast<size_t>(p.size())));
+    for (const mixgrad::Tensor& p : optimizer.parameters())
+      p.set_grad(std::span(gradient).first(static_cast<size_t>(p.size())));
     const auto start = Clock::now();
     optimizer.step();
     state.SetIterationTime(std::chrono::duration<double>(Clock::now() - start).count());

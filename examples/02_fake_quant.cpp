@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What you learn: how to write an op of your own, and why a quantizer needs a straight-through gradient.
-// What it prints: values, what a 3-bit quantizer makes of them, and the gradient that gets through; then a weight that is
+// What it prints: values, what a 3-bit quantizer makes of them, and the gradient that gets through; then a weight that
+// is
 //   trained through the quantizer although the quantizer's true derivative is 0 nearly everywhere.
 // Run: build/examples/02_fake_quant
 #include <mixgrad/mixgrad.h>
@@ -19,7 +20,8 @@ namespace {
 /// Forward and gradient of an op stand side by side: forward overwrites, the gradient is added to what is there.
 Tensor fake_quantize(const Tensor& x, float step) {
   Tensor y = Tensor::empty(x.shape());
-  for (int64_t i = 0; i < x.size(); ++i) y.data()[i] = step * std::clamp(std::nearbyint(x.data()[i] / step), -3.0F, 3.0F);
+  for (int64_t i = 0; i < x.size(); ++i)
+    y.data()[i] = step * std::clamp(std::nearbyint(x.data()[i] / step), -3.0F, 3.0F);
   return record("fake_quantize", {}, y, {x}, [step](const Backward& b) {
     const auto gx = b.grad(0);
     if (!gx) return;  // nobody needs it

@@ -2,7 +2,8 @@
 // What you learn: the search itself, on one convolution. Every output channel holds an α for each candidate bit-width;
 //   its weights are the mixture Σ θ_p ŵ_p with θ = softmax(α / τ). The loss is the task's plus strength · cost, and its
 //   gradient moves α like any other parameter.
-// What it prints: θ of every channel as it moves, then the bits found. The convolution is to keep giving what it gives in
+// What it prints: θ of every channel as it moves, then the bits found. The convolution is to keep giving what it gives
+// in
 //   float. Its channels differ in scale by 4 each, so that an error in the first weighs most: it keeps the most bits.
 // Run: build/examples/03_search_one_layer
 #include <mixgrad/mixgrad.h>

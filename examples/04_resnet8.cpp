@@ -39,9 +39,10 @@ int main(int argc, char** argv) {
     loader.start(epoch);
     for (int64_t i = 0; i < loader.batches(); ++i) {
       // Forward and backward of task + strength · cost, the batch cut into micro-batches, one thread each.
-      train::step(search.graph(), loader.batch(i), {.sample = [&] { return search.sample(); }, .regularization = [&](const Thetas& theta) {
-        return scale(search.get_regularization_loss(theta), strength);
-      }});
+      train::step(search.graph(), loader.batch(i),
+                  {.sample = [&] { return search.sample(); },
+                   .regularization =
+                       [&](const Thetas& theta) { return scale(search.get_regularization_loss(theta), strength); }});
       weights.step();
       alphas.step();
     }

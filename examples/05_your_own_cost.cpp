@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: costs of your own. A chip that is well described by a cost per multiply-accumulate is a table (in a file:
+// What you learn: costs of your own. A chip that is well described by a cost per multiply-accumulate is a table (in a
+// file:
 //   --target table:FILE.toml). Any other cost is one function of a layer, of what is differentiable.
 // What it prints: what resnet8 costs at uniform 8 bits, the bits that a short search finds when both costs are to be at
 //   most half of that, and what those cost.
@@ -65,7 +66,10 @@ int main() {
   for (const LayerSummary& layer : summarize(found, search.graph())) {
     std::map<int, int> channels;
     for (const int bits : layer.weight_bits) ++channels[bits];
-    fmt::print("{:<16} channels at 2, 4, 8 bits: {:>2} {:>2} {:>2}\n", layer.name, channels[2], channels[4], channels[8]);
+    fmt::print("{:<16} channels at 2, 4, 8 bits: {:>2} {:>2} {:>2}\n", layer.name, channels[2], channels[4],
+               channels[8]);
   }
-  for (const Target& t : targets) fmt::print("{}: {:.0f} of at most {:.0f} {}\n", t.model.name, cost::discrete(found, t.model), t.limit, t.model.unit);
+  for (const Target& t : targets)
+    fmt::print("{}: {:.0f} of at most {:.0f} {}\n", t.model.name, cost::discrete(found, t.model), t.limit,
+               t.model.unit);
 }

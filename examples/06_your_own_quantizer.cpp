@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: a quantizer of your own takes PACT's place in the search, the discrete network, integer evaluation and
+// What you learn: a quantizer of your own takes PACT's place in the search, the discrete network, integer evaluation
+// and
 //   files. It is four formulas for one value.
-// What it prints: the steps of a small network's activations under PACT and under a quantizer whose steps are powers of two,
+// What it prints: the steps of a small network's activations under PACT and under a quantizer whose steps are powers of
+// two,
 //   the accuracy with each after the same training, and how far the integer network agrees.
 // Run: build/examples/06_your_own_quantizer
 #include <mixgrad/mixgrad.h>
@@ -20,7 +22,9 @@ namespace {
 /// Codes x / s with s the power of two at or above clip / high: a device then requantizes by shifting.
 struct PowerOfTwo {
   static float step(float clip, CodeRange r) { return std::exp2(std::ceil(std::log2(clip / r.high))); }
-  static float code(float x, float clip, CodeRange r) { return std::nearbyint(std::clamp(x / step(clip, r), r.low, r.high)); }
+  static float code(float x, float clip, CodeRange r) {
+    return std::nearbyint(std::clamp(x / step(clip, r), r.low, r.high));
+  }
   /// {∂x̂/∂x, ∂x̂/∂clip}: straight-through inside the range; outside, x̂ is its end, which moves with the clip.
   static std::pair<float, float> slopes(float x, float clip, CodeRange r) {
     const float steps = x / step(clip, r);
@@ -39,13 +43,19 @@ std::shared_ptr<const ActivationQuantizer> power_of_two() {
 
 /// Noise of 12 × 12 grey pixels, brighter in one of nine squares, which is the class.
 data::Dataset spots(const char* name, int64_t count) {
-  data::Dataset set{.name = name, .channels = 1, .height = 12, .width = 12, .pixels = {}, .labels = {},
+  data::Dataset set{.name = name,
+                    .channels = 1,
+                    .height = 12,
+                    .width = 12,
+                    .pixels = {},
+                    .labels = {},
                     .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8"}};
   Rng rng(1, name);
   for (int64_t i = 0; i < count; ++i) {
     set.labels.push_back(static_cast<int32_t>(rng.below(9)));
     for (int y = 0; y < 12; ++y) {
-      for (int x = 0; x < 12; ++x) set.pixels.push_back(static_cast<uint8_t>(rng.below(200) + (y / 4 * 3 + x / 4 == set.labels.back() ? 50 : 0)));
+      for (int x = 0; x < 12; ++x)
+        set.pixels.push_back(static_cast<uint8_t>(rng.below(200) + (y / 4 * 3 + x / 4 == set.labels.back() ? 50 : 0)));
     }
   }
   return set;
@@ -54,25 +64,29 @@ data::Dataset spots(const char* name, int64_t count) {
 }  // namespace
 
 int main() {
-  const data::Splits data = data::hold_out(spots("train", 2000), spots("test", 500), /*seed=*/1, /*validation_share=*/0.1);
+  const data::Splits data =
+      data::hold_out(spots("train", 2000), spots("test", 500), /*seed=*/1, /*validation_share=*/0.1);
   const auto net = std::make_unique<nn::Sequential>(
-      std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 8, .padding = {1, 1}}), std::make_unique<nn::ReLU>(),
-      std::make_unique<nn::MaxPool2d>(Pool2dAttrs{}), std::make_unique<nn::Flatten>(),
+      std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 8, .padding = {1, 1}}),
+      std::make_unique<nn::ReLU>(), std::make_unique<nn::MaxPool2d>(Pool2dAttrs{}), std::make_unique<nn::Flatten>(),
       std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 8 * 6 * 6, .out_features = 9}));
   nn::initialize(*net, Rng(1, "init"));
   train::Observer quiet;
   train::warm_up(*net, data, {.epochs = 8, .lr = 0.05}, quiet);
 
   for (const auto& quantizer : {quant::find_activation("pact"), power_of_two()}) {
-    const MixPrec search(*net, {.input_shape = {1, 12, 12}, .activation_precisions = {4}, .weight_precisions = {4},
+    const MixPrec search(*net, {.input_shape = {1, 12, 12},
+                                .activation_precisions = {4},
+                                .weight_precisions = {4},
                                 .calibration = train::calibration_batches(data.train, 128, /*seed=*/1),
-                                .input_range = data.train.known_range(), .activation_quantizer = quantizer});
+                                .input_range = data.train.known_range(),
+                                .activation_quantizer = quantizer});
     Graph found = search.arch_export();
     train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3}, search.regularizer(), quiet);
     fmt::print("{:<13} steps", quantizer ? quantizer->name : "pact");
     for (const auto& slot : found.activation_slots()) fmt::print(" {:.5f}", slot->step());
     const Agreement agreement = compare(found, to_integer(found), data.test);
-    fmt::print("  accuracy {:.3f}, integers agree on {} of {} images\n", train::evaluate(found, data.test).accuracy(), agreement.same_top1,
-               agreement.images);
+    fmt::print("  accuracy {:.3f}, integers agree on {} of {} images\n", train::evaluate(found, data.test).accuracy(),
+               agreement.same_top1, agreement.images);
   }
 }

@@ -31,8 +31,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
 /// ∂/∂w and ∂/∂bias (either may be unwanted).
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
-                   Grad gbias);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 
 /// bfloat16 only in memory: converts, calls the float kernels, converts back. What the overloads above do where that
 /// is faster, or where nothing else is there.
@@ -40,8 +39,7 @@ namespace through_float {
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
-                   Grad gbias);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 }  // namespace through_float
 
 /// Without a library: what runs in builds without oneDNN and for shapes that it refuses. The same bytes on every CPU.

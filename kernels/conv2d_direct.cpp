@@ -44,15 +44,20 @@ struct Axis {
 /// One direction of a convolution: what it reads, what it writes, and the channels of a group on either side.
 struct Pass {
   Image from, to;
-  int64_t top = 0, left = 0, h = 0, w = 0;  // the frame, and where `from` begins in it
-  std::vector<Axis> ys, xs;                 // each of ys goes with each of xs
-  bool depthwise;                           // column j reads channel j alone; one group of all channels
-  int64_t groups, depth, width;             // channels of a group: read, written
+  int64_t top = 0, left = 0, h = 0, w = 0;       // the frame, and where `from` begins in it
+  std::vector<Axis> ys, xs;                      // each of ys goes with each of xs
+  bool depthwise;                                // column j reads channel j alone; one group of all channels
+  int64_t groups, depth, width;                  // channels of a group: read, written
   int64_t group_step, tap_step, c_step, j_step;  // where w[group][k][c][j] is
 
   Pass(const Conv2dSize& s, Image from_, Image to_)
-      : from(from_), to(to_), depthwise(s.c_in == s.groups && s.c_out == s.groups), groups(depthwise ? 1 : s.groups),
-        depth(depthwise ? 1 : from.c / groups), width(to.c / groups), group_step(s.kh * s.kw * depth * width) {}
+      : from(from_),
+        to(to_),
+        depthwise(s.c_in == s.groups && s.c_out == s.groups),
+        groups(depthwise ? 1 : s.groups),
+        depth(depthwise ? 1 : from.c / groups),
+        width(to.c / groups),
+        group_step(s.kh * s.kw * depth * width) {}
 
   int64_t place(int64_t y, int64_t x) const { return (y * w + x) * from.c; }
   /// The frame reaches over what outputs read and over the whole image.
@@ -73,7 +78,8 @@ Pass forward_pass(const Conv2dSize& s) {
   pass.xs = {axis(s.ow, s.kw, s.stride_w, s.dilation_w)};
   pass.top = s.pad_top;
   pass.left = s.pad_left;
-  pass.reach((s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1, (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1);
+  pass.reach((s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1,
+             (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1);
   pass.tap_step = pass.depth;
   pass.c_step = 1;
   pass.j_step = s.kh * s.kw * pass.depth;
@@ -227,7 +233,8 @@ MIXGRAD_INLINE void sum_block(const float* in, const Places& places, const Taps&
       for (int64_t c = 0; c < depth; ++c, weights += V * W)
         for (int v = 0; v < V; ++v) {
           const auto weight = load<Lanes<W>>(weights + v * W);
-          for (int i = 0; i < P; ++i) sums[i][v] += factor<Depthwise, Lanes<W>>(from[i] + tap[t] + (Depthwise ? v * W : c)) * weight;
+          for (int i = 0; i < P; ++i)
+            sums[i][v] += factor<Depthwise, Lanes<W>>(from[i] + tap[t] + (Depthwise ? v * W : c)) * weight;
         }
     float rows[P][V * W];
     for (int i = 0; i < P; ++i)
@@ -248,13 +255,14 @@ void run(const Pass& pass, const Conv2dSize& s, const float* x, const float* w, 
         const Places places = places_of(pass, ys, xs, end - begin);
         Landing here = landing;
         here.to.data += begin * pass.to.h * pass.to.w * pass.to.c;
-        in_tiles(pass, [&]<int W, int V, bool Depthwise>() __attribute__((always_inline)) {
-          const float* block = weights;
-          for (int64_t g = 0; g < pass.groups; ++g)
-            for (int64_t j = 0; j < pass.width; j += tile, block += std::ssize(taps.k) * pass.depth * tile)
-              sum_block<W, V, Depthwise>(in + (Depthwise ? j : g * pass.depth), places, taps, pass.depth, block, here,
-                                         g * pass.width + j, std::min(tile, pass.width - j));
-        });
+        in_tiles(
+            pass, [&]<int W, int V, bool Depthwise>() __attribute__((always_inline)) {
+              const float* block = weights;
+              for (int64_t g = 0; g < pass.groups; ++g)
+                for (int64_t j = 0; j < pass.width; j += tile, block += std::ssize(taps.k) * pass.depth * tile)
+                  sum_block<W, V, Depthwise>(in + (Depthwise ? j : g * pass.depth), places, taps, pass.depth, block,
+                                             here, g * pass.width + j, std::min(tile, pass.width - j));
+            });
       });
     }
 }
@@ -296,7 +304,8 @@ MIXGRAD_INLINE void add_products(const float* in, std::span<const int64_t> place
       const float* from = in + place;
       for (int v = 0; v < V; ++v) {
         const auto right = load<Lanes<W>>(g + v * W);
-        for (int i = 0; i < R; ++i) sums[i][v] += factor<Depthwise, Lanes<W>>(from + at[i] + (Depthwise ? v * W : 0)) * right;
+        for (int i = 0; i < R; ++i)
+          sums[i][v] += factor<Depthwise, Lanes<W>>(from + at[i] + (Depthwise ? v * W : 0)) * right;
       }
       g += V * W;
     }
@@ -321,11 +330,13 @@ void add_images(const Pass& pass, const Taps& taps, const float* x, const float*
     for (int64_t j = 0; j < pass.width; j += tile, partial += std::ssize(rows) * tile)
       for (int64_t p = 0; p < std::ssize(places.in); p += pixels_per_block) {
         const auto at = static_cast<size_t>(p), size = std::min<size_t>(pixels_per_block, places.in.size() - at);
-        pack_columns(gy + g * pass.width + j, std::span(places.out).subspan(at, size), std::min(tile, pass.width - j), tile, columns);
-        in_tiles(pass, [&]<int W, int V, bool Depthwise>() __attribute__((always_inline)) {
-          add_products<W, V, Depthwise>(in + (Depthwise ? j : g * pass.depth), std::span(places.in).subspan(at, size), rows,
-                                        columns, partial);
-        });
+        pack_columns(gy + g * pass.width + j, std::span(places.out).subspan(at, size), std::min(tile, pass.width - j),
+                     tile, columns);
+        in_tiles(
+            pass, [&]<int W, int V, bool Depthwise>() __attribute__((always_inline)) {
+              add_products<W, V, Depthwise>(in + (Depthwise ? j : g * pass.depth),
+                                            std::span(places.in).subspan(at, size), rows, columns, partial);
+            });
       }
 }
 
@@ -335,7 +346,8 @@ void add_partials(const Pass& pass, const Taps& taps, const float* partials, int
   parallel_chunks(pass.groups * blocks(pass) * row_count, 64, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const int64_t block = r / row_count, row = r % row_count, first = block % blocks(pass) * tile;
-      const int64_t to = block / blocks(pass) * pass.group_step + taps.k[static_cast<size_t>(row / pass.depth)] * pass.tap_step +
+      const int64_t to = block / blocks(pass) * pass.group_step +
+                         taps.k[static_cast<size_t>(row / pass.depth)] * pass.tap_step +
                          row % pass.depth * pass.c_step + first * pass.j_step;
       for (int64_t j = 0; j < std::min(tile, pass.width - first); ++j) {
         float sum = 0;
@@ -359,7 +371,8 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<cons
   parallel_chunks(s.n, grain, [&](int64_t begin, int64_t end) {
     float* partial = partials + begin / grain * size;
     std::fill_n(partial, size, 0.0f);
-    add_images(pass, taps, x.data() + begin * s.h * s.w * s.c_in, gy.data() + begin * s.oh * s.ow * s.c_out, end - begin, partial);
+    add_images(pass, taps, x.data() + begin * s.h * s.w * s.c_in, gy.data() + begin * s.oh * s.ow * s.c_out,
+               end - begin, partial);
   });
   add_partials(pass, taps, partials, count, size, gw);
 }

@@ -6,7 +6,6 @@
 
 namespace mixgrad::kernels {
 
-
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
   const ConvClock clock;
@@ -41,6 +40,8 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<c
   through_float::conv2d_grad_w(s, x, gy, gw, gbias);
 }
 
-std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize&, bool, std::span<const int8_t>) { return nullptr; }
+std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize&, bool, std::span<const int8_t>) {
+  return nullptr;
+}
 
 }  // namespace mixgrad::kernels

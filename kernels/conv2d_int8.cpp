@@ -37,8 +37,12 @@ MIXGRAD_INLINE void run(const Conv2dSize& s, const X* x, const int8_t* w, int32_
   }
 }
 
-MIXGRAD_CLONES void run_unsigned(const Conv2dSize& s, const uint8_t* x, const int8_t* w, int32_t* acc) { run(s, x, w, acc); }
-MIXGRAD_CLONES void run_signed(const Conv2dSize& s, const int8_t* x, const int8_t* w, int32_t* acc) { run(s, x, w, acc); }
+MIXGRAD_CLONES void run_unsigned(const Conv2dSize& s, const uint8_t* x, const int8_t* w, int32_t* acc) {
+  run(s, x, w, acc);
+}
+MIXGRAD_CLONES void run_signed(const Conv2dSize& s, const int8_t* x, const int8_t* w, int32_t* acc) {
+  run(s, x, w, acc);
+}
 
 }  // namespace
 

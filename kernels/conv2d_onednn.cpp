@@ -80,12 +80,13 @@ Plan make_plan(const Key& key) {
     scratchpad = chosen.scratchpad_desc();
   };
   const dnnl::convolution_forward::primitive_desc forward(
-      {dnnl::prop_kind::forward_training, direct, x, any, bias, y, g.stride, g.dilation, g.pad, g.pad_end}, attr, engine());
+      {dnnl::prop_kind::forward_training, direct, x, any, bias, y, g.stride, g.dilation, g.pad, g.pad_end}, attr,
+      engine());
   if (key.kind == Kind::forward || key.kind == Kind::codes) {
     adopt(forward, forward.weights_desc(), dnnl::convolution_forward(forward));
   } else if (key.kind == Kind::grad_x) {
-    const dnnl::convolution_backward_data::primitive_desc grad_x({direct, x, any, y, g.stride, g.dilation, g.pad, g.pad_end},
-                                                                 attr, engine(), forward);
+    const dnnl::convolution_backward_data::primitive_desc grad_x(
+        {direct, x, any, y, g.stride, g.dilation, g.pad, g.pad_end}, attr, engine(), forward);
     adopt(grad_x, grad_x.weights_desc(), dnnl::convolution_backward_data(grad_x));
   } else {
     const dnnl::convolution_backward_weights::primitive_desc grad_w(

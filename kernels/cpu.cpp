@@ -43,10 +43,11 @@ std::string onednn_isa() {
     dnnl_cpu_isa_t isa;
     const char* name;
   };
-  for (const Isa& i : {Isa{dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"}, Isa{dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
-                       Isa{dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"}, Isa{dnnl_cpu_isa_avx512_core, "avx512_core"},
-                       Isa{dnnl_cpu_isa_avx2_vnni, "avx2_vnni"}, Isa{dnnl_cpu_isa_avx2, "avx2"}, Isa{dnnl_cpu_isa_avx, "avx"},
-                       Isa{dnnl_cpu_isa_sse41, "sse41"}}) {
+  for (const Isa& i :
+       {Isa{dnnl_cpu_isa_avx512_core_amx, "avx512_core_amx"}, Isa{dnnl_cpu_isa_avx512_core_bf16, "avx512_core_bf16"},
+        Isa{dnnl_cpu_isa_avx512_core_vnni, "avx512_core_vnni"}, Isa{dnnl_cpu_isa_avx512_core, "avx512_core"},
+        Isa{dnnl_cpu_isa_avx2_vnni, "avx2_vnni"}, Isa{dnnl_cpu_isa_avx2, "avx2"}, Isa{dnnl_cpu_isa_avx, "avx"},
+        Isa{dnnl_cpu_isa_sse41, "sse41"}}) {
     if (uses(i.isa)) return i.name;
   }
   return "none";

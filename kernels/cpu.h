@@ -19,8 +19,8 @@ std::string onednn_isa();
 /// Whether this build and CPU multiply in bfloat16 faster than in float (AMX or AVX512_BF16).
 bool bfloat16_is_fast();
 
-/// Whether this build multiplies bytes fast and exactly: u8 · s8 in pairs needs 17 bits, and only VNNI adds four products
-/// without a stop at 16.
+/// Whether this build multiplies bytes fast and exactly: u8 · s8 in pairs needs 17 bits, and only VNNI adds four
+/// products without a stop at 16.
 bool int8_is_fast();
 
 }  // namespace mixgrad::kernels

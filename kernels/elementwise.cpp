@@ -18,12 +18,14 @@ constexpr int64_t grain = elementwise_grain;
 // Loops over floats or bfloat16s; the arithmetic is always in float.
 template <typename From, typename To>
 void convert(const From* x, size_t n, To* y) {
-  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
+  for_each_index(
+      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
 }
 
 template <typename T>
 void accumulate_into(const T* x, size_t n, T* y) {
-  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(y[i] + x[i]); });
+  for_each_index(
+      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(y[i] + x[i]); });
 }
 
 template <typename T>
@@ -35,14 +37,16 @@ void pass(const T* g, size_t n, GradOf<T> gx) {
 
 template <typename T>
 void add_into(const T* a, const T* b, size_t n, T* y) {
-  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(a[i] + b[i]); });
+  for_each_index(
+      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(a[i] + b[i]); });
 }
 
 template <typename T>
 void relu_into(const T* x, size_t n, T* y, float top) {
-  for_each_index(n, [=](int64_t i) __attribute__((always_inline)) {
-    y[i] = static_cast<T>(std::min(std::max<float>(x[i], 0.0f), top));  // NaN stays NaN
-  });
+  for_each_index(
+      n, [=](int64_t i) __attribute__((always_inline)) {
+        y[i] = static_cast<T>(std::min(std::max<float>(x[i], 0.0f), top));  // NaN stays NaN
+      });
 }
 
 template <typename T>
@@ -54,9 +58,11 @@ void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx, float top) {
     return (v > 0) & (v < top) ? gradient : 0.0f;  // & since && is a jump, which does not vectorize
   };
   if (gx.add)
-    for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(to[i] + passed(i)); });
+    for_each_index(
+        n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(to[i] + passed(i)); });
   else
-    for_each_index(n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(passed(i)); });
+    for_each_index(
+        n, [=](int64_t i) __attribute__((always_inline)) { to[i] = static_cast<T>(passed(i)); });
 }
 
 MIXGRAD_CLONES void rescale_rows(const float* acc, int64_t rows, int64_t channels, const float* scale,
@@ -123,7 +129,9 @@ void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfl
 }
 
 void relu(std::span<const float> x, std::span<float> y, float top) { relu_into(x.data(), x.size(), y.data(), top); }
-void relu(std::span<const bfloat16> x, std::span<bfloat16> y, float top) { relu_into(x.data(), x.size(), y.data(), top); }
+void relu(std::span<const bfloat16> x, std::span<bfloat16> y, float top) {
+  relu_into(x.data(), x.size(), y.data(), top);
+}
 
 void relu_grad(std::span<const float> y, std::span<const float> g, Grad gx, float top) {
   relu_grad_into(y.data(), g.data(), y.size(), gx, top);
@@ -154,9 +162,8 @@ bool all_finite(std::span<const float> x) { return no_exponent_of_ones<float, ui
 bool all_finite(std::span<const bfloat16> x) { return no_exponent_of_ones<bfloat16, uint16_t>(x, 0x7f80U); }
 
 void split_codes(std::span<const float> codes, std::span<float> high, std::span<float> low) {
-  parallel_chunks(size_of(codes), grain, [&](int64_t b, int64_t e) {
-    split_into(codes.data() + b, e - b, high.data() + b, low.data() + b);
-  });
+  parallel_chunks(size_of(codes), grain,
+                  [&](int64_t b, int64_t e) { split_into(codes.data() + b, e - b, high.data() + b, low.data() + b); });
 }
 
 }  // namespace mixgrad::kernels

@@ -130,9 +130,15 @@ MIXGRAD_INLINE double sum(V v) {
 // CPU has and with the width of its registers.
 #if MIXGRAD_MULTIVERSION
 template <typename Body>
-MIXGRAD_TARGET("arch=x86-64-v4") void run_v4(const Body& body) { body.template operator()<16>(); }
+MIXGRAD_TARGET("arch=x86-64-v4")
+void run_v4(const Body& body) {
+  body.template operator()<16>();
+}
 template <typename Body>
-MIXGRAD_TARGET("arch=x86-64-v3") void run_v3(const Body& body) { body.template operator()<8>(); }
+MIXGRAD_TARGET("arch=x86-64-v3")
+void run_v3(const Body& body) {
+  body.template operator()<8>();
+}
 #endif
 template <typename Body>
 void widest(const Body& body) {

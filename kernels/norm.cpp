@@ -133,9 +133,9 @@ void batch_norm(int64_t rows, int64_t channels, std::span<const float> x, std::s
   });
 }
 
-void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x,
-                     std::span<const float> mean, std::span<const float> inv_std, std::span<const float> gamma,
-                     std::span<const float> gy, Grad gx, Grad ggamma, Grad gbeta) {
+void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x, std::span<const float> mean,
+                     std::span<const float> inv_std, std::span<const float> gamma, std::span<const float> gy, Grad gx,
+                     Grad ggamma, Grad gbeta) {
   // With moments of the batch: gx = gamma inv_std (gy - mean of gy - x̂ · mean of gy x̂), x̂ = (x - mean) inv_std.
   std::vector<float> scale(static_cast<size_t>(channels)), offset(scale.size()), slope(scale.size());
   for (size_t c = 0; c < scale.size(); ++c) scale[c] = gamma[c] * inv_std[c];
@@ -183,9 +183,9 @@ void channel_moments(int64_t rows, int64_t channels, std::span<const float> x, s
   }
 }
 
-void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x,
-                     std::span<const float> mean, std::span<const float> inv_std, std::span<const float> gamma,
-                     std::span<const float> gy, Grad gx, Grad ggamma, Grad gbeta) {
+void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x, std::span<const float> mean,
+                     std::span<const float> inv_std, std::span<const float> gamma, std::span<const float> gy, Grad gx,
+                     Grad ggamma, Grad gbeta) {
   for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
     const auto normal = [&](int64_t r) {
       return (double{x[static_cast<size_t>(r * channels) + c]} - mean[c]) * inv_std[c];

@@ -159,9 +159,10 @@ void max_pool(const Pool2dSize& s, std::span<const T> x, std::span<T> y) {
 
 template <typename T>
 void max_pool_grad(const Pool2dSize& s, std::span<const T> x, std::span<const T> gy, GradOf<T> gx) {
-  for_each_image(s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
-    max_grad_image(s, x.data() + n * s.h * s.w * s.c, gy.data() + n * s.oh * s.ow * s.c, g);
-  });
+  for_each_image(
+      s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
+        max_grad_image(s, x.data() + n * s.h * s.w * s.c, gy.data() + n * s.oh * s.ow * s.c, g);
+      });
 }
 
 template <typename T>
@@ -175,9 +176,10 @@ void avg_pool(const Pool2dSize& s, bool codes, std::span<const T> x, std::span<T
 
 template <typename T>
 void avg_pool_grad(const Pool2dSize& s, std::span<const T> gy, GradOf<T> gx) {
-  for_each_image(s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
-    average_grad_image(s, gy.data() + n * s.oh * s.ow * s.c, g);
-  });
+  for_each_image(
+      s, gx, [&](int64_t n, float* g) __attribute__((always_inline)) {
+        average_grad_image(s, gy.data() + n * s.oh * s.ow * s.c, g);
+      });
 }
 
 }  // namespace

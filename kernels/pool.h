@@ -13,7 +13,8 @@ struct Pool2dSize {
   bool count_padding = true;  ///< average: positions in the padding count, as zeros
 };
 
-/// How many positions the average of window (oy, ox) counts: those in the image, with `count_padding` in the padded image.
+/// How many positions the average of window (oy, ox) counts: those in the image, with `count_padding` in the padded
+/// image.
 int64_t pool2d_count(const Pool2dSize& s, int64_t oy, int64_t ox);
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y);

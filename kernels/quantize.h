@@ -28,8 +28,8 @@ void weight_magnitude(const WeightSize& s, std::span<const float> w, std::span<f
 /// The step s = 2 magnitude_c / (2^b - 1) of every channel (1 where the magnitude or b is 0). bits: [channels].
 void weight_scale(std::span<const int> bits, std::span<const float> magnitude, std::span<float> scale);
 /// Integer codes, as floats. bits, magnitude: [channels].
-void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude, std::span<const float> w,
-                     std::span<float> codes);
+void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude,
+                     std::span<const float> w, std::span<float> codes);
 /// gw = gcodes / scale (straight-through); 0 for channels of 0 bits.
 void quantize_weight_grad(const WeightSize& s, std::span<const int> bits, std::span<const float> scale,
                           std::span<const float> gcodes, Grad gw);
@@ -50,7 +50,8 @@ void activation_mixture(std::span<const int> bits, ActivationFormat format, std:
                         std::span<const float> theta, std::span<const float> clip, std::span<float> out);
 void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const bfloat16> x,
                         std::span<const float> theta, std::span<const float> clip, std::span<bfloat16> out);
-/// One pass over x and g: gx = g Σ θ_p 1[inside clip_p]; gtheta_p = Σ g x̂_p; gclip_p = θ_p Σ g sign(x) 1[|x| >= clip_p].
+/// One pass over x and g: gx = g Σ θ_p 1[inside clip_p]; gtheta_p = Σ g x̂_p; gclip_p = θ_p Σ g sign(x) 1[|x| >=
+/// clip_p].
 void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
                              std::span<const float> theta, std::span<const float> clip, std::span<const float> g,
                              Grad gx, Grad gtheta, Grad gclip);

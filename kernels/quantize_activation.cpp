@@ -179,9 +179,10 @@ template <typename T>
 void forward_all(const Mixture& m, std::span<const T> x, std::span<T> out) {
   parallel_chunks(static_cast<int64_t>(x.size()), grain, [&](int64_t begin, int64_t end) {
     widest([&]<int Width>() __attribute__((always_inline)) {
-      specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
-        forward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, out.data() + begin, end - begin);
-      });
+      specialize(
+          m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+            forward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, out.data() + begin, end - begin);
+          });
     });
   });
 }
@@ -200,9 +201,10 @@ Totals backward_all(const Mixture& m, std::span<const T> x, std::span<const T> g
     const GradOf<T> d{gx ? gx.data + begin : nullptr, gx.add};
     double* sums = partial + begin / grain * width;
     widest([&]<int Width>() __attribute__((always_inline)) {
-      specialize(m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
-        backward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, g.data() + begin, d, end - begin, sums);
-      });
+      specialize(
+          m, [&]<bool TwoSided, int P>() __attribute__((always_inline)) {
+            backward_loop<TwoSided, Lanes<Width>, P>(m, x.data() + begin, g.data() + begin, d, end - begin, sums);
+          });
     });
   });
   Totals totals{};

@@ -139,15 +139,17 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
 }
 
 void weight_magnitude(const WeightSize& s, std::span<const float> w, std::span<float> magnitude) {
-  for_each_row(s, [&](int64_t c, int64_t first) { magnitude[static_cast<size_t>(c)] = max_abs(w.data() + first, s.per_channel); });
+  for_each_row(s, [&](int64_t c, int64_t first) {
+    magnitude[static_cast<size_t>(c)] = max_abs(w.data() + first, s.per_channel);
+  });
 }
 
 void weight_scale(std::span<const int> bits, std::span<const float> magnitude, std::span<float> scale) {
   for (size_t c = 0; c < bits.size(); ++c) scale[c] = step(magnitude[c], bits[c]);
 }
 
-void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude, std::span<const float> w,
-                     std::span<float> codes) {
+void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<const float> magnitude,
+                     std::span<const float> w, std::span<float> codes) {
   for_each_row(s, [&](int64_t c, int64_t first) {
     const auto channel = static_cast<size_t>(c);
     if (bits[channel] > 0)

@@ -16,8 +16,8 @@ constexpr int most_shift = 44;
 
 /// The formula of FixedPoint::apply in double, exact below 2^9 (fixed_point) and clamped above.
 template <typename Acc, typename Code>
-MIXGRAD_INLINE void requantize_rows(const Acc* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
-                                    double low, double high, Code* __restrict codes) {
+MIXGRAD_INLINE void requantize_rows(const Acc* acc, int64_t rows, int64_t channels, const double* bias,
+                                    const double* ratio, double low, double high, Code* __restrict codes) {
   for (int64_t r = 0; r < rows; ++r, acc += channels, codes += channels) {
     for (int64_t c = 0; c < channels; ++c) {
       const double code = std::floor((static_cast<double>(acc[c]) + bias[c]) * ratio[c] + 0.5);
@@ -65,12 +65,14 @@ FixedPoint fixed_point(double ratio) {
 
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes) {
-  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high), codes.data());
+  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
+                 codes.data());
 }
 
 void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes) {
-  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high), codes.data());
+  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
+                 codes.data());
 }
 
 }  // namespace mixgrad::kernels

@@ -18,12 +18,12 @@ struct FixedPoint {
   bool operator==(const FixedPoint&) const = default;
 };
 
-/// The nearest to `ratio` >= 0. From 2^-14 on with 31 bits of multiplier; smaller ones with the bits that 44 places leave,
-/// so that x · multiplier stays below 2^53 wherever the result is below 2^9: double holds it exactly.
+/// The nearest to `ratio` >= 0. From 2^-14 on with 31 bits of multiplier; smaller ones with the bits that 44 places
+/// leave, so that x · multiplier stays below 2^53 wherever the result is below 2^9: double holds it exactly.
 FixedPoint fixed_point(double ratio);
 
-/// codes[r, c] = clamp(ratios[c].apply(acc[r, c] + bias[c]), low, high). acc and codes are whole numbers held as floats;
-/// ratios has one element per channel or one for all; bias may be empty.
+/// codes[r, c] = clamp(ratios[c].apply(acc[r, c] + bias[c]), low, high). acc and codes are whole numbers held as
+/// floats; ratios has one element per channel or one for all; bias may be empty.
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes);
 

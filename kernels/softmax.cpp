@@ -13,8 +13,7 @@ double softmax_row(const float* x, int64_t columns, double temperature, float* y
   const double largest = *std::max_element(x, x + columns) / temperature;
   double sum = 0;
   for (int64_t c = 0; c < columns; ++c) sum += std::exp(x[c] / temperature - largest);
-  for (int64_t c = 0; c < columns; ++c)
-    y[c] = static_cast<float>(std::exp(x[c] / temperature - largest) / sum);
+  for (int64_t c = 0; c < columns; ++c) y[c] = static_cast<float>(std::exp(x[c] / temperature - largest) / sum);
   return largest + std::log(sum);
 }
 
@@ -25,8 +24,8 @@ void softmax(int64_t rows, int64_t columns, float temperature, std::span<const f
     softmax_row(x.data() + r * columns, columns, double{temperature}, y.data() + r * columns);
 }
 
-void softmax_grad(int64_t rows, int64_t columns, float temperature, std::span<const float> y,
-                  std::span<const float> g, Grad gx) {
+void softmax_grad(int64_t rows, int64_t columns, float temperature, std::span<const float> y, std::span<const float> g,
+                  Grad gx) {
   if (!gx) return;
   for (int64_t r = 0; r < rows; ++r) {
     const float *p = y.data() + r * columns, *up = g.data() + r * columns;

@@ -25,11 +25,19 @@ struct Example {
 };
 
 const std::vector<Example> examples = {
-    {"01_tape", "", {"f(2, -1) = -3.5", "recorded: product relu scale add", "df/da = -2", "df/db = 5.5", "step 4: (a - 3)^2 = 0.00391"}},
-    {"02_fake_quant", "", {"    -2       -1.5         0", "   0.7        0.5         1", "w 0.900  quantized 1.0  loss 0.00"}},
+    {"01_tape",
+     "",
+     {"f(2, -1) = -3.5", "recorded: product relu scale add", "df/da = -2", "df/db = 5.5",
+      "step 4: (a - 3)^2 = 0.00391"}},
+    {"02_fake_quant",
+     "",
+     {"    -2       -1.5         0", "   0.7        0.5         1", "w 0.900  quantized 1.0  loss 0.00"}},
     {"03_search_one_layer", "", {"found: 8, 4, 4, 2 bits"}},
     {"04_resnet8", "256", {"epoch 2: ", "accuracy 0.", "KiB of weights"}},
-    {"05_your_own_cost", "", {"cycles: 12502016 cycles at uniform 8 bits", "stack3.shortcut", "of at most 6251008 cycles", "of at most 1209 transfers"}},
+    {"05_your_own_cost",
+     "",
+     {"cycles: 12502016 cycles at uniform 8 bits", "stack3.shortcut", "of at most 6251008 cycles",
+      "of at most 1209 transfers"}},
     {"06_your_own_quantizer", "", {"power-of-two  steps 0.00781 0.50000  accuracy 0.", "integers agree on"}},
 };
 
@@ -65,7 +73,8 @@ TEST_CASE("examples: every program is short and says what one learns, what it pr
 }
 
 TEST_CASE("examples: the program that README.md shows is examples/04_resnet8.cpp") {
-  const std::string readme = io::read_file(sources / "README.md"), program = io::read_file(sources / "examples/04_resnet8.cpp");
+  const std::string readme = io::read_file(sources / "README.md"),
+                    program = io::read_file(sources / "examples/04_resnet8.cpp");
   const size_t begin = readme.find("```cpp\n") + 7;
   CHECK(readme.substr(begin, readme.find("```", begin) - begin) == program.substr(program.find("#include")));
 }

@@ -54,7 +54,8 @@ std::vector<std::pair<std::string, Case>> cases(const std::string& kind) {
 }
 
 /// The tolerance of the golden README, or wider where a case's own scale asks for it.
-void check_close(const std::string& what, std::span<const float> memory_order, const Tensor& expected, double floor = 1e-6) {
+void check_close(const std::string& what, std::span<const float> memory_order, const Tensor& expected,
+                 double floor = 1e-6) {
   CAPTURE(what);
   REQUIRE(std::ssize(memory_order) == expected.size());
   double largest = 0, worst = 0;
@@ -113,21 +114,36 @@ class NetworkCase {
 
   void add_input() {
     const auto shape = c_.j.at("input_shape").get<std::vector<int64_t>>();
-    graph.nodes.push_back({.name = "x", .op = "input", .attrs = {}, .inputs = {}, .params = {}, .shape = Shape(shape),
-                           .weight_slot = nullptr, .output_slot = slot("in", false)});
+    graph.nodes.push_back({.name = "x",
+                           .op = "input",
+                           .attrs = {},
+                           .inputs = {},
+                           .params = {},
+                           .shape = Shape(shape),
+                           .weight_slot = nullptr,
+                           .output_slot = slot("in", false)});
     index_["x"] = 0;
   }
 
   void add_node(const json& j) {
     static const std::map<std::string, std::string> ops = {{"avgpool", "avg_pool2d"}, {"maxpool", "max_pool2d"}};
     const std::string name = j.at("name"), op = j.at("op");
-    Node node{.name = name, .op = ops.contains(op) ? ops.at(op) : op, .attrs = {}, .inputs = {}, .params = {}, .shape = {},
-              .relu = j.value("relu", false), .weight_slot = nullptr, .output_slot = nullptr};
+    Node node{.name = name,
+              .op = ops.contains(op) ? ops.at(op) : op,
+              .attrs = {},
+              .inputs = {},
+              .params = {},
+              .shape = {},
+              .relu = j.value("relu", false),
+              .weight_slot = nullptr,
+              .output_slot = nullptr};
     for (const json& input : j.at("inputs")) node.inputs.push_back(index_.at(input));
     if (op == "conv2d") {
       const auto p = pair(j, "padding", 0);
-      node.attrs = Conv2dAttrs{.stride = pair(j, "stride", 1), .padding = {p[0], p[1], p[0], p[1]},
-                               .dilation = pair(j, "dilation", 1), .groups = j.value("groups", 1)};
+      node.attrs = Conv2dAttrs{.stride = pair(j, "stride", 1),
+                               .padding = {p[0], p[1], p[0], p[1]},
+                               .dilation = pair(j, "dilation", 1),
+                               .groups = j.value("groups", 1)};
     }
     if (op == "avgpool" || op == "maxpool") node.attrs = Pool2dAttrs{.kernel = pair(j, "kernel", 2)};
     if (node.is_layer()) {
@@ -188,12 +204,17 @@ void check_network(const Case& c, int64_t micro_batch) {
   const Tensor logits = n.graph.run(n.graph.bind(n.graph.softmax_thetas(tau)), n.batch.x);
   check_close("logits", logits.data(), c.tensor("logits"));
 
-  const train::StepResult result = train::step(n.graph, n.batch, {.sample = [&] { return n.graph.softmax_thetas(tau); }, .regularization = [&](const Thetas& thetas) {
-    return scale(cost::soft(n.graph, regularizer, thetas), strength);
-  }, .micro_batch = micro_batch});
-  check_close("loss", std::array{static_cast<float>(result.task.mean_loss() + result.regularization)}, c.tensor("loss"));
+  const train::StepResult result =
+      train::step(n.graph, n.batch,
+                  {.sample = [&] { return n.graph.softmax_thetas(tau); },
+                   .regularization =
+                       [&](const Thetas& thetas) { return scale(cost::soft(n.graph, regularizer, thetas), strength); },
+                   .micro_batch = micro_batch});
+  check_close("loss", std::array{static_cast<float>(result.task.mean_loss() + result.regularization)},
+              c.tensor("loss"));
   for (const nn::NamedTensor& leaf : n.leaves) {
-    if (c.file.contains("grad." + leaf.name)) check_grad("grad." + leaf.name, leaf.tensor, c.tensor("grad." + leaf.name));
+    if (c.file.contains("grad." + leaf.name))
+      check_grad("grad." + leaf.name, leaf.tensor, c.tensor("grad." + leaf.name));
   }
   check_costs(c, n, tau);
   check_close("logits_discrete", discretize(n.graph).forward(n.batch.x).data(), c.tensor("logits_discrete"));
@@ -220,8 +241,8 @@ TEST_CASE("golden: activation mixtures") {
     CAPTURE(name);
     const Tensor x = c.leaf("x"), alpha = c.leaf("alpha"), clip = c.leaf("clip");
     Tape tape;
-    const Tensor out = activation_mixture(x, softmax(alpha, c.j.at("tau")), clip, c.j.at("bits").get<std::vector<int>>(),
-                                          {.is_signed = c.j.at("signed")});
+    const Tensor out = activation_mixture(x, softmax(alpha, c.j.at("tau")), clip,
+                                          c.j.at("bits").get<std::vector<int>>(), {.is_signed = c.j.at("signed")});
     check_close("out", out.data(), c.tensor("out"));
     out.set_grad(c.tensor("grad_out").data());
     tape.backward();

@@ -24,9 +24,13 @@ models::Model random_model(const std::string& name, uint64_t seed) {
   return model;
 }
 
-Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed, const Shape& input) {
+Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed,
+                    const Shape& input) {
   const Shape& shape = input.rank() == 0 ? model.input_shape : input;
-  MixPrec net(*model.net, {.input_shape = shape, .activation_precisions = {2, 4, 8}, .weight_precisions = weight_bits, .w_mixprec_type = type,
+  MixPrec net(*model.net, {.input_shape = shape,
+                           .activation_precisions = {2, 4, 8},
+                           .weight_precisions = weight_bits,
+                           .w_mixprec_type = type,
                            .calibration = {random_batch(2, shape, 2, 5).x}});
   randomize_architecture(net, seed);
   return net.arch_export();
@@ -38,7 +42,10 @@ namespace {
 class EveryOp : public nn::Module {
  public:
   explicit EveryOp(uint64_t seed)
-      : stem(options(3, 8, 1, 1)), grouped(options(8, 8, 2, 1)), strided(options(8, 12, 1, 2)), depthwise(options(12, 12, 12, 1)),
+      : stem(options(3, 8, 1, 1)),
+        grouped(options(8, 8, 2, 1)),
+        strided(options(8, 12, 1, 2)),
+        depthwise(options(12, 12, 12, 1)),
         fc({.in_features = 12 * 3 * 3, .out_features = 5}) {
     add_module("stem", stem);
     add_module("grouped", grouped);
@@ -59,7 +66,12 @@ class EveryOp : public nn::Module {
 
  private:
   static nn::Conv2dOptions options(int64_t in, int64_t out, int64_t groups, int64_t stride) {
-    return {.in_channels = in, .out_channels = out, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .groups = groups};
+    return {.in_channels = in,
+            .out_channels = out,
+            .kernel = {3, 3},
+            .stride = {stride, stride},
+            .padding = {1, 1},
+            .groups = groups};
   }
   nn::Conv2d stem, grouped, strided, depthwise;
   nn::Linear fc;
@@ -69,7 +81,10 @@ class EveryOp : public nn::Module {
 
 Graph every_op(bool quantize_output, uint64_t seed) {
   EveryOp net(seed);
-  MixPrecOptions options{.input_shape = {3, 16, 16}, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+  MixPrecOptions options{.input_shape = {3, 16, 16},
+                         .activation_precisions = {4, 8},
+                         .weight_precisions = {2, 4, 8},
+                         .w_mixprec_type = MixPrecType::PER_CHANNEL,
                          .calibration = {random_batch(4, {3, 16, 16}, 2, 5).x}};
   options.quantize_output = quantize_output;
   MixPrec search(net, options);
@@ -78,7 +93,13 @@ Graph every_op(bool quantize_output, uint64_t seed) {
 }
 
 data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed) {
-  data::Dataset out{.name = "random", .channels = image_shape[0], .height = image_shape[1], .width = image_shape[2], .pixels = {}, .labels = {}, .class_names = {}};
+  data::Dataset out{.name = "random",
+                    .channels = image_shape[0],
+                    .height = image_shape[1],
+                    .width = image_shape[2],
+                    .pixels = {},
+                    .labels = {},
+                    .class_names = {}};
   Rng rng(seed, "random_images");
   for (int64_t i = 0; i < images * image_shape.size(); ++i) out.pixels.push_back(static_cast<uint8_t>(rng.below(256)));
   return out;
@@ -88,7 +109,8 @@ data::Batch random_batch(int64_t images, const Shape& s, int64_t classes, uint64
   Rng rng(seed, "random_batch");
   data::Batch batch{.x = Tensor::empty({images, s[0], s[1], s[2]}), .labels = {}};
   for (float& v : batch.x.data()) v = static_cast<float>(rng.below(256)) / 255.0F;
-  for (int64_t i = 0; i < images; ++i) batch.labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(classes))));
+  for (int64_t i = 0; i < images; ++i)
+    batch.labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(classes))));
   return batch;
 }
 

@@ -12,10 +12,12 @@ namespace mixgrad::test {
 std::unique_ptr<nn::Module> random_resnet8(uint64_t seed);
 /// One of the zoo with random weights and batch-norm moments that one training step has moved.
 models::Model random_model(const std::string& name, uint64_t seed);
-/// Its exported form at random precisions, those of activations among 2, 4, 8; `input` in place of the model's own shape.
-Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed, const Shape& input = {});
-/// An exported network with both pools (uneven, beyond the image, padding counted and not), grouped and depthwise convs, a
-/// ReLU and a ReLU6 of their own, and flattened images: [3, 16, 16] to 5.
+/// Its exported form at random precisions, those of activations among 2, 4, 8; `input` in place of the model's own
+/// shape.
+Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed,
+                    const Shape& input = {});
+/// An exported network with both pools (uneven, beyond the image, padding counted and not), grouped and depthwise
+/// convs, a ReLU and a ReLU6 of their own, and flattened images: [3, 16, 16] to 5.
 Graph every_op(bool quantize_output, uint64_t seed);
 /// Images in [0, 1), without labels.
 data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed);

@@ -31,7 +31,8 @@ std::vector<std::vector<float>> run_onnx(const std::vector<OnnxJob>& jobs) {
   for (size_t i = 0; i < jobs.size(); ++i) {
     const std::vector<float>& values = jobs[i].values;
     io::write_file(folder.path / fmt::format("{}.onnx", i), jobs[i].model);
-    io::write_file(folder.path / fmt::format("{}.in", i), {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+    io::write_file(folder.path / fmt::format("{}.in", i),
+                   {reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
     list += fmt::format("{0}.onnx {0}.in {0}.out {1}\n", i, fmt::join(jobs[i].dims, " "));
   }
   io::write_file(folder.path / "jobs", list);
@@ -47,7 +48,8 @@ std::vector<std::vector<float>> run_onnx(const std::vector<OnnxJob>& jobs) {
   return results;
 }
 
-std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values, const std::vector<int64_t>& dims) {
+std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values,
+                            const std::vector<int64_t>& dims) {
   std::vector<float> out = run_onnx({OnnxJob{model, values, dims}})[0];
   REQUIRE(!out.empty());
   return out;

@@ -252,7 +252,8 @@ std::string attributes(const Node& node) {
                        node.weight().dim(3), c->stride, c->padding, c->dilation, c->groups);
   }
   if (const auto* p = std::get_if<Pool2dAttrs>(&node.attrs))
-    return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil, p->count_padding);
+    return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil,
+                       p->count_padding);
   return "";
 }
 

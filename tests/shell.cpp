@@ -23,7 +23,9 @@ std::string quoted(const std::string& text) {
   return out + "'";
 }
 
-bool has(const std::string& program) { return std::system(("command -v " + quoted(program) + " >/dev/null").c_str()) == 0; }
+bool has(const std::string& program) {
+  return std::system(("command -v " + quoted(program) + " >/dev/null").c_str()) == 0;
+}
 
 bool has_terminals() {
   const int master = ::posix_openpt(O_RDWR | O_NOCTTY);

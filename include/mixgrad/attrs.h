@@ -10,8 +10,8 @@
 namespace mixgrad {
 
 struct Conv2dAttrs {
-  std::array<int64_t, 2> stride{1, 1};           ///< height, width
-  std::array<int64_t, 4> padding{0, 0, 0, 0};    ///< top, left, bottom, right
+  std::array<int64_t, 2> stride{1, 1};         ///< height, width
+  std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right
   std::array<int64_t, 2> dilation{1, 1};
   int64_t groups = 1;
   bool operator==(const Conv2dAttrs&) const = default;
@@ -19,16 +19,16 @@ struct Conv2dAttrs {
 
 struct Pool2dAttrs {
   std::array<int64_t, 2> kernel{2, 2};
-  std::array<int64_t, 2> stride{0, 0};           ///< 0: the kernel's
-  std::array<int64_t, 4> padding{0, 0, 0, 0};    ///< top, left, bottom, right; each less than the kernel
-  bool ceil = false;                             ///< the last window may reach beyond the padded image
-  bool count_padding = true;                     ///< an average counts padding, as zeros; nothing beyond it counts
+  std::array<int64_t, 2> stride{0, 0};         ///< 0: the kernel's
+  std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right; each less than the kernel
+  bool ceil = false;                           ///< the last window may reach beyond the padded image
+  bool count_padding = true;                   ///< an average counts padding, as zeros; nothing beyond it counts
   bool operator==(const Pool2dAttrs&) const = default;
 };
 
 struct BatchNormAttrs {
   float eps = 1e-5F;
-  float momentum = 0.1F;                         ///< weight of the newest batch in the running moments
+  float momentum = 0.1F;  ///< weight of the newest batch in the running moments
   bool training = false;
   bool operator==(const BatchNormAttrs&) const = default;
 };

@@ -18,14 +18,14 @@ struct StepOptions {
   std::string scheme = "per-channel";  ///< or "per-layer"
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};
-  std::string dtype = "f32";           ///< or "bf16", "auto"; of the search phase
-  int threads = 0;                     ///< 0: as many as OpenMP finds
-  int steps = 20;                      ///< that are timed
+  std::string dtype = "f32";  ///< or "bf16", "auto"; of the search phase
+  int threads = 0;            ///< 0: as many as OpenMP finds
+  int steps = 20;             ///< that are timed
 };
 
 /// Medians over the steps.
 struct StepTimes {
-  double ms;            ///< forward, backward and the optimizers
+  double ms;  ///< forward, backward and the optimizers
   double images_per_s;
   double conv_ms;       ///< of that in convolutions
   double peak_rss_mib;  ///< of the process

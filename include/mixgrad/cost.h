@@ -17,9 +17,9 @@
 
 namespace mixgrad::cost {
 
-/// A cost, or a part of one: a number in double and, where a trained θ leads to it, that on the tape. The functions below
-/// make new ones of it, each with the gradient of the op of its name. A Value converts from and to scalar tensors, so any
-/// other op can be part of a cost, in float32.
+/// A cost, or a part of one: a number in double and, where a trained θ leads to it, that on the tape. The functions
+/// below make new ones of it, each with the gradient of the op of its name. A Value converts from and to scalar
+/// tensors, so any other op can be part of a cost, in float32.
 class Value {
  public:
   Value(double number = 0) : number_(number) {}
@@ -61,13 +61,13 @@ struct Precisions {
 /// One conv or linear layer, as a cost model sees it.
 struct Layer {
   std::string name;
-  std::string op;            ///< "conv2d", "depthwise" or "linear"
+  std::string op;  ///< "conv2d", "depthwise" or "linear"
   int64_t c_in, c_out, groups;
   std::array<int64_t, 2> kernel;  ///< 1 × 1 for linear layers
   std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers
   Precisions weights, input;
-  Value live_inputs;         ///< expected live input channels that one output channel reads: C_in,eff; depthwise 1;
-                             ///< grouped C_in / groups
+  Value live_inputs;  ///< expected live input channels that one output channel reads: C_in,eff; depthwise 1;
+                      ///< grouped C_in / groups
 
   int64_t kernel_positions() const { return kernel[0] * kernel[1]; }
   int64_t output_positions() const { return output[0] * output[1]; }
@@ -83,8 +83,8 @@ struct Layer {
 /// The value of one node: a tensor in the device's memory.
 struct Activation {
   Precisions precisions;
-  Value live_channels;       ///< expected
-  int64_t positions;         ///< elements per channel
+  Value live_channels;  ///< expected
+  int64_t positions;    ///< elements per channel
 };
 
 /// A whole network, as a cost model sees it.
@@ -99,7 +99,7 @@ struct Network {
 struct Model {
   std::string name;
   std::string unit;
-  std::string help;          ///< one line
+  std::string help;  ///< one line
   std::function<Value(const Network&)> of_network;
   /// Optional: what makes a discrete network cost what it does, a phrase for messages.
   std::function<std::string(const Network&)> reason = {};
@@ -132,7 +132,8 @@ Model ne16_latency();
 Model activations();
 Model peak_ram();
 
-/// The built-in model called `name`, or the look-up table "table:FILE.toml"; bad_input lists the names when there is none.
+/// The built-in model called `name`, or the look-up table "table:FILE.toml"; bad_input lists the names when there is
+/// none.
 Model find(const std::string& name);
 /// The built-in models.
 std::vector<Model> all();
@@ -142,8 +143,8 @@ std::vector<std::string> names();
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
 /// The same of the arg max precisions: what reports show.
 double discrete(const Graph& graph, const Model& model);
-/// discrete() again and again, of a graph with fixed slots whose bits change between calls: layers that are as they were
-/// are not counted anew. The graph must stay where it is.
+/// discrete() again and again, of a graph with fixed slots whose bits change between calls: layers that are as they
+/// were are not counted anew. The graph must stay where it is.
 class Meter {
  public:
   Meter(const Graph& graph, Model model);

@@ -52,11 +52,12 @@ std::string checksum(const Splits& splits);
 
 /// Moves a share of the training images, drawn from the seed, to the validation set (at least one where the share
 /// is not 0, and never all): of every class its share, rounded.
-Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share, std::vector<std::string> notes = {});
+Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share,
+                std::vector<std::string> notes = {});
 
 /// Names classes by their numbers, 0 to the largest label of both parts. Where labels are 1 to N, all of them and no 0,
-/// they are lowered by 1 and the classes named "1" to "N". Classes that have names already keep them. Returns what to say,
-/// as in Splits::notes: that labels start at 1, and which classes have no images.
+/// they are lowered by 1 and the classes named "1" to "N". Classes that have names already keep them. Returns what to
+/// say, as in Splits::notes: that labels start at 1, and which classes have no images.
 std::vector<std::string> name_classes(Dataset& train, Dataset& test);
 
 /// How many pictures `glyphs` draws. A smaller set holds the first pictures of a larger one.
@@ -66,20 +67,20 @@ struct GlyphCounts {
 
 /// Embedded default: 32×32 RGB pictures of ten digits, drawn from the seed as strokes.
 Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts = {});
-/// JPEG and PNG files DIR/train/CLASS/* and DIR/test/CLASS/*, all of one size; grey where all are grey. Values are read as
-/// they stand, whatever gamma or colour profile the file has; 16 bits are rounded to 8, transparency is left out, CMYK
-/// becomes RGB: notes say so. Hidden files are passed over, any other kind of file is an error. Throws bad_input naming
-/// the file.
+/// JPEG and PNG files DIR/train/CLASS/* and DIR/test/CLASS/*, all of one size; grey where all are grey. Values are read
+/// as they stand, whatever gamma or colour profile the file has; 16 bits are rounded to 8, transparency is left out,
+/// CMYK becomes RGB: notes say so. Hidden files are passed over, any other kind of file is an error. Throws bad_input
+/// naming the file.
 Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1);
 /// MNIST's format: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte in
 /// folder `dir`, each plain or gzipped (then also with .gz behind its name); images may have a fourth dimension,
 /// channels. Throws bad_input naming file and offset.
 Splits idx(const std::string& dir, uint64_t seed, double validation_share = 0.1);
 /// NumPy arrays x_train, y_train, x_test, y_test: as .npy files in folder `path`, or in one .npz file, in either byte
-/// order, in C or Fortran order. x: [N, H, W, C], [N, H, W] or [N, F] (images of F channels and one position) of floats of
-/// 16 to 64 bits, of bytes or other integers that all lie within 0 to 255, or of booleans (0 and 1). y: class numbers [N]
-/// or [N, 1], whole numbers of any type, or one-hot rows [N, K]; without y there are no labels. Throws bad_input naming
-/// the file and, for a wrong value, its index.
+/// order, in C or Fortran order. x: [N, H, W, C], [N, H, W] or [N, F] (images of F channels and one position) of floats
+/// of 16 to 64 bits, of bytes or other integers that all lie within 0 to 255, or of booleans (0 and 1). y: class
+/// numbers [N] or [N, 1], whole numbers of any type, or one-hot rows [N, K]; without y there are no labels. Throws
+/// bad_input naming the file and, for a wrong value, its index.
 Splits numpy(const std::string& path, uint64_t seed, double validation_share = 0.1);
 /// CIFAR-10 in its binary form from folder `dir` (data_batch_1..5.bin, test_batch.bin); throws bad_input naming
 /// the file, and for a damaged one its offset.
@@ -88,13 +89,14 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 
 /// Throws bad_input for other shapes.
 Splits resized(Splits splits, const Shape& image_shape);
 /// A data set by its name, one of sources(). Pictures that are drawn are drawn at `image_shape`; files are as they are.
-Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1, const Shape& image_shape = {3, 32, 32});
+Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1,
+            const Shape& image_shape = {3, 32, 32});
 /// "glyphs, glyphs:N, cifar10:DIR, …": for help and messages. glyphs:N draws N training and N / 4 test images.
 std::string sources();
 /// `spec` with its folder as an absolute path, so that it means the same everywhere.
 std::string absolute(const std::string& spec);
-/// What suits images of `image_shape` from the data set named by `spec`: flips and crops for CIFAR-10 and image folders,
-/// small shifts for glyphs and IDX digits; nothing for arrays, and for images of one row or column.
+/// What suits images of `image_shape` from the data set named by `spec`: flips and crops for CIFAR-10 and image
+/// folders, small shifts for glyphs and IDX digits; nothing for arrays, and for images of one row or column.
 Augmentation default_augmentation(const std::string& spec, const Shape& image_shape = {3, 32, 32});
 
 /// x [n, channels, height, width]; labels [n], or none: then x is what the network is to reconstruct.

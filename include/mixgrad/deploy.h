@@ -24,21 +24,21 @@ using kernels::FixedPoint;
 
 /// One operator on codes. Tensors are NHWC; a code is one byte, two's complement where the range goes below zero.
 struct IntegerNode {
-  std::string name;                 ///< of the graph's node
-  std::string op;                   ///< input, conv2d, linear, add, max_pool2d, avg_pool2d, relu or flatten
-  std::vector<int> inputs;          ///< indices of earlier nodes
-  Shape shape;                      ///< of the output, without N: [C, H, W] or [features]
-  kernels::Conv2dSize conv = {};    ///< conv2d; linear: 1 × 1 over all its inputs as channels; of one image
-  kernels::Pool2dSize pool = {};    ///< max_pool2d, avg_pool2d; of one image
-  int low = 0, high = 255;          ///< range of its codes
-  float step = 1;                   ///< real value of one code
-  bool raw = false;                 ///< the network's result without quantizer, in 32 bits
-  std::vector<int> channel_of;      ///< the graph's channel that each channel here is: layers sort theirs by precision
-  std::vector<int> weight_bits;     ///< conv2d, linear: of every output channel
-  std::vector<int8_t> weights;      ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
-  std::vector<int32_t> bias;        ///< [O], in accumulator steps; empty: none
-  std::vector<float> steps;         ///< real value of one accumulator step, [O]; layers
-  std::vector<FixedPoint> ratios;   ///< accumulator steps per output code, [O]; conv2d, linear; one element: add
+  std::string name;                ///< of the graph's node
+  std::string op;                  ///< input, conv2d, linear, add, max_pool2d, avg_pool2d, relu or flatten
+  std::vector<int> inputs;         ///< indices of earlier nodes
+  Shape shape;                     ///< of the output, without N: [C, H, W] or [features]
+  kernels::Conv2dSize conv = {};   ///< conv2d; linear: 1 × 1 over all its inputs as channels; of one image
+  kernels::Pool2dSize pool = {};   ///< max_pool2d, avg_pool2d; of one image
+  int low = 0, high = 255;         ///< range of its codes
+  float step = 1;                  ///< real value of one code
+  bool raw = false;                ///< the network's result without quantizer, in 32 bits
+  std::vector<int> channel_of;     ///< the graph's channel that each channel here is: layers sort theirs by precision
+  std::vector<int> weight_bits;    ///< conv2d, linear: of every output channel
+  std::vector<int8_t> weights;     ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
+  std::vector<int32_t> bias;       ///< [O], in accumulator steps; empty: none
+  std::vector<float> steps;        ///< real value of one accumulator step, [O]; layers
+  std::vector<FixedPoint> ratios;  ///< accumulator steps per output code, [O]; conv2d, linear; one element: add
 
   bool is_layer() const { return op == "conv2d" || op == "linear"; }
   bool is_signed() const { return low < 0; }
@@ -47,11 +47,11 @@ struct IntegerNode {
 };
 
 struct IntegerNetwork {
-  std::vector<IntegerNode> nodes;   ///< in execution order; node 0 is the input
+  std::vector<IntegerNode> nodes;  ///< in execution order; node 0 is the input
   int output = 0;
-  Shape result_shape = {};          ///< without N, the graph's: [features] where flattening the result moves no byte
+  Shape result_shape = {};  ///< without N, the graph's: [features] where flattening the result moves no byte
   std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
-  Normalization normalization = {};  ///< of the real inputs, the graph's
+  Normalization normalization = {};                  ///< of the real inputs, the graph's
 
   const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
   /// Codes of x [N, C, H, W] or [N, features], NHWC.
@@ -69,8 +69,8 @@ std::vector<uint32_t> pack_weights(const IntegerNode& layer);
 
 /// Where every tensor of one image lies in one block of memory while it is needed; bytes from the block's start.
 struct Arena {
-  std::vector<int64_t> offsets;     ///< of every node; -1 for input and result, which the caller holds
-  std::vector<int64_t> patches;     ///< of every layer's patch, patch_codes 16-bit numbers; -1 for other nodes
+  std::vector<int64_t> offsets;  ///< of every node; -1 for input and result, which the caller holds
+  std::vector<int64_t> patches;  ///< of every layer's patch, patch_codes 16-bit numbers; -1 for other nodes
   int64_t bytes = 0;
 };
 /// The inputs of one output position, one group, up to a whole word of weights of any precision.
@@ -86,12 +86,13 @@ struct DeviceBytes {
 };
 DeviceBytes device_bytes(const IntegerNetwork& network);
 
-/// The integers that a discrete network computes with; its channels sorted by precision where nothing forbids it. Throws
-/// bad_input naming the layer that is still float, whose quantizer has no integer form, or whose sums could leave 32 bits.
+/// The integers that a discrete network computes with; its channels sorted by precision where nothing forbids it.
+/// Throws bad_input naming the layer that is still float, whose quantizer has no integer form, or whose sums could
+/// leave 32 bits.
 IntegerNetwork to_integer(const Graph& discrete);
 
-/// Why the network that is found from here on will have no integer form, and so neither C package nor ONNX file: a sentence
-/// that names the layer; empty where it will have one. `searched` has its quantizers, with their clips.
+/// Why the network that is found from here on will have no integer form, and so neither C package nor ONNX file: a
+/// sentence that names the layer; empty where it will have one. `searched` has its quantizers, with their clips.
 std::string integer_obstacle(const Graph& searched);
 
 /// Runs an integer network on `batch` images at a time with one thread; calls from several threads may overlap.
@@ -119,7 +120,7 @@ struct TensorAgreement {
 struct Agreement {
   std::vector<TensorAgreement> tensors;  ///< every one with a quantizer, in execution order
   int64_t images = 0, same_top1 = 0;
-  double result_difference = 0;          ///< largest, of the real results, relative to their range
+  double result_difference = 0;  ///< largest, of the real results, relative to their range
   /// A result without quantizer is off by more than float32's rounding, though every code before it is equal.
   bool result_broken = false;
 
@@ -128,8 +129,8 @@ struct Agreement {
 };
 
 /// Runs both on the dataset's images, at most `most_images`.
-Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images = INT64_MAX,
-                  IntegerEngine::Kernels kernels = IntegerEngine::Kernels::fastest);
+Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset,
+                  int64_t most_images = INT64_MAX, IntegerEngine::Kernels kernels = IntegerEngine::Kernels::fastest);
 
 /// Codes of the dataset's first images, at most `most_images`: what a package is tested on.
 std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images);
@@ -140,8 +141,8 @@ struct CPackage {
 };
 /// `test_inputs`: codes of at least one image, on which net_test.c expects the outputs of the engine.
 CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
-/// Writes the three files into `folder`, which is made where it is missing: all of them, or none. Throws bad_input where there can be
-/// no such folder, failed_run where it can't be written to.
+/// Writes the three files into `folder`, which is made where it is missing: all of them, or none. Throws bad_input
+/// where there can be no such folder, failed_run where it can't be written to.
 void write_c_package(const CPackage& package, const std::string& folder);
 
 /// What a package gave on this machine.
@@ -149,12 +150,13 @@ struct CPackageRun {
   std::string compiler;           ///< the program that built it
   int64_t images = 0, equal = 0;  ///< those of net_test.c; those whose every output is the engine's
 };
-/// Builds the package in a folder of its own, which goes away, and runs its test. The compiler is $CC, or cc; nothing where it is
-/// missing or its programs don't run here. Throws failed_run where the package does not build or its test does not end well.
+/// Builds the package in a folder of its own, which goes away, and runs its test. The compiler is $CC, or cc; nothing
+/// where it is missing or its programs don't run here. Throws failed_run where the package does not build or its test
+/// does not end well.
 std::optional<CPackageRun> run_c_package(const CPackage& package);
 
-/// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every tensor,
-/// weights as INT8, from opset 21 on as INT4 where 4 bits hold them. opset: 13 to 21.
+/// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every
+/// tensor, weights as INT8, from opset 21 on as INT4 where 4 bits hold them. opset: 13 to 21.
 std::string to_onnx(const IntegerNetwork& network, int opset = 13);
 
 }  // namespace mixgrad

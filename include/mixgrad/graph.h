@@ -20,14 +20,14 @@ namespace mixgrad {
 /// One operator. Its quantizer slots are empty in a float network, hold mixtures during the search and fixed
 /// quantizers afterwards. Nodes that hold the same slot share its α and clip.
 struct Node {
-  std::string name;             ///< the module's path, "stack1.conv1"
-  std::string op;               ///< the op's name, "conv2d"; "input" for the network's input
+  std::string name;  ///< the module's path, "stack1.conv1"
+  std::string op;    ///< the op's name, "conv2d"; "input" for the network's input
   Attrs attrs;
-  std::vector<int> inputs;      ///< indices of earlier nodes
-  std::vector<Tensor> params;   ///< conv2d, linear: weight, bias; batch_norm: gamma, beta, running mean and variance
-  Shape shape;                  ///< of the output, without N
-  bool relu = false;            ///< max(y, 0), before the output quantizer
-  bool relu6 = false;           ///< with relu: at most 6; a quantizer's clip, which starts below, takes its place
+  std::vector<int> inputs;     ///< indices of earlier nodes
+  std::vector<Tensor> params;  ///< conv2d, linear: weight, bias; batch_norm: gamma, beta, running mean and variance
+  Shape shape;                 ///< of the output, without N
+  bool relu = false;           ///< max(y, 0), before the output quantizer
+  bool relu6 = false;          ///< with relu: at most 6; a quantizer's clip, which starts below, takes its place
   std::shared_ptr<WeightSlot> weight_slot;
   std::shared_ptr<ActivationSlot> output_slot;
 
@@ -44,11 +44,11 @@ using Thetas = std::map<const void*, Tensor>;
 /// What depends on parameters alone: computed once per step, before the (micro-)batches run.
 struct Binding {
   struct NodeBinding {
-    Tensor weight;           ///< float, mixed, or integer codes of a fixed slot
-    Tensor bias;             ///< float, without the channels at 0 bits
-    Tensor scale;            ///< [C_out] real value of one accumulator step; no tensor for a layer on real values
-    double bound = 0;        ///< max_c Σ|q_w,c| · max|q_x|
-    Tensor theta, clip;      ///< of the output slot
+    Tensor weight;       ///< float, mixed, or integer codes of a fixed slot
+    Tensor bias;         ///< float, without the channels at 0 bits
+    Tensor scale;        ///< [C_out] real value of one accumulator step; no tensor for a layer on real values
+    double bound = 0;    ///< max_c Σ|q_w,c| · max|q_x|
+    Tensor theta, clip;  ///< of the output slot
   };
   std::vector<NodeBinding> nodes;
 
@@ -61,7 +61,7 @@ struct Binding {
 class Graph {
  public:
   std::vector<Node> nodes;
-  int output = 0;  ///< the node whose value is the result
+  int output = 0;                    ///< the node whose value is the result
   Normalization normalization = {};  ///< of what run() takes: whoever feeds the network applies it (data::Loader)
 
   /// softmax(α / temperature) of every slot that searches.
@@ -111,13 +111,13 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 /// is exact. First of those before it: w ← a w, bias ← a bias + b of the conv or linear layer whose output it reads, of
 /// both branches' behind an Add, through pooling and a flattening of one position, if nothing else reads what lies
 /// between. Else of all that read it: w ← w a, bias ← bias + w b of linear layers and convs without padding, through
-/// pooling and flatten, or another batch norm. Average pooling must not count padding; max pooling wants a ≥ 0, which is refused if
-/// the weights are `still_trained`. Those layers get tensors of their own. Throws bad_input naming the batch norm that
-/// nothing can take up, why, and what would help.
+/// pooling and flatten, or another batch norm. Average pooling must not count padding; max pooling wants a ≥ 0, which
+/// is refused if the weights are `still_trained`. Those layers get tensors of their own. Throws bad_input naming the
+/// batch norm that nothing can take up, why, and what would help.
 void fold_batch_norm(Graph& graph, bool still_trained = false);
 /// A ReLU or ReLU6 that alone reads a conv, linear or add, directly or behind max pooling or flatten, becomes that
-/// node's. Others stay nodes of their own, and so does a ReLU6 whose quantizer larger values share (in an Add): on codes
-/// it is a bound, the code nearest to 6.
+/// node's. Others stay nodes of their own, and so does a ReLU6 whose quantizer larger values share (in an Add): on
+/// codes it is a bound, the code nearest to 6.
 void fuse_relu(Graph& graph);
 /// Every slot fixed to the arg max of its α (SPEC §1). Weights and biases stay shared with `graph`.
 Graph discretize(const Graph& graph);

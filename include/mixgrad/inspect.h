@@ -19,19 +19,19 @@ namespace mixgrad::inspect {
 
 /// One slot: the nodes that hold it share its α (and clip), or its fixed choice.
 struct Quantizer {
-  std::string id;                  ///< "w1" of weights, "a1" of activations
-  std::vector<int> bits;           ///< candidates; once fixed, those in use
-  int64_t channels = 0;            ///< that choose for themselves; 0: one choice for all
+  std::string id;         ///< "w1" of weights, "a1" of activations
+  std::vector<int> bits;  ///< candidates; once fixed, those in use
+  int64_t channels = 0;   ///< that choose for themselves; 0: one choice for all
   bool fixed = false;
-  bool is_signed = false;          ///< of activations
+  bool is_signed = false;  ///< of activations
   std::vector<std::string> nodes;
 };
 
 struct NodeView {
-  std::string name, op;            ///< op with the ReLU that it took in: "conv2d + relu"
-  std::vector<int> inputs;         ///< indices of nodes
-  Shape shape;                     ///< of the output, without N
-  int64_t weights = 0, macs = 0;   ///< multiply-accumulates per image
+  std::string name, op;                            ///< op with the ReLU that it took in: "conv2d + relu"
+  std::vector<int> inputs;                         ///< indices of nodes
+  Shape shape;                                     ///< of the output, without N
+  int64_t weights = 0, macs = 0;                   ///< multiply-accumulates per image
   std::string weight_quantizer, output_quantizer;  ///< ids; empty: stays float, or has none of its own
 };
 
@@ -41,8 +41,8 @@ struct GraphView {
 };
 GraphView view(const Graph& graph);
 
-/// The network that `config` would search for `classes` classes, its quantizers in place; `as_traced`: batch norms not folded,
-/// no quantizers.
+/// The network that `config` would search for `classes` classes, its quantizers in place; `as_traced`: batch norms not
+/// folded, no quantizers.
 Graph network(const RunConfig& config, int64_t classes, bool as_traced);
 
 std::string text(const GraphView& view);
@@ -51,12 +51,12 @@ std::string dot(const GraphView& view);
 
 // --- a decision -----------------------------------------------------------------------------------------------
 
-/// One candidate in one epoch. A pull is -gradient, the direction in which it moves α; where channels choose, all are means
-/// over the channels.
+/// One candidate in one epoch. A pull is -gradient, the direction in which it moves α; where channels choose, all are
+/// means over the channels.
 struct Candidate {
   int bits;
   double alpha, theta, task_pull, cost_pull;
-  int64_t chosen;                  ///< channels whose arg max it is; 0 or 1 where there is one choice
+  int64_t chosen;  ///< channels whose arg max it is; 0 or 1 where there is one choice
 };
 
 /// An α's way through the search.
@@ -65,7 +65,7 @@ struct Story {
   std::vector<std::string> nodes;  ///< that share it
   int64_t channels = 0;            ///< that choose for themselves; 0: one choice for all
   struct Epoch {
-    int epoch;                     ///< from 0
+    int epoch;  ///< from 0
     double tau;
     std::vector<Candidate> candidates;
   };
@@ -110,23 +110,23 @@ struct Leaf {
 };
 
 struct TapeOp {
-  std::string op, node;            ///< node: the layer or module that ran it; empty where none did
-  std::vector<std::string> from;   ///< "%3" for the result of op 3, or a leaf's name; "constant" for any other
-  std::vector<Shape> shapes;       ///< of these
+  std::string op, node;           ///< node: the layer or module that ran it; empty where none did
+  std::vector<std::string> from;  ///< "%3" for the result of op 3, or a leaf's name; "constant" for any other
+  std::vector<Shape> shapes;      ///< of these
   Values output;
-  double forward_ms = 0;           ///< since the op before
-  double backward_ms = 0;          ///< 0 where no gradient arrived
+  double forward_ms = 0;   ///< since the op before
+  double backward_ms = 0;  ///< 0 where no gradient arrived
 };
 
 struct TapeView {
   std::vector<Leaf> leaves;
-  std::vector<TapeOp> ops;         ///< in the order in which they ran
+  std::vector<TapeOp> ops;  ///< in the order in which they ran
   double task_loss = 0, regularization = 0;
 };
 
 struct TapeOptions {
-  std::string phase = "search";    ///< or "float": the module as it stands, batch norms included
-  int64_t images = 8;              ///< first of the training set: one micro-batch
+  std::string phase = "search";  ///< or "float": the module as it stands, batch norms included
+  int64_t images = 8;            ///< first of the training set: one micro-batch
 };
 /// One training step of `config`'s network, by one thread. Throws bad_input for settings that can't be right.
 TapeView tape(const RunConfig& config, const TapeOptions& options);

@@ -39,8 +39,8 @@ void check_file(const std::string& path);
 /// Writes aside, syncs and renames, so that `path` holds either its old content or all of the new one.
 /// Throws failed_run (disk full, folder gone) and leaves nothing behind.
 void write_file(const std::string& path, std::string_view content);
-/// Cuts `path` down to its first `offset` bytes, writes `content` behind them and syncs; at 0 there need be no such file yet.
-/// Throws failed_run (disk full, file gone or too short), and leaves no part of `content`.
+/// Cuts `path` down to its first `offset` bytes, writes `content` behind them and syncs; at 0 there need be no such
+/// file yet. Throws failed_run (disk full, file gone or too short), and leaves no part of `content`.
 void write_at(const std::string& path, int64_t offset, std::string_view content);
 
 /// A safetensors file: named float32 tensors and string metadata (huggingface.co/docs/safetensors).
@@ -65,7 +65,9 @@ class Checksum {
  public:
   void add(std::string_view bytes);
   template <typename Number>
-  void add(std::span<const Number> values) { add({reinterpret_cast<const char*>(values.data()), values.size_bytes()}); }
+  void add(std::span<const Number> values) {
+    add({reinterpret_cast<const char*>(values.data()), values.size_bytes()});
+  }
   std::string str() const;
 
  private:

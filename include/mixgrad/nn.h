@@ -90,8 +90,14 @@ struct Conv1dOptions {
 class Conv1d : public Conv2d {
  public:
   explicit Conv1d(const Conv1dOptions& o)
-      : Conv2d({.in_channels = o.in_channels, .out_channels = o.out_channels, .kernel = {1, o.kernel}, .stride = {1, o.stride},
-                .padding = {0, o.padding}, .dilation = {1, o.dilation}, .groups = o.groups, .bias = o.bias}) {}
+      : Conv2d({.in_channels = o.in_channels,
+                .out_channels = o.out_channels,
+                .kernel = {1, o.kernel},
+                .stride = {1, o.stride},
+                .padding = {0, o.padding},
+                .dilation = {1, o.dilation},
+                .groups = o.groups,
+                .bias = o.bias}) {}
 };
 
 struct LinearOptions {
@@ -180,8 +186,8 @@ io::Safetensors to_safetensors(const Module& net);
 /// Writes them as a safetensors file.
 void save_state(const Module& net, const std::string& path);
 /// Reads them back, or weights that another program wrote under the same names. Throws bad_input listing the names
-/// that are missing or that the network doesn't have, or the tensor whose shape differs or that holds NaN, infinity or a
-/// negative variance; then nothing is changed.
+/// that are missing or that the network doesn't have, or the tensor whose shape differs or that holds NaN, infinity or
+/// a negative variance; then nothing is changed.
 void load_state(Module& net, const std::string& path);
 
 }  // namespace mixgrad::nn

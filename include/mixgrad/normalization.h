@@ -8,8 +8,8 @@
 
 namespace mixgrad {
 
-/// Channel c of an image is (v - mean[c]) / std[c], where v is the value as it is read (a byte's is byte / 255). Both are
-/// empty where the network takes v itself, otherwise they hold one finite number per channel, std's not 0.
+/// Channel c of an image is (v - mean[c]) / std[c], where v is the value as it is read (a byte's is byte / 255). Both
+/// are empty where the network takes v itself, otherwise they hold one finite number per channel, std's not 0.
 struct Normalization {
   std::vector<float> mean, std;
 

@@ -47,7 +47,8 @@ Tensor cast(const Tensor& x, DType dtype);
 Tensor softmax(const Tensor& x, float temperature = 1.0F);
 /// Σ_n -log softmax(logits_n)[label_n] / denominator; logits [N, classes]. Denominator 0 means N (the mean).
 Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, double denominator = 0);
-/// Σ_n mean_f (x_nf - target_nf)² / denominator; x, target [N, features]. No gradient for the target. Denominator 0 means N.
+/// Σ_n mean_f (x_nf - target_nf)² / denominator; x, target [N, features]. No gradient for the target. Denominator 0
+/// means N.
 Tensor mse(const Tensor& x, const Tensor& target, double denominator = 0);
 /// Σ_p values_p θ_p, θ [P]; for θ [P, C] also summed over C. A scalar.
 Tensor expectation(const Tensor& theta, std::span<const double> values);
@@ -79,8 +80,8 @@ Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& cl
                           ActivationFormat format = {});
 
 /// The same of another quantizer than PACT.
-Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits, ActivationFormat format,
-                          const ActivationQuantizer& quantizer);
+Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
+                          ActivationFormat format, const ActivationQuantizer& quantizer);
 
 // --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
 
@@ -93,7 +94,8 @@ Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits);
 /// Codes of x with the single clip [1] (SPEC §3); x̂ = codes · clip / levels.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
 /// The same of another quantizer than PACT.
-Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format, const ActivationQuantizer& quantizer);
+Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format,
+                           const ActivationQuantizer& quantizer);
 /// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is
 /// max_c Σ|q_w,c| · max|q_x|; from 2^24 on the sum is formed from two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
@@ -104,9 +106,10 @@ Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// bias [C] or no tensor.
 Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
 /// Accumulators to the codes of a PACT quantizer in fixed point, clamp(((acc + q_b) M + 2^(n-1)) >> n) with
-/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale): what an integer network computes (SPEC §7).
-/// Gradients as of rescale, relu and quantize_activation.
-Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits, ActivationFormat format = {});
+/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale): what an integer network computes
+/// (SPEC §7). Gradients as of rescale, relu and quantize_activation.
+Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits,
+                  ActivationFormat format = {});
 using kernels::FixedPoint;
 /// scale_c / out_step of every channel, in fixed point.
 std::vector<FixedPoint> fixed_points(const Tensor& scale, float out_step);

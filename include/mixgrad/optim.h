@@ -36,7 +36,8 @@ class Optimizer {
  protected:
   /// A tensor of zeros for every parameter.
   std::vector<Tensor> moments() const;
-  virtual void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) = 0;
+  virtual void update(size_t index, double lr, double weight_decay, std::span<float> value,
+                      std::span<const float> grad) = 0;
 
   double lr_ = 0;
   int64_t steps_ = 0;
@@ -58,7 +59,8 @@ class Sgd : public Optimizer {
   void list_state(State& state, const std::string& name) override;
 
  private:
-  void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) override;
+  void update(size_t index, double lr, double weight_decay, std::span<float> value,
+              std::span<const float> grad) override;
   SgdOptions options_;
   std::vector<Tensor> velocity_;
 };
@@ -75,7 +77,8 @@ class Adam : public Optimizer {
   void list_state(State& state, const std::string& name) override;
 
  private:
-  void update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) override;
+  void update(size_t index, double lr, double weight_decay, std::span<float> value,
+              std::span<const float> grad) override;
   AdamOptions options_;
   std::vector<Tensor> first_, second_;
 };

@@ -36,13 +36,15 @@ struct CodeRange {
 /// candidates, integer evaluation, costs and export follow. `clip` is a slot's learned number, one per candidate.
 struct ActivationQuantizer {
   std::string name;
-  bool never_signed = false;  ///< negative values are cut in every tensor
+  bool never_signed = false;       ///< negative values are cut in every tensor
   bool rounds_to_nearest = false;  ///< codes are rne(x / step) within the range, so that integer networks can have them
   /// The real value of one code.
   std::function<float(float clip, CodeRange)> step;
   std::function<void(float clip, CodeRange, std::span<const float> x, std::span<float> codes)> codes;
   /// With x̂ = step · code: gx = g ∂x̂/∂x; returns Σ g ∂x̂/∂clip. `features`: values per image.
-  std::function<double(float clip, CodeRange, int64_t features, std::span<const float> x, std::span<const float> g, std::span<float> gx)> gradient;
+  std::function<double(float clip, CodeRange, int64_t features, std::span<const float> x, std::span<const float> g,
+                       std::span<float> gx)>
+      gradient;
 };
 
 /// A tensor of activations, or several that meet in an Add (SPEC §3, §5). Fixed: one precision, one clip, no alpha.
@@ -52,8 +54,8 @@ struct ActivationSlot {
   Tensor clip;                  ///< [P], above 0
   bool is_signed = false;
   std::shared_ptr<const ActivationQuantizer> quantizer;  ///< none: PACT
-  bool learn_clip = true;       ///< false for images of known range at one precision (the first layer then has no input
-                                ///< gradient to compute), and for clips below an optimizer's steps
+  bool learn_clip = true;  ///< false for images of known range at one precision (the first layer then has no input
+                           ///< gradient to compute), and for clips below an optimizer's steps
 
   bool fixed() const { return !alpha; }
   CodeRange range(size_t p = 0) const;
@@ -71,8 +73,8 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least);
 /// α_p = b_p / max(b) (SPEC §1, "scaled"), [P] or with `channels` > 0 [P, channels].
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);
-/// Index of the largest α of each column; ties go to the larger bit-width. Where all channels would take 0 bits, the one
-/// with the largest max_{p>0} α_p - α_0 keeps its best other candidate (SPEC §1).
+/// Index of the largest α of each column; ties go to the larger bit-width. Where all channels would take 0 bits, the
+/// one with the largest max_{p>0} α_p - α_0 keeps its best other candidate (SPEC §1).
 std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions);
 /// The same as one-hot columns.
 Tensor one_hot(const Tensor& alpha, std::span<const int> precisions);
@@ -89,19 +91,24 @@ std::shared_ptr<const ActivationQuantizer> find_activation(const std::string& na
 /// {∂x̂/∂x, ∂x̂/∂clip}, and Q::clip_scale(features, range), a factor on the clip's gradient.
 template <typename Q>
 ActivationQuantizer elementwise(std::string name, bool never_signed = false) {
-  return {.name = std::move(name), .never_signed = never_signed, .step = Q::step,
-          .codes = [](float clip, CodeRange range, std::span<const float> x, std::span<float> codes) {
-            for (size_t i = 0; i < x.size(); ++i) codes[i] = Q::code(x[i], clip, range);
-          },
-          .gradient = [](float clip, CodeRange range, int64_t features, std::span<const float> x, std::span<const float> g, std::span<float> gx) {
-            double gclip = 0;
-            for (size_t i = 0; i < x.size(); ++i) {
-              const auto [dx, dclip] = Q::slopes(x[i], clip, range);
-              gx[i] = g[i] * dx;
-              gclip += static_cast<double>(g[i]) * dclip;
-            }
-            return gclip * Q::clip_scale(features, range);
-          }};
+  return {.name = std::move(name),
+          .never_signed = never_signed,
+          .step = Q::step,
+          .codes =
+              [](float clip, CodeRange range, std::span<const float> x, std::span<float> codes) {
+                for (size_t i = 0; i < x.size(); ++i) codes[i] = Q::code(x[i], clip, range);
+              },
+          .gradient =
+              [](float clip, CodeRange range, int64_t features, std::span<const float> x, std::span<const float> g,
+                 std::span<float> gx) {
+                double gclip = 0;
+                for (size_t i = 0; i < x.size(); ++i) {
+                  const auto [dx, dclip] = Q::slopes(x[i], clip, range);
+                  gx[i] = g[i] * dx;
+                  gclip += static_cast<double>(g[i]) * dclip;
+                }
+                return gclip * Q::clip_scale(features, range);
+              }};
 }
 
 /// Mean entropy of softmax(alpha / temperature) over its columns, in nats.

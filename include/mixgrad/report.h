@@ -23,7 +23,8 @@ struct HistoryEpoch {
   double tau;
   std::vector<train::AlphaReport> alphas;
 };
-/// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a damaged one.
+/// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a
+/// damaged one.
 std::vector<HistoryEpoch> read_history(const std::string& path);
 
 /// The text of summary.json.
@@ -40,12 +41,13 @@ struct FolderOptions {
 };
 
 /// A folder to hold one run. Made, and checked to be writable, before the run starts. A run that fails before its first
-/// checkpoint leaves nothing behind: what was made is taken away again, and a run that was to be overwritten stays as it was.
-/// One that is stopped later leaves its checkpoint, to resume from; with the result on the disk, that goes away.
+/// checkpoint leaves nothing behind: what was made is taken away again, and a run that was to be overwritten stays as
+/// it was. One that is stopped later leaves its checkpoint, to resume from; with the result on the disk, that goes
+/// away.
 class RunFolder {
  public:
-  /// Throws bad_input when `path` can't be a run's folder, another process writes into it, or it holds a run that `options`
-  /// does not speak of.
+  /// Throws bad_input when `path` can't be a run's folder, another process writes into it, or it holds a run that
+  /// `options` does not speak of.
   RunFolder(const std::string& path, const FolderOptions& options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -56,7 +58,8 @@ class RunFolder {
   /// Whether there is a checkpoint to go on from.
   bool resumes() const { return resumes_; }
 
-  /// Adds the epoch's lines to metrics.jsonl and history.jsonl; an old run that is to be overwritten keeps its own until the result.
+  /// Adds the epoch's lines to metrics.jsonl and history.jsonl; an old run that is to be overwritten keeps its own
+  /// until the result.
   void add(const train::EpochReport& epoch);
   /// The network, then the summary: where a summary stands, the run is complete.
   void write_result(const RunConfig& config, const RunResult& result);
@@ -87,8 +90,9 @@ class RunFolder {
   std::unique_ptr<RunLog> log_;
 };
 
-/// run_search, and everything that it leaves in `folder`, report.html included; goes on from the folder's checkpoint where it is
-/// to resume. Throws bad_input naming the settings that have changed since; a failed run's error says that there is a checkpoint.
+/// run_search, and everything that it leaves in `folder`, report.html included; goes on from the folder's checkpoint
+/// where it is to resume. Throws bad_input naming the settings that have changed since; a failed run's error says that
+/// there is a checkpoint.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
 
 /// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.
@@ -97,8 +101,8 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
 /// A name under runs/ that tells when the run started and is not taken.
 std::string dated_folder();
 
-/// What a run folder holds, with the test set of `data`, or of the run's own data when that is empty. Throws bad_input when
-/// the folder holds no finished run, or the data do not fit the network.
+/// What a run folder holds, with the test set of `data`, or of the run's own data when that is empty. Throws bad_input
+/// when the folder holds no finished run, or the data do not fit the network.
 struct FinishedRun {
   std::string model;  ///< its name: of a file, without the folder
   Graph network;
@@ -111,7 +115,8 @@ Graph load_network(const std::string& path);
 
 /// The network of a finished run; nothing where the run goes on, or was of train.
 std::optional<Graph> exported_network(const std::string& path);
-/// How the finished run in folder `path` met its targets; nothing where it had none. Throws bad_input for a damaged summary.
+/// How the finished run in folder `path` met its targets; nothing where it had none. Throws bad_input for a damaged
+/// summary.
 std::optional<Repair> repair_of(const std::string& path);
 
 /// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.

@@ -25,8 +25,8 @@ enum class SamplerKind { SOFTMAX, GUMBEL };
 
 struct SamplerOptions {
   SamplerKind kind = SamplerKind::SOFTMAX;
-  bool hard = false;   ///< forward the one-hot of θ's arg max, with the gradient of the soft θ
-  uint64_t seed = 0;   ///< of the Gumbel noise
+  bool hard = false;  ///< forward the one-hot of θ's arg max, with the gradient of the soft θ
+  uint64_t seed = 0;  ///< of the Gumbel noise
 };
 
 /// θ = softmax(α / temperature), of α with Gumbel noise where asked for (SPEC §1). One θ for all holders of a slot.
@@ -70,29 +70,30 @@ struct ClipRule {
 ClipRule parse_clip_rule(const std::string& text);
 
 struct MixPrecOptions {
-  Shape input_shape = {};                             ///< C, H, W
-  std::vector<int> activation_precisions = {8};       ///< candidates, 2..8
-  std::vector<int> weight_precisions = {2, 4, 8};     ///< candidates, 2..8; per channel also 0: the channel is pruned
+  Shape input_shape = {};                          ///< C, H, W
+  std::vector<int> activation_precisions = {8};    ///< candidates, 2..8
+  std::vector<int> weight_precisions = {2, 4, 8};  ///< candidates, 2..8; per channel also 0: the channel is pruned
   MixPrecType w_mixprec_type = MixPrecType::PER_LAYER;
-  std::string regularizer = "size";                   ///< a name that cost::find knows
-  std::vector<int> input_precisions = {8};            ///< candidates of the network's input
-  double temperature = 1.0;                           ///< θ = softmax(α / temperature)
-  std::vector<Tensor> calibration = {};               ///< batches that set the clips; without any, clips start at 6 (input: 1)
-  ClipRule clips = {};                                ///< how the batches set them
-  std::optional<ValueRange> input_range = {};         ///< of all images, where it is known (data::Dataset::known_range)
+  std::string regularizer = "size";            ///< a name that cost::find knows
+  std::vector<int> input_precisions = {8};     ///< candidates of the network's input
+  double temperature = 1.0;                    ///< θ = softmax(α / temperature)
+  std::vector<Tensor> calibration = {};        ///< batches that set the clips; without any, clips start at 6 (input: 1)
+  ClipRule clips = {};                         ///< how the batches set them
+  std::optional<ValueRange> input_range = {};  ///< of all images, where it is known (data::Dataset::known_range)
   std::function<void(const std::string&)> on_note = {};  ///< told of clips that fit badly, a sentence each
-  std::vector<std::string> exclude_names = {};        ///< layers that stay float, output included
-  std::vector<LayerOverride> overrides = {};          ///< the first that fits a layer holds
+  std::vector<std::string> exclude_names = {};           ///< layers that stay float, output included
+  std::vector<LayerOverride> overrides = {};             ///< the first that fits a layer holds
   SamplerOptions sampler = {};
   AlphaInit alpha_init = AlphaInit::SCALED;
-  std::shared_ptr<const ActivationQuantizer> activation_quantizer = {};  ///< none: PACT; quant::find_activation, or your own
-  bool quantize_output = false;                       ///< a quantizer on the network's output too
+  std::shared_ptr<const ActivationQuantizer> activation_quantizer =
+      {};                        ///< none: PACT; quant::find_activation, or your own
+  bool quantize_output = false;  ///< a quantizer on the network's output too
 };
 
 struct LayerSummary {
   std::string name;
-  std::vector<int> weight_bits;       ///< one per output channel that is left; empty where excluded
-  int64_t pruned = 0;                 ///< output channels that were removed
+  std::vector<int> weight_bits;  ///< one per output channel that is left; empty where excluded
+  int64_t pruned = 0;            ///< output channels that were removed
   std::optional<int> in_bits, out_bits;
   int64_t weights, macs;
 };
@@ -167,8 +168,8 @@ class MixPrec {
   bool training_ = true;
 };
 
-/// "conv=8 fc=8/8 stack2.*=2,4 stack3.conv1=float": weight bits, behind / the output's; or float. Throws bad_input where a
-/// part is not of this form.
+/// "conv=8 fc=8/8 stack2.*=2,4 stack3.conv1=float": weight bits, behind / the output's; or float. Throws bad_input
+/// where a part is not of this form.
 std::vector<LayerOverride> parse_overrides(const std::string& text);
 /// The override that holds for a layer, or nullptr.
 const LayerOverride* override_of(const MixPrecOptions& options, const std::string& name);
@@ -182,8 +183,8 @@ std::vector<Target> parse_targets(const std::string& text, const Graph& network)
 /// strength that grows it is what steers a search under constraints (Burrello et al. 2023, arXiv 2310.07217).
 Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas& thetas);
 /// Throws bad_input where no network of the candidates is found within all targets: with the smallest cost that they
-/// reach, for peak-ram also the node and the tensors that need it; or, where each target can be met but not all at once,
-/// with what the nearest network costs. Costs need not fall with the bits. What is exact: src/search/reach.h.
+/// reach, for peak-ram also the node and the tensors that need it; or, where each target can be met but not all at
+/// once, with what the nearest network costs. Costs need not fall with the bits. What is exact: src/search/reach.h.
 void check_reachable(const Graph& searched, std::span<const Target> targets);
 /// What networks that meet the targets are compared by. Without it, the one from the arg max is taken.
 struct Judge {
@@ -193,8 +194,8 @@ struct Judge {
 
 /// How a discrete network came to meet its targets.
 struct Repair {
-  /// What it was made from: "the arg max", "whole layers" (α's means over their channels), "the sensitivities of layers" or
-  /// "uniform 4-bit weights, 8-bit activations".
+  /// What it was made from: "the arg max", "whole layers" (α's means over their channels), "the sensitivities of
+  /// layers" or "uniform 4-bit weights, 8-bit activations".
   std::string start;
   int64_t choices = 0, moved = 0;  ///< channels, layers and tensors that choose; those that ended beside their arg max
   std::optional<double> quality_at_arg_max = {}, quality = {};  ///< by Judge::quality
@@ -214,12 +215,13 @@ struct MetTargets {
   Graph network;  ///< discrete; parameters stay shared with the search
   Repair repair;
 };
-/// A discrete network of a search within every target. From the arg max of α, bit-widths are changed where that gives up
-/// least of α for the cost it saves, one by one or as many as pay together (a tile's worth, a layer), until all targets
-/// hold; then raised wherever they still fit, least loss of α first, so that the budget is used and what no target counts
-/// has its most bits. Where α leads to no such network, from one that check_reachable knows back towards α. With a
-/// judge, networks made from other starts (Repair::start) are its rivals, and the best by `quality` is taken, the first
-/// where equal: no uniform network of the candidates within the targets is better. Throws what check_reachable throws.
+/// A discrete network of a search within every target. From the arg max of α, bit-widths are changed where that gives
+/// up least of α for the cost it saves, one by one or as many as pay together (a tile's worth, a layer), until all
+/// targets hold; then raised wherever they still fit, least loss of α first, so that the budget is used and what no
+/// target counts has its most bits. Where α leads to no such network, from one that check_reachable knows back towards
+/// α. With a judge, networks made from other starts (Repair::start) are its rivals, and the best by `quality` is taken,
+/// the first where equal: no uniform network of the candidates within the targets is better. Throws what
+/// check_reachable throws.
 MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, const Judge& judge = {});
 /// The discrete network of a search, its weights raised to more bits wherever the cost does not exceed what it was
 /// (partly filled tiles, widths that cost no less), least loss of α first; activations stay where α has them.
@@ -233,10 +235,10 @@ MetTargets exported(MetTargets met);
 
 // Each meets the targets; Repair tells where from.
 
-/// Every layer's weights at one of the candidates and every activation at one, each chosen apart: of the pairs within the
-/// targets to which no other has more bits in both, the best by `quality`, or without one that with most weight bits.
-/// Bit-widths of which a target has no cost are passed over. Throws bad_input with the smallest cost among these networks
-/// where none meets the targets.
+/// Every layer's weights at one of the candidates and every activation at one, each chosen apart: of the pairs within
+/// the targets to which no other has more bits in both, the best by `quality`, or without one that with most weight
+/// bits. Bit-widths of which a target has no cost are passed over. Throws bad_input with the smallest cost among these
+/// networks where none meets the targets.
 MetTargets uniform_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
                             const std::function<double(const Graph&)>& quality = {});
 /// Throws what uniform_baseline would.
@@ -246,14 +248,15 @@ void check_uniform(const Graph& floating, const MixPrecOptions& options, std::sp
 MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, std::span<const Target> targets,
                                 const std::function<double(const Graph&)>& loss);
 /// α uniform at random, then meet_targets.
-MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed);
+MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
+                           uint64_t seed);
 
 /// What arch_summary() says, of a discrete graph. Pruned channels are those that it has lost
 /// since it was `original`.
 std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original);
 
-/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from. `still_trained`: refuses too what
-/// further training could make impossible (fold_batch_norm).
+/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from. `still_trained`: refuses too
+/// what further training could make impossible (fold_batch_norm).
 Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained = false);
 
 /// Gives every layer and every tensor its slot (SPEC §5).
@@ -262,8 +265,8 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options);
 /// Fills the clips of all activation slots from what the float network does on the calibration batches (SPEC §3). An
 /// input of known range gets a clip that covers it, not learned at one precision; other clips are learned, unless below
 /// 0.01. Tells on_note of each tensor that fits its largest candidate badly: more than 1% of the values saturate, or
-/// more than 10% of Σx² is cut off; or the values take fewer codes than 4 and half of those there are, and are more than
-/// these codes. Throws bad_input where a value is NaN or infinite.
+/// more than 10% of Σx² is cut off; or the values take fewer codes than 4 and half of those there are, and are more
+/// than these codes. Throws bad_input where a value is NaN or infinite.
 void calibrate(Graph& graph, const MixPrecOptions& options);
 
 }  // namespace mixgrad

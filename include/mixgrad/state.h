@@ -26,8 +26,7 @@ class State {
   void add(const std::string& name, std::span<uint64_t> numbers) { entries_.emplace_back(name, numbers); }
   void add(const std::string& name, bool& flag) { entries_.emplace_back(name, &flag); }
   template <typename Number>
-    requires(std::is_arithmetic_v<Number>)
-  void add(const std::string& name, Number& number) {
+  requires(std::is_arithmetic_v<Number>) void add(const std::string& name, Number& number) {
     add(name, std::span<Number>(&number, 1));
   }
 

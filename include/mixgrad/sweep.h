@@ -78,16 +78,16 @@ struct Result {
   std::vector<std::string> failed;  ///< names
 };
 
-/// Runs the points that are not finished, each as a process `mixgrad search`: a point that fails, or crashes, leaves the
-/// others alone. out/sweep.csv is up to date after every point; the members of a team take points as they become free.
-/// Throws bad_input where a point is impossible or its folder holds a run with other settings, before anything runs;
-/// failed_run where the float network's training fails, or a signal (SIGINT, SIGTERM) ended the points under way.
+/// Runs the points that are not finished, each as a process `mixgrad search`: a point that fails, or crashes, leaves
+/// the others alone. out/sweep.csv is up to date after every point; the members of a team take points as they become
+/// free. Throws bad_input where a point is impossible or its folder holds a run with other settings, before anything
+/// runs; failed_run where the float network's training fails, or a signal (SIGINT, SIGTERM) ended the points under way.
 Result run(const std::vector<Point>& points, const Options& options, const Team& team, Observer& observer);
 
 /// Sets `pareto` of each.
 void mark_front(std::vector<Row>& rows);
-/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. Where points differ in their seed alone,
-/// all three tell the mean and the spread of each group of them too.
+/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. Where points differ in their seed
+/// alone, all three tell the mean and the spread of each group of them too.
 std::string csv(const std::vector<Row>& rows);
 std::string json(const std::vector<Row>& rows);
 std::string table(const std::vector<Row>& rows);

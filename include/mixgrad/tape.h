@@ -67,8 +67,8 @@ class Tape {
   void backward(const Tensor& loss);
   /// The same from the gradients that outputs already hold (Tensor::set_grad).
   void backward();
-  /// ∂of/∂leaf for each of `leaves`, zeros where `of` does not depend on it. Every gradient that tensors hold, and the tape,
-  /// stay as they are. `of` has one element.
+  /// ∂of/∂leaf for each of `leaves`, zeros where `of` does not depend on it. Every gradient that tensors hold, and the
+  /// tape, stay as they are. `of` has one element.
   std::vector<Tensor> gradients(const Tensor& of, std::span<const Tensor> leaves) const;
 
   Mode mode() const { return mode_; }

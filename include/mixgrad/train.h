@@ -35,12 +35,12 @@ struct Score {
 };
 
 struct StepOptions {
-  std::function<Thetas()> sample = {};             ///< θ of the step; without one, softmax(α)
+  std::function<Thetas()> sample = {};                       ///< θ of the step; without one, softmax(α)
   std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
-  DType dtype = DType::float32;                    ///< of activations between layers, while the network mixes
-  int64_t micro_batch = 0;                         ///< images per micro-batch; 0: micro_batch_size(graph)
-  std::vector<Tensor> watched = {};                ///< leaves whose gradient of the regularization alone is told
-  TapeObserver* observer = nullptr;                ///< of every op; told by every thread that runs micro-batches
+  DType dtype = DType::float32;                              ///< of activations between layers, while the network mixes
+  int64_t micro_batch = 0;                                   ///< images per micro-batch; 0: micro_batch_size(graph)
+  std::vector<Tensor> watched = {};  ///< leaves whose gradient of the regularization alone is told
+  TapeObserver* observer = nullptr;  ///< of every op; told by every thread that runs micro-batches
 };
 
 struct StepResult {
@@ -58,11 +58,13 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
 /// The same for a module as it stands, batch norm included: one batch, threads inside the ops.
 StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer = nullptr);
 
-/// Images per micro-batch: as many as let the widest layer's forward and backward pass stay in the second-level cache, 2 (bfloat16: 4) at least.
+/// Images per micro-batch: as many as let the widest layer's forward and backward pass stay in the second-level cache,
+/// 2 (bfloat16: 4) at least.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
 /// Runs the graph as it is (fixed slots: integer codes) over a data set, or about the first `most_images` of it.
-Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images = std::numeric_limits<int64_t>::max());
+Score evaluate(const Graph& graph, const data::Dataset& dataset,
+               int64_t most_images = std::numeric_limits<int64_t>::max());
 
 // --- phases of a run ------------------------------------------------------------------------------------------
 
@@ -85,7 +87,8 @@ struct AlphaReport {
 struct EpochReport {
   const char* phase;  ///< "warmup", "search", "finetune"
   int epoch, epochs;
-  double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_loss = 0, val_accuracy = 0;  ///< accuracies NaN without classes
+  double task_loss = 0, reg_loss = 0, train_accuracy = 0, val_loss = 0,
+         val_accuracy = 0;                                        ///< accuracies NaN without classes
   double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 where the phase has none
   double seconds = 0;
   std::vector<AlphaReport> alphas = {};  ///< while searching
@@ -116,8 +119,9 @@ class Observer {
   virtual bool stop() const { return false; }
 };
 
-/// The memory of a run that can be resumed: what its finished phases gave, and where the running one stands. From the last
-/// checkpoint, a run goes on to the bytes of one that was never stopped. Those that write() keeps nothing of are not kept.
+/// The memory of a run that can be resumed: what its finished phases gave, and where the running one stands. From the
+/// last checkpoint, a run goes on to the bytes of one that was never stopped. Those that write() keeps nothing of are
+/// not kept.
 class Checkpoints {
  public:
   /// `last`: where to go on from; empty: from the beginning.
@@ -153,20 +157,21 @@ struct Schedule {
   double lr = 0.1;             ///< of weights and biases, at its highest
   double weight_decay = 2e-4;  ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
-  bool check_numerics = false; ///< look at the values and gradients of every op, not only at the step's loss and gradients
-  int patience = 0;            ///< stop after so many epochs without a better validation result; 0: never
-  bool start_counts = false;   ///< warm_up: the network comes trained, so its start is a candidate beside the epochs
+  bool check_numerics =
+      false;         ///< look at the values and gradients of every op, not only at the step's loss and gradients
+  int patience = 0;  ///< stop after so many epochs without a better validation result; 0: never
+  bool start_counts = false;  ///< warm_up: the network comes trained, so its start is a candidate beside the epochs
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
 };
 
 struct SearchSchedule : Schedule {
-  DType dtype = DType::float32;  ///< of activations between layers
-  double arch_lr = 1e-2;       ///< of α (Adam)
-  double strength = 0;         ///< the loss is task + strength · cost; without targets
+  DType dtype = DType::float32;      ///< of activations between layers
+  double arch_lr = 1e-2;             ///< of α (Adam)
+  double strength = 0;               ///< the loss is task + strength · cost; without targets
   std::vector<Target> targets = {};  ///< the loss is task + a growing strength · overrun
-  double arch_split = 0;       ///< share of the training images that α learns from, while weights learn from the others;
-                               ///< 0: all learn from all, in the same steps
+  double arch_split = 0;  ///< share of the training images that α learns from, while weights learn from the others;
+                          ///< 0: all learn from all, in the same steps
   double tau_start = 5, tau_end = 0.1;
   bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
 };
@@ -175,13 +180,16 @@ struct SearchSchedule : Schedule {
 
 /// Float training, one-cycle; ends at the epoch that was best on the validation set, or at the start if that counts and
 /// was better: returns whether it did. Throws bad_input for a network that could not be simplified, before it trains.
-bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
+bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer,
+             Checkpoints* checkpoints = nullptr);
 /// Weights, clips and α together; θ sharpens as the temperature falls.
-void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
-/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was best
-/// on the validation set, or leaves the network as it was, scales included, if no epoch was as good: returns whether it did.
-bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost, Observer& observer,
-               Checkpoints* checkpoints = nullptr);
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer,
+            Checkpoints* checkpoints = nullptr);
+/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was
+/// best on the validation set, or leaves the network as it was, scales included, if no epoch was as good: returns
+/// whether it did.
+bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost,
+               Observer& observer, Checkpoints* checkpoints = nullptr);
 
 /// Temperature of an epoch (SPEC §1).
 double temperature(const SearchSchedule& schedule, int epoch);
@@ -190,11 +198,11 @@ std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batc
 
 /// Sets the number of threads of all that follows; 0 leaves OpenMP's choice.
 void set_threads(int threads);
-/// Spreads the micro-batches of every graph's step that follows over a team, whose members all call `step` with the same
-/// arguments and get the same gradients, those of a single process. Null (the default): this process alone.
+/// Spreads the micro-batches of every graph's step that follows over a team, whose members all call `step` with the
+/// same arguments and get the same gradients, those of a single process. Null (the default): this process alone.
 void set_team(const Team* team);
-/// Whether `observer` wants to stop; in a team, whether any member's does: all or none take a step, which waits for everyone's
-/// gradients. What the phases ask, on every member at the same points.
+/// Whether `observer` wants to stop; in a team, whether any member's does: all or none take a step, which waits for
+/// everyone's gradients. What the phases ask, on every member at the same points.
 bool stops(const Observer& observer);
 int threads();
 

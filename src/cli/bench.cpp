@@ -25,9 +25,11 @@ struct BenchStep {
 void run(BenchStep& b) {
   b.options.apply();
   const bench::StepTimes t = bench::step(b.step);
-  if (b.json) return print_json({{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
-  fmt::print("{:.1f} ms a step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms, t.images_per_s,
-             t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
+  if (b.json)
+    return print_json(
+        {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
+  fmt::print("{:.1f} ms a step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
+             t.images_per_s, t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
 }
 
 struct BenchInference {
@@ -41,19 +43,23 @@ struct BenchInference {
 
 void run(BenchInference& b) {
   b.options.apply();
-  if (b.folder.empty()) bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
+  if (b.folder.empty())
+    bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
   const report::FinishedRun run = report::load_run(b.folder, b.data);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
   if (b.json) {
-    const nlohmann::ordered_json times = {{"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
+    const nlohmann::ordered_json times = {
+        {"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
     fmt::print("{}\n", times.dump());
     return;
   }
-  fmt::print("ms an image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n", t.float_ms, t.discrete_ms, t.integer_ms);
+  fmt::print("ms an image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
+             t.float_ms, t.discrete_ms, t.integer_ms);
 }
 
 void add_inference(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
+  CLI::App* command =
+      bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
   b->options.add("data", &b->data, "test images of another data set [the run's own]", data_form());
@@ -82,7 +88,8 @@ void add_bench(CLI::App& app) {
   show_examples(*step, {"mixgrad bench step --threads 2", "mixgrad bench step --model ds_cnn --phase float --json"});
   step->callback([b] { run(*b); });
   command->callback([command] {
-    if (command->get_subcommands().empty()) bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
+    if (command->get_subcommands().empty())
+      bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
   });
   add_inference(*command);
   show_examples(*command, {"mixgrad bench step", "mixgrad bench inference RUN"});

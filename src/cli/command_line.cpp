@@ -66,7 +66,8 @@ std::string advice(const CLI::App& app, const std::string& option) {
   if (!app.get_subcommands().empty()) {
     const CLI::App& command = *entered(app).back();
     const Words later = options_of(command);
-    if (std::ranges::find(later, bare(option)) != later.end()) return fmt::format("it belongs behind {}", path_of(command));
+    if (std::ranges::find(later, bare(option)) != later.end())
+      return fmt::format("it belongs behind {}", path_of(command));
   }
   const std::string meant = nearest(bare(option), options_of(app));
   return meant.empty() ? "" : fmt::format("did you mean --{}?", meant);
@@ -98,8 +99,8 @@ std::string advice(const CLI::App& app, const std::string& option) {
             did_you_mean(meant.empty() ? "" : "--" + meant));
 }
 
-/// A word in the place of a command, where `app` has commands and none was entered: `leftover`, or what its own argument
-/// took, if that comes near a command. Empty where there is no such word.
+/// A word in the place of a command, where `app` has commands and none was entered: `leftover`, or what its own
+/// argument took, if that comes near a command. Empty where there is no such word.
 std::string in_place_of_command(const CLI::App& app, const std::string& leftover) {
   if (!app.get_subcommands().empty() || commands_of(app).empty()) return "";
   for (const CLI::Option* taken : arguments_of(app)) {
@@ -137,7 +138,8 @@ std::string in_place_of_command(const CLI::App& app, const std::string& leftover
 void check_words(int argc, char** argv) {
   for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
     const std::string_view word = argv[i];
-    if (word.starts_with("--") && word.find('=') == word.size() - 1) bad_input("{}: a value is missing behind the =", word);
+    if (word.starts_with("--") && word.find('=') == word.size() - 1)
+      bad_input("{}: a value is missing behind the =", word);
   }
 }
 

@@ -27,9 +27,11 @@ struct Values {
 
 Values values_of(const CLI::Option& option) {
   Values values;
-  const std::string form = option.get_positional() ? option.get_single_name() + "|" + option.get_type_name() : option.get_type_name();
+  const std::string form =
+      option.get_positional() ? option.get_single_name() + "|" + option.get_type_name() : option.get_type_name();
   for (const std::string& part : CLI::detail::split(form, '|')) {
-    const bool placeholder = part.empty() || std::ranges::any_of(part, [](unsigned char c) { return std::isupper(c) != 0; });
+    const bool placeholder =
+        part.empty() || std::ranges::any_of(part, [](unsigned char c) { return std::isupper(c) != 0; });
     if (!placeholder) values.words.push_back(part);
     if (part.find("FILE") != std::string::npos || part.find("DIR") != std::string::npos) values.paths = true;
   }
@@ -75,14 +77,15 @@ Words bash_words(const CLI::App& app) {
 std::string in_one(const Words& words) { return shell_word(fmt::format("{}", fmt::join(words, " "))); }
 
 struct BashCases {
-  Words commands;            // that can be entered: 'mixgrad inspect'
+  Words commands;             // that can be entered: 'mixgrad inspect'
   std::string values, words;  // cases of a flag's values, and of a command's words
 };
 
 void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
   for (const CLI::Option* flag : flags_of(app)) {
     if (!takes_value(*flag)) continue;
-    cases.values += fmt::format("    '{} --{}') words={} ;;\n", path, flag->get_lnames().front(), in_one(values_of(*flag).words));
+    cases.values +=
+        fmt::format("    '{} --{}') words={} ;;\n", path, flag->get_lnames().front(), in_one(values_of(*flag).words));
   }
   cases.words += fmt::format("      '{}') words={} ;;\n", path, in_one(bash_words(app)));
   for (const CLI::App* command : commands_of(app)) {
@@ -111,7 +114,8 @@ _mixgrad() {{
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }}
 complete -o default -F _mixgrad mixgrad
-)", fmt::join(cases.commands, " | "), cases.values, cases.words);
+)",
+                     fmt::join(cases.commands, " | "), cases.values, cases.words);
 }
 
 // --- zsh ------------------------------------------------------------------------------------------------------
@@ -138,7 +142,8 @@ std::string zsh_value(const CLI::Option& option) {
 Words zsh_flags(const CLI::App& app) {
   Words specs;
   for (const CLI::Option* flag : flags_of(app)) {
-    const std::string rest = fmt::format("[{}]{}", escaped(flag->get_description()), takes_value(*flag) ? zsh_value(*flag) : "");
+    const std::string rest =
+        fmt::format("[{}]{}", escaped(flag->get_description()), takes_value(*flag) ? zsh_value(*flag) : "");
     for (const std::string& spelling : spellings(*flag)) specs.push_back(shell_word(spelling + rest));
   }
   return specs;
@@ -148,7 +153,8 @@ Words zsh_flags(const CLI::App& app) {
 std::string zsh_function(const CLI::App& app, const std::string& name) {
   Words specs = zsh_flags(app);
   const std::vector<const CLI::Option*> positionals = positionals_of(app);
-  for (size_t i = 0; i < positionals.size(); ++i) specs.push_back(shell_word(std::to_string(i + 1) + zsh_value(*positionals[i])));
+  for (size_t i = 0; i < positionals.size(); ++i)
+    specs.push_back(shell_word(std::to_string(i + 1) + zsh_value(*positionals[i])));
   return fmt::format("{}() {{\n  _arguments {}\n}}\n\n", name, fmt::join(specs, " \\\n    "));
 }
 
@@ -182,7 +188,9 @@ std::string zsh_functions(const CLI::App& app, const std::string& name) {
   esac
 }}
 
-)", name, fmt::join(zsh_flags(app), " \\\n    "), names, words.empty() ? "" : fmt::format("      compadd {}\n", fmt::join(words, " ")), cases);
+)",
+                           name, fmt::join(zsh_flags(app), " \\\n    "), names,
+                           words.empty() ? "" : fmt::format("      compadd {}\n", fmt::join(words, " ")), cases);
 }
 
 std::string zsh(const CLI::App& app) {
@@ -190,7 +198,8 @@ std::string zsh(const CLI::App& app) {
 # Completion of mixgrad's command line for zsh, written by: mixgrad completion zsh
 {}# loaded as a function of this name it runs, otherwise it says what it is for
 if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mixgrad; fi
-)", zsh_functions(app, "_mixgrad"));
+)",
+                     zsh_functions(app, "_mixgrad"));
 }
 
 }  // namespace

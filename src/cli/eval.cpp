@@ -24,18 +24,22 @@ struct Eval {
 
 void run(Eval& eval) {
   eval.options.apply();
-  if (eval.folder.empty()) bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
+  if (eval.folder.empty())
+    bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
   check_threads(eval.threads);
   train::set_threads(eval.threads);
   const train::Score score = report::evaluate_run(eval.folder, eval.data);
-  if (eval.json) return print_json({{"accuracy", score.accuracy()}, {"loss", score.mean_loss()}, {"images", score.images}});
+  if (eval.json)
+    return print_json({{"accuracy", score.accuracy()}, {"loss", score.mean_loss()}, {"images", score.images}});
   fmt::print("{:.4f}\n", score.classifies ? score.accuracy() : score.mean_loss());
 }
 
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval", "print an exported network's accuracy on a test set, as a fraction of 1 (mean squared error where it reconstructs)");
+  CLI::App* command = app.add_subcommand("eval",
+                                         "print an exported network's accuracy on a test set, as a fraction of 1 (mean "
+                                         "squared error where it reconstructs)");
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
   eval->options.add("data", &eval->data, "test images of another data set [the run's own]", data_form());

@@ -27,15 +27,18 @@ struct Export {
   int opset = 13;
 };
 
-/// Throws failed_run where the package's outputs, built and run here, are not the engine's. What was compared, in words.
+/// Throws failed_run where the package's outputs, built and run here, are not the engine's. What was compared, in
+/// words.
 std::string compared(const CPackage& package) {
   const std::optional<CPackageRun> run = run_c_package(package);
   if (!run) return "not compared: no C compiler found";
   if (run->equal != run->images) {
-    failed_run("export: the C package gives other outputs than the integer engine on {} of {} images: nothing was written",
-               run->images - run->equal, run->images);
+    failed_run(
+        "export: the C package gives other outputs than the integer engine on {} of {} images: nothing was written",
+        run->images - run->equal, run->images);
   }
-  return fmt::format("compared: built by {}, it gives the integer engine's outputs on all {} images", run->compiler, run->images);
+  return fmt::format("compared: built by {}, it gives the integer engine's outputs on all {} images", run->compiler,
+                     run->images);
 }
 
 void write_c(const Export& e) {
@@ -61,7 +64,8 @@ void write_onnx(const Export& e) {
 
 void run(Export& e) {
   e.options.apply();
-  if (e.folder.empty()) bad_input("export: no folder given: expected mixgrad export DIR, DIR being what search wrote to");
+  if (e.folder.empty())
+    bad_input("export: no folder given: expected mixgrad export DIR, DIR being what search wrote to");
   if (e.out.empty()) bad_input("export: --out is missing: where the result goes");
   if (e.to == "c") return write_c(e);
   if (e.to == "onnx") return write_onnx(e);
@@ -79,7 +83,8 @@ void add_export(CLI::App& app) {
   e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", data_form());
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
-  show_examples(*command, {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
+  show_examples(*command,
+                {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
   command->callback([e] { run(*e); });
 }
 

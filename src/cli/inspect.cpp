@@ -69,7 +69,8 @@ void run(Network& n) {
 
 void run(Why& w) {
   w.apply_options();
-  if (w.run.empty() || w.layer.empty()) bad_input("inspect why: expected mixgrad inspect why DIR LAYER, DIR being what search writes to");
+  if (w.run.empty() || w.layer.empty())
+    bad_input("inspect why: expected mixgrad inspect why DIR LAYER, DIR being what search writes to");
   w.print(inspect::why(w.run, w.layer));
 }
 
@@ -81,7 +82,8 @@ void run(Step& s) {
 }
 
 void add_why(CLI::App& inspect) {
-  CLI::App* command = inspect.add_subcommand("why", "what pulled at one layer's bit-widths during a search: the task and the cost, epoch by epoch");
+  CLI::App* command = inspect.add_subcommand(
+      "why", "what pulled at one layer's bit-widths during a search: the task and the cost, epoch by epoch");
   const auto w = std::make_shared<Why>(*command);
   command->add_option("DIR", w->run, "folder of a search, finished or running")->type_name("");
   command->add_option("LAYER", w->layer, "name of a layer")->type_name("");
@@ -114,12 +116,14 @@ void add_tape(CLI::App& inspect) {
 }  // namespace
 
 void add_inspect(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("inspect", "show a network's nodes and which of them share a quantizer; a search's reasons; a step op by op");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "show a network's nodes and which of them share a quantizer; a search's reasons; a step op by op");
   const auto n = std::make_shared<Network>(*command);
   Options& o = n->options;
   command->add_option("MODEL", n->config.model, "network")->type_name(model_form());
   o.add("model", &n->config.model, "the same", model_form());
-  o.add("input-shape", &n->config.input_shape, "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
+  o.add("input-shape", &n->config.input_shape,
+        "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   add_quantizer_options(o, n->config);
   o.add("quantize-output", &n->config.quantize_output, "a quantizer on the network's output too");
   o.add("classes", &n->classes, "that the network tells apart");

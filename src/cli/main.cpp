@@ -31,7 +31,8 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_report(app);
   mixgrad::cli::add_bench(app);
   mixgrad::cli::add_completion(app);
-  mixgrad::cli::show_examples(app, {"mixgrad search --target size=30% --out run", "mixgrad eval run", "mixgrad export run --to c --out net"});
+  mixgrad::cli::show_examples(
+      app, {"mixgrad search --target size=30% --out run", "mixgrad eval run", "mixgrad export run --to c --out net"});
   if (!mixgrad::cli::parse(app, argc, argv)) return 0;
   return mixgrad::cli::Interrupt::exit_code();
 }
@@ -39,14 +40,17 @@ int run(int argc, char** argv) {
 int complain(std::string message, int exit_code) {
   for (size_t i = 0; i < message.size(); ++i) {
     const bool of_list = message.compare(i, 3, "\n  ") == 0;  // a list has a line an item
-    if (!of_list && std::iscntrl(static_cast<unsigned char>(message[i])) != 0) message[i] = ' ';  // a file's name may hold line feeds
+    if (!of_list && std::iscntrl(static_cast<unsigned char>(message[i])) != 0)
+      message[i] = ' ';  // a file's name may hold line feeds
   }
   std::fflush(stdout);
   std::fprintf(stderr, "mixgrad: %s\n", message.c_str());
   return exit_code;
 }
 
-int complain_of_output() { return complain("can't write to standard output: the reader has gone, or the disk is full", 1); }
+int complain_of_output() {
+  return complain("can't write to standard output: the reader has gone, or the disk is full", 1);
+}
 
 }  // namespace
 

@@ -42,14 +42,18 @@ const char* kind(int64_t) { return "a whole number"; }
 const char* kind(uint64_t) { return "a whole number from 0 on"; }
 
 std::string placeholder(const Options::Target& target) {
-  return std::visit(Overload{[](std::string*) { return "TEXT"; }, [](std::vector<std::string>*) { return "TEXT,TEXT,..."; },
-                             []<typename T>(std::vector<T>*) { return "N,N,..."; }, [](auto*) { return "N"; }}, target);
+  return std::visit(
+      Overload{[](std::string*) { return "TEXT"; }, [](std::vector<std::string>*) { return "TEXT,TEXT,..."; },
+               []<typename T>(std::vector<T>*) { return "N,N,..."; }, [](auto*) { return "N"; }},
+      target);
 }
 
 std::string default_text(const Options::Target& target) {
-  return std::visit(Overload{[](std::optional<double>* value) { return *value ? fmt::format("{}", **value) : std::string(); },
-                             []<typename T>(std::vector<T>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
-                             [](auto* value) { return fmt::format("{}", *value); }}, target);
+  return std::visit(
+      Overload{[](std::optional<double>* value) { return *value ? fmt::format("{}", **value) : std::string(); },
+               []<typename T>(std::vector<T>* value) { return fmt::format("{}", fmt::join(*value, ",")); },
+               [](auto* value) { return fmt::format("{}", *value); }},
+      target);
 }
 
 // --- from the command line ------------------------------------------------------------------------------------
@@ -101,8 +105,10 @@ bool fits(const std::string& value, std::string part) {
   if (colon != std::string::npos) return value.size() > colon + 1 && value.starts_with(part.substr(0, colon + 1));
   std::string pattern;
   for (size_t i = 0; i < part.size(); ++i) {
-    if (!is_capital(part[i])) pattern += part[i];
-    else if (i == 0 || !is_capital(part[i - 1])) pattern += "?*";
+    if (!is_capital(part[i]))
+      pattern += part[i];
+    else if (i == 0 || !is_capital(part[i - 1]))
+      pattern += "?*";
   }
   return ::fnmatch(pattern.c_str(), value.c_str(), 0) == 0;
 }
@@ -163,19 +169,23 @@ template <typename Item>
 bool convert(const toml::node& node, std::vector<Item>& values) {
   values.clear();
   if (!node.is_array()) return convert(node, values.emplace_back());
-  return std::ranges::all_of(*node.as_array(), [&](const toml::node& item) { return convert(item, values.emplace_back()); });
+  return std::ranges::all_of(*node.as_array(),
+                             [&](const toml::node& item) { return convert(item, values.emplace_back()); });
 }
 
 // --- and to one -----------------------------------------------------------------------------------------------
 
 std::string toml_text(const std::string& value) {
-  if (!is_utf8(value)) bad_input("'{}' is not UTF-8, so that no settings file can hold it: expected another name", value);
+  if (!is_utf8(value))
+    bad_input("'{}' is not UTF-8, so that no settings file can hold it: expected another name", value);
   std::ostringstream out;
   out << toml::value(value);
   return out.str();
 }
 template <typename T>
-std::string toml_text(const T& value) { return fmt::format("{}", value); }
+std::string toml_text(const T& value) {
+  return fmt::format("{}", value);
+}
 
 template <typename Item>
 std::string toml_text(const std::vector<Item>& values) {
@@ -197,39 +207,57 @@ toml::table parse_toml(const std::string& file) {
 }  // namespace
 
 void Options::add(const std::string& name, Target target, const std::string& help, const std::string& form) {
-  Option& option = options_.emplace_back(Option{.name = name, .target = target, .form = form, .text = {}, .flag = nullptr});
+  Option& option =
+      options_.emplace_back(Option{.name = name, .target = target, .form = form, .text = {}, .flag = nullptr});
   if (std::holds_alternative<bool*>(target)) {
-    option.flag = command_.add_flag_function("--" + name, [&option](int64_t) { option.text = "true"; }, help)->disable_flag_override();
+    option.flag = command_
+                      .add_flag_function(
+                          "--" + name, [&option](int64_t) { option.text = "true"; }, help)
+                      ->disable_flag_override();
     return;
   }
   option.flag = command_.add_option("--" + name, option.text, help);
   const bool list = std::holds_alternative<std::vector<std::string>*>(target);
-  option.flag->type_name(form.empty() || list ? placeholder(target) : form)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  option.flag->type_name(form.empty() || list ? placeholder(target) : form)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   option.flag->default_str(default_text(target));
 }
 
 void Options::add_config_file() {
-  config_flag_ = command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win");
+  config_flag_ =
+      command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win");
   config_flag_->type_name("FILE");
 }
 
-bool Options::given(const std::string& name) const { return std::ranges::find(options_, name, &Option::name)->flag->count() > 0; }
+bool Options::given(const std::string& name) const {
+  return std::ranges::find(options_, name, &Option::name)->flag->count() > 0;
+}
 
 std::string Options::toml() const {
   std::string out;
-  const auto line = [&](const std::string& name, const auto& value) { out += fmt::format("{} = {}\n", name, toml_text(value)); };
+  const auto line = [&](const std::string& name, const auto& value) {
+    out += fmt::format("{} = {}\n", name, toml_text(value));
+  };
   for (const Option& option : options_) {
-    std::visit(Overload{[&](const std::optional<double>* target) { if (*target) line(option.name, **target); },
-                        [&](const auto* target) { line(option.name, *target); }}, option.target);
+    std::visit(Overload{[&](const std::optional<double>* target) {
+                          if (*target) line(option.name, **target);
+                        },
+                        [&](const auto* target) { line(option.name, *target); }},
+               option.target);
   }
   return out;
 }
 
 void Options::check_value(const std::string& where, const Option& option) {
   if (option.form.empty()) return;
-  std::visit(Overload{[&](const std::string* value) { if (!value->empty()) check_form(where, *value, option.form); },
-                      [&](const std::vector<std::string>* values) { for (const auto& v : *values) check_form(where, v, option.form); },
-                      [](const auto*) {}}, option.target);
+  std::visit(Overload{[&](const std::string* value) {
+                        if (!value->empty()) check_form(where, *value, option.form);
+                      },
+                      [&](const std::vector<std::string>* values) {
+                        for (const auto& v : *values) check_form(where, v, option.form);
+                      },
+                      [](const auto*) {}},
+             option.target);
 }
 
 void Options::read_file() {
@@ -240,11 +268,14 @@ void Options::read_file() {
     const std::string where = fmt::format("{}:{}", config_file_, node.source().begin.line);
     const auto option = std::ranges::find(options_, key.str(), &Option::name);
     if (option == options_.end()) {
-      bad_input("{}: unknown key '{}': the keys are the flags, without --{}", where, key.str(), did_you_mean(nearest(key.str(), names)));
+      bad_input("{}: unknown key '{}': the keys are the flags, without --{}", where, key.str(),
+                did_you_mean(nearest(key.str(), names)));
     }
-    std::visit([&, &value = node](auto* target) {
-      if (!convert(value, *target)) bad_input("{}: {}: expected {}", where, option->name, kind(*target));
-    }, option->target);
+    std::visit(
+        [&, &value = node](auto* target) {
+          if (!convert(value, *target)) bad_input("{}: {}: expected {}", where, option->name, kind(*target));
+        },
+        option->target);
     check_value(where + ": " + option->name, *option);
   }
 }
@@ -257,9 +288,11 @@ void Options::apply() {
   for (const Option& option : options_) {
     if (option.flag->count() == 0) continue;
     check_given(option.name, option.text, option.flag->get_type_name());
-    std::visit([&](auto* target) {
-      if (!parse(option.text, *target)) bad_input("--{}: '{}' is not {}", option.name, option.text, kind(*target));
-    }, option.target);
+    std::visit(
+        [&](auto* target) {
+          if (!parse(option.text, *target)) bad_input("--{}: '{}' is not {}", option.name, option.text, kind(*target));
+        },
+        option.target);
     check_value(option.name, option);
   }
 }
@@ -267,7 +300,8 @@ void Options::apply() {
 void check_form(const std::string& where, const std::string& value, const std::string& form) {
   const std::vector<std::string> parts = CLI::detail::split(form, '|');
   if (std::ranges::any_of(parts, [&](const std::string& part) { return fits(value, part); })) return;
-  bad_input("{}: unknown '{}': expected {}{}", where, value, fmt::join(parts, ", "), did_you_mean(part_meant(value, parts)));
+  bad_input("{}: unknown '{}': expected {}{}", where, value, fmt::join(parts, ", "),
+            did_you_mean(part_meant(value, parts)));
 }
 
 void show_examples(CLI::App& command, const std::vector<std::string>& lines) {

@@ -15,8 +15,9 @@ namespace mixgrad::cli {
 
 class Options {
  public:
-  using Target = std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, bool*, std::vector<int>*,
-                              std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*>;
+  using Target =
+      std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, bool*, std::vector<int>*,
+                   std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*>;
 
   /// `command` keeps references to this object.
   explicit Options(CLI::App& command) : command_(command) {}
@@ -24,8 +25,8 @@ class Options {
   Options& operator=(const Options&) = delete;
 
   /// Flag --`name`; help shows the target's present value as the default. `form` is what a value looks like: words and
-  /// placeholders in capitals, like "f32|bf16" or "glyphs|idx:DIR" (of a list, each item); without one, a placeholder for
-  /// the target's type.
+  /// placeholders in capitals, like "f32|bf16" or "glyphs|idx:DIR" (of a list, each item); without one, a placeholder
+  /// for the target's type.
   void add(const std::string& name, Target target, const std::string& help, const std::string& form = "");
   /// --config FILE, with the names of the flags added so far as keys.
   void add_config_file();

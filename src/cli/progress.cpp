@@ -53,7 +53,8 @@ std::string cost_part(const std::string& name, const train::EpochReport& e) {
   const std::string_view phase = e.phase;
   if (phase == "warmup") return "";
   std::string part = fmt::format("  {} {}", name, short_number(e.cost_discrete));
-  if (phase == "search") part += fmt::format(" (soft {:+.0f}%)  entropy {:.2f}", 100 * (e.cost_soft / e.cost_discrete - 1), e.entropy);
+  if (phase == "search")
+    part += fmt::format(" (soft {:+.0f}%)  entropy {:.2f}", 100 * (e.cost_soft / e.cost_discrete - 1), e.entropy);
   return part;
 }
 
@@ -97,7 +98,8 @@ double Progress::time_left(const std::string& phase, double done) const {
   const auto current = std::ranges::find(pace, phase, [](const Pace& p) { return std::string(p.phase); });
   const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count();
   double work = (epochs_of(config_, phase) - done) * current->seconds;
-  for (auto later = current + 1; later != pace.end(); ++later) work += epochs_of(config_, later->phase) * later->seconds;
+  for (auto later = current + 1; later != pace.end(); ++later)
+    work += epochs_of(config_, later->phase) * later->seconds;
   return taken / std::max(done - done_at_start_, 1e-9) / current->seconds * work;
 }
 
@@ -127,8 +129,8 @@ void Progress::show(const train::StepReport& s) {
   enter(s.phase, s.epoch + static_cast<double>(s.step) / static_cast<double>(s.steps));
   if (!terminal_ || Clock::now() - shown_ < refresh || std::ferror(stdout) != 0) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
-  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs, minutes(time_left(s.phase, done)), s.loss,
-                      accuracy_part("acc", s.accuracy, 0), cost_));
+  rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs,
+                      minutes(time_left(s.phase, done)), s.loss, accuracy_part("acc", s.accuracy, 0), cost_));
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
@@ -136,8 +138,8 @@ void Progress::on_epoch(const train::EpochReport& e) {
   enter(e.phase, e.epoch);
   cost_ = cost_part(cost_to_lower(config_), e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
-                                 minutes(time_left(e.phase, e.epoch + 1)), e.task_loss, accuracy_part("acc", e.train_accuracy, 1),
-                                 accuracy_part("val", e.val_accuracy, 1));
+                                 minutes(time_left(e.phase, e.epoch + 1)), e.task_loss,
+                                 accuracy_part("acc", e.train_accuracy, 1), accuracy_part("val", e.val_accuracy, 1));
   if (std::isnan(e.val_accuracy)) line += fmt::format("  val loss {:.4f}", e.val_loss);
   line += cost_;
   if (terminal_) return rewrite(line);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere. From the first step on, Ctrl-C
-// and SIGTERM end the run with what it has reached.
+// How a run goes: one line that is rewritten on a terminal, a plain line per epoch elsewhere. From the first step on,
+// Ctrl-C and SIGTERM end the run with what it has reached.
 #pragma once
 
 #include "interrupt.h"
@@ -44,9 +44,9 @@ class Progress : public train::Observer {
   mutable bool told_ = false;  // of the signal; it may come at any time, so stop() tells
   std::string reached_;        // phase and epoch of the last step
   std::string phase_;
-  std::string cost_;       // as of the last epoch
+  std::string cost_;  // as of the last epoch
   Clock::time_point phase_start_, shown_;
-  double done_at_start_ = 0;  // epochs of the phase
+  double done_at_start_ = 0;            // epochs of the phase
   std::optional<Interrupt> interrupt_;  // before there is something to save, signals end the program at once
 };
 

@@ -22,15 +22,19 @@ struct Report {
 
 void run(Report& report) {
   report.options.apply();
-  if (report.folder.empty()) bad_input("report: no folder given: expected mixgrad report DIR, DIR being what search or sweep wrote to");
-  if (report.json) std::puts(report::page_data(report.folder).c_str());
-  else std::printf("report: %s\n", report::write_page(report.folder).c_str());
+  if (report.folder.empty())
+    bad_input("report: no folder given: expected mixgrad report DIR, DIR being what search or sweep wrote to");
+  if (report.json)
+    std::puts(report::page_data(report.folder).c_str());
+  else
+    std::printf("report: %s\n", report::write_page(report.folder).c_str());
 }
 
 }  // namespace
 
 void add_report(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("report", "write DIR/report.html, a page with charts of a run or a sweep that opens from disk");
+  CLI::App* command = app.add_subcommand(
+      "report", "write DIR/report.html, a page with charts of a run or a sweep that opens from disk");
   const auto report = std::make_shared<Report>(*command);
   command->add_option("DIR", report->folder, "folder of a run or a sweep")->type_name("");
   report->options.add("json", &report->json, "print what the page shows instead, as JSON");

@@ -28,7 +28,8 @@ struct Search {
   bool quiet = false, json = false, data_parallel = false;
 };
 
-/// Tells the others of a team where the run goes on from: a checkpoint, an empty one where it begins; nothing where it is finished.
+/// Tells the others of a team where the run goes on from: a checkpoint, an empty one where it begins; nothing where it
+/// is finished.
 void tell_start(const report::RunFolder& folder, const Team& team) {
   std::string damage;  // told by rank 0's own run
   const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
@@ -46,7 +47,11 @@ void take_part(const RunConfig& config, const Team& team) {
 
 void Search::run(const Team& team) {
   options.apply();
-  if (team.size() > 1 && !data_parallel) bad_input("search: started as one of {} processes: expected --data-parallel, which shares every step among them, or sweep", team.size());
+  if (team.size() > 1 && !data_parallel)
+    bad_input(
+        "search: started as one of {} processes: expected --data-parallel, which shares every step among them, or "
+        "sweep",
+        team.size());
   if (team.size() > 1) {
     train::set_team(&team);
     if (config.threads == 0) config.threads = team.cores();
@@ -68,7 +73,8 @@ void Search::run(const Team& team) {
     std::fputs(report::table(config, result).c_str(), stdout);
     if (!quiet) std::printf("\nwritten to %s\nreport: %s/report.html\n", path.c_str(), path.c_str());
   }
-  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the network reached so far, tested and complete, is in {}\n", path);
+  if (result.interrupted)
+    fmt::print(stderr, "mixgrad: interrupted: the network reached so far, tested and complete, is in {}\n", path);
 }
 
 void add_options(Search& s) {
@@ -77,7 +83,8 @@ void add_options(Search& s) {
   o.add("threads", &s.config.threads, "0 for all cores");
   s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
-  o.add("data-parallel", &s.data_parallel, "under mpirun: spread the images of every search and fine-tuning step over its processes");
+  o.add("data-parallel", &s.data_parallel,
+        "under mpirun: spread the images of every search and fine-tuning step over its processes");
   o.add("json", &s.json, "print the run's summary.json only");
   o.add_config_file();
 }
@@ -85,10 +92,12 @@ void add_options(Search& s) {
 }  // namespace
 
 void add_search(CLI::App& app, const Team& team) {
-  CLI::App* command = app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
+  CLI::App* command =
+      app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
   const auto search = std::make_shared<Search>(*command);
   add_options(*search);
-  show_examples(*command, {"mixgrad search --target size=30% --out run", "mixgrad search --data cifar10:DIR --scheme per-layer --act-bits 4,8",
+  show_examples(*command, {"mixgrad search --target size=30% --out run",
+                           "mixgrad search --data cifar10:DIR --scheme per-layer --act-bits 4,8",
                            "mixgrad search --data cifar10:DIR --out runs/a --resume"});
   command->callback([search, &team] { search->run(team); });
 }

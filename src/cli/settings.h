@@ -14,8 +14,9 @@ void add_search_settings(Options& options, RunConfig& config);
 void add_train_settings(Options& options, RunConfig& config);
 
 // What values look like, for Options::add.
-constexpr const char *scheme_form = "per-layer|per-channel", *dtype_form = "f32|bf16|auto", *phase_form = "search|float",
-                     *method_form = "dnas|uniform|sensitivity|random", *folder_form = "DIR", *file_form = "FILE";
+constexpr const char *scheme_form = "per-layer|per-channel", *dtype_form = "f32|bf16|auto",
+                     *phase_form = "search|float", *method_form = "dnas|uniform|sensitivity|random",
+                     *folder_form = "DIR", *file_form = "FILE";
 std::string model_form();
 std::string data_form();
 std::string regularizer_form();

@@ -28,7 +28,8 @@ struct Sweep {
   bool quiet = false, json = false;
 };
 
-constexpr const char* axes_names[][2] = {{"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
+constexpr const char* axes_names[][2] = {
+    {"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
 
 /// Settings as a file that the subcommand with these settings reads.
 std::string toml_of(void (*add_settings)(Options&, RunConfig&), RunConfig config) {
@@ -44,7 +45,8 @@ class Printer : public sweep::Observer {
 
   void on_warm_up(const std::string& log) override { say(fmt::format("float network: training, see {}", log)); }
   void on_finished(const sweep::Row& row, size_t done, size_t points) override {
-    const std::string result = row.final_accuracy ? fmt::format("accuracy {:.4f}", *row.final_accuracy) : fmt::format("error {:.4f}", row.final_loss.value_or(0));
+    const std::string result = row.final_accuracy ? fmt::format("accuracy {:.4f}", *row.final_accuracy)
+                                                  : fmt::format("error {:.4f}", row.final_loss.value_or(0));
     say(fmt::format("[{}/{}] {}: {}, {:.0f} bits", done, points, row.point.name, result, row.size_bits.value_or(0)));
   }
   void on_failed(const sweep::Point& point, const std::string& complaint, size_t done, size_t points) override {
@@ -63,7 +65,8 @@ class Printer : public sweep::Observer {
 
 void Sweep::check_axes() const {
   for (const auto& [axis, flag] : axes_names) {
-    if (options.given(axis) && options.given(flag)) bad_input("{}: given beside --{}: expected one of them", axis, flag);
+    if (options.given(axis) && options.given(flag))
+      bad_input("{}: given beside --{}: expected one of them", axis, flag);
   }
   if (how.jobs < 1 || how.jobs > 256) bad_input("jobs: {} is not possible: expected 1 to 256", how.jobs);
 }
@@ -93,7 +96,8 @@ void Sweep::run(const Team& team) {
     if (!quiet && !page.empty()) fmt::print("report: {}\n", page);
   }
   if (!result.failed.empty()) {
-    failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(), fmt::join(result.failed, ", "));
+    failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(),
+               fmt::join(result.failed, ", "));
   }
 }
 
@@ -102,12 +106,14 @@ void Sweep::add_options(CLI::App& command) {
   add_search_settings(o, config);
   o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]", method_form);
   o.add("schemes", &axes.schemes, "per-layer,per-channel [--scheme]", scheme_form);
-  o.add("targets", &axes.targets, "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
+  o.add("targets", &axes.targets,
+        "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
   o.add("strengths", &axes.strengths, "a point of dnas for each, without a target [--strength]");
   o.add("seeds", &axes.seeds, "of search and fine-tuning; the float network is from the first [--seed]");
   o.add("jobs", &how.jobs, "points at a time, which share the threads");
   o.add("threads", &how.threads, "of all jobs together, 0 for all cores");
-  o.add("out", &how.out, "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]", folder_form);
+  o.add("out", &how.out,
+        "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]", folder_form);
   o.add("overwrite", &how.overwrite, "run all points again, whatever --out holds");
   o.add("quiet", &quiet, "print the final table only");
   o.add("json", &json, "print the results as JSON only");
@@ -119,7 +125,8 @@ void Sweep::add_options(CLI::App& command) {
 }  // namespace
 
 void add_sweep(CLI::App& app, const Team& team) {
-  CLI::App* command = app.add_subcommand("sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
+  CLI::App* command = app.add_subcommand(
+      "sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
   const auto sweep = std::make_shared<Sweep>(*command);
   sweep->add_options(*command);
   command->callback([sweep, &team] { sweep->run(team); });

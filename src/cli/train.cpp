@@ -40,12 +40,18 @@ void Train::run() {
   }();
   const std::string weights = path + "/float.safetensors", checksum = io::checksum(float_weights(result));
   if (json) {
-    print_json({{"accuracy", result.test.accuracy()}, {"loss", result.test.mean_loss()}, {"weights", weights}, {"checksum", checksum}, {"kept_start", result.kept_start},
+    print_json({{"accuracy", result.test.accuracy()},
+                {"loss", result.test.mean_loss()},
+                {"weights", weights},
+                {"checksum", checksum},
+                {"kept_start", result.kept_start},
                 {"interrupted", result.interrupted}});
   } else {
-    const std::string quality = result.test.classifies ? fmt::format("accuracy {:.4f}", result.test.accuracy())
-                                                       : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
-    if (result.kept_start && !quiet) fmt::print("training found nothing better on the validation images than its start\n");
+    const std::string quality = result.test.classifies
+                                    ? fmt::format("accuracy {:.4f}", result.test.accuracy())
+                                    : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
+    if (result.kept_start && !quiet)
+      fmt::print("training found nothing better on the validation images than its start\n");
     fmt::print("{}, weights in {} (checksum {})\n", quality, weights, checksum);
   }
   if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
@@ -63,7 +69,8 @@ void add_train(CLI::App& app) {
   o.add("quiet", &train->quiet, "print the last line only");
   o.add("json", &train->json, "print one JSON object only");
   o.add_config_file();
-  show_examples(*command, {"mixgrad train --data cifar10:DIR --epochs 12 --out float", "mixgrad search --data cifar10:DIR --init float/float.safetensors --out found"});
+  show_examples(*command, {"mixgrad train --data cifar10:DIR --epochs 12 --out float",
+                           "mixgrad search --data cifar10:DIR --init float/float.safetensors --out found"});
   command->callback([train] { train->run(); });
 }
 

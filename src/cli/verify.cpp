@@ -39,7 +39,8 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
     const double equal = 100.0 * static_cast<double>(t.equal) / static_cast<double>(t.codes);
     fmt::print("{:<32} {:>14} {:>11.4f}% {:>18}\n", on_one_line(t.name), t.codes, equal, t.largest_difference);
   }
-  fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1, agreement.images, agreement.result_difference);
+  fmt::print("\nsame top-1 on {} of {} images; results differ by at most {:.2g} of their range\n", agreement.same_top1,
+             agreement.images, agreement.result_difference);
   fmt::print("bytes on a device: {} of constants, {} of activations\n", bytes.constants(), bytes.arena);
   fmt::print("  constants: weights {}, biases {}, multipliers {}, shifts {}, tables {}\n", bytes.weights, bytes.biases,
              bytes.multipliers, bytes.shifts, bytes.tables);
@@ -47,21 +48,32 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
 
 std::string about(const std::optional<CPackageRun>& c) {
   if (!c) return "C package: not compared: no C compiler found";
-  return fmt::format("C package, built by {}: the integer engine's outputs on {} of {} images", c->compiler, c->equal, c->images);
+  return fmt::format("C package, built by {}: the integer engine's outputs on {} of {} images", c->compiler, c->equal,
+                     c->images);
 }
 
 void print_as_json(const Result& result) {
   auto tensors = nlohmann::ordered_json::array();
   for (const TensorAgreement& t : result.agreement.tensors) {
-    tensors.push_back({{"name", t.name}, {"codes", t.codes}, {"equal", t.equal}, {"largest_difference", t.largest_difference}});
+    tensors.push_back(
+        {{"name", t.name}, {"codes", t.codes}, {"equal", t.equal}, {"largest_difference", t.largest_difference}});
   }
   const DeviceBytes& b = result.bytes;
   nlohmann::ordered_json c;
   if (result.c) c = {{"compiler", result.c->compiler}, {"images", result.c->images}, {"equal", result.c->equal}};
-  print_json({{"tensors", tensors}, {"images", result.agreement.images}, {"same_top1", result.agreement.same_top1},
-              {"result_difference", result.agreement.result_difference}, {"c_package", c},
-              {"device_bytes", {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
-                                {"tables", b.tables}, {"constants", b.constants()}, {"arena", b.arena}}}});
+  print_json({{"tensors", tensors},
+              {"images", result.agreement.images},
+              {"same_top1", result.agreement.same_top1},
+              {"result_difference", result.agreement.result_difference},
+              {"c_package", c},
+              {"device_bytes",
+               {{"weights", b.weights},
+                {"biases", b.biases},
+                {"multipliers", b.multipliers},
+                {"shifts", b.shifts},
+                {"tables", b.tables},
+                {"constants", b.constants()},
+                {"arena", b.arena}}}});
 }
 
 /// Throws failed_run where two forms of the network differ.
@@ -81,7 +93,8 @@ void judge(const Result& result) {
 }
 
 void check(const Verify& verify) {
-  if (verify.folder.empty()) bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
+  if (verify.folder.empty())
+    bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
   if (verify.images < 0) bad_input("images: {} is below 0", verify.images);
   if (verify.c_images < 1) bad_input("c-images: {} is below 1 (--no-c leaves the C package out)", verify.c_images);
   check_threads(verify.threads);
@@ -111,13 +124,15 @@ void run(Verify& verify) {
 }  // namespace
 
 void add_verify(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("verify", "compare a network that search found with its integer form, code by code, and that with its C package");
+  CLI::App* command = app.add_subcommand(
+      "verify", "compare a network that search found with its integer form, code by code, and that with its C package");
   const auto verify = std::make_shared<Verify>(*command);
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
   verify->options.add("data", &verify->data, "test images of another data set [the run's own]", data_form());
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
-  verify->options.add("no-c", &verify->no_c, "leave out the C package, which $CC or cc builds and which then runs here");
+  verify->options.add("no-c", &verify->no_c,
+                      "leave out the C package, which $CC or cc builds and which then runs here");
   verify->options.add("threads", &verify->threads, "0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});

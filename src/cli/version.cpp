@@ -12,7 +12,9 @@ namespace {
 std::string fast_path() {
   if (kernels::onednn_version().empty()) return "none: built without oneDNN, convolutions run by kernels of its own";
   return fmt::format("float32 by oneDNN, bfloat16 by {}, int8 by {}",
-                     !kernels::bfloat16_is_fast() ? "way of float32" : kernels::onednn_isa() == "avx512_core_amx" ? "AMX" : "AVX512_BF16",
+                     !kernels::bfloat16_is_fast()                 ? "way of float32"
+                     : kernels::onednn_isa() == "avx512_core_amx" ? "AMX"
+                                                                  : "AVX512_BF16",
                      kernels::int8_is_fast() ? "VNNI" : "the reference kernels");
 }
 
@@ -21,11 +23,14 @@ std::string version() {
   const std::string onednn = kernels::onednn_version();
   return fmt::format("mixgrad {}\nCPU: {}\noneDNN: {}\nfast path: {}\nMPI: {}", MIXGRAD_VERSION,
                      features.empty() ? "no AVX2" : fmt::format("{}", fmt::join(features, " ")),
-                     onednn.empty() ? "no" : fmt::format("{}, uses {}", onednn, kernels::onednn_isa()), fast_path(), Team::has_mpi() ? "yes" : "no");
+                     onednn.empty() ? "no" : fmt::format("{}, uses {}", onednn, kernels::onednn_isa()), fast_path(),
+                     Team::has_mpi() ? "yes" : "no");
 }
 
 }  // namespace
 
-void add_version(CLI::App& app) { app.set_version_flag("--version", version, "print the version, and which fast paths this build takes on this CPU"); }
+void add_version(CLI::App& app) {
+  app.set_version_flag("--version", version, "print the version, and which fast paths this build takes on this CPU");
+}
 
 }  // namespace mixgrad::cli

@@ -71,7 +71,8 @@ MemoryAllowance::MemoryAllowance(int64_t bytes) : outer_(std::exchange(allowed, 
 MemoryAllowance::~MemoryAllowance() { allowed = outer_; }
 
 std::shared_ptr<std::byte> allocate(int64_t wanted) {
-  if (wanted > allowed) bad_input("it takes too much memory: a tensor of {} bytes, where {} are left for one image", wanted, allowed);
+  if (wanted > allowed)
+    bad_input("it takes too much memory: a tensor of {} bytes, where {} are left for one image", wanted, allowed);
   if (allowed != std::numeric_limits<int64_t>::max()) allowed -= wanted;
   const size_t bytes = std::max(static_cast<size_t>(wanted) + alignment - 1, alignment) / alignment * alignment;
   const std::shared_ptr<Cache>& cache = own_cache();

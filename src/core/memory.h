@@ -12,8 +12,8 @@ namespace mixgrad {
 /// the thread that asked for it first, so a micro-batch finds its buffers still in its core's cache.
 std::shared_ptr<std::byte> allocate(int64_t bytes);
 
-/// What tensors made on this thread may take together while it lives, freed ones included; whatever asks for more throws
-/// bad_input. A file of few bytes can describe a network of any size: so it is run once within an allowance.
+/// What tensors made on this thread may take together while it lives, freed ones included; whatever asks for more
+/// throws bad_input. A file of few bytes can describe a network of any size: so it is run once within an allowance.
 class MemoryAllowance {
  public:
   explicit MemoryAllowance(int64_t bytes);

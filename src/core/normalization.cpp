@@ -22,15 +22,17 @@ const std::map<std::string, std::string> known = {
 };
 
 [[noreturn]] void refuse(const std::string& text, int64_t channels) {
-  bad_input("normalize: '{}' is not possible: expected MEAN/STD, each one number or {} (one per channel), with STD not 0, like 0.5/0.25; "
-            "or imagenet or cifar10 for images of 3 channels{}",
-            text, channels, did_you_mean(nearest(text, {"imagenet", "cifar10"})));
+  bad_input(
+      "normalize: '{}' is not possible: expected MEAN/STD, each one number or {} (one per channel), with STD not 0, "
+      "like 0.5/0.25; "
+      "or imagenet or cifar10 for images of 3 channels{}",
+      text, channels, did_you_mean(nearest(text, {"imagenet", "cifar10"})));
 }
 
 /// Numbers between commas; empty where there is anything else.
 std::vector<float> numbers(const std::string& list) {
   std::vector<float> out;
-  for (const char* at = list.data(), *end = at + list.size();;) {
+  for (const char *at = list.data(), *end = at + list.size();;) {
     const auto [next, error] = std::from_chars(at, end, out.emplace_back());
     if (error != std::errc() || !std::isfinite(out.back())) return {};
     if (next == end) return out;
@@ -65,7 +67,8 @@ Normalization parse_normalization(const std::string& text, int64_t channels) {
   const std::string& form = found == known.end() ? text : found->second;
   const size_t slash = form.find('/');
   if (slash == std::string::npos) refuse(text, channels);
-  Normalization out{.mean = per_channel(numbers(form.substr(0, slash)), channels), .std = per_channel(numbers(form.substr(slash + 1)), channels)};
+  Normalization out{.mean = per_channel(numbers(form.substr(0, slash)), channels),
+                    .std = per_channel(numbers(form.substr(slash + 1)), channels)};
   const auto wanted = static_cast<size_t>(channels);
   if (out.mean.size() != wanted || out.std.size() != wanted) refuse(text, channels);
   for (const float s : out.std) {

@@ -38,7 +38,8 @@ size_t most_wrong(size_t a, size_t b) { return std::max<size_t>(1, std::max(a, b
 
 bool is_part_of(std::string_view word, std::string_view choice) {
   constexpr size_t shortest = 3;
-  return word.size() >= shortest && (choice.starts_with(std::string(word) + '-') || choice.ends_with('-' + std::string(word)));
+  return word.size() >= shortest &&
+         (choice.starts_with(std::string(word) + '-') || choice.ends_with('-' + std::string(word)));
 }
 
 }  // namespace
@@ -62,6 +63,8 @@ std::string nearest(std::string_view word, const std::vector<std::string>& choic
   return only != choices.end() && std::ranges::count_if(choices, has_part) == 1 ? *only : "";
 }
 
-std::string did_you_mean(const std::string& meant) { return meant.empty() ? "" : fmt::format("; did you mean {}?", meant); }
+std::string did_you_mean(const std::string& meant) {
+  return meant.empty() ? "" : fmt::format("; did you mean {}?", meant);
+}
 
 }  // namespace mixgrad

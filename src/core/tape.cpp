@@ -45,16 +45,18 @@ kernels::GradOf<T> Backward::grad(int i) const {
   return {.data = input.grad<T>().data(), .add = !first};
 }
 
-#define MIXGRAD_INSTANTIATE(T)                                        \
-  template std::span<const T> Backward::input<T>(int) const;          \
-  template std::span<const T> Backward::output<T>() const;            \
-  template std::span<const T> Backward::grad_output<T>() const;       \
+#define MIXGRAD_INSTANTIATE(T)                                  \
+  template std::span<const T> Backward::input<T>(int) const;    \
+  template std::span<const T> Backward::output<T>() const;      \
+  template std::span<const T> Backward::grad_output<T>() const; \
   template kernels::GradOf<T> Backward::grad<T>(int) const;
 MIXGRAD_INSTANTIATE(float)
 MIXGRAD_INSTANTIATE(bfloat16)
 #undef MIXGRAD_INSTANTIATE
 
-Tape::Tape(Mode mode, TapeObserver* observer) : mode_(mode), observer_(observer), outer_(current_tape) { current_tape = this; }
+Tape::Tape(Mode mode, TapeObserver* observer) : mode_(mode), observer_(observer), outer_(current_tape) {
+  current_tape = this;
+}
 Tape::~Tape() { current_tape = outer_; }
 Tape* Tape::current() { return current_tape; }
 
@@ -121,7 +123,8 @@ Tensor record(const char* op, const Attrs& attrs, Tensor output, std::initialize
   const bool needed = std::ranges::any_of(inputs, &Tensor::needs_grad);
   if (!needed && tape->mode() != Tape::Mode::trace) return output;
   output.requires_grad(needed);
-  std::string module = tape->mode() == Tape::Mode::trace || tape->observer() != nullptr ? joined_module_path() : std::string();
+  std::string module =
+      tape->mode() == Tape::Mode::trace || tape->observer() != nullptr ? joined_module_path() : std::string();
   tape->push({op, attrs, inputs, output, std::move(backward), std::move(module)});
   return output;
 }

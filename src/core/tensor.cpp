@@ -49,7 +49,8 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
   constexpr int64_t most_values = int64_t{1} << 40;
   int64_t values = 1;
   for (const int64_t d : shape.dims()) {
-    if (d < 0 || __builtin_mul_overflow(values, d, &values) || values > most_values) bad_input("[tensor] shape {} is not possible", shape.str());
+    if (d < 0 || __builtin_mul_overflow(values, d, &values) || values > most_values)
+      bad_input("[tensor] shape {} is not possible", shape.str());
   }
   Tensor t;
   t.impl_ = std::make_shared<Impl>(Impl{.shape = shape, .dtype = dtype, .values = nullptr, .grad = nullptr});
@@ -65,7 +66,8 @@ Tensor Tensor::full(const Shape& shape, float value) {
 
 Tensor Tensor::from(const Shape& shape, std::span<const float> row_major) {
   if (std::ssize(row_major) != shape.size()) {
-    bad_input("[Tensor::from] {} values given for shape {}, which holds {}", row_major.size(), shape.str(), shape.size());
+    bad_input("[Tensor::from] {} values given for shape {}, which holds {}", row_major.size(), shape.str(),
+              shape.size());
   }
   Tensor t = empty(shape);
   const std::span<float> memory = t.data();
@@ -88,7 +90,8 @@ namespace {
 template <typename T>
 std::span<T> elements(const std::shared_ptr<std::byte>& memory, const Shape& shape, DType dtype) {
   if ((dtype == DType::float32) != std::is_same_v<T, float>) {
-    bad_input("[tensor] the values of shape {} are stored as {}: ask for that type", shape.str(), dtype == DType::float32 ? "float32" : "bfloat16");
+    bad_input("[tensor] the values of shape {} are stored as {}: ask for that type", shape.str(),
+              dtype == DType::float32 ? "float32" : "bfloat16");
   }
   return {reinterpret_cast<T*>(memory.get()), static_cast<size_t>(shape.size())};
 }
@@ -133,7 +136,8 @@ template std::span<bfloat16> Tensor::grad<bfloat16>() const;
 bool Tensor::has_grad() const { return impl_ && impl_->grad; }
 
 void Tensor::set_grad(std::span<const float> value) const {
-  if (std::ssize(value) != size()) bad_input("[Tensor::set_grad] {} values given for shape {}", value.size(), shape().str());
+  if (std::ssize(value) != size())
+    bad_input("[Tensor::set_grad] {} values given for shape {}", value.size(), shape().str());
   if (!impl_->grad) impl_->grad = allocate(impl_->bytes());
   std::ranges::copy(value, grad().begin());
 }
@@ -157,14 +161,17 @@ Tensor Tensor::rows(int64_t begin, int64_t count) const {
   part[0] = count;
   const int64_t offset = begin * row * (impl_->dtype == DType::bfloat16 ? 2 : 4);
   Tensor t;
-  t.impl_ = std::make_shared<Impl>(Impl{.shape = part, .dtype = impl_->dtype, .values = {impl_->values, impl_->values.get() + offset}, .grad = nullptr});
+  t.impl_ = std::make_shared<Impl>(Impl{
+      .shape = part, .dtype = impl_->dtype, .values = {impl_->values, impl_->values.get() + offset}, .grad = nullptr});
   return t;
 }
 
 Tensor Tensor::view(const Shape& other) const {
-  if (other.size() != size()) bad_input("[Tensor::view] shape {} does not hold the {} values of {}", other.str(), size(), shape().str());
+  if (other.size() != size())
+    bad_input("[Tensor::view] shape {} does not hold the {} values of {}", other.str(), size(), shape().str());
   Tensor t;
-  t.impl_ = std::make_shared<Impl>(Impl{.shape = other, .dtype = impl_->dtype, .values = impl_->values, .grad = nullptr});
+  t.impl_ =
+      std::make_shared<Impl>(Impl{.shape = other, .dtype = impl_->dtype, .values = impl_->values, .grad = nullptr});
   return t;
 }
 

@@ -74,8 +74,11 @@ std::string worst_moment(const Network& network) {
 
 /// Bits of the activations alive at the worst moment; its gradient is that moment's.
 Model activations() {
-  return {.name = "activations", .unit = "bits", .help = "activations alive at the worst moment, in bits",
-          .of_network = [](const Network& network) { return peak(network).bits; }, .reason = worst_moment};
+  return {.name = "activations",
+          .unit = "bits",
+          .help = "activations alive at the worst moment, in bits",
+          .of_network = [](const Network& network) { return peak(network).bits; },
+          .reason = worst_moment};
 }
 
 }  // namespace mixgrad::cost

@@ -50,7 +50,8 @@ template <typename ThetaOf>
 View view_of(const ThetaOf& theta_of) {
   return {.weights = [=](const WeightSlot* slot) -> Precisions {
             if (slot == nullptr) return single(float_bits);
-            return slot->fixed() ? of_channels(slot->bits) : Precisions{.bits = slot->precisions, .theta = theta_of(*slot)};
+            return slot->fixed() ? of_channels(slot->bits)
+                                 : Precisions{.bits = slot->precisions, .theta = theta_of(*slot)};
           },
           .activations = [=](const ActivationSlot* slot, bool) -> Precisions {
             if (slot == nullptr) return single(float_bits);
@@ -77,8 +78,10 @@ Activation activation_of(const Network& network, int i, const View& view, const 
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   const Shape& shape = node.shape;
   const int holder = graph.quantized_by(i);
-  Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(), holder == graph.quantized_by(graph.output)),
-                 .live_channels = static_cast<double>(shape[0]), .positions = shape.size() / shape[0]};
+  Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(),
+                                                holder == graph.quantized_by(graph.output)),
+                 .live_channels = static_cast<double>(shape[0]),
+                 .positions = shape.size() / shape[0]};
   if (i == 0) return out;
   const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
   if (node.is_layer()) {
@@ -98,8 +101,15 @@ Layer layer_of(const Node& node, const Precisions& weights, const Activation& in
   const bool conv = node.op == "conv2d";
   const int64_t groups = conv ? std::get<Conv2dAttrs>(node.attrs).groups : 1;
   const bool depthwise = groups > 1 && w[1] == 1 && w[0] == groups;
-  Layer layer{.name = node.name, .op = depthwise ? "depthwise" : node.op, .c_in = w[1] * groups, .c_out = w[0], .groups = groups,
-              .kernel = {1, 1}, .output = {1, 1}, .weights = weights, .input = input.precisions,
+  Layer layer{.name = node.name,
+              .op = depthwise ? "depthwise" : node.op,
+              .c_in = w[1] * groups,
+              .c_out = w[0],
+              .groups = groups,
+              .kernel = {1, 1},
+              .output = {1, 1},
+              .weights = weights,
+              .input = input.precisions,
               .live_inputs = groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
   if (conv) {
     layer.kernel = {w[2], w[3]};
@@ -181,7 +191,9 @@ struct SumOverLayers {
 
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
                       std::function<double(const Graph&)> of_rest) {
-  return {.name = std::move(name), .unit = std::move(unit), .help = std::move(help),
+  return {.name = std::move(name),
+          .unit = std::move(unit),
+          .help = std::move(help),
           .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_rest = std::move(of_rest)}};
 }
 
@@ -189,7 +201,9 @@ Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
   return model.of_network(network_of(graph, view_of([&](const auto& slot) { return thetas.at(&slot); })));
 }
 
-double discrete(const Graph& graph, const Model& model) { return model.of_network(network_of(graph, arg_max_view())).item(); }
+double discrete(const Graph& graph, const Model& model) {
+  return model.of_network(network_of(graph, arg_max_view())).item();
+}
 
 Meter::Meter(const Graph& graph, Model model)
     : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), layers_(graph.nodes.size()) {
@@ -213,7 +227,8 @@ double Meter::operator()() {
     Counted& counted = layers_[i];
     if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
       const Shape& shape = graph_.nodes[from].shape;
-      const Activation in{.precisions = single(input_bits), .live_channels = static_cast<double>(live[from]),
+      const Activation in{.precisions = single(input_bits),
+                          .live_channels = static_cast<double>(live[from]),
                           .positions = shape.size() / shape[0]};
       const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
       counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
@@ -228,8 +243,9 @@ std::string reason(const Graph& graph, const Model& model) {
 }
 
 double uniform(const Graph& graph, const Model& model, int bits) {
-  const View view{.weights = [=](const WeightSlot*) { return single(bits); },
-                  .activations = [=](const ActivationSlot*, bool is_output) { return single(is_output ? float_bits : bits); }};
+  const View view{
+      .weights = [=](const WeightSlot*) { return single(bits); },
+      .activations = [=](const ActivationSlot*, bool is_output) { return single(is_output ? float_bits : bits); }};
   return model.of_network(network_of(graph, view)).item();
 }
 
@@ -262,7 +278,8 @@ Model find(const std::string& name) {
   for (const Model& m : all()) {
     if (m.name == name) return m;
   }
-  bad_input("unknown cost '{}': expected {}, or table:FILE.toml{}", name, fmt::join(names(), ", "), did_you_mean(nearest(name, names())));
+  bad_input("unknown cost '{}': expected {}, or table:FILE.toml{}", name, fmt::join(names(), ", "),
+            did_you_mean(nearest(name, names())));
 }
 
 }  // namespace mixgrad::cost

@@ -8,12 +8,14 @@ namespace mixgrad::cost {
 namespace {
 
 void check(const Layer& layer) {
-  const bool pointwise = layer.kernel == std::array<int64_t, 2>{1, 1}, three = layer.kernel == std::array<int64_t, 2>{3, 3};
+  const bool pointwise = layer.kernel == std::array<int64_t, 2>{1, 1},
+             three = layer.kernel == std::array<int64_t, 2>{3, 3};
   if (!(three || (pointwise && layer.op != "depthwise")) || (layer.groups > 1 && layer.op != "depthwise")) {
-    bad_input("ne16-latency: layer '{}' is a {}×{} {}{}: the accelerator runs 1×1, 3×3 and depthwise 3×3 convolutions", layer.name,
-              layer.kernel[0], layer.kernel[1], layer.op, layer.groups > 1 ? " in groups" : "");
+    bad_input("ne16-latency: layer '{}' is a {}×{} {}{}: the accelerator runs 1×1, 3×3 and depthwise 3×3 convolutions",
+              layer.name, layer.kernel[0], layer.kernel[1], layer.op, layer.groups > 1 ? " in groups" : "");
   }
-  if (layer.input.bits != std::vector{8}) bad_input("ne16-latency: layer '{}' has inputs of other than 8 bits, which the accelerator can't take", layer.name);
+  if (layer.input.bits != std::vector{8})
+    bad_input("ne16-latency: layer '{}' has inputs of other than 8 bits, which the accelerator can't take", layer.name);
 }
 
 /// One tile of k channels takes n_in (load + wo + mv + 2) + (9 + k) + 13 cycles, where wo and mv grow linearly with k:

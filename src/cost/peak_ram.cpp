@@ -54,8 +54,10 @@ struct Program {
       nodes.push_back(i);
       tensors.push_back(tensor_bytes(network.activations[static_cast<size_t>(i)]));
       patches.push_back(node.is_layer() ? patch_bytes(*layer++) : 0);
-      steps.push_back({.inputs = {}, .elementwise = device::is_elementwise(node.op),
-                       .bytes = std::llround(tensors.back().item()), .patch = std::llround(patches.back().item())});
+      steps.push_back({.inputs = {},
+                       .elementwise = device::is_elementwise(node.op),
+                       .bytes = std::llround(tensors.back().item()),
+                       .patch = std::llround(patches.back().item())});
       for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
     }
     output = step_of[static_cast<size_t>(graph.output)];
@@ -99,7 +101,10 @@ std::string highest_stack(const Network& network) {
 /// Bytes of the block in which the C package's activations take turns. Its gradient is that of the tensors and patches
 /// that lie on top of each other where the block is highest; ceilings are straight-through.
 Model peak_ram() {
-  return {.name = "peak-ram", .unit = "bytes", .help = "memory for activations in the C package", .of_network = peak,
+  return {.name = "peak-ram",
+          .unit = "bytes",
+          .help = "memory for activations in the C package",
+          .of_network = peak,
           .reason = highest_stack};
 }
 

@@ -18,8 +18,8 @@ std::vector<double> column(const Table& table, const Layer& layer, int weight_bi
   for (int input_bits : layer.input.bits) {
     const auto found = table.per_mac.find({layer.op, input_bits, weight_bits});
     if (found == table.per_mac.end()) {
-      bad_input("{}: no cost of {} with {}-bit inputs and {}-bit weights, which layer '{}' can take", table.name, layer.op, input_bits,
-                weight_bits, layer.name);
+      bad_input("{}: no cost of {} with {}-bit inputs and {}-bit weights, which layer '{}' can take", table.name,
+                layer.op, input_bits, weight_bits, layer.name);
     }
     costs.push_back(found->second);
   }
@@ -31,10 +31,12 @@ Value of_layer(const Table& table, const Layer& layer) {
   for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
     if (layer.weights.bits[p] == 0) continue;
     Value channels = layer.channels_at(p);
-    if (table.tile > 1) channels = scale(ceil_div(channels, static_cast<double>(table.tile)), static_cast<double>(table.tile));
+    if (table.tile > 1)
+      channels = scale(ceil_div(channels, static_cast<double>(table.tile)), static_cast<double>(table.tile));
     terms.push_back(product(layer.input.expected(column(table, layer, layer.weights.bits[p])), channels));
   }
-  return product(sum(terms), layer.live_inputs, static_cast<double>(layer.output_positions() * layer.kernel_positions()));
+  return product(sum(terms), layer.live_inputs,
+                 static_cast<double>(layer.output_positions() * layer.kernel_positions()));
 }
 
 /// Reads keys of one TOML table and refuses the ones that nobody asked for.
@@ -80,7 +82,8 @@ void read_entry(Table& table, const toml::node& node, const std::string& where) 
   if (!node.is_table()) bad_input("{}: not a table", where);
   Keys keys(*node.as_table(), where);
   const auto op = keys.get<std::string>("op", "text");
-  if (op != "conv2d" && op != "depthwise" && op != "linear") bad_input("{}: unknown op '{}': expected conv2d, depthwise or linear", where, op);
+  if (op != "conv2d" && op != "depthwise" && op != "linear")
+    bad_input("{}: unknown op '{}': expected conv2d, depthwise or linear", where, op);
   const int input_bits = bits_of(keys, "input-bits", where), weight_bits = bits_of(keys, "weight-bits", where);
   const double per_mac = keys.number("per-mac");
   keys.refuse_others();
@@ -92,7 +95,8 @@ void read_entry(Table& table, const toml::node& node, const std::string& where) 
 }  // namespace
 
 Model look_up(Table table, std::string help) {
-  return sum_over_layers(table.name, table.unit, std::move(help), [table](const Layer& layer) { return of_layer(table, layer); });
+  return sum_over_layers(table.name, table.unit, std::move(help),
+                         [table](const Layer& layer) { return of_layer(table, layer); });
 }
 
 Table read_table(const std::string& path) {

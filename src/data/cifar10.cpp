@@ -97,7 +97,8 @@ Dataset read_set(const std::vector<std::string>& files, const std::vector<std::s
 Splits cifar10(const std::string& dir, uint64_t seed, double validation_share) {
   std::error_code error;
   if (!fs::is_directory(dir, error))
-    bad_input("{}: {}; expected one with data_batch_1..5.bin and test_batch.bin", dir, fs::exists(dir, error) ? "not a folder" : "no such folder");
+    bad_input("{}: {}; expected one with data_batch_1..5.bin and test_batch.bin", dir,
+              fs::exists(dir, error) ? "not a folder" : "no such folder");
   const auto path = [&](const std::string& name) { return (fs::path(dir) / name).string(); };
   std::vector<std::string> train;
   for (int batch = 1; batch <= 5; ++batch) train.push_back(path(fmt::format("data_batch_{}.bin", batch)));

@@ -46,8 +46,10 @@ std::vector<std::string> notes_on_empty_classes(const Dataset& train, const Data
   const std::vector<bool> in_train = classes_of(train), in_test = classes_of(test);
   std::vector<std::string> untrained, untested, notes;
   for (size_t c = 0; c < in_train.size(); ++c) {
-    if (!in_train[c]) untrained.push_back(train.class_names[c]);
-    else if (!in_test[c]) untested.push_back(train.class_names[c]);
+    if (!in_train[c])
+      untrained.push_back(train.class_names[c]);
+    else if (!in_test[c])
+      untested.push_back(train.class_names[c]);
   }
   if (!untrained.empty()) notes.push_back(note(untrained, train.classes(), "training"));
   if (!untested.empty()) notes.push_back(note(untested, train.classes(), "test"));

@@ -31,12 +31,12 @@ constexpr Range digit_half_height{8.0, 13.0};
 constexpr Range digit_aspect{0.75, 1.25};
 constexpr Range digit_rotation{-0.35, 0.35};
 constexpr Range digit_shear{-0.3, 0.3};
-constexpr Range digit_half_width{0.8, 1.9};   // of the pen
-constexpr Range digit_contrast{0.24, 0.70};   // distance in RGB to the nearest colour of the ground
-constexpr Range digit_warp{0.0, 0.12};        // of half the digit's height
-constexpr Range edge_softness{0.8, 1.8};      // how far ink takes to fade
+constexpr Range digit_half_width{0.8, 1.9};  // of the pen
+constexpr Range digit_contrast{0.24, 0.70};  // distance in RGB to the nearest colour of the ground
+constexpr Range digit_warp{0.0, 0.12};       // of half the digit's height
+constexpr Range edge_softness{0.8, 1.8};     // how far ink takes to fade
 constexpr Range ground_colour{0.12, 0.88};
-constexpr Range ground_spread{0.0, 0.30};     // of the gradient's ends from their mean, per channel
+constexpr Range ground_spread{0.0, 0.30};  // of the gradient's ends from their mean, per channel
 constexpr Range wave_amplitude{0.0, 0.06};
 constexpr int blobs_at_most = 3;
 constexpr Range blob_radius{2.0, 6.0};
@@ -44,7 +44,7 @@ constexpr int clutter_strokes_at_most = 4;
 constexpr Range clutter_half_height{5.0, 12.0};
 constexpr Range clutter_half_width{0.4, 1.6};
 constexpr Range clutter_opacity{0.2, 0.65};
-constexpr double occlusion_chance = 0.3;     // a thin line over the digit
+constexpr double occlusion_chance = 0.3;  // a thin line over the digit
 constexpr Range occlusion_half_width{0.3, 0.8};
 constexpr Range noise_deviation{0.02, 0.10};
 
@@ -76,22 +76,29 @@ Stroke with(Stroke stroke, std::initializer_list<Point> points) {
 std::vector<Glyph> ways_to_write(int digit) {
   const Stroke six = with_arc(with_arc({}, {0.5F, 0.35F}, 1.0F, 1.3F, 262, 180), {0, 0.42F}, 0.5F, 0.53F, 180, 540);
   switch (digit) {
-    case 0: return {{with_arc({}, {0, 0}, 0.55F, 0.95F, -90, 270)}};
-    case 1: return {{{{-0.35F, -0.55F}, {0, -0.95F}, {0, 0.95F}}},
-                    {{{-0.35F, -0.55F}, {0, -0.95F}, {0, 0.95F}}, {{-0.4F, 0.95F}, {0.4F, 0.95F}}}};
-    case 2: return {{with(with_arc({}, {0, -0.42F}, 0.5F, 0.53F, 185, 395), {{-0.55F, 0.95F}, {0.58F, 0.95F}})}};
-    case 3: return {{with_arc(with_arc({}, {-0.05F, -0.48F}, 0.5F, 0.47F, 205, 450), {-0.05F, 0.47F}, 0.56F, 0.48F,
-                              270, 515)},
-                    {with_arc({{-0.5F, -0.95F}, {0.45F, -0.95F}, {-0.1F, -0.15F}}, {-0.08F, 0.4F}, 0.58F, 0.55F, 270,
-                              505)}};
-    case 4: return {{{{0.25F, 0.95F}, {0.25F, -0.95F}, {-0.58F, 0.4F}, {0.58F, 0.4F}}},
-                    {{{-0.35F, -0.95F}, {-0.5F, 0.2F}, {0.55F, 0.2F}}, {{0.28F, -0.45F}, {0.28F, 0.95F}}}};
-    case 5: return {{with_arc({{0.5F, -0.95F}, {-0.4F, -0.95F}, {-0.46F, -0.05F}}, {-0.02F, 0.35F}, 0.54F, 0.58F, 225,
-                              505)}};
-    case 6: return {{six}};
-    case 7: return {{{{-0.52F, -0.95F}, {0.55F, -0.95F}, {-0.15F, 0.95F}}},
-                    {{{-0.52F, -0.95F}, {0.55F, -0.95F}, {-0.15F, 0.95F}}, {{-0.3F, 0}, {0.45F, 0}}}};
-    case 8: return {{with_arc({}, {0, -0.48F}, 0.44F, 0.46F, 90, 450), with_arc({}, {0, 0.47F}, 0.54F, 0.49F, -90, 270)}};
+    case 0:
+      return {{with_arc({}, {0, 0}, 0.55F, 0.95F, -90, 270)}};
+    case 1:
+      return {{{{-0.35F, -0.55F}, {0, -0.95F}, {0, 0.95F}}},
+              {{{-0.35F, -0.55F}, {0, -0.95F}, {0, 0.95F}}, {{-0.4F, 0.95F}, {0.4F, 0.95F}}}};
+    case 2:
+      return {{with(with_arc({}, {0, -0.42F}, 0.5F, 0.53F, 185, 395), {{-0.55F, 0.95F}, {0.58F, 0.95F}})}};
+    case 3:
+      return {
+          {with_arc(with_arc({}, {-0.05F, -0.48F}, 0.5F, 0.47F, 205, 450), {-0.05F, 0.47F}, 0.56F, 0.48F, 270, 515)},
+          {with_arc({{-0.5F, -0.95F}, {0.45F, -0.95F}, {-0.1F, -0.15F}}, {-0.08F, 0.4F}, 0.58F, 0.55F, 270, 505)}};
+    case 4:
+      return {{{{0.25F, 0.95F}, {0.25F, -0.95F}, {-0.58F, 0.4F}, {0.58F, 0.4F}}},
+              {{{-0.35F, -0.95F}, {-0.5F, 0.2F}, {0.55F, 0.2F}}, {{0.28F, -0.45F}, {0.28F, 0.95F}}}};
+    case 5:
+      return {{with_arc({{0.5F, -0.95F}, {-0.4F, -0.95F}, {-0.46F, -0.05F}}, {-0.02F, 0.35F}, 0.54F, 0.58F, 225, 505)}};
+    case 6:
+      return {{six}};
+    case 7:
+      return {{{{-0.52F, -0.95F}, {0.55F, -0.95F}, {-0.15F, 0.95F}}},
+              {{{-0.52F, -0.95F}, {0.55F, -0.95F}, {-0.15F, 0.95F}}, {{-0.3F, 0}, {0.45F, 0}}}};
+    case 8:
+      return {{with_arc({}, {0, -0.48F}, 0.44F, 0.46F, 90, 450), with_arc({}, {0, 0.47F}, 0.54F, 0.49F, -90, 270)}};
     default: {
       Stroke nine = six;
       for (Point& p : nine) p = {-p.x, -p.y};
@@ -183,7 +190,8 @@ class Canvas {
     for (size_t i = 0; i < distances_.size(); ++i) {
       if (distances_[i] >= outer * outer) continue;
       const float cover = opacity * std::min(1.0F, (outer - std::sqrt(distances_[i])) / softness);
-      for (size_t c = 0; c < channels; ++c) values_[i * channels + c] += cover * (colour[c] - values_[i * channels + c]);
+      for (size_t c = 0; c < channels; ++c)
+        values_[i * channels + c] += cover * (colour[c] - values_[i * channels + c]);
     }
   }
 
@@ -246,7 +254,8 @@ Glyph deform(Glyph glyph, float half_height, Rng& rng) {
   const float cosine = std::cos(angle), sine = std::sin(angle);
   for (Stroke& stroke : glyph) {
     for (Point& p : stroke) {
-      const float bent_x = p.x + warp * std::sin(2.5F * p.y + phase_x), bent_y = p.y + warp * std::sin(2.5F * p.x + phase_y);
+      const float bent_x = p.x + warp * std::sin(2.5F * p.y + phase_x),
+                  bent_y = p.y + warp * std::sin(2.5F * p.x + phase_y);
       const float x = half_height * aspect * (bent_x - shear * bent_y), y = half_height * bent_y;
       p = {cosine * x - sine * y, sine * x + cosine * y};
     }
@@ -291,8 +300,10 @@ void draw_clutter(Canvas& canvas, const std::vector<std::vector<Glyph>>& font, R
   for (uint64_t i = 0; i < count; ++i) {
     const auto& ways = font[rng.below(digits)];
     Stroke part = ways[rng.below(ways.size())].front();
-    const uint64_t length = std::min<uint64_t>(part.size(), 2 + rng.below(5)), begin = rng.below(part.size() - length + 1);
-    part = Stroke(part.begin() + static_cast<std::ptrdiff_t>(begin), part.begin() + static_cast<std::ptrdiff_t>(begin + length));
+    const uint64_t length = std::min<uint64_t>(part.size(), 2 + rng.below(5)),
+                   begin = rng.below(part.size() - length + 1);
+    part = Stroke(part.begin() + static_cast<std::ptrdiff_t>(begin),
+                  part.begin() + static_cast<std::ptrdiff_t>(begin + length));
     const float half_height = clutter_half_height.draw(rng), half_width = clutter_half_width.draw(rng);
     const float softness = edge_softness.draw(rng), opacity = clutter_opacity.draw(rng);
     Glyph fragment = deform({part}, half_height, rng);

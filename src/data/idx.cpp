@@ -49,8 +49,10 @@ class Idx {
     if (content.size() < 4 || byte(0) != 0 || byte(1) != 0)
       bad_input("{}: not an IDX file: expected two zero bytes at offset 0", file_);
     if (byte(2) != unsigned_bytes)
-      bad_input("{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; give others as NumPy arrays, "
-                "npy:DIR", file_, byte(2));
+      bad_input(
+          "{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; give others as NumPy arrays, "
+          "npy:DIR",
+          file_, byte(2));
     const size_t rank = byte(3);
     if (rank < least || rank > most)
       bad_input("{}: {} dimensions at offset 3: expected {} to {}", file_, rank, least, most);
@@ -81,7 +83,8 @@ class Idx {
   std::string_view values_;
 };
 
-/// "train-images" is in train-images-idx3-ubyte or train-images.idx3-ubyte, or either with .gz; the number is one of `ranks`.
+/// "train-images" is in train-images-idx3-ubyte or train-images.idx3-ubyte, or either with .gz; the number is one of
+/// `ranks`.
 std::string find(const fs::path& dir, const std::string& name, const std::vector<int>& ranks) {
   std::error_code error;
   for (const int rank : ranks) {

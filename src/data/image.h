@@ -18,8 +18,8 @@ struct Image {
   bool cmyk = false;
 };
 
-/// `file` is for messages. Both throw bad_input with the decoder's reason where the image is damaged, and before they ask
-/// for more memory than an image of so many bytes can need.
+/// `file` is for messages. Both throw bad_input with the decoder's reason where the image is damaged, and before they
+/// ask for more memory than an image of so many bytes can need.
 Image decode_jpeg(const std::string& file, std::string_view content);
 Image decode_png(const std::string& file, std::string_view content);
 

@@ -66,7 +66,8 @@ std::vector<Labelled> images_of(const fs::path& dir, const std::vector<std::stri
     if (name == classes.end()) bad_input("{}: no such class among the training images", folder.string());
     for (const fs::path& file : listed(folder)) {
       const std::string kind = extension(file);
-      if (kind != ".png" && kind != ".jpg" && kind != ".jpeg") bad_input("{}: expected .jpg, .jpeg or .png files", file.string());
+      if (kind != ".png" && kind != ".jpg" && kind != ".jpeg")
+        bad_input("{}: expected .jpg, .jpeg or .png files", file.string());
       out.push_back({file, static_cast<int32_t>(name - classes.begin())});
     }
   }
@@ -112,7 +113,8 @@ Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
           bad_input("{}: {}×{} pixels, but {} has {}×{}: all images must have one size", file.string(), image.width,
                     image.height, files[0].file.string(), first.width, first.height);
         }
-        seen = {.colour = image.channels == 3, .transparent = image.transparent, .deep = image.deep, .cmyk = image.cmyk};
+        seen = {
+            .colour = image.channels == 3, .transparent = image.transparent, .deep = image.deep, .cmyk = image.cmyk};
         put(image, read.set, i);
       } catch (const Error& e) {
         seen.fault = e.what();
@@ -157,7 +159,8 @@ Splits image_folder(const std::string& dir, uint64_t seed, double validation_sha
   const std::vector<std::string> classes = class_names(root / "train");
   Read test = read_set(root / "test", classes), train = read_set(root / "train", classes);
   if (test.set.image_shape() != train.set.image_shape()) {
-    bad_input("{}: training images are {}, test images {}", dir, train.set.image_shape().str(), test.set.image_shape().str());
+    bad_input("{}: training images are {}, test images {}", dir, train.set.image_shape().str(),
+              test.set.image_shape().str());
   }
   if (count(train, test, &Seen::colour) == 0) {
     make_grey(train.set);

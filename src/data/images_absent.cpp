@@ -6,7 +6,10 @@
 namespace mixgrad::data {
 
 Splits image_folder(const std::string& dir, uint64_t, double) {
-  bad_input("images:{}: this mixgrad was built without JPEG and PNG: expected another data set, or a build with Meson's option images", dir);
+  bad_input(
+      "images:{}: this mixgrad was built without JPEG and PNG: expected another data set, or a build with Meson's "
+      "option images",
+      dir);
 }
 
 }  // namespace mixgrad::data

@@ -54,7 +54,8 @@ std::pair<const Source*, std::string> source_of(const std::string& spec) {
     return {nullptr, ""};
   }
   for (const Source& s : file_sources) {
-    if (colon != std::string::npos && colon + 1 < spec.size() && spec.substr(0, colon) == s.prefix) return {&s, spec.substr(colon + 1)};
+    if (colon != std::string::npos && colon + 1 < spec.size() && spec.substr(0, colon) == s.prefix)
+      return {&s, spec.substr(colon + 1)};
   }
   bad_input("unknown data set '{}': expected {}", spec, sources());
 }
@@ -91,12 +92,19 @@ void keep(Dataset& set, std::span<const int64_t> indices) {
 
 Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
   const auto width = static_cast<size_t>(set.image_values());
-  return {set.name, set.channels, set.height, set.width, copy_of(set.pixels, width, indices), copy_of(set.labels, 1, indices),
-          set.class_names, copy_of(set.features, width, indices), set.normalization};
+  return {set.name,
+          set.channels,
+          set.height,
+          set.width,
+          copy_of(set.pixels, width, indices),
+          copy_of(set.labels, 1, indices),
+          set.class_names,
+          copy_of(set.features, width, indices),
+          set.normalization};
 }
 
-/// All images in the order in which they are held out: any first part of it has its share of every class. Within a class the
-/// order is drawn; of n images, the k-th goes when a share of (k - 1/2) / n is held out.
+/// All images in the order in which they are held out: any first part of it has its share of every class. Within a
+/// class the order is drawn; of n images, the k-th goes when a share of (k - 1/2) / n is held out.
 std::vector<int64_t> holding_order(const Dataset& set, Rng& rng) {
   std::vector<int64_t> order(static_cast<size_t>(set.size()));
   std::iota(order.begin(), order.end(), int64_t{0});

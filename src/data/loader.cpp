@@ -84,11 +84,13 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&datase
   const auto values = static_cast<int64_t>(dataset.pixels.size() + dataset.features.size());
   const auto labels = static_cast<int64_t>(dataset.labels.size());
   if (values != dataset.size() * dataset.image_values() || (labels != 0 && labels != dataset.size())) {
-    bad_input("data set {}: {} labels and {} values do not fit images of {} values", dataset.name, labels, values, dataset.image_values());
+    bad_input("data set {}: {} labels and {} values do not fit images of {} values", dataset.name, labels, values,
+              dataset.image_values());
   }
   for (const std::vector<float>* n : {&dataset.normalization.mean, &dataset.normalization.std}) {
     if (!dataset.normalization.empty() && std::ssize(*n) != dataset.channels) {
-      bad_input("data set {}: normalized by {} numbers, but it has {} channels", dataset.name, n->size(), dataset.channels);
+      bad_input("data set {}: normalized by {} numbers, but it has {} channels", dataset.name, n->size(),
+                dataset.channels);
     }
   }
   if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
@@ -118,7 +120,8 @@ Batch Loader::batch(int64_t index) const {
   const Dataset& set = *dataset_;
   const int64_t first = index * options_.batch_size;
   const int64_t n = std::min(options_.batch_size, set.size() - first);
-  Batch batch{Tensor::empty({n, set.channels, set.height, set.width}), std::vector<int32_t>(set.labels.empty() ? 0 : static_cast<size_t>(n))};
+  Batch batch{Tensor::empty({n, set.channels, set.height, set.width}),
+              std::vector<int32_t>(set.labels.empty() ? 0 : static_cast<size_t>(n))};
   float* x = batch.x.data().data();
   kernels::parallel_chunks(n, 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

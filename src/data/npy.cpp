@@ -72,7 +72,8 @@ void set_type(Array& array, std::string_view descr) {
   }
   const bool text = descr.size() > 1 && (descr[1] == 'U' || descr[1] == 'S');
   bad_input("{}: values of type '{}': expected booleans, integers or floats of up to 64 bits, such as {}", array.name,
-            descr.substr(0, 40), text ? "np.unique(y, return_inverse=True)[1] for names of classes" : "x.astype('float32')");
+            descr.substr(0, 40),
+            text ? "np.unique(y, return_inverse=True)[1] for names of classes" : "x.astype('float32')");
 }
 
 /// Of Fortran order: the first index runs fastest.

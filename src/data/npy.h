@@ -18,13 +18,14 @@ struct Half {
   operator double() const;
 };
 
-/// Values of any type, byte order and order of the dimensions. They are numbered in C order: the last index runs fastest.
+/// Values of any type, byte order and order of the dimensions. They are numbered in C order: the last index runs
+/// fastest.
 struct Array {
-  std::string name;              // for messages
-  std::vector<int64_t> dims;     // each at least 1
-  std::string type;              // as NumPy names it: "bool", "uint8", "float16", …
-  char kind;                     // b, i, u or f
-  size_t width;                  // bytes of one value
+  std::string name;           // for messages
+  std::vector<int64_t> dims;  // each at least 1
+  std::string type;           // as NumPy names it: "bool", "uint8", "float16", …
+  char kind;                  // b, i, u or f
+  size_t width;               // bytes of one value
   bool big_endian;
   std::vector<int64_t> strides;  // in values; empty: those of C order
   std::string_view values;
@@ -60,7 +61,8 @@ void Array::visit_as(const Use& use) const {
 template <typename Use>
 void Array::visit(const Use& use) const {
   switch (kind) {
-    case 'f': return width == 2 ? visit_as<Half>(use) : width == 4 ? visit_as<float>(use) : visit_as<double>(use);
+    case 'f':
+      return width == 2 ? visit_as<Half>(use) : width == 4 ? visit_as<float>(use) : visit_as<double>(use);
     case 'i':
       if (width <= 2) return width == 1 ? visit_as<int8_t>(use) : visit_as<int16_t>(use);
       return width == 4 ? visit_as<int32_t>(use) : visit_as<int64_t>(use);

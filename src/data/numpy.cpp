@@ -48,8 +48,10 @@ void append_bytes(const Array& x, std::vector<uint8_t>& out) {
   x.visit([&](int64_t i, double v) {
     if (x.kind == 'b') v = v == 0 ? 0 : 255;
     if (v < 0 || v > 255) {
-      bad_input("{}: the value at {} is {:g}: integers are read as bytes, 0 to 255; give others as floats, such as "
-                "x.astype('float32') / 65535", x.name, x.place(i), v);
+      bad_input(
+          "{}: the value at {} is {:g}: integers are read as bytes, 0 to 255; give others as floats, such as "
+          "x.astype('float32') / 65535",
+          x.name, x.place(i), v);
     }
     out.push_back(static_cast<uint8_t>(v));
   });
@@ -67,8 +69,10 @@ Dataset read_images(const Array& x) {
   } else {
     bad_input("{}: {} dimensions: expected [N, H, W, C], [N, H, W] or [N, F]", x.name, d.size());
   }
-  if (x.kind == 'f') append_floats(x, set.features);
-  else append_bytes(x, set.pixels);
+  if (x.kind == 'f')
+    append_floats(x, set.features);
+  else
+    append_bytes(x, set.pixels);
   return set;
 }
 
@@ -88,8 +92,10 @@ std::vector<int32_t> class_numbers(const Array& y) {
 std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
   std::vector<int32_t> labels(static_cast<size_t>(y.count() / columns), -1);
   const auto refuse = [&](int64_t i, const std::string& what) {
-    bad_input("{}: {} at {}: rows of {} columns are read as one-hot, with a single 1 and else 0; expected that or class "
-              "numbers of shape (N,)", y.name, what, y.place(i), columns);
+    bad_input(
+        "{}: {} at {}: rows of {} columns are read as one-hot, with a single 1 and else 0; expected that or class "
+        "numbers of shape (N,)",
+        y.name, what, y.place(i), columns);
   };
   y.visit([&](int64_t i, double v) {
     int32_t& label = labels[static_cast<size_t>(i / columns)];
@@ -106,7 +112,8 @@ std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
 void read_labels(const Array& y, Part& part) {
   std::vector<int64_t> dims = y.dims;
   const int64_t images = part.set.size();
-  const bool one_each = std::ranges::count(dims, 1) + 1 >= std::ssize(dims) && (y.count() == images || dims.size() <= 1);
+  const bool one_each =
+      std::ranges::count(dims, 1) + 1 >= std::ssize(dims) && (y.count() == images || dims.size() <= 1);
   while (dims.size() > 2 && dims.back() == 1) dims.pop_back();
   if (dims.empty() || (!one_each && dims.size() != 2))
     bad_input("{}: shape ({}): expected class numbers (N,), or one-hot rows (N, K)", y.name, fmt::join(y.dims, ", "));
@@ -209,8 +216,10 @@ void check_alike(const std::string& path, const Part& train, const Part& test) {
 std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   std::vector<std::string> notes;
   const auto note = [&](const char* arrays, const std::string& type) {
-    if (type == "bool") notes.push_back(fmt::format("{} of booleans: False is read as 0, True as 1", arrays));
-    else if (type != "uint8") notes.push_back(fmt::format("{} of {}, all within 0 to 255, read as bytes", arrays, type));
+    if (type == "bool")
+      notes.push_back(fmt::format("{} of booleans: False is read as 0, True as 1", arrays));
+    else if (type != "uint8")
+      notes.push_back(fmt::format("{} of {}, all within 0 to 255, read as bytes", arrays, type));
   };
   if (train.set.pixels.empty()) return notes;
   if (train.type == test.type) {
@@ -221,8 +230,9 @@ std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   }
   const auto above_1 = [](uint8_t v) { return v > 1; };
   if (std::ranges::none_of(train.set.pixels, above_1) && std::ranges::none_of(test.set.pixels, above_1))
-    notes.emplace_back("no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats "
-                       "or booleans");
+    notes.emplace_back(
+        "no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats "
+        "or booleans");
   return notes;
 }
 

@@ -29,7 +29,8 @@ std::vector<Taps> taps(int64_t from, int64_t to) {
     const auto begin = std::max<int64_t>(0, static_cast<int64_t>(std::floor(centre - reach)) + 1);
     const auto end = std::min<int64_t>(from, static_cast<int64_t>(std::ceil(centre + reach)));
     Taps& one = out.emplace_back(Taps{begin, {}});
-    for (int64_t s = begin; s < end; ++s) one.weights.push_back(static_cast<float>(1 - std::abs(static_cast<double>(s) - centre) / reach));
+    for (int64_t s = begin; s < end; ++s)
+      one.weights.push_back(static_cast<float>(1 - std::abs(static_cast<double>(s) - centre) / reach));
     const float total = std::accumulate(one.weights.begin(), one.weights.end(), 0.0F);
     for (float& w : one.weights) w /= total;
   }
@@ -85,7 +86,8 @@ Dataset resized(const Dataset& set, const Shape& shape) {
 Splits resized(Splits splits, const Shape& shape) {
   const bool picture = shape.rank() == 3 && (shape[0] == 1 || shape[0] == 3);
   const bool features = shape.rank() == 3 && shape[0] % feature_row == 0 && shape[1] == 1 && shape[2] == 1;
-  if (!picture && !features) bad_input("data: '{}' can't be drawn at {}: give a data set of this shape", splits.train.name, shape.str());
+  if (!picture && !features)
+    bad_input("data: '{}' can't be drawn at {}: give a data set of this shape", splits.train.name, shape.str());
   for (Dataset* set : {&splits.train, &splits.validation, &splits.test}) *set = resized(*set, shape);
   return splits;
 }

@@ -16,7 +16,8 @@ int64_t patch_codes(const IntegerNode& layer) { return whole(layer.weights_per_c
 Arena plan_arena(const IntegerNetwork& network) {
   std::vector<device::Step> steps;
   for (const IntegerNode& node : network.nodes) {
-    steps.push_back({.inputs = node.inputs, .elementwise = device::is_elementwise(node.op),
+    steps.push_back({.inputs = node.inputs,
+                     .elementwise = device::is_elementwise(node.op),
                      .bytes = whole(node.shape.size(), device::word_bytes),
                      .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(node) : 0});
   }

@@ -41,9 +41,10 @@ InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, in
   std::vector<Tensor> x;
   for (int64_t i = 0; i < std::min(images, loader.batches()); ++i) x.push_back(loader.batch(i).x);
 
-  const std::array<std::function<void(const Tensor&)>, 3> kinds = {[&](const Tensor& t) { floating.run(float_binding, t); },
-                                                                   [&](const Tensor& t) { discrete.run(discrete_binding, t); },
-                                                                   [&](const Tensor& t) { engine.run(network.quantize(t)); }};
+  const std::array<std::function<void(const Tensor&)>, 3> kinds = {
+      [&](const Tensor& t) { floating.run(float_binding, t); },
+      [&](const Tensor& t) { discrete.run(discrete_binding, t); },
+      [&](const Tensor& t) { engine.run(network.quantize(t)); }};
   std::array<std::vector<double>, 3> ms;
   for (int round = -1; round < rounds; ++round) {  // the first is not counted
     for (size_t k = 0; k < kinds.size(); ++k) {

@@ -33,7 +33,8 @@ std::string numbers(const std::vector<T>& values, const char* how = "{}") {
 }
 
 template <typename T>
-std::string array(const std::string& type, const std::string& name, const std::vector<T>& values, const char* how = "{}") {
+std::string array(const std::string& type, const std::string& name, const std::vector<T>& values,
+                  const char* how = "{}") {
   return format("static const {} {}[{}] = {{\n{}}};\n", type, name, values.size(), numbers(values, how));
 }
 
@@ -50,7 +51,9 @@ std::string literals(const std::vector<float>& values) {
 }
 
 /// INT32_MIN has no literal of its own type.
-std::string literal(int value) { return value == std::numeric_limits<int>::min() ? "INT32_MIN" : std::to_string(value); }
+std::string literal(int value) {
+  return value == std::numeric_limits<int>::min() ? "INT32_MIN" : std::to_string(value);
+}
 
 class Package {
  public:
@@ -83,8 +86,9 @@ void net_run(const {in_type} *in, {out_type} *out);
 )",
                   fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("input", input()),
                   fmt::arg("out_shape", layout(network_.result_shape)), fmt::arg("out_size", out.shape.size()),
-                  fmt::arg("out_step", literal(out.step)), fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
-                  fmt::arg("constants", bytes.constants()), fmt::arg("in_type", type(network_.nodes[0])), fmt::arg("out_type", type(out)));
+                  fmt::arg("out_step", literal(out.step)), fmt::arg("arena", bytes.arena),
+                  fmt::arg("weights", bytes.weights), fmt::arg("constants", bytes.constants()),
+                  fmt::arg("in_type", type(network_.nodes[0])), fmt::arg("out_type", type(out)));
   }
 
   std::string source() const {
@@ -93,16 +97,22 @@ void net_run(const {in_type} *in, {out_type} *out);
       tables += table(i);
       calls += "  " + call(i) + "\n";
     }
-    const std::string block = arena_.bytes > 0 ? format("/* Where activations take turns. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n") : "";
-    return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) + runtime() + tables + block +
-           format("void net_run(const {} *in, {} *out) {{\n{}}}\n", type(network_.nodes[0]), type(network_.result()), calls);
+    const std::string block =
+        arena_.bytes > 0
+            ? format("/* Where activations take turns. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
+            : "";
+    return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) + runtime() +
+           tables + block +
+           format("void net_run(const {} *in, {} *out) {{\n{}}}\n", type(network_.nodes[0]), type(network_.result()),
+                  calls);
   }
 
   std::string test(const std::vector<uint8_t>& inputs, const std::vector<int32_t>& outputs) const {
     const int64_t in = network_.nodes[0].shape.size(), out = network_.result().shape.size();
     std::vector<int> codes;
     for (const uint8_t code : inputs) codes.push_back(network_.nodes[0].is_signed() ? static_cast<int8_t>(code) : code);
-    return format(R"(/* Runs the network on images and compares with what mixgrad computed; returns 0 when all outputs are equal. */
+    return format(
+        R"(/* Runs the network on images and compares with what mixgrad computed; returns 0 when all outputs are equal. */
 #include "net.h"
 
 #include <stdio.h>
@@ -127,8 +137,9 @@ int main(void) {{
   return right == IMAGES ? 0 : 1;
 }}
 )",
-                  std::ssize(inputs) / in, type(network_.nodes[0]), numbers(codes), type(network_.result()),
-                  numbers(std::vector<int32_t>(outputs.begin(), outputs.begin() + std::ssize(inputs) / in * out)), type(network_.result()));
+        std::ssize(inputs) / in, type(network_.nodes[0]), numbers(codes), type(network_.result()),
+        numbers(std::vector<int32_t>(outputs.begin(), outputs.begin() + std::ssize(inputs) / in * out)),
+        type(network_.result()));
   }
 
  private:
@@ -140,16 +151,20 @@ int main(void) {{
     const Normalization& n = network_.normalization;
     const char* value = n.empty() ? "v" : "(v - mean[c]) / std[c]";
     const char* constants = n.empty() ? "" : " (NET_INPUT_MEAN and NET_INPUT_STD initialise mean and std)";
-    std::string text = format("/* Input: {}, one byte a value. A value v of channel c, as it is read (of an image's byte: byte / 255), has the\n"
-                              "   code {} / NET_INPUT_SCALE{}, rounded to the nearest and held to {} to {}. */\n"
-                              "#define NET_INPUT_SIZE {}\n#define NET_INPUT_SCALE {}\n",
-                              layout(in.shape), value, constants, in.low, in.high, in.shape.size(), literal(in.step));
-    if (!n.empty()) text += format("#define NET_INPUT_MEAN {}\n#define NET_INPUT_STD {}\n", literals(n.mean), literals(n.std));
+    std::string text = format(
+        "/* Input: {}, one byte a value. A value v of channel c, as it is read (of an image's byte: byte / 255), has "
+        "the\n"
+        "   code {} / NET_INPUT_SCALE{}, rounded to the nearest and held to {} to {}. */\n"
+        "#define NET_INPUT_SIZE {}\n#define NET_INPUT_SCALE {}\n",
+        layout(in.shape), value, constants, in.low, in.high, in.shape.size(), literal(in.step));
+    if (!n.empty())
+      text += format("#define NET_INPUT_MEAN {}\n#define NET_INPUT_STD {}\n", literals(n.mean), literals(n.std));
     return text;
   }
 
   static std::string layout(const Shape& s) {
-    return s.rank() == 3 ? format("{} x {} x {} (height, width, channels)", s[1], s[2], s[0]) : format("{} values", s[0]);
+    return s.rank() == 3 ? format("{} x {} x {} (height, width, channels)", s[1], s[2], s[0])
+                         : format("{} values", s[0]);
   }
   static const char* type(const IntegerNode& n) { return n.raw ? "int32_t" : n.is_signed() ? "int8_t" : "uint8_t"; }
 
@@ -163,7 +178,9 @@ int main(void) {{
   std::string results(int i) const { return node(i).raw ? "0, out" : bytes(i) + ", 0"; }
 
   std::string runtime() const {
-    const auto uses = [&](const char* op) { return std::ranges::find(network_.nodes, op, &IntegerNode::op) != network_.nodes.end(); };
+    const auto uses = [&](const char* op) {
+      return std::ranges::find(network_.nodes, op, &IntegerNode::op) != network_.nodes.end();
+    };
     std::set<int> widths;
     for (const IntegerNode& n : network_.nodes) {
       for (const int bits : n.weight_bits) widths.insert(storage_bits(bits));
@@ -175,7 +192,8 @@ int main(void) {{
       std::string choice;
       for (const int bits : widths) {
         out += bits == 2 ? c_runtime::dot_2 : bits == 4 ? c_runtime::dot_4 : c_runtime::dot_8;
-        choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits) : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
+        choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits)
+                                           : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
       }
       if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
       out += c_runtime::layer_type + format(fmt::runtime(c_runtime::run_layer), choice);
@@ -184,12 +202,16 @@ int main(void) {{
     if (uses("relu")) out += c_runtime::run_relu;
     if (uses("flatten")) out += c_runtime::run_flatten;
     if (uses("max_pool2d") || uses("avg_pool2d")) out += c_runtime::pool_type;
-    if (uses("max_pool2d")) out += format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128", "if (code > value) value = code;", "");
-    if (uses("avg_pool2d")) out += c_runtime::overlap + format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
+    if (uses("max_pool2d"))
+      out += format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128", "if (code > value) value = code;", "");
+    if (uses("avg_pool2d"))
+      out += c_runtime::overlap +
+             format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
     return out;
   }
   /// ⌊(2 sum + n) / (2n)⌋: C's division rounds toward zero, so of a negative number one less than its complement.
-  static constexpr const char* average = R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
+  static constexpr const char* average =
+      R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
                           overlap(x * p->stride_w - p->pad_left, p->kernel_w, p->first_x, p->end_x);
         value = 2 * value + n;
         value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
@@ -200,9 +222,22 @@ int main(void) {{
     if (n.op != "max_pool2d" && n.op != "avg_pool2d") return "";
     const kernels::Pool2dSize& p = n.pool;
     const int64_t counted = p.count_padding ? 1 : 0;
-    const std::vector<int64_t> fields = {p.c, p.h, p.w, p.oh, p.ow, p.kh, p.kw, p.stride_h, p.stride_w, p.pad_top, p.pad_left,
-                                         node(n.inputs[0]).is_signed() ? 1 : 0, counted * -p.pad_top, p.h + counted * p.pad_bottom,
-                                         counted * -p.pad_left, p.w + counted * p.pad_right};
+    const std::vector<int64_t> fields = {p.c,
+                                         p.h,
+                                         p.w,
+                                         p.oh,
+                                         p.ow,
+                                         p.kh,
+                                         p.kw,
+                                         p.stride_h,
+                                         p.stride_w,
+                                         p.pad_top,
+                                         p.pad_left,
+                                         node(n.inputs[0]).is_signed() ? 1 : 0,
+                                         counted * -p.pad_top,
+                                         p.h + counted * p.pad_bottom,
+                                         counted * -p.pad_left,
+                                         p.w + counted * p.pad_right};
     return format("/* {} */\nstatic const pool pool_{} = {{{}}};\n\n", c_comment(n.name), i, fmt::join(fields, ", "));
   }
 
@@ -214,19 +249,24 @@ int main(void) {{
     for (const FixedPoint& f : n.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
     const std::vector<int32_t> bias = n.bias.empty() ? std::vector<int32_t>(n.ratios.size()) : n.bias;
     return format("/* {} */\n", c_comment(n.name)) + array("uint8_t", format("bits_{}", i), bits) +
-           array("uint32_t", format("weights_{}", i), pack_weights(n), "0x{:08x}u") + array("int32_t", format("bias_{}", i), bias) +
-           array("int32_t", format("multiplier_{}", i), multipliers) + array("uint8_t", format("shift_{}", i), shifts) +
-           format("static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, {14}, {15}, {16}, {17}, {18},\n"
-                  "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
-                  i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left, s.dilation_h, s.dilation_w, s.groups,
-                  node(n.inputs[0]).is_signed() ? 1 : 0, literal(n.low), n.high);
+           array("uint32_t", format("weights_{}", i), pack_weights(n), "0x{:08x}u") +
+           array("int32_t", format("bias_{}", i), bias) + array("int32_t", format("multiplier_{}", i), multipliers) +
+           array("uint8_t", format("shift_{}", i), shifts) +
+           format(
+               "static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, "
+               "{14}, {15}, {16}, {17}, {18},\n"
+               "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
+               i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
+               s.dilation_h, s.dilation_w, s.groups, node(n.inputs[0]).is_signed() ? 1 : 0, literal(n.low), n.high);
   }
 
   std::string call(size_t i) const {
     const IntegerNode& n = network_.nodes[i];
     const int at = static_cast<int>(i);
     const std::string x = bytes(n.inputs[0]);
-    if (n.is_layer()) return format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", i, x, arena_.patches[i] / 4, results(at));
+    if (n.is_layer())
+      return format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", i, x, arena_.patches[i] / 4,
+                    results(at));
     const int x_signed = node(n.inputs[0]).is_signed() ? 1 : 0;
     if (n.op == "relu") return format("run_relu({}, {}, {}, {}, {});", x, x_signed, n.shape.size(), n.high, bytes(at));
     if (n.op == "flatten") {
@@ -235,8 +275,8 @@ int main(void) {{
     }
     if (n.op == "add") {
       const int y_signed = node(n.inputs[1]).is_signed() ? 1 : 0;
-      return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, x_signed, bytes(n.inputs[1]), y_signed, n.shape.size(),
-                    n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));
+      return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, x_signed, bytes(n.inputs[1]), y_signed,
+                    n.shape.size(), n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));
     }
     return format("run_{}_pool(&pool_{}, {}, {});", n.op.substr(0, 3), i, x, bytes(at));
   }
@@ -251,7 +291,8 @@ int main(void) {{
 CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs) {
   const Package package(network, title);
   const int64_t images = std::ssize(test_inputs) / network.nodes[0].shape.size();
-  const std::vector<int32_t> expected = images > 0 ? IntegerEngine(network, images).run(test_inputs) : std::vector<int32_t>();
+  const std::vector<int32_t> expected =
+      images > 0 ? IntegerEngine(network, images).run(test_inputs) : std::vector<int32_t>();
   return {.header = package.header(), .source = package.source(), .test = package.test(test_inputs, expected)};
 }
 

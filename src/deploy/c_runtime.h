@@ -12,7 +12,8 @@ static int32_t read_code(uint8_t code, int32_t is_signed) {
 
 )c";
 
-inline constexpr const char* rescale = R"c(/* x * multiplier / 2^shift, halves up, in [low, high]. (Right shifts of negative numbers are arithmetic wherever this
+inline constexpr const char* rescale =
+    R"c(/* x * multiplier / 2^shift, halves up, in [low, high]. (Right shifts of negative numbers are arithmetic wherever this
    is likely to be compiled.) */
 static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low, int32_t high) {
   const int64_t half = shift > 0 ? (int64_t)1 << (shift - 1) : 0;
@@ -56,7 +57,8 @@ inline constexpr const char* dot_8 = R"c(static int32_t dot_8(const uint32_t *w,
 
 )c";
 
-inline constexpr const char* layer_type = R"c(/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
+inline constexpr const char* layer_type =
+    R"c(/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
 typedef struct {
   int32_t in_h, in_w, in_c, out_h, out_w, out_c;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
@@ -90,7 +92,8 @@ static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int3
 )c";
 
 /// {0}: the lines that choose a function by the precision of the weights.
-inline constexpr const char* run_layer = R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
+inline constexpr const char* run_layer =
+    R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
 {0}}}
 
 /* Writes codes, or the 32 bits of the network's result to `wide`. */
@@ -126,7 +129,8 @@ static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_
 
 )c";
 
-inline constexpr const char* run_relu = R"c(static void run_relu(const uint8_t *in, int32_t in_signed, int32_t size, int32_t high, uint8_t *codes) {
+inline constexpr const char* run_relu =
+    R"c(static void run_relu(const uint8_t *in, int32_t in_signed, int32_t size, int32_t high, uint8_t *codes) {
   int32_t i;
   for (i = 0; i < size; ++i) {
     const int32_t code = read_code(in[i], in_signed);

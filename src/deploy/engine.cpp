@@ -23,7 +23,9 @@ struct IntegerEngine::Impl {
   std::vector<kernels::Conv2dSize> sizes;                                // of layers, for the batch
   std::vector<std::unique_ptr<const kernels::PackedConv2dInt8>> packed;  // of layers; null: the reference runs
 
-  const IntegerNode& input(const IntegerNode& node, size_t i = 0) const { return network.nodes[static_cast<size_t>(node.inputs[i])]; }
+  const IntegerNode& input(const IntegerNode& node, size_t i = 0) const {
+    return network.nodes[static_cast<size_t>(node.inputs[i])];
+  }
 
   std::vector<int32_t> sums(size_t i, const Codes& x) const {
     const IntegerNode& node = network.nodes[i];
@@ -50,13 +52,15 @@ struct IntegerEngine::Impl {
 
   Codes requantized(const IntegerNode& node, const std::vector<int32_t>& acc) const {
     Codes out(acc.size());
-    kernels::requantize(std::ssize(acc) / node.channels(), node.channels(), acc, node.bias, node.ratios, node.low, node.high, out);
+    kernels::requantize(std::ssize(acc) / node.channels(), node.channels(), acc, node.bias, node.ratios, node.low,
+                        node.high, out);
     return out;
   }
 
   /// Calls tap(code) for every element of one window of channel c that lies inside the image.
   template <typename Tap>
-  static void for_each_tap(const kernels::Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c, const Tap& tap) {
+  static void for_each_tap(const kernels::Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c,
+                           const Tap& tap) {
     for (int64_t ky = 0; ky < s.kh; ++ky) {
       for (int64_t kx = 0; kx < s.kw; ++kx) {
         const int64_t iy = oy * s.stride_h + ky - s.pad_top, ix = ox * s.stride_w + kx - s.pad_left;
@@ -89,7 +93,8 @@ struct IntegerEngine::Impl {
 
   Codes rectified(const IntegerNode& node, const Codes& x) const {
     Codes out(x.size());
-    for (size_t k = 0; k < x.size(); ++k) out[k] = static_cast<uint8_t>(std::clamp(read(input(node), x[k]), 0, node.high));
+    for (size_t k = 0; k < x.size(); ++k)
+      out[k] = static_cast<uint8_t>(std::clamp(read(input(node), x[k]), 0, node.high));
     return out;
   }
 
@@ -99,7 +104,8 @@ struct IntegerEngine::Impl {
     Codes out;
     out.reserve(x.size());
     for (int64_t n = 0; n < batch; ++n) {
-      for (int64_t k = 0; k < size; ++k) out.push_back(x[static_cast<size_t>(n * size + k % positions * channels + k / positions)]);
+      for (int64_t k = 0; k < size; ++k)
+        out.push_back(x[static_cast<size_t>(n * size + k % positions * channels + k / positions)]);
     }
     return out;
   }
@@ -142,14 +148,16 @@ IntegerEngine::IntegerEngine(const IntegerNetwork& network, int64_t batch, Kerne
     if (!node.is_layer()) continue;
     kernels::Conv2dSize& size = impl->sizes.back() = node.conv;
     size.n = batch;
-    if (kernels == Kernels::fastest) impl->packed.back() = kernels::PackedConv2dInt8::make(size, impl->input(node).is_signed(), node.weights);
+    if (kernels == Kernels::fastest)
+      impl->packed.back() = kernels::PackedConv2dInt8::make(size, impl->input(node).is_signed(), node.weights);
   }
   impl_ = std::move(impl);
 }
 
 IntegerEngine::~IntegerEngine() = default;
 
-std::vector<int32_t> IntegerEngine::run(std::span<const uint8_t> codes, std::vector<std::vector<int32_t>>* values) const {
+std::vector<int32_t> IntegerEngine::run(std::span<const uint8_t> codes,
+                                        std::vector<std::vector<int32_t>>* values) const {
   const std::vector<IntegerNode>& nodes = impl_->network.nodes;
   const auto expected = static_cast<size_t>(impl_->batch * nodes[0].shape.size());
   if (codes.size() != expected) bad_input("integer network: {} input codes, expected {}", codes.size(), expected);

@@ -24,7 +24,8 @@ std::vector<int64_t> bounds(const IntegerNode& layer, int64_t largest_input) {
   const int64_t columns = layer.weights_per_channel();
   for (int64_t o = 0; o < layer.channels(); ++o) {
     int64_t total = layer.bias.empty() ? 0 : std::abs(static_cast<int64_t>(layer.bias[static_cast<size_t>(o)]));
-    for (int64_t k = 0; k < columns; ++k) total += std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) * largest_input;
+    for (int64_t k = 0; k < columns; ++k)
+      total += std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) * largest_input;
     out.push_back(total);
   }
   return out;
@@ -42,7 +43,9 @@ Graph needed_part(const Graph& graph) {
 class Lowering {
  public:
   explicit Lowering(const Graph& graph)
-      : graph_(needed_part(graph)), readers_(device::readers_of(graph_)), binding_(graph_.bind()),
+      : graph_(needed_part(graph)),
+        readers_(device::readers_of(graph_)),
+        binding_(graph_.bind()),
         lowered_(graph_.nodes.size(), -1) {}
 
   IntegerNetwork run() {
@@ -71,13 +74,22 @@ class Lowering {
   IntegerNode lower(size_t i) {
     const Node& from = source(i);
     check_known(from);
-    IntegerNode node{.name = from.name, .op = from.op, .inputs = {}, .shape = from.shape, .channel_of = std::vector<int>(static_cast<size_t>(from.shape[0])),
-                     .weight_bits = {}, .weights = {}, .bias = {}, .steps = {}, .ratios = {}};
+    IntegerNode node{.name = from.name,
+                     .op = from.op,
+                     .inputs = {},
+                     .shape = from.shape,
+                     .channel_of = std::vector<int>(static_cast<size_t>(from.shape[0])),
+                     .weight_bits = {},
+                     .weights = {},
+                     .bias = {},
+                     .steps = {},
+                     .ratios = {}};
     std::iota(node.channel_of.begin(), node.channel_of.end(), 0);
     for (const int n : from.inputs) node.inputs.push_back(static_cast<int>(lowered_[static_cast<size_t>(n)]));
     if (from.passes_quantizer()) {
       const IntegerNode& before = input(node);
-      if (const auto* pool = std::get_if<Pool2dAttrs>(&from.attrs)) node.pool = pool2d_size(from.op.c_str(), one_image(before.shape), *pool);
+      if (const auto* pool = std::get_if<Pool2dAttrs>(&from.attrs))
+        node.pool = pool2d_size(from.op.c_str(), one_image(before.shape), *pool);
       node.low = before.low;
       node.high = before.high;
       node.step = before.step;
@@ -85,8 +97,18 @@ class Lowering {
     } else {
       set_codes(from, node);
     }
-    if (from.op == "conv2d") node.conv = conv2d_size(one_image(input(node).shape), from.weight().shape(), std::get<Conv2dAttrs>(from.attrs));
-    if (from.op == "linear") node.conv = {.n = 1, .c_in = input(node).shape.size(), .h = 1, .w = 1, .c_out = from.shape[0], .oh = 1, .ow = 1, .kh = 1, .kw = 1};
+    if (from.op == "conv2d")
+      node.conv = conv2d_size(one_image(input(node).shape), from.weight().shape(), std::get<Conv2dAttrs>(from.attrs));
+    if (from.op == "linear")
+      node.conv = {.n = 1,
+                   .c_in = input(node).shape.size(),
+                   .h = 1,
+                   .w = 1,
+                   .c_out = from.shape[0],
+                   .oh = 1,
+                   .ow = 1,
+                   .kh = 1,
+                   .kw = 1};
     if (from.is_layer()) layer(i, node);
     if (from.op == "add") add(from, node);
     if (node.raw) cut_result(from, node);
@@ -120,7 +142,8 @@ class Lowering {
   [[noreturn]] void refuse_float(const Node& node) const {
     const Node& last = source(static_cast<size_t>(graph_.output));
     if (&source(static_cast<size_t>(graph_.quantized_by(graph_.output))) == &node && last.passes_quantizer()) {
-      bad_input("'{}' has no quantizer, but '{}' behind it works on codes: searched anew, the network gets one", node.name, last.name);
+      bad_input("'{}' has no quantizer, but '{}' behind it works on codes: searched anew, the network gets one",
+                node.name, last.name);
     }
     bad_input("'{}' has no quantizer: a network with float layers has no integer form", node.name);
   }
@@ -136,7 +159,8 @@ class Lowering {
     }
     if (!slot->fixed()) bad_input("'{}' is still searched: export the network first", from.name);
     if (slot->quantizer && !slot->quantizer->rounds_to_nearest) {
-      bad_input("'{}' is quantized by {}, which does not round to the nearest code: it has no integer form", from.name, slot->quantizer->name);
+      bad_input("'{}' is quantized by {}, which does not round to the nearest code: it has no integer form", from.name,
+                slot->quantizer->name);
     }
     const CodeRange range = slot->range();
     node.low = from.relu ? 0 : static_cast<int>(range.low);
@@ -156,11 +180,14 @@ class Lowering {
     const IntegerNode& before = input(node);
     const std::vector<int64_t> largest = bounds(node, std::max(before.high, -before.low));
     if (const auto most = std::ranges::max_element(largest); *most > most_int32) {
-      bad_input("'{}': sums of channel {} could reach {}, more than 32 bits hold", from.name, most - largest.begin(), *most);
+      bad_input("'{}': sums of channel {} could reach {}, more than 32 bits hold", from.name, most - largest.begin(),
+                *most);
     }
     if (node.raw) {  // the finest step at which the largest sum still fits
       node.step = 0;
-      for (size_t o = 0; o < largest.size(); ++o) node.step = std::max(node.step, static_cast<float>(b.scale.data()[o] * static_cast<double>(largest[o]) * 0x1p-30));
+      for (size_t o = 0; o < largest.size(); ++o)
+        node.step =
+            std::max(node.step, static_cast<float>(b.scale.data()[o] * static_cast<double>(largest[o]) * 0x1p-30));
       if (node.step == 0) node.step = 1;
     }
     node.ratios = fixed_points(b.scale, node.step);
@@ -184,7 +211,8 @@ class Lowering {
     for (int64_t o = 0; o < node.channels(); ++o) {
       for (int64_t c = 0; c < channels; ++c) {
         for (int64_t p = 0; p < positions; ++p) {
-          node.weights[static_cast<size_t>((o * positions + p) * channels + c)] = rows[static_cast<size_t>((o * channels + c) * positions + p)];
+          node.weights[static_cast<size_t>((o * positions + p) * channels + c)] =
+              rows[static_cast<size_t>((o * channels + c) * positions + p)];
         }
       }
     }
@@ -192,8 +220,10 @@ class Lowering {
 
   /// Codes of one quantizer are summed and rescaled.
   void add(const Node& from, IntegerNode& node) const {
-    const auto &a = out_.nodes[static_cast<size_t>(node.inputs[0])], &b = out_.nodes[static_cast<size_t>(node.inputs[1])];
-    if (a.raw || b.raw || a.step != b.step) bad_input("'{}' adds '{}' and '{}', which share no quantizer", from.name, a.name, b.name);
+    const auto &a = out_.nodes[static_cast<size_t>(node.inputs[0])],
+               &b = out_.nodes[static_cast<size_t>(node.inputs[1])];
+    if (a.raw || b.raw || a.step != b.step)
+      bad_input("'{}' adds '{}' and '{}', which share no quantizer", from.name, a.name, b.name);
     if (node.raw) node.step = a.step;
     node.ratios = fixed_points(Tensor::full({1}, a.step), node.step);
   }
@@ -210,7 +240,8 @@ class Lowering {
 std::vector<uint8_t> IntegerNetwork::quantize(const Tensor& x) const {
   const ActivationFormat format{.is_signed = input_slot->is_signed};
   const int bits = input_slot->precisions[0];
-  const Tensor codes = input_slot->quantizer ? quantize_activation(x.detach(), input_slot->clip.detach(), bits, format, *input_slot->quantizer)
+  const Tensor codes = input_slot->quantizer ? quantize_activation(x.detach(), input_slot->clip.detach(), bits, format,
+                                                                   *input_slot->quantizer)
                                              : quantize_activation(x.detach(), input_slot->clip.detach(), bits, format);
   std::vector<uint8_t> out;
   for (const float code : codes.data()) out.push_back(static_cast<uint8_t>(static_cast<int>(code)));

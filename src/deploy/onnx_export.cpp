@@ -28,7 +28,8 @@ class Builder {
   using Attributes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
 
   /// Returns the name of the output: `wanted` where it is free. Attributes of one number are numbers, others lists.
-  std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted, const Attributes& attributes = {}) {
+  std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted,
+                   const Attributes& attributes = {}) {
     const std::string output = free_name(wanted);
     onnx::NodeProto& n = *graph_.add_node();
     n.set_op_type(op);
@@ -49,7 +50,8 @@ class Builder {
   }
 
   /// `raw`: little-endian values.
-  std::string constant(const std::string& wanted, int type, const std::vector<int64_t>& dims, const void* raw, size_t bytes) {
+  std::string constant(const std::string& wanted, int type, const std::vector<int64_t>& dims, const void* raw,
+                       size_t bytes) {
     const std::string name = free_name(wanted);
     TensorProto& t = *graph_.add_initializer();
     t.set_name(name);
@@ -59,7 +61,8 @@ class Builder {
     return name;
   }
   std::string floats(const std::string& name, const std::vector<float>& v, bool scalar = false) {
-    return constant(name, TensorProto::FLOAT, scalar ? std::vector<int64_t>{} : std::vector<int64_t>{std::ssize(v)}, v.data(), v.size() * sizeof(float));
+    return constant(name, TensorProto::FLOAT, scalar ? std::vector<int64_t>{} : std::vector<int64_t>{std::ssize(v)},
+                    v.data(), v.size() * sizeof(float));
   }
   std::string number(const std::string& name, float v) { return floats(name, {v}, true); }
   /// One value a channel of [N, C, H, W].
@@ -80,7 +83,8 @@ class Builder {
 
 class Exporter {
  public:
-  Exporter(const IntegerNetwork& network, int opset, onnx::GraphProto& graph) : network_(network), opset_(opset), graph_(graph), add_(graph) {}
+  Exporter(const IntegerNetwork& network, int opset, onnx::GraphProto& graph)
+      : network_(network), opset_(opset), graph_(graph), add_(graph) {}
 
   void run() {
     graph_.set_name("mixgrad");
@@ -161,10 +165,12 @@ class Exporter {
     if (n.op == "relu" && n.high < before(n).high) return clipped(n, x);
     if (n.op == "relu") return add_.node("Relu", {x}, n.name + "/value");
     const kernels::Pool2dSize& p = n.pool;
-    if (n.op == "max_pool2d") return add_.node("MaxPool", {x}, n.name + "/value", window(p, p.pad_top, p.pad_left, p.h, p.w));
+    if (n.op == "max_pool2d")
+      return add_.node("MaxPool", {x}, n.name + "/value", window(p, p.pad_top, p.pad_left, p.h, p.w));
     // The mean of codes is rounded to a code, halves up: in units of codes, so that halves are exact.
     const std::string step = add_.number(n.name + "/scale", n.step);
-    const std::string counted = add_.node("Div", {x, step}, n.name + "/quotients"), whole = add_.node("Round", {counted}, n.name + "/counts");
+    const std::string counted = add_.node("Div", {x, step}, n.name + "/quotients"),
+                      whole = add_.node("Round", {counted}, n.name + "/counts");
     const std::string mean = average(n, whole);
     const std::string raised = add_.node("Add", {mean, add_.number(n.name + "/half", 0.5F)}, n.name + "/raised");
     return add_.node("Mul", {add_.node("Floor", {raised}, n.name + "/rounded"), step}, n.name + "/value");
@@ -173,17 +179,20 @@ class Exporter {
   /// Padding as much before the image, and after it (of h rows and w columns) as the last windows reach.
   static Builder::Attributes window(const kernels::Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
     const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
-    return {{"kernel_shape", {p.kh, p.kw}}, {"strides", {p.stride_h, p.stride_w}},
+    return {{"kernel_shape", {p.kh, p.kw}},
+            {"strides", {p.stride_h, p.stride_w}},
             {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
   }
 
   /// Padding that counts stands in a node of its own: runtimes differ in what they count beside it.
   std::string average(const IntegerNode& n, std::string x) {
     const kernels::Pool2dSize& p = n.pool;
-    if (!p.count_padding) return add_.node("AveragePool", {x}, n.name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
+    if (!p.count_padding)
+      return add_.node("AveragePool", {x}, n.name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
     if (p.pad_top + p.pad_left + p.pad_bottom + p.pad_right > 0) {
       const std::vector<int64_t> pads = {0, 0, p.pad_top, p.pad_left, 0, 0, p.pad_bottom, p.pad_right};
-      const std::string constant = add_.constant(n.name + "/pads", TensorProto::INT64, {8}, pads.data(), pads.size() * sizeof(int64_t));
+      const std::string constant =
+          add_.constant(n.name + "/pads", TensorProto::INT64, {8}, pads.data(), pads.size() * sizeof(int64_t));
       x = add_.node("Pad", {x, constant}, n.name + "/padded");
     }
     return add_.node("AveragePool", {x}, n.name + "/mean",
@@ -194,27 +203,34 @@ class Exporter {
     const std::string w = weights(n);
     std::vector<std::string> inputs = {operand(n, 0), w};
     if (!n.bias.empty()) {
-      const std::string codes = add_.constant(n.name + "/bias/codes", TensorProto::INT32, {n.channels()}, n.bias.data(), n.bias.size() * sizeof(int32_t));
-      inputs.push_back(add_.node("DequantizeLinear", {codes, add_.floats(n.name + "/bias/scale", n.steps)}, n.name + "/bias", {{"axis", {0}}}));
+      const std::string codes = add_.constant(n.name + "/bias/codes", TensorProto::INT32, {n.channels()}, n.bias.data(),
+                                              n.bias.size() * sizeof(int32_t));
+      inputs.push_back(add_.node("DequantizeLinear", {codes, add_.floats(n.name + "/bias/scale", n.steps)},
+                                 n.name + "/bias", {{"axis", {0}}}));
     }
     if (n.op == "linear") return add_.node("Gemm", inputs, n.name + "/sum", {{"transB", {1}}});
     const kernels::Conv2dSize& s = n.conv;
     const int64_t bottom = (s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1 - s.h - s.pad_top;
     const int64_t right = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1 - s.w - s.pad_left;
     return add_.node("Conv", inputs, n.name + "/sum",
-                     {{"kernel_shape", {s.kh, s.kw}}, {"strides", {s.stride_h, s.stride_w}}, {"dilations", {s.dilation_h, s.dilation_w}}, {"group", {s.groups}},
+                     {{"kernel_shape", {s.kh, s.kw}},
+                      {"strides", {s.stride_h, s.stride_w}},
+                      {"dilations", {s.dilation_h, s.dilation_w}},
+                      {"group", {s.groups}},
                       {"pads", {s.pad_top, s.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}});
   }
 
   /// Codes OHWI to rows of OIHW; a linear layer's columns back to the order of a flattened [C, H, W].
   std::vector<int8_t> onnx_order(const IntegerNode& n) const {
     const Shape& from = before(n).shape;
-    const int64_t inner = n.op == "conv2d" ? n.conv.c_in / n.conv.groups : from[0], positions = n.weights_per_channel() / inner;
+    const int64_t inner = n.op == "conv2d" ? n.conv.c_in / n.conv.groups : from[0],
+                  positions = n.weights_per_channel() / inner;
     std::vector<int8_t> out(n.weights.size());
     for (int64_t o = 0; o < n.channels(); ++o) {
       for (int64_t p = 0; p < positions; ++p) {
         for (int64_t c = 0; c < inner; ++c) {
-          out[static_cast<size_t>((o * inner + c) * positions + p)] = n.weights[static_cast<size_t>((o * positions + p) * inner + c)];
+          out[static_cast<size_t>((o * inner + c) * positions + p)] =
+              n.weights[static_cast<size_t>((o * positions + p) * inner + c)];
         }
       }
     }
@@ -245,26 +261,31 @@ class Exporter {
     for (const ChannelRun& run : runs) {
       const std::string name = runs.size() == 1 ? n.name + "/weight" : format("{}/weight/{}", n.name, parts.size());
       const auto at = codes.begin() + first * n.weights_per_channel();
-      parts.push_back(dequantized(name, dims(n, run.channels), std::vector<int8_t>(at, at + run.channels * n.weights_per_channel()), run.bits,
+      parts.push_back(dequantized(name, dims(n, run.channels),
+                                  std::vector<int8_t>(at, at + run.channels * n.weights_per_channel()), run.bits,
                                   {scales.begin() + first, scales.begin() + first + run.channels}));
       first += run.channels;
     }
     return parts.size() == 1 ? parts[0] : add_.node("Concat", parts, n.name + "/weight", {{"axis", {0}}});
   }
 
-  std::string dequantized(const std::string& name, const std::vector<int64_t>& shape, std::vector<int8_t> codes, int bits, const std::vector<float>& scales) {
+  std::string dequantized(const std::string& name, const std::vector<int64_t>& shape, std::vector<int8_t> codes,
+                          int bits, const std::vector<float>& scales) {
     std::vector<int8_t> zeros(scales.size(), 0);
     if (bits == 4) codes = nibbles(codes), zeros = nibbles(zeros);
     const int type = bits == 4 ? int4_type : static_cast<int>(TensorProto::INT8);
     const std::string stored = add_.constant(name + "/codes", type, shape, codes.data(), codes.size());
-    const std::string zero_points = add_.constant(name + "/zero_points", type, {std::ssize(scales)}, zeros.data(), zeros.size());
-    return add_.node("DequantizeLinear", {stored, add_.floats(name + "/scales", scales), zero_points}, name, {{"axis", {0}}});
+    const std::string zero_points =
+        add_.constant(name + "/zero_points", type, {std::ssize(scales)}, zeros.data(), zeros.size());
+    return add_.node("DequantizeLinear", {stored, add_.floats(name + "/scales", scales), zero_points}, name,
+                     {{"axis", {0}}});
   }
 
   /// Two values a byte, the first in the lower half.
   static std::vector<int8_t> nibbles(const std::vector<int8_t>& values) {
     std::vector<int8_t> out((values.size() + 1) / 2);
-    for (size_t i = 0; i < values.size(); ++i) out[i / 2] = static_cast<int8_t>(out[i / 2] | (values[i] & 15) << (i % 2 * 4));
+    for (size_t i = 0; i < values.size(); ++i)
+      out[i / 2] = static_cast<int8_t>(out[i / 2] | (values[i] & 15) << (i % 2 * 4));
     return out;
   }
 

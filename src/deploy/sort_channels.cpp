@@ -32,7 +32,8 @@ void permute(std::vector<T>& values, const std::vector<size_t>& order) {
   const std::vector<T> old = values;
   const size_t per_channel = values.size() / order.size();
   for (size_t c = 0; c < order.size(); ++c) {
-    std::copy_n(old.begin() + static_cast<std::ptrdiff_t>(order[c] * per_channel), per_channel, values.begin() + static_cast<std::ptrdiff_t>(c * per_channel));
+    std::copy_n(old.begin() + static_cast<std::ptrdiff_t>(order[c] * per_channel), per_channel,
+                values.begin() + static_cast<std::ptrdiff_t>(c * per_channel));
   }
 }
 
@@ -76,8 +77,9 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
       if (sets.find(i) == set && network.nodes[i].is_layer()) layers.push_back(&network.nodes[i]);
     }
     std::ranges::stable_sort(order[set], [&](size_t a, size_t b) {
-      return std::ranges::lexicographical_compare(layers, layers, {}, [&](const IntegerNode* l) { return l->weight_bits[a]; },
-                                                  [&](const IntegerNode* l) { return l->weight_bits[b]; });
+      return std::ranges::lexicographical_compare(
+          layers, layers, {}, [&](const IntegerNode* l) { return l->weight_bits[a]; },
+          [&](const IntegerNode* l) { return l->weight_bits[b]; });
     });
   }
   for (size_t i = 0; i < count; ++i) {
@@ -89,7 +91,8 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     permute(node.bias, own);
     permute(node.steps, own);
     permute(node.ratios, own);
-    if (node.is_layer() && node.conv.groups == 1) permute_columns(node, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
+    if (node.is_layer() && node.conv.groups == 1)
+      permute_columns(node, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
   }
   return network;
 }

@@ -46,7 +46,8 @@ struct Tally {
 
 class Comparison {
  public:
-  Comparison(const Graph& graph, const IntegerNetwork& network) : graph_(graph), network_(network), binding_(graph.bind()) {
+  Comparison(const Graph& graph, const IntegerNetwork& network)
+      : graph_(graph), network_(network), binding_(graph.bind()) {
     for (const IntegerNode& node : network.nodes) {
       const auto at = std::ranges::find(graph.nodes, node.name, &Node::name);
       graph_node_.push_back(static_cast<size_t>(at - graph.nodes.begin()));
@@ -68,7 +69,8 @@ class Comparison {
   }
 
  private:
-  static void count(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers, TensorAgreement& t) {
+  static void count(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers,
+                    TensorAgreement& t) {
     for_each_pair(node, value, integers, [&](float code, int32_t integer) {
       const int off = std::abs(static_cast<int>(code) - integer);
       ++t.codes;
@@ -80,7 +82,8 @@ class Comparison {
   void judge(const Tensor& result, const std::vector<int32_t>& integers, Tally& tally) const {
     const IntegerNode& node = network_.result();
     for_each_pair(node, result, integers, [&](float real, int32_t integer) {
-      tally.difference = std::max(tally.difference, std::abs(static_cast<double>(real) - static_cast<double>(node.step) * integer));
+      tally.difference =
+          std::max(tally.difference, std::abs(static_cast<double>(real) - static_cast<double>(node.step) * integer));
       tally.low = std::min(tally.low, real);
       tally.high = std::max(tally.high, real);
     });
@@ -88,7 +91,8 @@ class Comparison {
     for (std::ptrdiff_t n = 0; n < result.dim(0); ++n) {
       const auto real = result.data().begin() + n * per_image;
       const auto integer = integers.begin() + n * per_image;
-      tally.same_top1 += std::max_element(real, real + per_image) - real == std::max_element(integer, integer + per_image) - integer;
+      tally.same_top1 +=
+          std::max_element(real, real + per_image) - real == std::max_element(integer, integer + per_image) - integer;
     }
   }
 
@@ -110,10 +114,11 @@ const TensorAgreement* Agreement::broken() const {
   return at == tensors.end() ? nullptr : &*at;
 }
 
-Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images,
-                  IntegerEngine::Kernels kernels) {
+Agreement compare(const Graph& discrete, const IntegerNetwork& network, const data::Dataset& dataset,
+                  int64_t most_images, IntegerEngine::Kernels kernels) {
   const Comparison comparison(discrete, network);
-  const int64_t images = std::min(most_images, dataset.size()), batch_size = std::min(images, train::micro_batch_size(discrete));
+  const int64_t images = std::min(most_images, dataset.size()),
+                batch_size = std::min(images, train::micro_batch_size(discrete));
   data::Loader loader(dataset, {.batch_size = batch_size});
   loader.start(0);
   const int64_t batches = (images + batch_size - 1) / batch_size;
@@ -122,12 +127,16 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
   kernels::parallel_tasks(batches, [&](int64_t i) {
     const Tensor x = loader.batch(i).x.rows(0, std::min(batch_size, images - i * batch_size));
     Tally& tally = tallies[static_cast<size_t>(i)];
-    tally = x.dim(0) == batch_size ? comparison.run(whole, x) : comparison.run(IntegerEngine(network, x.dim(0), kernels), x);
+    tally = x.dim(0) == batch_size ? comparison.run(whole, x)
+                                   : comparison.run(IntegerEngine(network, x.dim(0), kernels), x);
   });
   Tally total;
   for (const Tally& t : tallies) total += t;
-  Agreement out{.tensors = {}, .images = total.images, .same_top1 = total.same_top1,
-                .result_difference = total.high > total.low ? total.difference / static_cast<double>(total.high - total.low) : 0};
+  Agreement out{
+      .tensors = {},
+      .images = total.images,
+      .same_top1 = total.same_top1,
+      .result_difference = total.high > total.low ? total.difference / static_cast<double>(total.high - total.low) : 0};
   for (size_t i = 0; i < network.nodes.size(); ++i) {
     if (network.nodes[i].raw) continue;
     out.tensors.push_back(total.tensors[i]);

@@ -104,7 +104,9 @@ std::string against_pooling(const Node& pool, const Affine& map, bool still_trai
     const bool counts = pads(pool) && std::get<Pool2dAttrs>(pool.attrs).count_padding;
     return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
   }
-  if (still_trained) return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that", pool.name);
+  if (still_trained)
+    return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that",
+                       pool.name);
   const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
   if (negative == map.a.end()) return "";
   return fmt::format("max pooling '{}' lets it pass only where no γ is below 0, as that of channel {} is", pool.name,
@@ -139,7 +141,9 @@ class Fold {
   Node& node(int i) const { return graph_.nodes[static_cast<size_t>(i)]; }
 
   bool weights_are_shared(int i) const {
-    const auto shares = [&](const Node& n) { return &n != &node(i) && n.is_layer() && n.weight().is(node(i).weight()); };
+    const auto shares = [&](const Node& n) {
+      return &n != &node(i) && n.is_layer() && n.weight().is(node(i).weight());
+    };
     return std::ranges::any_of(graph_.nodes, shares);
   }
 
@@ -172,7 +176,8 @@ class Fold {
     return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op);
   }
 
-  /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what stands against it.
+  /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what stands against
+  /// it.
   std::string down_from(int i, const Affine& map) {
     if (graph_.output == i) return fmt::format("'{}' is the network's result", node(i).name);
     for (const int c : graph_.consumers(i)) {

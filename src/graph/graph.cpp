@@ -53,7 +53,9 @@ std::vector<int> Graph::consumers(int i) const {
 
 std::vector<std::shared_ptr<WeightSlot>> Graph::weight_slots() const { return distinct(nodes, &Node::weight_slot); }
 
-std::vector<std::shared_ptr<ActivationSlot>> Graph::activation_slots() const { return distinct(nodes, &Node::output_slot); }
+std::vector<std::shared_ptr<ActivationSlot>> Graph::activation_slots() const {
+  return distinct(nodes, &Node::output_slot);
+}
 
 std::vector<Tensor> Graph::clip_parameters() const {
   std::vector<Tensor> out;

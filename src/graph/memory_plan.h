@@ -9,12 +9,12 @@
 
 namespace mixgrad::device {
 
-constexpr int64_t word_bytes = 4;         ///< weights and activations begin whole words
+constexpr int64_t word_bytes = 4;                                         ///< weights and activations begin whole words
 constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< a channel; an add has the last two
-constexpr int64_t bits_bytes = 1;         ///< the bits that store a channel's weights
-constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;  ///< sizes of a layer, addresses of 32 bits
-constexpr int64_t pool_bytes = 16 * 4;           ///< sizes of a pool
-constexpr int64_t patch_step = 16;        ///< codes in a word of the narrowest weights: patches are multiples
+constexpr int64_t bits_bytes = 1;                                         ///< the bits that store a channel's weights
+constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;                           ///< sizes of a layer, addresses of 32 bits
+constexpr int64_t pool_bytes = 16 * 4;                                    ///< sizes of a pool
+constexpr int64_t patch_step = 16;  ///< codes in a word of the narrowest weights: patches are multiples
 constexpr int64_t patch_code_bytes = 2;
 
 /// Whether node i is a flatten that moves no byte: of one position, or read by linear layers alone, whose columns are
@@ -25,10 +25,10 @@ std::vector<std::vector<int>> readers_of(const Graph& graph);
 
 /// An operator of the network as it runs: it makes one tensor.
 struct Step {
-  std::vector<int> inputs;      ///< earlier steps; step 0 is the input
-  bool elementwise = false;     ///< may write over an operand of its size that nobody else needs
-  int64_t bytes = 0;            ///< of its tensor
-  int64_t patch = 0;            ///< bytes of what a layer gathers of its input; 0: it needs none
+  std::vector<int> inputs;   ///< earlier steps; step 0 is the input
+  bool elementwise = false;  ///< may write over an operand of its size that nobody else needs
+  int64_t bytes = 0;         ///< of its tensor
+  int64_t patch = 0;         ///< bytes of what a layer gathers of its input; 0: it needs none
 };
 /// Whether an operator's results may take the place of what it reads.
 bool is_elementwise(const std::string& op);
@@ -36,11 +36,11 @@ bool is_elementwise(const std::string& op);
 /// A stretch of memory that is taken from one step to another, both included.
 struct Block {
   int64_t bytes;
-  int step;                     ///< whose tensor or patch lies there first
+  int step;  ///< whose tensor or patch lies there first
   bool patch;
   int first, last;
   int64_t offset = -1;
-  int below = -1;               ///< the block that it stands on; -1: at the bottom
+  int below = -1;  ///< the block that it stands on; -1: at the bottom
 
   bool meets(const Block& other) const { return first <= other.last && other.first <= last; }
 };
@@ -50,7 +50,7 @@ struct Plan {
   std::vector<Block> blocks;
   std::vector<int> tensors, patches;  ///< the block of every step; -1: none
   int64_t bytes = 0;
-  std::vector<int> peak;              ///< the blocks whose sizes add up to `bytes`, each on top of the one before
+  std::vector<int> peak;  ///< the blocks whose sizes add up to `bytes`, each on top of the one before
 };
 Plan plan_memory(const std::vector<Step>& steps, int output);
 

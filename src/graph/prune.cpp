@@ -94,7 +94,8 @@ std::vector<Live> live_channels(const Graph& graph) {
     }
     const bool known = node.is_layer() || node.passes_quantizer() || node.op == "add" || node.op == "batch_norm";
     if (!known) bad_input("'{}': what {} does to channels that are pruned is not known", node.name, node.op);
-    if (node.op == "batch_norm" && live[i]) bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
+    if (node.op == "batch_norm" && live[i])
+      bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
     if (node.op == "flatten") {
       const Shape& from = graph.nodes[input].shape;
       live[i] = flattened(live[input], from.rank() == 3 ? from[1] * from[2] : 1);

@@ -9,15 +9,18 @@
 namespace mixgrad {
 namespace {
 
-/// What flows between nodes: real values, or integers of which one step is worth `steps` [1] or [C]: the codes of a fixed
-/// quantizer, or (`codes_of` empty) the accumulators of a layer on such codes, to which `bias` is still to be added.
+/// What flows between nodes: real values, or integers of which one step is worth `steps` [1] or [C]: the codes of a
+/// fixed quantizer, or (`codes_of` empty) the accumulators of a layer on such codes, to which `bias` is still to be
+/// added.
 struct Value {
   Tensor tensor;
   const ActivationSlot* codes_of = nullptr;
   Tensor steps = {}, bias = {};
 };
 
-Value codes(const Tensor& tensor, const ActivationSlot* slot) { return {tensor, slot, Tensor::full({1}, slot->step())}; }
+Value codes(const Tensor& tensor, const ActivationSlot* slot) {
+  return {tensor, slot, Tensor::full({1}, slot->step())};
+}
 
 Tensor real(const Value& v) { return v.steps ? rescale(v.tensor, v.steps, quantize_bias(v.bias, v.steps)) : v.tensor; }
 
@@ -42,7 +45,8 @@ Value run_linear(const Node&, const Binding::NodeBinding& b, const Inputs& in) {
 
 /// Codes of one shared quantizer are added as integers.
 Value run_add(const Node&, const Binding::NodeBinding&, const Inputs& in) {
-  if (in[0]->codes_of != nullptr && in[0]->codes_of == in[1]->codes_of) return {add(in[0]->tensor, in[1]->tensor), nullptr, in[0]->steps};
+  if (in[0]->codes_of != nullptr && in[0]->codes_of == in[1]->codes_of)
+    return {add(in[0]->tensor, in[1]->tensor), nullptr, in[0]->steps};
   return {add(real(*in[0]), real(*in[1]))};
 }
 
@@ -53,16 +57,21 @@ Value run_batch_norm(const Node& node, const Binding::NodeBinding&, const Inputs
 
 Value run_avg_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
   const auto& a = attrs<Pool2dAttrs>(node);
-  return {in[0]->codes_of ? avg_pool2d_codes(in[0]->tensor, a) : avg_pool2d(in[0]->tensor, a), in[0]->codes_of, in[0]->steps};
+  return {in[0]->codes_of ? avg_pool2d_codes(in[0]->tensor, a) : avg_pool2d(in[0]->tensor, a), in[0]->codes_of,
+          in[0]->steps};
 }
 
 Value run_max_pool(const Node& node, const Binding::NodeBinding&, const Inputs& in) {
   return {max_pool2d(in[0]->tensor, attrs<Pool2dAttrs>(node)), in[0]->codes_of, in[0]->steps};
 }
 
-Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {flatten(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
+Value run_flatten(const Node&, const Binding::NodeBinding&, const Inputs& in) {
+  return {flatten(in[0]->tensor), in[0]->codes_of, in[0]->steps};
+}
 
-Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) { return {relu(in[0]->tensor), in[0]->codes_of, in[0]->steps}; }
+Value run_relu(const Node&, const Binding::NodeBinding&, const Inputs& in) {
+  return {relu(in[0]->tensor), in[0]->codes_of, in[0]->steps};
+}
 
 /// On codes: at most the one that lies nearest to 6.
 Value run_relu6(const Node&, const Binding::NodeBinding&, const Inputs& in) {
@@ -73,14 +82,8 @@ Value run_relu6(const Node&, const Binding::NodeBinding&, const Inputs& in) {
 /// How a graph replays each op: one line an op.
 const std::map<std::string, Replay>& replay_table() {
   static const std::map<std::string, Replay> table = {
-      {"add", run_add},
-      {"avg_pool2d", run_avg_pool},
-      {"batch_norm", run_batch_norm},
-      {"conv2d", run_conv2d},
-      {"flatten", run_flatten},
-      {"linear", run_linear},
-      {"max_pool2d", run_max_pool},
-      {"relu", run_relu},
+      {"add", run_add},         {"avg_pool2d", run_avg_pool}, {"batch_norm", run_batch_norm}, {"conv2d", run_conv2d},
+      {"flatten", run_flatten}, {"linear", run_linear},       {"max_pool2d", run_max_pool},   {"relu", run_relu},
       {"relu6", run_relu6},
   };
   return table;
@@ -95,7 +98,8 @@ Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v) {
   }
   const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.relu};
   if (!slot->fixed()) {
-    if (slot->quantizer) return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
+    if (slot->quantizer)
+      return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
     return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format)};
   }
   const int bits = slot->precisions[0];

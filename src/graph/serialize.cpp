@@ -44,13 +44,15 @@ constexpr const char* metadata_key = "mixgrad";
 constexpr int format_version = 1;
 
 json to_json(const Attrs& attrs) {
-  return std::visit([](const auto& a) {
-    if constexpr (std::is_same_v<std::decay_t<decltype(a)>, std::monostate>) {
-      return json(nullptr);
-    } else {
-      return json(a);
-    }
-  }, attrs);
+  return std::visit(
+      [](const auto& a) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(a)>, std::monostate>) {
+          return json(nullptr);
+        } else {
+          return json(a);
+        }
+      },
+      attrs);
 }
 
 Attrs attrs_from(const std::string& op, const json& j) {
@@ -80,16 +82,24 @@ json structure(const Graph& graph) {
   if (!graph.normalization.empty()) j["normalize"] = to_string(graph.normalization);
   for (const Node& node : graph.nodes) {
     const auto dims = node.shape.dims();
-    j["nodes"].push_back({{"name", node.name}, {"op", node.op}, {"attrs", to_json(node.attrs)}, {"inputs", node.inputs},
-                          {"shape", std::vector<int64_t>(dims.begin(), dims.end())}, {"relu", node.relu}, {"relu6", node.relu6},
+    j["nodes"].push_back({{"name", node.name},
+                          {"op", node.op},
+                          {"attrs", to_json(node.attrs)},
+                          {"inputs", node.inputs},
+                          {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
+                          {"relu", node.relu},
+                          {"relu6", node.relu6},
                           {"weight_slot", index_of(weight_slots, node.weight_slot)},
                           {"output_slot", index_of(activation_slots, node.output_slot)}});
   }
   j["weight_slots"] = json::array();
-  for (const auto& slot : weight_slots) j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
+  for (const auto& slot : weight_slots)
+    j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
   j["activation_slots"] = json::array();
   for (const auto& slot : activation_slots) {
-    j["activation_slots"].push_back({{"precisions", slot->precisions}, {"signed", slot->is_signed}, {"learn_clip", slot->learn_clip},
+    j["activation_slots"].push_back({{"precisions", slot->precisions},
+                                     {"signed", slot->is_signed},
+                                     {"learn_clip", slot->learn_clip},
                                      {"quantizer", slot->quantizer ? slot->quantizer->name : "pact"}});
   }
   return j;
@@ -105,7 +115,8 @@ class Reader {
     std::string normalize;
     try {
       const json j = json::parse(found->second);
-      if (j.at("format").get<int>() != format_version) fail(fmt::format("format {} is not {}", j.at("format").dump(), format_version));
+      if (j.at("format").get<int>() != format_version)
+        fail(fmt::format("format {} is not {}", j.at("format").dump(), format_version));
       for (const json& slot : j.at("weight_slots")) read_weight_slot(slot);
       for (const json& slot : j.at("activation_slots")) read_activation_slot(slot);
       for (const json& node : j.at("nodes")) read_node(node);
@@ -114,7 +125,8 @@ class Reader {
     } catch (const json::exception&) {
       fail("its structure is damaged");
     }
-    if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes)) fail("it has no output node");
+    if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes))
+      fail("it has no output node");
     try {
       graph_.normalization = parse_normalization(normalize, graph_.input_shape()[0]);
     } catch (const Error& e) {
@@ -124,7 +136,9 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { bad_input("{}: not a network of mixgrad: {}", file_.path, why); }
+  [[noreturn]] void fail(const std::string& why) const {
+    bad_input("{}: not a network of mixgrad: {}", file_.path, why);
+  }
 
   Tensor optional_tensor(const std::string& name) const {
     if (!file_.contains(name)) return {};
@@ -140,9 +154,11 @@ class Reader {
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
     const std::string magnitude = fmt::format("weight_slot.{}.magnitude", weight_slots_.size());
     if (file_.contains(magnitude)) slot->magnitude = optional_tensor(magnitude).detach();
-    if (slot->magnitude && slot->magnitude.shape() != Shape{std::ssize(slot->bits)}) fail(magnitude + " does not fit its bit-widths");
+    if (slot->magnitude && slot->magnitude.shape() != Shape{std::ssize(slot->bits)})
+      fail(magnitude + " does not fit its bit-widths");
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
-    if (!known || slot->bits.empty() == !slot->alpha) fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
+    if (!known || slot->bits.empty() == !slot->alpha)
+      fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
     weight_slots_.push_back(slot);
   }
 
@@ -173,9 +189,14 @@ class Reader {
   }
 
   void read_node(const json& j) {
-    Node node{.name = j.at("name").get<std::string>(), .op = j.at("op").get<std::string>(), .attrs = {},
-              .inputs = j.at("inputs").get<std::vector<int>>(), .params = {},
-              .shape = Shape(j.at("shape").get<std::vector<int64_t>>()), .relu = j.at("relu").get<bool>(), .relu6 = j.value("relu6", false),
+    Node node{.name = j.at("name").get<std::string>(),
+              .op = j.at("op").get<std::string>(),
+              .attrs = {},
+              .inputs = j.at("inputs").get<std::vector<int>>(),
+              .params = {},
+              .shape = Shape(j.at("shape").get<std::vector<int64_t>>()),
+              .relu = j.at("relu").get<bool>(),
+              .relu6 = j.value("relu6", false),
               .weight_slot = slot_at(weight_slots_, j.at("weight_slot")),
               .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
     node.attrs = attrs_from(node.op, j.at("attrs"));
@@ -187,7 +208,8 @@ class Reader {
       node.params.push_back(t);
     }
     if (node.weight_slot && node.weight_slot->fixed() && std::ssize(node.weight_slot->bits) != node.weight().dim(0)) {
-      fail(fmt::format("'{}' has {} output channels but {} bit-widths", node.name, node.weight().dim(0), node.weight_slot->bits.size()));
+      fail(fmt::format("'{}' has {} output channels but {} bit-widths", node.name, node.weight().dim(0),
+                       node.weight_slot->bits.size()));
     }
     graph_.nodes.push_back(std::move(node));
   }
@@ -197,8 +219,10 @@ class Reader {
     if (first != (node.op == "input")) fail("node 0, and no other, must be the input");
     if (!first && !can_replay(node.op)) fail(fmt::format("'{}' has the unknown op '{}'", node.name, node.op));
     const size_t wanted = first ? 0 : node.op == "add" ? 2 : 1;
-    const bool earlier = std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
-    if (node.inputs.size() != wanted || !earlier) fail(fmt::format("'{}' must have {} inputs among earlier nodes", node.name, wanted));
+    const bool earlier =
+        std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
+    if (node.inputs.size() != wanted || !earlier)
+      fail(fmt::format("'{}' must have {} inputs among earlier nodes", node.name, wanted));
   }
 
   io::Safetensors file_;
@@ -212,7 +236,8 @@ class Reader {
 void check_runs(const Graph& graph, const std::string& path) {
   std::vector<int64_t> dims = {1};
   dims.insert(dims.end(), graph.input_shape().dims().begin(), graph.input_shape().dims().end());
-  if (std::ranges::any_of(dims, [](int64_t d) { return d < 1 || d > 1 << 16; })) bad_input("{}: input shape {} is out of range", path, graph.input_shape().str());
+  if (std::ranges::any_of(dims, [](int64_t d) { return d < 1 || d > 1 << 16; }))
+    bad_input("{}: input shape {} is out of range", path, graph.input_shape().str());
   try {
     const Binding binding = graph.bind();
     const MemoryAllowance allowance(bytes_of_one_image);
@@ -255,7 +280,9 @@ io::Safetensors to_safetensors(const Graph& graph) {
   return file;
 }
 
-Graph load_graph(const std::string& path, const FindActivation& find) { return graph_from(io::read_safetensors(path), find); }
+Graph load_graph(const std::string& path, const FindActivation& find) {
+  return graph_from(io::read_safetensors(path), find);
+}
 
 Graph graph_from(io::Safetensors content, const FindActivation& find) {
   const std::string path = content.path;

@@ -36,17 +36,30 @@ class Tracer {
     for (const nn::NamedTensor& p : module.named_parameters()) parameter_names_[p.tensor.id()] = p.name;
     for (const nn::NamedTensor& b : module.named_buffers()) parameter_names_[b.tensor.id()] = b.name;
     const Shape shape(x.shape().dims().subspan(1));
-    graph_.nodes.push_back({.name = "input", .op = "input", .attrs = {}, .inputs = {}, .params = {}, .shape = shape,
-                            .weight_slot = nullptr, .output_slot = nullptr});
+    graph_.nodes.push_back({.name = "input",
+                            .op = "input",
+                            .attrs = {},
+                            .inputs = {},
+                            .params = {},
+                            .shape = shape,
+                            .weight_slot = nullptr,
+                            .output_slot = nullptr});
     node_of_[x.id()] = 0;
     names_.insert("input");
   }
 
   void add(const Record& r) {
     const std::string where = r.module.empty() ? r.op : fmt::format("{} in module '{}'", r.op, r.module);
-    if (!can_replay(r.op)) bad_input("cannot convert {}: graphs hold conv2d, linear, batch_norm, relu, add, pooling and flatten", where);
-    Node node{.name = "", .op = r.op, .attrs = r.attrs, .inputs = {}, .params = {},
-              .shape = Shape(r.output.shape().dims().subspan(1)), .weight_slot = nullptr, .output_slot = nullptr};
+    if (!can_replay(r.op))
+      bad_input("cannot convert {}: graphs hold conv2d, linear, batch_norm, relu, add, pooling and flatten", where);
+    Node node{.name = "",
+              .op = r.op,
+              .attrs = r.attrs,
+              .inputs = {},
+              .params = {},
+              .shape = Shape(r.output.shape().dims().subspan(1)),
+              .weight_slot = nullptr,
+              .output_slot = nullptr};
     const size_t parameters = r.inputs.size() - data_inputs(r.op);
     for (size_t i = 0; i < r.inputs.size(); ++i) {
       if (i < r.inputs.size() - parameters) {
@@ -62,7 +75,8 @@ class Tracer {
 
   Graph finish(const Tensor& y) {
     const auto found = node_of_.find(y.id());
-    if (found == node_of_.end()) bad_input("the network's output was not made by an op of this library: it can't be traced");
+    if (found == node_of_.end())
+      bad_input("the network's output was not made by an op of this library: it can't be traced");
     graph_.output = found->second;
     drop_unused(graph_);
     return std::move(graph_);
@@ -74,7 +88,8 @@ class Tracer {
   int input_node(const Tensor& t, const std::string& where) const {
     const auto found = node_of_.find(t.id());
     if (found == node_of_.end()) {
-      bad_input("cannot trace {}: one of its inputs does not come from the network's input by ops of this library", where);
+      bad_input("cannot trace {}: one of its inputs does not come from the network's input by ops of this library",
+                where);
     }
     return found->second;
   }

@@ -32,7 +32,8 @@ Quantizer described(const WeightSlot& slot, std::string id) {
 }
 
 Quantizer described(const ActivationSlot& slot, std::string id) {
-  return {.id = std::move(id), .bits = slot.precisions, .fixed = slot.fixed(), .is_signed = slot.is_signed, .nodes = {}};
+  return {
+      .id = std::move(id), .bits = slot.precisions, .fixed = slot.fixed(), .is_signed = slot.is_signed, .nodes = {}};
 }
 
 /// Adds a quantizer for every slot, and its id to `ids`.
@@ -52,7 +53,12 @@ void add_quantizers(const Graph& graph, std::shared_ptr<Slot> Node::*member, cha
 }
 
 NodeView described(const Node& node) {
-  NodeView out{.name = node.name, .op = node.op, .inputs = node.inputs, .shape = node.shape, .weight_quantizer = {}, .output_quantizer = {}};
+  NodeView out{.name = node.name,
+               .op = node.op,
+               .inputs = node.inputs,
+               .shape = node.shape,
+               .weight_quantizer = {},
+               .output_quantizer = {}};
   if (node.relu6 || node.relu) out.op += node.relu6 ? " + relu6" : " + relu";
   if (node.is_layer()) {
     out.weights = node.weight().size();
@@ -75,7 +81,8 @@ std::string quantizer_lines(const GraphView& view) {
   if (view.quantizers.empty()) return "";
   size_t width = 10;
   for (const Quantizer& q : view.quantizers) width = std::max(width, kind_of(q).size());
-  std::string out = fmt::format("\nquantizer  {:<{}}  of; where several, they share one alpha (and clip)\n", "candidates", width);
+  std::string out =
+      fmt::format("\nquantizer  {:<{}}  of; where several, they share one alpha (and clip)\n", "candidates", width);
   for (const Quantizer& q : view.quantizers) {
     out += fmt::format("{:<9}  {:<{}}  {}\n", q.id, kind_of(q), width, listed(q.nodes, 13 + width));
   }
@@ -84,7 +91,8 @@ std::string quantizer_lines(const GraphView& view) {
 
 /// A light colour for every quantizer of activations that several nodes share, white for the others.
 std::map<std::string, std::string> colours(const GraphView& view) {
-  constexpr std::array palette = {"#cfe8ff", "#ffe0b8", "#d5f2cf", "#f4cfe6", "#fff3b0", "#d9d4f5", "#c9f0ee", "#f8d0cc"};
+  constexpr std::array palette = {"#cfe8ff", "#ffe0b8", "#d5f2cf", "#f4cfe6",
+                                  "#fff3b0", "#d9d4f5", "#c9f0ee", "#f8d0cc"};
   std::map<std::string, std::string> out;
   size_t next = 0;
   for (const Quantizer& q : view.quantizers) {
@@ -96,9 +104,13 @@ std::map<std::string, std::string> colours(const GraphView& view) {
 
 std::string label(const GraphView& view, const NodeView& node) {
   std::string out = fmt::format("{}\n{}  {}", node.name, node.op, node.shape.str());
-  if (node.weights > 0) out += fmt::format("\n{} weights, {} MACs", grouped(static_cast<double>(node.weights)), grouped(static_cast<double>(node.macs)));
-  for (const auto& [id, what] : {std::pair(node.weight_quantizer, "weights"), std::pair(node.output_quantizer, "output")}) {
-    if (!id.empty()) out += fmt::format("\n{} {}: {}", what, id, kind_of(*std::ranges::find(view.quantizers, id, &Quantizer::id)));
+  if (node.weights > 0)
+    out += fmt::format("\n{} weights, {} MACs", grouped(static_cast<double>(node.weights)),
+                       grouped(static_cast<double>(node.macs)));
+  for (const auto& [id, what] :
+       {std::pair(node.weight_quantizer, "weights"), std::pair(node.output_quantizer, "output")}) {
+    if (!id.empty())
+      out += fmt::format("\n{} {}: {}", what, id, kind_of(*std::ranges::find(view.quantizers, id, &Quantizer::id)));
   }
   return out;
 }
@@ -133,16 +145,20 @@ std::string text(const GraphView& view) {
   size_t width = 4;
   int64_t weights = 0, macs = 0;
   for (const NodeView& n : view.nodes) width = std::max(width, shortened(n.name, longest_name).size());
-  const auto line = [&](const auto&... cells) { return fmt::format("{:>3} {:<{}} {:<14} {:>7} {:<13} {:>9} {:>12} {:>4} {:>4}\n", cells...); };
+  const auto line = [&](const auto&... cells) {
+    return fmt::format("{:>3} {:<{}} {:<14} {:>7} {:<13} {:>9} {:>12} {:>4} {:>4}\n", cells...);
+  };
   std::string out = line("#", "node", width, "op", "from", "output", "weights", "MACs", "w", "out");
   for (size_t i = 0; i < view.nodes.size(); ++i) {
     const NodeView& n = view.nodes[i];
     out += line(i, shortened(n.name, longest_name), width, n.op, fmt::format("{}", fmt::join(n.inputs, ",")),
-                fmt::format("{}", fmt::join(n.shape.dims(), "x")), count(n.weights), count(n.macs), or_dot(n.weight_quantizer), or_dot(n.output_quantizer));
+                fmt::format("{}", fmt::join(n.shape.dims(), "x")), count(n.weights), count(n.macs),
+                or_dot(n.weight_quantizer), or_dot(n.output_quantizer));
     weights += n.weights;
     macs += n.macs;
   }
-  out += fmt::format("    {:<{}} {:>36} {:>9} {:>12}\n", "all", width, "", grouped(static_cast<double>(weights)), grouped(static_cast<double>(macs)));
+  out += fmt::format("    {:<{}} {:>36} {:>9} {:>12}\n", "all", width, "", grouped(static_cast<double>(weights)),
+                     grouped(static_cast<double>(macs)));
   return out + quantizer_lines(view);
 }
 
@@ -160,10 +176,16 @@ std::string json(const GraphView& view) {
                      {"output_quantizer", or_null(n.output_quantizer)}});
   }
   for (const Quantizer& q : view.quantizers) {
-    quantizers.push_back({{"id", q.id}, {"bits", q.bits}, {"channels", q.channels}, {"fixed", q.fixed}, {"signed", q.is_signed},
+    quantizers.push_back({{"id", q.id},
+                          {"bits", q.bits},
+                          {"channels", q.channels},
+                          {"fixed", q.fixed},
+                          {"signed", q.is_signed},
                           {"nodes", q.nodes}});
   }
-  return ordered_json{{"nodes", nodes}, {"quantizers", quantizers}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return ordered_json{{"nodes", nodes}, {"quantizers", quantizers}}.dump(-1, ' ', false,
+                                                                         ordered_json::error_handler_t::replace) +
+         "\n";
 }
 
 std::string dot(const GraphView& view) {
@@ -177,8 +199,11 @@ std::string dot(const GraphView& view) {
   }
   for (const Quantizer& q : view.quantizers) {
     for (size_t k = 1; k < q.nodes.size(); ++k) {
-      const auto index = [&](size_t n) { return std::ranges::find(view.nodes, q.nodes[n], &NodeView::name) - view.nodes.begin(); };
-      body += fmt::format("  n{} -> n{} [label={}, style=dashed, dir=none, constraint=false]\n", index(k - 1), index(k), quoted(q.id));
+      const auto index = [&](size_t n) {
+        return std::ranges::find(view.nodes, q.nodes[n], &NodeView::name) - view.nodes.begin();
+      };
+      body += fmt::format("  n{} -> n{} [label={}, style=dashed, dir=none, constraint=false]\n", index(k - 1), index(k),
+                          quoted(q.id));
     }
   }
   return digraph(body);

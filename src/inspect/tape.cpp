@@ -94,7 +94,8 @@ class StepRecorder : public TapeObserver {
   }
 
   TapeView view(const train::StepResult& result) const {
-    TapeView out{.leaves = {}, .ops = ops_, .task_loss = result.task.mean_loss(), .regularization = result.regularization};
+    TapeView out{
+        .leaves = {}, .ops = ops_, .task_loss = result.task.mean_loss(), .regularization = result.regularization};
     for (const nn::NamedTensor& leaf : leaves_) {
       const auto reads = [&](const TapeOp& op) { return std::ranges::find(op.from, leaf.name) != op.from.end(); };
       if (std::ranges::none_of(ops_, reads)) continue;
@@ -145,7 +146,8 @@ TapeView float_step(nn::Module& net, const data::Batch& batch) {
   return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer); });
 }
 
-TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits, const data::Batch& batch) {
+TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits,
+                     const data::Batch& batch) {
   MixPrecOptions options = mix_prec_options(config);
   options.calibration = train::calibration_batches(splits.train, config.batch_size, config.seed);
   options.input_range = splits.train.known_range();
@@ -158,9 +160,11 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
     if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
   }
   leaves.push_back({"images", batch.x});
-  const train::StepOptions step{.sample = [&] { return net.sample(); },
-                                .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
-                                .dtype = parse_dtype(config.dtype), .micro_batch = batch.size()};
+  const train::StepOptions step{
+      .sample = [&] { return net.sample(); },
+      .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
+      .dtype = parse_dtype(config.dtype),
+      .micro_batch = batch.size()};
   return recorded(leaves, [&](TapeObserver* observer) {
     train::StepOptions observed = step;
     observed.observer = observer;
@@ -168,14 +172,17 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
   });
 }
 
-std::string dims(const Shape& shape) { return shape.rank() == 0 ? "1" : fmt::format("{}", fmt::join(shape.dims(), "x")); }
+std::string dims(const Shape& shape) {
+  return shape.rank() == 0 ? "1" : fmt::format("{}", fmt::join(shape.dims(), "x"));
+}
 
 std::string gradient_cell(const std::optional<double>& g) { return g ? fmt::format("{:.3g}", *g) : "."; }
 
 std::string ms(double value) { return fmt::format("{:.{}f}", value, value < 999 ? 2 : 0); }
 
 std::string cells(const Values& v) {
-  return fmt::format("{:<14} {:>9.3g} {:>9.3g} {:>9}", dims(v.shape), v.lowest, v.highest, gradient_cell(v.largest_gradient));
+  return fmt::format("{:<14} {:>9.3g} {:>9.3g} {:>9}", dims(v.shape), v.lowest, v.highest,
+                     gradient_cell(v.largest_gradient));
 }
 
 ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
@@ -183,12 +190,15 @@ ordered_json number(double value) { return std::isfinite(value) ? ordered_json(v
 ordered_json to_json(const Shape& shape) { return std::vector<int64_t>(shape.dims().begin(), shape.dims().end()); }
 
 ordered_json to_json(const Values& v) {
-  return {{"shape", to_json(v.shape)}, {"lowest", number(v.lowest)}, {"highest", number(v.highest)},
+  return {{"shape", to_json(v.shape)},
+          {"lowest", number(v.lowest)},
+          {"highest", number(v.highest)},
           {"largest_gradient", v.largest_gradient ? number(*v.largest_gradient) : ordered_json(nullptr)}};
 }
 
 std::string label(const std::string& title, const Values& v) {
-  return fmt::format("{}\n{}\n{:.3g} .. {:.3g}\nmax |gradient| {}", title, dims(v.shape), v.lowest, v.highest, gradient_cell(v.largest_gradient));
+  return fmt::format("{}\n{}\n{:.3g} .. {:.3g}\nmax |gradient| {}", title, dims(v.shape), v.lowest, v.highest,
+                     gradient_cell(v.largest_gradient));
 }
 
 }  // namespace
@@ -196,7 +206,8 @@ std::string label(const std::string& title, const Values& v) {
 TapeView tape(const RunConfig& config, const TapeOptions& options) {
   config.validate();
   if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
-  if (options.phase != "search" && options.phase != "float") bad_input("phase: unknown '{}': expected search, float", options.phase);
+  if (options.phase != "search" && options.phase != "float")
+    bad_input("phase: unknown '{}': expected search, float", options.phase);
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());
@@ -216,8 +227,8 @@ std::string text(const TapeView& view) {
   out += fmt::format("\n{:>4} {:<18} {:<17} {} {:>6} {:>6}\n", "", "op", "node", head, "ms", "back");
   for (size_t i = 0; i < view.ops.size(); ++i) {
     const TapeOp& op = view.ops[i];
-    out += fmt::format("{:>4} {:<18} {:<17} {} {:>6} {:>6}\n", fmt::format("%{}", i), op.op, shortened(op.node, 17), cells(op.output), ms(op.forward_ms),
-                       op.output.largest_gradient ? ms(op.backward_ms) : ".");
+    out += fmt::format("{:>4} {:<18} {:<17} {} {:>6} {:>6}\n", fmt::format("%{}", i), op.op, shortened(op.node, 17),
+                       cells(op.output), ms(op.forward_ms), op.output.largest_gradient ? ms(op.backward_ms) : ".");
     std::vector<std::string> from;
     for (size_t k = 0; k < op.from.size(); ++k) from.push_back(fmt::format("{} {}", op.from[k], dims(op.shapes[k])));
     out += fmt::format("{:>4} from {}\n", "", listed(from, 10));
@@ -233,19 +244,24 @@ std::string json(const TapeView& view) {
   }
   for (const TapeOp& op : view.ops) {
     ordered_json from = ordered_json::array();
-    for (size_t k = 0; k < op.from.size(); ++k) from.push_back({{"name", op.from[k]}, {"shape", to_json(op.shapes[k])}});
+    for (size_t k = 0; k < op.from.size(); ++k)
+      from.push_back({{"name", op.from[k]}, {"shape", to_json(op.shapes[k])}});
     ops.push_back({{"id", fmt::format("%{}", ops.size())}, {"op", op.op}, {"node", op.node}, {"from", from}});
     ops.back().update(to_json(op.output));
     ops.back().update({{"forward_ms", op.forward_ms}, {"backward_ms", op.backward_ms}});
   }
-  const ordered_json all = {{"task_loss", number(view.task_loss)}, {"regularization", number(view.regularization)}, {"leaves", leaves}, {"ops", ops}};
+  const ordered_json all = {{"task_loss", number(view.task_loss)},
+                            {"regularization", number(view.regularization)},
+                            {"leaves", leaves},
+                            {"ops", ops}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 std::string dot(const TapeView& view) {
   std::string body;
   for (const Leaf& leaf : view.leaves) {
-    body += fmt::format("  {} [label={}, shape=ellipse, fillcolor=\"#e8e8e8\"]\n", quoted(leaf.name), quoted(label(leaf.name, leaf.values)));
+    body += fmt::format("  {} [label={}, shape=ellipse, fillcolor=\"#e8e8e8\"]\n", quoted(leaf.name),
+                        quoted(label(leaf.name, leaf.values)));
   }
   std::map<std::string, std::string> clusters;  // by node, so that a layer's ops stand together
   for (size_t i = 0; i < view.ops.size(); ++i) {
@@ -258,7 +274,8 @@ std::string dot(const TapeView& view) {
   }
   int count = 0;
   for (const auto& [node, ops] : clusters) {
-    body += node.empty() ? ops : fmt::format("  subgraph cluster_{} {{\n  label={}\n{}  }}\n", count++, quoted(node), ops);
+    body +=
+        node.empty() ? ops : fmt::format("  subgraph cluster_{} {{\n  label={}\n{}  }}\n", count++, quoted(node), ops);
   }
   return digraph(body);
 }

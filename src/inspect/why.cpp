@@ -15,7 +15,9 @@ namespace {
 using nlohmann::ordered_json;
 using train::AlphaReport;
 
-bool holds(const AlphaReport& a, const std::string& layer) { return std::ranges::find(a.nodes, layer) != a.nodes.end(); }
+bool holds(const AlphaReport& a, const std::string& layer) {
+  return std::ranges::find(a.nodes, layer) != a.nodes.end();
+}
 
 /// Row p of [P] or [P, C], in the mean.
 double mean(const Tensor& t, size_t p) {
@@ -29,19 +31,28 @@ std::vector<Candidate> candidates(const AlphaReport& a) {
   const std::vector<size_t> best = quant::arg_max(a.alpha, a.bits);
   std::vector<Candidate> out;
   for (size_t p = 0; p < a.bits.size(); ++p) {
-    out.push_back({.bits = a.bits[p], .alpha = mean(a.alpha, p), .theta = mean(a.theta, p), .task_pull = -mean(a.task_gradient, p), .cost_pull = -mean(a.cost_gradient, p),
+    out.push_back({.bits = a.bits[p],
+                   .alpha = mean(a.alpha, p),
+                   .theta = mean(a.theta, p),
+                   .task_pull = -mean(a.task_gradient, p),
+                   .cost_pull = -mean(a.cost_gradient, p),
                    .chosen = std::ranges::count(best, p)});
   }
   return out;
 }
 
 /// The α whose name ends with `suffix` and that the layer holds.
-std::optional<Story> story(const std::vector<report::HistoryEpoch>& history, const std::string& layer, const std::string& suffix) {
+std::optional<Story> story(const std::vector<report::HistoryEpoch>& history, const std::string& layer,
+                           const std::string& suffix) {
   std::optional<Story> out;
   for (const report::HistoryEpoch& epoch : history) {
     for (const AlphaReport& a : epoch.alphas) {
       if (!a.name.ends_with(suffix) || !holds(a, layer)) continue;
-      if (!out) out = Story{.alpha = a.name, .nodes = a.nodes, .channels = a.alpha.shape().rank() == 2 ? a.alpha.dim(1) : 0, .epochs = {}};
+      if (!out)
+        out = Story{.alpha = a.name,
+                    .nodes = a.nodes,
+                    .channels = a.alpha.shape().rank() == 2 ? a.alpha.dim(1) : 0,
+                    .epochs = {}};
       out->epochs.push_back({.epoch = epoch.epoch, .tau = epoch.tau, .candidates = candidates(a)});
     }
   }
@@ -67,7 +78,8 @@ std::optional<Exported> exported(const std::string& run, const Why& why) {
   Exported out;
   if (node->weight_slot) {
     for (int bits : node->weight_slot->bits) ++out.channels[bits];
-    const int64_t removed = why.weights && why.weights->channels > 0 ? why.weights->channels - node->weight().dim(0) : 0;
+    const int64_t removed =
+        why.weights && why.weights->channels > 0 ? why.weights->channels - node->weight().dim(0) : 0;
     if (removed > 0) out.channels[0] += removed;
   }
   if (node->output_slot) out.output_bits = node->output_slot->precisions[0];
@@ -77,13 +89,15 @@ std::optional<Exported> exported(const std::string& run, const Why& why) {
 std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
 
 std::string table(const Story& s) {
-  std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "alpha", "theta", "task pull", "cost pull", "together",
-                                s.channels > 0 ? "  channels" : "");
+  std::string out =
+      fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "alpha", "theta",
+                  "task pull", "cost pull", "together", s.channels > 0 ? "  channels" : "");
   for (const Story::Epoch& e : s.epochs) {
     for (const Candidate& c : e.candidates) {
       const bool first = &c == &e.candidates[0];
-      out += fmt::format("{:>5} {:>7} {:>6} {:>7.3f} {:>7.3f} {:>12} {:>12} {:>12}", first ? std::to_string(e.epoch + 1) : "", first ? fmt::format("{:.3g}", e.tau) : "",
-                         c.bits, c.alpha, c.theta, pull(c.task_pull), pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
+      out += fmt::format("{:>5} {:>7} {:>6} {:>7.3f} {:>7.3f} {:>12} {:>12} {:>12}",
+                         first ? std::to_string(e.epoch + 1) : "", first ? fmt::format("{:.3g}", e.tau) : "", c.bits,
+                         c.alpha, c.theta, pull(c.task_pull), pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
       if (s.channels > 0) out += fmt::format("  {:>8}", c.chosen);
       out += "\n";
     }
@@ -94,8 +108,8 @@ std::string table(const Story& s) {
 std::string in_words(const Story& s) {
   std::string out = fmt::format("\nIn the mean of {} epoch{}:\n", s.epochs.size(), s.epochs.size() == 1 ? "" : "s");
   for (const Candidate& c : s.outcome()) {
-    out += fmt::format("  {} bits: the task pulls {}, the cost {}, together {}", c.bits, pull(c.task_pull), pull(c.cost_pull),
-                       pull(c.task_pull + c.cost_pull));
+    out += fmt::format("  {} bits: the task pulls {}, the cost {}, together {}", c.bits, pull(c.task_pull),
+                       pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
     if (s.channels > 0) {
       out += fmt::format("; {} of {} channels here", c.chosen, s.channels);
     } else if (c.chosen > 0) {
@@ -108,11 +122,13 @@ std::string in_words(const Story& s) {
 
 std::string text(const std::string& layer, const char* what, const Story& s) {
   std::string out = fmt::format("{}: {}", layer, what);
-  if (s.channels > 0) out += fmt::format(" of {} channels, each with its own alpha (means over the channels)", s.channels);
+  if (s.channels > 0)
+    out += fmt::format(" of {} channels, each with its own alpha (means over the channels)", s.channels);
   std::vector<std::string> others = s.nodes;
   std::erase(others, layer);
   if (!others.empty()) out += fmt::format("\none alpha together with {}", fmt::join(others, ", "));
-  if (s.epochs[0].candidates.size() == 1) return out + fmt::format("\n{} bits was the only candidate\n", s.epochs[0].candidates[0].bits);
+  if (s.epochs[0].candidates.size() == 1)
+    return out + fmt::format("\n{} bits was the only candidate\n", s.epochs[0].candidates[0].bits);
   return out + "\n\n" + table(s) + in_words(s);
 }
 
@@ -152,20 +168,22 @@ std::string moved(const Why& why) {
   if (why.weights && channels > 0) {
     const auto before = at_arg_max(*why.weights, channels);
     if (before != why.exported->channels) {
-      out += fmt::format("Its weights left the arg max ({}) for {}.\n", in_words(before), in_words(why.exported->channels));
+      out += fmt::format("Its weights left the arg max ({}) for {}.\n", in_words(before),
+                         in_words(why.exported->channels));
     }
   }
   if (why.output && why.exported->output_bits && chosen_bits(*why.output) != *why.exported->output_bits) {
-    out += fmt::format("Its output left the arg max ({} bits) for {} bits.\n", chosen_bits(*why.output), *why.exported->output_bits);
+    out += fmt::format("Its output left the arg max ({} bits) for {} bits.\n", chosen_bits(*why.output),
+                       *why.exported->output_bits);
   }
   if (!why.repair) return out;
   if (out.empty()) out = "The targets left this layer at its arg max.\n";
   for (const Repair::Cost& c : why.repair->costs) {
-    out += fmt::format("Target: {} of at most {:.6g}; {:.6g} by every arg max, {:.6g} as exported.\n", c.name, c.limit, c.arg_max,
-                       c.found);
+    out += fmt::format("Target: {} of at most {:.6g}; {:.6g} by every arg max, {:.6g} as exported.\n", c.name, c.limit,
+                       c.arg_max, c.found);
   }
-  return out + fmt::format("The network was made from {}.\n{} of its {} choices left their arg max.\n", why.repair->start, why.repair->moved,
-                           why.repair->choices);
+  return out + fmt::format("The network was made from {}.\n{} of its {} choices left their arg max.\n",
+                           why.repair->start, why.repair->moved, why.repair->choices);
 }
 
 ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
@@ -173,7 +191,11 @@ ordered_json number(double value) { return std::isfinite(value) ? ordered_json(v
 ordered_json to_json(const std::vector<Candidate>& candidates) {
   ordered_json out = ordered_json::array();
   for (const Candidate& c : candidates) {
-    out.push_back({{"bits", c.bits}, {"alpha", number(c.alpha)}, {"theta", number(c.theta)}, {"task_pull", number(c.task_pull)}, {"cost_pull", number(c.cost_pull)},
+    out.push_back({{"bits", c.bits},
+                   {"alpha", number(c.alpha)},
+                   {"theta", number(c.theta)},
+                   {"task_pull", number(c.task_pull)},
+                   {"cost_pull", number(c.cost_pull)},
                    {"chosen", c.chosen}});
   }
   return out;
@@ -182,8 +204,13 @@ ordered_json to_json(const std::vector<Candidate>& candidates) {
 ordered_json to_json(const std::optional<Story>& s) {
   if (!s) return nullptr;
   ordered_json epochs = ordered_json::array();
-  for (const Story::Epoch& e : s->epochs) epochs.push_back({{"epoch", e.epoch}, {"tau", e.tau}, {"candidates", to_json(e.candidates)}});
-  return {{"alpha", s->alpha}, {"nodes", s->nodes}, {"channels", s->channels}, {"epochs", epochs}, {"outcome", to_json(s->outcome())}};
+  for (const Story::Epoch& e : s->epochs)
+    epochs.push_back({{"epoch", e.epoch}, {"tau", e.tau}, {"candidates", to_json(e.candidates)}});
+  return {{"alpha", s->alpha},
+          {"nodes", s->nodes},
+          {"channels", s->channels},
+          {"epochs", epochs},
+          {"outcome", to_json(s->outcome())}};
 }
 
 }  // namespace
@@ -202,9 +229,14 @@ std::vector<Candidate> Story::outcome() const {
 
 Why why(const std::string& run, const std::string& layer) {
   const std::vector<report::HistoryEpoch> history = report::read_history(run);
-  Why out{.layer = layer, .weights = story(history, layer, ".alpha_w"), .output = story(history, layer, ".alpha_a"), .exported = {}, .repair = {}};
+  Why out{.layer = layer,
+          .weights = story(history, layer, ".alpha_w"),
+          .output = story(history, layer, ".alpha_a"),
+          .exported = {},
+          .repair = {}};
   if (!out.weights && !out.output) {
-    bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer, fmt::join(layers_of(history), ", "));
+    bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer,
+              fmt::join(layers_of(history), ", "));
   }
   out.exported = exported(run, out);
   if (out.exported) out.repair = report::repair_of(run);
@@ -225,10 +257,14 @@ std::string text(const Why& why) {
 std::string json(const Why& why) {
   ordered_json exported = nullptr;
   if (why.exported) {
-    exported = {{"channels", ordered_json::object()}, {"output_bits", why.exported->output_bits ? ordered_json(*why.exported->output_bits) : ordered_json()}};
+    exported = {{"channels", ordered_json::object()},
+                {"output_bits", why.exported->output_bits ? ordered_json(*why.exported->output_bits) : ordered_json()}};
     for (const auto& [bits, channels] : why.exported->channels) exported["channels"][std::to_string(bits)] = channels;
   }
-  const ordered_json all = {{"layer", why.layer}, {"weights", to_json(why.weights)}, {"output", to_json(why.output)}, {"exported", exported},
+  const ordered_json all = {{"layer", why.layer},
+                            {"weights", to_json(why.weights)},
+                            {"output", to_json(why.output)},
+                            {"exported", exported},
                             {"repair", why.repair ? ordered_json::parse(to_json(*why.repair)) : ordered_json()}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }

@@ -55,7 +55,9 @@ std::pair<std::string, std::string> parts_of(const std::string& path) {
   return {path.substr(0, name), path.substr(name)};
 }
 
-int open_folder(const std::string& folder, int flags) { return ::open(folder.empty() ? "." : folder.c_str(), flags | O_DIRECTORY | O_CLOEXEC); }
+int open_folder(const std::string& folder, int flags) {
+  return ::open(folder.empty() ? "." : folder.c_str(), flags | O_DIRECTORY | O_CLOEXEC);
+}
 
 /// Opens a new file in `folder`; the name does not grow with the target's.
 int create_aside(int folder, std::string& name) {
@@ -90,7 +92,7 @@ std::string resolve(const std::string& path) {
 
 std::string read_file(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) bad_input("can't read {}: {}", path, std::strerror(errno));
   std::string content;
   size_t used = 0;
@@ -108,7 +110,7 @@ std::string read_file(const std::string& path) {
 
 Mapped::Mapped(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) bad_input("can't read {}: {}", path, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) bad_input("can't read {}: not a file", path);
   if (status.st_size == 0) return;
@@ -123,7 +125,8 @@ Mapped::~Mapped() {
 }
 
 void check_folder(const std::string& folder) {
-  std::string probe = (folder.empty() ? "." : folder) + "/.mixgrad-XXXXXX";  // permissions do not tell of a read-only file system
+  std::string probe =
+      (folder.empty() ? "." : folder) + "/.mixgrad-XXXXXX";  // permissions do not tell of a read-only file system
   const int fd = ::mkstemp(probe.data());
   if (fd < 0) bad_input("can't write into folder {}: {}", folder.empty() ? "." : folder, std::strerror(errno));
   ::close(fd);
@@ -131,14 +134,14 @@ void check_folder(const std::string& folder) {
 }
 
 void check_file(const std::string& path) {
-  struct stat status{};
+  struct stat status {};
   const bool stands = ::stat(path.c_str(), &status) == 0;
   if (stands && S_ISDIR(status.st_mode)) bad_input("can't write {}: it is a folder, expected a file", path);
   if (!stands || S_ISREG(status.st_mode)) check_folder(parts_of(path).first);
 }
 
 void write_file(const std::string& path, std::string_view content) {
-  struct stat status{};
+  struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);
   const auto [folder, name] = parts_of(resolve(path));
   const Descriptor place(open_folder(folder, O_PATH));  // stays the same folder where it is moved meanwhile
@@ -157,11 +160,14 @@ void write_file(const std::string& path, std::string_view content) {
 
 void write_at(const std::string& path, int64_t offset, std::string_view content) {
   Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC | (offset == 0 ? O_CREAT : 0), 0666));
-  struct stat status{};
+  struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) cannot_write(path, errno);
-  if (status.st_size < offset) failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size, offset);
+  if (status.st_size < offset)
+    failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size,
+               offset);
   const auto cut = [&] { return ::ftruncate(fd.get(), offset) == 0; };
-  if (!cut() || ::lseek(fd.get(), offset, SEEK_SET) != offset || !write_all(fd.get(), content) || ::fsync(fd.get()) != 0) {
+  if (!cut() || ::lseek(fd.get(), offset, SEEK_SET) != offset || !write_all(fd.get(), content) ||
+      ::fsync(fd.get()) != 0) {
     const int error = errno;
     cannot_write(path, cut() ? error : errno);
   }

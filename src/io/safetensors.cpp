@@ -64,8 +64,10 @@ class Reader {
     content.path = path_;
     std::vector<Entry> entries;
     for (const std::string& name : names_) {
-      if (name == metadata_key) content.metadata = parse_metadata(header[name]);
-      else entries.push_back(parse_entry(name, header[name]));
+      if (name == metadata_key)
+        content.metadata = parse_metadata(header[name]);
+      else
+        entries.push_back(parse_entry(name, header[name]));
     }
     check_layout(entries);
     for (const Entry& entry : entries) content.tensors.emplace_back(entry.name, values(entry));
@@ -130,7 +132,8 @@ class Reader {
         !offsets[1].is_number_unsigned())
       fail("tensor {}: data_offsets is not [begin, end]", quoted_name);
     const Entry entry{name, shape, offsets[0].get<uint64_t>(), offsets[1].get<uint64_t>()};
-    if (entry.begin > entry.end) fail("tensor {}: it ends at {}, before its begin {}", quoted_name, entry.end, entry.begin);
+    if (entry.begin > entry.end)
+      fail("tensor {}: it ends at {}, before its begin {}", quoted_name, entry.end, entry.begin);
     if (entry.end > data_.size())
       fail("tensor {}: its values end at {}, but the file holds {} bytes of them (truncated?)", quoted_name, entry.end,
            data_.size());
@@ -167,7 +170,8 @@ class Reader {
     uint64_t covered = 0;
     for (const Entry& entry : entries) {
       if (entry.begin < covered) fail("tensor {} overlaps the one before it", in_quotes(entry.name));
-      if (entry.begin > covered) fail("a hole of {} bytes before tensor {}", entry.begin - covered, in_quotes(entry.name));
+      if (entry.begin > covered)
+        fail("a hole of {} bytes before tensor {}", entry.begin - covered, in_quotes(entry.name));
       covered = entry.end;
     }
     if (covered != data_.size()) fail("{} bytes follow the last tensor", data_.size() - covered);
@@ -231,7 +235,8 @@ void Safetensors::check_finite(const std::string& name) const {
   const auto found = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
   if (found == values.end()) return;
   const char* what = std::isnan(*found) ? "NaN" : *found > 0 ? "infinity" : "-infinity";
-  bad_input("{}: tensor {} holds {} at index {}: expected finite numbers", path, in_quotes(name), what, found - values.begin());
+  bad_input("{}: tensor {} holds {} at index {}: expected finite numbers", path, in_quotes(name), what,
+            found - values.begin());
 }
 
 bool Safetensors::contains(const std::string& name) const {
@@ -273,6 +278,8 @@ std::string to_bytes(const Safetensors& content, const std::string& path) {
 
 Safetensors read_safetensors(const std::string& path) { return from_bytes(read_file(path), path); }
 
-void write_safetensors(const std::string& path, const Safetensors& content) { write_file(path, to_bytes(content, path)); }
+void write_safetensors(const std::string& path, const Safetensors& content) {
+  write_file(path, to_bytes(content, path));
+}
 
 }  // namespace mixgrad::io

@@ -11,14 +11,18 @@
 namespace mixgrad {
 namespace {
 
-void write(io::Safetensors& to, const std::string& name, const Tensor& tensor) { to.tensors.emplace_back(name, tensor); }
+void write(io::Safetensors& to, const std::string& name, const Tensor& tensor) {
+  to.tensors.emplace_back(name, tensor);
+}
 
 template <typename Number>
 void write(io::Safetensors& to, const std::string& name, std::span<Number> numbers) {
   to.metadata[name] = fmt::format("{}", fmt::join(numbers, " "));
 }
 
-void write(io::Safetensors& to, const std::string& name, const bool* flag) { to.metadata[name] = *flag ? "true" : "false"; }
+void write(io::Safetensors& to, const std::string& name, const bool* flag) {
+  to.metadata[name] = *flag ? "true" : "false";
+}
 
 const std::string& text_of(const io::Safetensors& from, const std::string& name) {
   const auto found = from.metadata.find(name);

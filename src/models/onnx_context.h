@@ -31,10 +31,10 @@ struct Padding {
 
 /// What a name of the file stands for.
 struct Value {
-  size_t at = 0;             ///< among the module's values; 0: its input
-  Tensor sample;             ///< as it comes out for an input of zeros
+  size_t at = 0;  ///< among the module's values; 0: its input
+  Tensor sample;  ///< as it comes out for an input of zeros
   Layout layout;
-  size_t order = 0;          ///< of features, among Orders
+  size_t order = 0;  ///< of features, among Orders
   Padding padding = {};
   bool nonnegative = false;  ///< as ReLUs make them
 };
@@ -86,9 +86,9 @@ class Context {
   std::set<const onnx_file::Node*> absorbed;  ///< that a layer before them took up
   std::map<size_t, Value> rectified;          ///< what a ReLU worked on, by where its result stands
   std::vector<std::string> notes;
-  int64_t batch = 1;                          ///< N as the file has it; 1 where it is open
-  int64_t input_values = 0;                   ///< of one image
-  std::string head;                           ///< the input's name, behind its normalization so far
+  int64_t batch = 1;         ///< N as the file has it; 1 where it is open
+  int64_t input_values = 0;  ///< of one image
+  std::string head;          ///< the input's name, behind its normalization so far
   std::optional<ScaleShift> normalization;
 
   /// Whether a node is the next one of the input's normalization: it alone reads the head.

@@ -24,7 +24,7 @@ namespace mixgrad::models::onnx_file {
 constexpr int64_t type_float = 1, type_uint8 = 2, type_int32 = 6, type_int64 = 7;
 
 struct Constant {
-  std::string name, type;         ///< type in words, for messages
+  std::string name, type;  ///< type in words, for messages
   std::vector<int64_t> dims;
   std::vector<float> floats;      ///< of a float tensor
   std::vector<int64_t> integers;  ///< of an int64 or int32 tensor
@@ -33,7 +33,7 @@ struct Constant {
 };
 
 struct Node {
-  std::string name, op;           ///< op of another domain than ONNX's: "domain.op"
+  std::string name, op;  ///< op of another domain than ONNX's: "domain.op"
   std::vector<std::string> inputs, outputs;
   const onnx::NodeProto* proto;
 };

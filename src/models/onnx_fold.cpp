@@ -123,8 +123,9 @@ Constant mul(const Folding& f) {
       f, [](double a, double b) { return a * b; }, [](int64_t a, int64_t b) { return wrapped(bits(a) * bits(b)); });
 }
 Constant div(const Folding& f) {
-  return combined(f, [](double a, double b) { return a / b; },
-                  [](int64_t a, int64_t b) { return b == -1 ? wrapped(-bits(a)) : a / b; });
+  return combined(
+      f, [](double a, double b) { return a / b; },
+      [](int64_t a, int64_t b) { return b == -1 ? wrapped(-bits(a)) : a / b; });
 }
 
 template <double (*function)(double)>

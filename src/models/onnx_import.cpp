@@ -66,7 +66,10 @@ constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // that a file may com
 class Importer {
  public:
   Importer(const std::string& path, const Options& options)
-      : file_(path), options_(options), net_(std::make_unique<Imported>()), context_(file_, *net_),
+      : file_(path),
+        options_(options),
+        net_(std::make_unique<Imported>()),
+        context_(file_, *net_),
         most_folded_((bytes_of_constants + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
 
   Model run() {

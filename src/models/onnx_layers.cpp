@@ -47,7 +47,9 @@ void fill(const Tensor& to, const std::vector<float>& row_major) {
 
 Conv2dAttrs conv_attributes(const Context& c, const Node& n, const Value& x, const Constant& w) {
   const Attributes a(c.file, n);
-  Conv2dAttrs out{.stride = a.fixed<2>("strides", {1, 1}), .padding = {}, .dilation = a.fixed<2>("dilations", {1, 1}),
+  Conv2dAttrs out{.stride = a.fixed<2>("strides", {1, 1}),
+                  .padding = {},
+                  .dilation = a.fixed<2>("dilations", {1, 1}),
                   .groups = a.number("group", 1)};
   check_window(c, n,
                {w.dims[2], w.dims[3], out.stride[0], out.stride[1], out.dilation[0], out.dilation[1], out.groups});

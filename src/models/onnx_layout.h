@@ -16,8 +16,8 @@ namespace mixgrad::models {
 /// flattened to one axis runs through H, W and C. Axes of length 1 have no order: an axis of the file that runs through
 /// none has length 1.
 struct Layout {
-  std::vector<int64_t> extents;         ///< of our axes, without N: {C, H, W} or {F}
-  std::vector<std::vector<int>> axes;   ///< of every axis of the file behind N: which of ours, longer than 1
+  std::vector<int64_t> extents;        ///< of our axes, without N: {C, H, W} or {F}
+  std::vector<std::vector<int>> axes;  ///< of every axis of the file behind N: which of ours, longer than 1
 
   /// As [N, C, H, W], the order in which `permutation` names our axes: {1, 2, 0} for [N, H, W, C].
   static Layout image(std::vector<int64_t> chw, const std::vector<int>& permutation = {0, 1, 2});

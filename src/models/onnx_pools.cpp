@@ -151,8 +151,10 @@ Value import_pool(Context& c, const Node& n) {
   if (n.outputs.size() > 1 && !n.outputs[1].empty()) {
     c.refuse(n, "its second output, the places of the maxima, can't be had");
   }
-  Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}), .stride = a.fixed<2>("strides", {1, 1}),
-                    .padding = {}, .ceil = a.number("ceil_mode", 0) != 0,
+  Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}),
+                    .stride = a.fixed<2>("strides", {1, 1}),
+                    .padding = {},
+                    .ceil = a.number("ceil_mode", 0) != 0,
                     .count_padding = largest || a.number("count_include_pad", 0) != 0};
   check_window(c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1]});
   if (a.fixed<2>("dilations", {1, 1}) != std::array<int64_t, 2>{1, 1}) c.refuse(n, "dilations must be 1");

@@ -7,7 +7,12 @@ namespace mixgrad::models {
 namespace {
 
 nn::Conv2dOptions conv3x3(int64_t in, int64_t out, int64_t stride) {
-  return {.in_channels = in, .out_channels = out, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .bias = false};
+  return {.in_channels = in,
+          .out_channels = out,
+          .kernel = {3, 3},
+          .stride = {stride, stride},
+          .padding = {1, 1},
+          .bias = false};
 }
 
 /// relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)); the shortcut is a 1×1 conv where the stride is 2.
@@ -20,7 +25,8 @@ class Stack : public nn::Module {
     add_module("conv2", conv2_);
     add_module("bn2", bn2_);
     if (stride == 1) return;
-    shortcut_.emplace(nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {1, 1}, .stride = {stride, stride}});
+    shortcut_.emplace(
+        nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {1, 1}, .stride = {stride, stride}});
     add_module("shortcut", *shortcut_);
   }
 
@@ -40,7 +46,11 @@ class Stack : public nn::Module {
 class ResNet8 : public nn::Module {
  public:
   explicit ResNet8(int64_t classes)
-      : conv_(conv3x3(3, 16, 1)), bn_(16), stack1_(16, 16, 1), stack2_(16, 32, 2), stack3_(32, 64, 2),
+      : conv_(conv3x3(3, 16, 1)),
+        bn_(16),
+        stack1_(16, 16, 1),
+        stack2_(16, 32, 2),
+        stack3_(32, 64, 2),
         fc_({.in_features = 64, .out_features = classes}) {
     add_module("conv", conv_);
     add_module("bn", bn_);

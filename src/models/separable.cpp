@@ -3,7 +3,8 @@
 
 namespace mixgrad::models {
 
-SeparableNet::SeparableNet(const nn::Conv2dOptions& first, std::initializer_list<Step> steps, int64_t classes) : conv_(first) {
+SeparableNet::SeparableNet(const nn::Conv2dOptions& first, std::initializer_list<Step> steps, int64_t classes)
+    : conv_(first) {
   add_module("conv", conv_);
   int64_t channels = first.out_channels;
   for (const Step& step : steps) {

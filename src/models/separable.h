@@ -23,7 +23,12 @@ class ConvBlock : public nn::Module {
 class Separable : public nn::Module {
  public:
   Separable(int64_t in, int64_t out, int64_t stride)
-      : depthwise_({.in_channels = in, .out_channels = in, .kernel = {3, 3}, .stride = {stride, stride}, .padding = {1, 1}, .groups = in}),
+      : depthwise_({.in_channels = in,
+                    .out_channels = in,
+                    .kernel = {3, 3},
+                    .stride = {stride, stride},
+                    .padding = {1, 1},
+                    .groups = in}),
         pointwise_({.in_channels = in, .out_channels = out, .kernel = {1, 1}}) {
     add_module("depthwise", depthwise_);
     add_module("pointwise", pointwise_);

@@ -26,13 +26,17 @@ Shape checked_weight_shape(const Conv2dOptions& o) {
 
 Conv2d::Conv2d(const Conv2dOptions& o)
     : Conv2d(checked_weight_shape(o),
-             {.stride = o.stride, .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]}, .dilation = o.dilation, .groups = o.groups},
+             {.stride = o.stride,
+              .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
+              .dilation = o.dilation,
+              .groups = o.groups},
              o.bias) {}
 
 Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, attrs_); }
 
 Linear::Linear(const LinearOptions& o) {
-  if (o.in_features < 1 || o.out_features < 1) bad_input("[Linear] {} to {} features: both must be positive", o.in_features, o.out_features);
+  if (o.in_features < 1 || o.out_features < 1)
+    bad_input("[Linear] {} to {} features: both must be positive", o.in_features, o.out_features);
   weight = Tensor::zeros({o.out_features, o.in_features});
   add_parameter("weight", weight);
   if (!o.bias) return;
@@ -43,8 +47,11 @@ Linear::Linear(const LinearOptions& o) {
 Tensor Linear::forward(const Tensor& x) { return linear(x, weight, bias); }
 
 BatchNorm2d::BatchNorm2d(int64_t channels, const BatchNormOptions& options)
-    : gamma(Tensor::full({channels}, 1)), beta(Tensor::zeros({channels})), running_mean(Tensor::zeros({channels})),
-      running_var(Tensor::full({channels}, 1)), options_(options) {
+    : gamma(Tensor::full({channels}, 1)),
+      beta(Tensor::zeros({channels})),
+      running_mean(Tensor::zeros({channels})),
+      running_var(Tensor::full({channels}, 1)),
+      options_(options) {
   add_parameter("weight", gamma);
   add_parameter("bias", beta);
   add_buffer("running_mean", running_mean);

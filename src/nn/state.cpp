@@ -37,7 +37,8 @@ void check_values(const io::Safetensors& file, const std::string& name) {
   const std::span<const float> values = file.at(name).data();
   const auto negative = std::ranges::find_if(values, [](float v) { return v < 0; });
   if (variance && negative != values.end()) {
-    bad_input("{}: '{}' holds {} at index {}: a variance can't be below 0", file.path, name, *negative, negative - values.begin());
+    bad_input("{}: '{}' holds {} at index {}: a variance can't be below 0", file.path, name, *negative,
+              negative - values.begin());
   }
 }
 
@@ -62,7 +63,8 @@ void load_state(Module& net, const std::string& path) {
   const std::vector<NamedTensor> state = state_of(net);
   const auto missing = names_missing(file, state), unknown = names_unknown(file, state);
   if (!missing.empty() || !unknown.empty()) {
-    bad_input("{}: not this network's weights: missing [{}], unknown [{}]", path, fmt::join(missing, ", "), fmt::join(unknown, ", "));
+    bad_input("{}: not this network's weights: missing [{}], unknown [{}]", path, fmt::join(missing, ", "),
+              fmt::join(unknown, ", "));
   }
   for (const NamedTensor& t : state) {
     const Shape& found = file.at(t.name).shape();

@@ -20,7 +20,8 @@ Tensor expectation(const Tensor& theta, std::span<const double> values) {
                 [columns, kept = std::vector(values.begin(), values.end())](const Backward& b) {
                   const double g = b.grad_output()[0];
                   const auto gx = b.grad(0);
-                  for (int64_t i = 0; i < std::ssize(kept) * columns; ++i) gx.put(i, static_cast<float>(g * kept[i / columns]));
+                  for (int64_t i = 0; i < std::ssize(kept) * columns; ++i)
+                    gx.put(i, static_cast<float>(g * kept[i / columns]));
                 });
 }
 
@@ -38,7 +39,8 @@ Tensor scale(const Tensor& x, double factor) {
   for (int64_t i = 0; i < x.size(); ++i) y.data()[i] = static_cast<float>(factor * x.data()[i]);
   return record("scale", {}, y, {x}, [factor](const Backward& b) {
     const auto gx = b.grad(0);
-    for (int64_t i = 0; i < std::ssize(b.grad_output()); ++i) gx.put(i, static_cast<float>(factor * b.grad_output()[i]));
+    for (int64_t i = 0; i < std::ssize(b.grad_output()); ++i)
+      gx.put(i, static_cast<float>(factor * b.grad_output()[i]));
   });
 }
 

@@ -25,7 +25,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   for (const Tensor* t : {&gamma, &beta, &running_mean, &running_var}) {
     check_vector("batch_norm", "a parameter", *t, channels);
   }
-  if (attrs.training && rows < 2) bad_input("[batch_norm] training wants more than one value per channel, got input {}", x.shape().str());
+  if (attrs.training && rows < 2)
+    bad_input("[batch_norm] training wants more than one value per channel, got input {}", x.shape().str());
 
   Tensor mean = running_mean, inv_std = Tensor::empty({channels});
   Tensor variance = running_var;
@@ -36,7 +37,8 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
     blend(running_mean.data(), mean.data(), attrs.momentum, 1.0F);
     blend(running_var.data(), variance.data(), attrs.momentum, static_cast<float>(rows) / static_cast<float>(rows - 1));
   }
-  for (size_t c = 0; c < inv_std.data().size(); ++c) inv_std.data()[c] = 1.0F / std::sqrt(variance.data()[c] + attrs.eps);
+  for (size_t c = 0; c < inv_std.data().size(); ++c)
+    inv_std.data()[c] = 1.0F / std::sqrt(variance.data()[c] + attrs.eps);
 
   Tensor y = Tensor::empty(x.shape());
   kernels::batch_norm(rows, channels, x.data(), mean.data(), inv_std.data(), gamma.data(), beta.data(), y.data());

@@ -12,7 +12,8 @@ namespace {
 template <typename From, typename To>
 Tensor convert(const Tensor& x, DType dtype) {
   Tensor y = Tensor::empty(x.shape(), dtype);
-  std::ranges::transform(x.data<From>(), y.data<To>().begin(), [](From v) { return static_cast<To>(static_cast<float>(v)); });
+  std::ranges::transform(x.data<From>(), y.data<To>().begin(),
+                         [](From v) { return static_cast<To>(static_cast<float>(v)); });
   return record("cast", {}, y, {x}, [](const Backward& b) {
     const auto gx = b.grad<From>(0);
     const std::span<const To> g = b.grad_output<To>();

@@ -14,8 +14,8 @@
 namespace mixgrad {
 namespace {
 
-/// A batch in parts, each of which one thread convolves while it lies in that thread's cache. Parts never depend on the number
-/// of threads, so neither do the bytes; within a micro-batch, which has one thread, there is one.
+/// A batch in parts, each of which one thread convolves while it lies in that thread's cache. Parts never depend on the
+/// number of threads, so neither do the bytes; within a micro-batch, which has one thread, there is one.
 class Parts {
  public:
   explicit Parts(const kernels::Conv2dSize& s, size_t value_bytes) : size_(s), images_(s.n) {
@@ -69,29 +69,33 @@ void add_parts(std::span<const float> sums, int64_t size, kernels::Grad out) {
 }
 
 template <typename T>
-void grad_w(const kernels::Conv2dSize& s, std::span<const T> x, std::span<const T> gy, kernels::Grad gw, kernels::Grad gbias) {
+void grad_w(const kernels::Conv2dSize& s, std::span<const T> x, std::span<const T> gy, kernels::Grad gw,
+            kernels::Grad gbias) {
   const Parts parts(s, sizeof(T));
   if (parts.count() == 1) return kernels::conv2d_grad_w(s, x, gy, gw, gbias);
   const int64_t weights = s.c_out * s.kh * s.kw * (s.c_in / s.groups);
   const Tensor sums = gw ? Tensor::empty({parts.count(), weights}) : Tensor();
   const Tensor bias_sums = gbias ? Tensor::empty({parts.count(), s.c_out}) : Tensor();
-  parts.each(x, gy, [&](const kernels::Conv2dSize& part, std::span<const T> part_x, std::span<const T> part_gy, int64_t i) {
-    kernels::conv2d_grad_w(part, part_x, part_gy, {.data = sums ? sums.rows(i, 1).data().data() : nullptr},
-                           {.data = bias_sums ? bias_sums.rows(i, 1).data().data() : nullptr});
-  });
+  parts.each(x, gy,
+             [&](const kernels::Conv2dSize& part, std::span<const T> part_x, std::span<const T> part_gy, int64_t i) {
+               kernels::conv2d_grad_w(part, part_x, part_gy, {.data = sums ? sums.rows(i, 1).data().data() : nullptr},
+                                      {.data = bias_sums ? bias_sums.rows(i, 1).data().data() : nullptr});
+             });
   if (sums) add_parts(sums.data(), weights, gw);
   if (bias_sums) add_parts(bias_sums.data(), s.c_out, gbias);
 }
 
 /// The gradient, whichever way the output was computed.
 template <typename T>
-Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x, const Tensor& w, const Tensor& bias) {
+Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x,
+                const Tensor& w, const Tensor& bias) {
   return record("conv2d", attrs, y, {x, w, bias}, [s](const Backward& b) {
     if (auto gx = b.grad<T>(0)) {
-      Parts(s, sizeof(T)).each(span_of(gx, s.n * s.h * s.w * s.c_in), b.grad_output<T>(),
-                               [&](const kernels::Conv2dSize& part, std::span<T> to, std::span<const T> gy, int64_t) {
-                                 kernels::conv2d_grad_x(part, gy, b.input(1), {.data = to.data(), .add = gx.add});
-                               });
+      Parts(s, sizeof(T))
+          .each(span_of(gx, s.n * s.h * s.w * s.c_in), b.grad_output<T>(),
+                [&](const kernels::Conv2dSize& part, std::span<T> to, std::span<const T> gy, int64_t) {
+                  kernels::conv2d_grad_x(part, gy, b.input(1), {.data = to.data(), .add = gx.add});
+                });
     }
     const auto gw = b.grad(1), gbias = b.grad(2);
     if (gw || gbias) grad_w(s, b.input<T>(0), b.grad_output<T>(), gw, gbias);
@@ -105,10 +109,11 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
   check_vector("conv2d", "bias", bias, s.c_out);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype());
-    Parts(s, sizeof(T)).each(std::span<const T>(x.data<T>()), y.data<T>(),
-                             [&](const kernels::Conv2dSize& part, std::span<const T> from, std::span<T> to, int64_t) {
-                               kernels::conv2d(part, from, w.data(), bias.data(), to);
-                             });
+    Parts(s, sizeof(T))
+        .each(std::span<const T>(x.data<T>()), y.data<T>(),
+              [&](const kernels::Conv2dSize& part, std::span<const T> from, std::span<T> to, int64_t) {
+                kernels::conv2d(part, from, w.data(), bias.data(), to);
+              });
     return recorded<T>(s, attrs, y, x, w, bias);
   });
 }
@@ -117,10 +122,11 @@ Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, 
   const kernels::Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
   return exact("conv2d_codes", x, bound, [&](const Tensor& part) {
     Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow});
-    Parts(s, sizeof(float)).each(std::span<const float>(part.data()), y.data(),
-                                 [&](const kernels::Conv2dSize& size, std::span<const float> from, std::span<float> to, int64_t) {
-                                   kernels::conv2d_codes(size, from, w.data(), to);
-                                 });
+    Parts(s, sizeof(float))
+        .each(std::span<const float>(part.data()), y.data(),
+              [&](const kernels::Conv2dSize& size, std::span<const float> from, std::span<float> to, int64_t) {
+                kernels::conv2d_codes(size, from, w.data(), to);
+              });
     return recorded<float>(s, attrs, y, part, w, {});
   });
 }

@@ -13,7 +13,8 @@ Tensor gate(const Tensor& bias, const Tensor& theta, std::span<const int> bits) 
   const auto zero = std::ranges::find(bits, 0);
   if (zero == bits.end()) return bias;
   const int64_t channels = bias.size(), pruned = zero - bits.begin(), count = std::ssize(bits);
-  if (theta.shape() != Shape{count, channels}) bad_input("[gate] theta {} is not [{}, {}]", theta.shape().str(), count, channels);
+  if (theta.shape() != Shape{count, channels})
+    bad_input("[gate] theta {} is not [{}, {}]", theta.shape().str(), count, channels);
   const auto kept = [=](std::span<const float> t, int64_t c) {
     float total = 0;
     for (int64_t p = 0; p < count; ++p) total += p == pruned ? 0.0F : t[static_cast<size_t>(p * channels + c)];

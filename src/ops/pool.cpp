@@ -34,7 +34,9 @@ Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs) {
 
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool("avg_pool2d", false, x, attrs); }
 
-Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool("avg_pool2d_codes", true, x, attrs); }
+Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) {
+  return avg_pool("avg_pool2d_codes", true, x, attrs);
+}
 
 Tensor global_avg_pool2d(const Tensor& x) {
   const bool image = x.shape().rank() == 4;  // avg_pool2d reports any other

@@ -29,14 +29,16 @@ Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits) {
 
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits) {
   const kernels::WeightSize s = weight_size(w.shape());
-  if (std::ssize(bits) != s.channels) bad_input("[quantize_weight] {} bit-widths for weights {}", bits.size(), w.shape().str());
+  if (std::ssize(bits) != s.channels)
+    bad_input("[quantize_weight] {} bit-widths for weights {}", bits.size(), w.shape().str());
   check_vector("quantize_weight", "magnitude", magnitude, s.channels);
   Tensor y = Tensor::empty(w.shape());
   kernels::quantize_weight(s, bits, magnitude.data(), w.data(), y.data());
-  return record("quantize_weight", {}, y, {w},
-                [s, kept = std::vector(bits.begin(), bits.end()), steps = weight_scale(magnitude, bits)](const Backward& b) {
-                  kernels::quantize_weight_grad(s, kept, steps.data(), b.grad_output(), b.grad(0));
-                });
+  return record(
+      "quantize_weight", {}, y, {w},
+      [s, kept = std::vector(bits.begin(), bits.end()), steps = weight_scale(magnitude, bits)](const Backward& b) {
+        kernels::quantize_weight_grad(s, kept, steps.data(), b.grad_output(), b.grad(0));
+      });
 }
 
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format) {
@@ -66,7 +68,8 @@ Tensor quantize_bias(const Tensor& bias, const Tensor& steps) {
   for (int64_t c = 0; c < bias.size(); ++c) {
     y.data()[c] = static_cast<float>(static_cast<double>(steps.data()[c]) * codes[static_cast<size_t>(c)]);
   }
-  return record("quantize_bias", {}, y, {bias}, [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
+  return record("quantize_bias", {}, y, {bias},
+                [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
 }
 
 }  // namespace mixgrad

@@ -22,28 +22,35 @@ std::vector<int32_t> bias_codes(const Tensor& bias, const Tensor& steps) {
 
 std::vector<FixedPoint> fixed_points(const Tensor& steps, float out_step) {
   std::vector<FixedPoint> out;
-  for (const float step : steps.data()) out.push_back(kernels::fixed_point(static_cast<double>(step) / static_cast<double>(out_step)));
+  for (const float step : steps.data())
+    out.push_back(kernels::fixed_point(static_cast<double>(step) / static_cast<double>(out_step)));
   return out;
 }
 
-Tensor requantize(const Tensor& acc, const Tensor& steps, const Tensor& bias, const Tensor& clip, int bits, ActivationFormat format) {
+Tensor requantize(const Tensor& acc, const Tensor& steps, const Tensor& bias, const Tensor& clip, int bits,
+                  ActivationFormat format) {
   const auto [rows, channels] = rows_channels("requantize", acc.shape());
   if (bias || steps.size() != 1) check_vector("requantize", "scale", steps, channels);
   check_vector("requantize", "bias", bias, channels);
   check_vector("requantize", "clip", clip, 1);
-  const float levels = kernels::activation_levels(bits, format.is_signed), low = format.is_signed && !format.relu ? -levels : 0;
+  const float levels = kernels::activation_levels(bits, format.is_signed),
+              low = format.is_signed && !format.relu ? -levels : 0;
   const std::vector<int32_t> offsets = bias_codes(bias, steps);
   Tensor y = Tensor::empty(acc.shape());
-  kernels::requantize(rows, channels, acc.data(), offsets, fixed_points(steps, clip.data()[0] / levels), low, levels, y.data());
-  return record("requantize", {}, y, {acc, steps, bias, clip}, [rows = rows, channels = channels, bits, format, offsets](const Backward& b) {
-    // The gradients of rescale and quantize_activation at the real values, which are formed again rather than kept.
-    const Tensor x = Tensor::empty({rows, channels}), gx = Tensor::empty({rows, channels});
-    std::vector<float> quantized(offsets.begin(), offsets.end());
-    for (size_t c = 0; c < quantized.size(); ++c) quantized[c] *= b.input(1)[c];
-    kernels::rescale(rows, channels, b.input(0), b.input(1), quantized, x.data());
-    kernels::quantize_activation_grad(bits, format, b.input(3)[0], x.data(), b.grad_output(), {.data = gx.data().data()}, b.grad(3));
-    kernels::rescale_grad(rows, channels, b.input(1), gx.data(), b.grad(0), b.grad(2));
-  });
+  kernels::requantize(rows, channels, acc.data(), offsets, fixed_points(steps, clip.data()[0] / levels), low, levels,
+                      y.data());
+  return record("requantize", {}, y, {acc, steps, bias, clip},
+                [rows = rows, channels = channels, bits, format, offsets](const Backward& b) {
+                  // The gradients of rescale and quantize_activation at the real values, which are formed again rather
+                  // than kept.
+                  const Tensor x = Tensor::empty({rows, channels}), gx = Tensor::empty({rows, channels});
+                  std::vector<float> quantized(offsets.begin(), offsets.end());
+                  for (size_t c = 0; c < quantized.size(); ++c) quantized[c] *= b.input(1)[c];
+                  kernels::rescale(rows, channels, b.input(0), b.input(1), quantized, x.data());
+                  kernels::quantize_activation_grad(bits, format, b.input(3)[0], x.data(), b.grad_output(),
+                                                    {.data = gx.data().data()}, b.grad(3));
+                  kernels::rescale_grad(rows, channels, b.input(1), gx.data(), b.grad(0), b.grad(2));
+                });
 }
 
 }  // namespace mixgrad

@@ -15,7 +15,8 @@ bool all_between(const std::array<int64_t, N>& values, int64_t least) {
   return std::ranges::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
 }
 
-/// How many windows of `kernel` fit; each begins in the image or the padding before it, and sees some of the image. 0: none.
+/// How many windows of `kernel` fit; each begins in the image or the padding before it, and sees some of the image. 0:
+/// none.
 int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
   const int64_t room = size + before + after - kernel + (ceil ? stride - 1 : 0);
   if (room < 0 || before >= kernel || after >= kernel) return 0;
@@ -27,7 +28,8 @@ int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int
 
 kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
   if (x.rank() != 4 || w.rank() != 4) {
-    bad_input("[conv2d] input {} and weights {} must both have 4 dimensions (N, C, H, W and O, I, H, W)", x.str(), w.str());
+    bad_input("[conv2d] input {} and weights {} must both have 4 dimensions (N, C, H, W and O, I, H, W)", x.str(),
+              w.str());
   }
   if (a.groups < 1 || x[1] % a.groups != 0 || w[0] % a.groups != 0 || w[1] != x[1] / a.groups) {
     bad_input("[conv2d] input {} does not fit weights {} with {} groups: weights want [O, {}, H, W]", x.str(), w.str(),
@@ -36,10 +38,22 @@ kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttr
   if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
     bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);
   }
-  kernels::Conv2dSize s{.n = x[0], .c_in = x[1], .h = x[2], .w = x[3], .c_out = w[0], .oh = 0, .ow = 0,
-                        .kh = w[2], .kw = w[3], .stride_h = a.stride[0], .stride_w = a.stride[1],
-                        .pad_top = a.padding[0], .pad_left = a.padding[1],
-                        .dilation_h = a.dilation[0], .dilation_w = a.dilation[1], .groups = a.groups};
+  kernels::Conv2dSize s{.n = x[0],
+                        .c_in = x[1],
+                        .h = x[2],
+                        .w = x[3],
+                        .c_out = w[0],
+                        .oh = 0,
+                        .ow = 0,
+                        .kh = w[2],
+                        .kw = w[3],
+                        .stride_h = a.stride[0],
+                        .stride_w = a.stride[1],
+                        .pad_top = a.padding[0],
+                        .pad_left = a.padding[1],
+                        .dilation_h = a.dilation[0],
+                        .dilation_w = a.dilation[1],
+                        .groups = a.groups};
   const int64_t room_h = x[2] + a.padding[0] + a.padding[2] - ((w[2] - 1) * a.dilation[0] + 1);
   const int64_t room_w = x[3] + a.padding[1] + a.padding[3] - ((w[3] - 1) * a.dilation[1] + 1);
   if (room_h < 0 || room_w < 0) {
@@ -60,12 +74,24 @@ kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttr
   const int64_t oh = windows(x[2], a.padding[0], a.padding[2], a.kernel[0], stride_h, a.ceil);
   const int64_t ow = windows(x[3], a.padding[1], a.padding[3], a.kernel[1], stride_w, a.ceil);
   if (oh < 1 || ow < 1) {
-    bad_input("[{}] a window of {}x{} with padding {} {} {} {} (top, left, bottom, right) does not fit input {}", op, a.kernel[0],
-              a.kernel[1], a.padding[0], a.padding[1], a.padding[2], a.padding[3], x.str());
+    bad_input("[{}] a window of {}x{} with padding {} {} {} {} (top, left, bottom, right) does not fit input {}", op,
+              a.kernel[0], a.kernel[1], a.padding[0], a.padding[1], a.padding[2], a.padding[3], x.str());
   }
-  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .oh = oh, .ow = ow, .kh = a.kernel[0], .kw = a.kernel[1],
-          .stride_h = stride_h, .stride_w = stride_w, .pad_top = a.padding[0], .pad_left = a.padding[1],
-          .pad_bottom = a.padding[2], .pad_right = a.padding[3], .count_padding = a.count_padding};
+  return {.n = x[0],
+          .c = x[1],
+          .h = x[2],
+          .w = x[3],
+          .oh = oh,
+          .ow = ow,
+          .kh = a.kernel[0],
+          .kw = a.kernel[1],
+          .stride_h = stride_h,
+          .stride_w = stride_w,
+          .pad_top = a.padding[0],
+          .pad_left = a.padding[1],
+          .pad_bottom = a.padding[2],
+          .pad_right = a.padding[3],
+          .count_padding = a.count_padding};
 }
 
 RowsChannels rows_channels(const char* op, const Shape& x) {
@@ -75,8 +101,9 @@ RowsChannels rows_channels(const char* op, const Shape& x) {
 
 void check_linear(const Shape& x, const Shape& w) {
   if (x.rank() != 2 || w.rank() != 2 || x[1] != w[1]) {
-    bad_input("[linear] input {} does not fit weights {}: expected [N, I] and [O, I]; flatten a 4-dimensional input first",
-              x.str(), w.str());
+    bad_input(
+        "[linear] input {} does not fit weights {}: expected [N, I] and [O, I]; flatten a 4-dimensional input first",
+        x.str(), w.str());
   }
 }
 
@@ -85,7 +112,8 @@ kernels::WeightSize weight_size(const Shape& w) {
 }
 
 void check_vector(const char* op, const char* name, const Tensor& t, int64_t length) {
-  if (t && t.shape() != Shape{length}) bad_input("[{}] {} has shape {}: expected [{}]", op, name, t.shape().str(), length);
+  if (t && t.shape() != Shape{length})
+    bad_input("[{}] {} has shape {}: expected [{}]", op, name, t.shape().str(), length);
 }
 
 }  // namespace mixgrad

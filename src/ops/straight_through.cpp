@@ -9,7 +9,8 @@ namespace mixgrad {
 
 Tensor straight_through(const Tensor& value, const Tensor& source) {
   if (value.shape() != source.shape()) {
-    bad_input("[straight_through] value {} and source {} must have one shape", value.shape().str(), source.shape().str());
+    bad_input("[straight_through] value {} and source {} must have one shape", value.shape().str(),
+              source.shape().str());
   }
   return record("straight_through", {}, value.detach(), {source},
                 [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });

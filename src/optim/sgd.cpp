@@ -16,8 +16,10 @@ void Sgd::list_state(State& state, const std::string& name) {
 }
 
 void Sgd::update(size_t index, double lr, double weight_decay, std::span<float> value, std::span<const float> grad) {
-  const kernels::SgdUpdate u{.lr = static_cast<float>(lr), .decay = static_cast<float>(weight_decay),
-                             .momentum = static_cast<float>(options_.momentum), .nesterov = options_.nesterov};
+  const kernels::SgdUpdate u{.lr = static_cast<float>(lr),
+                             .decay = static_cast<float>(weight_decay),
+                             .momentum = static_cast<float>(options_.momentum),
+                             .nesterov = options_.nesterov};
   kernels::sgd_update(u, grad, velocity_[index].data(), value);
 }
 

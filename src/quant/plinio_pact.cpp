@@ -12,7 +12,9 @@ namespace {
 struct PlinioPact {
   static float step(float clip, CodeRange r) { return (clip + 1e-3F) / r.high; }
   static float code(float x, float clip, CodeRange r) { return std::floor(std::clamp(x, 0.0F, clip) / step(clip, r)); }
-  static std::pair<float, float> slopes(float x, float clip, CodeRange) { return {x > 0 && x < clip ? 1.0F : 0.0F, x >= clip ? 1.0F : 0.0F}; }
+  static std::pair<float, float> slopes(float x, float clip, CodeRange) {
+    return {x > 0 && x < clip ? 1.0F : 0.0F, x >= clip ? 1.0F : 0.0F};
+  }
   static double clip_scale(int64_t, CodeRange) { return 1; }
 };
 

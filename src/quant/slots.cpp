@@ -27,8 +27,10 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least) {
   if (bits.empty()) bad_input("{}: the list of bit-widths is empty: give at least one, like 2,4,8", what);
   for (int b : bits) {
-    if (b == 0 && least > 0) bad_input("{}: 0 bits prune channels of weights chosen per channel, not here: expected {} to 8", what, least);
-    if (b != 0 && (b < 2 || b > 8)) bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
+    if (b == 0 && least > 0)
+      bad_input("{}: 0 bits prune channels of weights chosen per channel, not here: expected {} to 8", what, least);
+    if (b != 0 && (b < 2 || b > 8))
+      bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
   }
   std::ranges::sort(bits);
   bits.erase(std::unique(bits.begin(), bits.end()), bits.end());

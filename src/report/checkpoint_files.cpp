@@ -13,14 +13,17 @@ constexpr const char* checksum_key = "checksum";
 io::Safetensors read_whole(const fs::path& file) {
   io::Safetensors content = io::read_safetensors(file);
   const auto checksum = content.metadata.extract(checksum_key);
-  if (checksum.empty() || checksum.mapped() != io::checksum(content)) bad_input("{}: its checksum does not fit its content", file.string());
+  if (checksum.empty() || checksum.mapped() != io::checksum(content))
+    bad_input("{}: its checksum does not fit its content", file.string());
   return content;
 }
 
 }  // namespace
 
 CheckpointFiles::CheckpointFiles(const fs::path& folder)
-    : newest_(folder / "checkpoint.safetensors"), previous_(folder / "checkpoint.previous.safetensors"), next_(folder / "checkpoint.next.safetensors") {}
+    : newest_(folder / "checkpoint.safetensors"),
+      previous_(folder / "checkpoint.previous.safetensors"),
+      next_(folder / "checkpoint.next.safetensors") {}
 
 bool CheckpointFiles::any() const {
   std::error_code error;
@@ -35,7 +38,8 @@ io::Safetensors CheckpointFiles::newest(std::string& damage) const {
   } catch (const Error& e) {
     damage = e.what();
   }
-  if (!fs::exists(previous_, error)) bad_input("{}: there is no checkpoint before it: start anew with --overwrite", damage);
+  if (!fs::exists(previous_, error))
+    bad_input("{}: there is no checkpoint before it: start anew with --overwrite", damage);
   try {
     return read_whole(previous_);
   } catch (const Error& e) {

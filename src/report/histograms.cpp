@@ -90,9 +90,7 @@ ordered_json histograms(const Graph& network) {
   ordered_json out = ordered_json::array();
   for (const Node& node : network.nodes) {
     if (!node.is_layer()) continue;
-    out.push_back({{"name", node.name},
-                   {"output", output_name(network, node)},
-                   {"grids", grids(network, node)}});
+    out.push_back({{"name", node.name}, {"output", output_name(network, node)}, {"grids", grids(network, node)}});
   }
   return out;
 }

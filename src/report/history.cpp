@@ -21,7 +21,9 @@ using nlohmann::json;
 using nlohmann::ordered_json;
 
 /// 6 significant digits: enough to plot, a third of the file.
-ordered_json number(float value) { return std::isfinite(value) ? ordered_json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : nullptr; }
+ordered_json number(float value) {
+  return std::isfinite(value) ? ordered_json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : nullptr;
+}
 
 /// [P] as a list, [P, C] as a list of P lists.
 ordered_json values(const Tensor& t) {
@@ -54,8 +56,13 @@ Tensor tensor_from(const json& rows, const Shape& shape) {
 }
 
 train::AlphaReport alpha_from(const json& j) {
-  train::AlphaReport a{.name = j.at("name").get<std::string>(), .nodes = j.at("nodes").get<std::vector<std::string>>(),
-                       .bits = j.at("bits").get<std::vector<int>>(), .alpha = {}, .theta = {}, .task_gradient = {}, .cost_gradient = {}};
+  train::AlphaReport a{.name = j.at("name").get<std::string>(),
+                       .nodes = j.at("nodes").get<std::vector<std::string>>(),
+                       .bits = j.at("bits").get<std::vector<int>>(),
+                       .alpha = {},
+                       .theta = {},
+                       .task_gradient = {},
+                       .cost_gradient = {}};
   const json& rows = j.at("alpha");
   const auto candidates = std::ssize(quant::checked_precisions("bits", a.bits, 0));
   const Shape shape = rows.at(0).is_array() ? Shape{candidates, std::ssize(rows.at(0))} : Shape{candidates};
@@ -86,7 +93,8 @@ std::string history_line(const train::EpochReport& e) {
                       {"task_gradient", values(a.task_gradient)},
                       {"cost_gradient", values(a.cost_gradient)}});
   }
-  return ordered_json{{"epoch", e.epoch}, {"tau", e.tau}, {"alphas", std::move(alphas)}}.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return ordered_json{{"epoch", e.epoch}, {"tau", e.tau}, {"alphas", std::move(alphas)}}.dump(
+      -1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 std::vector<HistoryEpoch> read_history(const std::string& path) {

@@ -77,7 +77,9 @@ ordered_json read_summary(const fs::path& file) {
 }
 
 ordered_json read_run(const fs::path& folder, const std::string& name) {
-  ordered_json run = {{"name", name}, {"summary", read_summary(folder / "summary.json")}, {"metrics", read_lines(folder / "metrics.jsonl")}};
+  ordered_json run = {{"name", name},
+                      {"summary", read_summary(folder / "summary.json")},
+                      {"metrics", read_lines(folder / "metrics.jsonl")}};
   std::error_code error;
   if (fs::exists(folder / "history.jsonl", error)) run["history"] = read_replay(folder / "history.jsonl");
   run["weights"] = histograms(load_graph(folder / "model.safetensors"));
@@ -90,9 +92,12 @@ std::vector<std::string> fields(std::string_view line) {
   bool quoted = false;
   for (size_t i = 0; i < line.size(); ++i) {
     const bool twice = quoted && line.substr(i, 2) == "\"\"";
-    if (line[i] == '"' && !twice) quoted = !quoted;
-    else if (line[i] == ',' && !quoted) out.emplace_back();
-    else out.back() += line[i];
+    if (line[i] == '"' && !twice)
+      quoted = !quoted;
+    else if (line[i] == ',' && !quoted)
+      out.emplace_back();
+    else
+      out.back() += line[i];
     if (twice) ++i;
   }
   return out;
@@ -133,7 +138,9 @@ ordered_json read_replay(const fs::path& file) {
     const ordered_json& lines = epoch.at("alphas");
     out["tau"].push_back(epoch.at("tau").get<double>());
     for (size_t i = 0; i < lines.size(); ++i) {
-      if (i >= out["alphas"].size()) out["alphas"].push_back({{"name", lines[i].at("name")}, {"nodes", lines[i].at("nodes")}, {"bits", lines[i].at("bits")}});
+      if (i >= out["alphas"].size())
+        out["alphas"].push_back(
+            {{"name", lines[i].at("name")}, {"nodes", lines[i].at("nodes")}, {"bits", lines[i].at("bits")}});
       add_epoch(out["alphas"].at(i), lines[i]);
     }
   });
@@ -154,7 +161,8 @@ std::string page_data(const std::string& path) {
   } else {
     bad_input("{}: holds neither a finished run (summary.json) nor a sweep (sweep.csv)", path);
   }
-  const ordered_json all = {{"kind", sweep ? "sweep" : "run"}, {"name", name}, {"version", MIXGRAD_VERSION}, {"runs", std::move(runs)}};
+  const ordered_json all = {
+      {"kind", sweep ? "sweep" : "run"}, {"name", name}, {"version", MIXGRAD_VERSION}, {"runs", std::move(runs)}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // a folder's name need not be UTF-8
 }
 

@@ -30,7 +30,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors", *float_name = "float.safetensors";
+constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors",
+                     *float_name = "float.safetensors";
 constexpr const char* names[] = {summary_name, "metrics.jsonl", "history.jsonl", network_name, float_name};
 constexpr const char* report_name = "report.html";
 
@@ -45,7 +46,8 @@ void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) 
     if (found == before.end() || found->second == value) continue;
     changed.push_back(fmt::format("{} is '{}' here, but was '{}'", name, value, found->second));
   }
-  if (!changed.empty()) bad_input("resume: {}: a run goes on with the settings it began with", fmt::join(changed, "; "));
+  if (!changed.empty())
+    bad_input("resume: {}: a run goes on with the settings it began with", fmt::join(changed, "; "));
 }
 
 io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder, std::string& damage) {
@@ -58,7 +60,8 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
 /// Keeps the folder's log and checkpoints up to date and passes everything on.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
-  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next) : RunWriter(config, folder, next, std::string()) {}
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next)
+      : RunWriter(config, folder, next, std::string()) {}
 
   /// `run`'s result. An error says what is kept, if anything is.
   template <typename Run>
@@ -69,11 +72,14 @@ class RunWriter : public train::Observer, public train::Checkpoints {
       const bool bad_input = e.kind() == Error::Kind::bad_input;
       if (bad_input && !folder_.resumes()) folder_.drop_checkpoints();
       if (bad_input || kept_.empty() || !CheckpointFiles(folder_.path()).any()) throw;
-      failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone", e.what(), kept_);
+      failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone",
+                 e.what(), kept_);
     }
   }
 
-  bool due() const override { return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes(); }
+  bool due() const override {
+    return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes();
+  }
   void on_note(const std::string& note) override { next_.on_note(note); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
@@ -122,7 +128,9 @@ Origin read_origin(const fs::path& folder) {
   if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
-    return {.model = fs::path(json.at("model").get<std::string>()).filename(), .data = json.at("data").get<std::string>(), .seed = json.at("seed").get<uint64_t>()};
+    return {.model = fs::path(json.at("model").get<std::string>()).filename(),
+            .data = json.at("data").get<std::string>(),
+            .seed = json.at("seed").get<uint64_t>()};
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: damaged: expected the summary of a run, with its model, data and seed", file);
   }
@@ -132,8 +140,10 @@ Origin read_origin(const fs::path& folder) {
 
 RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
     : path_(fs::absolute(path)), checkpoint_minutes_(options.checkpoint_minutes) {
-  if (options.overwrite && options.resume) bad_input("out: give --overwrite to begin anew or --resume to go on, not both");
-  if (!(checkpoint_minutes_ >= 0)) bad_input("checkpoint-minutes: {} is not possible: expected 0 or more", checkpoint_minutes_);
+  if (options.overwrite && options.resume)
+    bad_input("out: give --overwrite to begin anew or --resume to go on, not both");
+  if (!(checkpoint_minutes_ >= 0))
+    bad_input("checkpoint-minutes: {} is not possible: expected 0 or more", checkpoint_minutes_);
   if (!path_.has_filename()) path_ = path_.parent_path();  // "runs/a/" is runs/a
   std::error_code error;
   const bool stopped = CheckpointFiles(path_).any();
@@ -144,8 +154,10 @@ RunFolder::RunFolder(const std::string& path, const FolderOptions& options)
   bool old_run = result;
   if (!options.resume) {
     for (const char* name : names) old_run = old_run || fs::exists(path_ / name, error);
-    if (stopped && !options.overwrite) bad_input("out: {} holds a run that was stopped: give --resume to go on with it, or --overwrite", path);
-    if (old_run && !options.overwrite) bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+    if (stopped && !options.overwrite)
+      bad_input("out: {} holds a run that was stopped: give --resume to go on with it, or --overwrite", path);
+    if (old_run && !options.overwrite)
+      bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
   }
   try {
     make_folders();
@@ -275,8 +287,8 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   const bool reconstructs = output.size() == network.input_shape().size();
   if (reconstructs) test.labels.clear();
   if (test.image_shape() != network.input_shape() || (!reconstructs && test.classes() != output.size())) {
-    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec, test.image_shape().str(),
-              test.classes(), path, network.input_shape().str(), output.size());
+    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec,
+              test.image_shape().str(), test.classes(), path, network.input_shape().str(), output.size());
   }
   test.normalization = network.normalization;
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};

@@ -54,7 +54,10 @@ void LogFile::go_back(const std::string& place) {
     sum_ = sum;
     return io::write_at(file_, bytes_, "");
   }
-  bad_input("resume: {}: not as the checkpoint knows it: expected its first {} bytes unchanged; else start anew with --overwrite", own_.string(), bytes_);
+  bad_input(
+      "resume: {}: not as the checkpoint knows it: expected its first {} bytes unchanged; else start anew with "
+      "--overwrite",
+      own_.string(), bytes_);
 }
 
 void LogFile::replace_old() {
@@ -70,19 +73,23 @@ void LogFile::remove() const {
   fs::remove(file_, ignored);
 }
 
-RunLog::RunLog(const fs::path& folder, bool beside_old) : metrics_(folder, "metrics", beside_old), history_(folder, "history", beside_old) {}
+RunLog::RunLog(const fs::path& folder, bool beside_old)
+    : metrics_(folder, "metrics", beside_old), history_(folder, "history", beside_old) {}
 
 void RunLog::add(const train::EpochReport& epoch) {
   metrics_.add(metrics_line(epoch));
   if (!epoch.alphas.empty()) history_.add(history_line(epoch));
 }
 
-std::map<std::string, std::string> RunLog::places() const { return {{metrics_key, metrics_.place()}, {history_key, history_.place()}}; }
+std::map<std::string, std::string> RunLog::places() const {
+  return {{metrics_key, metrics_.place()}, {history_key, history_.place()}};
+}
 
 void RunLog::go_back(const std::map<std::string, std::string>& places) {
   for (const auto& [key, file] : {std::pair{metrics_key, &metrics_}, std::pair{history_key, &history_}}) {
     const auto place = places.find(key);
-    if (place == places.end()) bad_input("resume: the checkpoint does not tell how far {}.jsonl had come: start anew with --overwrite", key);
+    if (place == places.end())
+      bad_input("resume: the checkpoint does not tell how far {}.jsonl had come: start anew with --overwrite", key);
     file->go_back(place->second);
   }
 }

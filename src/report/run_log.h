@@ -10,7 +10,8 @@
 
 namespace mixgrad::report {
 
-/// A file of lines that a run adds to: NAME.jsonl, or NAME.next.jsonl where an old run's is to stay whole until the new run is.
+/// A file of lines that a run adds to: NAME.jsonl, or NAME.next.jsonl where an old run's is to stay whole until the new
+/// run is.
 class LogFile {
  public:
   LogFile(const std::filesystem::path& folder, const std::string& name, bool beside_old);
@@ -32,8 +33,8 @@ class LogFile {
   io::Checksum sum_;
 };
 
-/// metrics.jsonl, and history.jsonl from the first epoch of a search on. A checkpoint says how far they have come: with their
-/// lines it would grow with the run.
+/// metrics.jsonl, and history.jsonl from the first epoch of a search on. A checkpoint says how far they have come: with
+/// their lines it would grow with the run.
 class RunLog {
  public:
   RunLog(const std::filesystem::path& folder, bool beside_old);

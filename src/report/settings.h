@@ -17,8 +17,8 @@ nlohmann::ordered_json settings(const RunConfig& config);
 std::map<std::string, std::string> decisive_settings(const RunConfig& config);
 /// The same run, told from any folder: its paths are absolute.
 RunConfig from_any_folder(RunConfig config);
-/// The command line that repeats the run from any folder: `mixgrad search` with what is not at its default, quoted for a
-/// shell.
+/// The command line that repeats the run from any folder: `mixgrad search` with what is not at its default, quoted for
+/// a shell.
 std::string command(const RunConfig& config);
 
 }  // namespace mixgrad::report

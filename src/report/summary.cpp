@@ -37,7 +37,9 @@ ordered_json layers(const RunResult& result, bool per_layer) {
 }
 
 // A folder's name need not be UTF-8.
-std::string text(const ordered_json& value) { return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
+std::string text(const ordered_json& value) {
+  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
 
 /// A line for every key, and for every layer.
 std::string laid_out(const ordered_json& all) {
@@ -64,8 +66,9 @@ ordered_json targets(const RunResult& result) {
 ordered_json device(const Graph& network) {
   try {
     const DeviceBytes b = device_bytes(to_integer(network));
-    return {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers}, {"shifts", b.shifts},
-            {"tables", b.tables}, {"constants", b.constants()}, {"arena", b.arena}};
+    return {{"weights", b.weights}, {"biases", b.biases}, {"multipliers", b.multipliers},
+            {"shifts", b.shifts},   {"tables", b.tables}, {"constants", b.constants()},
+            {"arena", b.arena}};
   } catch (const Error&) {
     return nullptr;
   }

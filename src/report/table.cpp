@@ -31,9 +31,11 @@ std::string layers(const RunConfig& config, const RunResult& result) {
   for (int bits : candidates) out += per_layer ? "" : fmt::format(" {:>5}", fmt::format("{}-bit", bits));
   out += per_layer ? "\n" : "  (channels)\n";
   for (const LayerSummary& layer : result.layers) {
-    out += fmt::format("{:<{}} {:>9} {:>12} {:>3} {:>3}", shortened(layer.name), width, grouped(static_cast<double>(layer.weights)),
-                       grouped(static_cast<double>(layer.macs)), cell(layer.in_bits), cell(layer.out_bits));
-    if (per_layer) out += fmt::format(" {:>12}", layer.weight_bits.empty() ? "-" : std::to_string(layer.weight_bits[0]));
+    out += fmt::format("{:<{}} {:>9} {:>12} {:>3} {:>3}", shortened(layer.name), width,
+                       grouped(static_cast<double>(layer.weights)), grouped(static_cast<double>(layer.macs)),
+                       cell(layer.in_bits), cell(layer.out_bits));
+    if (per_layer)
+      out += fmt::format(" {:>12}", layer.weight_bits.empty() ? "-" : std::to_string(layer.weight_bits[0]));
     for (int bits : candidates) out += per_layer ? "" : fmt::format(" {:>5}", channels_at(layer, bits));
     out += "\n";
   }
@@ -50,11 +52,11 @@ std::string share(double part, const std::optional<double>& whole) {
 }
 
 std::string costs(const RunResult& result) {
-  std::string out = fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float", "of 8-bit",
-                                "of float");
+  std::string out = fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", "", "found", "uniform 8-bit", "float",
+                                "of 8-bit", "of float");
   for (const CostReport& c : result.costs) {
-    out += fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", c.name + " (" + c.unit + ")", amount(c.found), amount(c.uniform8),
-                       amount(c.floating), share(c.found, c.uniform8), share(c.found, c.floating));
+    out += fmt::format("{:<23} {:>15} {:>15} {:>15} {:>10} {:>10}\n", c.name + " (" + c.unit + ")", amount(c.found),
+                       amount(c.uniform8), amount(c.floating), share(c.found, c.uniform8), share(c.found, c.floating));
   }
   return out;
 }
@@ -65,14 +67,15 @@ std::string repair(const RunResult& result) {
   const Repair& r = *result.repair;
   std::string out;
   for (const Repair::Cost& c : r.costs) {
-    out += fmt::format("arg max at {} of the target {}: {:.0f}% of the saving was made after the search\n", share(c.arg_max, c.limit), c.name,
-                       100 * c.share());
+    out += fmt::format("arg max at {} of the target {}: {:.0f}% of the saving was made after the search\n",
+                       share(c.arg_max, c.limit), c.name, 100 * c.share());
   }
   out += fmt::format("made from {}", r.start);
   if (r.choices > 0) out += fmt::format("; {} of {} choices left their arg max", r.moved, r.choices);
   const char* what = result.final.classifies ? "accuracy" : "-error";
   if (r.quality) out += fmt::format("\n{} on the validation images: ", what);
-  if (r.quality && r.quality_at_arg_max) out += fmt::format("arg max {:.4f}, within the target{} ", *r.quality_at_arg_max, r.costs.size() > 1 ? "s" : "");
+  if (r.quality && r.quality_at_arg_max)
+    out += fmt::format("arg max {:.4f}, within the target{} ", *r.quality_at_arg_max, r.costs.size() > 1 ? "s" : "");
   if (r.quality) out += fmt::format("{:.4f}", *r.quality);
   return out + "\n";
 }
@@ -80,7 +83,8 @@ std::string repair(const RunResult& result) {
 std::string targets(const RunResult& result) {
   std::string out;
   for (const TargetReport& t : result.targets) {
-    out += fmt::format("target {}: {} of {} {} used ({})\n", t.name, amount(t.found), amount(t.limit), t.unit, share(t.found, t.limit));
+    out += fmt::format("target {}: {} of {} {} used ({})\n", t.name, amount(t.found), amount(t.limit), t.unit,
+                       share(t.found, t.limit));
   }
   return out.empty() ? out : "\n" + out + repair(result);
 }
@@ -89,10 +93,13 @@ std::string targets(const RunResult& result) {
 
 std::string table(const RunConfig& config, const RunResult& result) {
   const bool classifies = result.final.classifies;
-  const auto shown = [&](const train::Score& s) { return fmt::format("{:.4f}", classifies ? s.accuracy() : s.mean_loss()); };
+  const auto shown = [&](const train::Score& s) {
+    return fmt::format("{:.4f}", classifies ? s.accuracy() : s.mean_loss());
+  };
   return layers(config, result) + "\n" + costs(result) + targets(result) +
-         fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", classifies ? "accuracy" : "mean squared error",
-                     grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched), shown(result.final)) +
+         fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n",
+                     classifies ? "accuracy" : "mean squared error", grouped(static_cast<double>(result.test_images)),
+                     shown(result.floating), shown(result.searched), shown(result.final)) +
          (result.kept_start ? "fine-tuning found nothing better on the validation images than its start\n" : "") +
          fmt::format("checksum of the network found: {}\n", io::checksum(to_safetensors(result.network)));
 }

@@ -188,7 +188,8 @@ std::vector<Uniform> uniform_networks(const Assignment& a) {
   std::vector<Uniform> out;
   for (const int weight_bits : occurring_bits(a, false)) {
     for (const int activation_bits : occurring_bits(a, true)) {
-      Uniform& u = out.emplace_back(Uniform{.weight_bits = weight_bits, .activation_bits = activation_bits, .chosen = {}});
+      Uniform& u =
+          out.emplace_back(Uniform{.weight_bits = weight_bits, .activation_bits = activation_bits, .chosen = {}});
       for (const Choice& choice : a.choices()) {
         const int bits = choice.activation == nullptr ? weight_bits : activation_bits;
         u.chosen.push_back(choice.filled(std::max(nearest(choice, bits), size_t{choice.prunes()})));

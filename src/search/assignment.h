@@ -106,8 +106,8 @@ struct Uniform {
   int weight_bits, activation_bits;  ///< 0 where none of a kind choose
   Assignment::Chosen chosen;
 };
-/// Every uniform network of the candidates, fewest bits first, each choice at its largest candidate that is not above, or
-/// its smallest. Without 0 bits.
+/// Every uniform network of the candidates, fewest bits first, each choice at its largest candidate that is not above,
+/// or its smallest. Without 0 bits.
 std::vector<Uniform> uniform_networks(const Assignment& a);
 
 /// What `measure` gives after a move.

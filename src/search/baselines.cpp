@@ -38,7 +38,8 @@ void randomize(const Tensor& alpha, Rng& rng) {
 }
 
 /// The best uniform network within the targets and its graph, or the refusal.
-MetTargets best_uniform(const Graph& searched, std::span<const Target> targets, const std::function<double(const Graph&)>& quality) {
+MetTargets best_uniform(const Graph& searched, std::span<const Target> targets,
+                        const std::function<double(const Graph&)>& quality) {
   Assignment a(searched);
   Budget budget(a, targets);
   const std::vector<Uniform> uniform = largest_uniform(a, budget);
@@ -73,11 +74,13 @@ MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, s
   check_reachable(graph, targets);
   const std::vector<Tensor> preferred = sensitivities(graph, loss);
   const Assignment a(graph);
-  for (size_t i = 0; i < preferred.size(); ++i) std::ranges::copy(preferred[i].data(), a.choices()[i].alpha.data().begin());
+  for (size_t i = 0; i < preferred.size(); ++i)
+    std::ranges::copy(preferred[i].data(), a.choices()[i].alpha.data().begin());
   return exported(meet_targets(graph, targets));
 }
 
-MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets, uint64_t seed) {
+MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options, std::span<const Target> targets,
+                           uint64_t seed) {
   const Graph graph = prepared(floating, options);
   check_reachable(graph, targets);
   Rng rng(seed, "random-assignment");

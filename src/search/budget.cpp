@@ -21,7 +21,8 @@ double uniform_8_bit(const std::string& part, const cost::Model& model, const Gr
   try {
     return cost::uniform(network, model, 8);
   } catch (const Error& e) {
-    bad_input("target: '{}' is a share of uniform 8-bit, which has no cost: {}; expected a plain number ({})", part, e.what(), model.unit);
+    bad_input("target: '{}' is a share of uniform 8-bit, which has no cost: {}; expected a plain number ({})", part,
+              e.what(), model.unit);
   }
 }
 
@@ -30,15 +31,17 @@ Target parse_target(const std::string& part, const Graph& network) {
   char* end = nullptr;
   const double value = equals == std::string::npos ? 0 : std::strtod(part.c_str() + equals + 1, &end);
   if (!(value > 0) || !std::isfinite(value)) {
-    bad_input("target: '{}' is not of the form size=40KiB, size=35% or macs=2e8: expected COST=NUMBER with a number above 0", part);
+    bad_input(
+        "target: '{}' is not of the form size=40KiB, size=35% or macs=2e8: expected COST=NUMBER with a number above 0",
+        part);
   }
   const std::string name = part.substr(0, equals), unit = end;
   const cost::Model model = cost::find(name);
   if (unit == "%") return {model, value / 100 * uniform_8_bit(part, model, network)};
   if (unit.empty()) return {model, value};
   if (const double factor = bytes_factor(model.unit, unit); factor > 0) return {model, value * factor};
-  bad_input("target: '{}' has the unknown unit '{}': expected a plain number ({}), or % of uniform 8-bit{}", part, unit, model.unit,
-            bytes_factor(model.unit, "B") > 0 ? ", or B, KiB, MiB" : "");
+  bad_input("target: '{}' has the unknown unit '{}': expected a plain number ({}), or % of uniform 8-bit{}", part, unit,
+            model.unit, bytes_factor(model.unit, "B") > 0 ? ", or B, KiB, MiB" : "");
 }
 
 }  // namespace
@@ -49,7 +52,8 @@ std::vector<Target> parse_targets(const std::string& text, const Graph& network)
     const size_t comma = std::min(text.find(',', begin), text.size());
     const Target target = parse_target(text.substr(begin, comma - begin), network);
     for (const Target& other : targets) {
-      if (other.model.name == target.model.name) bad_input("target: {} is given twice: expected each cost once", target.model.name);
+      if (other.model.name == target.model.name)
+        bad_input("target: {} is given twice: expected each cost once", target.model.name);
     }
     targets.push_back(target);
     begin = comma + 1;

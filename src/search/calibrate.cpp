@@ -88,14 +88,16 @@ std::string misfit(const Graph& graph, const ActivationSlot& slot, const Sizes& 
   const int codes = static_cast<int>(slot.largest_code(p)) + 1;
   const Fit found = fit(slot, p, clip, sizes);
   if (found.saturated > much_saturated || found.lost > much_lost) {
-    return fmt::format("{}: {} of the values (zeros aside) lie above the clip of {:.3g} and saturate, which cuts off {} of "
-                       "their energy: {} would keep more",
-                       holders(graph, slot), percent(found.saturated), clip, percent(found.lost),
-                       !options.clips.percentile ? "more bits or --calibration max" : "--calibration max or mse");
+    return fmt::format(
+        "{}: {} of the values (zeros aside) lie above the clip of {:.3g} and saturate, which cuts off {} of "
+        "their energy: {} would keep more",
+        holders(graph, slot), percent(found.saturated), clip, percent(found.lost),
+        !options.clips.percentile ? "more bits or --calibration max" : "--calibration max or mse");
   }
   if (found.codes < found.values && found.codes < static_cast<size_t>(std::min(few_codes, codes / 2))) {
-    return fmt::format("{}: the values on the calibration images take {} of {} codes at {} bits and a clip of {:.3g}: {}",
-                       holders(graph, slot), found.codes, codes, slot.precisions[p], clip, help_with_codes(options, covered));
+    return fmt::format(
+        "{}: the values on the calibration images take {} of {} codes at {} bits and a clip of {:.3g}: {}",
+        holders(graph, slot), found.codes, codes, slot.precisions[p], clip, help_with_codes(options, covered));
   }
   return "";
 }

@@ -14,7 +14,8 @@ void raise(Assignment& a, Budget& budget);
 void raise_weights(Assignment& a, Budget& budget);
 /// All moves that α prefers.
 void follow_alpha(Assignment& a, Budget& budget);
-/// Coarse choices (whole layers) can leave much of a budget unused: exchanges choices until 95% is used or nothing helps.
+/// Coarse choices (whole layers) can leave much of a budget unused: exchanges choices until 95% is used or nothing
+/// helps.
 void fill_up(Assignment& a, Budget& budget);
 
 }  // namespace mixgrad

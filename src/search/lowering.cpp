@@ -41,7 +41,8 @@ class Lowering {
   const Saving& measure(const Move& m) {
     const double excess_after = after(a_, m, [&] { return budget_.excess(); });
     Saving& s = known_[kind(m)];
-    if (m.columns.size() == 1 && now_ - excess_after < s.saved / 2) together_.erase({m.choice, m.from, m.to});  // a tile's last
+    if (m.columns.size() == 1 && now_ - excess_after < s.saved / 2)
+      together_.erase({m.choice, m.from, m.to});  // a tile's last
     return s = {.saved = now_ - excess_after, .excess_after = excess_after, .turn = turn_};
   }
   const Saving& saving(const Move& m) {
@@ -63,7 +64,8 @@ class Lowering {
     std::vector<Move> out = a_.moves(Direction::BOTH);
     const size_t singles = out.size();
     for (size_t i = 0; i < singles; ++i) {
-      if (pays_together(out[i])) std::ranges::move(a_.group_moves(out[i].choice, out[i].from, out[i].to), std::back_inserter(out));
+      if (pays_together(out[i]))
+        std::ranges::move(a_.group_moves(out[i].choice, out[i].from, out[i].to), std::back_inserter(out));
     }
     return out;
   }

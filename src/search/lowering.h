@@ -10,9 +10,9 @@ namespace mixgrad {
 /// candidate.
 enum class Step { COLUMNS, WHOLE_CHOICES };
 
-/// Makes moves, always the one that gives up least of α for what it saves, until every target holds. Where no move saves
-/// anything (a maximum over the network), the one to fewer bits of least regret that costs nothing. False where nothing
-/// helps any more.
+/// Makes moves, always the one that gives up least of α for what it saves, until every target holds. Where no move
+/// saves anything (a maximum over the network), the one to fewer bits of least regret that costs nothing. False where
+/// nothing helps any more.
 bool lower(Assignment& a, Budget& budget, Step step = Step::COLUMNS);
 
 }  // namespace mixgrad

@@ -39,10 +39,14 @@ Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained
   return graph.clone();
 }
 
-MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options) : MixPrec(simplified(model, options.input_shape), options) {}
+MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options)
+    : MixPrec(simplified(model, options.input_shape), options) {}
 
 MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
-    : graph_(graph.clone()), regularizer_(cost::find(options.regularizer)), sampler_(options.sampler), temperature_(options.temperature) {
+    : graph_(graph.clone()),
+      regularizer_(cost::find(options.regularizer)),
+      sampler_(options.sampler),
+      temperature_(options.temperature) {
   set_temperature(options.temperature);
   fold_batch_norm(graph_);
   fuse_relu(graph_);
@@ -138,7 +142,9 @@ std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original) {
   std::vector<LayerSummary> out;
   for (const Node& node : graph.nodes) {
     if (!node.is_layer()) continue;
-    const auto bits_of = [](const Node& n) { return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt; };
+    const auto bits_of = [](const Node& n) {
+      return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt;
+    };
     const Node& before = *std::ranges::find(original.nodes, node.name, &Node::name);
     const int64_t weights = node.weight().size();
     const int64_t positions = node.op == "conv2d" ? node.shape[1] * node.shape[2] : 1;

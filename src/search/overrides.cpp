@@ -23,8 +23,11 @@ bool fits(const std::string& pattern, const std::string& name) {
 }
 
 [[noreturn]] void not_an_override(const std::string& part) {
-  bad_input("override: '{}' is not of the form LAYER=8, LAYER=2,4/8 (weight bits/output bits) or LAYER=float, with quotes around a "
-            "LAYER that has spaces: 'my layer'=8", part);
+  bad_input(
+      "override: '{}' is not of the form LAYER=8, LAYER=2,4/8 (weight bits/output bits) or LAYER=float, with quotes "
+      "around a "
+      "LAYER that has spaces: 'my layer'=8",
+      part);
 }
 
 std::vector<int> parse_bits(const std::string& list, const std::string& part) {
@@ -41,7 +44,8 @@ std::vector<int> parse_bits(const std::string& list, const std::string& part) {
 
 /// Where the name of the part that begins at `begin` ends, its quotes included; npos where it doesn't.
 size_t end_of_name(const std::string& text, size_t begin) {
-  if (std::string_view(quotes).find(text[begin]) == std::string_view::npos) return text.find_first_of(std::string("=") + spaces, begin);
+  if (std::string_view(quotes).find(text[begin]) == std::string_view::npos)
+    return text.find_first_of(std::string("=") + spaces, begin);
   const size_t end = text.find(std::string{text[begin], '='}, begin + 1);
   return end == std::string::npos ? end : end + 1;
 }
@@ -100,7 +104,8 @@ std::vector<LayerOverride> parse_overrides(const std::string& text) {
 }
 
 const LayerOverride* override_of(const MixPrecOptions& options, const std::string& name) {
-  const auto found = std::ranges::find_if(options.overrides, [&](const LayerOverride& o) { return fits(o.name, name); });
+  const auto found =
+      std::ranges::find_if(options.overrides, [&](const LayerOverride& o) { return fits(o.name, name); });
   return found == options.overrides.end() ? nullptr : &*found;
 }
 
@@ -111,7 +116,9 @@ void check_names(const Graph& graph, const MixPrecOptions& options) {
   }
   for (const LayerOverride& o : options.overrides) {
     const bool weights = o.exclude || !o.weight_precisions.empty();
-    const auto named = [&](const Node& n) { return (n.is_layer() || (!weights && n.op == "add")) && fits(o.name, n.name); };
+    const auto named = [&](const Node& n) {
+      return (n.is_layer() || (!weights && n.op == "add")) && fits(o.name, n.name);
+    };
     if (std::ranges::none_of(graph.nodes, named)) no_layer("override", o.name, graph);
   }
 }

@@ -21,7 +21,9 @@ class Groups {
     for (size_t n = 0; n < parent_.size(); ++n) members += root(n) == root(i);
     return members;
   }
-  size_t root(size_t i) const { return static_cast<size_t>(parent_[i]) == i ? i : root(static_cast<size_t>(parent_[i])); }
+  size_t root(size_t i) const {
+    return static_cast<size_t>(parent_[i]) == i ? i : root(static_cast<size_t>(parent_[i]));
+  }
 
  private:
   std::vector<size_t> parent_;
@@ -39,7 +41,8 @@ Groups quantizer_groups(const Graph& graph) {
 bool is_grouped(const Node& node) { return node.op == "conv2d" && std::get<Conv2dAttrs>(node.attrs).groups > 1; }
 
 bool is_depthwise(const Node& node) {
-  return is_grouped(node) && node.weight().dim(1) == 1 && node.weight().dim(0) == std::get<Conv2dAttrs>(node.attrs).groups;
+  return is_grouped(node) && node.weight().dim(1) == 1 &&
+         node.weight().dim(0) == std::get<Conv2dAttrs>(node.attrs).groups;
 }
 
 /// Nodes that keep or lose a channel together: an Add with its inputs, a depthwise conv with its producer.
@@ -66,21 +69,24 @@ bool excluded(const Node& node, const MixPrecOptions& options) {
 /// Candidates for a layer's weights, ascending.
 std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
   const LayerOverride* own = override_of(options, node.name);
-  const std::vector<int>& bits = own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
+  const std::vector<int>& bits =
+      own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
   const std::vector<int> checked = quant::checked_precisions("weight precisions", bits, per_channel ? 0 : 2);
-  if (checked == std::vector{0}) bad_input("weight precisions: 0 bits alone would prune all of '{}': expected others besides", node.name);
+  if (checked == std::vector{0})
+    bad_input("weight precisions: 0 bits alone would prune all of '{}': expected others besides", node.name);
   return checked;
 }
 
 std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options) {
   const LayerOverride* own = override_of(options, node.name);
   const bool overridden = own && !own->activation_precisions.empty();
-  return quant::checked_precisions("activation precisions", overridden ? own->activation_precisions : options.activation_precisions, 2);
+  return quant::checked_precisions("activation precisions",
+                                   overridden ? own->activation_precisions : options.activation_precisions, 2);
 }
 
-/// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work on
-/// codes, and so does the flattening of images, which moves them: what they read needs a quantizer.
+/// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work
+/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer.
 int output_maker(const Graph& graph) {
   const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
   int i = graph.output;
@@ -139,7 +145,8 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
       slot->alpha = initial_alpha(bits, options, per_channel ? node.weight().dim(0) : 0);
     }
     if (slot->precisions != bits) {
-      bad_input("override: '{}' loses channels together with other layers, but has other candidates for its weights", node.name);
+      bad_input("override: '{}' loses channels together with other layers, but has other candidates for its weights",
+                node.name);
     }
     node.weight_slot = slot;
   }
@@ -173,7 +180,10 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     const std::vector<int> bits = input_alone ? input_bits : activation_bits(node, options);
     if (!slot) slot = new_slot(bits, options);
     if (slot->precisions != bits) {
-      bad_input("override: the output of '{}' meets others in an Add, but has other candidates: one quantizer serves them all", node.name);
+      bad_input(
+          "override: the output of '{}' meets others in an Add, but has other candidates: one quantizer serves them "
+          "all",
+          node.name);
     }
     const bool cuts_negatives = slot->quantizer && slot->quantizer->never_signed;
     slot->is_signed = slot->is_signed || (negative_possible(node) && !cuts_negatives);

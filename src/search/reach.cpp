@@ -41,7 +41,8 @@ Fillings all_fillings(const Choice& choice) {
 /// How many fillings there are: with repetition, `columns` out of the candidates.
 double number_of_fillings(const Choice& choice) {
   double count = 1;
-  for (size_t p = 1; p < choice.bits.size(); ++p) count *= static_cast<double>(choice.columns() + p) / static_cast<double>(p);
+  for (size_t p = 1; p < choice.bits.size(); ++p)
+    count *= static_cast<double>(choice.columns() + p) / static_cast<double>(p);
   return count;
 }
 
@@ -146,7 +147,8 @@ class Search {
   Search(Assignment& a, Budget& budget) : a_(a), budget_(budget), starts_(starts(a)) {}
 
   bool run() {
-    const bool found = try_starts() || (budget_.targets().size() > 1 && balance()) || descend_from_starts() || enumerate();
+    const bool found =
+        try_starts() || (budget_.targets().size() > 1 && balance()) || descend_from_starts() || enumerate();
     a_.restore(best_);
     return found;
   }
@@ -189,9 +191,9 @@ class Search {
   Chosen best_;
 };
 
-/// Targets that pull apart: the cheapest network of Σ λ_t cost_t / limit_t, where λ_t grows while target t is exceeded and
-/// shrinks while it is held; from each, what a descent of the excess makes of it. Ends where that sum is above Σ λ_t, as
-/// in no network within the budget.
+/// Targets that pull apart: the cheapest network of Σ λ_t cost_t / limit_t, where λ_t grows while target t is exceeded
+/// and shrinks while it is held; from each, what a descent of the excess makes of it. Ends where that sum is above Σ
+/// λ_t, as in no network within the budget.
 bool Search::balance() {
   constexpr int rounds = 24;
   const std::span<const Target> targets = budget_.targets();
@@ -236,7 +238,8 @@ bool Search::enumerate() {
   }
   if (all > most && whole > most) return false;
   std::vector<Fillings> fillings;
-  for (const Choice& choice : a_.choices()) fillings.push_back(all <= most ? all_fillings(choice) : whole_fillings(choice));
+  for (const Choice& choice : a_.choices())
+    fillings.push_back(all <= most ? all_fillings(choice) : whole_fillings(choice));
   return enumerate(fillings, 0);
 }
 

@@ -45,7 +45,8 @@ class Rivals {
     if (!judge_.quality) return all[0];
     if (const auto layers = from_layers("whole layers", mean_alphas(a_))) all.push_back(*layers);
     if (judge_.loss) {
-      if (const auto layers = from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss))) all.push_back(*layers);
+      if (const auto layers = from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss)))
+        all.push_back(*layers);
     }
     std::ranges::move(from_uniform(), std::back_inserter(all));
     for (size_t i = 0; i < all.size(); ++i) {
@@ -104,7 +105,9 @@ class Rivals {
 
 }  // namespace
 
-Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge) { return Rivals(searched, a, budget, judge).best(); }
+Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge) {
+  return Rivals(searched, a, budget, judge).best();
+}
 
 std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss) {
   Assignment a(searched);

@@ -11,8 +11,8 @@ struct Rival {
   Assignment::Chosen chosen;
   std::optional<double> quality = {};
 };
-/// The best of those that `judge` can tell apart, the one from the arg max that `a` holds where there is no judge. `a` is
-/// left at any of them. Throws what check_reachable throws.
+/// The best of those that `judge` can tell apart, the one from the arg max that `a` holds where there is no judge. `a`
+/// is left at any of them. Throws what check_reachable throws.
 Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge);
 
 /// An α for every choice, the same for all its columns: minus the loss where the whole choice is at a candidate and all

@@ -20,8 +20,10 @@ namespace {
     const double cost = cost::discrete(nearest, t.model);
     reached.push_back(fmt::format("{} {:.6g} of {:.6g} {}", t.model.name, cost, t.limit, t.model.unit));
   }
-  bad_input("target: these candidates can meet each target, but no network that meets all at once was found; the nearest has {}",
-            fmt::join(reached, ", "));
+  bad_input(
+      "target: these candidates can meet each target, but no network that meets all at once was found; the nearest has "
+      "{}",
+      fmt::join(reached, ", "));
 }
 
 }  // namespace
@@ -33,8 +35,8 @@ void refuse_target(const Target& target, const Graph& network, const Graph& chea
   const auto uniform = cost::if_defined([&] { return cost::uniform(network, model, 8); });
   const std::string share = uniform ? fmt::format(", {:.1f}% of uniform 8-bit", 100 * least / *uniform) : "";
   const std::string reason = cost::reason(cheapest, model);
-  bad_input("target: {} of {:.6g} {} can't be met{}: the smallest that these candidates reach is {:.6g}{}{}{}", model.name, limit,
-            model.unit, how, least, share, reason.empty() ? "" : "; ", reason);
+  bad_input("target: {} of {:.6g} {} can't be met{}: the smallest that these candidates reach is {:.6g}{}{}{}",
+            model.name, limit, model.unit, how, least, share, reason.empty() ? "" : "; ", reason);
 }
 
 void reach_or_refuse(const Graph& searched, Assignment& a, std::span<const Target> targets) {
@@ -84,7 +86,11 @@ MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, 
   repair.quality = best.quality;
   const std::vector<double> found = budget.costs();
   for (size_t t = 0; t < targets.size(); ++t) {
-    repair.costs.push_back({.name = targets[t].model.name, .largest = largest[t], .arg_max = at_arg_max[t], .found = found[t], .limit = targets[t].limit});
+    repair.costs.push_back({.name = targets[t].model.name,
+                            .largest = largest[t],
+                            .arg_max = at_arg_max[t],
+                            .found = found[t],
+                            .limit = targets[t].limit});
   }
   return {.network = a.graph(), .repair = std::move(repair)};
 }

@@ -56,12 +56,14 @@ void make_folder(const fs::path& path) {
 
 bool Place::finished() const {
   if (!stands(path_ / settings_name)) {
-    if (stands(path_ / result_)) bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());
+    if (stands(path_ / result_))
+      bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());
     return false;
   }
   const std::string before = io::read_file(path_ / settings_name);
   if (before != settings_) {
-    bad_input("out: {} was run with other settings ({}): choose another folder, or give --overwrite", path_.string(), difference(before, settings_));
+    bad_input("out: {} was run with other settings ({}): choose another folder, or give --overwrite", path_.string(),
+              difference(before, settings_));
   }
   return stands(path_ / result_);
 }

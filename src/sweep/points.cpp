@@ -79,7 +79,8 @@ std::vector<Point> points(const RunConfig& base, const Axes& axes) {
           point.config.seed = seed;
           point.name = name_of(point.config);
           point.config.validate();
-          if (!names.insert(point.name).second) bad_input("sweep: the point {} comes up twice: give each value once", point.name);
+          if (!names.insert(point.name).second)
+            bad_input("sweep: the point {} comes up twice: give each value once", point.name);
           out.push_back(point);
         }
       }

@@ -22,7 +22,7 @@ volatile std::sig_atomic_t stop_signal = 0;
 struct sigaction old_interrupt, old_terminate;
 
 void take(int signal, struct sigaction* old) {
-  struct sigaction action{};
+  struct sigaction action {};
   action.sa_handler = [](int s) { stop_signal = s; };
   ::sigaction(signal, &action, old);
 }
@@ -41,7 +41,8 @@ std::vector<std::string> environment() {
   for (char** entry = environ; *entry != nullptr; ++entry) {
     const std::string_view variable = *entry;
     bool of_mpi = false;
-    for (const char* prefix : {"OMPI_", "PMIX_", "PMI_", "ORTE_", "MPI_", "HYD"}) of_mpi = of_mpi || variable.starts_with(prefix);
+    for (const char* prefix : {"OMPI_", "PMIX_", "PMI_", "ORTE_", "MPI_", "HYD"})
+      of_mpi = of_mpi || variable.starts_with(prefix);
     if (!of_mpi) out.emplace_back(variable);
   }
   return out;
@@ -59,7 +60,8 @@ std::string complaint_in(const std::string& log) {
 
 std::string complaint_of(int status, const std::string& log) {
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return "";
-  if (WIFSIGNALED(status)) return fmt::format("ended by signal {} ({}), see {}", WTERMSIG(status), ::strsignal(WTERMSIG(status)), log);
+  if (WIFSIGNALED(status))
+    return fmt::format("ended by signal {} ({}), see {}", WTERMSIG(status), ::strsignal(WTERMSIG(status)), log);
   const std::string said = complaint_in(log);
   return said.empty() ? fmt::format("exit code {}, see {}", WEXITSTATUS(status), log) : said;
 }

@@ -34,12 +34,14 @@ class Work {
   bool warms_up() const { return warms_up_; }
   const fs::path& path() const { return out_; }
 
-  Place float_place() const { return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"}; }
-  Place place(size_t i) const { return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"}; }
-
-  void start_float(Processes& processes) const {
-    start(processes, 0, float_place(), {"train"}, threads_);
+  Place float_place() const {
+    return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"};
   }
+  Place place(size_t i) const {
+    return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"};
+  }
+
+  void start_float(Processes& processes) const { start(processes, 0, float_place(), {"train"}, threads_); }
   void start_point(Processes& processes, size_t i) const {
     std::vector<std::string> arguments = {"search"};
     if (warms_up_) arguments.insert(arguments.end(), {"--init", float_place().file("float.safetensors")});
@@ -47,9 +49,11 @@ class Work {
   }
 
  private:
-  void start(Processes& processes, size_t id, const Place& place, std::vector<std::string> arguments, int threads) const {
+  void start(Processes& processes, size_t id, const Place& place, std::vector<std::string> arguments,
+             int threads) const {
     place.prepare(options_.overwrite);
-    arguments.insert(arguments.end(), {"--config", place.file("settings.toml"), "--out", place.file(""), "--threads", std::to_string(threads)});
+    arguments.insert(arguments.end(), {"--config", place.file("settings.toml"), "--out", place.file(""), "--threads",
+                                       std::to_string(threads)});
     processes.start(id, arguments, place.log());
   }
 
@@ -118,7 +122,8 @@ class Coordinator {
  private:
   void check_stopped() const {
     if (!Processes::stopped()) return;
-    failed_run("stopped by a signal: {} of {} points are finished, the same command runs the others", done_ - failed_.size(), rows_.size());
+    failed_run("stopped by a signal: {} of {} points are finished, the same command runs the others",
+               done_ - failed_.size(), rows_.size());
   }
 
   void check_waiting() const {

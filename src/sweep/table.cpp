@@ -13,7 +13,9 @@ namespace {
 
 constexpr size_t longest_name = 46;
 
-std::string text(const std::optional<double>& value, const char* format) { return value ? fmt::format(fmt::runtime(format), *value) : ""; }
+std::string text(const std::optional<double>& value, const char* format) {
+  return value ? fmt::format(fmt::runtime(format), *value) : "";
+}
 
 /// "dnas-per-channel-size=30%" of "dnas-per-channel-size=30%-seed1".
 std::string without_seed(const Point& point) {
@@ -63,7 +65,9 @@ bool beats(const Row& a, const Row& b) {
 
 bool comparable(const Row& row) { return quality(row) && row.size_bits; }
 
-nlohmann::ordered_json value(const std::optional<double>& number) { return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr); }
+nlohmann::ordered_json value(const std::optional<double>& number) {
+  return number ? nlohmann::ordered_json(*number) : nlohmann::ordered_json(nullptr);
+}
 
 nlohmann::ordered_json value(const std::optional<Spread>& s) {
   if (!s) return nullptr;
@@ -92,14 +96,15 @@ std::string table_of_groups(const std::vector<Row>& rows, bool classifies) {
   if (std::ranges::none_of(all, has_several)) return "";
   size_t width = 10;
   for (const Group& g : all) width = std::max(width, shortened(g.name).size());
-  std::string out = fmt::format("\n{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "over seeds", width, "seeds", classifies ? "accuracy" : "error",
-                                "deviation", "least", "most", "of 8-bit");
+  std::string out = fmt::format("\n{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "over seeds", width, "seeds",
+                                classifies ? "accuracy" : "error", "deviation", "least", "most", "of 8-bit");
   for (const Group& g : all) {
     const auto& shown = classifies ? g.accuracy : g.loss;
     const auto number = [&](double Spread::*part) { return shown ? fmt::format("{:.4f}", *shown.*part) : "-"; };
-    out += fmt::format("{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", shortened(g.name), width, g.rows.size(), number(&Spread::mean),
-                       has_several(g) ? number(&Spread::deviation) : "-", number(&Spread::smallest), number(&Spread::largest),
-                       percent(g.size_share ? std::optional(g.size_share->mean) : std::nullopt));
+    out +=
+        fmt::format("{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", shortened(g.name), width, g.rows.size(),
+                    number(&Spread::mean), has_several(g) ? number(&Spread::deviation) : "-", number(&Spread::smallest),
+                    number(&Spread::largest), percent(g.size_share ? std::optional(g.size_share->mean) : std::nullopt));
   }
   return out;
 }
@@ -112,7 +117,8 @@ Spread spread(const std::vector<double>& values) {
   double squares = 0;
   for (const double v : values) squares += (v - mean) * (v - mean);
   const auto [smallest, largest] = std::ranges::minmax(values);
-  return {.mean = mean, .deviation = n > 1 ? std::sqrt(squares / (n - 1)) : 0, .smallest = smallest, .largest = largest};
+  return {
+      .mean = mean, .deviation = n > 1 ? std::sqrt(squares / (n - 1)) : 0, .smallest = smallest, .largest = largest};
 }
 
 std::vector<Group> groups(const std::vector<Row>& rows) {
@@ -133,21 +139,27 @@ std::vector<Group> groups(const std::vector<Row>& rows) {
 
 void mark_front(std::vector<Row>& rows) {
   for (Row& row : rows) {
-    row.pareto = comparable(row) && std::ranges::none_of(rows, [&](const Row& other) { return comparable(other) && beats(other, row); });
+    row.pareto = comparable(row) &&
+                 std::ranges::none_of(rows, [&](const Row& other) { return comparable(other) && beats(other, row); });
   }
 }
 
 std::string csv(const std::vector<Row>& rows) {
-  std::string out = "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,size_bits,size_share,macs_share,pareto";
+  std::string out =
+      "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,size_bits,size_share,macs_"
+      "share,pareto";
   const auto of_row = groups_of_rows(rows);
   const bool several = !rows.empty() && of_row[0].has_value();
-  out += several ? ",seeds,accuracy_mean,accuracy_deviation,loss_mean,loss_deviation,size_share_mean,size_share_deviation\n" : "\n";
+  out += several
+             ? ",seeds,accuracy_mean,accuracy_deviation,loss_mean,loss_deviation,size_share_mean,size_share_deviation\n"
+             : "\n";
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme, cell(c.target), text(r.strength, "{:.6g}"),
-                       c.seed, text(r.float_accuracy, "{:.6f}"), text(r.final_accuracy, "{:.6f}"), text(r.final_loss, "{:.6g}"),
-                       text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme, cell(c.target),
+                       text(r.strength, "{:.6g}"), c.seed, text(r.float_accuracy, "{:.6f}"),
+                       text(r.final_accuracy, "{:.6f}"), text(r.final_loss, "{:.6g}"), text(r.size_bits, "{:.0f}"),
+                       text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
     out += several ? spread_cells(*of_row[i]) + "\n" : "\n";
   }
   return out;
@@ -159,13 +171,24 @@ std::string json(const std::vector<Row>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    list.push_back({{"name", r.point.name}, {"method", c.method}, {"scheme", c.scheme}, {"target", c.target}, {"strength", value(r.strength)},
-                    {"seed", c.seed}, {"float_accuracy", value(r.float_accuracy)}, {"final_accuracy", value(r.final_accuracy)},
-                    {"final_loss", value(r.final_loss)}, {"size_bits", value(r.size_bits)}, {"size_share", value(r.size_share)},
-                    {"macs_share", value(r.macs_share)}, {"pareto", r.pareto}});
+    list.push_back({{"name", r.point.name},
+                    {"method", c.method},
+                    {"scheme", c.scheme},
+                    {"target", c.target},
+                    {"strength", value(r.strength)},
+                    {"seed", c.seed},
+                    {"float_accuracy", value(r.float_accuracy)},
+                    {"final_accuracy", value(r.final_accuracy)},
+                    {"final_loss", value(r.final_loss)},
+                    {"size_bits", value(r.size_bits)},
+                    {"size_share", value(r.size_share)},
+                    {"macs_share", value(r.macs_share)},
+                    {"pareto", r.pareto}});
     if (of_row[i]) {
-      list.back()["over_seeds"] = {{"seeds", of_row[i]->rows.size()}, {"accuracy", value(of_row[i]->accuracy)},
-                                   {"loss", value(of_row[i]->loss)}, {"size_share", value(of_row[i]->size_share)}};
+      list.back()["over_seeds"] = {{"seeds", of_row[i]->rows.size()},
+                                   {"accuracy", value(of_row[i]->accuracy)},
+                                   {"loss", value(of_row[i]->loss)},
+                                   {"size_share", value(of_row[i]->size_share)}};
     }
   }
   return list.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
@@ -175,12 +198,13 @@ std::string table(const std::vector<Row>& rows) {
   const bool classifies = std::ranges::any_of(rows, [](const Row& r) { return r.final_accuracy.has_value(); });
   size_t width = 5;
   for (const Row& r : rows) width = std::max(width, shortened(r.point.name).size());
-  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {}\n", "point", width, "float", classifies ? "accuracy" : "error", "size (bits)",
-                                "of 8-bit", "macs", "front");
+  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {}\n", "point", width, "float",
+                                classifies ? "accuracy" : "error", "size (bits)", "of 8-bit", "macs", "front");
   for (const Row& r : rows) {
     const auto& shown = classifies ? r.final_accuracy : r.final_loss;
-    out += fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {:>5}\n", shortened(r.point.name), width, text(r.float_accuracy, "{:.4f}"),
-                       text(shown, "{:.4f}"), text(r.size_bits, "{:.0f}"), percent(r.size_share), percent(r.macs_share), r.pareto ? "*" : "");
+    out += fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {:>5}\n", shortened(r.point.name), width,
+                       text(r.float_accuracy, "{:.4f}"), text(shown, "{:.4f}"), text(r.size_bits, "{:.0f}"),
+                       percent(r.size_share), percent(r.macs_share), r.pareto ? "*" : "");
   }
   return out + table_of_groups(rows, classifies);
 }

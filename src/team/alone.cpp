@@ -14,7 +14,10 @@ bool Team::has_mpi() { return false; }
 Team::Team() : cores_(cores_for_each_of(1)) {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
     const char* size = std::getenv(name);
-    if (size != nullptr && std::atoi(size) > 1) bad_input("started as one of {} processes, but built without MPI: install libopenmpi-dev and set Meson's option mpi", size);
+    if (size != nullptr && std::atoi(size) > 1)
+      bad_input(
+          "started as one of {} processes, but built without MPI: install libopenmpi-dev and set Meson's option mpi",
+          size);
   }
 }
 Team::~Team() = default;

@@ -93,7 +93,8 @@ std::string Team::broadcast(int member, std::string text) const {
 }
 
 void Team::add_up(std::span<double> values) const {
-  if (size_ > 1) MPI_Allreduce(MPI_IN_PLACE, values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
+  if (size_ > 1)
+    MPI_Allreduce(MPI_IN_PLACE, values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
 }
 
 }  // namespace mixgrad

@@ -63,7 +63,9 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   };
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  StepTimes times{.ms = median(ms), .images_per_s = 0, .conv_ms = median(conv_ms),
+  StepTimes times{.ms = median(ms),
+                  .images_per_s = 0,
+                  .conv_ms = median(conv_ms),
                   .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
   times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
   return times;
@@ -88,9 +90,10 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
                        .input_range = ValueRange{.low = 0, .high = 1}});
   optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
-  const train::StepOptions options{.sample = [&] { return net.sample(); },
-                                     .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
-                                     .dtype = parse_dtype(o.dtype)};
+  const train::StepOptions options{
+      .sample = [&] { return net.sample(); },
+      .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
+      .dtype = parse_dtype(o.dtype)};
   return measure(o, [&] {
     train::step(net.graph(), batch, options);
     weights.step();

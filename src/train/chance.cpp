@@ -30,7 +30,8 @@ double mean_variance(const data::Dataset& set) {
 }  // namespace
 
 Score score_of_constant(const data::Dataset& set) {
-  if (set.labels.empty()) return {.loss = mean_variance(set) * static_cast<double>(set.size()), .images = set.size(), .classifies = false};
+  if (set.labels.empty())
+    return {.loss = mean_variance(set) * static_cast<double>(set.size()), .images = set.size(), .classifies = false};
   std::vector<int64_t> count(static_cast<size_t>(set.classes()));
   for (const int32_t label : set.labels) ++count[static_cast<size_t>(label)];
   return {.correct = std::ranges::max(count), .images = set.size()};

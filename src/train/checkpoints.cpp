@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a checkpoint holds: results/PHASE/... of finished phases, running/... of the one it was written in, and its place.
+// What a checkpoint holds: results/PHASE/... of finished phases, running/... of the one it was written in, and its
+// place.
 #include <mixgrad/error.h>
 #include <mixgrad/train.h>
 
@@ -19,7 +20,8 @@ io::Safetensors copy_of(io::Safetensors content) {
 }  // namespace
 
 std::string Place::str() const {
-  return step == 0 ? fmt::format("{}, epoch {} done", phase, epoch) : fmt::format("{}, epoch {}, step {}", phase, epoch + 1, step);
+  return step == 0 ? fmt::format("{}, epoch {} done", phase, epoch)
+                   : fmt::format("{}, epoch {}, step {}", phase, epoch + 1, step);
 }
 
 Place Place::of(const io::Safetensors& checkpoint) {
@@ -37,16 +39,21 @@ bool Checkpoints::finished(const std::string& phase) const { return !results_.pa
 
 io::Safetensors Checkpoints::result(const std::string& phase) const { return copy_of(results_.part(phase + "/")); }
 
-void Checkpoints::finish(const std::string& phase, const io::Safetensors& result) { results_.put(phase + "/", copy_of(result)); }
+void Checkpoints::finish(const std::string& phase, const io::Safetensors& result) {
+  results_.put(phase + "/", copy_of(result));
+}
 
 void Checkpoints::needs(const std::string& name, const std::string& checksum) {
   const auto [before, is_new] = results_.metadata.emplace(name, checksum);
-  if (!is_new && before->second != checksum) bad_input("resume: {}: not what the run began with: expected checksum {}, found {}", name, before->second, checksum);
+  if (!is_new && before->second != checksum)
+    bad_input("resume: {}: not what the run began with: expected checksum {}, found {}", name, before->second,
+              checksum);
 }
 
 void Checkpoints::keep(const Place& place, const State& state) {
   io::Safetensors content;
-  content.metadata = {{"phase", place.phase}, {"epoch", std::to_string(place.epoch)}, {"step", std::to_string(place.step)}};
+  content.metadata = {
+      {"phase", place.phase}, {"epoch", std::to_string(place.epoch)}, {"step", std::to_string(place.step)}};
   content.put(results, results_);
   content.put(running, state.content());
   write(std::move(content));

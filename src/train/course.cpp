@@ -73,7 +73,8 @@ void Course::resume() {
 }
 
 void Course::keep() {
-  if (checkpoints_ != nullptr) checkpoints_->keep({.phase = phase_, .epoch = epoch_, .step = sums_[0].steps + sums_[1].steps}, state);
+  if (checkpoints_ != nullptr)
+    checkpoints_->keep({.phase = phase_, .epoch = epoch_, .step = sums_[0].steps + sums_[1].steps}, state);
 }
 
 template <typename Step>
@@ -83,10 +84,13 @@ StepResult Course::located(const Step& step, int64_t index) const {
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::failed_run) throw;
     if (epoch_ == 0 && sums_[0].steps + sums_[1].steps == 0) {  // no learning rate has had its say
-      failed_run("{}, epoch 1, step 1: {}: before anything was trained, so not for the learning rate: expected smaller weights{}", phase_, e.what(),
-                 phase_ == std::string_view("search") ? ", or a smaller strength" : "");
+      failed_run(
+          "{}, epoch 1, step 1: {}: before anything was trained, so not for the learning rate: expected smaller "
+          "weights{}",
+          phase_, e.what(), phase_ == std::string_view("search") ? ", or a smaller strength" : "");
     }
-    failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1, e.what(), schedule_.lr);
+    failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1,
+               e.what(), schedule_.lr);
   }
 }
 
@@ -96,20 +100,30 @@ EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step,
   const auto start = Clock::now();
   loader.start(epoch_);
   while (sums.steps < loader.batches()) {
-    const StepResult result = located([&] { return train_step(loader.batch(sums.steps), epoch_ * loader.batches() + sums.steps); }, sums.steps);
+    const StepResult result = located(
+        [&] { return train_step(loader.batch(sums.steps), epoch_ * loader.batches() + sums.steps); }, sums.steps);
     sums.task += result.task;
     sums.regularization += result.regularization;
     sums.seconds = seconds_before + seconds_since(start);
-    observer_.on_step({.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .step = sums.steps, .steps = loader.batches(),
-                       .loss = sums.task.mean_loss(), .accuracy = sums.task.accuracy()});
+    observer_.on_step({.phase = phase_,
+                       .epoch = epoch(),
+                       .epochs = schedule_.epochs,
+                       .step = sums.steps,
+                       .steps = loader.batches(),
+                       .loss = sums.task.mean_loss(),
+                       .accuracy = sums.task.accuracy()});
     ++sums.steps;
     const bool stop = stops(observer_);
     if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
     if (stop) break;
   }
-  return {.phase = phase_, .epoch = epoch(), .epochs = schedule_.epochs, .task_loss = sums.task.mean_loss(),
+  return {.phase = phase_,
+          .epoch = epoch(),
+          .epochs = schedule_.epochs,
+          .task_loss = sums.task.mean_loss(),
           .reg_loss = sums.regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1)),
-          .train_accuracy = sums.task.accuracy(), .seconds = sums.seconds};
+          .train_accuracy = sums.task.accuracy(),
+          .seconds = sums.seconds};
 }
 
 void Course::end_epoch(const EpochReport& report, bool goes_on) {

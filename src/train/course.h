@@ -18,7 +18,8 @@ class Best {
  public:
   Best(std::vector<Tensor> tensors, int patience);
 
-  /// The parameters before the first epoch are a candidate too. An epoch that is as good wins, and patience counts epochs only.
+  /// The parameters before the first epoch are a candidate too. An epoch that is as good wins, and patience counts
+  /// epochs only.
   void offer_start(double quality);
   /// Whether to go on: false once `patience` epochs in a row were no better than an earlier epoch.
   bool offer(double quality);
@@ -39,8 +40,8 @@ class Best {
   int64_t patience_, epochs_since_ = 0;
 };
 
-/// A phase on its way through its epochs. What its steps change is listed in `state`: with it, resume() brings the phase to
-/// where its last checkpoint was written, in the midst of an epoch or behind it.
+/// A phase on its way through its epochs. What its steps change is listed in `state`: with it, resume() brings the
+/// phase to where its last checkpoint was written, in the midst of an epoch or behind it.
 class Course {
  public:
   /// One training step on a batch; `step` counts over all epochs.
@@ -56,8 +57,8 @@ class Course {
   /// False too once the observer wants to stop.
   bool goes_on() const { return epoch_ < schedule_.epochs && !stops(observer_); }
   int epoch() const { return static_cast<int>(epoch_); }
-  /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind it
-  /// are not done again.
+  /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind
+  /// it are not done again.
   EpochReport run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part = 0);
   /// Tells the observer. The phase ends here unless it `goes_on`.
   void end_epoch(const EpochReport& report, bool goes_on);

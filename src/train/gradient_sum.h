@@ -10,11 +10,11 @@
 
 namespace mixgrad::train {
 
-/// Adds the gradients of micro-batches to their binding's tensors: in the order of the micro-batches, so that any number of
-/// threads gives the same bytes, but each as soon as its turn has come, so that few are kept at a time.
+/// Adds the gradients of micro-batches to their binding's tensors: in the order of the micro-batches, so that any
+/// number of threads gives the same bytes, but each as soon as its turn has come, so that few are kept at a time.
 ///
-/// In a team, whose members' micro-batches follow each other in the order of the ranks, one running sum goes from member to
-/// member: the bytes of a single process. All but the first then wait for it with gradients in hand.
+/// In a team, whose members' micro-batches follow each other in the order of the ranks, one running sum goes from
+/// member to member: the bytes of a single process. All but the first then wait for it with gradients in hand.
 class GradientSum {
  public:
   /// Of `count` micro-batches of this process. `team` may be null.
@@ -30,7 +30,7 @@ class GradientSum {
 
   const Team* team_;
   std::vector<Tensor> sources_;
-  std::mutex mutex_;                                          // of what follows
+  std::mutex mutex_;                                         // of what follows
   std::vector<std::optional<std::vector<Tensor>>> waiting_;  // by micro-batch
   size_t turn_ = 0;
   bool busy_;  // a thread adds, or the sum of the members before is still to come

@@ -54,9 +54,13 @@ std::vector<AlphaReport> AlphaHistory::report() {
   std::vector<AlphaReport> out;
   for (const nn::NamedTensor& a : net_.alpha_summary()) {
     const std::vector<double>&whole = whole_[out.size()], &cost = cost_[out.size()];
-    AlphaReport report{.name = a.name, .nodes = {}, .bits = {}, .alpha = a.tensor.clone(),
+    AlphaReport report{.name = a.name,
+                       .nodes = {},
+                       .bits = {},
+                       .alpha = a.tensor.clone(),
                        .theta = softmax(a.tensor.detach(), static_cast<float>(net_.temperature())),
-                       .task_gradient = Tensor::empty(a.tensor.shape()), .cost_gradient = Tensor::empty(a.tensor.shape())};
+                       .task_gradient = Tensor::empty(a.tensor.shape()),
+                       .cost_gradient = Tensor::empty(a.tensor.shape())};
     add_holders(net_.graph(), &Node::weight_slot, a.tensor, report);
     add_holders(net_.graph(), &Node::output_slot, a.tensor, report);
     for (size_t k = 0; k < whole.size(); ++k) {

@@ -29,14 +29,18 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
   }
   if (model.reconstructs) return;
   if (model.output_shape.rank() == 3 && model.output_shape.size() != model.output_shape[0]) {
-    bad_input("data: '{}' has one label per image, but model {} returns images {}: end it with a global pool or a linear layer", config.data,
-              config.model, model.output_shape.str());
+    bad_input(
+        "data: '{}' has one label per image, but model {} returns images {}: end it with a global pool or a linear "
+        "layer",
+        config.data, config.model, model.output_shape.str());
   }
-  if (train.labels.empty()) bad_input("data: '{}' has no labels, but model {} is a classifier", config.data, config.model);
+  if (train.labels.empty())
+    bad_input("data: '{}' has no labels, but model {} is a classifier", config.data, config.model);
   if (model.trained && model.classes != train.classes()) {
-    const std::string notes = splits.notes.empty() ? "" : fmt::format(" (of the data: {})", fmt::join(splits.notes, "; "));
-    bad_input("data: '{}' has {} classes, but model {} returns {} values: expected one value per class{}", config.data, train.classes(),
-              config.model, model.classes, notes);
+    const std::string notes =
+        splits.notes.empty() ? "" : fmt::format(" (of the data: {})", fmt::join(splits.notes, "; "));
+    bad_input("data: '{}' has {} classes, but model {} returns {} values: expected one value per class{}", config.data,
+              train.classes(), config.model, model.classes, notes);
   }
 }
 
@@ -58,8 +62,8 @@ Normalization image_normalization(const RunConfig& config, int64_t channels) {
   if (trained_with.empty()) return given;
   const Normalization trained = parse_normalization(trained_with, channels);
   if (!given.empty() && given != trained) {
-    bad_input("normalize: {} was trained on images normalized by {}, not by {}: leave --normalize out", config.init, trained_with,
-              config.normalize);
+    bad_input("normalize: {} was trained on images normalized by {}, not by {}: leave --normalize out", config.init,
+              trained_with, config.normalize);
   }
   return trained;
 }
@@ -72,7 +76,8 @@ io::Safetensors float_weights(const FloatResult& result) {
 
 models::Model make_model(const RunConfig& config, int64_t classes) {
   models::Options options;
-  if (!config.input_shape.empty()) options.input_shape = Shape(std::vector<int64_t>(config.input_shape.begin(), config.input_shape.end()));
+  if (!config.input_shape.empty())
+    options.input_shape = Shape(std::vector<int64_t>(config.input_shape.begin(), config.input_shape.end()));
   return models::make(config.model, classes, options);
 }
 
@@ -80,7 +85,8 @@ data::Splits load_data(const RunConfig& config) {
   const models::Model model = make_model(config, 1);
   data::Splits splits = data::load(config.data, config.seed, config.val_split, model.input_shape);
   check_fit(config, model, splits);
-  const Normalization normalization = composed(image_normalization(config, model.input_shape[0]), normalization_of(model, splits.train));
+  const Normalization normalization =
+      composed(image_normalization(config, model.input_shape[0]), normalization_of(model, splits.train));
   for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) {
     set->normalization = normalization;
     if (model.reconstructs) set->labels.clear();

@@ -30,7 +30,9 @@ std::optional<std::string> bad_gradient(const Tensor& t) {
   return by_dtype(t.dtype(), [&]<typename T>() { return bad_number(std::span<const T>(t.grad<T>())); });
 }
 
-std::string name_of(const Record& r) { return r.module.empty() ? fmt::format("op {}", r.op) : fmt::format("op {} of layer {}", r.op, r.module); }
+std::string name_of(const Record& r) {
+  return r.module.empty() ? fmt::format("op {}", r.op) : fmt::format("op {} of layer {}", r.op, r.module);
+}
 
 }  // namespace
 
@@ -40,7 +42,9 @@ void NumericsCheck::recorded(const Record& r) {
   for (size_t i = 0; i < r.inputs.size(); ++i) {
     const auto before = r.inputs[i] ? bad_value(r.inputs[i]) : std::nullopt;
     // what another op has made was looked at when it was recorded
-    if (before) failed_run("{}: {} of its input {}, {}, which weights or data hold", name_of(r), *before, i, r.inputs[i].shape().str());
+    if (before)
+      failed_run("{}: {} of its input {}, {}, which weights or data hold", name_of(r), *before, i,
+                 r.inputs[i].shape().str());
   }
   failed_run("{}: {} of its output, {}, from finite inputs", name_of(r), *bad, r.output.shape().str());
 }
@@ -53,7 +57,8 @@ void NumericsCheck::played(const Record& r) {
 }
 
 bool finite_gradients(std::span<const Tensor> tensors) {
-  return std::ranges::all_of(tensors, [](const Tensor& t) { return !t.has_grad() || kernels::all_finite(std::span<const float>(t.grad())); });
+  return std::ranges::all_of(
+      tensors, [](const Tensor& t) { return !t.has_grad() || kernels::all_finite(std::span<const float>(t.grad())); });
 }
 
 }  // namespace mixgrad::train

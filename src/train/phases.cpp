@@ -27,8 +27,12 @@ Score validate(const Graph& graph, const data::Splits& splits, EpochReport& repo
 constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 of every seed
 
 data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream) {
-  return {train, {.batch_size = s.batch_size, .shuffle = true, .augmentation = s.augmentation, .seed = s.seed * 3 + stream,
-                  .drop_last = train.size() >= s.batch_size}};
+  return {train,
+          {.batch_size = s.batch_size,
+           .shuffle = true,
+           .augmentation = s.augmentation,
+           .seed = s.seed * 3 + stream,
+           .drop_last = train.size() >= s.batch_size}};
 }
 
 /// Who looks at every op of a step.
@@ -38,15 +42,18 @@ TapeObserver* observer_of(const Schedule& s) {
 }
 
 /// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
-std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips, const Schedule& s) {
+std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips,
+                                    const Schedule& s) {
   optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, biases{.parameters = {}};
-  for (const nn::NamedTensor& p : parameters) (p.tensor.shape().rank() > 1 ? weights : biases).parameters.push_back(p.tensor);
+  for (const nn::NamedTensor& p : parameters)
+    (p.tensor.shape().rank() > 1 ? weights : biases).parameters.push_back(p.tensor);
   return {weights, biases, {.parameters = clips, .lr_scale = s.clip_lr_scale}};
 }
 
 }  // namespace
 
-bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer, Checkpoints* checkpoints) {
+bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer,
+             Checkpoints* checkpoints) {
   simplified(net, splits.train.image_shape(), true);  // refuses now what could not be evaluated after an epoch
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
@@ -54,7 +61,9 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   std::vector<Tensor> state;
   for (const nn::NamedTensor& t : nn::state_of(net)) state.push_back(t.tensor);
   Best best(state, s.patience);
-  const auto quality = [&] { return evaluate(simplified(net, splits.train.image_shape()), splits.validation).quality(); };
+  const auto quality = [&] {
+    return evaluate(simplified(net, splits.train.image_shape()), splits.validation).quality();
+  };
 
   Course course("warmup", s, observer, checkpoints);
   course.state.add("net", state);
@@ -97,7 +106,8 @@ struct SearchData {
   SearchData(const data::Splits& all, const SearchSchedule& s) : splits(all) {
     if (s.arch_split == 0) return;
     parts = data::hold_out(all.train, {}, s.seed, s.arch_split);
-    if (parts->validation.size() < 1) bad_input("arch-split: {} of {} training images leave none", s.arch_split, all.train.size());
+    if (parts->validation.size() < 1)
+      bad_input("arch-split: {} of {} training images leave none", s.arch_split, all.train.size());
   }
   const data::Dataset& for_weights() const { return parts ? parts->train : splits.train; }
 
@@ -107,7 +117,8 @@ struct SearchData {
 
 }  // namespace
 
-void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer, Checkpoints* checkpoints) {
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer,
+            Checkpoints* checkpoints) {
   const SearchData images(splits, s);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
@@ -126,9 +137,12 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   course.resume();
   while (course.goes_on()) {
     net.set_temperature(temperature(s, course.epoch()));
-    const StepOptions options{.sample = [&] { return net.sample(); },
-                              .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
-                              .dtype = s.dtype, .watched = history.alphas(), .observer = observer_of(s)};
+    const StepOptions options{
+        .sample = [&] { return net.sample(); },
+        .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
+        .dtype = s.dtype,
+        .watched = history.alphas(),
+        .observer = observer_of(s)};
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
@@ -144,11 +158,16 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     if (images.parts && !stops(observer)) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
-      report.seconds += course.run_epoch(arch_loader, [&](const data::Batch& batch, int64_t) {
-        const StepResult result = step(net.graph(), batch, options);
-        alpha_step(result);
-        return result;
-      }, 1).seconds;
+      report.seconds += course
+                            .run_epoch(
+                                arch_loader,
+                                [&](const data::Batch& batch, int64_t) {
+                                  const StepResult result = step(net.graph(), batch, options);
+                                  alpha_step(result);
+                                  return result;
+                                },
+                                1)
+                            .seconds;
       net.train_net_and_nas();
     }
     if (stops(observer)) break;
@@ -178,7 +197,8 @@ void fix_scales(const Graph& graph, const std::vector<Tensor>& magnitudes) {
 
 }  // namespace
 
-bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer, Checkpoints* checkpoints) {
+bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer,
+               Checkpoints* checkpoints) {
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});

@@ -34,7 +34,9 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .temperature = config.tau_start,
           .clips = parse_clip_rule(config.calibration),
           .overrides = parse_overrides(config.override_layers),
-          .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX, .hard = config.hard, .seed = config.seed},
+          .sampler = {.kind = config.sampler == "gumbel" ? SamplerKind::GUMBEL : SamplerKind::SOFTMAX,
+                      .hard = config.hard,
+                      .seed = config.seed},
           .alpha_init = config.alpha_init == "same" ? AlphaInit::SAME : AlphaInit::SCALED,
           .activation_quantizer = quant::find_activation(config.act_quantizer),
           .quantize_output = config.quantize_output};
@@ -43,7 +45,9 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
 double default_strength(const Graph& floating, const cost::Model& regularizer) {
   constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
   const auto uniform = cost::if_defined([&] { return cost::uniform(floating, regularizer, 8); });
-  if (!uniform) bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one", regularizer.name);
+  if (!uniform)
+    bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one",
+              regularizer.name);
   return pull / *uniform;
 }
 
@@ -64,7 +68,8 @@ void check_choice(const char* name, const std::string& value, const std::vector<
 }
 
 void check_above_zero(const char* name, double value) {
-  if (!(value > 0) || !std::isfinite(value)) bad_input("{}: {} is not possible: expected a number above 0", name, value);
+  if (!(value > 0) || !std::isfinite(value))
+    bad_input("{}: {} is not possible: expected a number above 0", name, value);
 }
 
 void check_not_negative(const char* name, double value) {
@@ -80,20 +85,29 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-/// On the test set, of a network that came out of `phase`; `untrained`: where its weights are from, if not from training here.
-train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits, const std::string& untrained = "") {
+/// On the test set, of a network that came out of `phase`; `untrained`: where its weights are from, if not from
+/// training here.
+train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits,
+                        const std::string& untrained = "") {
   const train::Score score = train::evaluate(network, splits.test);
   if (std::isfinite(score.loss)) return score;
-  if (!untrained.empty()) bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);
+  if (!untrained.empty())
+    bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);
   failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
 }
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
-  return {.epochs = epochs, .batch_size = config.batch_size, .lr = lr,
-          .check_numerics = config.check_numerics, .patience = config.patience, .augmentation = data::default_augmentation(config.data, splits.train.image_shape()), .seed = config.seed};
+  return {.epochs = epochs,
+          .batch_size = config.batch_size,
+          .lr = lr,
+          .check_numerics = config.check_numerics,
+          .patience = config.patience,
+          .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
+          .seed = config.seed};
 }
 
-train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits, const std::vector<Target>& targets) {
+train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits,
+                                      const std::vector<Target>& targets) {
   train::SearchSchedule s;
   static_cast<train::Schedule&>(s) = schedule(config, splits, config.search_epochs, config.lr * search_lr_share);
   s.arch_lr = config.arch_lr;
@@ -113,7 +127,8 @@ Graph float_graph(nn::Module& net, const data::Splits& splits) {
   return graph;
 }
 
-/// check_possible of one run whose data are read. Returns why the network found will have no integer form (integer_obstacle).
+/// check_possible of one run whose data are read. Returns why the network found will have no integer form
+/// (integer_obstacle).
 std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = float_graph(*make_model(config, splits.train.classes()).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
@@ -173,9 +188,12 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   options.input_range = start.splits.train.known_range();
   options.on_note = start.note;
   const Judge compared = judge(start.splits);
-  if (config.method == "uniform") return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
-  if (config.method == "random") return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
-  if (config.method == "sensitivity") return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
+  if (config.method == "uniform")
+    return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
+  if (config.method == "random")
+    return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
+  if (config.method == "sensitivity")
+    return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
   train::SearchSchedule schedule = search_schedule(config, start.splits, start.targets);
@@ -194,7 +212,8 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
     for (std::string line; std::getline(lines, line);) start.note(line);
     const auto repair = before.metadata.find(repair_key);
     const bool told = repair != before.metadata.end();
-    return {.network = graph_from(before), .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
+    return {.network = graph_from(before),
+            .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
   }
   std::string notes;
   Start noted = start;
@@ -251,10 +270,15 @@ std::string weights_file(const RunConfig& config) {
 
 /// What to tell of a float network that is hardly better than a constant.
 std::string near_chance(const RunConfig& config, const train::Score& score) {
-  const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy()) : fmt::format("error of {:.4g}", score.mean_loss());
-  return fmt::format("the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean nothing: {}", how_good,
-                     !weights_file(config).empty() ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
-                             : "train it first (--warmup-epochs, --lr, --init)");
+  const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy())
+                                                : fmt::format("error of {:.4g}", score.mean_loss());
+  return fmt::format(
+      "the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean "
+      "nothing: {}",
+      how_good,
+      !weights_file(config).empty()
+          ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+          : "train it first (--warmup-epochs, --lr, --init)");
 }
 
 /// What to tell of channels whose weights are too small to set their steps; empty without any.
@@ -265,9 +289,10 @@ std::string small_weights(const Graph& discrete) {
     if (channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
   }
   if (counts.empty()) return "";
-  return fmt::format("channels whose weights are so small that their biases set the step, and what they give is all but "
-                     "constant: {}",
-                     fmt::join(counts, ", "));
+  return fmt::format(
+      "channels whose weights are so small that their biases set the step, and what they give is all but "
+      "constant: {}",
+      fmt::join(counts, ", "));
 }
 
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
@@ -275,7 +300,9 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   for (const cost::Model& model : cost::all()) {
     const auto cost_found = cost::if_defined([&] { return cost::discrete(found, model); });
     if (!cost_found) continue;
-    out.push_back({.name = model.name, .unit = model.unit, .found = *cost_found,
+    out.push_back({.name = model.name,
+                   .unit = model.unit,
+                   .found = *cost_found,
                    .uniform8 = cost::if_defined([&] { return cost::uniform(floating, model, 8); }),
                    .floating = cost::if_defined([&] { return cost::discrete(floating, model); })});
   }
@@ -291,24 +318,29 @@ void RunConfig::validate() const {
     bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(input_shape, ","));
   }
   data::default_augmentation(data);  // refuses what is no data set
-  if (!(val_split > 0 && val_split < 1)) bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
+  if (!(val_split > 0 && val_split < 1))
+    bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});
   quant::checked_precisions("weight-bits", weight_bits, scheme == "per-channel" && method != "sensitivity" ? 0 : 2);
   quant::checked_precisions("act-bits", act_bits, 2);
   quant::checked_precisions("input-bits", input_bits, 2);
   parse_overrides(override_layers);
   check_choice("method", method, {"dnas", "uniform", "sensitivity", "random"});
-  if (method != "dnas" && target.empty()) bad_input("method: {} needs a target to meet, like --target size=40%", method);
+  if (method != "dnas" && target.empty())
+    bad_input("method: {} needs a target to meet, like --target size=40%", method);
   if (!target.empty() && strength) bad_input("strength: with a target the strength follows from it: give one of them");
-  if (!target.empty() && !regularizer.empty()) bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
-  if (!target.empty() && refine) bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
+  if (!target.empty() && !regularizer.empty())
+    bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
+  if (!target.empty() && refine)
+    bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
   if (target.empty()) cost::find(cost_to_lower(*this));
   if (strength) check_not_negative("strength", *strength);
   check_choice("sampler", sampler, {"softmax", "gumbel"});
   quant::find_activation(act_quantizer);
   check_choice("alpha-init", alpha_init, {"scaled", "same"});
   parse_clip_rule(calibration);
-  if (!(arch_split >= 0 && arch_split < 1)) bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
+  if (!(arch_split >= 0 && arch_split < 1))
+    bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", arch_split);
   check_not_negative("patience", patience);
   check_not_negative("warmup-epochs", warmup_epochs);
   check_not_negative("search-epochs", search_epochs);
@@ -332,7 +364,8 @@ DType parse_dtype(const std::string& name) {
 }
 
 void check_threads(int threads) {
-  if (threads < 0 || threads > most_threads) bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
+  if (threads < 0 || threads > most_threads)
+    bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
 }
 
 void check_possible(std::span<const RunConfig> runs) {
@@ -374,7 +407,8 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
     result.notes.push_back(text);
   };
   for (const std::string& text : splits.notes) note(text);
-  if (!obstacle.empty()) note(fmt::format("the network found will run in simulation only, without C package or ONNX file: {}", obstacle));
+  if (!obstacle.empty())
+    note(fmt::format("the network found will run in simulation only, without C package or ONNX file: {}", obstacle));
   result.threads = train::threads();
   result.test_images = splits.test.size();
 
@@ -386,8 +420,11 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;
-  const Start start{.config = config, .splits = splits, .floating = floating,
-                    .targets = parse_targets(config.target, floating), .note = note};
+  const Start start{.config = config,
+                    .splits = splits,
+                    .floating = floating,
+                    .targets = parse_targets(config.target, floating),
+                    .note = note};
   result.strength = strength_of(start);
   Found network = found(start, observer, checkpoints);
   result.network = std::move(network.network);

@@ -27,13 +27,15 @@ std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
   for (int64_t begin = 0; begin < batch.size(); begin += size) {
     const int64_t count = std::min(size, batch.size() - begin);
     const std::span<const int32_t> labels(batch.labels);
-    parts.push_back({batch.x.rows(begin, count), labels.empty() ? labels : labels.subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
+    parts.push_back({batch.x.rows(begin, count),
+                     labels.empty() ? labels : labels.subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
   }
   return parts;
 }
 
 /// One micro-batch's forward and backward, gradients in `leaves`.
-Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, const StepOptions& options, double batch_size) {
+Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, const StepOptions& options,
+                      double batch_size) {
   Tape tape(Tape::Mode::gradients, options.observer);
   const Tensor output = cast(graph.run(binding, part.x, nullptr, options.dtype), DType::float32);
   const Outcome outcome = judge(output, part.x, part.labels, batch_size);
@@ -52,13 +54,18 @@ void share(const Team& team, Team::Range own, bool classifies, std::vector<Score
   }
   team.add_up(values);
   for (size_t m = 0; m < scores.size(); ++m) {
-    scores[m] = {.loss = values[3 * m], .correct = static_cast<int64_t>(values[3 * m + 1]), .images = static_cast<int64_t>(values[3 * m + 2]), .classifies = classifies};
+    scores[m] = {.loss = values[3 * m],
+                 .correct = static_cast<int64_t>(values[3 * m + 1]),
+                 .images = static_cast<int64_t>(values[3 * m + 2]),
+                 .classifies = classifies};
   }
 }
 
 const Team* steps_team = nullptr;
 
-bool is_finite(const StepResult& result) { return std::isfinite(result.task.loss) && std::isfinite(result.regularization); }
+bool is_finite(const StepResult& result) {
+  return std::isfinite(result.task.loss) && std::isfinite(result.regularization);
+}
 
 std::vector<Tensor> trained_tensors(const Graph& graph) {
   std::vector<Tensor> out = graph.clip_parameters();
@@ -93,8 +100,8 @@ bool stops(const Observer& observer) {
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
-  // What a layer's gradient touches: values and gradients of its input and output, and as much again in a residual branch
-  // and oneDNN's buffers. (bench step: larger is not faster, and takes memory.)
+  // What a layer's gradient touches: values and gradients of its input and output, and as much again in a residual
+  // branch and oneDNN's buffers. (bench step: larger is not faster, and takes memory.)
   const int64_t images = kernels::cache_bytes() / (8 * widest * (dtype == DType::float32 ? 4 : 2));
   int64_t size = dtype == DType::float32 ? 2 : 4;  // fewer would spend their time on packing weights
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
@@ -110,7 +117,8 @@ StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOpti
   const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
 
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
-  const Team::Range own = steps_team != nullptr ? steps_team->part_of(std::ssize(parts)) : Team::Range{0, std::ssize(parts)};
+  const Team::Range own =
+      steps_team != nullptr ? steps_team->part_of(std::ssize(parts)) : Team::Range{0, std::ssize(parts)};
   std::vector<Score> scores(parts.size());
   GradientSum sum(binding, own.end - own.begin, steps_team);
   kernels::parallel_tasks(own.end - own.begin, [&](int64_t i) {
@@ -147,10 +155,12 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
   if (batch.size() == 0) bad_input("[step] the batch holds no images");
   if (options.observer != nullptr) return run_step(graph, batch, options);
   StepOptions observed = options;
-  return finite_step([&](TapeObserver* observer) {
-    observed.observer = observer;
-    return run_step(graph, batch, observed);
-  }, trained_tensors(graph));
+  return finite_step(
+      [&](TapeObserver* observer) {
+        observed.observer = observer;
+        return run_step(graph, batch, observed);
+      },
+      trained_tensors(graph));
 }
 
 StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {

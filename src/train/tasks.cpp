@@ -13,7 +13,8 @@ int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
   const int64_t classes = logits.dim(1);
   int64_t correct = 0;
   for (int64_t i = 0; i < logits.dim(0); ++i) {
-    const std::span<const float> row = logits.data().subspan(static_cast<size_t>(i * classes), static_cast<size_t>(classes));
+    const std::span<const float> row =
+        logits.data().subspan(static_cast<size_t>(i * classes), static_cast<size_t>(classes));
     correct += std::ranges::max_element(row) - row.begin() == labels[static_cast<size_t>(i)];
   }
   return correct;
@@ -26,7 +27,9 @@ Outcome judge(const Tensor& result, const Tensor& x, std::span<const int32_t> la
   const Tensor output = result.shape().rank() == 2 ? result : flatten(result);  // an image, or classes of one position
   const Tensor loss = classifies ? cross_entropy(output, labels, denominator) : mse(output, flatten(x), denominator);
   return {.loss = loss,
-          .score = {.loss = loss.item() * denominator, .correct = classifies ? count_correct(output, labels) : 0, .images = output.dim(0),
+          .score = {.loss = loss.item() * denominator,
+                    .correct = classifies ? count_correct(output, labels) : 0,
+                    .images = output.dim(0),
                     .classifies = classifies}};
 }
 

@@ -74,7 +74,8 @@ double size_of(const json& layers) {
   for (const json& layer : layers) {
     const json& chosen = layer.at("weight_bits");
     const json list = chosen.is_array() ? chosen : json::array({chosen});
-    for (const json& b : list) bits += b.get<double>() * layer.at("weights").get<double>() / static_cast<double>(list.size());
+    for (const json& b : list)
+      bits += b.get<double>() * layer.at("weights").get<double>() / static_cast<double>(list.size());
   }
   return bits;
 }
@@ -130,13 +131,15 @@ std::string without_seconds(const std::string& file) {
 /// A run and its evaluation, in `scheme`.
 void check_run(const std::string& scheme) {
   const Workplace place;
-  const Outcome run = mixgrad_run(place, quick(place) + "--strength 1e-5 --arch-lr 0.5 --out deep/run --scheme " + scheme);
+  const Outcome run =
+      mixgrad_run(place, quick(place) + "--strength 1e-5 --arch-lr 0.5 --out deep/run --scheme " + scheme);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
   CHECK(run.err.empty());
   check_plain_text(run.out);
   CHECK(run.out.find("warmup 1/1") == 0);
-  for (const char* word : {"search 1/1", "finetune 1/1", "entropy", "(soft ", "left", "stack3.shortcut", "uniform 8-bit", "fine-tuned"}) {
+  for (const char* word :
+       {"search 1/1", "finetune 1/1", "entropy", "(soft ", "left", "stack3.shortcut", "uniform 8-bit", "fine-tuned"}) {
     CAPTURE(word);
     CHECK(run.out.find(word) != std::string::npos);
   }
@@ -152,15 +155,20 @@ void check_run(const std::string& scheme) {
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
-  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("8 bits: the task pulls") != std::string::npos);
+  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("8 bits: the task pulls") !=
+        std::string::npos);
   CHECK(mixgrad_run(place, "eval deep/run --threads 1 --data " + place.data()).out == accuracy);
 }
 
 }  // namespace
 
-TEST_CASE("cli: a search per channel leaves network, metrics and summary, and eval measures the same") { check_run("per-channel"); }
+TEST_CASE("cli: a search per channel leaves network, metrics and summary, and eval measures the same") {
+  check_run("per-channel");
+}
 
-TEST_CASE("cli: a search per layer leaves network, metrics and summary, and eval measures the same") { check_run("per-layer"); }
+TEST_CASE("cli: a search per layer leaves network, metrics and summary, and eval measures the same") {
+  check_run("per-layer");
+}
 
 TEST_CASE("cli: the same seed and threads give the same bytes; a folder in use is refused unless overwritten") {
   const Workplace place;
@@ -183,7 +191,8 @@ TEST_CASE("cli: a loss that is not finite ends the run with exit code 1 and leav
   const Workplace place;
   // Sums of huge products: oneDNN's order ends in infinity, our own kernels' passes it and ends in NaN.
   const std::string number = mixgrad::kernels::onednn_version().empty() ? "NaN" : "infinity";
-  check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1, "warmup, epoch 1, step 2: op conv2d of layer stack1.conv1: " + number + " at element 0");
+  check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1,
+                  "warmup, epoch 1, step 2: op conv2d of layer stack1.conv1: " + number + " at element 0");
   CHECK(place.holds_only_data());
 }
 
@@ -287,17 +296,23 @@ TEST_CASE("cli: a damaged data set or run is named") {
 
 TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it") {
   const Workplace place;
-  REQUIRE(mixgrad_run(place, "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 --quiet --out run").exit_code == 0);
+  REQUIRE(mixgrad_run(place,
+                      "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 "
+                      "--quiet --out run")
+              .exit_code == 0);
   const std::string file = place.path("run/model.safetensors");
   mixgrad::io::Safetensors network = mixgrad::io::read_safetensors(file);
-  const auto weight = std::ranges::find_if(network.tensors, [](const auto& named) { return named.second.shape().rank() > 1; });
+  const auto weight =
+      std::ranges::find_if(network.tensors, [](const auto& named) { return named.second.shape().rank() > 1; });
   REQUIRE(weight != network.tensors.end());
   weight->second.data()[3] = std::numeric_limits<float>::quiet_NaN();
   mixgrad::io::write_safetensors(file, network);
-  for (const char* arguments : {"eval run", "verify run", "export run --to c --out net", "export run --to onnx --out net.onnx", "bench inference run",
-                                "report run", "inspect why run conv"}) {
+  for (const char* arguments :
+       {"eval run", "verify run", "export run --to c --out net", "export run --to onnx --out net.onnx",
+        "bench inference run", "report run", "inspect why run conv"}) {
     CAPTURE(arguments);
-    check_complaint(mixgrad_run(place, arguments), 2, fmt::format("run/model.safetensors: tensor \"{}\" holds NaN at index 3", weight->first));
+    check_complaint(mixgrad_run(place, arguments), 2,
+                    fmt::format("run/model.safetensors: tensor \"{}\" holds NaN at index 3", weight->first));
   }
 }
 
@@ -315,7 +330,8 @@ lr = 1
 seed = 5
 quiet = true
 out = "run"
-)", place.data()));
+)",
+                                                                     place.data()));
   REQUIRE(mixgrad_run(place, "search --config cifar/run.toml --seed 6 --act-bits 4").exit_code == 0);
   const json summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("seed") == 6);
@@ -354,17 +370,20 @@ TEST_CASE("cli: help and version go to standard output; bench step measures") {
   const Outcome help = mixgrad_run(place, "search --help");
   CHECK(help.exit_code == 0);
   CHECK(help.err.empty());
-  for (const char* flag : {"--model", "--data", "--scheme", "--weight-bits", "--act-bits", "--regularizer", "--strength", "--config"}) {
+  for (const char* flag :
+       {"--model", "--data", "--scheme", "--weight-bits", "--act-bits", "--regularizer", "--strength", "--config"}) {
     CHECK(help.out.find(flag) != std::string::npos);
   }
 
   const std::string version = mixgrad_run(place, "--version").out;
   CHECK(version.starts_with("mixgrad "));
-  for (const char* line : {"\nCPU: ", "\noneDNN: ", "\nfast path: ", "\nMPI: "}) CHECK(version.find(line) != std::string::npos);
+  for (const char* line : {"\nCPU: ", "\noneDNN: ", "\nfast path: ", "\nMPI: "})
+    CHECK(version.find(line) != std::string::npos);
   if (version.find("\noneDNN: no\n") == std::string::npos) {  // what oneDNN uses decides, not what the CPU has
     const std::string limited = shell_run(place, "ONEDNN_MAX_CPU_ISA=AVX2 '" + binary() + "' --version").out;
     CHECK(limited.find(", uses avx2\n") != std::string::npos);
-    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by the reference kernels\n") != std::string::npos);
+    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by the reference kernels\n") !=
+          std::string::npos);
   }
 
   for (const std::string phase : {"search", "float"}) {
@@ -382,9 +401,14 @@ TEST_CASE("cli: a search from the weights of train gives the bytes of a search t
   const std::string common = " --data " + place.data() + " --batch-size 40 --threads 2 --seed 3 --quiet ";
   REQUIRE(mixgrad_run(place, "train --epochs 1 --out trained" + common).exit_code == 0);
   CHECK(fs::exists(place.root / "trained/float.safetensors"));
-  REQUIRE(mixgrad_run(place, "search --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --out whole" + common).exit_code == 0);
-  REQUIRE(mixgrad_run(place, "search --init trained/float.safetensors --search-epochs 1 --finetune-epochs 1 --out continued" + common).exit_code == 0);
-  CHECK(mixgrad::io::read_file(place.path("whole/model.safetensors")) == mixgrad::io::read_file(place.path("continued/model.safetensors")));
+  REQUIRE(mixgrad_run(place, "search --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --out whole" + common)
+              .exit_code == 0);
+  REQUIRE(mixgrad_run(
+              place,
+              "search --init trained/float.safetensors --search-epochs 1 --finetune-epochs 1 --out continued" + common)
+              .exit_code == 0);
+  CHECK(mixgrad::io::read_file(place.path("whole/model.safetensors")) ==
+        mixgrad::io::read_file(place.path("continued/model.safetensors")));
 
   check_complaint(mixgrad_run(place, "search --init nowhere.safetensors" + common), 2, "nowhere.safetensors");
   check_complaint(mixgrad_run(place, "search --init whole/model.safetensors" + common), 2, "missing [bn.weight");
@@ -402,7 +426,8 @@ TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run i
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out kept").exit_code == 0);
   const auto content = [&] {
     std::string all;
-    for (const char* name : {"summary.json", "metrics.jsonl", "history.jsonl", "model.safetensors"}) all += mixgrad::io::read_file(place.path("kept/") + name);
+    for (const char* name : {"summary.json", "metrics.jsonl", "history.jsonl", "model.safetensors"})
+      all += mixgrad::io::read_file(place.path("kept/") + name);
     return all;
   };
   const std::string before = content();
@@ -412,7 +437,11 @@ TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run i
 
 TEST_CASE("cli: eval finds a run's data from any folder") {
   const Workplace place;
-  REQUIRE(mixgrad_run(place, "search --data cifar10:cifar --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --quiet --out run").exit_code == 0);
+  REQUIRE(mixgrad_run(
+              place,
+              "search --data cifar10:cifar --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --quiet --out run")
+              .exit_code == 0);
   CHECK(parsed(place.path("run/summary.json")).at("data") == place.data());
-  CHECK(mixgrad_run(place, "eval run").out == mixgrad_run(place, "eval ../" + place.root.filename().string() + "/run").out);
+  CHECK(mixgrad_run(place, "eval run").out ==
+        mixgrad_run(place, "eval ../" + place.root.filename().string() + "/run").out);
 }

@@ -151,8 +151,9 @@ TEST_CASE("command line: a settings file's keys and words are told with line and
   };
   complaint("seed = 1\nbatchsize = 2\n",
             "cifar/run.toml:2: unknown key 'batchsize': the keys are the flags, without --; did you mean batch-size?");
-  complaint("scheme = \"per-chanel\"\n",
-            "cifar/run.toml:1: scheme: unknown 'per-chanel': expected per-layer, per-channel; did you mean per-channel?");
+  complaint(
+      "scheme = \"per-chanel\"\n",
+      "cifar/run.toml:1: scheme: unknown 'per-chanel': expected per-layer, per-channel; did you mean per-channel?");
   complaint("model = \"resnet9\"\n", "cifar/run.toml:1: model: unknown 'resnet9'");
   CHECK(place.holds_only_data());
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every command line that the documentation shows. Those in blocks are run, made small, one after the other in one folder; of
-// those within sentences, command and flags must exist. docs/cli.md is the help of every command, whose examples so are among them.
+// Every command line that the documentation shows. Those in blocks are run, made small, one after the other in one
+// folder; of those within sentences, command and flags must exist. docs/cli.md is the help of every command, whose
+// examples so are among them.
 #include "../models/onnx_net.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -36,7 +37,8 @@ std::vector<fs::path> pages() {
 std::vector<std::string> matches(const std::string& text, const std::string& pattern) {
   const std::regex regex(pattern);
   std::vector<std::string> all;
-  for (std::sregex_iterator m(text.begin(), text.end(), regex), end; m != end; ++m) all.push_back((*m)[1].str() + (*m)[2].str());
+  for (std::sregex_iterator m(text.begin(), text.end(), regex), end; m != end; ++m)
+    all.push_back((*m)[1].str() + (*m)[2].str());
   return all;
 }
 
@@ -47,16 +49,20 @@ std::string without_dev(const std::string& line) {
   if (!std::regex_match(line, called, std::regex(R"(\./dev ([a-z]+)(.*))"))) return line;
   const std::string name = called[1];
   CHECK_MESSAGE(std::regex_search(script, std::regex(R"(\n  )" + name + R"(\) )")), "no such command of ./dev: ", name);
-  const bool handed_on = std::regex_search(script, does, std::regex(R"(\n  )" + name + R"(\) .*exec build/(mixgrad .*) "\$@")"));
+  const bool handed_on =
+      std::regex_search(script, does, std::regex(R"(\n  )" + name + R"(\) .*exec build/(mixgrad .*) "\$@")"));
   return handed_on ? does[1].str() + called[2].str() : "";
 }
 
 /// Lines that a page shows in blocks, and those within sentences; without "build/", "mpirun -n 2" and comments.
 std::vector<std::string> in_blocks(const std::string& page) {
-  return matches(page, R"((?:^|\n) {2,}(?:mpirun -n \d+ )?(?:build/)?(mixgrad|\./dev)((?: [^#\n]*[^# \n])?)(?= *(?:#.*)?(?:\n|$)))");
+  return matches(
+      page,
+      R"((?:^|\n) {2,}(?:mpirun -n \d+ )?(?:build/)?(mixgrad|\./dev)((?: [^#\n]*[^# \n])?)(?= *(?:#.*)?(?:\n|$)))");
 }
 std::vector<std::string> in_sentences(const std::string& page) {
-  return matches(std::regex_replace(page, std::regex("\n"), " "), R"(`(?:mpirun -n \d+ )?(?:build/)?(mixgrad|\./dev)((?: [^`]*)?)`)");
+  return matches(std::regex_replace(page, std::regex("\n"), " "),
+                 R"(`(?:mpirun -n \d+ )?(?:build/)?(mixgrad|\./dev)((?: [^`]*)?)`)");
 }
 
 class Program {
@@ -88,12 +94,19 @@ class Program {
   /// The same work on little: what a line says twice, it means the second time.
   std::string made_small(std::string line) {
     const std::string command = command_of(line);
-    for (const auto& [flag, value] : std::vector<std::pair<std::string, std::string>>{
-             {"--warmup-epochs", "0"}, {"--search-epochs", "0"}, {"--finetune-epochs", "0"}, {"--epochs", "1"}, {"--steps", "1"}, {"--batch", "8"},
-             {"--images", "2"}, {"--threads", "2"}, {"--dtype", "auto"}}) {
+    for (const auto& [flag, value] : std::vector<std::pair<std::string, std::string>>{{"--warmup-epochs", "0"},
+                                                                                      {"--search-epochs", "0"},
+                                                                                      {"--finetune-epochs", "0"},
+                                                                                      {"--epochs", "1"},
+                                                                                      {"--steps", "1"},
+                                                                                      {"--batch", "8"},
+                                                                                      {"--images", "2"},
+                                                                                      {"--threads", "2"},
+                                                                                      {"--dtype", "auto"}}) {
       if (has_flag(command, flag)) line += fmt::format(" {} {}", flag, value);
     }
-    const bool draws = line.find("--data") == std::string::npos && std::regex_search(help(command), std::regex("--data [^ ]*=glyphs"));
+    const bool draws =
+        line.find("--data") == std::string::npos && std::regex_search(help(command), std::regex("--data [^ ]*=glyphs"));
     return draws ? line + " --data glyphs:200" : line;
   }
 
@@ -112,7 +125,8 @@ void furnish(const Workplace& place) {
 /// Runs a line; what it wrote to the same place before goes away, unless it means to go on with it.
 void check_run(const Workplace& place, Program& program, const std::string& line) {
   std::smatch out;
-  if (line.find("--resume") == std::string::npos && std::regex_search(line, out, std::regex("--out ([^ ]+)"))) fs::remove_all(place.path(out[1]));
+  if (line.find("--resume") == std::string::npos && std::regex_search(line, out, std::regex("--out ([^ ]+)")))
+    fs::remove_all(place.path(out[1]));
   const std::string small = program.made_small(line);
   CAPTURE(small);
   const Outcome run = mixgrad_run(place, small.substr(std::string("mixgrad").size()));
@@ -150,7 +164,8 @@ TEST_CASE("docs: every command within a sentence exists, with its flags") {
       CAPTURE(shown);
       const std::string line = without_dev(shown), command = program.command_of(line);
       if (std::regex_search(line, std::regex("^mixgrad [a-z]"))) CHECK_FALSE(command.empty());
-      for (const std::string& flag : matches(line, " (--[a-z-]+)()")) CHECK_MESSAGE(program.has_flag(command, flag), flag);
+      for (const std::string& flag : matches(line, " (--[a-z-]+)()"))
+        CHECK_MESSAGE(program.has_flag(command, flag), flag);
       ++lines;
     }
   }
@@ -169,7 +184,8 @@ TEST_CASE("cli: nothing is coloured, also on a terminal") {
   if (!has_terminals()) return skip("no terminals here: mount devpts on /dev/pts");
   const Workplace place;
   for (const std::string setting : {"", "NO_COLOR=1 "}) {
-    const Outcome run = shell_run(place, fmt::format("{}script -qec \"'{}' {} --out run --overwrite\" /dev/null", setting, binary(), quick(place)));
+    const Outcome run = shell_run(place, fmt::format("{}script -qec \"'{}' {} --out run --overwrite\" /dev/null",
+                                                     setting, binary(), quick(place)));
     REQUIRE(run.exit_code == 0);
     CHECK(run.out.find("finetune 1/1") != std::string::npos);
     CHECK_FALSE(std::regex_search(run.out, std::regex("\x1b\\[[0-9;]*m")));

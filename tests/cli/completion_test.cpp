@@ -15,14 +15,18 @@ namespace {
 
 /// What bash offers after these words, the last of which is being written.
 std::string offered(const Workplace& place, const std::string& words) {
-  const std::string script = fmt::format("source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; "
-                                         "echo \"${{COMPREPLY[*]}}\"", words);
+  const std::string script = fmt::format(
+      "source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; "
+      "echo \"${{COMPREPLY[*]}}\"",
+      words);
   return shell_run(place, "bash -c " + quoted(script)).out;
 }
 
 /// The line that zsh makes of `line` at the press of Tab.
 std::string completed(const Workplace& place, const std::string& line) {
-  return shell_run(place, fmt::format("timeout 20 zsh -f {} \"$PWD\" {}", quoted(MIXGRAD_SOURCE_DIR "/tests/cli/complete.zsh"), quoted(line))).out;
+  return shell_run(place, fmt::format("timeout 20 zsh -f {} \"$PWD\" {}",
+                                      quoted(MIXGRAD_SOURCE_DIR "/tests/cli/complete.zsh"), quoted(line)))
+      .out;
 }
 
 }  // namespace
@@ -39,14 +43,16 @@ TEST_CASE("completion: bash offers commands, flags and words for values") {
   CHECK(offered(place, "mixgrad search --hard --scheme = per-l") == "per-layer\n");
   CHECK(offered(place, "mixgrad bench step --model ds") == "ds_cnn\n");
   CHECK(offered(place, "mixgrad search --out \"\"") == "\n");  // files, then
-  CHECK(shell_run(place, "bash -c 'source mixgrad.bash; complete -p mixgrad'").out == "complete -o default -F _mixgrad mixgrad\n");
+  CHECK(shell_run(place, "bash -c 'source mixgrad.bash; complete -p mixgrad'").out ==
+        "complete -o default -F _mixgrad mixgrad\n");
 }
 
 TEST_CASE("completion: words that mean something to a shell are words like any other") {
   if (!has("bash")) return skip("bash is missing");
   const Workplace place;
   REQUIRE(mixgrad_run(place, "completion bash >mixgrad.bash").exit_code == 0);
-  for (const std::string odd : {"*", "$(touch owned)", "`touch owned`", "it's", "a b", "!", "(", "-", "--", "\\", "~", "\"", "", "\xff"}) {
+  for (const std::string odd :
+       {"*", "$(touch owned)", "`touch owned`", "it's", "a b", "!", "(", "-", "--", "\\", "~", "\"", "", "\xff"}) {
     CAPTURE(odd);
     const std::string word = quoted(odd);
     CHECK(offered(place, "mixgrad search --init " + word + " --sche") == "--scheme\n");

@@ -25,7 +25,9 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
   if (!Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Workplace place;
-  const std::string arguments = quick(place) + "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --search-epochs 6 --out ";
+  const std::string arguments =
+      quick(place) +
+      "--threads 1 --quiet --act-bits 2,4,8 --weight-bits 0,2,4,8 --target size=30% --search-epochs 6 --out ";
   REQUIRE(mixgrad_run(place, arguments + "one").exit_code == 0);
   for (const int members : {2, 3}) {  // a batch has fewer micro-batches than some teams have members
     const std::string out = fmt::format("of-{}", members);
@@ -33,16 +35,17 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
     CAPTURE(team.err);
     REQUIRE(team.exit_code == 0);
     CHECK(io::read_file(place.path("one/model.safetensors")) == io::read_file(place.path(out + "/model.safetensors")));
-    const auto one = json_lines(place.path("one/metrics.jsonl")), spread = json_lines(place.path(out + "/metrics.jsonl"));
+    const auto one = json_lines(place.path("one/metrics.jsonl")),
+               spread = json_lines(place.path(out + "/metrics.jsonl"));
     REQUIRE(one.size() == spread.size());
     for (size_t i = 0; i < one.size(); ++i) CHECK(one[i].at("task_loss") == spread[i].at("task_loss"));
   }
   // One member is told to stop: all do, with what was reached.
   io::write_file(place.path("member.sh"), "echo $$ >pid-$OMPI_COMM_WORLD_RANK; exec \"$@\"");
   const auto run_until_search = [&](const std::string& out, const std::string& signal, const std::string& more) {
-    return shell_run(place, fmt::format(
-        "(until grep -q search {0}/metrics.jsonl 2>/dev/null; do sleep 0.05; done; kill -{1}) & {2}sh member.sh '{3}' {4}{0} {5} --data-parallel",
-        out, signal, mpirun(2), binary(), arguments, more));
+    return shell_run(place, fmt::format("(until grep -q search {0}/metrics.jsonl 2>/dev/null; do sleep 0.05; done; "
+                                        "kill -{1}) & {2}sh member.sh '{3}' {4}{0} {5} --data-parallel",
+                                        out, signal, mpirun(2), binary(), arguments, more));
   };
   const Outcome stopped = run_until_search("stopped", "TERM $(cat pid-1)", "--search-epochs 100");
   CHECK(parsed(place.path("stopped/summary.json")).at("interrupted") == true);

@@ -16,7 +16,8 @@ using nlohmann::json;
 namespace {
 
 const std::string mixgrad_binary = std::string("'") + MIXGRAD_BINARY + "' ";
-const std::string untrained = " --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 2 --quiet --data glyphs ";
+const std::string untrained =
+    " --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 2 --quiet --data glyphs ";
 const std::string on_little = untrained + "--data glyphs:100 --model ds_cnn ";
 
 /// What a command prints; the test fails unless it exits with `exit_code`.
@@ -31,7 +32,8 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
   const test::Folder place;
   run(place, "search" + untrained + "--weight-bits 2,4,8 --act-bits 4,8 --out run");
   const std::string verified = run(place, "verify run --images 200");
-  for (const char* word : {"stack3.add", "100.0000%", "same top-1 on 200 of 200 images", "bytes on a device"}) CHECK(verified.find(word) != std::string::npos);
+  for (const char* word : {"stack3.add", "100.0000%", "same top-1 on 200 of 200 images", "bytes on a device"})
+    CHECK(verified.find(word) != std::string::npos);
   const json bytes = json::parse(io::read_file(place.path / "run/summary.json")).at("device_bytes");
   CHECK(verified.find(fmt::format("{} of constants", bytes.at("constants").get<int64_t>())) != std::string::npos);
 
@@ -44,7 +46,8 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
 
   CHECK(verified.find("C package") != std::string::npos);
   CHECK(run(place, "verify run --images 2 --no-c").find("C package") == std::string::npos);
-  CHECK(run(place, "verify run --c-images 0", 2).find("c-images: 0 is below 1 (--no-c leaves the C package out)") != std::string::npos);
+  CHECK(run(place, "verify run --c-images 0", 2).find("c-images: 0 is below 1 (--no-c leaves the C package out)") !=
+        std::string::npos);
   CHECK(run(place, "export run --to java --out net", 2).find("expected c, onnx") != std::string::npos);
   CHECK(run(place, "export run --to c", 2).find("--out is missing") != std::string::npos);
   CHECK(run(place, "verify nowhere", 2).find("nowhere: no such folder") != std::string::npos);
@@ -67,9 +70,11 @@ TEST_CASE("cli: the C package is built and compared before it is left anywhere")
   CHECK(place.said().find("not compared: no C compiler found") != std::string::npos);
   CHECK(std::filesystem::exists(place.path / "uncompared/net.c"));
 
-  io::write_file(place.path / "wrong", "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y > high ? high/y > high ? low/' net.c\nexec gcc \"$@\"\n");
+  io::write_file(place.path / "wrong",
+                 "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y > high ? high/y > high ? low/' net.c\nexec gcc \"$@\"\n");
   place.run("chmod +x wrong; CC=$PWD/wrong " + mixgrad_binary + "verify run --images 2; test $? = 1");
-  CHECK(place.said().find("verify: the C package gives other outputs than the integer engine on ") != std::string::npos);
+  CHECK(place.said().find("verify: the C package gives other outputs than the integer engine on ") !=
+        std::string::npos);
   place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");
   CHECK(place.said().find("nothing was written") != std::string::npos);
   CHECK(!std::filesystem::exists(place.path / "other"));
@@ -83,9 +88,12 @@ TEST_CASE("cli: a model's path may hold anything") {
   std::filesystem::create_directories(place.path / folder / "*");
   io::write_file(place.path / folder / file, test::plain_onnx_file());
   const std::string in = fmt::format("cd {} && ", test::quoted(folder));
-  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted(file) + " --search-epochs 1 --out run");
-  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) + " --out again");
-  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) + " --out again --resume");
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted(file) +
+            " --search-epochs 1 --out run");
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) +
+            " --out again");
+  place.run(in + mixgrad_binary + "search" + on_little + "--model " + test::quoted("../" + folder + "/" + file) +
+            " --out again --resume");
   place.run(in + mixgrad_binary + "verify again --images 2");
   place.run(in + mixgrad_binary + "export again --to c --out 'net */'");
   const std::string header = io::read_file(place.path / folder / "net */net.h");
@@ -98,11 +106,13 @@ TEST_CASE("cli: ONNX is exported without the run's data") {
   run(place, "search" + on_little + "--out run");
   std::string summary = io::read_file(place.path / "run/summary.json");
   const std::string glyphs = "\"data\": \"glyphs:100\"";
-  io::write_file(place.path / "run/summary.json", summary.replace(summary.find(glyphs), glyphs.size(), "\"data\": \"cifar10:/gone\""));
+  io::write_file(place.path / "run/summary.json",
+                 summary.replace(summary.find(glyphs), glyphs.size(), "\"data\": \"cifar10:/gone\""));
   run(place, "export run --to onnx --out net.onnx");
   CHECK(io::read_file(place.path / "net.onnx").size() > 1000);
   CHECK(run(place, "export run --to c --out net", 2).find("/gone") != std::string::npos);
-  CHECK(run(place, "export nowhere --to onnx --out other.onnx", 2).find("nowhere: no such folder") != std::string::npos);
+  CHECK(run(place, "export nowhere --to onnx --out other.onnx", 2).find("nowhere: no such folder") !=
+        std::string::npos);
 }
 
 TEST_CASE("cli: networks that end in a convolution and a pool are searched, verified and exported") {
@@ -120,7 +130,9 @@ TEST_CASE("cli: networks that end in a convolution and a pool are searched, veri
   io::write_file(place.path / "image.onnx", image.bytes("p"));
   for (const std::string name : {"pooled", "image"}) {
     CAPTURE(name);
-    run(place, fmt::format("search --model {0}.onnx --search-epochs 1 --finetune-epochs 1 --threads 2 --quiet --data glyphs:100 --out {0}", name));
+    run(place, fmt::format("search --model {0}.onnx --search-epochs 1 --finetune-epochs 1 --threads 2 --quiet --data "
+                           "glyphs:100 --out {0}",
+                           name));
     const json verified = json::parse(run(place, fmt::format("verify {} --json", name)));
     CHECK(verified.at("same_top1") == verified.at("images"));
     run(place, fmt::format("export {0} --to onnx --out {0}.out.onnx", name));

@@ -22,8 +22,10 @@ namespace {
 struct Place : test::Folder {
   std::string data = test::write_pictures(path / "data");
 
-  /// Runs `mixgrad arguments`, sends `signals` (with waits between) once `phase` has reported an epoch, and checks the exit code.
-  void interrupt(const std::string& arguments, const std::string& phase, const std::string& signals, int exit_code) const {
+  /// Runs `mixgrad arguments`, sends `signals` (with waits between) once `phase` has reported an epoch, and checks the
+  /// exit code.
+  void interrupt(const std::string& arguments, const std::string& phase, const std::string& signals,
+                 int exit_code) const {
     io::write_file(path / "script.sh", fmt::format(R"(set -m  # else jobs ignore SIGINT
 OMP_WAIT_POLICY=passive '{}' {} --data '{}' --batch-size 40 --threads 2 --out run >out 2>err &
 until grep -q '"{}"' run/metrics.jsonl 2>/dev/null; do kill -0 $! || break; sleep 0.05; done
@@ -31,7 +33,8 @@ until grep -q '"{}"' run/metrics.jsonl 2>/dev/null; do kill -0 $! || break; slee
 code=0
 wait $! 2>/dev/null || code=$?
 [ $code = {} ] || {{ echo "exit code $code"; cat out err; exit 1; }}
-)", MIXGRAD_BINARY, arguments, data, phase, signals, exit_code));
+)",
+                                                   MIXGRAD_BINARY, arguments, data, phase, signals, exit_code));
     run(fmt::format("timeout {} bash script.sh", test::emulated() ? 1000 : 100));
   }
   json printed(const std::string& arguments) const {
@@ -64,7 +67,8 @@ TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reache
 
 TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train keeps its weights") {
   const Place place;
-  place.interrupt("search --json --warmup-epochs 0 --search-epochs 1 --finetune-epochs 100000 --target size=40%", "finetune", "kill -TERM $!", 143);
+  place.interrupt("search --json --warmup-epochs 0 --search-epochs 1 --finetune-epochs 100000 --target size=40%",
+                  "finetune", "kill -TERM $!", 143);
   const json summary = json::parse(io::read_file(place.path / "out"));
   CHECK(summary == json::parse(io::read_file(place.path / "run/summary.json")));
   CHECK(summary.at("interrupted") == true);
@@ -79,7 +83,8 @@ TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train k
 }
 
 TEST_CASE("cli: a second Ctrl-C ends at once") {
-  if (test::emulated()) return test::skip("a second Ctrl-C: an emulator does not show which signals its program handles");
+  if (test::emulated())
+    return test::skip("a second Ctrl-C: an emulator does not show which signals its program handles");
   const Place place;
   const std::string until_noticed = "until [ $((0x$(awk '/SigCgt/ {print $2}' /proc/$!/status) & 2)) = 0 ]; do :; done";
   place.interrupt(endless, "search", "kill -INT $!; " + until_noticed + "; kill -INT $!", 130);
@@ -88,7 +93,8 @@ TEST_CASE("cli: a second Ctrl-C ends at once") {
 
 TEST_CASE("cli: --json prints what the tables say") {
   const Place place;
-  const json summary = place.printed("search --json --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --out run --data " + place.data);
+  const json summary = place.printed(
+      "search --json --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --out run --data " + place.data);
   CHECK(summary.at("interrupted") == false);
   CHECK(summary == json::parse(io::read_file(place.path / "run/summary.json")));
   const json verify = place.printed("verify run --json --images 8");

@@ -8,8 +8,11 @@ using namespace mixgrad::test;
 
 TEST_CASE("cli: formats that a build leaves out are refused in one line") {
   const Workplace place;
-  check_complaint(mixgrad_run(place, "search --model net.onnx --data glyphs"), 2, "net.onnx: this mixgrad was built without ONNX");
-  check_complaint(mixgrad_run(place, "train --data images:pictures"), 2, "images:pictures: this mixgrad was built without JPEG and PNG");
+  check_complaint(mixgrad_run(place, "search --model net.onnx --data glyphs"), 2,
+                  "net.onnx: this mixgrad was built without ONNX");
+  check_complaint(mixgrad_run(place, "train --data images:pictures"), 2,
+                  "images:pictures: this mixgrad was built without JPEG and PNG");
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out run").exit_code == 0);
-  check_complaint(mixgrad_run(place, "export run --to onnx --out net.onnx"), 2, "this mixgrad was built without ONNX: expected c");
+  check_complaint(mixgrad_run(place, "export run --to onnx --out net.onnx"), 2,
+                  "this mixgrad was built without ONNX: expected c");
 }

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 TEST_CASE("load: a closed pipe, or a full disk behind standard output, is told; the run is whole") {
   const Workplace place;
-  const Outcome closed = shell_run(place, fmt::format("{{ '{}' {}--out closed; echo $? >exit_code; }} | head -n 1", binary(), quick(place)));
+  const Outcome closed = shell_run(
+      place, fmt::format("{{ '{}' {}--out closed; echo $? >exit_code; }} | head -n 1", binary(), quick(place)));
   CHECK(closed.out.starts_with("warmup 1/1"));
   CHECK_MESSAGE(closed.err.find("mixgrad: can't write to standard output") != std::string::npos, closed.err);
   CHECK(io::read_file(place.path("exit_code")) == "1\n");
@@ -29,7 +30,9 @@ TEST_CASE("load: a closed pipe, or a full disk behind standard output, is told; 
 
 TEST_CASE("load: two runs share a data folder") {
   const Workplace place;
-  const Outcome both = shell_run(place, fmt::format("'{0}' {1}--quiet --out a & '{0}' {1}--quiet --out b; second=$?; wait $! && exit $second", binary(), quick(place)));
+  const Outcome both = shell_run(
+      place, fmt::format("'{0}' {1}--quiet --out a & '{0}' {1}--quiet --out b; second=$?; wait $! && exit $second",
+                         binary(), quick(place)));
   CHECK_MESSAGE(both.exit_code == 0, both.err);
   CHECK(io::read_file(place.path("a/model.safetensors")) == io::read_file(place.path("b/model.safetensors")));
 }
@@ -37,8 +40,11 @@ TEST_CASE("load: two runs share a data folder") {
 TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-written; one with a checkpoint goes on") {
   const Workplace place;
   const std::string endless = quick(place) + "--search-epochs 100000 --quiet --out run";
-  const Outcome vanished = shell_run(place, fmt::format("'{}' {} & until grep -q search run/metrics.jsonl 2>/dev/null; do sleep 0.05; done; mv run moved; wait $!",
-                                                        binary(), endless));
+  const Outcome vanished = shell_run(
+      place,
+      fmt::format(
+          "'{}' {} & until grep -q search run/metrics.jsonl 2>/dev/null; do sleep 0.05; done; mv run moved; wait $!",
+          binary(), endless));
   CHECK(vanished.exit_code == 1);
   CHECK_MESSAGE(vanished.err.find("run/") != std::string::npos, vanished.err);
   CHECK_MESSAGE(vanished.err.find("No such file or directory") != std::string::npos, vanished.err);
@@ -47,7 +53,8 @@ TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-wri
   for (const fs::directory_entry& entry : fs::directory_iterator(place.path("moved"))) {
     CHECK_MESSAGE(!entry.path().filename().string().starts_with(".mixgrad-"), entry.path().string());
   }
-  const Outcome resumed = mixgrad_run(place, quick(place) + "--search-epochs 100000 --resume --checkpoint-minutes 0 --out moved --search-epochs 1");
+  const Outcome resumed = mixgrad_run(
+      place, quick(place) + "--search-epochs 100000 --resume --checkpoint-minutes 0 --out moved --search-epochs 1");
   CHECK(resumed.exit_code == 2);  // the settings have changed
   CHECK(resumed.err.find("search-epochs is '1' here, but was '100000'") != std::string::npos);
 }

@@ -15,16 +15,19 @@ namespace {
 bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::string search_from(const Workplace& place, const std::string& init, const std::string& flags) {
-  return fmt::format("search --data {} --init {} --search-epochs 1 --finetune-epochs 0 --threads 1 {}", place.data(), init, flags);
+  return fmt::format("search --data {} --init {} --search-epochs 1 --finetune-epochs 0 --threads 1 {}", place.data(),
+                     init, flags);
 }
 
 }  // namespace
 
 TEST_CASE("normalize: kept with float weights, searched and evaluated alike") {
   const Workplace place;
-  const Outcome trained = mixgrad_run(place, fmt::format("train --data {} --epochs 1 --threads 1 --normalize 0.5/0.25 --out float", place.data()));
+  const Outcome trained = mixgrad_run(
+      place, fmt::format("train --data {} --epochs 1 --threads 1 --normalize 0.5/0.25 --out float", place.data()));
   REQUIRE(trained.exit_code == 0);
-  CHECK(mixgrad::io::read_safetensors(place.path("float/float.safetensors")).metadata.at("normalize") == "0.5,0.5,0.5/0.25,0.25,0.25");
+  CHECK(mixgrad::io::read_safetensors(place.path("float/float.safetensors")).metadata.at("normalize") ==
+        "0.5,0.5,0.5/0.25,0.25,0.25");
 
   REQUIRE(mixgrad_run(place, search_from(place, "float/float.safetensors", "--out found")).exit_code == 0);
   const mixgrad::Graph found = mixgrad::load_graph(place.path("found/model.safetensors"));
@@ -32,8 +35,11 @@ TEST_CASE("normalize: kept with float weights, searched and evaluated alike") {
   const double accuracy = parsed(place.path("found/summary.json")).at("final_accuracy").get<double>();
   CHECK(mixgrad_run(place, "eval found").out == fmt::format("{:.4f}\n", accuracy));
 
-  check_complaint(mixgrad_run(place, search_from(place, "float/float.safetensors", "--out other --normalize cifar10")), 2, "normalize: float/float.safetensors");
-  CHECK(mixgrad_run(place, search_from(place, "float/float.safetensors", "--out same --normalize 0.5/0.25")).exit_code == 0);
+  check_complaint(mixgrad_run(place, search_from(place, "float/float.safetensors", "--out other --normalize cifar10")),
+                  2, "normalize: float/float.safetensors");
+  CHECK(
+      mixgrad_run(place, search_from(place, "float/float.safetensors", "--out same --normalize 0.5/0.25")).exit_code ==
+      0);
 }
 
 TEST_CASE("normalize: what is no normalization is refused before anything is written") {
@@ -44,7 +50,9 @@ TEST_CASE("normalize: what is no normalization is refused before anything is wri
 
 TEST_CASE("a search from untrained weights says that its result means nothing") {
   const Workplace place;
-  const Outcome untrained = mixgrad_run(place, "search --data glyphs:400 --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 1 --quiet --out run");
+  const Outcome untrained = mixgrad_run(
+      place,
+      "search --data glyphs:400 --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 1 --quiet --out run");
   REQUIRE(untrained.exit_code == 0);
   CHECK(holds(untrained.notes, "hardly better than chance"));
   CHECK(holds(untrained.notes, "train it first"));

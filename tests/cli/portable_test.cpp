@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A binary made on one CPU runs on an older one, and a network found gives there the codes and results that it gives here.
+// A binary made on one CPU runs on an older one, and a network found gives there the codes and results that it gives
+// here.
 #include "../shell.h"
 #include "../skip.h"
 #include "workplace.h"
@@ -17,7 +18,8 @@ TEST_CASE("cli: on a CPU without AVX-512 a network found has the same codes and 
   const test::Workplace place;
   const auto here = [&](const std::string& arguments) { return test::mixgrad_run(place, arguments); };
   const auto there = [&](const std::string& arguments) {
-    return test::shell_run(place, fmt::format("OMP_NUM_THREADS=1 qemu-x86_64 -cpu Haswell '{}' {}", test::binary(), arguments));
+    return test::shell_run(
+        place, fmt::format("OMP_NUM_THREADS=1 qemu-x86_64 -cpu Haswell '{}' {}", test::binary(), arguments));
   };
   REQUIRE(here(test::quick(place) + "--quiet --out run").exit_code == 0);
   for (const std::string arguments : {"eval run", "verify run --images 3"}) {

@@ -51,8 +51,10 @@ struct Runs {
 
   /// Runs a search of 2 + 2 + 1 epochs, which must end with `exit_code`; what it said.
   std::string search(const std::string& flags, int exit_code = 0) const {
-    place.run(fmt::format("'{}' search --model autoencoder --data npy:data --warmup-epochs 2 --search-epochs 2 --finetune-epochs 1 "
-                          "--batch-size 24 --lr 0.01 --threads 1 --quiet {}; [ $? = {} ]", binary(), flags, exit_code));
+    place.run(fmt::format(
+        "'{}' search --model autoencoder --data npy:data --warmup-epochs 2 --search-epochs 2 --finetune-epochs 1 "
+        "--batch-size 24 --lr 0.01 --threads 1 --quiet {}; [ $? = {} ]",
+        binary(), flags, exit_code));
     return place.said();
   }
   fs::path operator/(const std::string& name) const { return place.path / name; }
@@ -84,7 +86,9 @@ class SmallDisk {
   SmallDisk& operator=(const SmallDisk&) = delete;
 
   explicit operator bool() const { return mounted_; }
-  void grow(int64_t bytes) const { REQUIRE(::mount("none", where_.c_str(), "tmpfs", MS_REMOUNT, fmt::format("size={}", bytes).c_str()) == 0); }
+  void grow(int64_t bytes) const {
+    REQUIRE(::mount("none", where_.c_str(), "tmpfs", MS_REMOUNT, fmt::format("size={}", bytes).c_str()) == 0);
+  }
 
  private:
   fs::path where_;
@@ -136,7 +140,8 @@ TEST_CASE("state: every bit comes back, and what does not fit is named") {
 TEST_CASE("resume: runs killed at random moments end with the bytes of an undisturbed one") {
   if (!test::has("python3")) return test::skip("resume under kills: apt-get install python3");
   const test::Folder place;
-  place.run(fmt::format("'{}/tests/torture/kill_resume.py' '{}' --kills 5 --cases gumbel", MIXGRAD_SOURCE_DIR, binary()));
+  place.run(
+      fmt::format("'{}/tests/torture/kill_resume.py' '{}' --kills 5 --cases gumbel", MIXGRAD_SOURCE_DIR, binary()));
   CHECK(says(place.said(), "5 kills survived"));
 }
 
@@ -155,7 +160,8 @@ TEST_CASE("resume: begins where nothing is, says when nothing is left, and refus
   CHECK_FALSE(runs.holds("other"));
 }
 
-TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its own settings only, or the one before it") {
+TEST_CASE(
+    "resume: a run that fails keeps its checkpoint, which goes on with its own settings only, or the one before it") {
   const Runs runs;
   const std::string failing = "--strength 1e38 --out run";
   const std::string failed = runs.search(failing, 1);
@@ -165,7 +171,8 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
   CHECK_FALSE(runs.holds("run/summary.json"));
 
   CHECK(says(runs.search(failing, 2), "give --resume to go on with it, or --overwrite"));
-  CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2), "seed is '2' here, but was '0'; strength is '1.0' here, but was '1e+38'"));
+  CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2),
+             "seed is '2' here, but was '0'; strength is '1.0' here, but was '1e+38'"));
   CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
 
   damage(runs / "data/x_train.npy");
@@ -177,9 +184,11 @@ TEST_CASE("resume: a run that fails keeps its checkpoint, which goes on with its
 
   damage(runs / "run/checkpoint.safetensors");
   const std::string before = runs.search(failing + " --resume", 1);
-  CHECK(says(before, "checkpoint.safetensors: its checksum does not fit its content: going on from the checkpoint before it"));
+  CHECK(says(before,
+             "checkpoint.safetensors: its checksum does not fit its content: going on from the checkpoint before it"));
   CHECK(says(before, "search, epoch 1, step 1: op scale: infinity"));
-  for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"}) fs::resize_file(runs / name, 1000);
+  for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"})
+    fs::resize_file(runs / name, 1000);
   CHECK(says(runs.search(failing + " --resume", 2), "start anew with --overwrite"));
   CHECK(runs.holds("run/checkpoint.safetensors"));
 
@@ -196,7 +205,8 @@ TEST_CASE("resume: a run that is to overwrite another goes on beside it") {
     const std::string content = io::read_file(runs / name);
     return std::count(content.begin(), content.end(), '\n') == lines;
   };
-  const std::string summary = io::read_file(runs / "run/summary.json"), history = io::read_file(runs / "run/history.jsonl");
+  const std::string summary = io::read_file(runs / "run/summary.json"),
+                    history = io::read_file(runs / "run/history.jsonl");
   for (const char* how : {"--overwrite", "--resume"}) {
     runs.search(fmt::format("--strength 1e38 --out run {}", how), 1);
     CHECK(io::read_file(runs / "run/summary.json") == summary);

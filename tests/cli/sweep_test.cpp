@@ -17,12 +17,14 @@ using namespace mixgrad::test;
 
 namespace {
 
-const std::string sweep_6 = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --jobs 2 --quiet "
-                            "--schemes per-layer,per-channel --strengths 1e-6 --targets 40% --seeds 1 --methods dnas,uniform,random --out ";
+const std::string sweep_6 =
+    "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --jobs 2 --quiet "
+    "--schemes per-layer,per-channel --strengths 1e-6 --targets 40% --seeds 1 --methods dnas,uniform,random --out ";
 
 }  // namespace
 
-TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
+TEST_CASE(
+    "sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const Outcome whole = mixgrad_run(place, sweep_6 + "whole");
@@ -35,13 +37,17 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
   CHECK(csv.find(",1\n") != std::string::npos);
 
   // Killed once two points are finished.
-  const std::string killed = fmt::format("setsid '{}' {}killed & until [ $(ls killed/*/summary.json 2>/dev/null | wc -l) -ge 2 ] || ! kill -0 $!; do sleep 0.1; done; "
-                                         "kill -KILL -$!; wait $!; [ $? = 137 ]", binary(), sweep_6);
+  const std::string killed = fmt::format(
+      "setsid '{}' {}killed & until [ $(ls killed/*/summary.json 2>/dev/null | wc -l) -ge 2 ] || ! kill -0 $!; do "
+      "sleep 0.1; done; "
+      "kill -KILL -$!; wait $!; [ $? = 137 ]",
+      binary(), sweep_6);
   REQUIRE(shell_run(place, killed).exit_code == 0);
   REQUIRE(mixgrad_run(place, sweep_6 + "killed").exit_code == 0);
   CHECK(mixgrad::io::read_file(place.path("killed/sweep.csv")) == csv);
 
-  check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2, "run with other settings (lr = 0.15, now lr = 0.1)");
+  check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2,
+                  "run with other settings (lr = 0.15, now lr = 0.1)");
   if (!mixgrad::Team::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Outcome spread = shell_run(place, fmt::format("{}'{}' {}spread", mpirun(2), binary(), sweep_6));
@@ -50,13 +56,20 @@ TEST_CASE("sweep: killed in the middle and started again, and under mpirun, it e
   CHECK(mixgrad::io::read_file(place.path("spread/sweep.csv")) == csv);
 }
 
-TEST_CASE("sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all again") {
+TEST_CASE(
+    "sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all "
+    "again") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
-  const std::string sweep = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --out s";
+  const std::string sweep =
+      "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --out s";
   const Outcome failing = mixgrad_run(place, sweep + " --quiet --strengths 1e-6,1e38");
   CHECK(failing.exit_code == 1);
-  CHECK_MESSAGE(failing.err.find("mixgrad: 1 of 2 points failed: dnas-per-channel-strength1e+38-seed0; the same command runs them again") != std::string::npos, failing.err);
+  CHECK_MESSAGE(
+      failing.err.find(
+          "mixgrad: 1 of 2 points failed: dnas-per-channel-strength1e+38-seed0; the same command runs them again") !=
+          std::string::npos,
+      failing.err);
   CHECK_MESSAGE(failing.err.find("infinity at element 0") != std::string::npos, failing.err);
   const std::string csv = mixgrad::io::read_file(place.path("s/sweep.csv"));
   CHECK(std::ranges::count(csv, '\n') == 2);
@@ -65,7 +78,8 @@ TEST_CASE("sweep: a point that fails leaves the others, which SIGTERM, and a sec
   const std::string good = place.path("s/dnas-per-channel-strength1e-06-seed0/summary.json");
   const auto written = std::filesystem::last_write_time(good);
   const std::string longer = sweep + " --jobs 2 --strengths 1e-6,2e-6,3e-6,4e-6,5e-6,6e-6,7e-6,8e-6";
-  const Outcome stopped = shell_run(place, fmt::format("'{}' {} & sweep=$!; until [ $(ls s/*/summary.json | wc -l) -ge 2 ]; do sleep 0.05; done; kill -TERM $sweep; wait $sweep",
+  const Outcome stopped = shell_run(place, fmt::format("'{}' {} & sweep=$!; until [ $(ls s/*/summary.json | wc -l) -ge "
+                                                       "2 ]; do sleep 0.05; done; kill -TERM $sweep; wait $sweep",
                                                        binary(), longer));
   CHECK(stopped.exit_code == 1);
   CHECK_MESSAGE(stopped.err.find("stopped by a signal: ") != std::string::npos, stopped.err);

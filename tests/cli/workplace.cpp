@@ -59,17 +59,23 @@ Workplace::Workplace() {
 }
 Workplace::~Workplace() { fs::remove_all(root); }
 
-bool Workplace::holds_only_data() const { return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1; }
+bool Workplace::holds_only_data() const {
+  return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1;
+}
 
 // Open MPI's own leaks, from plugins that are gone at the end, have no names that a suppression could name.
 std::string mpirun(int members) {
-  return fmt::format("ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive mpirun -n {} --bind-to none --oversubscribe --allow-run-as-root ", members);
+  return fmt::format(
+      "ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive mpirun -n {} --bind-to none --oversubscribe "
+      "--allow-run-as-root ",
+      members);
 }
 
 Outcome shell_run(const Workplace& place, const std::string& command) {
   const fs::path logs = fs::temp_directory_path() / fmt::format("mixgrad-cli-{}", ::getpid());
   fs::create_directories(logs);
-  const std::string whole = fmt::format("cd {} && ({}) >{} 2>{} </dev/null", quoted(place.root), command, quoted(logs / "out"), quoted(logs / "err"));
+  const std::string whole = fmt::format("cd {} && ({}) >{} 2>{} </dev/null", quoted(place.root), command,
+                                        quoted(logs / "out"), quoted(logs / "err"));
   const int status = std::system(whole.c_str());
   const Told err = told(io::read_file(logs / "err"));
   Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, io::read_file(logs / "out"), err.rest, err.notes};
@@ -82,7 +88,8 @@ Outcome mixgrad_run(const Workplace& place, const std::string& arguments) {
 }
 
 std::string quick(const Workplace& place) {
-  return "search --data " + place.data() + " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
+  return "search --data " + place.data() +
+         " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
 }
 
 json parsed(const std::string& file) { return json::parse(io::read_file(file)); }
@@ -113,7 +120,8 @@ void check_plain_text(const std::string& text) {
   for (const char forbidden : {'\x1b', '\r', '\t'}) CHECK(text.find(forbidden) == std::string::npos);
   std::istringstream lines(text);
   for (std::string line; std::getline(lines, line);) {
-    const auto columns = std::ranges::count_if(line, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });  // of UTF-8
+    const auto columns =
+        std::ranges::count_if(line, [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });  // of UTF-8
     CAPTURE(line);
     CHECK(columns <= (line.starts_with("written to") || line.starts_with("report:") ? 1000 : 100));
   }

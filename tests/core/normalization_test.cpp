@@ -22,7 +22,8 @@ TEST_CASE("a normalization is read from text and written back to the same number
 }
 
 TEST_CASE("texts that are no normalization are refused") {
-  for (const char* text : {"0.5", "/", "0.5/", "/0.5", "0.5/0", "a/b", "0.5/0.25x", "0.5,/0.25", "1,2/1", "1/1,2", "nan/1", "inf/1", "1/2/3", "Imagenet"}) {
+  for (const char* text : {"0.5", "/", "0.5/", "/0.5", "0.5/0", "a/b", "0.5/0.25x", "0.5,/0.25", "1,2/1", "1/1,2",
+                           "nan/1", "inf/1", "1/2/3", "Imagenet"}) {
     CAPTURE(text);
     CHECK(refusal([&] { parse_normalization(text, 3); }).find("expected MEAN/STD") != std::string::npos);
   }
@@ -42,12 +43,25 @@ TEST_CASE("two normalizations make one") {
 }
 
 TEST_CASE("a loader normalizes bytes and floats by channel, and what a crop brings in as black") {
-  data::Dataset bytes{.name = "bytes", .channels = 2, .height = 1, .width = 2, .pixels = {0, 255, 51, 102}, .labels = {}, .class_names = {}};
+  data::Dataset bytes{.name = "bytes",
+                      .channels = 2,
+                      .height = 1,
+                      .width = 2,
+                      .pixels = {0, 255, 51, 102},
+                      .labels = {},
+                      .class_names = {}};
   bytes.normalization = {.mean = {0.5F, 0}, .std = {0.5F, 0.1F}};
   const data::Batch batch = data::Loader(bytes, {.batch_size = 1}).batch(0);
   CHECK(batch.x.to_vector() == std::vector<float>{-1, -0.6F, 10, 4});  // [1, 2, 1, 2]: channel by channel
 
-  data::Dataset floats{.name = "floats", .channels = 1, .height = 2, .width = 2, .pixels = {}, .labels = {}, .class_names = {}, .features = {4, 4, 4, 4}};
+  data::Dataset floats{.name = "floats",
+                       .channels = 1,
+                       .height = 2,
+                       .width = 2,
+                       .pixels = {},
+                       .labels = {},
+                       .class_names = {},
+                       .features = {4, 4, 4, 4}};
   floats.normalization = {.mean = {2}, .std = {2}};
   const data::Batch cropped = data::Loader(floats, {.batch_size = 1, .augmentation = {.crop = 1}, .seed = 3}).batch(0);
   for (const float v : cropped.x.to_vector()) CHECK((v == 1 || v == -1));

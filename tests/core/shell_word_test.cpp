@@ -13,8 +13,18 @@ using namespace mixgrad;
 
 namespace {
 
-const std::vector<std::string> odd_names = {"", "plain/net-1.onnx", "my net.onnx", "it's", "'", "\"$HOME\" `id` \\", "a\nb\tc", "\xff\xfe'\\",
-                                            "gr\xc3\xbc\xc3\x9f", "*?[a]~#!", "-x;y&z|(w)<v>", "\x7f"};
+const std::vector<std::string> odd_names = {"",
+                                            "plain/net-1.onnx",
+                                            "my net.onnx",
+                                            "it's",
+                                            "'",
+                                            "\"$HOME\" `id` \\",
+                                            "a\nb\tc",
+                                            "\xff\xfe'\\",
+                                            "gr\xc3\xbc\xc3\x9f",
+                                            "*?[a]~#!",
+                                            "-x;y&z|(w)<v>",
+                                            "\x7f"};
 
 }  // namespace
 

@@ -6,7 +6,8 @@
 using mixgrad::nearest;
 
 TEST_CASE("suggest: the nearest word, by letters wrong, missing, too many or swapped") {
-  const std::vector<std::string> words = {"search", "sweep", "train", "batch-size", "search-epochs", "warmup-epochs", "resnet8"};
+  const std::vector<std::string> words = {"search",        "sweep",         "train",  "batch-size",
+                                          "search-epochs", "warmup-epochs", "resnet8"};
   CHECK(nearest("serach", words) == "search");
   CHECK(nearest("SEARCH", words) == "search");
   CHECK(nearest("seach", words) == "search");

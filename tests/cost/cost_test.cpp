@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 using namespace mixgrad;
-using test::refusal;
 using nlohmann::json;
+using test::refusal;
 
 namespace {
 
@@ -32,14 +32,27 @@ std::shared_ptr<WeightSlot> weights(std::vector<int> bits_of_channels) {
 }
 
 Node input(const Shape& shape, std::vector<int> bits) {
-  return {.name = "x", .op = "input", .attrs = {}, .inputs = {}, .params = {}, .shape = shape, .weight_slot = nullptr,
+  return {.name = "x",
+          .op = "input",
+          .attrs = {},
+          .inputs = {},
+          .params = {},
+          .shape = shape,
+          .weight_slot = nullptr,
           .output_slot = activation(std::move(bits))};
 }
 
 /// A layer that reads node `from`, with fixed weights; convs have a square kernel.
-Node layer(const std::string& name, int from, const Shape& weight, const Shape& out, std::vector<int> weight_bits, int64_t groups = 1) {
-  Node node{.name = name, .op = weight.rank() == 4 ? "conv2d" : "linear", .attrs = {}, .inputs = {from},
-            .params = {Tensor::zeros(weight), {}}, .shape = out, .weight_slot = weights(std::move(weight_bits)), .output_slot = nullptr};
+Node layer(const std::string& name, int from, const Shape& weight, const Shape& out, std::vector<int> weight_bits,
+           int64_t groups = 1) {
+  Node node{.name = name,
+            .op = weight.rank() == 4 ? "conv2d" : "linear",
+            .attrs = {},
+            .inputs = {from},
+            .params = {Tensor::zeros(weight), {}},
+            .shape = out,
+            .weight_slot = weights(std::move(weight_bits)),
+            .output_slot = nullptr};
   if (weight.rank() == 4) node.attrs = Conv2dAttrs{.groups = groups};
   return node;
 }
@@ -51,7 +64,8 @@ Graph graph_of(std::vector<Node> nodes) {
 }
 
 Graph one_layer(int input_bits, int weight_bits) {
-  return graph_of({input({3, 4, 4}, {input_bits}), layer("conv", 0, {5, 3, 2, 2}, {5, 3, 3}, std::vector<int>(5, weight_bits))});
+  return graph_of(
+      {input({3, 4, 4}, {input_bits}), layer("conv", 0, {5, 3, 2, 2}, {5, 3, 3}, std::vector<int>(5, weight_bits))});
 }
 
 double cost_of(const Graph& graph, const std::string& name) { return cost::discrete(graph, cost::find(name)); }
@@ -75,17 +89,21 @@ TEST_CASE("cost: NE16 cycles are those of the golden single layers") {
     const auto at = [&](const char* key) { return c.at(key).get<int64_t>(); };
     const bool depthwise = c.at("depthwise");
     const int64_t in = at("in_channels"), out = at("out_channels"), k = c.at("kernel")[0];
-    const Graph graph = graph_of({input({in, at("out_height"), at("out_width")}, {8}),
-                                  layer("conv", 0, {out, depthwise ? 1 : in, k, k}, {out, at("out_height"), at("out_width")},
-                                        std::vector<int>(static_cast<size_t>(out), c.at("weight_bits")), depthwise ? in : 1)});
+    const Graph graph =
+        graph_of({input({in, at("out_height"), at("out_width")}, {8}),
+                  layer("conv", 0, {out, depthwise ? 1 : in, k, k}, {out, at("out_height"), at("out_width")},
+                        std::vector<int>(static_cast<size_t>(out), c.at("weight_bits")), depthwise ? in : 1)});
     CHECK(cost_of(graph, "ne16-latency") == c.at("cycles").get<double>());
   }
 }
 
 TEST_CASE("cost: NE16 refuses what the accelerator can't run, by layer") {
-  CHECK(refusal([] { cost_of(one_layer(8, 8), "ne16-latency"); }).find("layer 'conv' is a 2×2 conv2d") != std::string::npos);
-  const Graph graph = graph_of({input({3, 4, 4}, {4}), layer("conv", 0, {5, 3, 3, 3}, {5, 3, 3}, std::vector<int>(5, 8))});
-  CHECK(refusal([&] { cost_of(graph, "ne16-latency"); }).find("layer 'conv' has inputs of other than 8 bits") != std::string::npos);
+  CHECK(refusal([] { cost_of(one_layer(8, 8), "ne16-latency"); }).find("layer 'conv' is a 2×2 conv2d") !=
+        std::string::npos);
+  const Graph graph =
+      graph_of({input({3, 4, 4}, {4}), layer("conv", 0, {5, 3, 3, 3}, {5, 3, 3}, std::vector<int>(5, 8))});
+  CHECK(refusal([&] { cost_of(graph, "ne16-latency"); }).find("layer 'conv' has inputs of other than 8 bits") !=
+        std::string::npos);
 }
 
 TEST_CASE("cost: MPIC cycles and joules by the table, any other pair refused") {
@@ -94,10 +112,19 @@ TEST_CASE("cost: MPIC cycles and joules by the table, any other pair refused") {
     double throughput;
   };
   const double macs = 3 * 3 * 2 * 2 * 3 * 5;
-  for (const Pair& p : std::vector<Pair>{{2, 2, 6.5}, {2, 4, 4.0}, {2, 8, 2.2}, {4, 2, 3.9}, {4, 4, 3.5}, {4, 8, 2.1}, {8, 2, 2.5}, {8, 4, 2.3}, {8, 8, 2.1}}) {
+  for (const Pair& p : std::vector<Pair>{{2, 2, 6.5},
+                                         {2, 4, 4.0},
+                                         {2, 8, 2.2},
+                                         {4, 2, 3.9},
+                                         {4, 4, 3.5},
+                                         {4, 8, 2.1},
+                                         {8, 2, 2.5},
+                                         {8, 4, 2.3},
+                                         {8, 8, 2.1}}) {
     const double cycles = macs / p.throughput;
     CHECK(cost_of(one_layer(p.input, p.weight), "mpic-latency") == doctest::Approx(cycles).epsilon(1e-6));
-    CHECK(cost_of(one_layer(p.input, p.weight), "mpic-energy") == doctest::Approx(cycles / 250e6 * 5.3825e-3).epsilon(1e-6));
+    CHECK(cost_of(one_layer(p.input, p.weight), "mpic-energy") ==
+          doctest::Approx(cycles / 250e6 * 5.3825e-3).epsilon(1e-6));
   }
   CHECK(cost_of(one_layer(8, 0), "mpic-latency") == 0);
   CHECK(refusal([] { cost_of(one_layer(8, 3), "mpic-latency"); }) ==
@@ -106,30 +133,57 @@ TEST_CASE("cost: MPIC cycles and joules by the table, any other pair refused") {
 
 TEST_CASE("cost: pruned channels cost nothing, and their readers lose inputs; by hand") {
   // conv [4 of 3×3×2] with one channel pruned → depthwise [4] → grouped [6 in 2 groups] has all; flatten; fc
-  const Graph graph = graph_of({input({2, 4, 4}, {8}), layer("conv", 0, {4, 2, 3, 3}, {4, 4, 4}, {0, 2, 4, 8}),
+  const Graph graph = graph_of({input({2, 4, 4}, {8}),
+                                layer("conv", 0, {4, 2, 3, 3}, {4, 4, 4}, {0, 2, 4, 8}),
                                 layer("dw", 1, {4, 1, 3, 3}, {4, 2, 2}, {0, 8, 8, 2}, 4),
-                                {.name = "flatten", .op = "flatten", .attrs = {}, .inputs = {2}, .params = {}, .shape = {16},
-                                 .weight_slot = nullptr, .output_slot = nullptr},
+                                {.name = "flatten",
+                                 .op = "flatten",
+                                 .attrs = {},
+                                 .inputs = {2},
+                                 .params = {},
+                                 .shape = {16},
+                                 .weight_slot = nullptr,
+                                 .output_slot = nullptr},
                                 layer("fc", 3, {3, 16}, {3}, {4, 4, 2})});
   CHECK(cost_of(graph, "params") == 9 * 2 * 3 + 9 * 3 + 3 * 12);
   CHECK(cost_of(graph, "ops") == 16 * 9 * 2 * 3 + 4 * 9 * 3 + 3 * 12);
   CHECK(cost_of(graph, "size") == 9 * 2 * (2 + 4 + 8) + 9 * (8 + 8 + 2) + 12 * 10);
   // dw and fc read real values (32 bits): nothing quantizes the outputs of conv and dw here.
   CHECK(cost_of(graph, "macs") == 16.0 * 9 * 2 * 14 * 8 + 4.0 * 9 * 18 * 32 + 12.0 * 10 * 32);
-  const Graph grouped = graph_of({input({4, 2, 2}, {8}), layer("g", 0, {6, 2, 1, 1}, {6, 2, 2}, {8, 8, 8, 8, 8, 8}, 2)});
+  const Graph grouped =
+      graph_of({input({4, 2, 2}, {8}), layer("g", 0, {6, 2, 1, 1}, {6, 2, 2}, {8, 8, 8, 8, 8, 8}, 2)});
   CHECK(cost_of(grouped, "size") == 6 * 2 * 8);
 }
 
 TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's bytes, by hand") {
   // x [2,4,4] at 8 bits: 32 bytes; a [4,4,4] at 4: 32; b [4,4,4] at 4: 32; add at 2: 16 (one more reader of a).
-  std::vector<Node> nodes = {input({2, 4, 4}, {8}), layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
+  std::vector<Node> nodes = {input({2, 4, 4}, {8}),
+                             layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
-                             {.name = "add", .op = "add", .attrs = {}, .inputs = {1, 2}, .params = {}, .shape = {4, 4, 4},
-                              .weight_slot = nullptr, .output_slot = activation({2})},
-                             {.name = "pool", .op = "avg_pool2d", .attrs = {}, .inputs = {3}, .params = {}, .shape = {4, 1, 1},
-                              .weight_slot = nullptr, .output_slot = nullptr},
-                             {.name = "flatten", .op = "flatten", .attrs = {}, .inputs = {4}, .params = {}, .shape = {4},
-                              .weight_slot = nullptr, .output_slot = nullptr},
+                             {.name = "add",
+                              .op = "add",
+                              .attrs = {},
+                              .inputs = {1, 2},
+                              .params = {},
+                              .shape = {4, 4, 4},
+                              .weight_slot = nullptr,
+                              .output_slot = activation({2})},
+                             {.name = "pool",
+                              .op = "avg_pool2d",
+                              .attrs = {},
+                              .inputs = {3},
+                              .params = {},
+                              .shape = {4, 1, 1},
+                              .weight_slot = nullptr,
+                              .output_slot = nullptr},
+                             {.name = "flatten",
+                              .op = "flatten",
+                              .attrs = {},
+                              .inputs = {4},
+                              .params = {},
+                              .shape = {4},
+                              .weight_slot = nullptr,
+                              .output_slot = nullptr},
                              layer("fc", 5, {3, 4}, {3}, {8, 8, 8})};
   nodes[1].output_slot = activation({4});
   nodes[2].output_slot = activation({4});
@@ -137,7 +191,8 @@ TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 16));  // at the Add: a, b and its result
   const int patch = 32;                                        // 16 codes of 16 bits, of a 1×1 conv's 2 or 4 inputs
   CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, while it reads a; the Add writes over an operand
-  CHECK(cost::reason(graph, cost::activations()) == "most is alive at 'add': 'a' (256 bits), 'b' (256) and 'add' (128)");
+  CHECK(cost::reason(graph, cost::activations()) ==
+        "most is alive at 'add': 'a' (256 bits), 'b' (256) and 'add' (128)");
   CHECK(cost::reason(graph, cost::peak_ram()) ==
         "memory peaks at 'b', with 'a' (64 bytes), 'b' (64) and the patch of 'b' (32) on top of each other");
   graph.nodes[3].output_slot = activation({8});
@@ -151,8 +206,9 @@ TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's
 }
 
 TEST_CASE("cost: gradients of every cost in every α agree with differences of the soft cost") {
-  MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}),
-              {.activation_precisions = {2, 4, 8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
+  MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}), {.activation_precisions = {2, 4, 8},
+                                                                  .weight_precisions = {0, 2, 4, 8},
+                                                                  .w_mixprec_type = MixPrecType::PER_CHANNEL});
   test::randomize_architecture(net, 3);
   for (const char* name : {"size", "macs", "params", "ops", "mpic-latency", "mpic-energy", "activations"}) {
     const cost::Model model = cost::find(name);
@@ -167,10 +223,12 @@ TEST_CASE("cost: gradients of every cost in every α agree with differences of t
     }
     for (const nn::NamedTensor& alpha : net.alpha_summary()) {
       const std::vector<float> analytic(alpha.tensor.grad().begin(), alpha.tensor.grad().end());
-      for (const size_t i : {size_t{0}, static_cast<size_t>(alpha.tensor.size()) / 2, static_cast<size_t>(alpha.tensor.size()) - 1}) {
+      for (const size_t i :
+           {size_t{0}, static_cast<size_t>(alpha.tensor.size()) / 2, static_cast<size_t>(alpha.tensor.size()) - 1}) {
         CAPTURE(name);
         CAPTURE(alpha.name);
-        const float kept = alpha.tensor.data()[i], step = std::string(name) == "activations" ? 0.02F : 0.3F;  // a maximum has kinks
+        const float kept = alpha.tensor.data()[i],
+                    step = std::string(name) == "activations" ? 0.02F : 0.3F;  // a maximum has kinks
         const auto at = [&](float v) {
           alpha.tensor.data()[i] = v;
           const double value = soft().item();
@@ -178,7 +236,8 @@ TEST_CASE("cost: gradients of every cost in every α agree with differences of t
           return value;
         };
         // Fourth order: float32 sums allow no small step.
-        const double difference = (8 * (at(kept + step) - at(kept - step)) - (at(kept + 2 * step) - at(kept - 2 * step))) / (12 * step);
+        const double difference =
+            (8 * (at(kept + step) - at(kept - step)) - (at(kept + 2 * step) - at(kept - 2 * step))) / (12 * step);
         CHECK((analytic.empty() ? 0.0F : analytic[i]) == doctest::Approx(difference).epsilon(0.02).scale(scale * 2e-5));
       }
     }
@@ -199,7 +258,8 @@ cost = [
   CHECK(cost_of(mixed, file.cost()) == (0.5 + 0.25) * macs_per_channel * 4);
   CHECK(refusal([&] { cost_of(one_layer(8, 4), file.cost()); }) ==
         file.path + ": no cost of conv2d with 8-bit inputs and 4-bit weights, which layer 'conv' can take");
-  CHECK(refusal([&] { cost_of(one_layer(4, 8), file.cost()); }).find("4-bit inputs and 8-bit weights") != std::string::npos);
+  CHECK(refusal([&] { cost_of(one_layer(4, 8), file.cost()); }).find("4-bit inputs and 8-bit weights") !=
+        std::string::npos);
 }
 
 TEST_CASE("cost: refine fills tiles, with weights alone") {
@@ -227,18 +287,24 @@ TEST_CASE("cost: a table that can't be used is told with its file and line") {
   CHECK(complaint("unit = \"cycles\"\n") == ": no [[cost]] entries");
   CHECK(complaint("cost = [" + entry + "]") == ": unit is missing or not text");
   CHECK(complaint("unit = \"c\"\nspeed = 3\ncost = [" + entry + "]") == ": unknown key 'speed'");
-  CHECK(complaint("unit = \"c\"\ntile = 0\ncost = [" + entry + "]").find("tile = 0 is not possible") != std::string::npos);
+  CHECK(complaint("unit = \"c\"\ntile = 0\ncost = [" + entry + "]").find("tile = 0 is not possible") !=
+        std::string::npos);
   CHECK(complaint("unit = = 3").find(":1: not TOML from column") == 0);
-  CHECK(complaint("unit = \"c\"\ncost = [\n" + entry + ",\n" + entry + "]") == ":4: conv2d with 8-bit inputs and 8-bit weights has a cost already");
-  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"pool\" }]") == ":3: unknown op 'pool': expected conv2d, depthwise or linear");
-  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]").find(":3: input-bits = 1 is not a bit-width") == 0);
-  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]").find(":3: per-mac") == 0);
+  CHECK(complaint("unit = \"c\"\ncost = [\n" + entry + ",\n" + entry + "]") ==
+        ":4: conv2d with 8-bit inputs and 8-bit weights has a cost already");
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"pool\" }]") ==
+        ":3: unknown op 'pool': expected conv2d, depthwise or linear");
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]")
+            .find(":3: input-bits = 1 is not a bit-width") == 0);
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]")
+            .find(":3: per-mac") == 0);
   CHECK(refusal([] { cost::find("table:nowhere.toml"); }).find("nowhere.toml") != std::string::npos);
   CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, flash, macs") == 0);
 }
 
 TEST_CASE("cost: a model of the user's own is one function") {
-  const cost::Model widest = cost::sum_over_layers("channels", "channels", "live output channels", [](const cost::Layer& l) { return l.live_outputs(); });
+  const cost::Model widest = cost::sum_over_layers("channels", "channels", "live output channels",
+                                                   [](const cost::Layer& l) { return l.live_outputs(); });
   CHECK(cost::discrete(one_layer(8, 8), widest) == 5);
 }
 
@@ -266,7 +332,8 @@ TEST_CASE("cost: discrete costs are exact beyond float32's whole numbers") {
 TEST_CASE("cost: a model may be made of tensors and their ops, beside values") {
   const cost::Model model = cost::sum_over_layers("reads", "reads", "", [](const cost::Layer& layer) {
     const Tensor inputs = scale(layer.live_inputs, 2), bits = layer.input.expected_bits();
-    const Tensor terms[] = {product(inputs, layer.live_outputs()), product(layer.live_outputs(), bits), ceil_div(relu(inputs), 4)};
+    const Tensor terms[] = {product(inputs, layer.live_outputs()), product(layer.live_outputs(), bits),
+                            ceil_div(relu(inputs), 4)};
     return sum(terms);
   });
   CHECK(cost::discrete(one_layer(4, 8), model) == 2 * 3 * 5 + 5 * 4 + 2);

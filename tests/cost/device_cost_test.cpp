@@ -53,8 +53,9 @@ int64_t constants_in(const std::string& source) {
 
 /// A search of resnet8 with channels to prune.
 MixPrec pruning_search() {
-  MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}),
-              {.activation_precisions = {2, 4, 8}, .weight_precisions = {0, 2, 3, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
+  MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}), {.activation_precisions = {2, 4, 8},
+                                                                  .weight_precisions = {0, 2, 3, 8},
+                                                                  .w_mixprec_type = MixPrecType::PER_CHANNEL});
   test::randomize_architecture(net, 3);
   return net;
 }
@@ -77,7 +78,8 @@ TEST_CASE("device costs: flash and peak-ram are the package's bytes, on the zoo'
     for (const MixPrecType type : {MixPrecType::PER_LAYER, MixPrecType::PER_CHANNEL}) {
       CAPTURE(name);
       const bool prunes = type == MixPrecType::PER_CHANNEL && name != "autoencoder";
-      MixPrec net(*model.net, {.input_shape = model.input_shape, .activation_precisions = {2, 5, 8},
+      MixPrec net(*model.net, {.input_shape = model.input_shape,
+                               .activation_precisions = {2, 5, 8},
                                .weight_precisions = prunes ? std::vector{0, 2, 3, 8} : std::vector{2, 3, 5, 8},
                                .w_mixprec_type = type});
       test::randomize_architecture(net, ++seed);
@@ -180,11 +182,12 @@ TEST_CASE("device costs: at one-hot θ the soft cost is the discrete one") {
 
 TEST_CASE("device costs: a target below what C stores is refused with the reason") {
   const models::Model model = test::random_model("resnet8", 5);
-  MixPrec net(*model.net, {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8},
-                           .weight_precisions = {2, 4, 8}});
+  MixPrec net(*model.net,
+              {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8}});
   CHECK(refusal([&] { check_reachable(net.graph(), parse_targets("peak-ram=12KiB", net.graph())); }) ==
         "target: peak-ram of 12288 bytes can't be met: the smallest that these candidates reach is 49440, 100.0% of "
-        "uniform 8-bit; memory peaks at 'stack1.conv2', with 'conv' (16384 bytes), 'stack1.conv1' (16384), 'stack1.conv2' "
+        "uniform 8-bit; memory peaks at 'stack1.conv2', with 'conv' (16384 bytes), 'stack1.conv1' (16384), "
+        "'stack1.conv2' "
         "(16384) and the patch of 'stack1.conv2' (288) on top of each other");
   check_reachable(net.graph(), parse_targets("activations=12KiB,peak-ram=49440B,flash=40KiB", net.graph()));
 }

@@ -89,7 +89,9 @@ struct CifarFolder {
     std::ofstream(path / name, std::ios::binary | std::ios::trunc) << bytes;
   }
   data::Splits read(double share = 0.25) const { return data::cifar10(path.string(), 3, share); }
-  std::string complaint() const { return refusal([&] { read(); }); }
+  std::string complaint() const {
+    return refusal([&] { read(); });
+  }
 };
 
 std::vector<int64_t> histogram(const data::Dataset& set) {
@@ -180,7 +182,8 @@ TEST_CASE("cifar10: records become channels-last images with their labels and th
     bool same = true;
     for (int64_t c = 0; c < 3; ++c)
       for (int64_t p = 0; p < 1024; ++p)
-        same = same && s.train.pixels[static_cast<size_t>(i * 3072 + p * 3 + c)] == (i / 4 * 50 + i % 4 * 7 + c * 1024 + p) % 256;
+        same = same && s.train.pixels[static_cast<size_t>(i * 3072 + p * 3 + c)] ==
+                           (i / 4 * 50 + i % 4 * 7 + c * 1024 + p) % 256;
     CHECK(same);
   }
   CHECK(folder.read(0.25).validation.size() == 5);
@@ -196,7 +199,8 @@ TEST_CASE("cifar10: every fault is one line with the file and what would be righ
   const std::string three = folder.file("data_batch_3.bin");
 
   folder.write("data_batch_3.bin", std::string(3073 * 2 + 100, '\1'));
-  CHECK(folder.complaint() == three + ": 6246 bytes is not a multiple of 3073: the record at offset 6146 has only 100 bytes");
+  CHECK(folder.complaint() ==
+        three + ": 6246 bytes is not a multiple of 3073: the record at offset 6146 has only 100 bytes");
   folder.write("data_batch_3.bin", "");
   CHECK(folder.complaint() == three + ": empty; expected records of 3073 bytes");
   std::string wrong(3073 * 3, '\1');
@@ -211,7 +215,8 @@ TEST_CASE("cifar10: every fault is one line with the file and what would be righ
   fs::create_directory(three);
   CHECK(folder.complaint() == three + ": not a file");
   fs::remove(folder.file("test_batch.bin"));
-  CHECK(folder.complaint() == folder.file("test_batch.bin") + ": no such file; CIFAR-10 has data_batch_1..5.bin and test_batch.bin");
+  CHECK(folder.complaint() ==
+        folder.file("test_batch.bin") + ": no such file; CIFAR-10 has data_batch_1..5.bin and test_batch.bin");
   folder.write("batches.meta.txt", "a\nb\n");
   CHECK(folder.complaint() == folder.file("batches.meta.txt") + ": 2 class names: expected 10, one a line");
 }
@@ -228,8 +233,10 @@ TEST_CASE("load: names of data sets, and what suits them") {
   CHECK(few.train.size() == 30);
   CHECK(few.test.size() == 15);
   CHECK(few.test.pixels == data::glyphs(3, 0.5, {.train = 60, .test = 15}).test.pixels);
-  for (const std::string spec : {"glyphs:", "glyphs:39", "glyphs:4x", "glyphs:-40", "glyphs:9999999", "glyphs:99999999999999999999"}) {
-    CHECK(refusal([&] { data::load(spec, 0); }) == "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
+  for (const std::string spec :
+       {"glyphs:", "glyphs:39", "glyphs:4x", "glyphs:-40", "glyphs:9999999", "glyphs:99999999999999999999"}) {
+    CHECK(refusal([&] { data::load(spec, 0); }) ==
+          "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
   }
   CHECK(data::default_augmentation("cifar10:x").flip);
   CHECK(data::default_augmentation("cifar10:x").crop == 2);
@@ -272,7 +279,8 @@ TEST_CASE("loader: an epoch visits every image once, in another order each epoch
 
 TEST_CASE("loader: an epoch has the same bytes whatever was called before, and for any number of threads") {
   const data::Dataset set = counting(50, 3, 8, 8);
-  const data::LoaderOptions options{.batch_size = 16, .shuffle = true, .augmentation = {.flip = true, .crop = 2}, .seed = 4};
+  const data::LoaderOptions options{
+      .batch_size = 16, .shuffle = true, .augmentation = {.flip = true, .crop = 2}, .seed = 4};
   data::Loader fresh(set, options), used(set, options);
   fresh.start(3);
   const Epoch expected = with_threads(1, [&] { return run(fresh); });
@@ -299,7 +307,9 @@ TEST_CASE("loader: every augmented image is one of the shifted, mirrored images,
         for (int x = 0; x < 5; ++x) {
           const int from_y = y + dy, from_x = (flip ? 4 - x : x) + dx;
           const bool inside = from_y >= 0 && from_y < 6 && from_x >= 0 && from_x < 5;
-          image.push_back(inside ? static_cast<float>(set.pixels[static_cast<size_t>((from_y * 5 + from_x) * 3 + c)]) / 255.0F : 0.0F);
+          image.push_back(inside ? static_cast<float>(set.pixels[static_cast<size_t>((from_y * 5 + from_x) * 3 + c)]) /
+                                       255.0F
+                                 : 0.0F);
         }
     return image;
   };
@@ -331,7 +341,8 @@ TEST_CASE("loader: wrong options and batches are refused") {
   CHECK(refusal([&] { loader.batch(-1); }) == "batch -1: this data set has 3 batches");
   data::Dataset broken = set;
   broken.pixels.pop_back();
-  CHECK(refusal([&] { data::Loader(broken, {}); }) == "data set counting: 10 labels and 599 values do not fit images of 60 values");
+  CHECK(refusal([&] { data::Loader(broken, {}); }) ==
+        "data set counting: 10 labels and 599 values do not fit images of 60 values");
 }
 
 TEST_CASE("cifar10: the real set") {

@@ -44,7 +44,8 @@ std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height, TJPF
 
 TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only where all are") {
   const DataFolder folder;
-  const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250}, red = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
+  const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250},
+                             red = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
   for (const char* part : {"train", "test"}) {
     folder.write(fmt::format("{}/cat/1.png", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
     folder.write(fmt::format("{}/dog/1.PNG", part), png(grey, 3, 2, PNG_FORMAT_GRAY));
@@ -76,12 +77,14 @@ TEST_CASE("images: CMYK is converted as other readers do without a colour profil
   }
   folder.write("train/a/1.jpg", jpeg(light_red, 8, 8, TJPF_CMYK));
   folder.write("train/b/1.jpg", jpeg(dark_cyan, 8, 8, TJPF_CMYK));
-  for (const char* name : {"test/a/1.jpg", "test/b/1.jpg"}) folder.write(name, jpeg(std::vector<uint8_t>(192, 9), 8, 8));
+  for (const char* name : {"test/a/1.jpg", "test/b/1.jpg"})
+    folder.write(name, jpeg(std::vector<uint8_t>(192, 9), 8, 8));
   const data::Splits s = data::load("images:" + folder.path.string(), 0, 0);
   const int expected[] = {255, 60, 80, 0, 100, 78};
   for (size_t c = 0; c < 6; ++c) CHECK(std::abs(s.train.pixels[c / 3 * 192 + c % 3] - expected[c]) <= 3);
-  CHECK(s.notes == std::vector<std::string>{
-                       "2 images have the colours of a printer (CMYK), which are converted to RGB without a colour profile"});
+  CHECK(s.notes ==
+        std::vector<std::string>{
+            "2 images have the colours of a printer (CMYK), which are converted to RGB without a colour profile"});
 }
 
 TEST_CASE("images: a file is read as what it is, whatever its name says") {

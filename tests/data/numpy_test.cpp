@@ -18,7 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string npy(const std::string& type, const std::string& shape, const std::string& values, const std::string& order = "False") {
+std::string npy(const std::string& type, const std::string& shape, const std::string& values,
+                const std::string& order = "False") {
   std::string header = fmt::format("{{'descr': '{}', 'fortran_order': {}, 'shape': ({}), }}", type, order, shape);
   header.resize((10 + header.size()) / 64 * 64 + 64 - 10 - 1, ' ');
   header += '\n';
@@ -66,7 +67,8 @@ TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer t
   loader.start(0);
   CHECK(loader.batch(0).x.to_vector() == features);
 
-  folder.write("x_train.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
+  folder.write("x_train.npy",
+               npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
   folder.write("x_test.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
   folder.write("y_train.npy", npy("|u1", "4,", std::string("\x00\x01\x02\x03", 4)));
   s = data::load("npy:" + folder.path.string(), 0, 0.25);
@@ -124,25 +126,31 @@ TEST_CASE("numpy: every fault names its file and place") {
   CHECK(says(with(x, good + "z"), "do not fit its shape"));
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "Maybe")), "neither True nor False: Maybe"));
   for (const char* type : {"<c8", "|O", "<U5", "<M8[ns]", "<f16", "<f1", "|b2", "<i3"})
-    CHECK(says(with(x, npy(type, "4, 3", std::string(96, 'a'))), fmt::format("type '{}': expected booleans, integers", type)));
-  CHECK(says(with(y, npy("<U1", "4,", std::string(16, 'a'))), "such as np.unique(y, return_inverse=True)[1] for names"));
+    CHECK(says(with(x, npy(type, "4, 3", std::string(96, 'a'))),
+               fmt::format("type '{}': expected booleans, integers", type)));
+  CHECK(
+      says(with(y, npy("<U1", "4,", std::string(16, 'a'))), "such as np.unique(y, return_inverse=True)[1] for names"));
   CHECK(says(with(x, npy("<f4", "12,", bytes_of(features))), "1 dimensions"));
   CHECK(says(with(x, npy("<f4", "0, 3", "")), "shape (0, 3) has no values"));
   CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "too large"));
-  CHECK(says(with(x, npy("<f4", "999999999999, 999999999999, 999999999999", bytes_of(features))), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "4, 3, 1", bytes_of(features))), "training images are [1, 3, 1], test images [3, 1, 1]"));
+  CHECK(says(with(x, npy("<f4", "999999999999, 999999999999, 999999999999", bytes_of(features))),
+             "do not fit its shape"));
+  CHECK(
+      says(with(x, npy("<f4", "4, 3, 1", bytes_of(features))), "training images are [1, 3, 1], test images [3, 1, 1]"));
   CHECK(says(with(x, npy("|u1", "4, 3", "abcdefghijkl")), "x_train is of type uint8, x_test of type float32"));
   std::vector<float> damaged = features;
   damaged[5] = std::numeric_limits<float>::quiet_NaN();
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(damaged))), "x_train.npy: the value at [1, 2] is nan"));
   CHECK(says(with(x, npy("<f4", "2, 1, 2, 3", bytes_of(damaged))), "x_train.npy: the value at [0, 0, 1, 2] is nan"));
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(damaged), "True")), "x_train.npy: the value at [1, 1] is nan"));
-  CHECK(says(with(x, npy("<f2", "4, 3", std::string("\0\x7c", 2) + std::string(22, 'a'))), "the value at [0, 0] is inf"));
+  CHECK(
+      says(with(x, npy("<f2", "4, 3", std::string("\0\x7c", 2) + std::string(22, 'a'))), "the value at [0, 0] is inf"));
   CHECK(says(with(x, npy("<f8", "4, 3", bytes_of(std::vector<double>(12, -1e300)))), "[0, 0] is -1e+300: too large"));
   CHECK(says(with(x, npy("<i2", "4, 3", bytes_of(std::vector<int16_t>{0, 255, 256, 0, 0, 0, 0, 0, 0, 0, 0, 0}))),
              "x_train.npy: the value at [0, 2] is 256: integers are read as bytes"));
   CHECK(says(with(y, npy("<i8", "3,", bytes_of(std::vector<int64_t>{0, 1, 2}))), "3 labels for 4 images"));
-  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, 1, 1.5, 0}))), "label at [2] is 1.5: expected a whole"));
+  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, 1, 1.5, 0}))),
+             "label at [2] is 1.5: expected a whole"));
   CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, NAN, 1, 0}))), "label at [1] is nan"));
   CHECK(says(with(y, npy("<i8", "4, 1", bytes_of(std::vector<int64_t>{0, -1, 2, 0}))), "label at [1, 0] is -1"));
   CHECK(says(with(y, npy("<u8", "4,", bytes_of(std::vector<uint64_t>{0, 1ULL << 63, 2, 0}))), "label at [1] is 9.2"));
@@ -156,7 +164,8 @@ TEST_CASE("numpy: every fault names its file and place") {
   fs::remove(folder.file(y));
   CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
   fs::remove(folder.file(x));
-  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "holds no x_train.npy: expected x_train, x_test"));
+  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }),
+             "holds no x_train.npy: expected x_train, x_test"));
   CHECK(says(refusal([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
 }
 
@@ -186,8 +195,8 @@ TEST_CASE("numpy: every byte order, order of dimensions and float type gives the
       for (size_t n = 0; n < 2; ++n) columns.push_back(features[n * 6 + h * 3 + c]);
   for (const char* part : {"train", "test"})
     folder.write(fmt::format("y_{}.npy", part), npy(">i4", "2, 1", swapped(std::vector<int32_t>{1, 0}), "True"));
-  for (const std::string& x : {npy("<f4", "2, 2, 1, 3", bytes_of(columns), "True"),
-                               npy(">f4", "2, 2, 1, 3", swapped(columns), "True")}) {
+  for (const std::string& x :
+       {npy("<f4", "2, 2, 1, 3", bytes_of(columns), "True"), npy(">f4", "2, 2, 1, 3", swapped(columns), "True")}) {
     CHECK(read(x).features == features);
     CHECK(read(x).image_shape() == Shape{3, 2, 1});
     CHECK(read(x).labels == std::vector<int32_t>{1, 0});
@@ -217,7 +226,8 @@ TEST_CASE("numpy: labels of any type, as a column, and one-hot") {
 
   // Four columns, of which the last has no image, and neither has it in classes that start at 1.
   const std::vector<float> rows = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0};
-  for (const std::string& y : {npy("<f4", "4, 4", bytes_of(rows)), npy("|b1", "4, 4", std::string(rows.begin(), rows.end()))}) {
+  for (const std::string& y :
+       {npy("<f4", "4, 4", bytes_of(rows)), npy("|b1", "4, 4", std::string(rows.begin(), rows.end()))}) {
     const data::Splits s = read(y);
     CHECK(s.train.labels == expected);
     CHECK(s.train.class_names == std::vector<std::string>{"0", "1", "2", "3"});

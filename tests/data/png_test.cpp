@@ -22,7 +22,7 @@ struct Png {
   bool interlaced = false;
   std::vector<png_color> palette = {};
   std::vector<uint8_t> palette_alpha = {};
-  int transparent = -1;  // the value of the tRNS chunk
+  int transparent = -1;      // the value of the tRNS chunk
   std::string profile = {};  // the iCCP chunk
 };
 
@@ -94,7 +94,8 @@ TEST_CASE("png: each of the 16-bit values becomes the nearest of 8 bits, and tha
   p.gamma = 1;
   p.interlaced = true;
   CHECK(pixels(p) == nearest);
-  CHECK(read({bytes_of(p)}).notes == std::vector<std::string>{"2 images have 16 bits a channel, which are rounded to 8"});
+  CHECK(read({bytes_of(p)}).notes ==
+        std::vector<std::string>{"2 images have 16 bits a channel, which are rounded to 8"});
 }
 
 TEST_CASE("png: grey of 1, 2 and 4 bits spans 0 to 255, palettes give their colours") {
@@ -131,18 +132,26 @@ TEST_CASE("png: transparency is left out, colours behind it stay, and that is sa
       bytes_of({2, 1, 8, PNG_COLOR_TYPE_RGB, values}),
   };
   const data::Splits s = read(files);
-  CHECK(s.train.pixels == Bytes{40, 128, 200, 9, 8, 7, 40, 40, 40, 9, 9, 9, 40, 128, 200, 9, 8, 7, 40, 128, 200, 9, 8, 7});
+  CHECK(s.train.pixels ==
+        Bytes{40, 128, 200, 9, 8, 7, 40, 40, 40, 9, 9, 9, 40, 128, 200, 9, 8, 7, 40, 128, 200, 9, 8, 7});
   CHECK(s.notes == std::vector<std::string>{"6 images have transparency, which is left out"});
   CHECK(read({files[3]}).notes.empty());
 }
 
 TEST_CASE("png: no prefix and no changed byte of a file is taken") {
-  const Png p{.width = 3, .height = 2, .depth = 8, .type = PNG_COLOR_TYPE_GRAY, .rows = {1, 2, 3, 4, 5, 6}, .gamma = 0.5,
-              .interlaced = true, .transparent = 3};
+  const Png p{.width = 3,
+              .height = 2,
+              .depth = 8,
+              .type = PNG_COLOR_TYPE_GRAY,
+              .rows = {1, 2, 3, 4, 5, 6},
+              .gamma = 0.5,
+              .interlaced = true,
+              .transparent = 3};
   const std::string whole = bytes_of(p);
   const auto taken = [](const std::string& file) { return refusal([&] { read({file}); }); };
   REQUIRE(taken(whole) == "accepted");
-  for (size_t length = 0; length < whole.size(); ++length) CHECK(says(taken(whole.substr(0, length)), "not a whole PNG image"));
+  for (size_t length = 0; length < whole.size(); ++length)
+    CHECK(says(taken(whole.substr(0, length)), "not a whole PNG image"));
   for (size_t at = 0; at < whole.size(); ++at) {
     std::string changed = whole;
     changed[at] = static_cast<char>(changed[at] ^ 0x11);

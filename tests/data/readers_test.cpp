@@ -88,9 +88,11 @@ TEST_CASE("idx: every fault names its file and place") {
              images + ": 4 bytes of values from offset 16 on do not fit its sizes, 2×2×3: expected 12 bytes"));
   CHECK(says(with(images, good + "m"), "13 bytes of values from offset 16 on do not fit its sizes"));
   CHECK(says(with(images, "x" + good), "offset 0"));
-  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")), "ask for more bytes than a file of 16 bytes holds"));
+  CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")),
+             "ask for more bytes than a file of 16 bytes holds"));
   CHECK(says(with(images, idx({0, 2, 3}, "")), "its sizes, 0×2×3, leave no values"));
-  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)), "type 0x0d at offset 2: expected 0x08, unsigned bytes"));
+  CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)),
+             "type 0x0d at offset 2: expected 0x08, unsigned bytes"));
   CHECK(says(with(images, idx({12}, "abcdefghijkl")), "1 dimensions at offset 3"));
   CHECK(says(with(labels, idx({3}, "abc")), "2 images, but " + labels + " has 3 labels"));
   CHECK(says(with(images, idx({2, 3, 2}, "abcdefghijkl")), "training images are [1, 3, 2], test images [1, 2, 3]"));
@@ -114,7 +116,8 @@ TEST_CASE("idx: gzipped files, beside plain ones, and named as plain ones") {
   CHECK(load().train.pixels[11] == 'L');
 }
 
-TEST_CASE("idx: no prefix and no changed value of a gzipped file is taken, and no more is inflated than its sizes say") {
+TEST_CASE(
+    "idx: no prefix and no changed value of a gzipped file is taken, and no more is inflated than its sizes say") {
   const DataFolder folder;
   for (const char* part : {"train", "t10k"}) {
     folder.write(fmt::format("{}-images-idx3-ubyte.gz", part), gzip(idx({2, 2, 3}, "abcdefghijkl")));
@@ -132,7 +135,8 @@ TEST_CASE("idx: no prefix and no changed value of a gzipped file is taken, and n
   changed[whole.size() - 6] = static_cast<char>(changed[whole.size() - 6] ^ 1);  // the checksum
   CHECK(says(with(changed), file + ": damaged gzip data: incorrect data check"));
   CHECK(says(with(gzip(idx({2, 2, 3}, "abcd"))), "4 bytes of values from offset 16 on do not fit its sizes, 2×2×3"));
-  CHECK(says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))), "more bytes of values from offset 16 on do not fit"));
+  CHECK(
+      says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))), "more bytes of values from offset 16 on do not fit"));
   CHECK(says(with(gzip(idx({60000, 1000, 1000}, ""))), "ask for more bytes than a file of"));
   CHECK(says(with(gzip("text")), "not an IDX file"));
 }

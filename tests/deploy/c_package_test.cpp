@@ -31,16 +31,20 @@ struct Case {
 /// Networks with every op, and all kinds of channels.
 std::vector<Case> cases() {
   std::vector<Case> out;
-  const auto add = [&](const std::string& name, const models::Model& model, MixPrecType type, const std::vector<int>& bits, const Shape& input, int64_t images) {
-    out.push_back({name, test::random_export(model, type, bits, 50 + out.size(), input), test::random_images(images, input, 9)});
+  const auto add = [&](const std::string& name, const models::Model& model, MixPrecType type,
+                       const std::vector<int>& bits, const Shape& input, int64_t images) {
+    out.push_back(
+        {name, test::random_export(model, type, bits, 50 + out.size(), input), test::random_images(images, input, 9)});
   };
-  const models::Model resnet8 = test::random_model("resnet8", 41), mobilenet = test::random_model("mobilenet_v1", 42), ds_cnn = test::random_model("ds_cnn", 43);
+  const models::Model resnet8 = test::random_model("resnet8", 41), mobilenet = test::random_model("mobilenet_v1", 42),
+                      ds_cnn = test::random_model("ds_cnn", 43);
   add("resnet8 per channel", resnet8, MixPrecType::PER_CHANNEL, {2, 4, 8}, resnet8.input_shape, 6);
   add("resnet8 pruned", resnet8, MixPrecType::PER_CHANNEL, {0, 2, 3, 8}, resnet8.input_shape, 6);
   add("mobilenet_v1 pruned", mobilenet, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, {3, 48, 48}, 6);
   add("ds_cnn at 2 bits", ds_cnn, MixPrecType::PER_LAYER, {2}, ds_cnn.input_shape, 6);
   add("autoencoder", test::random_model("autoencoder", 44), MixPrecType::PER_CHANNEL, {2, 4, 8}, {640, 1, 1}, 6);
-  for (const bool quantize_output : {false, true}) out.push_back({"every op", test::every_op(quantize_output, 45), test::random_images(6, {3, 16, 16}, 9)});
+  for (const bool quantize_output : {false, true})
+    out.push_back({"every op", test::every_op(quantize_output, 45), test::random_images(6, {3, 16, 16}, 9)});
   add("ds_cnn pruned", ds_cnn, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, ds_cnn.input_shape, 1000);
   out.push_back({"resnet8 on glyphs", out[0].graph, data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
   return out;
@@ -107,13 +111,16 @@ TEST_CASE("C package: compiles without a warning and gives the engine's bytes") 
   for (const Case& c : cases()) {
     CAPTURE(c.name);
     const Written package(c, 20);
-    io::write_file(package.folder.path / "inputs", {reinterpret_cast<const char*>(package.inputs.data()), package.inputs.size()});
+    io::write_file(package.folder.path / "inputs",
+                   {reinterpret_cast<const char*>(package.inputs.data()), package.inputs.size()});
     const std::string expected = expected_bytes(package.network, package.inputs, c.images.size());
-    const std::string types = fmt::format(" -DIN={} -DOUT={} -I. ", c_type(package.network.nodes[0]), c_type(package.network.result()));
+    const std::string types =
+        fmt::format(" -DIN={} -DOUT={} -I. ", c_type(package.network.nodes[0]), c_type(package.network.result()));
     for (const std::string& compiler : compilers) {
       package.folder.run(compiler + strict + "net.c net_test.c -o test && ./test");
       CHECK(package.folder.said().find("images agree") != std::string::npos);
-      package.folder.run(compiler + strict + types + "net.c '" + device + "driver.c' -o driver && ./driver <inputs >outputs");
+      package.folder.run(compiler + strict + types + "net.c '" + device +
+                         "driver.c' -o driver && ./driver <inputs >outputs");
       CHECK(io::read_file(package.folder.path / "outputs") == expected);
     }
   }
@@ -132,7 +139,7 @@ TEST_CASE("C package: the header states the memory that the compiler gives") {
   CHECK(section(".bss") < bytes.arena + 64);
   const auto layers = std::ranges::count_if(package.network.nodes, &IntegerNode::is_layer);
   const auto adds = std::ranges::count(package.network.nodes, "add", &IntegerNode::op);
-  CHECK(section(".rodata") >= bytes.constants() - 5 * adds);      // an Add's numbers stand in the code
+  CHECK(section(".rodata") >= bytes.constants() - 5 * adds);     // an Add's numbers stand in the code
   CHECK(section(".rodata") < bytes.constants() + 200 * layers);  // addresses of 64 bits, and gaps between arrays
   CHECK(section(".text") < 6000);
 }
@@ -145,15 +152,19 @@ TEST_CASE("C package: the same bytes on Cortex-M4 and Cortex-M7") {
     CAPTURE(c.name);
     const Written package(c, 20);
     for (const auto& [cpu, board] : {std::pair{"cortex-m4", "mps2-an386"}, {"cortex-m7", "mps2-an500"}}) {
-      package.folder.run(fmt::format("arm-none-eabi-gcc -Os -mcpu={} -mthumb{}--specs=rdimon.specs -nostartfiles -T '{}mps2.ld' net.c net_test.c '{}start.c' -o test && "
-                                     "timeout 120 qemu-system-arm -M {} -nographic -semihosting -kernel test", cpu, strict, device, device, board));
+      package.folder.run(
+          fmt::format("arm-none-eabi-gcc -Os -mcpu={} -mthumb{}--specs=rdimon.specs -nostartfiles -T '{}mps2.ld' net.c "
+                      "net_test.c '{}start.c' -o test && "
+                      "timeout 120 qemu-system-arm -M {} -nographic -semihosting -kernel test",
+                      cpu, strict, device, device, board));
       CHECK(package.folder.said().find("images agree") != std::string::npos);
     }
   }
 }
 
 TEST_CASE("C package: the same bytes on RISC-V") {
-  if (!has("riscv64-linux-gnu-gcc") || !has("qemu-riscv64")) return test::skip("no RISC-V: apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user");
+  if (!has("riscv64-linux-gnu-gcc") || !has("qemu-riscv64"))
+    return test::skip("no RISC-V: apt-get install gcc-riscv64-linux-gnu libc6-dev-riscv64-cross qemu-user");
   for (const Case& c : cases()) {
     CAPTURE(c.name);
     const Written package(c, 20);
@@ -168,10 +179,12 @@ TEST_CASE("C package: its header's formula makes the engine's codes of values as
   graph.normalization = {.mean = {0.485F, 0.25F, -1}, .std = {0.5F, 2, 0.25F}};
   const IntegerNetwork network = to_integer(graph);
   const Tensor read = test::random_batch(1, {3, 16, 16}, 2, 4).x, x = read.clone();
-  for (size_t i = 0; i < x.data().size(); ++i) x.data()[i] = (x.data()[i] - graph.normalization.mean[i % 3]) / graph.normalization.std[i % 3];
+  for (size_t i = 0; i < x.data().size(); ++i)
+    x.data()[i] = (x.data()[i] - graph.normalization.mean[i % 3]) / graph.normalization.std[i % 3];
   const test::Folder folder;
   io::write_file(folder.path / "net.h", c_package(network, "normalized", {}).header);
-  io::write_file(folder.path / "codes.c", fmt::format(R"(#include "net.h"
+  io::write_file(folder.path / "codes.c",
+                 fmt::format(R"(#include "net.h"
 #include <math.h>
 static const float values[] = {{{:.9g}}}, mean[] = NET_INPUT_MEAN, std[] = NET_INPUT_STD;
 static const int codes[] = {{{}}};
@@ -183,9 +196,11 @@ int main(void) {{
   }}
   return different;
 }}
-)", fmt::join(read.data(), ", "), fmt::join(network.quantize(x), ", ")));
+)",
+                             fmt::join(read.data(), ", "), fmt::join(network.quantize(x), ", ")));
   folder.run("gcc -std=c99 -Wall -Wextra -pedantic -Werror codes.c -o codes -lm && ./codes");
-  CHECK(c_package(to_integer(test::every_op(false, 45)), "plain", {}).header.find("NET_INPUT_MEAN") == std::string::npos);
+  CHECK(c_package(to_integer(test::every_op(false, 45)), "plain", {}).header.find("NET_INPUT_MEAN") ==
+        std::string::npos);
 }
 
 TEST_CASE("C package: built and run by whatever compiler there is") {
@@ -212,15 +227,19 @@ TEST_CASE("C package: other outputs, what does not build and what stops are foun
   REQUIRE(run_c_package(other));
   CHECK(run_c_package(other)->equal < 3);
   broken.source += "int;\n#error a reason\n";
-  CHECK(test::refusal([&] { run_c_package(broken); }, Error::Kind::failed_run).find("the C package does not build: gcc: net.c:") == 0);
+  CHECK(test::refusal([&] { run_c_package(broken); }, Error::Kind::failed_run)
+            .find("the C package does not build: gcc: net.c:") == 0);
   stops.test.replace(stops.test.find("int image, i"), 3, "return 3; int");
-  CHECK(test::refusal([&] { run_c_package(stops); }, Error::Kind::failed_run) == "the C package, built by gcc, stopped with exit code 3");
+  CHECK(test::refusal([&] { run_c_package(stops); }, Error::Kind::failed_run) ==
+        "the C package, built by gcc, stopped with exit code 3");
 }
 
 TEST_CASE("C package: written as a whole or not at all") {
   const CPackage package = small_package();
   const test::Folder folder;
-  const auto entries = [](const std::filesystem::path& p) { return std::distance(std::filesystem::directory_iterator(p), {}); };
+  const auto entries = [](const std::filesystem::path& p) {
+    return std::distance(std::filesystem::directory_iterator(p), {});
+  };
   write_c_package(package, folder.path / "a/b");
   CHECK(entries(folder.path / "a/b") == 3);
   CHECK(io::read_file(folder.path / "a/b/net.c") == package.source);
@@ -229,9 +248,12 @@ TEST_CASE("C package: written as a whole or not at all") {
   CHECK(entries(folder.path / "a/b") == 4);
 
   io::write_file(folder.path / "file", "");
-  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file"); }).find("can't make folder") != std::string::npos);
-  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file/below"); }).find("can't make folder") != std::string::npos);
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file"); }).find("can't make folder") !=
+        std::string::npos);
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file/below"); }).find("can't make folder") !=
+        std::string::npos);
   std::filesystem::create_directories(folder.path / "taken/net_test.c");
-  CHECK(test::refusal([&] { write_c_package(package, folder.path / "taken"); }).find("net_test.c is a folder") != std::string::npos);
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "taken"); }).find("net_test.c is a folder") !=
+        std::string::npos);
   CHECK(entries(folder.path / "taken") == 1);
 }

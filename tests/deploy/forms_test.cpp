@@ -77,8 +77,7 @@ TEST_CASE("forms: random networks hold all that networks can") {
   }
   for (const std::string what :
        {"x + x", "relu6", "read by several", "depthwise", "grouped", "dilated", "no bias", "inputs pruned",
-        "small weights",
-        "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
+        "small weights", "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
         "avg_pool2d overlapping", "flattened image that not only linear layers read",
         "relu of a result without quantizer", "result without quantizer of add", "result without quantizer of conv2d",
         "result without quantizer of linear"}) {

@@ -40,7 +40,8 @@ std::vector<int8_t> unpacked(const IntegerNode& layer) {
       for (int64_t k = 0; k < layer.weights_per_channel(); ++k) {
         const int64_t at = k / per_word;
         const int shift = static_cast<int>(k % per_word) * run.bits;
-        out.push_back(static_cast<int8_t>(static_cast<int32_t>(words[word + static_cast<size_t>(at)] << (32 - run.bits - shift)) >> (32 - run.bits)));
+        out.push_back(static_cast<int8_t>(
+            static_cast<int32_t>(words[word + static_cast<size_t>(at)] << (32 - run.bits - shift)) >> (32 - run.bits)));
       }
       word += static_cast<size_t>((layer.weights_per_channel() + per_word - 1) / per_word);
     }
@@ -87,7 +88,8 @@ TEST_CASE("integer network: channels sorted by precision, packed in whole words,
     CAPTURE(node.name);
     CHECK(unpacked(node) == node.weights);
     std::vector<int> order = node.channel_of;
-    const bool free = node.name == "stack1.conv1" || node.name == "stack2.conv1" || node.name == "stack3.conv1" || node.name == "conv";
+    const bool free = node.name == "stack1.conv1" || node.name == "stack2.conv1" || node.name == "stack3.conv1" ||
+                      node.name == "conv";
     if (free) CHECK(std::ranges::is_sorted(node.weight_bits));
     if (node.name == "fc") CHECK(std::ranges::is_sorted(order));
     std::ranges::sort(order);
@@ -103,7 +105,8 @@ TEST_CASE("integer network: channels sorted by precision, packed in whole words,
 TEST_CASE("arena: tensors that are needed at one time lie apart") {
   for (const std::string& name : models::names()) {
     CAPTURE(name);
-    const IntegerNetwork network = to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
+    const IntegerNetwork network =
+        to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
     const Arena arena = plan_arena(network);
     std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // who wrote each byte last
     for (size_t i = 1; i < network.nodes.size(); ++i) {
@@ -117,9 +120,11 @@ TEST_CASE("arena: tensors that are needed at one time lie apart") {
       const bool in_place = node.op == "add" || node.op == "relu";
       if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
       for (const int n : node.inputs) {  // still there when the output is being written
-        const int64_t at = arena.offsets[static_cast<size_t>(n)], bytes = network.nodes[static_cast<size_t>(n)].shape.size();
+        const int64_t at = arena.offsets[static_cast<size_t>(n)],
+                      bytes = network.nodes[static_cast<size_t>(n)].shape.size();
         if (at < 0) continue;
-        CHECK(std::all_of(owner.begin() + at, owner.begin() + at + bytes, [&](size_t who) { return who == static_cast<size_t>(n); }));
+        CHECK(std::all_of(owner.begin() + at, owner.begin() + at + bytes,
+                          [&](size_t who) { return who == static_cast<size_t>(n); }));
       }
       if (arena.offsets[i] >= 0 && in_place) write(arena.offsets[i], node.shape.size(), i);
     }
@@ -131,9 +136,12 @@ TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of it
     const Graph graph = test::every_op(quantize_output, 8);
     const IntegerNetwork network = to_integer(graph);
     CHECK(network.result().raw != quantize_output);
-    const auto cut = [&](const IntegerNode& n) { return n.op == "relu" && n.high < network.nodes[static_cast<size_t>(n.inputs[0])].high; };
+    const auto cut = [&](const IntegerNode& n) {
+      return n.op == "relu" && n.high < network.nodes[static_cast<size_t>(n.inputs[0])].high;
+    };
     CHECK(std::ranges::count_if(network.nodes, cut) == 1);  // the ReLU6
-    for (const char* op : {"conv2d", "linear", "max_pool2d", "avg_pool2d", "relu"}) CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op) > 0);
+    for (const char* op : {"conv2d", "linear", "max_pool2d", "avg_pool2d", "relu"})
+      CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op) > 0);
     const Agreement agreement = compare(graph, network, test::random_images(20, {3, 16, 16}, 8));
     for (const TensorAgreement& t : agreement.tensors) {
       CAPTURE(t.name);

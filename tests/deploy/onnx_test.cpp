@@ -40,15 +40,21 @@ struct Case {
 };
 
 std::vector<Case> cases() {
-  const models::Model resnet8 = test::random_model("resnet8", 61), mobilenet = test::random_model("mobilenet_v1", 62), ds_cnn = test::random_model("ds_cnn", 63),
-                      autoencoder = test::random_model("autoencoder", 64);
+  const models::Model resnet8 = test::random_model("resnet8", 61), mobilenet = test::random_model("mobilenet_v1", 62),
+                      ds_cnn = test::random_model("ds_cnn", 63), autoencoder = test::random_model("autoencoder", 64);
   std::vector<Case> out;
-  out.push_back({"resnet8 per channel", test::random_export(resnet8, MixPrecType::PER_CHANNEL, {2, 4, 8}, 1), data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
-  out.push_back({"resnet8 pruned", test::random_export(resnet8, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 2), data::glyphs(2, 0.1, {.train = 100, .test = 200}).test});
-  out.push_back({"mobilenet_v1", test::random_export(mobilenet, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 3, {3, 48, 48}), test::random_images(50, {3, 48, 48}, 3)});
-  out.push_back({"ds_cnn", test::random_export(ds_cnn, MixPrecType::PER_LAYER, {2, 4, 8}, 4), test::random_images(200, ds_cnn.input_shape, 4)});
-  out.push_back({"autoencoder", test::random_export(autoencoder, MixPrecType::PER_CHANNEL, {2, 4, 8}, 5), test::random_images(50, {640, 1, 1}, 5)});
-  for (const bool quantize_output : {false, true}) out.push_back({"every op", test::every_op(quantize_output, 6), test::random_images(200, {3, 16, 16}, 6)});
+  out.push_back({"resnet8 per channel", test::random_export(resnet8, MixPrecType::PER_CHANNEL, {2, 4, 8}, 1),
+                 data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
+  out.push_back({"resnet8 pruned", test::random_export(resnet8, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 2),
+                 data::glyphs(2, 0.1, {.train = 100, .test = 200}).test});
+  out.push_back({"mobilenet_v1", test::random_export(mobilenet, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 3, {3, 48, 48}),
+                 test::random_images(50, {3, 48, 48}, 3)});
+  out.push_back({"ds_cnn", test::random_export(ds_cnn, MixPrecType::PER_LAYER, {2, 4, 8}, 4),
+                 test::random_images(200, ds_cnn.input_shape, 4)});
+  out.push_back({"autoencoder", test::random_export(autoencoder, MixPrecType::PER_CHANNEL, {2, 4, 8}, 5),
+                 test::random_images(50, {640, 1, 1}, 5)});
+  for (const bool quantize_output : {false, true})
+    out.push_back({"every op", test::every_op(quantize_output, 6), test::random_images(200, {3, 16, 16}, 6)});
   return out;
 }
 
@@ -61,7 +67,8 @@ TEST_CASE("ONNX out: onnx's checker has nothing to say, weights are integers") {
     REQUIRE(model.ParseFromString(to_onnx(to_integer(c.graph), 13)));
     CHECK_NOTHROW(onnx::checker::check_model(model));
     int64_t integers = 0;
-    for (const auto& t : model.graph().initializer()) integers += t.data_type() == onnx::TensorProto::INT8 && t.dims_size() > 1;
+    for (const auto& t : model.graph().initializer())
+      integers += t.data_type() == onnx::TensorProto::INT8 && t.dims_size() > 1;
     CHECK(integers == std::ranges::count_if(c.graph.nodes, &Node::is_layer));
   }
 }

@@ -16,7 +16,8 @@ namespace {
 
 std::vector<fs::path> inputs_of(const fuzz::Target& target) {
   std::vector<fs::path> files;
-  for (const auto& file : fs::directory_iterator(fs::path(MIXGRAD_SOURCE_DIR) / "tests/fuzz/corpus" / target.name)) files.push_back(file.path());
+  for (const auto& file : fs::directory_iterator(fs::path(MIXGRAD_SOURCE_DIR) / "tests/fuzz/corpus" / target.name))
+    files.push_back(file.path());
   std::ranges::sort(files);
   return files;
 }
@@ -26,7 +27,8 @@ std::vector<fs::path> inputs_of(const fuzz::Target& target) {
 TEST_CASE("every reader takes good files, and complains about bad ones in one line") {
   for (const fuzz::Target& target : fuzz::targets()) {
     const std::vector<fs::path> files = inputs_of(target);
-    CHECK(std::ranges::any_of(files, [](const fs::path& file) { return file.filename().string().starts_with("good"); }));
+    CHECK(
+        std::ranges::any_of(files, [](const fs::path& file) { return file.filename().string().starts_with("good"); }));
     for (const fs::path& file : files) {
       CAPTURE(file.string());
       std::string complaint;

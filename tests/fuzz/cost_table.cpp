@@ -3,4 +3,6 @@
 
 #include <mixgrad/cost.h>
 
-void mixgrad::fuzz::read_cost_table(const Folder& folder, std::string_view bytes) { cost::find("table:" + folder.put("t.toml", bytes)); }
+void mixgrad::fuzz::read_cost_table(const Folder& folder, std::string_view bytes) {
+  cost::find("table:" + folder.put("t.toml", bytes));
+}

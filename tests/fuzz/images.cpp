@@ -8,7 +8,8 @@ namespace {
 
 /// A folder with one class and one image, which is in both parts.
 void read_image(const Folder& folder, const std::string& extension, std::string_view bytes) {
-  for (const std::string part : {"train", "test"}) folder.put(extension + "/" + part + "/class/image." + extension, bytes);
+  for (const std::string part : {"train", "test"})
+    folder.put(extension + "/" + part + "/class/image." + extension, bytes);
   data::image_folder(folder.path() + "/" + extension, 0);
 }
 

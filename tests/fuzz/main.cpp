@@ -20,7 +20,8 @@ extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   uint64_t length = 0;
   if (size > sizeof length) std::memcpy(&length, data, sizeof length);
-  if (!chosen->safetensors || seed % 8 == 0 || length == 0 || length > size - sizeof length) return LLVMFuzzerMutate(data, size, max_size);
+  if (!chosen->safetensors || seed % 8 == 0 || length == 0 || length > size - sizeof length)
+    return LLVMFuzzerMutate(data, size, max_size);
   const uint8_t* header = data + sizeof length;
   const std::vector<uint8_t> values(header + length, static_cast<const uint8_t*>(data) + size);
   length = LLVMFuzzerMutate(data + sizeof length, length, max_size - sizeof length - values.size());

@@ -7,8 +7,10 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::string_view two_images = "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1), }  ab"sv;
-constexpr std::string_view two_labels = "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }       \0\1"sv;
+constexpr std::string_view two_images =
+    "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1, 1), }  ab"sv;
+constexpr std::string_view two_labels =
+    "\x93NUMPY\1\0\x40\0{'descr': '|u1', 'fortran_order': False, 'shape': (2,), }       \0\1"sv;
 
 }  // namespace
 

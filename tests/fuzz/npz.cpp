@@ -3,4 +3,6 @@
 
 #include <mixgrad/data.h>
 
-void mixgrad::fuzz::read_npz(const Folder& folder, std::string_view bytes) { data::numpy(folder.put("t.npz", bytes), 0); }
+void mixgrad::fuzz::read_npz(const Folder& folder, std::string_view bytes) {
+  data::numpy(folder.put("t.npz", bytes), 0);
+}

@@ -3,4 +3,6 @@
 
 #include <mixgrad/io.h>
 
-void mixgrad::fuzz::read_safetensors(const Folder& folder, std::string_view bytes) { io::read_safetensors(folder.put("t.safetensors", bytes)); }
+void mixgrad::fuzz::read_safetensors(const Folder& folder, std::string_view bytes) {
+  io::read_safetensors(folder.put("t.safetensors", bytes));
+}

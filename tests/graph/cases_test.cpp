@@ -51,7 +51,10 @@ TEST_CASE("a ReLU6 around which others read: ONNX Runtime's outputs, and the sam
 
 TEST_CASE("batch norms that nothing can take up: inspect refuses as search does, with the reason") {
   const std::string preact = inspected("preact.onnx");
-  CHECK(preact.starts_with("cannot fold batch norm 'body.1.b1': others read 'body.0' before it too, and a ReLU stands behind it"));
+  CHECK(preact.starts_with(
+      "cannot fold batch norm 'body.1.b1': others read 'body.0' before it too, and a ReLU stands behind it"));
   CHECK(preact.find(": put it directly behind a conv or linear layer") != std::string::npos);
-  CHECK(inspected("bn_after_relu.onnx").starts_with("cannot fold batch norm '2': a ReLU stands before it ('relu'), and '3' behind it pads with zeros"));
+  CHECK(inspected("bn_after_relu.onnx")
+            .starts_with(
+                "cannot fold batch norm '2': a ReLU stands before it ('relu'), and '3' behind it pads with zeros"));
 }

@@ -20,9 +20,18 @@ struct Net : nn::Module {
   using Body = std::function<Tensor(Net&, const Tensor&)>;
 
   explicit Net(Body f) : body(std::move(f)) {
-    const std::pair<const char*, nn::Module*> parts[] = {
-        {"conv", &conv}, {"other", &other}, {"open", &open}, {"grouped", &grouped}, {"depthwise", &depthwise}, {"point", &point},
-        {"fc", &fc}, {"wide", &wide}, {"bn", &bn}, {"bn2", &bn2}, {"bn4", &bn4}, {"features", &features}};
+    const std::pair<const char*, nn::Module*> parts[] = {{"conv", &conv},
+                                                         {"other", &other},
+                                                         {"open", &open},
+                                                         {"grouped", &grouped},
+                                                         {"depthwise", &depthwise},
+                                                         {"point", &point},
+                                                         {"fc", &fc},
+                                                         {"wide", &wide},
+                                                         {"bn", &bn},
+                                                         {"bn2", &bn2},
+                                                         {"bn4", &bn4},
+                                                         {"features", &features}};
     for (const auto& [name, module] : parts) add_module(name, *module);
     nn::initialize(*this, Rng(1, "init"));
     Rng rng(2, "moments");
@@ -36,9 +45,12 @@ struct Net : nn::Module {
   }
   Tensor forward(const Tensor& x) override { return body(*this, x); }
 
-  nn::Conv2d conv{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}}, other{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}};
-  nn::Conv2d open{{.in_channels = 2, .out_channels = 4, .bias = false}}, grouped{{.in_channels = 4, .out_channels = 6, .groups = 2}};
-  nn::Conv2d depthwise{{.in_channels = 2, .out_channels = 2, .groups = 2}}, point{{.in_channels = 2, .out_channels = 4, .kernel = {1, 1}}};
+  nn::Conv2d conv{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}},
+      other{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}};
+  nn::Conv2d open{{.in_channels = 2, .out_channels = 4, .bias = false}},
+      grouped{{.in_channels = 4, .out_channels = 6, .groups = 2}};
+  nn::Conv2d depthwise{{.in_channels = 2, .out_channels = 2, .groups = 2}},
+      point{{.in_channels = 2, .out_channels = 4, .kernel = {1, 1}}};
   nn::Linear fc{{.in_features = 2, .out_features = 2}}, wide{{.in_features = 72, .out_features = 3, .bias = false}};
   nn::BatchNorm2d bn{2}, bn2{2}, bn4{4}, features{72};
   Body body;
@@ -47,7 +59,8 @@ struct Net : nn::Module {
 /// max |a - b| as a share of b's range.
 double difference(const Tensor& a, const Tensor& b) {
   double largest = 0;
-  for (int64_t i = 0; i < a.size(); ++i) largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - b.data()[i]));
+  for (int64_t i = 0; i < a.size(); ++i)
+    largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - b.data()[i]));
   const auto [low, high] = std::ranges::minmax(b.data());
   return largest / (high - low);
 }
@@ -72,7 +85,9 @@ std::string refused(Net::Body body, const std::function<void(Net&)>& change = {}
   return test::refusal([&] { fold_batch_norm(graph, still_trained); });
 }
 
-const std::string anywhere = ": put it directly behind a conv or linear layer that feeds nothing else, or before linear layers or convs without padding";
+const std::string anywhere =
+    ": put it directly behind a conv or linear layer that feeds nothing else, or before linear layers or convs without "
+    "padding";
 
 }  // namespace
 
@@ -80,9 +95,14 @@ TEST_CASE("batch norm folds backward: through pools, flatten and Add, and behind
   check_folds("conv", [](Net& n, const Tensor& x) { return n.bn(n.conv(x)); });
   check_folds("two", [](Net& n, const Tensor& x) { return n.bn2(n.bn(n.conv(x))); });
   check_folds("average pooling", [](Net& n, const Tensor& x) { return n.bn(avg_pool2d(n.conv(x))); });
-  check_folds("max pooling, padded", [](Net& n, const Tensor& x) { return n.bn(max_pool2d(n.conv(x), {.padding = {1, 1}})); });
-  check_folds("global pool, flatten", [](Net& n, const Tensor& x) { return n.bn(flatten(global_avg_pool2d(n.conv(x)))); });
-  check_folds("Add", [](Net& n, const Tensor& x) { return n.bn(add(n.conv(x), max_pool2d(n.other(x), {.kernel = {1, 1}}))); });
+  check_folds("max pooling, padded", [](Net& n, const Tensor& x) {
+    return n.bn(max_pool2d(n.conv(x), {.padding = {1, 1}}));
+  });
+  check_folds("global pool, flatten",
+              [](Net& n, const Tensor& x) { return n.bn(flatten(global_avg_pool2d(n.conv(x)))); });
+  check_folds("Add", [](Net& n, const Tensor& x) {
+    return n.bn(add(n.conv(x), max_pool2d(n.other(x), {.kernel = {1, 1}})));
+  });
   check_folds("Add of one tensor twice", [](Net& n, const Tensor& x) {
     const Tensor y = n.conv(x);
     return n.bn(add(y, y));
@@ -104,7 +124,9 @@ TEST_CASE("batch norm folds forward into whatever reads it, through pools and fl
     const Tensor y = n.bn(relu(n.conv(x)));
     return add(n.fc(flatten(global_avg_pool2d(y))), flatten(global_avg_pool2d(n.depthwise(y))));
   });
-  check_folds("another batch norm", [](Net& n, const Tensor& x) { return n.open(n.bn2(avg_pool2d(n.bn(relu(n.conv(x))), {.stride = {1, 1}}))); });
+  check_folds("another batch norm", [](Net& n, const Tensor& x) {
+    return n.open(n.bn2(avg_pool2d(n.bn(relu(n.conv(x))), {.stride = {1, 1}})));
+  });
   check_folds("two batch norms of one conv", [](Net& n, const Tensor& x) {
     const Tensor y = n.conv(x);
     return add(n.fc(flatten(global_avg_pool2d(n.bn(y)))), flatten(global_avg_pool2d(n.depthwise(n.bn2(y)))));
@@ -113,14 +135,17 @@ TEST_CASE("batch norm folds forward into whatever reads it, through pools and fl
 
 TEST_CASE("a batch norm that nothing can take up is refused by name, with why and what would help") {
   CHECK(refused([](Net& n, const Tensor& x) { return n.conv(n.bn(x)); }) ==
-        "cannot fold batch norm 'bn': it stands on the network's input, and 'conv' behind it pads with zeros: leave it out of the network and "
+        "cannot fold batch norm 'bn': it stands on the network's input, and 'conv' behind it pads with zeros: leave it "
+        "out of the network and "
         "normalize the data in its place (--normalize MEAN/STD)");
   CHECK(refused([](Net& n, const Tensor& x) {  // as pre-activation networks have it
           const Tensor y = n.conv(x);
           return add(y, n.other(relu(n.bn(y))));
-        }) == "cannot fold batch norm 'bn': others read 'conv' before it too, and a ReLU stands behind it ('relu')" + anywhere);
+        }) == "cannot fold batch norm 'bn': others read 'conv' before it too, and a ReLU stands behind it ('relu')" +
+                  anywhere);
   CHECK(refused([](Net& n, const Tensor& x) { return n.other(n.bn(relu(n.conv(x)))); }) ==
-        "cannot fold batch norm 'bn': a ReLU stands before it ('relu'), and 'other' behind it pads with zeros" + anywhere);
+        "cannot fold batch norm 'bn': a ReLU stands before it ('relu'), and 'other' behind it pads with zeros" +
+            anywhere);
   CHECK(refused([](Net& n, const Tensor& x) { return n.bn(relu6(n.conv(x))); }) ==
         "cannot fold batch norm 'bn': a ReLU stands before it ('relu6'), and 'bn' is the network's result" + anywhere);
   CHECK(refused([](Net& n, const Tensor& x) {
@@ -133,9 +158,11 @@ TEST_CASE("a batch norm that nothing can take up is refused by name, with why an
         }).find("a ReLU stands behind it ('relu_2')") != std::string::npos);  // one of two readers can't
   CHECK(refused([](Net& n, const Tensor& x) {
           return n.bn(avg_pool2d(n.conv(x), {.padding = {1, 1}}));
-        }).find("average pooling 'avg_pool2d' counts its padding, and 'bn' is the network's result") != std::string::npos);
-  CHECK(refused([](Net& n, const Tensor& x) { return n.features(flatten(n.conv(x))); }).find("'flatten' before it makes features of positions") !=
+        }).find("average pooling 'avg_pool2d' counts its padding, and 'bn' is the network's result") !=
         std::string::npos);
+  CHECK(refused([](Net& n, const Tensor& x) {
+          return n.features(flatten(n.conv(x)));
+        }).find("'flatten' before it makes features of positions") != std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) {
           const Tensor y = n.depthwise(n.bn(relu(x)));
           return add(y, n.depthwise(x));
@@ -146,15 +173,21 @@ TEST_CASE("max pooling lets a batch norm pass only while no factor is negative")
   const Net::Body pooled = [](Net& n, const Tensor& x) { return n.bn(max_pool2d(n.conv(x))); };
   const auto negative = [](Net& n) { n.bn.gamma.data()[1] = -0.1F; };
   const std::string said = refused(pooled, negative);
-  CHECK(said == "cannot fold batch norm 'bn': max pooling 'max_pool2d' lets it pass only where no γ is below 0, as that of channel 1 is, "
-                "and 'bn' is the network's result" + anywhere);
+  CHECK(said ==
+        "cannot fold batch norm 'bn': max pooling 'max_pool2d' lets it pass only where no γ is below 0, as that of "
+        "channel 1 is, "
+        "and 'bn' is the network's result" +
+            anywhere);
   CHECK(refused(pooled) == "accepted");
-  CHECK(refused(pooled, {}, true).find("max pooling 'max_pool2d' lets it pass only while no γ is below 0, and training may change that") !=
+  CHECK(refused(pooled, {}, true)
+            .find("max pooling 'max_pool2d' lets it pass only while no γ is below 0, and training may change that") !=
         std::string::npos);
   Net net(pooled);
-  const data::Splits splits{.train = test::random_images(8, image, 1), .validation = test::random_images(8, image, 2), .test = {}};
+  const data::Splits splits{
+      .train = test::random_images(8, image, 1), .validation = test::random_images(8, image, 2), .test = {}};
   train::Observer observer;
-  CHECK(test::refusal([&] { train::warm_up(net, splits, {}, observer); }).find("training may change that") != std::string::npos);
+  CHECK(test::refusal([&] { train::warm_up(net, splits, {}, observer); }).find("training may change that") !=
+        std::string::npos);
 }
 
 TEST_CASE("batch norms fold before ReLUs are fused and quantizers placed, or not at all") {
@@ -165,7 +198,8 @@ TEST_CASE("batch norms fold before ReLUs are fused and quantizers placed, or not
   Net plain([](Net& n, const Tensor& x) { return n.bn(n.conv(x)); });
   Graph placed = trace(plain, image);
   place_quantizers(placed, {});
-  CHECK(test::refusal([&] { fold_batch_norm(placed); }) == "cannot fold batch norm 'bn': it must be folded before quantizers are placed");
+  CHECK(test::refusal([&] { fold_batch_norm(placed); }) ==
+        "cannot fold batch norm 'bn': it must be folded before quantizers are placed");
 }
 
 TEST_CASE("batch norms in random networks: the same outputs without them, or a refusal by name") {

@@ -26,7 +26,8 @@ struct Net : nn::Module {
   }
   Tensor forward(const Tensor& x) override { return body(*this, x); }
 
-  nn::Conv2d a{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}}, b{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}};
+  nn::Conv2d a{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}},
+      b{{.in_channels = 2, .out_channels = 2, .padding = {1, 1}}};
   std::function<Tensor(Net&, const Tensor&)> body;
 };
 
@@ -49,22 +50,30 @@ std::vector<std::string> fused(std::function<Tensor(Net&, const Tensor&)> body) 
 using Ops = std::vector<std::string>;
 
 MixPrecOptions options(const Tensor& calibration) {
-  return {.input_shape = test::RandomNet::image, .activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8},
-          .w_mixprec_type = MixPrecType::PER_CHANNEL, .calibration = {calibration}, .quantize_output = true};
+  return {.input_shape = test::RandomNet::image,
+          .activation_precisions = {2, 4, 8},
+          .weight_precisions = {2, 4, 8},
+          .w_mixprec_type = MixPrecType::PER_CHANNEL,
+          .calibration = {calibration},
+          .quantize_output = true};
 }
 
 }  // namespace
 
 TEST_CASE("a ReLU6 joins its producer where nobody else sees the value before it") {
   CHECK(fused([](Net& n, const Tensor& x) { return relu6(n.a(x)); }) == Ops{"input", "conv2d+relu6"});
-  CHECK(fused([](Net& n, const Tensor& x) { return relu6(max_pool2d(relu(n.a(x)))); }) == Ops{"input", "conv2d+relu6", "max_pool2d"});
-  CHECK(fused([](Net& n, const Tensor& x) { return relu(flatten(relu6(n.a(x)))); }) == Ops{"input", "conv2d+relu6", "flatten"});
-  CHECK(fused([](Net& n, const Tensor& x) { return relu6(add(n.a(x), n.b(x))); }) == Ops{"input", "conv2d", "conv2d", "add+relu6"});
+  CHECK(fused([](Net& n, const Tensor& x) { return relu6(max_pool2d(relu(n.a(x)))); }) ==
+        Ops{"input", "conv2d+relu6", "max_pool2d"});
+  CHECK(fused([](Net& n, const Tensor& x) { return relu(flatten(relu6(n.a(x)))); }) ==
+        Ops{"input", "conv2d+relu6", "flatten"});
+  CHECK(fused([](Net& n, const Tensor& x) { return relu6(add(n.a(x), n.b(x))); }) ==
+        Ops{"input", "conv2d", "conv2d", "add+relu6"});
 }
 
 TEST_CASE("a ReLU6 that can't join a node stays one") {
   CHECK(fused([](Net&, const Tensor& x) { return relu6(x); }) == Ops{"input", "relu6"});
-  CHECK(fused([](Net& n, const Tensor& x) { return relu6(avg_pool2d(n.a(x))); }) == Ops{"input", "conv2d", "avg_pool2d", "relu6"});
+  CHECK(fused([](Net& n, const Tensor& x) { return relu6(avg_pool2d(n.a(x))); }) ==
+        Ops{"input", "conv2d", "avg_pool2d", "relu6"});
   CHECK(fused([](Net& n, const Tensor& x) {
           const Tensor y = add(n.a(x), x);
           return add(n.b(relu6(y)), y);
@@ -108,7 +117,8 @@ TEST_CASE("ReLU6s in random networks: the integer network has the codes of the d
     test::randomize_architecture(search, seed);
     const Graph graph = search.arch_export();
     const IntegerNetwork integers = to_integer(graph);
-    for (const IntegerNode& n : integers.nodes) bounds += n.op == "relu" && n.high < integers.nodes[static_cast<size_t>(n.inputs[0])].high;
+    for (const IntegerNode& n : integers.nodes)
+      bounds += n.op == "relu" && n.high < integers.nodes[static_cast<size_t>(n.inputs[0])].high;
     const Agreement agreement = compare(graph, integers, test::random_images(5, test::RandomNet::image, seed));
     for (const TensorAgreement& t : agreement.tensors) {
       CAPTURE(t.name);

@@ -35,13 +35,16 @@ std::vector<std::string> ops_of(const Graph& g) {
 }  // namespace
 
 TEST_CASE("a traced module replays to the same values") {
-  nn::Sequential net(std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 2, .out_channels = 4, .stride = {2, 1}, .padding = {1, 2}}),
+  nn::Sequential net(std::make_unique<nn::Conv2d>(
+                         nn::Conv2dOptions{.in_channels = 2, .out_channels = 4, .stride = {2, 1}, .padding = {1, 2}}),
                      std::make_unique<nn::ReLU>(), std::make_unique<nn::MaxPool2d>(Pool2dAttrs{}),
-                     std::make_unique<nn::BatchNorm2d>(4), std::make_unique<nn::AvgPool2d>(Pool2dAttrs{.kernel = {1, 2}}),
-                     std::make_unique<nn::Flatten>(), std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 8, .out_features = 3}));
+                     std::make_unique<nn::BatchNorm2d>(4),
+                     std::make_unique<nn::AvgPool2d>(Pool2dAttrs{.kernel = {1, 2}}), std::make_unique<nn::Flatten>(),
+                     std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 8, .out_features = 3}));
   nn::initialize(net, Rng(2, "init"));
   const Graph g = trace(net, image);
-  CHECK(ops_of(g) == std::vector<std::string>{"input", "conv2d", "relu", "max_pool2d", "batch_norm", "avg_pool2d", "flatten", "linear"});
+  CHECK(ops_of(g) == std::vector<std::string>{"input", "conv2d", "relu", "max_pool2d", "batch_norm", "avg_pool2d",
+                                              "flatten", "linear"});
   CHECK(g.nodes[1].name == "0");
   CHECK(g.nodes[2].name == "1.relu");
   CHECK(g.nodes[7].shape == Shape{3});
@@ -61,7 +64,8 @@ TEST_CASE("what can't be traced is named") {
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
         "cannot convert conv2d: its weights are not a registered parameter (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==
-        "cannot trace conv2d in module 'conv': one of its inputs does not come from the network's input by ops of this library");
+        "cannot trace conv2d in module 'conv': one of its inputs does not come from the network's input by ops of this "
+        "library");
   CHECK(message([](Custom&, const Tensor& x) { return x.clone(); }) ==
         "the network's output was not made by an op of this library: it can't be traced");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(flatten(x)); }).starts_with("[conv2d] input [1, 72]"));
@@ -119,12 +123,16 @@ TEST_CASE("a layer used twice keeps one set of weights; batch norm can't fold in
   CHECK_FALSE(g.nodes[1].weight().is(twice.conv.weight));
 
   Custom folded([](Custom& m, const Tensor& x) {
-    const auto norm = [&](const Tensor& y) { return batch_norm(y, m.bn.gamma, m.bn.beta, m.bn.running_mean, m.bn.running_var); };
+    const auto norm = [&](const Tensor& y) {
+      return batch_norm(y, m.bn.gamma, m.bn.beta, m.bn.running_mean, m.bn.running_var);
+    };
     return norm(m.conv(norm(m.conv(x))));
   });
   folded.register_bn();
   Graph shared = trace(folded, image);
-  CHECK(test::refusal([&] { fold_batch_norm(shared); }).starts_with("cannot fold batch norm 'bn': the weights of 'conv' are used more than once, and "));
+  CHECK(test::refusal([&] {
+          fold_batch_norm(shared);
+        }).starts_with("cannot fold batch norm 'bn': the weights of 'conv' are used more than once, and "));
 }
 
 TEST_CASE("tracing leaves every module in its mode") {
@@ -137,7 +145,9 @@ TEST_CASE("tracing leaves every module in its mode") {
 
 TEST_CASE("a graph comes back from its file as it was") {
   const auto model = test::random_resnet8(7);
-  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
+  MixPrec net(
+      *model,
+      {.input_shape = {3, 32, 32}, .activation_precisions = {2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
   test::randomize_architecture(net, 8);
   const std::string path = (std::filesystem::temp_directory_path() / "mixgrad_graph_test.safetensors").string();
   const Tensor x = test::random_batch(2, {3, 32, 32}, 10, 9).x;

@@ -12,7 +12,8 @@ using test::refusal;
 
 namespace {
 
-const MixPrecOptions pruning{.activation_precisions = {8}, .weight_precisions = {0, 2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+const MixPrecOptions pruning{
+    .activation_precisions = {8}, .weight_precisions = {0, 2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
 
 Node& node(Graph& graph, const std::string& name) { return *std::ranges::find(graph.nodes, name, &Node::name); }
 
@@ -22,16 +23,21 @@ Graph placed(Graph graph, const MixPrecOptions& options = pruning) {
   return graph;
 }
 
-Graph placed_resnet8(const MixPrecOptions& options = pruning) { return placed(simplified(*test::random_resnet8(1), {3, 32, 32}), options); }
+Graph placed_resnet8(const MixPrecOptions& options = pruning) {
+  return placed(simplified(*test::random_resnet8(1), {3, 32, 32}), options);
+}
 
 /// Channels at 0 bits in the fixed slot of a layer.
-void prune(Graph& discrete, const std::string& name, std::vector<int> bits) { node(discrete, name).weight_slot->bits = std::move(bits); }
+void prune(Graph& discrete, const std::string& name, std::vector<int> bits) {
+  node(discrete, name).weight_slot->bits = std::move(bits);
+}
 
 /// conv [C of 1×1] → relu → flatten → fc
 nn::Sequential& chain() {
-  static nn::Sequential net(std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 4, .kernel = {1, 1}}),
-                            std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
-                            std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 4 * 2 * 3, .out_features = 2}));
+  static nn::Sequential net(
+      std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 4, .kernel = {1, 1}}),
+      std::make_unique<nn::ReLU>(), std::make_unique<nn::Flatten>(),
+      std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 4 * 2 * 3, .out_features = 2}));
   return net;
 }
 
@@ -54,10 +60,11 @@ TEST_CASE("pruning: layers that meet in an Add hold one α; the output's layer k
 
 TEST_CASE("pruning: depthwise convs go with their producer; grouped ones keep their channels and their input's") {
   const auto conv = [](int64_t in, int64_t out, int64_t groups) {
-    return std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {1, 1}, .groups = groups});
+    return std::make_unique<nn::Conv2d>(
+        nn::Conv2dOptions{.in_channels = in, .out_channels = out, .kernel = {1, 1}, .groups = groups});
   };
-  nn::Sequential net(conv(1, 8, 1), std::make_unique<nn::ReLU>(), conv(8, 8, 8), std::make_unique<nn::ReLU>(), conv(8, 8, 1), conv(8, 12, 4),
-                     conv(12, 4, 1), std::make_unique<nn::ReLU>(), conv(4, 4, 1));
+  nn::Sequential net(conv(1, 8, 1), std::make_unique<nn::ReLU>(), conv(8, 8, 8), std::make_unique<nn::ReLU>(),
+                     conv(8, 8, 1), conv(8, 12, 4), conv(12, 4, 1), std::make_unique<nn::ReLU>(), conv(4, 4, 1));
   nn::initialize(net, Rng(1, "init"));
   Graph graph = placed(simplified(net, {1, 2, 2}));
   std::vector<std::shared_ptr<WeightSlot>> slots;
@@ -107,7 +114,8 @@ TEST_CASE("pruning: what can't leave is refused by name") {
   Graph discrete = discretize(placed(simplified(chain(), {1, 2, 3})));
   const std::string conv = discrete.nodes[1].name;
   prune(discrete, conv, {0, 0, 0, 0});
-  CHECK(refusal([&] { remove_pruned_channels(discrete); }) == "'" + conv + "' would lose its last channel: at least one needs more than 0 bits");
+  CHECK(refusal([&] { remove_pruned_channels(discrete); }) ==
+        "'" + conv + "' would lose its last channel: at least one needs more than 0 bits");
   Graph resnet = discretize(placed_resnet8());
   node(resnet, "stack1.conv2").weight_slot->bits[3] = 0;
   node(resnet, "conv").weight_slot->bits[3] = 8;
@@ -119,6 +127,7 @@ TEST_CASE("an operator that pruning or costs don't know is refused by name") {
   Graph graph = discretize(placed(simplified(chain(), {1, 2, 3})));
   graph.nodes[2].op = "mystery";
   const std::string name = "'" + graph.nodes[2].name + "'";
-  CHECK(refusal([&] { remove_pruned_channels(graph); }) == name + ": what mystery does to channels that are pruned is not known");
+  CHECK(refusal([&] { remove_pruned_channels(graph); }) ==
+        name + ": what mystery does to channels that are pruned is not known");
   CHECK(refusal([&] { cost::discrete(graph, cost::size()); }) == name + ": the cost of mystery is not known");
 }

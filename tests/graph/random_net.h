@@ -18,7 +18,8 @@ class RandomNet : public nn::Module {
   static constexpr int64_t classes = 3;
 
   /// With `gain`, convolutions make values that are so much larger.
-  RandomNet(uint64_t seed, bool batch_norms, float gain = 1) : rng_(seed, "random_net"), batch_norms_(batch_norms), gain_(gain) {
+  RandomNet(uint64_t seed, bool batch_norms, float gain = 1)
+      : rng_(seed, "random_net"), batch_norms_(batch_norms), gain_(gain) {
     samples_.push_back(Tensor::zeros({1, image[0], image[1], image[2]}));
     const NoTape pause;
     eval();
@@ -56,18 +57,26 @@ class RandomNet : public nn::Module {
 
   void conv(size_t at) {
     const Shape& s = samples_[at].shape();
-    const int64_t c = s[1], side = s[2] >= 3 && s[3] >= 3 && rng_.below(2) == 0 ? 3 : 1, pad = side == 3 ? static_cast<int64_t>(rng_.below(2)) : 0;
+    const int64_t c = s[1], side = s[2] >= 3 && s[3] >= 3 && rng_.below(2) == 0 ? 3 : 1,
+                  pad = side == 3 ? static_cast<int64_t>(rng_.below(2)) : 0;
     const bool depthwise = rng_.below(3) == 0;
-    auto m = std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = c, .out_channels = depthwise ? c : 2 * (1 + static_cast<int64_t>(rng_.below(2))),
-                                                            .kernel = {side, side}, .padding = {pad, pad}, .groups = depthwise ? c : 1, .bias = rng_.below(2) == 0});
+    auto m = std::make_unique<nn::Conv2d>(
+        nn::Conv2dOptions{.in_channels = c,
+                          .out_channels = depthwise ? c : 2 * (1 + static_cast<int64_t>(rng_.below(2))),
+                          .kernel = {side, side},
+                          .padding = {pad, pad},
+                          .groups = depthwise ? c : 1,
+                          .bias = rng_.below(2) == 0});
     for (float& w : m->weight.data()) w = normal(gain_ / std::sqrt(m->weight.dim(1) * side * side));
-    if (m->bias) for (float& b : m->bias.data()) b = normal(0.3);
+    if (m->bias)
+      for (float& b : m->bias.data()) b = normal(0.3);
     push_layer(std::move(m), at);
   }
 
   void batch_norm(size_t at) {
     auto m = std::make_unique<nn::BatchNorm2d>(samples_[at].dim(1));
-    for (float& v : m->gamma.data()) v = static_cast<float>(rng_.uniform(0.5, 1.5)) * (rng_.below(12) == 0 ? -1.0F : 1.0F);
+    for (float& v : m->gamma.data())
+      v = static_cast<float>(rng_.uniform(0.5, 1.5)) * (rng_.below(12) == 0 ? -1.0F : 1.0F);
     for (float& v : m->running_var.data()) v = static_cast<float>(rng_.uniform(0.5, 2));
     for (float& v : m->beta.data()) v = normal(0.3);
     for (float& v : m->running_mean.data()) v = normal(0.3);
@@ -78,8 +87,11 @@ class RandomNet : public nn::Module {
     const Shape& s = samples_[at].shape();
     const int64_t pad = static_cast<int64_t>(rng_.below(4) == 0);
     if (s[2] < 2 || s[3] < 2) return;
-    const Pool2dAttrs attrs{.kernel = {2, 2}, .stride = {1, 1}, .padding = {pad, pad, pad, pad}, .count_padding = rng_.below(2) == 0};
-    push([attrs, largest](const Tensor& x, const Tensor&) { return largest ? max_pool2d(x, attrs) : avg_pool2d(x, attrs); }, at, at);
+    const Pool2dAttrs attrs{
+        .kernel = {2, 2}, .stride = {1, 1}, .padding = {pad, pad, pad, pad}, .count_padding = rng_.below(2) == 0};
+    push([attrs, largest](const Tensor& x,
+                          const Tensor&) { return largest ? max_pool2d(x, attrs) : avg_pool2d(x, attrs); },
+         at, at);
   }
 
   void add_to(size_t at) {
@@ -93,23 +105,34 @@ class RandomNet : public nn::Module {
   void grow() {
     const size_t at = rng_.below(4) > 0 ? samples_.size() - 1 : rng_.below(samples_.size());
     switch (rng_.below(batch_norms_ ? 10 : 8)) {
-      case 0: case 1: case 2: return conv(at);
-      case 3: return push([](const Tensor& x, const Tensor&) { return relu(x); }, at, at);
-      case 4: return push([](const Tensor& x, const Tensor&) { return relu6(x); }, at, at);
-      case 5: return pool(at, true);
-      case 6: return pool(at, false);
-      case 7: return add_to(at);
-      default: return batch_norm(at);
+      case 0:
+      case 1:
+      case 2:
+        return conv(at);
+      case 3:
+        return push([](const Tensor& x, const Tensor&) { return relu(x); }, at, at);
+      case 4:
+        return push([](const Tensor& x, const Tensor&) { return relu6(x); }, at, at);
+      case 5:
+        return pool(at, true);
+      case 6:
+        return pool(at, false);
+      case 7:
+        return add_to(at);
+      default:
+        return batch_norm(at);
     }
   }
 
   /// Convolution, flattening and linear layer, with a batch norm of features now and then.
   void finish() {
     conv(samples_.size() - 1);
-    if (rng_.below(2) == 0) push([](const Tensor& x, const Tensor&) { return global_avg_pool2d(x); }, samples_.size() - 1, 0);
+    if (rng_.below(2) == 0)
+      push([](const Tensor& x, const Tensor&) { return global_avg_pool2d(x); }, samples_.size() - 1, 0);
     push([](const Tensor& x, const Tensor&) { return flatten(x); }, samples_.size() - 1, 0);
     if (batch_norms_ && rng_.below(2) == 0) batch_norm(samples_.size() - 1);
-    auto m = std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = samples_.back().dim(1), .out_features = classes});
+    auto m =
+        std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = samples_.back().dim(1), .out_features = classes});
     for (float& w : m->weight.data()) w = normal(1 / std::sqrt(static_cast<double>(m->weight.dim(1))));
     for (float& b : m->bias.data()) b = normal(0.3);
     push_layer(std::move(m), samples_.size() - 1);

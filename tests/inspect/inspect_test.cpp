@@ -57,21 +57,35 @@ bool can_draw() {
 }
 
 /// A layer of two channels that chooses among 4 and 8 bits, in one epoch.
-train::EpochReport epoch_of(int epoch, std::array<float, 4> alpha, std::array<float, 4> task, std::array<float, 4> cost) {
+train::EpochReport epoch_of(int epoch, std::array<float, 4> alpha, std::array<float, 4> task,
+                            std::array<float, 4> cost) {
   const Shape shape{2, 2};
   train::EpochReport report{.phase = "search", .epoch = epoch, .epochs = 2};
   report.tau = 1;
   const Tensor a = Tensor::from(shape, alpha), one = Tensor::full({1}, 1), zero = Tensor::zeros({1});
-  report.alphas.push_back({.name = "conv.alpha_w", .nodes = {"conv", "twin"}, .bits = {4, 8}, .alpha = a, .theta = softmax(a, 1),
-                           .task_gradient = Tensor::from(shape, task), .cost_gradient = Tensor::from(shape, cost)});
-  report.alphas.push_back({.name = "conv.alpha_a", .nodes = {"conv"}, .bits = {8}, .alpha = one, .theta = one, .task_gradient = zero, .cost_gradient = zero});
+  report.alphas.push_back({.name = "conv.alpha_w",
+                           .nodes = {"conv", "twin"},
+                           .bits = {4, 8},
+                           .alpha = a,
+                           .theta = softmax(a, 1),
+                           .task_gradient = Tensor::from(shape, task),
+                           .cost_gradient = Tensor::from(shape, cost)});
+  report.alphas.push_back({.name = "conv.alpha_a",
+                           .nodes = {"conv"},
+                           .bits = {8},
+                           .alpha = one,
+                           .theta = one,
+                           .task_gradient = zero,
+                           .cost_gradient = zero});
   return report;
 }
 
 /// A run of two epochs in `folder`.
 void write_history(const Folder& folder) {
-  const std::string first = report::history_line(epoch_of(0, {1, 0, 0, 1}, {0.03F, 0.01F, -0.03F, -0.005F}, {-0.01F, -0.01F, 0.01F, 0.008F}));
-  const std::string second = report::history_line(epoch_of(1, {0, 0, 1, 1}, {0.01F, 0, -0.01F, -0.003F}, {-0.01F, -0.01F, 0.009F, 0.009F}));
+  const std::string first =
+      report::history_line(epoch_of(0, {1, 0, 0, 1}, {0.03F, 0.01F, -0.03F, -0.005F}, {-0.01F, -0.01F, 0.01F, 0.008F}));
+  const std::string second =
+      report::history_line(epoch_of(1, {0, 0, 1, 1}, {0.01F, 0, -0.01F, -0.003F}, {-0.01F, -0.01F, 0.009F, 0.009F}));
   io::write_file(folder.path / "history.jsonl", first + "\n" + second + "\n");
 }
 
@@ -112,7 +126,8 @@ TEST_CASE("inspect: a network's nodes, and which of them share a quantizer") {
   CHECK(quantizer_of(view, "conv", 'w').nodes == std::vector<std::string>{"conv", "stack1.conv2"});
   CHECK(quantizer_of(view, "conv", 'w').bits == std::vector{0, 2, 8});
   CHECK(quantizer_of(view, "conv", 'w').channels == 16);
-  CHECK(quantizer_of(view, "stack2.shortcut", 'a').nodes == std::vector<std::string>{"stack2.conv2", "stack2.shortcut"});
+  CHECK(quantizer_of(view, "stack2.shortcut", 'a').nodes ==
+        std::vector<std::string>{"stack2.conv2", "stack2.shortcut"});
   CHECK(quantizer_of(view, "stack2.shortcut", 'a').is_signed);
   CHECK(quantizer_of(view, "fc", 'w').bits == std::vector{2, 8});
   CHECK(quantizer_of(view, "fc", 'w').id == view.nodes.back().weight_quantizer);
@@ -181,7 +196,8 @@ TEST_CASE("inspect why: pulls are -gradient, means over channels and epochs; cho
 
   const std::string said = inspect::text(why);
   check_plain(said);
-  CHECK(said.find("8 bits: the task pulls +0.012, the cost -0.009, together +0.003; 2 of 2 channels here") != std::string::npos);
+  CHECK(said.find("8 bits: the task pulls +0.012, the cost -0.009, together +0.003; 2 of 2 channels here") !=
+        std::string::npos);
   CHECK(said.find("one alpha together with conv") != std::string::npos);
   CHECK(said.find("-gradient") != std::string::npos);
   const json j = json::parse(inspect::json(why));
@@ -205,7 +221,8 @@ TEST_CASE("inspect why: a finished run tells what was exported, pruned channels 
   train::AlphaReport& weights = report.alphas[0];
   weights.nodes = {"stem"};
   weights.bits = {0, 2, 4, 8};
-  weights.alpha = weights.theta = weights.task_gradient = weights.cost_gradient = Tensor::full({4, stem.weight().dim(0) + 3}, 0.25F);
+  weights.alpha = weights.theta = weights.task_gradient = weights.cost_gradient =
+      Tensor::full({4, stem.weight().dim(0) + 3}, 0.25F);
   io::write_file(folder.path / "history.jsonl", report::history_line(report) + "\n");
   save(graph, folder.path / "model.safetensors");
   Repair repair{.start = "whole layers", .choices = 90, .moved = 17};
@@ -263,9 +280,11 @@ TEST_CASE("inspect tape: a search step's ops read each other's results and leave
   data::Loader loader(splits.train, {.batch_size = 6});
   loader.start(0);
   const double strength = default_strength(floating, net.regularizer());
-  const train::StepResult plain = train::step(net.graph(), loader.batch(0), {.sample = [&] { return net.sample(); }, .regularization = [&](const Thetas& t) {
-    return scale(net.get_regularization_loss(t), strength);
-  }, .micro_batch = 6});
+  const train::StepResult plain =
+      train::step(net.graph(), loader.batch(0),
+                  {.sample = [&] { return net.sample(); },
+                   .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
+                   .micro_batch = 6});
   CHECK(view.task_loss == plain.task.mean_loss());
   CHECK(view.regularization == plain.regularization);
   size_t found = 0;
@@ -294,8 +313,10 @@ TEST_CASE("inspect tape: a float step names its modules; what can't be right is 
   CHECK(ops_called(view, "weight_mixture").empty());
   CHECK(ops_called(view, "cross_entropy").back().output.largest_gradient == 1.0);
   check_plain(inspect::text(view));
-  CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.phase = "sleep"}), "phase: unknown 'sleep': expected search, float", Error);
-  CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.images = 0}), "images: 0 is not possible: expected at least 1", Error);
+  CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.phase = "sleep"}), "phase: unknown 'sleep': expected search, float",
+                       Error);
+  CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.images = 0}), "images: 0 is not possible: expected at least 1",
+                       Error);
 }
 
 TEST_CASE("inspect on the command line") {
@@ -311,7 +332,8 @@ TEST_CASE("inspect on the command line") {
   CHECK(io::read_file(folder.path / "net.dot").starts_with("digraph"));
   CHECK(mixgrad("why . conv").find("the task pulls +0.012") != std::string::npos);
   CHECK(json::parse(mixgrad("why . conv --json")).at("layer") == "conv");
-  CHECK(json::parse(mixgrad("tape --json --model ds_cnn --images 2 --phase float --dot tape.dot")).at("ops").size() > 20);
+  CHECK(json::parse(mixgrad("tape --json --model ds_cnn --images 2 --phase float --dot tape.dot")).at("ops").size() >
+        20);
   CHECK(io::read_file(folder.path / "tape.dot").starts_with("digraph"));
   struct Case {
     const char *arguments, *words;

@@ -25,7 +25,8 @@ bool has_tools() {
 
 /// A user's sources in `place`.
 void copy_project(const test::Folder& place) {
-  for (const char* name : {"meson.build", "user.cpp"}) fs::copy_file(sources / "tests/install" / name, place.path / name);
+  for (const char* name : {"meson.build", "user.cpp"})
+    fs::copy_file(sources / "tests/install" / name, place.path / name);
 }
 
 /// The same, with this repository as a subproject, and a build directory "out".
@@ -50,9 +51,11 @@ fs::path installed(const fs::path& root, const std::string& end) {
 TEST_CASE("install: a user's project finds it by pkg-config; the manual and completions are in their places") {
   if (!has_tools()) return;
   const test::Folder place;
-  place.run("meson install -C '" + build.string() + "' --no-rebuild --quiet --destdir '" + (place.path / "root").string() + "'");
+  place.run("meson install -C '" + build.string() + "' --no-rebuild --quiet --destdir '" +
+            (place.path / "root").string() + "'");
   const fs::path root = place.path / "root", pc = installed(root, "/pkgconfig/mixgrad.pc").parent_path();
-  for (const char* file : {"/bin/mixgrad", "/man/man1/mixgrad.1", "/bash-completion/completions/mixgrad", "/zsh/site-functions/_mixgrad"}) {
+  for (const char* file : {"/bin/mixgrad", "/man/man1/mixgrad.1", "/bash-completion/completions/mixgrad",
+                           "/zsh/site-functions/_mixgrad"}) {
     CHECK(fs::file_size(installed(root, file)) > 100);
   }
 

@@ -63,8 +63,8 @@ std::string complaint(const std::string& bytes) {
 }
 
 std::string entry(const std::string& name, const std::string& shape, uint64_t begin, uint64_t end) {
-  return "\"" + name + "\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":[" + std::to_string(begin) + "," +
-         std::to_string(end) + "]}";
+  return "\"" + name + "\":{\"dtype\":\"F32\",\"shape\":" + shape + ",\"data_offsets\":[" + std::to_string(begin) +
+         "," + std::to_string(end) + "]}";
 }
 
 /// What `write` says where no file may grow beyond 4096 bytes.
@@ -121,11 +121,13 @@ TEST_CASE("a file name without a folder is written where the process stands") {
 TEST_CASE("a failed write names the path and the reason, and leaves nothing behind") {
   const Folder folder;
   const std::string lost = folder / "none/a", taken = folder / "taken";
-  CHECK(error_of([&] { io::write_file(lost, "1"); }) == "failed_run: can't write " + lost + ": No such file or directory");
+  CHECK(error_of([&] { io::write_file(lost, "1"); }) ==
+        "failed_run: can't write " + lost + ": No such file or directory");
   fs::create_directory(taken);
   CHECK(error_of([&] { io::write_file(taken, "1"); }) == "failed_run: can't write " + taken + ": Is a directory");
   if (fs::exists("/dev/full")) {
-    CHECK(error_of([&] { io::write_file("/dev/full", "1"); }) == "failed_run: can't write /dev/full: No space left on device: free some space");
+    CHECK(error_of([&] { io::write_file("/dev/full", "1"); }) ==
+          "failed_run: can't write /dev/full: No space left on device: free some space");
     CHECK(fs::is_character_file("/dev/full"));
   }
   CHECK(folder.files() == 1);
@@ -135,7 +137,8 @@ TEST_CASE("a write that fails half-way leaves the old file and nothing beside it
   const Folder folder;
   const std::string path = folder / "a", large(100'000, 'q');
   io::write_file(path, "old");
-  CHECK(error_on_a_full_disk([&] { io::write_file(path, large); }) == "failed_run: can't write " + path + ": File too large");
+  CHECK(error_on_a_full_disk([&] { io::write_file(path, large); }) ==
+        "failed_run: can't write " + path + ": File too large");
   CHECK(io::read_file(path) == "old");
   CHECK(folder.files() == 1);
 }
@@ -147,13 +150,16 @@ TEST_CASE("what is added to a file follows what it is to follow, or is not there
   io::write_at(path, 4, "2\n");
   io::write_at(path, 6, "3\n");
   CHECK(io::read_file(path) == "one\n2\n3\n");
-  CHECK(error_on_a_full_disk([&] { io::write_at(path, 8, large); }) == "failed_run: can't write " + path + ": File too large");
+  CHECK(error_on_a_full_disk([&] { io::write_at(path, 8, large); }) ==
+        "failed_run: can't write " + path + ": File too large");
   CHECK(io::read_file(path) == "one\n2\n3\n");
-  CHECK(error_of([&] { io::write_at(path, 9, "4\n"); }) == "failed_run: can't write " + path + ": it has 8 bytes, expected at least 9: it has been changed");
+  CHECK(error_of([&] { io::write_at(path, 9, "4\n"); }) ==
+        "failed_run: can't write " + path + ": it has 8 bytes, expected at least 9: it has been changed");
   io::write_at(path, 4, "");
   CHECK(io::read_file(path) == "one\n");
   const std::string lost = folder / "none";
-  CHECK(error_of([&] { io::write_at(lost, 1, "x"); }) == "failed_run: can't write " + lost + ": No such file or directory");
+  CHECK(error_of([&] { io::write_at(lost, 1, "x"); }) ==
+        "failed_run: can't write " + lost + ": No such file or directory");
   CHECK(folder.files() == 1);
 }
 
@@ -161,7 +167,8 @@ TEST_CASE("a file that can't be read is bad input with its name") {
   const Folder folder;
   const std::string lost = folder / "none";
   CHECK(error_of([&] { io::read_file(lost); }) == "bad_input: can't read " + lost + ": No such file or directory");
-  CHECK(error_of([&] { io::read_file(folder.path.string()); }) == "bad_input: can't read " + folder.path.string() + ": Is a directory");
+  CHECK(error_of([&] { io::read_file(folder.path.string()); }) ==
+        "bad_input: can't read " + folder.path.string() + ": Is a directory");
 }
 
 TEST_CASE("safetensors: the bytes are those of the format") {
@@ -184,7 +191,9 @@ TEST_CASE("safetensors: what was written is read back, bit by bit") {
   const Folder folder;
   io::Safetensors content;
   content.tensors.emplace_back("rank 0", Tensor::scalar(-0.0F));
-  content.tensors.emplace_back("later \xc3\xa9\n\"", Tensor::from({2}, std::vector<float>{std::nanf("7"), std::numeric_limits<float>::infinity()}));
+  content.tensors.emplace_back(
+      "later \xc3\xa9\n\"",
+      Tensor::from({2}, std::vector<float>{std::nanf("7"), std::numeric_limits<float>::infinity()}));
   content.tensors.emplace_back("empty b", Tensor::empty({0, 3}));
   content.tensors.emplace_back("empty a", Tensor::empty({0}));
   content.tensors.emplace_back("cube", Tensor::from({2, 1, 2}, std::vector<float>{1, 2, 3, 4}));
@@ -240,7 +249,9 @@ TEST_CASE("safetensors: order of the header does not matter, order of the values
 
 TEST_CASE("safetensors: every malformed file is named with what is wrong") {
   const std::string four(4, 'x'), eight(8, 'x');
-  const auto with = [](const std::string& items, const std::string& data) { return complaint(safetensors_bytes("{" + items + "}", data)); };
+  const auto with = [](const std::string& items, const std::string& data) {
+    return complaint(safetensors_bytes("{" + items + "}", data));
+  };
 
   CHECK(complaint("") == "0 bytes is too short for a safetensors file");
   CHECK(complaint("1234567") == "7 bytes is too short for a safetensors file");
@@ -267,20 +278,25 @@ TEST_CASE("safetensors: every malformed file is named with what is wrong") {
   for (const char* shape : {"[-1]", "[1.0]", "[\"1\"]", "[4294967296,4294967296]", "[0,4294967296,4294967296]",
                             "[18446744073709551615]", "[4611686018427387904]", "[99999999999999999999]", "[null]"})
     CHECK(with(entry("a", shape, 0, 4), four) == bad_shape);
-  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}", four) == "tensor \"a\": data_offsets is not [begin, end]");
-  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}", four) == "tensor \"a\": data_offsets is not [begin, end]");
+  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}", four) ==
+        "tensor \"a\": data_offsets is not [begin, end]");
+  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}", four) ==
+        "tensor \"a\": data_offsets is not [begin, end]");
   CHECK(with(entry("a", "[1]", 4, 0), four) == "tensor \"a\": it ends at 0, before its begin 4");
-  CHECK(with(entry("a", "[2]", 0, 8), four) == "tensor \"a\": its values end at 8, but the file holds 4 bytes of them (truncated?)");
+  CHECK(with(entry("a", "[2]", 0, 8), four) ==
+        "tensor \"a\": its values end at 8, but the file holds 4 bytes of them (truncated?)");
   CHECK(with(entry("a", "[1000000000000]", 0, 4000000000000), four) ==
         "tensor \"a\": its values end at 4000000000000, but the file holds 4 bytes of them (truncated?)");
   CHECK(with(entry("a", "[2]", 0, 4), four) == "tensor \"a\": shape [2] takes 8 bytes, data_offsets give 4");
-  CHECK(with(entry("a", "[1]", 0, 4) + "," + entry("b", "[1]", 0, 4), four) == "tensor \"b\" overlaps the one before it");
+  CHECK(with(entry("a", "[1]", 0, 4) + "," + entry("b", "[1]", 0, 4), four) ==
+        "tensor \"b\" overlaps the one before it");
   CHECK(with(entry("a", "[1]", 4, 8), eight) == "a hole of 4 bytes before tensor \"a\"");
   CHECK(with(entry("a", "[1]", 0, 4), eight) == "4 bytes follow the last tensor");
   CHECK(with("", four) == "4 bytes follow the last tensor");
 
   CHECK(with(entry("a", "[1]", 0, 4) + "," + entry("a", "[1]", 4, 8), eight) == "the header has \"a\" twice");
-  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}", four) == "the header has \"shape\" twice");
+  CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1],\"data_offsets\":[0,4]}", four) ==
+        "the header has \"shape\" twice");
   CHECK(with("\"__metadata__\":[]", "") == "__metadata__ is not an object");
   CHECK(with("\"__metadata__\":{\"k\":1}", "") == "__metadata__: the value of \"k\" is not a string");
   CHECK(with("\"__metadata__\":{\"k\":\"1\",\"k\":\"1\"}", "") == "the header has \"k\" twice");
@@ -307,7 +323,8 @@ TEST_CASE("safetensors: no prefix and no changed byte of a file leads to anythin
     std::ofstream(folder / "u", std::ios::binary | std::ios::trunc) << bytes;
     return error_of([&] { io::read_safetensors(folder / "u"); });
   };
-  for (size_t n = 0; n < whole.size(); ++n) CHECK(outcome(whole.substr(0, n)).starts_with("bad_input: " + (folder / "u")));
+  for (size_t n = 0; n < whole.size(); ++n)
+    CHECK(outcome(whole.substr(0, n)).starts_with("bad_input: " + (folder / "u")));
   for (size_t i = 0; i < whole.size(); ++i) {
     for (const int flip : {1, 2, 4, 32, 64, 128}) {
       std::string changed = whole;

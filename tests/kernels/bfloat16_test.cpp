@@ -135,8 +135,12 @@ struct ConvData {
   Halves hx, hgy;
 
   explicit ConvData(const Conv2dSize& s)
-      : x(exact_noise(s.n * s.h * s.w * s.c_in, 1)), w(exact_noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 2)),
-        bias(noise(s.c_out, 3)), gy(exact_noise(s.n * s.oh * s.ow * s.c_out, 4)), hx(narrow(x)), hgy(narrow(gy)) {}
+      : x(exact_noise(s.n * s.h * s.w * s.c_in, 1)),
+        w(exact_noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 2)),
+        bias(noise(s.c_out, 3)),
+        gy(exact_noise(s.n * s.oh * s.ow * s.c_out, 4)),
+        hx(narrow(x)),
+        hgy(narrow(gy)) {}
 
   Results results(const Conv2dSize& s, bool add) const {
     Results r{Halves(gy.size()), narrow(before(x, add)), before(w, add), before(bias, add), before(bias, add)};
@@ -293,14 +297,17 @@ TEST_CASE("elementwise kernels and layouts in bfloat16 are the float ones, round
   const int64_t n = 40001;
   const Halves a = narrow(noise(n, 1)), b = narrow(noise(n, 2));
   const Floats fa = wide(a), fb = wide(b);
-  check_rounded(n, false, [&](auto, auto& y) { add(a, b, y); }, [&](auto, auto& y) { add(fa, fb, y); });
-  check_rounded(n, false, [&](auto, auto& y) { relu(a, y); }, [&](auto, auto& y) { relu(fa, y); });
-  check_rounded(n, true, [&](auto, auto& y) { accumulate(a, y); }, [&](auto, auto& y) { accumulate(fa, y); });
+  check_rounded(
+      n, false, [&](auto, auto& y) { add(a, b, y); }, [&](auto, auto& y) { add(fa, fb, y); });
+  check_rounded(
+      n, false, [&](auto, auto& y) { relu(a, y); }, [&](auto, auto& y) { relu(fa, y); });
+  check_rounded(
+      n, true, [&](auto, auto& y) { accumulate(a, y); }, [&](auto, auto& y) { accumulate(fa, y); });
   for (const bool adds : {false, true}) {
-    check_rounded(n, adds, [&](auto gx, auto&) { relu_grad(a, b, gx); },
-                  [&](auto gx, auto&) { relu_grad(fa, fb, gx); });
-    check_rounded(n, adds, [&](auto gx, auto&) { pass_gradient(b, gx); },
-                  [&](auto gx, auto&) { pass_gradient(fb, gx); });
+    check_rounded(
+        n, adds, [&](auto gx, auto&) { relu_grad(a, b, gx); }, [&](auto gx, auto&) { relu_grad(fa, fb, gx); });
+    check_rounded(
+        n, adds, [&](auto gx, auto&) { pass_gradient(b, gx); }, [&](auto gx, auto&) { pass_gradient(fb, gx); });
     const auto transpose = [&](auto gx, auto&) { rows_to_channels_last(10, 400, 10, fb, gx); };
     check_rounded(40000, adds, transpose, transpose);
   }
@@ -319,15 +326,19 @@ TEST_CASE("pooling in bfloat16 is that of floats, rounded once") {
     const int64_t n = s.n * s.h * s.w * s.c, m = s.n * s.oh * s.ow * s.c;
     const Halves x = narrow(integers(n, 1, 9)), gy = narrow(noise(m, 2));
     const Floats fx = wide(x), fgy = wide(gy);
-    check_rounded(m, false, [&](auto, auto& y) { max_pool2d(s, x, y); }, [&](auto, auto& y) { max_pool2d(s, fx, y); });
+    check_rounded(
+        m, false, [&](auto, auto& y) { max_pool2d(s, x, y); }, [&](auto, auto& y) { max_pool2d(s, fx, y); });
     for (const bool codes : {false, true})
-      check_rounded(m, false, [&](auto, auto& y) { avg_pool2d(s, codes, x, y); },
-                    [&](auto, auto& y) { avg_pool2d(s, codes, fx, y); });
+      check_rounded(
+          m, false, [&](auto, auto& y) { avg_pool2d(s, codes, x, y); },
+          [&](auto, auto& y) { avg_pool2d(s, codes, fx, y); });
     for (const bool adds : {false, true}) {
-      check_rounded(n, adds, [&](auto gx, auto&) { max_pool2d_grad(s, x, gy, gx); },
-                    [&](auto gx, auto&) { max_pool2d_grad(s, fx, fgy, gx); });
-      check_rounded(n, adds, [&](auto gx, auto&) { avg_pool2d_grad(s, gy, gx); },
-                    [&](auto gx, auto&) { avg_pool2d_grad(s, fgy, gx); });
+      check_rounded(
+          n, adds, [&](auto gx, auto&) { max_pool2d_grad(s, x, gy, gx); },
+          [&](auto gx, auto&) { max_pool2d_grad(s, fx, fgy, gx); });
+      check_rounded(
+          n, adds, [&](auto gx, auto&) { avg_pool2d_grad(s, gy, gx); },
+          [&](auto gx, auto&) { avg_pool2d_grad(s, fgy, gx); });
     }
   }
 }

@@ -19,14 +19,17 @@ struct ConvData {
   Floats x, w, bias, gy;
 
   ConvData(const Conv2dSize& s, uint32_t seed)
-      : x(noise(s.n * s.h * s.w * s.c_in, seed + 1)), w(noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), seed + 2)),
-        bias(noise(s.c_out, seed + 3)), gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
+      : x(noise(s.n * s.h * s.w * s.c_in, seed + 1)),
+        w(noise(s.c_out * s.kh * s.kw * (s.c_in / s.groups), seed + 2)),
+        bias(noise(s.c_out, seed + 3)),
+        gy(noise(s.n * s.oh * s.ow * s.c_out, seed + 4)) {}
 };
 
 /// The build's convolutions, and those without a library, which every build has.
 struct Convolutions {
   std::string name;
-  void (*forward)(const Conv2dSize&, std::span<const float>, std::span<const float>, std::span<const float>, std::span<float>);
+  void (*forward)(const Conv2dSize&, std::span<const float>, std::span<const float>, std::span<const float>,
+                  std::span<float>);
   void (*grad_x)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad);
   void (*grad_w)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad, Grad);
 };
@@ -128,7 +131,8 @@ TEST_CASE("without a library convolutions have the same bytes on every CPU, with
     const Floats results = conv_results(convolutions[1], c.s);
     for (const float v : results) hash = (hash ^ std::bit_cast<uint32_t>(v)) * 1099511628211u;
 #ifdef _OPENMP
-    for (const Floats& other : with_threads(3, [&] { return conv_results(convolutions[1], c.s); })) CHECK(other == results);
+    for (const Floats& other : with_threads(3, [&] { return conv_results(convolutions[1], c.s); }))
+      CHECK(other == results);
 #endif
   }
   CHECK(hash == 708308639186635864u);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every other fast kernel against its naive reference, alone (threads inside) and inside a parallel region (one thread).
+// Every other fast kernel against its naive reference, alone (threads inside) and inside a parallel region (one
+// thread).
 #include <doctest/doctest.h>
 
 #include <algorithm>

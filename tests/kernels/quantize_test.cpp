@@ -56,7 +56,11 @@ struct Case {
   Floats x, g, theta, clip;
 
   Case(const Bits& b, k::ActivationFormat f, size_t n)
-      : bits(b), format(f), x(normal(n, 1, 2)), g(normal(n, 2)), theta(positive(b.size(), 3)),
+      : bits(b),
+        format(f),
+        x(normal(n, 1, 2)),
+        g(normal(n, 2)),
+        theta(positive(b.size(), 3)),
         clip(positive(b.size(), 4)) {
     for (float& c : clip) c += 2;
     for (float& v : x)

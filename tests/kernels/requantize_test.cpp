@@ -36,15 +36,19 @@ TEST_CASE("requantize: floats give the codes of 64-bit integers") {
     std::vector<float> acc(rows * channels), codes(acc.size());
     for (int64_t c = 0; c < channels; ++c) {
       const double size = std::exp2(4 + 20 * std::generate_canonical<double, 24>(generator));  // of the accumulators
-      ratios[static_cast<size_t>(c)] = c % 5 == 0 ? FixedPoint{1, 1 + static_cast<int>(c % 7)} : fixed_point(300 / size);  // exact halves too
+      ratios[static_cast<size_t>(c)] =
+          c % 5 == 0 ? FixedPoint{1, 1 + static_cast<int>(c % 7)} : fixed_point(300 / size);  // exact halves too
       bias[static_cast<size_t>(c)] = static_cast<int32_t>(size * std::normal_distribution<>(0, 0.3)(generator));
-      for (int64_t r = 0; r < rows; ++r) acc[static_cast<size_t>(r * channels + c)] = static_cast<float>(std::nearbyint(std::normal_distribution<>(0, size)(generator)));
+      for (int64_t r = 0; r < rows; ++r)
+        acc[static_cast<size_t>(r * channels + c)] =
+            static_cast<float>(std::nearbyint(std::normal_distribution<>(0, size)(generator)));
     }
     requantize(rows, channels, acc, bias, ratios, low, high, codes);
     int64_t different = 0;
     for (size_t i = 0; i < acc.size(); ++i) {
       const size_t c = i % channels;
-      const auto expected = std::clamp<int64_t>(ratios[c].apply(static_cast<int64_t>(acc[i]) + bias[c]), static_cast<int64_t>(low), static_cast<int64_t>(high));
+      const auto expected = std::clamp<int64_t>(ratios[c].apply(static_cast<int64_t>(acc[i]) + bias[c]),
+                                                static_cast<int64_t>(low), static_cast<int64_t>(high));
       different += codes[i] != static_cast<float>(expected);
     }
     CHECK(different == 0);

@@ -24,9 +24,9 @@ Array random_array(const std::vector<int64_t>& dims, int64_t images, uint64_t se
 /// An input as the file takes it, as the network takes it: [N, C, H, W], normalized as Model::normalization says.
 Tensor input_of(const models::Model& model, const Array& x);
 
-/// What a network read from a file returns for inputs as the file takes them, flattened to [N, values] in the file's order:
-/// normalized as Model::normalization says, with the function at its end that reading left out. Runs it as a module and as the
-/// graph of its trace, and gives the one that lies farther from `expected`.
+/// What a network read from a file returns for inputs as the file takes them, flattened to [N, values] in the file's
+/// order: normalized as Model::normalization says, with the function at its end that reading left out. Runs it as a
+/// module and as the graph of its trace, and gives the one that lies farther from `expected`.
 std::vector<float> outputs_of(models::Model& model, const Array& x, const std::vector<float>& expected);
 
 /// Largest difference, relative to the range of what is expected (at least to its magnitude where all are equal).

@@ -11,7 +11,8 @@ using namespace mixgrad::test;
 
 TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form") {
   check_forms({
-      {"a view of computed sizes", {4, 6, 6},
+      {"a view of computed sizes",
+       {4, 6, 6},
        [](OnnxNet& n) {
          n.node("Shape", "shape", {"x"});
          n.node("Gather", "c", {"shape", n.integers("one", {1})});
@@ -32,7 +33,8 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.number("axis", 0);
          return dense(n, "out", n.node("Reshape", "flat", {"x", "target"}), 144, 3);
        }},
-      {"constants by attributes", {4},
+      {"constants by attributes",
+       {4},
        [](OnnxNet& n) {
          n.node("Constant", "factor", {});
          n.real("value_float", 0.5F);
@@ -48,7 +50,8 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.node("Unsqueeze", "u", {"r", "axes"});
          return dense(n, "out", n.node("Squeeze", "s", {"u", "axes"}), 4, 3);
        }},
-      {"weights turned and reshaped, a bias of [1, O], factors", {4, 3, 3},
+      {"weights turned and reshaped, a bias of [1, O], factors",
+       {4, 3, 3},
        [](OnnxNet& n) {
          n.node("Transpose", "wt", {n.floats("w", {2, 3, 4, 5})});  // to [5, 4, 3, 2]
          n.list("perm", {3, 2, 1, 0});
@@ -59,7 +62,8 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.number("transB", 1).real("alpha", 0.5F).real("beta", 2);
          return std::string("g");
        }},
-      {"arithmetic by constants behind layers is theirs", {3, 5, 5},
+      {"arithmetic by constants behind layers is theirs",
+       {3, 5, 5},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
          n.node("Mul", "m", {"c", n.floats("scale", {4, 1, 1})});
@@ -71,7 +75,8 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.node("Conv", "e", {"one", n.floats("v", {2, 4, 3, 3})});
          return std::string("e");
        }},
-      {"axes and bounds as attributes, opset 11 and before", {4, 6, 6},
+      {"axes and bounds as attributes, opset 11 and before",
+       {4, 6, 6},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("c.weight", {5, 4, 3, 3})});
          n.node("Clip", "low", {"c"});
@@ -84,14 +89,17 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.node("Flatten", "f", {"u"});
          n.number("axis", 2);
          return dense(n, "out", "f", 5, 3);
-       }, 10},
-      {"ReLU6 as maximum and minimum", {4, 6, 6},
+       },
+       10},
+      {"ReLU6 as maximum and minimum",
+       {4, 6, 6},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("c.weight", {5, 4, 3, 3}, 3)});
          n.node("Max", "low", {"c", n.scalar("0", 0)});
          return n.node("Min", "high", {"low", n.scalar("6", 6)});
        }},
-      {"sum of several", {4, 6, 6},
+      {"sum of several",
+       {4, 6, 6},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("c.weight", {4, 4, 1, 1})});
          return n.node("Sum", "s", {"c", "x", "c"});
@@ -104,19 +112,25 @@ TEST_CASE("ONNX forms: arithmetic at the network's head becomes the input's norm
     return n.node("Conv", "c", {x, n.floats("w", {4, 3, 3, 3})});
   };
   const std::vector<Form> forms = {
-      {"mean and deviation by channel", {3, 6, 6},
+      {"mean and deviation by channel",
+       {3, 6, 6},
        [&](OnnxNet& n) {
          n.node("Sub", "s", {"x", n.values("mean", {3, 1, 1}, {0.5F, 0.4F, 0.3F})});
          return conv(n, n.node("Div", "d", {"s", n.values("std", {1, 3, 1, 1}, {0.2F, 0.25F, 0.5F})}));
        }},
-      {"the same in [N, H, W, C]", {6, 6, 3},
+      {"the same in [N, H, W, C]",
+       {6, 6, 3},
        [&](OnnxNet& n) {
          n.node("Sub", "s", {"x", n.values("mean", {3}, {0.5F, 0.4F, 0.3F})});
          n.node("Mul", "m", {"s", n.values("factor", {3}, {5, 4, 2})});
          return transpose(n, "back", conv(n, transpose(n, "t", "m", {0, 3, 1, 2})), {0, 2, 3, 1});
        }},
       {"batch norm", {3, 6, 6}, [&](OnnxNet& n) { return conv(n, n.batch_norm("bn", "x", 3)); }},
-      {"turned over", {3, 6, 6}, [&](OnnxNet& n) { return conv(n, n.node("Sub", "s", {n.scalar("one", 1), "x"})); }},
+      {"turned over",
+       {3, 6, 6},
+       [&](OnnxNet& n) {
+         return conv(n, n.node("Sub", "s", {n.scalar("one", 1), "x"}));
+       }},
   };
   check_forms(forms);
   for (const Form& f : forms) {
@@ -241,8 +255,9 @@ TEST_CASE("models: a file of another kind is told how to come here") {
   for (const char* name : {"x.tflite", "x.pt", "resnet9"}) {
     const std::string said = refusal([&] { models::make(name, 10); });
     CHECK(said == refusal([&] { models::check_name(name); }));
-    CHECK(said.find(fmt::format("model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, or FILE.onnx",
-                                name)) != std::string::npos);
+    CHECK(said.find(fmt::format(
+              "model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, or FILE.onnx", name)) !=
+          std::string::npos);
     CHECK(said.find("torch.onnx.export") != std::string::npos);
   }
 }

@@ -130,8 +130,9 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
 
 TEST_CASE("ONNX forms: what can't be brought into one order is refused") {
   const Dims keras = {6, 5, 3};
-  CHECK(form_refusal(keras, [](OnnxNet& n) { return flattened(n, "flat", keras_conv(n, "c", "x", 4), 120); })
-            .find("its output 'flat' takes the values of images in the order H, W, C") != std::string::npos);
+  CHECK(form_refusal(keras, [](OnnxNet& n) {
+          return flattened(n, "flat", keras_conv(n, "c", "x", 4), 120);
+        }).find("its output 'flat' takes the values of images in the order H, W, C") != std::string::npos);
   CHECK(form_refusal(keras, [](OnnxNet& n) {
           const std::string flat = flattened(n, "flat", keras_conv(n, "c", "x", 4), 120);
           return n.node("Add", "sum", {flat, dense(n, "d", flat, 120, 120)});
@@ -192,21 +193,24 @@ TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, padding that counts
 }
 
 TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up are refused") {
-  check_forms({{"zeros around, then a convolution with padding of its own", {3, 8, 8},
+  check_forms({{"zeros around, then a convolution with padding of its own",
+                {3, 8, 8},
                 [](OnnxNet& n) {
                   n.node("Pad", "p", {"x", n.integers("pads", {0, 0, 1, 0, 0, 0, 0, 1})});
                   n.node("Conv", "c", {"p", n.floats("w", {4, 3, 3, 3})});
                   n.list("pads", {1, 1, 1, 0});
                   return std::string("c");
                 }},
-               {"zeros around [N, H, W, C], opset 10", {8, 8, 3},
+               {"zeros around [N, H, W, C], opset 10",
+                {8, 8, 3},
                 [](OnnxNet& n) {
                   n.node("Pad", "p", {"x"});
                   n.list("pads", {0, 1, 2, 0, 0, 0, 1, 0});
                   n.node("Conv", "c", {transpose(n, "t", "p", {0, 3, 1, 2}), n.floats("w", {4, 3, 3, 3})});
                   n.list("strides", {2, 2});
                   return transpose(n, "back", "c", {0, 2, 3, 1});
-                }, 10},
+                },
+                10},
                {"nothing around, of whatever", {3, 8, 8}, [](OnnxNet& n) {
                   n.node("Flatten", "f", {"x"});
                   n.node("Pad", "p", {"f", n.integers("pads", {0, 0, 0, 0})});
@@ -238,4 +242,3 @@ TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up ar
           return std::string("p");
         }).find("1 x Pad that reflects ('node_p'): pad with zeros") != std::string::npos);
 }
-

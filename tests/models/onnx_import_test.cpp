@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float networks from ONNX files: outputs held against the real ONNX Runtime, and everything that such a file can get wrong.
+// Float networks from ONNX files: outputs held against the real ONNX Runtime, and everything that such a file can get
+// wrong.
 #include "../networks.h"
 #include "../onnx_runtime.h"
 #include "../shell.h"
@@ -150,7 +151,10 @@ TEST_CASE("ONNX in: what was read is searched, and exported with the search's co
     CAPTURE(c.name);
     models::Model model = import(c.bytes);
     const Shape& input = model.input_shape;
-    MixPrec net(*model.net, {.input_shape = input, .activation_precisions = {4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+    MixPrec net(*model.net, {.input_shape = input,
+                             .activation_precisions = {4, 8},
+                             .weight_precisions = {2, 4, 8},
+                             .w_mixprec_type = MixPrecType::PER_CHANNEL,
                              .calibration = {test::random_batch(4, input, 2, 5).x}});
     test::randomize_architecture(net, 3);
     const Tensor x = test::random_batch(6, input, 2, 11).x;
@@ -168,10 +172,11 @@ TEST_CASE("ONNX in: operators that can't be searched are counted by kind, with w
   for (int i = 0; i < 5; ++i) last = n.node("HardSwish", fmt::format("h{}", i), {last});
   n.node("Softmax", "end", {last});
   const std::string said = complaint(n.bytes("end"));
-  CHECK(said.ends_with("net.onnx: 3 kinds of operators can't be searched:\n"
-                       "  5 x HardSwish ('node_h0', 'node_h1', 'node_h2', ...): train it with Relu, or Clip to [0, 6], in its place\n"
-                       "  1 x Mul of two tensors ('node_swish'): leave gates, such as squeeze and excite, out\n"
-                       "  1 x Sigmoid ('node_gate'): train it with Relu, or Clip to [0, 6], in its place"));
+  CHECK(said.ends_with(
+      "net.onnx: 3 kinds of operators can't be searched:\n"
+      "  5 x HardSwish ('node_h0', 'node_h1', 'node_h2', ...): train it with Relu, or Clip to [0, 6], in its place\n"
+      "  1 x Mul of two tensors ('node_swish'): leave gates, such as squeeze and excite, out\n"
+      "  1 x Sigmoid ('node_gate'): train it with Relu, or Clip to [0, 6], in its place"));
 }
 
 TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
@@ -220,7 +225,9 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
     n.node("Flatten", "f", {"x"});
     return n.node("Gemm", "g", {"f", n.floats("w", {100, 4})});
   });
-  check("expected 0 and 6", [](OnnxNet& n) { return n.node("Clip", "c", {"x", n.scalar("low", -1), n.scalar("high", 1)}); });
+  check("expected 0 and 6", [](OnnxNet& n) {
+    return n.node("Clip", "c", {"x", n.scalar("low", -1), n.scalar("high", 1)});
+  });
   check("not in the order of images", [](OnnxNet& n) {
     n.node("Transpose", "t", {"x"});
     n.list("perm", {0, 1, 3, 2});

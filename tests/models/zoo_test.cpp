@@ -21,7 +21,8 @@ std::string described(const Node& node) {
   std::string out = node.op + " " + node.weight().shape().str();
   if (node.op == "conv2d") {
     const auto& a = std::get<Conv2dAttrs>(node.attrs);
-    out += fmt::format(" stride {} {} padding {} {} groups {}", a.stride[0], a.stride[1], a.padding[0], a.padding[1], a.groups);
+    out += fmt::format(" stride {} {} padding {} {} groups {}", a.stride[0], a.stride[1], a.padding[0], a.padding[1],
+                       a.groups);
   }
   return out + " to " + node.shape.str();
 }
@@ -32,16 +33,21 @@ std::string described(const json& layer) {
   std::string out = std::string(conv ? "conv2d" : "linear") + " " + shape(layer.at("weight"));
   if (conv) {
     int64_t top = 0, left = 0;
-    REQUIRE(std::sscanf(layer.at("padding").get<std::string>().c_str(), "(%" SCNd64 ", %" SCNd64 ")", &top, &left) == 2);
+    REQUIRE(std::sscanf(layer.at("padding").get<std::string>().c_str(), "(%" SCNd64 ", %" SCNd64 ")", &top, &left) ==
+            2);
     const auto stride = layer.at("stride").get<std::vector<int64_t>>();
-    out += fmt::format(" stride {} {} padding {} {} groups {}", stride[0], stride[1], top, left, layer.at("groups").get<int64_t>());
+    out += fmt::format(" stride {} {} padding {} {} groups {}", stride[0], stride[1], top, left,
+                       layer.at("groups").get<int64_t>());
   }
   return out + " to " + shape(layer.at("out"));
 }
 
 MixPrecOptions options_for(const models::Model& model, MixPrecType type, std::vector<int> weight_bits) {
-  return {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = std::move(weight_bits),
-          .w_mixprec_type = type, .calibration = {test::random_batch(2, model.input_shape, 2, 5).x}};
+  return {.input_shape = model.input_shape,
+          .activation_precisions = {2, 4, 8},
+          .weight_precisions = std::move(weight_bits),
+          .w_mixprec_type = type,
+          .calibration = {test::random_batch(2, model.input_shape, 2, 5).x}};
 }
 
 /// The channels of a node's value that export keeps, from the search network's discrete form.
@@ -86,12 +92,14 @@ void check_export(MixPrec& net, const Tensor& x) {
   const Graph discrete = discretize(net.graph()), exported = net.arch_export();
   REQUIRE(exported.nodes.size() == discrete.nodes.size());
   std::vector<Tensor> searched_values, exported_values;
-  const Tensor before = discrete.run(discrete.bind(), x, &searched_values), after = exported.run(exported.bind(), x, &exported_values);
+  const Tensor before = discrete.run(discrete.bind(), x, &searched_values),
+               after = exported.run(exported.bind(), x, &exported_values);
   int64_t differing = 0;
   for (int i = 0; i < std::ssize(discrete.nodes); ++i) {
     const auto n = static_cast<size_t>(i);
     if (discrete.nodes[static_cast<size_t>(discrete.quantized_by(i))].output_slot == nullptr) continue;
-    const std::vector<float> expected = kept(searched_values[n], live_channels(discrete, i)), got = exported_values[n].to_vector();
+    const std::vector<float> expected = kept(searched_values[n], live_channels(discrete, i)),
+                             got = exported_values[n].to_vector();
     REQUIRE(expected.size() == got.size());
     for (size_t k = 0; k < got.size(); ++k) differing += expected[k] != got[k];
   }
@@ -111,7 +119,8 @@ void check_removed(const MixPrec& net, bool pruning) {
     const Node& before = discrete.nodes[static_cast<size_t>(i)];
     const Node& after = exported.nodes[static_cast<size_t>(i)];
     if (!before.is_layer()) continue;
-    const int64_t out = std::ssize(live_channels(discrete, i)), in = std::ssize(live_channels(discrete, before.inputs[0]));
+    const int64_t out = std::ssize(live_channels(discrete, i)),
+                  in = std::ssize(live_channels(discrete, before.inputs[0]));
     const bool depthwise = before.op == "conv2d" && std::get<Conv2dAttrs>(before.attrs).groups > 1;
     const int64_t positions = before.op == "conv2d" ? before.weight().dim(2) * before.weight().dim(3) : 1;
     CHECK(after.weight().size() == out * (depthwise ? 1 : in) * positions);
@@ -156,8 +165,10 @@ TEST_CASE("zoo: every model trains, converts and searches: finite losses and a g
     CHECK(std::isfinite(warm.task.loss));
     CHECK(warm.task.classifies != model.reconstructs);
     MixPrec net(*model.net, options_for(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}));
-    const train::StepResult result = train::step(net.graph(), batch, {.sample = [&] { return net.sample(); },
-                                                                     .regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
+    const train::StepResult result =
+        train::step(net.graph(), batch,
+                    {.sample = [&] { return net.sample(); },
+                     .regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
     CHECK(std::isfinite(result.task.loss));
     CHECK(result.regularization > 0);
     for (const Tensor& alpha : net.nas_parameters()) CHECK((alpha.dim(0) == 1 || !alpha.grad().empty()));
@@ -169,7 +180,8 @@ TEST_CASE("zoo: exported networks give the search network's codes, without the p
   for (const std::string& name : models::names()) {
     const models::Model model = test::random_model(name, ++seed);
     const Tensor x = test::random_batch(2, model.input_shape, 2, seed).x;
-    for (const auto& [type, bits] : {std::pair{MixPrecType::PER_LAYER, std::vector{2, 4, 8}}, {MixPrecType::PER_CHANNEL, {2, 4, 8}},
+    for (const auto& [type, bits] : {std::pair{MixPrecType::PER_LAYER, std::vector{2, 4, 8}},
+                                     {MixPrecType::PER_CHANNEL, {2, 4, 8}},
                                      {MixPrecType::PER_CHANNEL, {0, 2, 4, 8}}}) {
       CAPTURE(name);
       CAPTURE(bits[0]);

@@ -32,16 +32,21 @@ TEST_CASE("Conv1d: the sum over a window of the signal") {
 }
 
 TEST_CASE("Conv1d: a network of it converts, searches and exports") {
-  nn::Sequential net(std::make_unique<nn::Conv1d>(nn::Conv1dOptions{.in_channels = 2, .out_channels = 8, .kernel = 5, .padding = 2}),
-                     std::make_unique<nn::ReLU>(),
-                     std::make_unique<nn::Conv1d>(nn::Conv1dOptions{.in_channels = 8, .out_channels = 8, .padding = 1, .groups = 8}),
-                     std::make_unique<nn::ReLU>(), std::make_unique<nn::GlobalAvgPool2d>(), std::make_unique<nn::Flatten>(),
-                     std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 8, .out_features = 3}));
+  nn::Sequential net(
+      std::make_unique<nn::Conv1d>(nn::Conv1dOptions{.in_channels = 2, .out_channels = 8, .kernel = 5, .padding = 2}),
+      std::make_unique<nn::ReLU>(),
+      std::make_unique<nn::Conv1d>(nn::Conv1dOptions{.in_channels = 8, .out_channels = 8, .padding = 1, .groups = 8}),
+      std::make_unique<nn::ReLU>(), std::make_unique<nn::GlobalAvgPool2d>(), std::make_unique<nn::Flatten>(),
+      std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 8, .out_features = 3}));
   nn::initialize(net, Rng(1, "init"));
   const data::Batch batch = test::random_batch(4, {2, 1, 16}, 3, 2);
-  MixPrec search(net, {.input_shape = {2, 1, 16}, .weight_precisions = {0, 2, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL, .calibration = {batch.x}});
+  MixPrec search(net, {.input_shape = {2, 1, 16},
+                       .weight_precisions = {0, 2, 8},
+                       .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                       .calibration = {batch.x}});
   test::randomize_architecture(search, 3);
   const Tensor before = discretize(search.graph()).forward(batch.x), after = search.arch_export().forward(batch.x);
-  for (size_t i = 0; i < before.data().size(); ++i) CHECK(after.data()[i] == doctest::Approx(before.data()[i]).epsilon(1e-5));
+  for (size_t i = 0; i < before.data().size(); ++i)
+    CHECK(after.data()[i] == doctest::Approx(before.data()[i]).epsilon(1e-5));
   CHECK(cost::discrete(search.graph(), cost::ops()) <= 16 * 5 * 2 * 8 + 16 * 3 * 8 + 24);
 }

@@ -16,6 +16,7 @@ using Op = std::function<Tensor(const std::vector<Tensor>&)>;
 /// Values from N(0, 1), kept `gap` away from zero so that no difference steps over a kink there.
 Tensor random_tensor(const Shape& shape, Rng& rng, double gap = 0);
 /// Compares ∂(Σ r·op(inputs))/∂input, r random, with differences of width `h`. `wanted` says which inputs to check.
-void check_gradient(const std::string& name, const Op& op, std::vector<Tensor> inputs, double h = 1e-2, double tolerance = 2e-3);
+void check_gradient(const std::string& name, const Op& op, std::vector<Tensor> inputs, double h = 1e-2,
+                    double tolerance = 2e-3);
 
 }  // namespace mixgrad::test

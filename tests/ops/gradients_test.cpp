@@ -16,8 +16,8 @@ struct Row {
   const char* name;
   std::vector<Shape> inputs;  // rank 0 stands for "no tensor"
   test::Op op;
-  double gap = 0;             // keeps values off a kink at zero
-  bool distinct = false;      // keeps values off ties: max pooling has a kink where two are equal
+  double gap = 0;         // keeps values off a kink at zero
+  bool distinct = false;  // keeps values off ties: max pooling has a kink where two are equal
 };
 
 const Conv2dAttrs strided{.stride = {2, 2}, .padding = {1, 1, 1, 1}};
@@ -31,20 +31,47 @@ Conv2dAttrs padded(int64_t p, int64_t groups = 1) { return {.padding = {p, p, p,
 
 const std::vector<Row>& rows() {
   static const std::vector<Row> table = {
-      {"conv2d 3x3", {{2, 3, 6, 5}, {4, 3, 3, 3}, {4}}, [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1)); }},
-      {"conv2d strided", {{2, 3, 6, 6}, {4, 3, 3, 3}, {4}}, [](const auto& t) { return conv2d(t[0], t[1], t[2], strided); }},
-      {"conv2d 1x1 stride 2", {{2, 4, 6, 6}, {8, 4, 1, 1}}, [](const auto& t) { return conv2d(t[0], t[1], {}, {.stride = {2, 2}}); }},
-      {"conv2d depthwise", {{2, 4, 5, 5}, {4, 1, 3, 3}, {4}}, [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1, 4)); }},
-      {"conv2d grouped", {{2, 4, 5, 5}, {6, 2, 3, 3}, {6}}, [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1, 2)); }},
-      {"conv2d dilated", {{1, 2, 7, 7}, {3, 2, 3, 3}}, [](const auto& t) { return conv2d(t[0], t[1], {}, {.dilation = {2, 2}}); }},
-      {"conv2d uneven", {{1, 1, 9, 7}, {2, 1, 4, 2}}, [](const auto& t) { return conv2d(t[0], t[1], {}, {.stride = {2, 1}, .padding = {2, 0, 1, 1}}); }},
+      {"conv2d 3x3",
+       {{2, 3, 6, 5}, {4, 3, 3, 3}, {4}},
+       [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1)); }},
+      {"conv2d strided",
+       {{2, 3, 6, 6}, {4, 3, 3, 3}, {4}},
+       [](const auto& t) { return conv2d(t[0], t[1], t[2], strided); }},
+      {"conv2d 1x1 stride 2",
+       {{2, 4, 6, 6}, {8, 4, 1, 1}},
+       [](const auto& t) {
+         return conv2d(t[0], t[1], {}, {.stride = {2, 2}});
+       }},
+      {"conv2d depthwise",
+       {{2, 4, 5, 5}, {4, 1, 3, 3}, {4}},
+       [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1, 4)); }},
+      {"conv2d grouped",
+       {{2, 4, 5, 5}, {6, 2, 3, 3}, {6}},
+       [](const auto& t) { return conv2d(t[0], t[1], t[2], padded(1, 2)); }},
+      {"conv2d dilated",
+       {{1, 2, 7, 7}, {3, 2, 3, 3}},
+       [](const auto& t) {
+         return conv2d(t[0], t[1], {}, {.dilation = {2, 2}});
+       }},
+      {"conv2d uneven",
+       {{1, 1, 9, 7}, {2, 1, 4, 2}},
+       [](const auto& t) {
+         return conv2d(t[0], t[1], {}, {.stride = {2, 1}, .padding = {2, 0, 1, 1}});
+       }},
       {"linear", {{3, 5}, {4, 5}, {4}}, [](const auto& t) { return linear(t[0], t[1], t[2]); }},
       {"linear without bias", {{3, 5}, {4, 5}}, [](const auto& t) { return linear(t[0], t[1], {}); }},
-      {"batch_norm training", {{3, 2, 3, 3}, {2}, {2}},
-       [](const auto& t) { return batch_norm(t[0], t[1], t[2], Tensor::zeros({2}), Tensor::full({2}, 1), {.training = true}); }},
-      {"batch_norm training [N, C]", {{7, 3}, {3}, {3}},
-       [](const auto& t) { return batch_norm(t[0], t[1], t[2], Tensor::zeros({3}), Tensor::full({3}, 1), {.training = true}); }},
-      {"batch_norm evaluation", {{3, 2, 3, 3}, {2}, {2}},
+      {"batch_norm training",
+       {{3, 2, 3, 3}, {2}, {2}},
+       [](const auto& t) {
+         return batch_norm(t[0], t[1], t[2], Tensor::zeros({2}), Tensor::full({2}, 1), {.training = true});
+       }},
+      {"batch_norm training [N, C]",
+       {{7, 3}, {3}, {3}},
+       [](const auto& t) {
+         return batch_norm(t[0], t[1], t[2], Tensor::zeros({3}), Tensor::full({3}, 1), {.training = true});
+       }},
+      {"batch_norm evaluation",
+       {{3, 2, 3, 3}, {2}, {2}},
        [](const auto& t) { return batch_norm(t[0], t[1], t[2], Tensor::full({2}, 0.3F), Tensor::full({2}, 2), {}); }},
       {"relu6 below its top", {{4, 9}}, [](const auto& t) { return relu6(t[0]); }, 0.05},
       {"relu6 above its top", {{4, 9}}, [](const auto& t) { return relu6(scale(t[0], 120)); }, 0.1},
@@ -53,10 +80,28 @@ const std::vector<Row>& rows() {
       {"add", {{2, 3, 2, 2}, {2, 3, 2, 2}}, [](const auto& t) { return add(t[0], t[1]); }},
       {"add of one tensor twice", {{2, 3}}, [](const auto& t) { return add(t[0], t[0]); }},
       {"max_pool2d", {{2, 3, 6, 6}}, [](const auto& t) { return max_pool2d(t[0], {}); }, 0, true},
-      {"max_pool2d overlapping", {{1, 2, 7, 7}}, [](const auto& t) { return max_pool2d(t[0], {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}}); }, 0, true},
-      {"max_pool2d uneven, ceil", {{1, 2, 6, 6}}, [](const auto& t) { return max_pool2d(t[0], uneven(true)); }, 0, true},
-      {"avg_pool2d", {{2, 3, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], {.kernel = {3, 2}}); }},
-      {"avg_pool2d overlapping", {{1, 2, 5, 5}}, [](const auto& t) { return avg_pool2d(t[0], {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}}); }},
+      {"max_pool2d overlapping",
+       {{1, 2, 7, 7}},
+       [](const auto& t) {
+         return max_pool2d(t[0], {.kernel = {3, 3}, .stride = {2, 2}, .padding = {1, 1, 1, 1}});
+       },
+       0,
+       true},
+      {"max_pool2d uneven, ceil",
+       {{1, 2, 6, 6}},
+       [](const auto& t) { return max_pool2d(t[0], uneven(true)); },
+       0,
+       true},
+      {"avg_pool2d",
+       {{2, 3, 6, 6}},
+       [](const auto& t) {
+         return avg_pool2d(t[0], {.kernel = {3, 2}});
+       }},
+      {"avg_pool2d overlapping",
+       {{1, 2, 5, 5}},
+       [](const auto& t) {
+         return avg_pool2d(t[0], {.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}});
+       }},
       {"avg_pool2d uneven, ceil", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(true)); }},
       {"avg_pool2d without its padding", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(false)); }},
       {"global_avg_pool2d", {{2, 3, 4, 5}}, [](const auto& t) { return global_avg_pool2d(t[0]); }},
@@ -65,17 +110,44 @@ const std::vector<Row>& rows() {
       {"softmax of columns", {{3, 4}}, [](const auto& t) { return softmax(t[0], 2.0F); }},
       {"cross_entropy", {{3, 4}}, [](const auto& t) { return cross_entropy(t[0], labels); }},
       {"cross_entropy with denominator", {{3, 4}}, [](const auto& t) { return cross_entropy(t[0], labels, 7); }},
-      {"mse", {{3, 4}}, [](const auto& t) { return mse(t[0], Tensor::full({3, 4}, -0.2F)); }},
-      {"mse with denominator", {{3, 4}}, [](const auto& t) { return mse(t[0], Tensor::full({3, 4}, 0.3F), 7); }},
-      {"expectation", {{3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{2, 4, 8}); }},
-      {"expectation of columns", {{2, 3}}, [](const auto& t) { return expectation(t[0], std::vector<double>{3, 5}); }},
-      {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},
-      {"gate", {{3}, {2, 3}}, [](const auto& t) { return gate(t[0], t[1], std::vector<int>{0, 4}); }},
-      {"scale", {{2, 3}}, [](const auto& t) { return scale(t[0], -1.5); }},
-      {"sum", {{2}, {3}}, [](const auto& t) {
-         return sum(std::vector<Tensor>{expectation(t[0], std::vector<double>{1, 2}), expectation(t[1], std::vector<double>{1, 2, 3})});
+      {"mse",
+       {{3, 4}},
+       [](const auto& t) {
+         return mse(t[0], Tensor::full({3, 4}, -0.2F));
        }},
-      {"rescale", {{2, 3, 2, 2}}, [](const auto& t) { return rescale(t[0], Tensor::from({3}, std::vector<float>{0.5F, 2, 3}), {}); }},
+      {"mse with denominator",
+       {{3, 4}},
+       [](const auto& t) {
+         return mse(t[0], Tensor::full({3, 4}, 0.3F), 7);
+       }},
+      {"expectation",
+       {{3}},
+       [](const auto& t) {
+         return expectation(t[0], std::vector<double>{2, 4, 8});
+       }},
+      {"expectation of columns",
+       {{2, 3}},
+       [](const auto& t) {
+         return expectation(t[0], std::vector<double>{3, 5});
+       }},
+      {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},
+      {"gate",
+       {{3}, {2, 3}},
+       [](const auto& t) {
+         return gate(t[0], t[1], std::vector<int>{0, 4});
+       }},
+      {"scale", {{2, 3}}, [](const auto& t) { return scale(t[0], -1.5); }},
+      {"sum",
+       {{2}, {3}},
+       [](const auto& t) {
+         return sum(std::vector<Tensor>{expectation(t[0], std::vector<double>{1, 2}),
+                                        expectation(t[1], std::vector<double>{1, 2, 3})});
+       }},
+      {"rescale",
+       {{2, 3, 2, 2}},
+       [](const auto& t) {
+         return rescale(t[0], Tensor::from({3}, std::vector<float>{0.5F, 2, 3}), {});
+       }},
       {"rescale with bias", {{4, 3}}, [](const auto& t) { return rescale(t[0], Tensor::full({1}, 0.5F), {}); }},
   };
   return table;

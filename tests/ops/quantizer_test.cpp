@@ -26,7 +26,8 @@ struct Result {
 /// Codes of x, and the gradients of Σ g · x̂.
 Result run(const ActivationQuantizer& q, const Floats& values, float clip, int bits, bool is_signed, const Floats& g) {
   const Tensor x = leaf(values), c = Tensor::full({1}, clip).requires_grad();
-  const float levels = static_cast<float>((1 << (is_signed ? bits - 1 : bits)) - 1), step = q.step(clip, {is_signed ? -levels : 0, levels});
+  const float levels = static_cast<float>((1 << (is_signed ? bits - 1 : bits)) - 1),
+              step = q.step(clip, {is_signed ? -levels : 0, levels});
   Tape tape;
   const Tensor codes = quantize_activation(x, c, bits, {.is_signed = is_signed}, q);
   Floats scaled = g;
@@ -46,8 +47,11 @@ struct Ternary {
 
 MixPrec searched(std::shared_ptr<const ActivationQuantizer> q) {
   MixPrec net(simplified(*test::random_resnet8(2), {3, 32, 32}),
-              {.activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
-               .calibration = {test::random_batch(8, {3, 32, 32}, 10, 5).x}, .activation_quantizer = std::move(q)});
+              {.activation_precisions = {2, 4, 8},
+               .weight_precisions = {2, 4, 8},
+               .w_mixprec_type = MixPrecType::PER_CHANNEL,
+               .calibration = {test::random_batch(8, {3, 32, 32}, 10, 5).x},
+               .activation_quantizer = std::move(q)});
   test::randomize_architecture(net, 7);
   return net;
 }
@@ -79,7 +83,8 @@ TEST_CASE("quantizers: a mixture is Σ θ x̂, with its gradients") {
   const ActivationQuantizer q = quant::lsq();
   const std::vector<int> bits{2, 8};
   const Floats values = {-0.4F, 0.31F, 0.77F, 1.2F, 2.6F}, g = {1, -2, 3, 0.5F, 2};
-  const Tensor x = leaf(values), theta = Tensor::from({2}, Floats{0.3F, 0.7F}).requires_grad(), clip = Tensor::from({2}, Floats{1.5F, 2}).requires_grad();
+  const Tensor x = leaf(values), theta = Tensor::from({2}, Floats{0.3F, 0.7F}).requires_grad(),
+               clip = Tensor::from({2}, Floats{1.5F, 2}).requires_grad();
   Tape tape;
   const Tensor y = activation_mixture(x, theta, clip, bits, {.relu = true}, q);
   y.set_grad(g);
@@ -107,15 +112,18 @@ TEST_CASE("quantizers: networks search, export exactly and come back from a file
   const auto own = std::make_shared<ActivationQuantizer>(quant::elementwise<Ternary>("ternary"));
   const auto find = [&](const std::string& name) { return name == "ternary" ? own : quant::find_activation(name); };
   const Tensor x = test::random_batch(4, {3, 32, 32}, 10, 3).x;
-  for (const auto& q : {quant::find_activation("lsq"), quant::find_activation("plinio-pact"), std::shared_ptr<const ActivationQuantizer>(own)}) {
+  for (const auto& q : {quant::find_activation("lsq"), quant::find_activation("plinio-pact"),
+                        std::shared_ptr<const ActivationQuantizer>(own)}) {
     CAPTURE(q->name);
     MixPrec net = searched(q);
     for (const auto& slot : net.graph().activation_slots()) CHECK((slot->is_signed && q->never_signed) == false);
-    const train::StepResult step = train::step(net.graph(), test::random_batch(4, {3, 32, 32}, 10, 3), {.sample = [&] { return net.sample(); }});
+    const train::StepResult step =
+        train::step(net.graph(), test::random_batch(4, {3, 32, 32}, 10, 3), {.sample = [&] { return net.sample(); }});
     CHECK(std::isfinite(step.task.loss));
     for (const Tensor& clip : net.clip_parameters()) CHECK(!clip.grad().empty());
     const Graph discrete = discretize(net.graph()), exported = net.arch_export();
-    const std::string file = std::filesystem::temp_directory_path() / fmt::format("mixgrad-quantizer-{}.safetensors", ::getpid());
+    const std::string file =
+        std::filesystem::temp_directory_path() / fmt::format("mixgrad-quantizer-{}.safetensors", ::getpid());
     save(exported, file);
     const Graph loaded = load_graph(file, find);
     std::vector<Tensor> a, b, c;

@@ -21,7 +21,8 @@ TEST_CASE("requantize: codes within a rounding of the float path's, gradients th
   Rng rng(7, "test");
   for (const ActivationFormat format : {ActivationFormat{false, true}, {true, false}, {true, true}, {false, false}}) {
     for (const int bits : {2, 4, 8}) {
-      const Tensor clip = Tensor::full({1}, 1.3F).requires_grad(), steps = Tensor::from({3}, std::vector<float>{0.01F, 0.002F, 0.03F});
+      const Tensor clip = Tensor::full({1}, 1.3F).requires_grad(),
+                   steps = Tensor::from({3}, std::vector<float>{0.01F, 0.002F, 0.03F});
       Tensor acc = test::random_tensor({2, 3, 4, 5}, rng), bias = test::random_tensor({3}, rng);
       for (float& v : acc.data()) v = std::nearbyint(v * 100);
       acc.requires_grad();
@@ -29,8 +30,9 @@ TEST_CASE("requantize: codes within a rounding of the float path's, gradients th
       const auto run = [&](bool fused) {
         for (const Tensor& t : {acc, bias, clip}) t.zero_grad();
         Tape tape;
-        const Tensor y = fused ? requantize(acc, steps, bias, clip, bits, format)
-                               : quantize_activation(rescale(acc, steps, quantize_bias(bias, steps)), clip, bits, format);
+        const Tensor y = fused
+                             ? requantize(acc, steps, bias, clip, bits, format)
+                             : quantize_activation(rescale(acc, steps, quantize_bias(bias, steps)), clip, bits, format);
         std::vector<float> g(static_cast<size_t>(y.size()));
         for (size_t i = 0; i < g.size(); ++i) g[i] = static_cast<float>(i % 7) - 3;
         y.set_grad(g);

@@ -36,10 +36,12 @@ struct Run {
     rename(result);
     for (const cost::Model& m : {cost::size(), cost::macs(), cost::mpic_energy()}) {
       const auto of_float = cost::if_defined([&] { return cost::discrete(floating, m); });
-      result.costs.push_back({m.name, m.unit, cost::discrete(result.network, m), cost::uniform(floating, m, 8), of_float});
+      result.costs.push_back(
+          {m.name, m.unit, cost::discrete(result.network, m), cost::uniform(floating, m, 8), of_float});
     }
     const std::string target = config.target.find("table:") == std::string::npos ? config.target : "";
-    for (const Target& t : parse_targets(target, floating)) result.targets.push_back({t.model.name, t.model.unit, t.limit, t.limit});
+    for (const Target& t : parse_targets(target, floating))
+      result.targets.push_back({t.model.name, t.model.unit, t.limit, t.limit});
     result.floating = {.loss = 30, .correct = 90, .images = 100};
     result.searched = {.loss = 60, .correct = 70, .images = 100};
     result.final = {.loss = 35, .correct = static_cast<int64_t>(80 + seed), .images = 100};
@@ -60,9 +62,20 @@ struct Run {
     std::string lines;
     for (const char* phase : {"warmup", "search", "finetune"}) {
       for (int e = 0; e < epochs; ++e) {
-        lines += report::metrics_line({.phase = phase, .epoch = e, .epochs = epochs, .task_loss = 1.0 / (1 + e), .reg_loss = 0.3,
-                                       .train_accuracy = 0.2 * (1 + e), .val_loss = 0.5, .val_accuracy = 0.2 * e, .cost_soft = 2e5,
-                                       .cost_discrete = 1e5, .tau = 5.0 - e, .entropy = 1 - 0.3 * e, .seconds = 1}) + "\n";
+        lines += report::metrics_line({.phase = phase,
+                                       .epoch = e,
+                                       .epochs = epochs,
+                                       .task_loss = 1.0 / (1 + e),
+                                       .reg_loss = 0.3,
+                                       .train_accuracy = 0.2 * (1 + e),
+                                       .val_loss = 0.5,
+                                       .val_accuracy = 0.2 * e,
+                                       .cost_soft = 2e5,
+                                       .cost_discrete = 1e5,
+                                       .tau = 5.0 - e,
+                                       .entropy = 1 - 0.3 * e,
+                                       .seconds = 1}) +
+                 "\n";
       }
     }
     return lines;
@@ -72,8 +85,16 @@ struct Run {
     std::string lines;
     for (int e = 0; e < epochs; ++e) {
       const double first = 0.25 + 0.25 * e, other = 1 - first;
-      const json alphas = {{{"name", "conv.alpha_w"}, {"nodes", {"conv"}}, {"bits", {2, 8}}, {"alpha", {{0.5, 1}, {1, 1}}}, {"theta", {{first, 0.5}, {other, 0.5}}}},
-                           {{"name", "conv.alpha_a"}, {"nodes", {"conv"}}, {"bits", {4, 8}}, {"alpha", {0.5, 1}}, {"theta", {other, first}}}};
+      const json alphas = {{{"name", "conv.alpha_w"},
+                            {"nodes", {"conv"}},
+                            {"bits", {2, 8}},
+                            {"alpha", {{0.5, 1}, {1, 1}}},
+                            {"theta", {{first, 0.5}, {other, 0.5}}}},
+                           {{"name", "conv.alpha_a"},
+                            {"nodes", {"conv"}},
+                            {"bits", {4, 8}},
+                            {"alpha", {0.5, 1}},
+                            {"theta", {other, first}}}};
       lines += json({{"epoch", e}, {"tau", 5.0 - e}, {"alphas", alphas}}).dump() + "\n";
     }
     return lines;
@@ -83,8 +104,10 @@ struct Run {
 /// A sweep of four runs, two of which differ in their seed; the page must find its columns by their names.
 void make_sweep(const fs::path& folder) {
   const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = "per-layer"}, 2);
-  const Run uniform(folder / "c-seed1", {.method = "uniform", .target = "size=40%"}, 3), other(folder / "c-seed2", {.method = "uniform", .target = "size=40%"}, 4);
-  io::write_file(folder / "sweep.csv", "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c-seed1,1\n,c-seed2,0\n");
+  const Run uniform(folder / "c-seed1", {.method = "uniform", .target = "size=40%"}, 3),
+      other(folder / "c-seed2", {.method = "uniform", .target = "size=40%"}, 4);
+  io::write_file(folder / "sweep.csv",
+                 "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c-seed1,1\n,c-seed2,0\n");
 }
 
 std::string complaint(const std::string& folder) {
@@ -104,8 +127,10 @@ TEST_CASE("report: the command that repeats a run works from any folder, whateve
         fmt::format("mixgrad search --model '{0}/my net.onnx' --init '{0}/w'\\''s.safetensors'", here));
   CHECK(command_of({.data = "glyphs", .target = "size=40%,table:chip.toml=1e6"}) ==
         fmt::format("mixgrad search --target size=40%,table:{}/chip.toml=1e6", here));
-  CHECK(command_of({.data = "glyphs", .regularizer = "table:chip.toml"}) == fmt::format("mixgrad search --regularizer table:{}/chip.toml", here));
-  CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) == fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
+  CHECK(command_of({.data = "glyphs", .regularizer = "table:chip.toml"}) ==
+        fmt::format("mixgrad search --regularizer table:{}/chip.toml", here));
+  CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) ==
+        fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
 }
 
 TEST_CASE("report: settings and summary of a run name files by absolute paths") {
@@ -116,7 +141,8 @@ TEST_CASE("report: settings and summary of a run name files by absolute paths") 
     result.network = test::random_export(model, MixPrecType::PER_CHANNEL, {8}, 1);
     return json::parse(report::summary(config, result));
   };
-  const json summary = summary_of({.model = "net.onnx", .data = "npz:d.npz", .regularizer = "table:chip.toml", .init = "float/../w.safetensors"});
+  const json summary = summary_of(
+      {.model = "net.onnx", .data = "npz:d.npz", .regularizer = "table:chip.toml", .init = "float/../w.safetensors"});
   CHECK(summary.at("model") == here + "/net.onnx");
   CHECK(summary.at("data") == "npz:" + here + "/d.npz");
   CHECK(summary.at("regularizer") == "table:" + here + "/chip.toml");
@@ -132,13 +158,18 @@ TEST_CASE("report: settings and summary of a run name files by absolute paths") 
 
 TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
   const test::Folder folder;
-  const Run run(folder.path / "run", {.data = "cifar10:data", .weight_bits = {0, 2, 4, 8}, .override_layers = "it's=8", .strength = 1e-6, .hard = true});
+  const Run run(folder.path / "run", {.data = "cifar10:data",
+                                      .weight_bits = {0, 2, 4, 8},
+                                      .override_layers = "it's=8",
+                                      .strength = 1e-6,
+                                      .hard = true});
   const json data = json::parse(report::page_data(folder.path / "run"));
   CHECK(data.at("kind") == "run");
   CHECK(data.at("name") == "run");
   const json& shown = data.at("runs").at(0);
   CHECK(shown.at("summary").at("command") ==
-        fmt::format("mixgrad search --data {} --weight-bits 0,2,4,8 --override 'it'\\''s=8' --strength 1e-06 --hard", data::absolute("cifar10:data")));
+        fmt::format("mixgrad search --data {} --weight-bits 0,2,4,8 --override 'it'\\''s=8' --strength 1e-06 --hard",
+                    data::absolute("cifar10:data")));
   CHECK(shown.at("summary").at("config").at("tau-start") == 5.0);
   CHECK(shown.at("summary").at("cost_float").at("size") == 32 * 77'360);
   CHECK(shown.at("summary").at("cost_unit").at("size") == "bits");
@@ -178,7 +209,9 @@ TEST_CASE("report: every flag of search is a setting of a run, under its name") 
   for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
     flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
   }
-  for (const char* other : {"checkpoint-minutes", "config", "data-parallel", "json", "out", "overwrite", "quiet", "resume"}) CHECK(flags.erase(other) == 1);
+  for (const char* other :
+       {"checkpoint-minutes", "config", "data-parallel", "json", "out", "overwrite", "quiet", "resume"})
+    CHECK(flags.erase(other) == 1);
   CHECK(flags.size() == settings.size());
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);
 }
@@ -206,7 +239,8 @@ TEST_CASE("report: a sweep's data hold a run per point; what is damaged is named
   CHECK(data.at("runs").at(2).at("summary").at("method") == "uniform");
 
   CHECK(complaint(folder.path / "nothing").find("no such folder") != std::string::npos);
-  CHECK(complaint(folder.path).find("neither a finished run (summary.json) nor a sweep (sweep.csv)") != std::string::npos);
+  CHECK(complaint(folder.path).find("neither a finished run (summary.json) nor a sweep (sweep.csv)") !=
+        std::string::npos);
   io::write_file(folder.path / "sweep/b/history.jsonl", "{\"tau\": 1}\n");
   CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: damaged") != std::string::npos);
   io::write_file(folder.path / "sweep/dnas 1/summary.json", "{}");
@@ -221,7 +255,8 @@ TEST_CASE("report: in a browser every chart is drawn, answers to the pointer, an
     return test::skip("no browser: apt-get install chromium nodejs npm, then npm ci --ignore-scripts in tests/report");
   }
   const test::Folder folder;
-  const Run run(folder.path / "run", {.target = "macs=40%"}), brief(folder.path / "brief", {.regularizer = "mpic-energy"}, 1, 1);
+  const Run run(folder.path / "run", {.target = "macs=40%"}),
+      brief(folder.path / "brief", {.regularizer = "mpic-energy"}, 1, 1);
   make_sweep(folder.path / "sweep");
   for (const char* name : {"run", "brief", "sweep"}) {
     report::write_page(folder.path / name);

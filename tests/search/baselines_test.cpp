@@ -10,7 +10,8 @@ using namespace mixgrad;
 
 namespace {
 
-const MixPrecOptions candidates{.activation_precisions = {8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+const MixPrecOptions candidates{
+    .activation_precisions = {8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
 
 struct Floating {
   Graph graph = simplified(*test::random_resnet8(3), {3, 32, 32});
@@ -28,7 +29,8 @@ TEST_CASE("baselines: uniform takes the most bits of the candidates that fit, an
   const Floating net;
   MixPrecOptions many = candidates;
   many.weight_precisions = {0, 2, 3, 4, 7, 8};
-  for (const auto& [target, bits] : {std::pair{"size=100%", 8}, {"size=99%", 7}, {"size=80%", 4}, {"size=40%", 3}, {"size=25%", 2}}) {
+  for (const auto& [target, bits] :
+       {std::pair{"size=100%", 8}, {"size=99%", 7}, {"size=80%", 4}, {"size=40%", 3}, {"size=25%", 2}}) {
     CAPTURE(std::string(target));
     const Graph found = uniform_baseline(net.graph, many, net.targets(target)).network;
     for (const auto& slot : found.weight_slots()) CHECK(std::ranges::count(slot->bits, bits) == std::ssize(slot->bits));
@@ -45,7 +47,9 @@ TEST_CASE("baselines: uniform chooses weights and activations apart, by quality"
   MixPrecOptions both = candidates;
   both.activation_precisions = {2, 4, 8};
   const auto targets = net.targets("macs=30%");  // 2 and 8 bits, 4 and 4, 8 and 2; the input has 8
-  const auto activation_bits = [](const Graph& g) { return std::ranges::find(g.nodes, "stack2.conv1", &Node::name)->output_slot->precisions[0]; };
+  const auto activation_bits = [](const Graph& g) {
+    return std::ranges::find(g.nodes, "stack2.conv1", &Node::name)->output_slot->precisions[0];
+  };
   for (const int wanted : {2, 4, 8}) {
     const auto quality = [&](const Graph& g) { return activation_bits(g) == wanted ? 1.0 : 0.5; };
     const MetTargets found = uniform_baseline(net.graph, both, targets, quality);
@@ -68,7 +72,9 @@ TEST_CASE("baselines: random assignments meet the target and follow the seed; pr
   const Floating net;
   MixPrecOptions pruning = candidates;
   pruning.weight_precisions = {0, 2, 4, 8};
-  const auto found = [&](uint64_t seed) { return random_baseline(net.graph, pruning, net.targets("size=30%"), seed).network; };
+  const auto found = [&](uint64_t seed) {
+    return random_baseline(net.graph, pruning, net.targets("size=30%"), seed).network;
+  };
   const Graph a = found(0), b = found(0), c = found(1);
   CHECK(net.size(a) <= 0.3 * cost::uniform(net.graph, cost::size(), 8));
   CHECK(net.size(a) == net.size(b));

@@ -146,8 +146,8 @@ TEST_CASE("calibration: mse gives each bit-width the clip of least squared error
 }
 
 TEST_CASE("calibration: only bytes have a known range, and it holds whatever the images show") {
-  data::Dataset bytes{.name = "bytes", .channels = 2, .height = 1, .width = 1, .pixels = {0, 3, 1, 2}, .labels = {},
-                      .class_names = {}};
+  data::Dataset bytes{
+      .name = "bytes", .channels = 2, .height = 1, .width = 1, .pixels = {0, 3, 1, 2}, .labels = {}, .class_names = {}};
   data::Dataset floats = bytes;
   floats.pixels.clear();
   floats.features = {0, 1, 0.5F, 0.2F};
@@ -186,8 +186,9 @@ TEST_CASE("calibration: says which tensors saturate, and which use few codes") {
   CHECK(lost[0].ends_with("--calibration max or mse would keep more"));
   const std::vector<std::string> coarse = calibrated(spiky, "max").notes;
   REQUIRE(coarse.size() == 1);
-  CHECK(coarse[0].starts_with("'input': the values on the calibration images take 2 of 256 codes at 8 bits and a clip "
-                              "of 1: "));
+  CHECK(
+      coarse[0].starts_with("'input': the values on the calibration images take 2 of 256 codes at 8 bits and a clip "
+                            "of 1: "));
   CHECK(calibrated(spiky, "max", {2}).notes.empty());  // half of its codes
 
   const Tensor dark = features(50, [&](int64_t) { return std::floor(8 * rng.uniform()) / 255 / 4; });

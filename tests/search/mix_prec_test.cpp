@@ -17,8 +17,11 @@ using test::same_bytes;
 namespace {
 
 MixPrecOptions options(MixPrecType type, std::vector<int> activation_bits = {2, 4, 8}) {
-  return {.input_shape = {3, 32, 32}, .activation_precisions = std::move(activation_bits), .weight_precisions = {2, 4, 8},
-          .w_mixprec_type = type, .calibration = {random_batch(32, {3, 32, 32}, 10, 5).x}};
+  return {.input_shape = {3, 32, 32},
+          .activation_precisions = std::move(activation_bits),
+          .weight_precisions = {2, 4, 8},
+          .w_mixprec_type = type,
+          .calibration = {random_batch(32, {3, 32, 32}, 10, 5).x}};
 }
 
 /// Codes of every quantized tensor, computed from the definitions in SPEC §2-§5 in integers and doubles, one value at
@@ -48,7 +51,9 @@ class IntegerOracle {
     const int64_t columns = alpha.size() / alpha.dim(0);
     size_t b = 0;
     for (int64_t p = 1; p < alpha.dim(0); ++p) {
-      if (a[static_cast<size_t>(p * columns + column)] >= a[b * static_cast<size_t>(columns) + static_cast<size_t>(column)]) b = static_cast<size_t>(p);
+      if (a[static_cast<size_t>(p * columns + column)] >=
+          a[b * static_cast<size_t>(columns) + static_cast<size_t>(column)])
+        b = static_cast<size_t>(p);
     }
     return b;
   }
@@ -101,24 +106,31 @@ class IntegerOracle {
         const int bits = node.weight_slot->precisions[best(node.weight_slot->alpha, column)];
         const float top = static_cast<float>((1 << bits) - 1), ws_step = m == 0 ? 1 : 2 * m / top;
         std::vector<int64_t> q;
-        for (float v : wc) q.push_back(std::clamp<int64_t>(std::lrint(v / m * (top / 2)), -(1 << (bits - 1)), (1 << (bits - 1)) - 1));
+        for (float v : wc)
+          q.push_back(std::clamp<int64_t>(std::lrint(v / m * (top / 2)), -(1 << (bits - 1)), (1 << (bits - 1)) - 1));
         const float s = ws_step * step(*in.slot);
         const float b = s * std::nearbyint(bias[static_cast<size_t>(o)] / s);
         for (int64_t y = 0; y < oh; ++y) {
-          for (int64_t x = 0; x < ow; ++x) out.push_back(static_cast<float>(static_cast<float>(dot(q, in.v, n, c_in, h, w, k, y * stride - pad, x * stride - pad)) * s) + b);
+          for (int64_t x = 0; x < ow; ++x)
+            out.push_back(
+                static_cast<float>(
+                    static_cast<float>(dot(q, in.v, n, c_in, h, w, k, y * stride - pad, x * stride - pad)) * s) +
+                b);
         }
       }
     }
     return out;
   }
 
-  static int64_t dot(const std::vector<int64_t>& q, const std::vector<double>& codes, int64_t n, int64_t c_in, int64_t h, int64_t w, int64_t k, int64_t top, int64_t left) {
+  static int64_t dot(const std::vector<int64_t>& q, const std::vector<double>& codes, int64_t n, int64_t c_in,
+                     int64_t h, int64_t w, int64_t k, int64_t top, int64_t left) {
     int64_t acc = 0;
     for (int64_t c = 0; c < c_in; ++c) {
       for (int64_t i = 0; i < k * k; ++i) {
         const int64_t y = top + i / k, x = left + i % k;
         if (y < 0 || x < 0 || y >= h || x >= w) continue;
-        acc += q[static_cast<size_t>(c * k * k + i)] * static_cast<int64_t>(codes[static_cast<size_t>(((n * c_in + c) * h + y) * w + x)]);
+        acc += q[static_cast<size_t>(c * k * k + i)] *
+               static_cast<int64_t>(codes[static_cast<size_t>(((n * c_in + c) * h + y) * w + x)]);
       }
     }
     return acc;
@@ -177,7 +189,8 @@ TEST_CASE("export gives the search network's evaluation codes exactly, precision
     const Tensor exported_logits = exported.run(exported.bind(), x, &values);
 
     double worst = 0;
-    for (int64_t i = 0; i < logits.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(logits.data()[i]) - exported_logits.data()[i]));
+    for (int64_t i = 0; i < logits.size(); ++i)
+      worst = std::max(worst, std::abs(static_cast<double>(logits.data()[i]) - exported_logits.data()[i]));
     CHECK(worst <= 1e-5 * range_of(logits.data()));
 
     const Graph evaluated = discretize(net.graph());
@@ -212,7 +225,8 @@ TEST_CASE("evaluation codes are those of an independent integer computation") {
         worst = std::max(worst, difference);
         different += difference > 0;
       }
-      // The oracle divides by the step in double where the engine multiplies in float: a rounding tie may fall either way.
+      // The oracle divides by the step in double where the engine multiplies in float: a rounding tie may fall either
+      // way.
       CHECK(worst <= (oracle.coded(i) ? 1.0 : 1e-3));
       if (oracle.coded(i)) CHECK(different <= rows.size() / 1000);
     }
@@ -243,7 +257,8 @@ TEST_CASE("simplification keeps what the network computes") {
   const Tensor x = random_batch(8, {3, 32, 32}, 10, 42).x;
   model->eval();
   const Tensor expected = (*model)(x), got = simplified(*model, {3, 32, 32}).forward(x);
-  for (int64_t i = 0; i < expected.size(); ++i) CHECK(got.data()[i] == doctest::Approx(expected.data()[i]).epsilon(1e-4));
+  for (int64_t i = 0; i < expected.size(); ++i)
+    CHECK(got.data()[i] == doctest::Approx(expected.data()[i]).epsilon(1e-4));
 }
 
 TEST_CASE("costs of resnet8: 77,360 weights and 12.5 million MACs") {
@@ -286,7 +301,8 @@ TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   const auto run = [&] {
     for (const Tensor& t : net.net_parameters()) t.zero_grad();
     for (const Tensor& t : net.nas_parameters()) t.zero_grad();
-    train::step(net.graph(), batch, {.regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
+    train::step(net.graph(), batch,
+                {.regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
     return std::pair(any_grad(net.net_parameters()), any_grad(net.nas_parameters()));
   };
   CHECK(run() == std::pair(true, true));
@@ -294,7 +310,8 @@ TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   CHECK(run() == std::pair(false, true));
   Graph exported = net.arch_export();  // trains whole, whatever the search trained last
   train::step(exported, batch);
-  CHECK(std::ranges::none_of(exported.named_parameters(), [](const nn::NamedTensor& p) { return p.tensor.grad().empty(); }));
+  CHECK(std::ranges::none_of(exported.named_parameters(),
+                             [](const nn::NamedTensor& p) { return p.tensor.grad().empty(); }));
   net.train_net_only();
   CHECK(run() == std::pair(true, false));
 }
@@ -306,10 +323,22 @@ TEST_CASE("precisions that cannot be are refused by name") {
     change(o);
     CHECK_THROWS_WITH_AS(MixPrec(*model, o), message, Error);
   };
-  refused([](auto& o) { o.weight_precisions = {}; }, "weight precisions: the list of bit-widths is empty: give at least one, like 2,4,8");
-  refused([](auto& o) { o.weight_precisions = {4, 9}; }, "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
-  refused([](auto& o) { o.weight_precisions = {1}; }, "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
-  refused([](auto& o) { o.activation_precisions = {0, 8}; }, "activation precisions: 0 bits prune channels of weights chosen per channel, not here: expected 2 to 8");
-  refused([](auto& o) { o.regularizer = "smell"; }, "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, activations, peak-ram, or table:FILE.toml");
+  refused([](auto& o) { o.weight_precisions = {}; },
+          "weight precisions: the list of bit-widths is empty: give at least one, like 2,4,8");
+  refused(
+      [](auto& o) {
+        o.weight_precisions = {4, 9};
+      },
+      "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
+  refused([](auto& o) { o.weight_precisions = {1}; },
+          "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
+  refused(
+      [](auto& o) {
+        o.activation_precisions = {0, 8};
+      },
+      "activation precisions: 0 bits prune channels of weights chosen per channel, not here: expected 2 to 8");
+  refused([](auto& o) { o.regularizer = "smell"; },
+          "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, "
+          "activations, peak-ram, or table:FILE.toml");
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

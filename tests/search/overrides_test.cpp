@@ -24,7 +24,8 @@ const Node& layer(const Graph& graph, const std::string& name) {
 }
 
 const MixPrecOptions per_layer{.activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8}};
-const MixPrecOptions pruning{.activation_precisions = {8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+const MixPrecOptions pruning{
+    .activation_precisions = {8}, .weight_precisions = {0, 2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
 
 std::string message(const MixPrecOptions& options, const std::string& text) {
   return test::refusal([&] { placed(options, parse_overrides(text)); });
@@ -33,7 +34,9 @@ std::string message(const MixPrecOptions& options, const std::string& text) {
 }  // namespace
 
 TEST_CASE("overrides: weights, outputs and float layers by name and pattern; the first that fits holds") {
-  const Graph graph = placed(per_layer, parse_overrides("conv=8  stack1.conv1=/8 stack2.conv1=float fc=4,2 stack2.*=/4,8 stack3.shortcut=2 stack3.*=4"));
+  const Graph graph = placed(
+      per_layer,
+      parse_overrides("conv=8  stack1.conv1=/8 stack2.conv1=float fc=4,2 stack2.*=/4,8 stack3.shortcut=2 stack3.*=4"));
   CHECK(layer(graph, "conv").weight_slot->precisions == std::vector{8});
   CHECK(layer(graph, "stack1.conv1").output_slot->precisions == std::vector{8});
   CHECK(layer(graph, "fc").weight_slot->precisions == std::vector{2, 4});
@@ -72,7 +75,8 @@ TEST_CASE("overrides: a layer that is none is told with those that there are, an
   CHECK(message(per_layer, "stem=8").find("did you mean") == std::string::npos);
   CHECK(message(per_layer, "stack1.con1=8").find("; did you mean 'stack1.conv1'?") != std::string::npos);
   const std::string slashes = message(per_layer, "/stack1/conv1=8");
-  CHECK(slashes.find("no layer '/stack1/conv1' (a / in a file's names became . when it was read): " + all) != std::string::npos);
+  CHECK(slashes.find("no layer '/stack1/conv1' (a / in a file's names became . when it was read): " + all) !=
+        std::string::npos);
   CHECK(slashes.find("; did you mean 'stack1.conv1'?") != std::string::npos);
 
   MixPrecOptions excluding = per_layer;

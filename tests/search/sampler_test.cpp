@@ -12,10 +12,15 @@ using test::same_bytes;
 
 namespace {
 
-MixPrec searched(SamplerOptions sampler, AlphaInit init = AlphaInit::SCALED, std::vector<int> weight_bits = {0, 2, 4, 8}, bool quantize_output = false) {
+MixPrec searched(SamplerOptions sampler, AlphaInit init = AlphaInit::SCALED,
+                 std::vector<int> weight_bits = {0, 2, 4, 8}, bool quantize_output = false) {
   return MixPrec(simplified(*test::random_resnet8(6), {3, 32, 32}),
-                 {.activation_precisions = {2, 8}, .weight_precisions = std::move(weight_bits), .w_mixprec_type = MixPrecType::PER_CHANNEL,
-                  .calibration = {test::random_batch(8, {3, 32, 32}, 10, 5).x}, .sampler = sampler, .alpha_init = init,
+                 {.activation_precisions = {2, 8},
+                  .weight_precisions = std::move(weight_bits),
+                  .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                  .calibration = {test::random_batch(8, {3, 32, 32}, 10, 5).x},
+                  .sampler = sampler,
+                  .alpha_init = init,
                   .quantize_output = quantize_output});
 }
 
@@ -34,8 +39,11 @@ TEST_CASE("sampler: softmax is softmax(α / τ)") {
   for (const auto& [slot, theta] : expected) CHECK(same_bytes(sampled.at(slot).data(), theta.data()));
 }
 
-TEST_CASE("sampler: Gumbel noise follows the seed, differs from step to step, and picks with the probabilities of softmax(α)") {
-  MixPrec a = searched({.kind = SamplerKind::GUMBEL, .hard = true, .seed = 3}), b = searched({.kind = SamplerKind::GUMBEL, .hard = true, .seed = 3});
+TEST_CASE(
+    "sampler: Gumbel noise follows the seed, differs from step to step, and picks with the probabilities of "
+    "softmax(α)") {
+  MixPrec a = searched({.kind = SamplerKind::GUMBEL, .hard = true, .seed = 3}),
+          b = searched({.kind = SamplerKind::GUMBEL, .hard = true, .seed = 3});
   MixPrec c = searched({.kind = SamplerKind::GUMBEL, .hard = true, .seed = 4});
   const auto theta = [](MixPrec& net) { return net.sample().at(slot_of(net, "stack3.conv1")).to_vector(); };
   const std::vector<float> first = theta(a);
@@ -47,10 +55,13 @@ TEST_CASE("sampler: Gumbel noise follows the seed, differs from step to step, an
   constexpr int draws = 100, channels = 64;
   for (int i = 0; i < draws; ++i) {
     const std::vector<float> t = theta(a);
-    for (size_t k = 0; k < 4; ++k) picked[k] += std::accumulate(t.begin() + static_cast<int64_t>(k * channels), t.begin() + static_cast<int64_t>((k + 1) * channels), 0.0);
+    for (size_t k = 0; k < 4; ++k)
+      picked[k] += std::accumulate(t.begin() + static_cast<int64_t>(k * channels),
+                                   t.begin() + static_cast<int64_t>((k + 1) * channels), 0.0);
   }
   for (size_t k = 0; k < 4; ++k) {
-    const double probability = p[k * channels], deviation = std::sqrt(probability * (1 - probability) / (draws * channels));
+    const double probability = p[k * channels],
+                 deviation = std::sqrt(probability * (1 - probability) / (draws * channels));
     CHECK(std::abs(picked[k] / (draws * channels) - probability) < 5 * deviation);
   }
 }
@@ -90,10 +101,10 @@ TEST_CASE("sampler: disabled, θ stays as it was and α gets no gradients") {
 TEST_CASE("arg max: of channels that would all go, the one with most to lose stays") {
   const std::vector<int> bits{0, 2, 8};
   const Tensor alpha = Tensor::from({3, 3}, std::vector<float>{5, 4, 6, 1, 3.5F, 2, 1, 3, 5});
-  CHECK(quant::arg_max(alpha, bits) == std::vector<size_t>{0, 1, 0});      // margins -4, -0.5, -1
+  CHECK(quant::arg_max(alpha, bits) == std::vector<size_t>{0, 1, 0});  // margins -4, -0.5, -1
   CHECK(quant::arg_max(alpha, std::vector{2, 4, 8}) == std::vector<size_t>{0, 0, 0});
   const Tensor one = Tensor::from({3, 2}, std::vector<float>{5, 4, 1, 1, 6, 1});
-  CHECK(quant::arg_max(one, bits) == std::vector<size_t>{2, 0});           // one stays anyway
+  CHECK(quant::arg_max(one, bits) == std::vector<size_t>{2, 0});  // one stays anyway
 }
 
 TEST_CASE("MixPrec: α starts in proportion to the bits, or all the same") {

@@ -19,7 +19,9 @@ const Graph& floating() {
 }
 
 MixPrec searched(MixPrecType type, std::vector<int> weight_bits, std::vector<int> act_bits, uint64_t seed) {
-  MixPrec net(floating(), {.activation_precisions = std::move(act_bits), .weight_precisions = std::move(weight_bits), .w_mixprec_type = type});
+  MixPrec net(floating(), {.activation_precisions = std::move(act_bits),
+                           .weight_precisions = std::move(weight_bits),
+                           .w_mixprec_type = type});
   test::randomize_architecture(net, seed);
   return net;
 }
@@ -28,7 +30,8 @@ MixPrec searched(MixPrecType type, std::vector<int> weight_bits, std::vector<int
 
 TEST_CASE("targets: numbers, shares of uniform 8-bit, and bytes") {
   const double uniform = 77360 * 8;
-  const auto limits = parse_targets("size=40KiB,macs=25%,params=500,peak-ram=16KiB,mpic-energy=1e-4,flash=1MiB,activations=2KiB", floating());
+  const auto limits = parse_targets(
+      "size=40KiB,macs=25%,params=500,peak-ram=16KiB,mpic-energy=1e-4,flash=1MiB,activations=2KiB", floating());
   REQUIRE(limits.size() == 7);
   CHECK(limits[0].limit == 40 * 8192);
   CHECK(limits[1].limit == 0.25 * 12501632 * 64);
@@ -43,11 +46,12 @@ TEST_CASE("targets: numbers, shares of uniform 8-bit, and bytes") {
 }
 
 TEST_CASE("targets: what is not one is told") {
-  for (const char* bad : {"size", "size=", "size=x", "size=0", "size=-3", "size=nan", "size=inf", "=3", "size=3,", "size=40KB", "macs=3KiB", "speed=3",
-                          "size=1,size=2"}) {
+  for (const char* bad : {"size", "size=", "size=x", "size=0", "size=-3", "size=nan", "size=inf", "=3", "size=3,",
+                          "size=40KB", "macs=3KiB", "speed=3", "size=1,size=2"}) {
     CAPTURE(bad);
     const std::string said = refusal([&] { parse_targets(bad, floating()); });
-    CHECK((said.starts_with("target: ") || said.starts_with("unknown cost 'speed'") || said.starts_with("unknown cost ''")));
+    CHECK((said.starts_with("target: ") || said.starts_with("unknown cost 'speed'") ||
+           said.starts_with("unknown cost ''")));
   }
 }
 
@@ -58,7 +62,8 @@ TEST_CASE("targets: the discrete network keeps a bound on its size and uses at l
     std::vector<int> bits;
     uint64_t seeds;  // more where whole layers must fit
   };
-  for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, 20}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, 3},
+  for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, 20},
+                               {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, 3},
                                {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, 3}}) {
     for (uint64_t seed = 0; seed < scheme.seeds; ++seed) {
       const MixPrec net = searched(scheme.type, scheme.bits, {8}, seed);
@@ -85,21 +90,23 @@ TEST_CASE("targets: several hold at once, and what α prefers is kept where it f
   }
   const auto loose = parse_targets("size=1000%", floating());
   const Graph all = net.arch_export({.targets = loose});
-  for (const auto& slot : all.weight_slots()) CHECK(std::ranges::count(slot->bits, 8) == std::ssize(slot->bits));  // the budget is for using
+  for (const auto& slot : all.weight_slots())
+    CHECK(std::ranges::count(slot->bits, 8) == std::ssize(slot->bits));             // the budget is for using
   CHECK(cost::discrete(all, cost::macs()) == cost::uniform(all, cost::macs(), 8));  // what no target counts is free
 }
 
 TEST_CASE("targets: no tensor is left at fewer bits than its target asks for") {
   // A maximum over the network: most tensors can have their most bits.
-  const cost::Model widest{.name = "widest", .unit = "bits", .help = "the widest tensor", .of_network = [](const cost::Network& network) {
-    Tensor most = Tensor::scalar(0);
-    for (size_t i = 1; i < network.activations.size(); ++i) {
-      const cost::Activation& a = network.activations[i];
-      const Tensor bits = scale(a.precisions.expected_bits(), static_cast<double>(a.positions));
-      if (bits.item() > most.item()) most = bits;
-    }
-    return most;
-  }};
+  const cost::Model widest{
+      .name = "widest", .unit = "bits", .help = "the widest tensor", .of_network = [](const cost::Network& network) {
+        Tensor most = Tensor::scalar(0);
+        for (size_t i = 1; i < network.activations.size(); ++i) {
+          const cost::Activation& a = network.activations[i];
+          const Tensor bits = scale(a.precisions.expected_bits(), static_cast<double>(a.positions));
+          if (bits.item() > most.item()) most = bits;
+        }
+        return most;
+      }};
   const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}, 5);
   const std::vector<Target> half{{widest, 1024.0 * 8 / 2}};
   MetTargets met = meet_targets(net.graph(), half);
@@ -115,7 +122,8 @@ TEST_CASE("targets: no tensor is left at fewer bits than its target asks for") {
   }
 }
 
-TEST_CASE("targets: where costs count tiles, a network is no worse than the uniform ones within the target, nor dearer") {
+TEST_CASE(
+    "targets: where costs count tiles, a network is no worse than the uniform ones within the target, nor dearer") {
   for (uint64_t seed = 0; seed < 3; ++seed) {
     const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, seed);
     // What a network loses grows with the channels that lose bits, and fast at 2 bits.
@@ -126,11 +134,14 @@ TEST_CASE("targets: where costs count tiles, a network is no worse than the unif
       }
       return -lost;
     };
-    const auto uniform = uniform_baseline(floating(), {.weight_precisions = {2, 4, 8}}, parse_targets("ne16-latency=75%", floating()), quality);
+    const auto uniform = uniform_baseline(floating(), {.weight_precisions = {2, 4, 8}},
+                                          parse_targets("ne16-latency=75%", floating()), quality);
     const auto targets = parse_targets("ne16-latency=75%", floating());
-    const MetTargets alone = meet_targets(net.graph(), targets), judged = meet_targets(net.graph(), targets, {.quality = quality});
+    const MetTargets alone = meet_targets(net.graph(), targets),
+                     judged = meet_targets(net.graph(), targets, {.quality = quality});
     CHECK(alone.repair.start == "the arg max");
-    for (const MetTargets* met : {&alone, &judged}) CHECK(cost::discrete(met->network, targets[0].model) <= targets[0].limit);
+    for (const MetTargets* met : {&alone, &judged})
+      CHECK(cost::discrete(met->network, targets[0].model) <= targets[0].limit);
     CHECK(quality(judged.network) >= quality(uniform.network));
     CHECK(quality(judged.network) >= quality(alone.network));
     CHECK(judged.repair.quality == quality(judged.network));
@@ -168,12 +179,15 @@ TEST_CASE("targets: the preferences of α decide which layer pays") {
     alpha.tensor.data()[1] = alpha.name == "stack3.conv1.alpha_w" ? 0.001F : 5.0F;
   }
   const Graph found = net.arch_export({.targets = parse_targets("size=85%", floating())});
-  for (const LayerSummary& layer : summarize(found, floating())) CHECK(layer.weight_bits[0] == (layer.name == "stack3.conv1" ? 2 : 8));
+  for (const LayerSummary& layer : summarize(found, floating()))
+    CHECK(layer.weight_bits[0] == (layer.name == "stack3.conv1" ? 2 : 8));
 }
 
 TEST_CASE("targets: below the smallest network they are refused, with that network's cost") {
   const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, 0);
-  const std::string expected = "target: size of 148531 bits can't be met: the smallest that these candidates reach is 154720, 25.0% of uniform 8-bit";
+  const std::string expected =
+      "target: size of 148531 bits can't be met: the smallest that these candidates reach is 154720, 25.0% of uniform "
+      "8-bit";
   CHECK(refusal([&] { check_reachable(net.graph(), parse_targets("size=24%", floating())); }) == expected);
   CHECK(refusal([&] { net.arch_export({.targets = parse_targets("size=24%", floating())}); }) == expected);
 }
@@ -182,7 +196,8 @@ TEST_CASE("targets: overrun is 0 where all hold, and leads down where they don't
   const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, 2);
   const Thetas thetas = net.graph().softmax_thetas(1.0);
   const double soft = cost::soft(net.graph(), cost::size(), thetas).item();
-  const std::vector<Target> held{{cost::size(), soft * 1.01}}, missed{{cost::size(), soft / 2}, {cost::size(), soft / 4}};
+  const std::vector<Target> held{{cost::size(), soft * 1.01}},
+      missed{{cost::size(), soft / 2}, {cost::size(), soft / 4}};
   CHECK(overrun(net.graph(), held, thetas).item() == 0);
   Tape tape;
   const Tensor value = overrun(net.graph(), missed, net.graph().softmax_thetas(1.0));

@@ -48,7 +48,8 @@ std::vector<cost::Model> tables(int64_t tile) {
   for (const int64_t t : {int64_t{1}, tile}) {
     out.push_back(table(fmt::format("monotone/{}", t), monotone, t));
     out.push_back(table(fmt::format("reversed/{}", t), reversed, t));
-    for (uint64_t seed = 0; seed < 3; ++seed) out.push_back(table(fmt::format("random{}/{}", seed, t), random_costs(seed), t));
+    for (uint64_t seed = 0; seed < 3; ++seed)
+      out.push_back(table(fmt::format("random{}/{}", seed, t), random_costs(seed), t));
   }
   return out;
 }
@@ -83,13 +84,16 @@ struct Scheme {
 };
 
 MixPrec searched(const Graph& floating, const Scheme& scheme, uint64_t seed) {
-  MixPrec net(floating, {.activation_precisions = scheme.activation_bits, .weight_precisions = scheme.weight_bits, .w_mixprec_type = scheme.type});
+  MixPrec net(floating, {.activation_precisions = scheme.activation_bits,
+                         .weight_precisions = scheme.weight_bits,
+                         .w_mixprec_type = scheme.type});
   test::randomize_architecture(net, seed);
   return net;
 }
 
 /// Costs of every network of the candidates: by network, by model.
-std::vector<std::vector<double>> all_costs(const Scheme& scheme, const Graph& floating, const std::vector<cost::Model>& models) {
+std::vector<std::vector<double>> all_costs(const Scheme& scheme, const Graph& floating,
+                                           const std::vector<cost::Model>& models) {
   const MixPrec net = searched(floating, scheme, 0);
   const std::vector<Tensor> alphas = net.nas_parameters();
   std::vector<std::vector<double>> out;
@@ -102,7 +106,8 @@ std::vector<std::vector<double>> all_costs(const Scheme& scheme, const Graph& fl
     const int64_t columns = alphas[i].size() / alphas[i].dim(0);
     if (column == columns) return choose(i + 1, 0);
     for (int64_t chosen = 0; chosen < alphas[i].dim(0); ++chosen) {
-      for (int64_t p = 0; p < alphas[i].dim(0); ++p) alphas[i].data()[static_cast<size_t>(p * columns + column)] = p == chosen ? 1.0F : 0.0F;
+      for (int64_t p = 0; p < alphas[i].dim(0); ++p)
+        alphas[i].data()[static_cast<size_t>(p * columns + column)] = p == chosen ? 1.0F : 0.0F;
       choose(i, column + 1);
     }
   };
@@ -133,10 +138,11 @@ double least_within(const std::vector<std::vector<double>>& costs, size_t x, dou
   return least;
 }
 
-const std::vector<Scheme> schemes = {{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {4, 8}},
-                                     {"per channel", MixPrecType::PER_CHANNEL, {2, 8}, {4, 8}},
-                                     {"per channel, one width for activations", MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}},
-                                     {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 8}, {4, 8}}};
+const std::vector<Scheme> schemes = {
+    {"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {4, 8}},
+    {"per channel", MixPrecType::PER_CHANNEL, {2, 8}, {4, 8}},
+    {"per channel, one width for activations", MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}},
+    {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 8}, {4, 8}}};
 
 }  // namespace
 
@@ -155,15 +161,18 @@ TEST_CASE("unordered costs: on a chip where fewer bits are slower, targets above
   const MixPrec net = searched(resnet8(), {"", MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}}, 0);
   const std::vector<Target> below{{cycles, 6e6}};
   CHECK(refusal([&] { net.arch_export({.targets = below}); }) ==
-        "target: cycles of 6e+06 cycles can't be met: the smallest that these candidates reach is 6.25082e+06, 100.0% of uniform 8-bit");
+        "target: cycles of 6e+06 cycles can't be met: the smallest that these candidates reach is 6.25082e+06, 100.0% "
+        "of uniform 8-bit");
 }
 
-TEST_CASE("unordered costs: what the cheapest of all networks costs can be met, anything less is refused with that cost") {
+TEST_CASE(
+    "unordered costs: what the cheapest of all networks costs can be met, anything less is refused with that cost") {
   Tiny tiny;
   nn::initialize(tiny, Rng(1, "init"));
   const Graph floating = simplified(tiny, {2, 4, 4});
   std::vector<cost::Model> models = tables(2);
-  for (const char* name : {"size", "flash", "macs", "activations", "peak-ram", "params"}) models.push_back(cost::find(name));
+  for (const char* name : {"size", "flash", "macs", "activations", "peak-ram", "params"})
+    models.push_back(cost::find(name));
   for (const Scheme& scheme : schemes) {
     CAPTURE(scheme.name);
     const auto costs = all_costs(scheme, floating, models);
@@ -200,7 +209,8 @@ TEST_CASE("unordered costs: two targets that pull apart are met up to the Pareto
         const double within = costs[rng.below(costs.size())][x];
         const double least_y = least_within(costs, x, within, y), least_x = least_within(costs, y, least_y, x);
         const MixPrec net = searched(floating, scheme, x);
-        const std::vector<Target> front{{models[x], least_x}, {models[y], least_y}}, beyond{{models[x], least_x * 0.9999}, {models[y], least_y}};
+        const std::vector<Target> front{{models[x], least_x}, {models[y], least_y}},
+            beyond{{models[x], least_x * 0.9999}, {models[y], least_y}};
         check_reachable(net.graph(), front);
         check_met(net.arch_export({.targets = front}), front);
         const std::string said = refusal([&] { check_reachable(net.graph(), beyond); });
@@ -216,10 +226,12 @@ TEST_CASE("unordered costs: a network too large to count meets what one of its o
     const char* name;
     cost::Model first, second;
   };
-  for (const Pair& pair : {Pair{"reversed, size", table("t", reversed), cost::size()}, {"reversed in tiles, macs", table("t", reversed, 8), cost::macs()},
+  for (const Pair& pair : {Pair{"reversed, size", table("t", reversed), cost::size()},
+                           {"reversed in tiles, macs", table("t", reversed, 8), cost::macs()},
                            {"random, random", table("t", random_costs(1)), table("u", random_costs(2))},
                            {"random in tiles, activations", table("t", random_costs(3), 8), cost::activations()}}) {
-    for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {2, 4, 8}}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}},
+    for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {2, 4, 8}},
+                                 {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}},
                                  {"pruning", MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, {2, 4, 8}}}) {
       CAPTURE(pair.name);
       CAPTURE(scheme.name);
@@ -236,7 +248,9 @@ TEST_CASE("unordered costs: a network too large to count meets what one of its o
 TEST_CASE("unordered costs: the least of a large network is the sum of every tensor's and its readers' least") {
   for (uint64_t seed = 0; seed < 5; ++seed) {
     const PerMac per_mac = random_costs(seed);
-    const auto cheapest_weights = [&](int input_bits) { return std::min({per_mac(input_bits, 2), per_mac(input_bits, 4), per_mac(input_bits, 8)}); };
+    const auto cheapest_weights = [&](int input_bits) {
+      return std::min({per_mac(input_bits, 2), per_mac(input_bits, 4), per_mac(input_bits, 8)});
+    };
     const MixPrec net = searched(resnet8(), {"", MixPrecType::PER_CHANNEL, {2, 4, 8}, {2, 4, 8}}, seed);
     const Graph& graph = net.graph();
     // ResNet8's layers differ in MACs alone, so that of every tensor the bits are best that are best for one MAC; its
@@ -255,7 +269,8 @@ TEST_CASE("unordered costs: the least of a large network is the sum of every ten
 
 TEST_CASE("unordered costs: refining never costs more, and takes whatever bits are free") {
   for (const cost::Model& model : tables(8)) {
-    for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {8}}, {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}}}) {
+    for (const Scheme& scheme : {Scheme{"per layer", MixPrecType::PER_LAYER, {2, 4, 8}, {8}},
+                                 {"per channel", MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}}}) {
       for (uint64_t seed = 0; seed < 3; ++seed) {
         CAPTURE(model.name);
         CAPTURE(scheme.name);
@@ -291,7 +306,8 @@ TEST_CASE("unordered costs: filling up a budget in tiles ends") {
   for (const char* target : {"ne16-latency=60%", "ne16-latency=75%", "ne16-latency=90%"}) {
     for (const std::vector<int>& bits : {std::vector{2, 4, 8}, {0, 2, 4, 8}}) {
       const auto targets = parse_targets(target, resnet8());
-      check_met(searched(resnet8(), {"", MixPrecType::PER_CHANNEL, bits, {8}}, 0).arch_export({.targets = targets}), targets);
+      check_met(searched(resnet8(), {"", MixPrecType::PER_CHANNEL, bits, {8}}, 0).arch_export({.targets = targets}),
+                targets);
     }
   }
 }
@@ -299,12 +315,17 @@ TEST_CASE("unordered costs: filling up a budget in tiles ends") {
 TEST_CASE("unordered costs: baselines meet what they can and say the least that they reach") {
   const cost::Model cycles = table("cycles", unpacked);
   const std::vector<Target> target{{cycles, 7.5e6}}, below{{cycles, 6e6}};
-  const MixPrecOptions options{.activation_precisions = {8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
+  const MixPrecOptions options{
+      .activation_precisions = {8}, .weight_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL};
   check_met(uniform_baseline(resnet8(), options, target).network, target);
   check_met(random_baseline(resnet8(), options, target, 1).network, target);
-  check_met(sensitivity_baseline(resnet8(), options, target, [](const Graph& g) { return cost::discrete(g, cost::size()); }).network, target);
-  const std::string said = "target: cycles of 6e+06 cycles can't be met at one bit-width: the smallest that these candidates reach is "
-                           "6.25082e+06, 100.0% of uniform 8-bit";
+  check_met(
+      sensitivity_baseline(resnet8(), options, target, [](const Graph& g) { return cost::discrete(g, cost::size()); })
+          .network,
+      target);
+  const std::string said =
+      "target: cycles of 6e+06 cycles can't be met at one bit-width: the smallest that these candidates reach is "
+      "6.25082e+06, 100.0% of uniform 8-bit";
   CHECK(refusal([&] { uniform_baseline(resnet8(), options, below); }) == said);
   CHECK(refusal([&] { check_uniform(resnet8(), options, below); }) == said);
 
@@ -326,13 +347,17 @@ TEST_CASE("unordered costs: baselines meet what they can and say the least that 
   CHECK(bits({{weights_only({4, 8}, unpacked), 0.6 * macs}}) == 8);
   CHECK(bits({{cycles, 0.71 * macs}, {cost::size(), 77360.0 * 5}}) == 4);
   const std::vector<Target> apart{{cycles, 0.6 * macs}, {cost::size(), 77360.0 * 5}};
-  CHECK(refusal([&] { uniform_baseline(resnet8(), options, apart); }).find("none meets all at once") != std::string::npos);
+  CHECK(refusal([&] { uniform_baseline(resnet8(), options, apart); }).find("none meets all at once") !=
+        std::string::npos);
 }
 
 TEST_CASE("unordered costs: without a cost of 8 bits messages do without its share, and shares are refused") {
   const cost::Model model = table("few", reversed, 1, {2, 4});
   const Scheme scheme{"", MixPrecType::PER_CHANNEL, {2, 4}, {2, 4}};
-  MixPrec net(resnet8(), {.activation_precisions = {2, 4}, .weight_precisions = {2, 4}, .w_mixprec_type = MixPrecType::PER_CHANNEL, .input_precisions = {4}});
+  MixPrec net(resnet8(), {.activation_precisions = {2, 4},
+                          .weight_precisions = {2, 4},
+                          .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                          .input_precisions = {4}});
   const std::string said = refusal([&] { check_reachable(net.graph(), std::vector<Target>{{model, 1e6}}); });
   // Every one of the 12,501,632 multiply-accumulates at 4 by 4 bits: 0.72 cycles each, 9,001,175.04.
   CHECK(said == "target: few of 1e+06 cycles can't be met: the smallest that these candidates reach is 9.00118e+06");

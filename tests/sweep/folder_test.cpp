@@ -38,13 +38,17 @@ TEST_CASE("sweep folder: a place is finished once its result stands there, run w
   CHECK(place.finished());
   CHECK(place.log() == (path / "log").string());
 
-  const auto said = [&](const std::string& settings) { return refusal([&] { static_cast<void>(sweep::Place(path, settings, "summary.json").finished()); }); };
-  CHECK(said("lr = 0.15\nseed = 1\n").find("was run with other settings (lr = 0.1, now lr = 0.15)") != std::string::npos);
+  const auto said = [&](const std::string& settings) {
+    return refusal([&] { static_cast<void>(sweep::Place(path, settings, "summary.json").finished()); });
+  };
+  CHECK(said("lr = 0.15\nseed = 1\n").find("was run with other settings (lr = 0.1, now lr = 0.15)") !=
+        std::string::npos);
   CHECK(said("lr = 0.1\n").find("(seed = 1, now nothing)") != std::string::npos);
   CHECK(said("lr = 0.1\nseed = 1\nhard = true\n").find("(nothing, now hard = true)") != std::string::npos);
 }
 
-TEST_CASE("sweep folder: a run of no sweep is left alone, unless it is to be overwritten; what was begun is begun anew") {
+TEST_CASE(
+    "sweep folder: a run of no sweep is left alone, unless it is to be overwritten; what was begun is begun anew") {
   const test::Folder folder;
   const fs::path path = folder.path / "point";
   const sweep::Place place(path, "seed = 1\n", "summary.json");
@@ -81,6 +85,7 @@ TEST_CASE("sweep folder: a summary that is none is named") {
   for (const char* content : {"", "{", "[1]", R"({"strength": 1})", R"({"cost": {"size": 1}})"}) {
     CAPTURE(content);
     io::write_file(file, content);
-    CHECK(refusal([&] { sweep::read_row(searched("dnas", ""), file); }) == file + ": damaged: expected the summary of a run");
+    CHECK(refusal([&] { sweep::read_row(searched("dnas", ""), file); }) ==
+          file + ": damaged: expected the summary of a run");
   }
 }

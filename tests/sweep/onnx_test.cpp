@@ -14,12 +14,14 @@
 using namespace mixgrad::test;
 namespace io = mixgrad::io;
 
-TEST_CASE("sweep: a network from a file begins in a fresh folder, and the command that repeats a point works elsewhere") {
+TEST_CASE(
+    "sweep: a network from a file begins in a fresh folder, and the command that repeats a point works elsewhere") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   io::write_file(place.root / "it's my net.onnx", plain_onnx_file());
-  const Outcome sweep = mixgrad_run(place, "sweep --model \"it's my net.onnx\" --data " + place.data() +
-                                               " --search-epochs 1 --finetune-epochs 0 --batch-size 40 --threads 2 --quiet --strengths 1e-6 --out s");
+  const Outcome sweep = mixgrad_run(
+      place, "sweep --model \"it's my net.onnx\" --data " + place.data() +
+                 " --search-epochs 1 --finetune-epochs 0 --batch-size 40 --threads 2 --quiet --strengths 1e-6 --out s");
   CAPTURE(sweep.err);
   REQUIRE(sweep.exit_code == 0);
   CHECK(std::ranges::count(io::read_file(place.path("s/sweep.csv")), '\n') == 2);
@@ -28,7 +30,9 @@ TEST_CASE("sweep: a network from a file begins in a fresh folder, and the comman
   const std::string command = summary.at("command");
   CAPTURE(command);
   REQUIRE(command.starts_with("mixgrad "));
-  const Outcome again = shell_run(place, fmt::format("mkdir elsewhere && cd elsewhere && '{}' {} --quiet --out ../again", binary(), command.substr(8)));
+  const Outcome again = shell_run(
+      place,
+      fmt::format("mkdir elsewhere && cd elsewhere && '{}' {} --quiet --out ../again", binary(), command.substr(8)));
   CAPTURE(again.err);
   REQUIRE(again.exit_code == 0);
   CHECK(parsed(place.path("again/summary.json")).at("checksum") == summary.at("checksum"));

@@ -31,39 +31,57 @@ sweep::Row row(const std::string& name, std::optional<double> accuracy, std::opt
 }  // namespace
 
 TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, layer-wise ones a single scheme") {
-  CHECK(names_of({.methods = {"dnas", "uniform"}, .schemes = {"per-channel", "per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {1, 2}}) ==
-        Names{"dnas-per-channel-strength1e-06-seed1", "dnas-per-channel-strength1e-06-seed2", "dnas-per-channel-size=30%-seed1",
-              "dnas-per-channel-size=30%-seed2", "dnas-per-layer-strength1e-06-seed1", "dnas-per-layer-strength1e-06-seed2",
-              "dnas-per-layer-size=30%-seed1", "dnas-per-layer-size=30%-seed2", "uniform-size=30%-seed1", "uniform-size=30%-seed2"});
-  CHECK(names_of({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}) == Names{"dnas-per-layer-seed0"});
-  const auto both = sweep::points({}, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"size=30%+macs=2e+8"}, .strengths = {}, .seeds = {0}});
+  CHECK(names_of({.methods = {"dnas", "uniform"},
+                  .schemes = {"per-channel", "per-layer"},
+                  .targets = {"30%"},
+                  .strengths = {1e-6},
+                  .seeds = {1, 2}}) == Names{"dnas-per-channel-strength1e-06-seed1",
+                                             "dnas-per-channel-strength1e-06-seed2", "dnas-per-channel-size=30%-seed1",
+                                             "dnas-per-channel-size=30%-seed2", "dnas-per-layer-strength1e-06-seed1",
+                                             "dnas-per-layer-strength1e-06-seed2", "dnas-per-layer-size=30%-seed1",
+                                             "dnas-per-layer-size=30%-seed2", "uniform-size=30%-seed1",
+                                             "uniform-size=30%-seed2"});
+  CHECK(names_of({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}) ==
+        Names{"dnas-per-layer-seed0"});
+  const auto both = sweep::points({}, {.methods = {"dnas"},
+                                       .schemes = {"per-layer"},
+                                       .targets = {"size=30%+macs=2e+8"},
+                                       .strengths = {},
+                                       .seeds = {0}});
   REQUIRE(both.size() == 1);
   CHECK(both[0].config.target == "size=30%,macs=2e+8");
 }
 
 TEST_CASE("sweep points: axes that make no sense are refused") {
   const auto said = [](const sweep::Axes& axes) { return refusal([&] { sweep::points({}, axes); }); };
-  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}).find("uniform needs targets") != std::string::npos);
-  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1}, .seeds = {0}}).find("only the method dnas") !=
-        std::string::npos);
-  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {1, 1}}).find("comes up twice") != std::string::npos);
-  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}}).find("no points") != std::string::npos);
+  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}})
+            .find("uniform needs targets") != std::string::npos);
+  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1}, .seeds = {0}})
+            .find("only the method dnas") != std::string::npos);
+  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {1, 1}})
+            .find("comes up twice") != std::string::npos);
+  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}})
+            .find("no points") != std::string::npos);
 }
 
 TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; with targets alone they are refused") {
   const RunConfig base{.regularizer = "macs", .refine = true};
-  const auto both = sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {0}});
+  const auto both = sweep::points(
+      base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {0}});
   REQUIRE(both.size() == 2);
   CHECK(both[0].config.regularizer == "macs");
   CHECK(both[0].config.refine);
   CHECK(both[1].config.regularizer.empty());
   CHECK_FALSE(both[1].config.refine);
-  CHECK(refusal([&] { sweep::points(base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {}, .seeds = {0}}); })
-            .starts_with("regularizer: with a target"));
+  CHECK(refusal([&] {
+          sweep::points(
+              base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {}, .seeds = {0}});
+        }).starts_with("regularizer: with a target"));
 }
 
 TEST_CASE("sweep table: the front holds what no other point beats; a point without a result is not on it") {
-  std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200), row("equal", 0.8, 200), row("failed", {}, 50)};
+  std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200),
+                                  row("equal", 0.8, 200), row("failed", {}, 50)};
   sweep::mark_front(rows);
   const std::vector<bool> expected = {true, false, true, true, false};
   for (size_t i = 0; i < rows.size(); ++i) {
@@ -81,7 +99,8 @@ TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
 }
 
 TEST_CASE("sweep table: points that differ in their seed alone tell mean and spread; one seed looks as ever") {
-  std::vector<sweep::Row> rows = {row("dnas-seed1", 0.9, 100), row("uniform-seed1", 0.5, 100), row("dnas-seed2", 0.7, 300), row("dnas-seed3", 0.8, 200)};
+  std::vector<sweep::Row> rows = {row("dnas-seed1", 0.9, 100), row("uniform-seed1", 0.5, 100),
+                                  row("dnas-seed2", 0.7, 300), row("dnas-seed3", 0.8, 200)};
   for (size_t i = 0; i < rows.size(); ++i) {
     rows[i].point.config.seed = i < 2 ? 1 : i;
     rows[i].size_share = 0.25;

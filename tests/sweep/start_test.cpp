@@ -16,7 +16,9 @@ namespace io = mixgrad::io;
 
 namespace {
 
-const std::string tiny = "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --quiet --strengths 1e-6 ";
+const std::string tiny =
+    "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 2 --quiet --strengths "
+    "1e-6 ";
 
 void train(const Workplace& place) {
   REQUIRE(mixgrad_run(place, "train --data glyphs:80 --epochs 1 --threads 2 --quiet --out float").exit_code == 0);
@@ -39,13 +41,16 @@ TEST_CASE("sweep: --init begins in a fresh folder, without a warm-up, and goes o
   CHECK(io::read_file(place.path("deep/s/sweep.csv")) == csv);
 }
 
-TEST_CASE("sweep: weights that every point would refuse, and a folder that can't be made, are refused before anything is written") {
+TEST_CASE(
+    "sweep: weights that every point would refuse, and a folder that can't be made, are refused before anything is "
+    "written") {
   const Workplace place;
   train(place);
   io::Safetensors weights = io::read_safetensors(place.path("float/float.safetensors"));
   weights.at("fc.weight").data()[5] = std::numeric_limits<float>::quiet_NaN();
   io::write_safetensors(place.path("cifar/nan.safetensors"), weights);
-  check_complaint(mixgrad_run(place, tiny + "--init cifar/nan.safetensors --out s"), 2, "tensor \"fc.weight\" holds NaN at index 5");
+  check_complaint(mixgrad_run(place, tiny + "--init cifar/nan.safetensors --out s"), 2,
+                  "tensor \"fc.weight\" holds NaN at index 5");
   check_complaint(mixgrad_run(place, tiny + "--init nowhere.safetensors --out s"), 2, "nowhere.safetensors");
   check_complaint(mixgrad_run(place, tiny + "--out cifar/test_batch.bin/s"), 2, "can't make folder ");
   check_complaint(mixgrad_run(place, tiny + "--out /proc"), 2, "can't write into folder /proc");
@@ -62,12 +67,14 @@ TEST_CASE("search: weights that are not finite are refused by tensor and index, 
   std::filesystem::rename(place.root / "float/float.safetensors", place.root / "cifar/finite.safetensors");
   std::filesystem::remove_all(place.root / "float");
   const std::string words = "cifar/infinite.safetensors: tensor \"conv.weight\" holds -infinity at index 1";
-  check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/infinite.safetensors --out run"), 2, words);
+  check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/infinite.safetensors --out run"), 2,
+                  words);
   check_complaint(mixgrad_run(place, "inspect tape --data glyphs:80 --init cifar/infinite.safetensors"), 2, words);
   weights = io::read_safetensors(place.path("cifar/finite.safetensors"));
   for (float& w : weights.at("fc.weight").data()) w = 3e38F;
   io::write_safetensors(place.path("cifar/huge.safetensors"), weights);
-  check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/huge.safetensors --out run"), 2,
-                  "cifar/huge.safetensors: the network's outputs are NaN or infinite: expected weights that keep them finite");
+  check_complaint(
+      mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/huge.safetensors --out run"), 2,
+      "cifar/huge.safetensors: the network's outputs are NaN or infinite: expected weights that keep them finite");
   CHECK(place.holds_only_data());
 }

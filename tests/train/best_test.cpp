@@ -17,7 +17,13 @@ namespace {
 /// Images that `network` gets right, every one, to validate with; labels of the training images are random.
 data::Splits mastered_by(const Graph& network) {
   const data::Batch b = random_batch(48, network.input_shape(), 10, 2);
-  data::Dataset d{.name = "random", .channels = 3, .height = 32, .width = 32, .pixels = {}, .labels = {}, .class_names = std::vector<std::string>(10)};
+  data::Dataset d{.name = "random",
+                  .channels = 3,
+                  .height = 32,
+                  .width = 32,
+                  .pixels = {},
+                  .labels = {},
+                  .class_names = std::vector<std::string>(10)};
   for (float v : b.x.data()) d.pixels.push_back(static_cast<uint8_t>(v * 255 + 0.5F));
   d.labels.assign(b.labels.begin(), b.labels.end());
   data::Splits splits{.train = d, .validation = d, .test = {}};
@@ -74,7 +80,8 @@ TEST_CASE("best: the start is kept unless an epoch is as good, and patience coun
   CHECK(t.data()[0] == 7);
 }
 
-TEST_CASE("fine-tuning that ruins a network leaves it as it was, byte for byte, also where it was stopped and resumed") {
+TEST_CASE(
+    "fine-tuning that ruins a network leaves it as it was, byte for byte, also where it was stopped and resumed") {
   const Graph start = found_network();
   const data::Splits splits = mastered_by(start);
   REQUIRE(train::evaluate(start, splits.validation).accuracy() == 1);
@@ -103,7 +110,8 @@ TEST_CASE("fine-tuning that ruins a network leaves it as it was, byte for byte, 
 TEST_CASE("fine-tuning that changes nothing ends at its last epoch") {
   Graph graph = random_export(random_model("resnet8", 1), MixPrecType::PER_LAYER, {8}, 1);
   train::Observer quiet;
-  CHECK_FALSE(train::fine_tune(graph, mastered_by(graph), {.epochs = 1, .batch_size = 24, .lr = 1e-12}, cost::size(), quiet));
+  CHECK_FALSE(
+      train::fine_tune(graph, mastered_by(graph), {.epochs = 1, .batch_size = 24, .lr = 1e-12}, cost::size(), quiet));
 }
 
 TEST_CASE("training a network further keeps it where that ruins it; from random weights it ends at an epoch") {
@@ -114,7 +122,8 @@ TEST_CASE("training a network further keeps it where that ruins it; from random 
     const std::string before = io::to_bytes(nn::to_safetensors(*net), "net");
     train::Observer quiet;
     const data::Splits splits = mastered_by(simplified(*net, {3, 32, 32}));
-    const bool kept = train::warm_up(*net, splits, {.epochs = 2, .batch_size = 24, .lr = 2, .start_counts = trained}, quiet);
+    const bool kept =
+        train::warm_up(*net, splits, {.epochs = 2, .batch_size = 24, .lr = 2, .start_counts = trained}, quiet);
     CHECK(kept == trained);
     CHECK((io::to_bytes(nn::to_safetensors(*net), "net") == before) == trained);
   }
@@ -124,10 +133,12 @@ TEST_CASE("cli: fine-tuning with a huge learning rate keeps the accuracy of its 
   const Workplace place;
   const std::string data = " --data " + place.data() + " --batch-size 20 --threads 2 ";
   REQUIRE(mixgrad_run(place, "train --epochs 6 --quiet --out float" + data).exit_code == 0);
-  const Outcome run = mixgrad_run(place, "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --lr 500 --out run" + data);
+  const Outcome run = mixgrad_run(
+      place, "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --lr 500 --out run" + data);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
-  CHECK(run.out.find("fine-tuning found nothing better on the validation images than its start\n") != std::string::npos);
+  CHECK(run.out.find("fine-tuning found nothing better on the validation images than its start\n") !=
+        std::string::npos);
   const auto summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("kept_start") == true);
   CHECK(summary.at("search_accuracy").get<double>() > 0.3);

@@ -8,7 +8,13 @@ using namespace mixgrad;
 namespace {
 
 data::Dataset labelled(std::vector<int32_t> labels, int64_t classes) {
-  data::Dataset set{.name = "set", .channels = 1, .height = 1, .width = 1, .pixels = std::vector<uint8_t>(labels.size()), .labels = labels, .class_names = {}};
+  data::Dataset set{.name = "set",
+                    .channels = 1,
+                    .height = 1,
+                    .width = 1,
+                    .pixels = std::vector<uint8_t>(labels.size()),
+                    .labels = labels,
+                    .class_names = {}};
   set.class_names.resize(static_cast<size_t>(classes));
   return set;
 }
@@ -31,7 +37,14 @@ TEST_CASE("an accuracy is near chance when it is hardly above the largest class'
 }
 
 TEST_CASE("a reconstruction is near chance when it is hardly better than the mean image") {
-  data::Dataset set{.name = "set", .channels = 2, .height = 1, .width = 1, .pixels = {}, .labels = {}, .class_names = {}, .features = {0, 5, 2, 5, 4, 5}};
+  data::Dataset set{.name = "set",
+                    .channels = 2,
+                    .height = 1,
+                    .width = 1,
+                    .pixels = {},
+                    .labels = {},
+                    .class_names = {},
+                    .features = {0, 5, 2, 5, 4, 5}};
   const double variance = (8.0 / 3 + 0) / 2;  // of 0, 2, 4, and of the constant 5
   CHECK(train::score_of_constant(set).mean_loss() == doctest::Approx(variance));
   CHECK(train::is_near_chance({.loss = 3 * 0.95 * variance, .images = 3, .classifies = false}, set));

@@ -36,8 +36,11 @@ data::Splits random_splits() {
 }
 
 MixPrec random_search(const data::Splits& splits, SamplerOptions sampler = {}) {
-  MixPrec net(*test::random_resnet8(1), {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}, .weight_precisions = {0, 2, 8},
-                                         .w_mixprec_type = MixPrecType::PER_CHANNEL, .calibration = train::calibration_batches(splits.train, 24, 1),
+  MixPrec net(*test::random_resnet8(1), {.input_shape = {3, 32, 32},
+                                         .activation_precisions = {4, 8},
+                                         .weight_precisions = {0, 2, 8},
+                                         .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                                         .calibration = train::calibration_batches(splits.train, 24, 1),
                                          .sampler = sampler});
   test::randomize_architecture(net, 4);
   return net;
@@ -76,7 +79,8 @@ double largest(const Tensor& t) {
 }  // namespace
 
 TEST_CASE("Tape::gradients tells a part's gradients and leaves every other as it is") {
-  const Tensor x = Tensor::full({2}, 3).requires_grad(), y = Tensor::full({2}, 5).requires_grad(), unused = Tensor::zeros({4});
+  const Tensor x = Tensor::full({2}, 3).requires_grad(), y = Tensor::full({2}, 5).requires_grad(),
+               unused = Tensor::zeros({4});
   x.set_grad(std::array{7.0F, 8.0F});
   Tape tape;
   const std::array<double, 2> weights = {1, 2};
@@ -161,7 +165,8 @@ TEST_CASE("history: a line reads back as it was, to 6 digits; a damaged one is n
     CHECK(a.name == b.name);
     CHECK(a.nodes == b.nodes);
     CHECK(a.bits == b.bits);
-    for (auto member : {&train::AlphaReport::alpha, &train::AlphaReport::theta, &train::AlphaReport::task_gradient, &train::AlphaReport::cost_gradient}) {
+    for (auto member : {&train::AlphaReport::alpha, &train::AlphaReport::theta, &train::AlphaReport::task_gradient,
+                        &train::AlphaReport::cost_gradient}) {
       check_near(a.*member, b.*member, largest(a.*member));
     }
   }

@@ -23,7 +23,8 @@ std::string of_search_step(const auto& spoil) {
   spoil(net);
   const data::Batch batch = random_batch(12, {3, 32, 32}, 10, 4);
   return complaint([&] {
-    train::step(net.graph(), batch, {.regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
+    train::step(net.graph(), batch,
+                {.regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }});
   });
 }
 
@@ -40,7 +41,8 @@ Tensor parameter(const MixPrec& net, const std::string& name) {
 TEST_CASE("numerics: a search step names the op and the layer that began it") {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(of_search_step([](MixPrec&) {}) == "accepted");
-  const std::string weight = of_search_step([](MixPrec& net) { parameter(net, "stack2.conv1.weight").data()[5] = nan; });
+  const std::string weight =
+      of_search_step([](MixPrec& net) { parameter(net, "stack2.conv1.weight").data()[5] = nan; });
   CHECK_MESSAGE(weight.find("of layer stack2.conv1: NaN at element 5 of its input 0") != std::string::npos, weight);
   const std::string bias = of_search_step([](MixPrec& net) { parameter(net, "fc.bias").data()[3] = nan; });
   CHECK_MESSAGE(bias.find("op linear of layer fc: NaN at element 3 of its input 2") != std::string::npos, bias);
@@ -59,5 +61,7 @@ TEST_CASE("numerics: a float step too, in its gradients as well") {
   CHECK(complaint([&] { train::step(*model, batch); }) == "accepted");
   batch.x.data()[7] = std::numeric_limits<float>::infinity();
   const std::string data = complaint([&] { train::step(*model, batch); });
-  CHECK_MESSAGE(data.find("op conv2d of layer conv: infinity at element 7 of its input 0, [12, 3, 32, 32], which weights or data hold") != std::string::npos, data);
+  CHECK_MESSAGE(data.find("op conv2d of layer conv: infinity at element 7 of its input 0, [12, 3, 32, 32], which "
+                          "weights or data hold") != std::string::npos,
+                data);
 }

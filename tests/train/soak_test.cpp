@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many searches in one process: what one took, the next takes again. MIXGRAD_SOAK=200 makes it long (tests/torture/soak.py).
+// Many searches in one process: what one took, the next takes again. MIXGRAD_SOAK=200 makes it long
+// (tests/torture/soak.py).
 #include <mixgrad/mixgrad.h>
 
 #include <doctest/doctest.h>

@@ -16,7 +16,13 @@ namespace {
 /// 72 images of 10 classes.
 data::Splits random_splits() {
   const data::Batch b = random_batch(72, {3, 32, 32}, 10, 2);
-  data::Dataset d{.name = "random", .channels = 3, .height = 32, .width = 32, .pixels = {}, .labels = {}, .class_names = std::vector<std::string>(10)};
+  data::Dataset d{.name = "random",
+                  .channels = 3,
+                  .height = 32,
+                  .width = 32,
+                  .pixels = {},
+                  .labels = {},
+                  .class_names = std::vector<std::string>(10)};
   for (float v : b.x.data()) d.pixels.push_back(static_cast<uint8_t>(v * 255 + 0.5F));
   d.labels.assign(b.labels.begin(), b.labels.end());
   return {.train = d, .validation = d, .test = d};
@@ -28,7 +34,9 @@ std::vector<std::vector<float>> trained(int threads) {
   train::set_threads(threads);
   const auto model = test::random_resnet8(1);
   const data::Splits splits = random_splits();
-  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {2, 4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+  MixPrec net(*model, {.input_shape = {3, 32, 32},
+                       .activation_precisions = {2, 4, 8},
+                       .w_mixprec_type = MixPrecType::PER_CHANNEL,
                        .calibration = train::calibration_batches(splits.train, 24, 1)});
   train::Observer quiet;
   train::SearchSchedule search;
@@ -46,8 +54,10 @@ std::vector<std::vector<float>> trained(int threads) {
 
   std::vector<std::vector<float>> state;
   for (const Tensor& alpha : net.nas_parameters()) state.emplace_back(alpha.data().begin(), alpha.data().end());
-  for (const nn::NamedTensor& p : found.named_parameters()) state.emplace_back(p.tensor.data().begin(), p.tensor.data().end());
-  for (const auto& slot : found.activation_slots()) state.emplace_back(slot->clip.data().begin(), slot->clip.data().end());
+  for (const nn::NamedTensor& p : found.named_parameters())
+    state.emplace_back(p.tensor.data().begin(), p.tensor.data().end());
+  for (const auto& slot : found.activation_slots())
+    state.emplace_back(slot->clip.data().begin(), slot->clip.data().end());
   return state;
 }
 
@@ -72,7 +82,8 @@ TEST_CASE("the float warm-up gives the same bytes with 1, 2 and 4 threads") {
     train::Observer quiet;
     train::warm_up(*model, splits, {.epochs = 2, .batch_size = 36, .augmentation = {.flip = true, .crop = 2}}, quiet);
     states.emplace_back();
-    for (const nn::NamedTensor& t : nn::state_of(*model)) states.back().insert(states.back().end(), t.tensor.data().begin(), t.tensor.data().end());
+    for (const nn::NamedTensor& t : nn::state_of(*model))
+      states.back().insert(states.back().end(), t.tensor.data().begin(), t.tensor.data().end());
   }
   train::set_threads(before);
   CHECK(same_bytes(states[0], states[1]));
@@ -130,7 +141,8 @@ TEST_CASE("an observer is told of every op both ways, from every thread, and cha
     return all;
   };
   CHECK(same_bytes(gradients(nullptr), gradients(&counter)));
-  for (const char* op : {"input activation_mixture", "stack1.conv2 weight_mixture", "stack1.conv2 conv2d", "stack3.add add", " cross_entropy"}) {
+  for (const char* op : {"input activation_mixture", "stack1.conv2 weight_mixture", "stack1.conv2 conv2d",
+                         "stack3.add add", " cross_entropy"}) {
     CHECK(counter.ops.contains(op));
   }
   for (const auto& [op, open] : counter.ops) CHECK(open == 0);
@@ -161,7 +173,9 @@ TEST_CASE("the temperature runs geometrically from start to end, or as in the pa
 TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for every thread count") {
   const auto model = test::random_resnet8(7);
   const data::Batch batch = random_batch(24, {3, 32, 32}, 10, 8);
-  MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL,
+  MixPrec net(*model, {.input_shape = {3, 32, 32},
+                       .activation_precisions = {4, 8},
+                       .w_mixprec_type = MixPrecType::PER_CHANNEL,
                        .calibration = {batch.x}});
   const auto gradients = [&](DType dtype, int threads) {
     const int before = train::threads();
