@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: a quantizer of your own takes PACT's place in the search, the discrete network, integer evaluation
-// and
-//   files. It is four formulas for one value.
-// What it prints: the steps of a small network's activations under PACT and under a quantizer whose steps are powers of
-// two,
-//   the accuracy with each after the same training, and how far the integer network agrees.
+// What you learn: a quantizer of your own, four formulas in one value, takes PACT's place everywhere, files included.
+// What it prints: the steps of activations under PACT and under a quantizer whose steps are powers of two, the accuracy
+//   with each after the same training, and how far the integer network agrees.
 // Run: build/examples/06_your_own_quantizer
 #include <mixgrad/mixgrad.h>
 
@@ -12,8 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
-#include <utility>
 
 using namespace mixgrad;
 
@@ -23,39 +18,33 @@ namespace {
 struct PowerOfTwo {
   static float step(float clip, CodeRange r) { return std::exp2(std::ceil(std::log2(clip / r.high))); }
   static float code(float x, float clip, CodeRange r) {
-    return std::nearbyint(std::clamp(x / step(clip, r), r.low, r.high));
+    return std::rint(std::clamp(x / step(clip, r), r.low, r.high));
   }
   /// {∂x̂/∂x, ∂x̂/∂clip}: straight-through inside the range; outside, x̂ is its end, which moves with the clip.
   static std::pair<float, float> slopes(float x, float clip, CodeRange r) {
     const float steps = x / step(clip, r);
-    if (steps <= r.low) return {0, r.low / r.high};
-    if (steps >= r.high) return {0, 1};
-    return {1, 0};
+    if (steps > r.low && steps < r.high) return {1, 0};
+    return {0, steps <= r.low ? r.low / r.high : 1};
   }
   static double clip_scale(int64_t, CodeRange) { return 1; }
 };
 
 std::shared_ptr<const ActivationQuantizer> power_of_two() {
-  ActivationQuantizer q = quant::elementwise<PowerOfTwo>("power-of-two");
-  q.rounds_to_nearest = true;  // so that an integer network can have it
-  return std::make_shared<ActivationQuantizer>(std::move(q));
+  auto q = std::make_shared<ActivationQuantizer>(quant::elementwise<PowerOfTwo>("power-of-two"));
+  q->rounds_to_nearest = true;  // so that an integer network can have it
+  return q;
 }
 
 /// Noise of 12 × 12 grey pixels, brighter in one of nine squares, which is the class.
 data::Dataset spots(const char* name, int64_t count) {
-  data::Dataset set{.name = name,
-                    .channels = 1,
-                    .height = 12,
-                    .width = 12,
-                    .pixels = {},
-                    .labels = {},
-                    .class_names = {"0", "1", "2", "3", "4", "5", "6", "7", "8"}};
+  data::Dataset set{.name = name, .channels = 1, .height = 12, .width = 12, .pixels = {}, .labels = {}};
+  set.class_names.assign({"0", "1", "2", "3", "4", "5", "6", "7", "8"});
   Rng rng(1, name);
   for (int64_t i = 0; i < count; ++i) {
     set.labels.push_back(static_cast<int32_t>(rng.below(9)));
-    for (int y = 0; y < 12; ++y) {
-      for (int x = 0; x < 12; ++x)
-        set.pixels.push_back(static_cast<uint8_t>(rng.below(200) + (y / 4 * 3 + x / 4 == set.labels.back() ? 50 : 0)));
+    for (int at = 0; at < 144; ++at) {
+      const bool bright = at / 48 * 3 + at % 12 / 4 == set.labels.back();
+      set.pixels.push_back(static_cast<uint8_t>(rng.below(200) + (bright ? 50 : 0)));
     }
   }
   return set;
@@ -64,8 +53,7 @@ data::Dataset spots(const char* name, int64_t count) {
 }  // namespace
 
 int main() {
-  const data::Splits data =
-      data::hold_out(spots("train", 2000), spots("test", 500), /*seed=*/1, /*validation_share=*/0.1);
+  const data::Splits data = data::hold_out(spots("train", 2000), spots("test", 500), /*seed=*/1, 0.1);
   const auto net = std::make_unique<nn::Sequential>(
       std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 1, .out_channels = 8, .padding = {1, 1}}),
       std::make_unique<nn::ReLU>(), std::make_unique<nn::MaxPool2d>(Pool2dAttrs{}), std::make_unique<nn::Flatten>(),
@@ -83,10 +71,10 @@ int main() {
                                 .activation_quantizer = quantizer});
     Graph found = search.arch_export();
     train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3}, search.regularizer(), quiet);
+    const Agreement integers = compare(found, to_integer(found), data.test);
     fmt::print("{:<13} steps", quantizer ? quantizer->name : "pact");
     for (const auto& slot : found.activation_slots()) fmt::print(" {:.5f}", slot->step());
-    const Agreement agreement = compare(found, to_integer(found), data.test);
-    fmt::print("  accuracy {:.3f}, integers agree on {} of {} images\n", train::evaluate(found, data.test).accuracy(),
-               agreement.same_top1, agreement.images);
+    fmt::print("  accuracy {:.3f}, ", train::evaluate(found, data.test).accuracy());
+    fmt::print("integers agree on {} of {} images\n", integers.same_top1, integers.images);
   }
 }
