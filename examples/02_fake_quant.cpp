@@ -22,7 +22,7 @@ Tensor fake_quantize(const Tensor& x, float step) {
   Tensor y = Tensor::empty(x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.data()[i] = step * std::clamp(std::nearbyint(x.data()[i] / step), -3.0F, 3.0F);
-  return record("fake_quantize", {}, y, {x}, [step](const Backward& b) {
+  return record("fake_quantize", y, {x}, [step](const Backward& b) {
     const auto gx = b.grad(0);
     if (!gx) return;  // nobody needs it
     for (int64_t i = 0; i < std::ssize(b.input(0)); ++i) {

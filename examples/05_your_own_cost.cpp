@@ -20,8 +20,8 @@ namespace {
 /// channels of one precision at a time.
 cost::Model cycles() {
   cost::Table table{.name = "cycles", .unit = "cycles", .tile = 8, .per_mac = {}};
-  for (const char* op : {"conv2d", "depthwise", "linear"}) {
-    for (const int bits : {2, 4, 8}) table.per_mac[{op, 8, bits}] = bits / 8.0;
+  for (const cost::LayerKind kind : cost::layer_kinds) {
+    for (const int bits : {2, 4, 8}) table.per_mac[{kind, 8, bits}] = bits / 8.0;
   }
   return cost::look_up(table, "cycles of our chip");
 }

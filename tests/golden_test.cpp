@@ -115,8 +115,7 @@ class NetworkCase {
   void add_input() {
     const auto shape = c_.j.at("input_shape").get<std::vector<int64_t>>();
     graph.nodes.push_back({.name = "x",
-                           .op = "input",
-                           .attrs = {},
+                           .op = op::Input{},
                            .inputs = {},
                            .params = {},
                            .shape = Shape(shape),
@@ -125,27 +124,34 @@ class NetworkCase {
     index_["x"] = 0;
   }
 
+  static Operator operator_of(const json& j) {
+    const std::string op = j.at("op");
+    const auto p = pair(j, "padding", 0);
+    if (op == "conv2d")
+      return op::Conv2d{{.stride = pair(j, "stride", 1),
+                         .padding = {p[0], p[1], p[0], p[1]},
+                         .dilation = pair(j, "dilation", 1),
+                         .groups = j.value("groups", 1)}};
+    if (op == "avgpool") return op::AvgPool2d{{.kernel = pair(j, "kernel", 2)}};
+    if (op == "maxpool") return op::MaxPool2d{{.kernel = pair(j, "kernel", 2)}};
+    if (op == "linear") return op::Linear{};
+    if (op == "add") return op::Add{};
+    if (op == "flatten") return op::Flatten{};
+    FAIL(op << " is no operator of a golden network");
+    return op::Input{};
+  }
+
   void add_node(const json& j) {
-    static const std::map<std::string, std::string> ops = {{"avgpool", "avg_pool2d"}, {"maxpool", "max_pool2d"}};
-    const std::string name = j.at("name"), op = j.at("op");
+    const std::string name = j.at("name");
     Node node{.name = name,
-              .op = ops.contains(op) ? ops.at(op) : op,
-              .attrs = {},
+              .op = operator_of(j),
               .inputs = {},
               .params = {},
               .shape = {},
-              .relu = j.value("relu", false),
+              .activation = j.value("relu", false) ? Activation::relu : Activation::none,
               .weight_slot = nullptr,
               .output_slot = nullptr};
     for (const json& input : j.at("inputs")) node.inputs.push_back(index_.at(input));
-    if (op == "conv2d") {
-      const auto p = pair(j, "padding", 0);
-      node.attrs = Conv2dAttrs{.stride = pair(j, "stride", 1),
-                               .padding = {p[0], p[1], p[0], p[1]},
-                               .dilation = pair(j, "dilation", 1),
-                               .groups = j.value("groups", 1)};
-    }
-    if (op == "avgpool" || op == "maxpool") node.attrs = Pool2dAttrs{.kernel = pair(j, "kernel", 2)};
     if (node.is_layer()) {
       node.params = {leaf(name + ".weight"), leaf(name + ".bias")};
       auto& s = weight_slots_[c_.j.at("weight_alpha_of").at(name)];

@@ -247,11 +247,12 @@ MixPrecOptions options_for(Dice& dice, const Shape& input, const data::Dataset& 
 }
 
 std::string attributes(const Node& node) {
-  if (const auto* c = std::get_if<Conv2dAttrs>(&node.attrs)) {
+  if (const auto* conv = node.as<op::Conv2d>()) {
     return fmt::format(" kernel {}x{} stride {} padding {} dilation {} groups {}", node.weight().dim(2),
-                       node.weight().dim(3), c->stride, c->padding, c->dilation, c->groups);
+                       node.weight().dim(3), conv->attrs.stride, conv->attrs.padding, conv->attrs.dilation,
+                       conv->attrs.groups);
   }
-  if (const auto* p = std::get_if<Pool2dAttrs>(&node.attrs))
+  if (const Pool2dAttrs* p = pool_of(node))
     return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil,
                        p->count_padding);
   return "";
@@ -268,14 +269,20 @@ RandomNetwork random_network(uint64_t seed, int64_t images) {
   return {.graph = search.arch_export(), .discrete = discretize(search.graph()), .images = std::move(set)};
 }
 
+const Pool2dAttrs* pool_of(const Node& node) {
+  if (const auto* pool = node.as<op::AvgPool2d>()) return &pool->attrs;
+  if (const auto* pool = node.as<op::MaxPool2d>()) return &pool->attrs;
+  return nullptr;
+}
+
 std::string structure(const Graph& graph) {
   std::string out;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& n = graph.nodes[i];
-    out += fmt::format("{:>3} {} {} of {}{}{}, {}", i, n.name, n.op, n.inputs, attributes(n),
-                       n.relu6  ? ", relu6"
-                       : n.relu ? ", relu"
-                                : "",
+    out += fmt::format("{:>3} {} {} of {}{}{}, {}", i, n.name, n.op_name(), n.inputs, attributes(n),
+                       n.activation == Activation::relu6  ? ", relu6"
+                       : n.activation == Activation::relu ? ", relu"
+                                                          : "",
                        n.shape.str());
     if (n.weight_slot) out += fmt::format(", weights {}", n.weight_slot->bits);
     if (n.output_slot)

@@ -18,6 +18,9 @@ struct RandomNetwork {
 };
 RandomNetwork random_network(uint64_t seed, int64_t images);
 
+/// A pool's attributes; nullptr for other operators.
+const Pool2dAttrs* pool_of(const Node& node);
+
 /// A line for every node: operator, inputs, shape, what it is quantized to.
 std::string structure(const Graph& graph);
 

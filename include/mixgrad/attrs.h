@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of ops: what a record keeps besides tensors, and what a graph's node stores and saves.
+// Attributes of ops, besides the tensors that they work on.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <variant>
-#include <vector>
 
 namespace mixgrad {
 
@@ -32,8 +30,5 @@ struct BatchNormAttrs {
   bool training = false;
   bool operator==(const BatchNormAttrs&) const = default;
 };
-
-/// One attribute struct per op that has any.
-using Attrs = std::variant<std::monostate, Conv2dAttrs, Pool2dAttrs, BatchNormAttrs>;
 
 }  // namespace mixgrad

@@ -58,10 +58,15 @@ struct Precisions {
   Value expected_bits() const;
 };
 
+/// What cost models tell layers apart by.
+enum class LayerKind { conv2d, depthwise, linear };
+inline constexpr std::array layer_kinds{LayerKind::conv2d, LayerKind::depthwise, LayerKind::linear};
+const char* name_of(LayerKind kind);
+
 /// One conv or linear layer, as a cost model sees it.
 struct Layer {
   std::string name;
-  std::string op;  ///< "conv2d", "depthwise" or "linear"
+  LayerKind kind;
   int64_t c_in, c_out, groups;
   std::array<int64_t, 2> kernel;  ///< 1 × 1 for linear layers
   std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers
@@ -109,12 +114,12 @@ struct Model {
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
                       std::function<double(const Graph&)> of_rest = {});
 
-/// Cost per multiply-accumulate, by kind of layer ("conv2d", "depthwise", "linear"), input bits and weight bits. With
+/// Cost per multiply-accumulate, by kind of layer, input bits and weight bits. With
 /// tiles, the channels of one precision are counted up to the next whole tile (straight-through).
 struct Table {
   std::string name, unit;
   int64_t tile = 1;
-  std::map<std::tuple<std::string, int, int>, double> per_mac;
+  std::map<std::tuple<LayerKind, int, int>, double> per_mac;
 };
 Model look_up(Table table, std::string help);
 /// A table from a TOML file: unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and

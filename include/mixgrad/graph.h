@@ -2,10 +2,10 @@
 // The one network type: float, searched, exported (DESIGN, decision 1).
 #pragma once
 
-#include <mixgrad/attrs.h>
 #include <mixgrad/io.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/normalization.h>
+#include <mixgrad/operators.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
@@ -21,19 +21,34 @@ namespace mixgrad {
 /// quantizers afterwards. Nodes that hold the same slot share its α and clip.
 struct Node {
   std::string name;  ///< the module's path, "stack1.conv1"
-  std::string op;    ///< the op's name, "conv2d"; "input" for the network's input
-  Attrs attrs;
-  std::vector<int> inputs;     ///< indices of earlier nodes
-  std::vector<Tensor> params;  ///< conv2d, linear: weight, bias; batch_norm: gamma, beta, running mean and variance
-  Shape shape;                 ///< of the output, without N
-  bool relu = false;           ///< max(y, 0), before the output quantizer
-  bool relu6 = false;          ///< with relu: at most 6; a quantizer's clip, which starts below, takes its place
+  Operator op;
+  std::vector<int> inputs;                   ///< indices of earlier nodes
+  std::vector<Tensor> params;                ///< as its operator names them (conv2d, linear: weight, bias)
+  Shape shape;                               ///< of the output, without N
+  Activation activation = Activation::none;  ///< before the output quantizer, whose clip, below 6, cuts like a ReLU6
   std::shared_ptr<WeightSlot> weight_slot;
   std::shared_ptr<ActivationSlot> output_slot;
 
-  bool is_layer() const { return op == "conv2d" || op == "linear"; }
-  /// Hands its input's codes on under the same quantizer (pooling, flatten, a ReLU or ReLU6 of its own).
-  bool passes_quantizer() const;
+  template <typename Op>
+  const Op* as() const {
+    return std::get_if<Op>(&op);
+  }
+  template <typename Op>
+  Op* as() {
+    return std::get_if<Op>(&op);
+  }
+  std::string_view op_name() const { return name_of(op); }
+  bool is_layer() const;
+  op::Quantizer quantizer() const;
+  /// Hands its input's codes on under the same quantizer.
+  bool passes_quantizer() const { return quantizer() == op::Quantizer::passed; }
+  op::Channels channels() const;
+  /// A device may write its value over an input of the same size.
+  bool in_place() const;
+  /// Of a layer; throws bad_input for other nodes.
+  op::LayerShape layer_shape() const;
+  /// Multiply-accumulates of one image; 0 for other nodes than layers.
+  int64_t macs() const;
   const Tensor& weight() const { return params[0]; }
   const Tensor& bias() const { return params[1]; }
 };
@@ -99,9 +114,6 @@ class Graph {
   /// A graph of its own: nothing shared with this one.
   Graph clone() const;
 };
-
-/// Whether graphs can hold this op.
-bool can_replay(const std::string& op);
 
 /// Runs `module` once in evaluation mode on a zero input [1, input_shape...] and writes down what it did.
 /// Throws bad_input naming the module and op that can't be part of a graph. Parameters are shared with the module.

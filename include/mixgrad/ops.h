@@ -3,7 +3,7 @@
 // shapes when they don't fit. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
 #pragma once
 
-#include <mixgrad/attrs.h>
+#include <mixgrad/operators.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
 
@@ -28,6 +28,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
 Tensor relu(const Tensor& x);
 /// min(max(x, 0), 6)
 Tensor relu6(const Tensor& x);
+Tensor activate(Activation function, const Tensor& x);
 /// min(max(x, 0), top)
 Tensor clipped_relu(const Tensor& x, float top);
 Tensor add(const Tensor& a, const Tensor& b);

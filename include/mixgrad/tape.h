@@ -2,14 +2,16 @@
 // Reverse-mode differentiation: a tape records ops as they run and plays them backwards. Also the tracer.
 #pragma once
 
-#include <mixgrad/attrs.h>
+#include <mixgrad/operators.h>
 #include <mixgrad/tensor.h>
 
 #include <kernels/grad.h>
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 namespace mixgrad {
@@ -33,9 +35,19 @@ struct Backward {
 
 using BackwardFunction = std::function<void(const Backward&)>;
 
+/// What to record an op as: an operator that graphs can hold, or else a name.
+struct RecordedOp {
+  template <typename Op>
+  requires std::is_constructible_v<Operator, Op> RecordedOp(const Op& op) : name(op.name()), graph_op(op) {}
+  RecordedOp(const char* other) : name(other) {}
+
+  const char* name;
+  std::optional<Operator> graph_op = {};
+};
+
 struct Record {
   const char* op;
-  Attrs attrs;
+  std::optional<Operator> graph_op;  ///< none: graphs can't hold it
   std::vector<Tensor> inputs;
   Tensor output;
   BackwardFunction backward;
@@ -108,7 +120,6 @@ class ModuleScope {
 };
 
 /// Puts an op on the current tape if there is one and a gradient is needed (or it traces); returns `output`.
-Tensor record(const char* op, const Attrs& attrs, Tensor output, std::initializer_list<Tensor> inputs,
-              BackwardFunction backward);
+Tensor record(const RecordedOp& op, Tensor output, std::initializer_list<Tensor> inputs, BackwardFunction backward);
 
 }  // namespace mixgrad

@@ -8,10 +8,10 @@
 namespace mixgrad::cost {
 namespace {
 
-/// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own change no place.
+/// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own take no other place.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.op == "flatten" || node.op == "relu" || node.op == "relu6" ? storage(graph, node.inputs[0]) : i;
+  return node.as<op::Flatten>() || node.as<op::Activate>() ? storage(graph, node.inputs[0]) : i;
 }
 
 Value bits(const Activation& a) {

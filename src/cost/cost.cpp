@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../core/suggest.h"
+#include "../graph/channels.h"
 
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
@@ -72,68 +73,48 @@ Value live_channels(const Precisions& weights, int64_t c_out) {
   return weights.expected(live);
 }
 
-/// What node `i` hands on (its inputs' activations are in `network` already). `weights` of a layer.
-Activation activation_of(const Network& network, int i, const View& view, const Precisions& weights) {
-  const Graph& graph = network.graph;
-  const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const Shape& shape = node.shape;
+/// The precisions of node i's value.
+Precisions value_precisions(const Graph& graph, int i, const View& view) {
   const int holder = graph.quantized_by(i);
-  Activation out{.precisions = view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(),
-                                                holder == graph.quantized_by(graph.output)),
-                 .live_channels = static_cast<double>(shape[0]),
-                 .positions = shape.size() / shape[0]};
-  if (i == 0) return out;
-  const Activation& input = network.activations[static_cast<size_t>(node.inputs[0])];
-  if (node.is_layer()) {
-    out.live_channels = live_channels(weights, shape[0]);
-  } else if (node.op == "flatten") {
-    out.live_channels = scale(input.live_channels, static_cast<double>(input.positions));
-  } else if (node.passes_quantizer() || node.op == "add" || node.op == "batch_norm") {
-    out.live_channels = input.live_channels;
-  } else {
-    bad_input("'{}': the cost of {} is not known", node.name, node.op);
-  }
-  return out;
+  return view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(),
+                          holder == graph.quantized_by(graph.output));
 }
 
 Layer layer_of(const Node& node, const Precisions& weights, const Activation& input) {
   const Shape& w = node.weight().shape();
-  const bool conv = node.op == "conv2d";
-  const int64_t groups = conv ? std::get<Conv2dAttrs>(node.attrs).groups : 1;
-  const bool depthwise = groups > 1 && w[1] == 1 && w[0] == groups;
-  Layer layer{.name = node.name,
-              .op = depthwise ? "depthwise" : node.op,
-              .c_in = w[1] * groups,
-              .c_out = w[0],
-              .groups = groups,
-              .kernel = {1, 1},
-              .output = {1, 1},
-              .weights = weights,
-              .input = input.precisions,
-              .live_inputs = groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
-  if (conv) {
-    layer.kernel = {w[2], w[3]};
-    layer.output = {node.shape[1], node.shape[2]};
-  }
-  return layer;
-}
-
-/// Output channels that a node of a discrete graph has left; `live` of the nodes before it.
-int64_t live_channels(const Graph& graph, const Node& node, const std::vector<int64_t>& live) {
-  if (node.op == "input" || (node.is_layer() && !node.weight_slot)) return node.shape[0];
-  if (node.is_layer()) return node.shape[0] - std::ranges::count(node.weight_slot->bits, 0);
-  const auto from = static_cast<size_t>(node.inputs[0]);
-  const Shape& shape = graph.nodes[from].shape;
-  return node.op == "flatten" ? live[from] * (shape.size() / shape[0]) : live[from];
+  const op::LayerShape shape = node.layer_shape();
+  const LayerKind kind = node.as<op::Linear>()                        ? LayerKind::linear
+                         : node.channels() == op::Channels::depthwise ? LayerKind::depthwise
+                                                                      : LayerKind::conv2d;
+  return {.name = node.name,
+          .kind = kind,
+          .c_in = w[1] * shape.groups,
+          .c_out = w[0],
+          .groups = shape.groups,
+          .kernel = shape.kernel,
+          .output = shape.output,
+          .weights = weights,
+          .input = input.precisions,
+          .live_inputs = shape.groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
 }
 
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
   const std::vector<bool> needed = needed_nodes(graph);
+  std::vector<Value> live;
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
-    network.activations.push_back(activation_of(network, i, view, weights));
+    const auto own = [&](const Node& n) {
+      return n.is_layer() ? live_channels(weights, n.shape[0]) : Value(static_cast<double>(n.shape[0]));
+    };
+    const auto flattened = [](const Value& from, int64_t positions) {
+      return scale(from, static_cast<double>(positions));
+    };
+    live.push_back(channel_fact(graph, i, live, own, flattened));
+    network.activations.push_back({.precisions = value_precisions(graph, i, view),
+                                   .live_channels = live.back(),
+                                   .positions = node.shape.size() / node.shape[0]});
     if (!node.is_layer() || !needed[static_cast<size_t>(i)]) continue;
     network.layers.push_back(layer_of(node, weights, network.activations[static_cast<size_t>(node.inputs[0])]));
   }
@@ -214,11 +195,10 @@ double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
-  std::vector<int64_t> live(graph_.nodes.size());
+  const std::vector<int64_t> live = mixgrad::live_channels(graph_);
   double total = rest_;
   for (size_t i = 0; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
-    live[i] = live_channels(graph_, node, live);
     if (!node.is_layer() || !needed_[i]) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.input_slot(node);
@@ -260,6 +240,18 @@ std::optional<double> if_defined(const std::function<double()>& cost) {
 std::vector<Model> all() {
   return {size(),         flash(),       macs(),         params(),      ops(),
           mpic_latency(), mpic_energy(), ne16_latency(), activations(), peak_ram()};
+}
+
+const char* name_of(LayerKind kind) {
+  switch (kind) {
+    case LayerKind::conv2d:
+      return op::Conv2d::name();
+    case LayerKind::depthwise:
+      return "depthwise";
+    case LayerKind::linear:
+      return op::Linear::name();
+  }
+  return "";
 }
 
 std::vector<std::string> names() {

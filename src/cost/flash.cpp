@@ -30,9 +30,7 @@ double of_others(const Graph& graph) {
   int64_t bytes = 0;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!needed[i]) continue;
-    const std::string& op = graph.nodes[i].op;
-    if (op == "add") bytes += device::multiplier_bytes + device::shift_bytes;
-    if (op == "max_pool2d" || op == "avg_pool2d") bytes += device::pool_bytes;
+    bytes += device::constant_bytes(graph.nodes[i].op);
   }
   return static_cast<double>(bytes);
 }

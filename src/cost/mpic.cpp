@@ -12,8 +12,7 @@ Table cycles() {
   Table table{.name = "mpic-latency", .unit = "cycles", .per_mac = {}};
   for (int i = 0; i < 3; ++i) {
     for (int j = 0; j < 3; ++j) {
-      for (const char* op : {"conv2d", "depthwise", "linear"})
-        table.per_mac[{op, bits[i], bits[j]}] = 1 / throughput[i][j];
+      for (const LayerKind kind : layer_kinds) table.per_mac[{kind, bits[i], bits[j]}] = 1 / throughput[i][j];
     }
   }
   return table;

@@ -10,9 +10,10 @@ namespace {
 void check(const Layer& layer) {
   const bool pointwise = layer.kernel == std::array<int64_t, 2>{1, 1},
              three = layer.kernel == std::array<int64_t, 2>{3, 3};
-  if (!(three || (pointwise && layer.op != "depthwise")) || (layer.groups > 1 && layer.op != "depthwise")) {
+  if (!(three || (pointwise && layer.kind != LayerKind::depthwise)) ||
+      (layer.groups > 1 && layer.kind != LayerKind::depthwise)) {
     bad_input("ne16-latency: layer '{}' is a {}×{} {}{}: the accelerator runs 1×1, 3×3 and depthwise 3×3 convolutions",
-              layer.name, layer.kernel[0], layer.kernel[1], layer.op, layer.groups > 1 ? " in groups" : "");
+              layer.name, layer.kernel[0], layer.kernel[1], name_of(layer.kind), layer.groups > 1 ? " in groups" : "");
   }
   if (layer.input.bits != std::vector{8})
     bad_input("ne16-latency: layer '{}' has inputs of other than 8 bits, which the accelerator can't take", layer.name);
@@ -22,7 +23,7 @@ void check(const Layer& layer) {
 /// so k channels in T tiles take (n_in fixed + 22) T + (n_in growing + 1) k.
 Value of_layer(const Layer& layer) {
   check(layer);
-  const bool depthwise = layer.op == "depthwise", pointwise = layer.kernel[0] == 1;
+  const bool depthwise = layer.kind == LayerKind::depthwise, pointwise = layer.kernel[0] == 1;
   const Value n_in = depthwise ? 1 : ceil_div(layer.live_inputs, 16);
   const double load = pointwise ? 19 : 31, fixed = load + 6 + 6 + 2;
   std::vector<Value> terms;

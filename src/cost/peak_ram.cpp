@@ -55,7 +55,7 @@ struct Program {
       tensors.push_back(tensor_bytes(network.activations[static_cast<size_t>(i)]));
       patches.push_back(node.is_layer() ? patch_bytes(*layer++) : 0);
       steps.push_back({.inputs = {},
-                       .elementwise = device::is_elementwise(node.op),
+                       .elementwise = node.in_place(),
                        .bytes = std::llround(tensors.back().item()),
                        .patch = std::llround(patches.back().item())});
       for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);

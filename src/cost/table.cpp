@@ -6,6 +6,9 @@
 
 #include <toml++/toml.h>
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -16,10 +19,10 @@ namespace {
 std::vector<double> column(const Table& table, const Layer& layer, int weight_bits) {
   std::vector<double> costs;
   for (int input_bits : layer.input.bits) {
-    const auto found = table.per_mac.find({layer.op, input_bits, weight_bits});
+    const auto found = table.per_mac.find({layer.kind, input_bits, weight_bits});
     if (found == table.per_mac.end()) {
       bad_input("{}: no cost of {} with {}-bit inputs and {}-bit weights, which layer '{}' can take", table.name,
-                layer.op, input_bits, weight_bits, layer.name);
+                name_of(layer.kind), input_bits, weight_bits, layer.name);
     }
     costs.push_back(found->second);
   }
@@ -78,16 +81,23 @@ int bits_of(Keys& keys, const char* key, const std::string& where) {
   return static_cast<int>(bits);
 }
 
+std::vector<std::string> kind_names() {
+  std::vector<std::string> out;
+  for (const LayerKind kind : layer_kinds) out.emplace_back(name_of(kind));
+  return out;
+}
+
 void read_entry(Table& table, const toml::node& node, const std::string& where) {
   if (!node.is_table()) bad_input("{}: not a table", where);
   Keys keys(*node.as_table(), where);
   const auto op = keys.get<std::string>("op", "text");
-  if (op != "conv2d" && op != "depthwise" && op != "linear")
-    bad_input("{}: unknown op '{}': expected conv2d, depthwise or linear", where, op);
+  const auto kind = std::ranges::find(layer_kinds, op, [](LayerKind k) { return std::string_view(name_of(k)); });
+  if (kind == layer_kinds.end())
+    bad_input("{}: unknown op '{}': expected {}", where, op, fmt::join(kind_names(), ", "));
   const int input_bits = bits_of(keys, "input-bits", where), weight_bits = bits_of(keys, "weight-bits", where);
   const double per_mac = keys.number("per-mac");
   keys.refuse_others();
-  if (!table.per_mac.emplace(std::tuple(op, input_bits, weight_bits), per_mac).second) {
+  if (!table.per_mac.emplace(std::tuple(*kind, input_bits, weight_bits), per_mac).second) {
     bad_input("{}: {} with {}-bit inputs and {}-bit weights has a cost already", where, op, input_bits, weight_bits);
   }
 }

@@ -17,7 +17,7 @@ Arena plan_arena(const IntegerNetwork& network) {
   std::vector<device::Step> steps;
   for (const IntegerNode& node : network.nodes) {
     steps.push_back({.inputs = node.inputs,
-                     .elementwise = device::is_elementwise(node.op),
+                     .elementwise = node.op == "add" || node.op == "relu",
                      .bytes = whole(node.shape.size(), device::word_bytes),
                      .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(node) : 0});
   }
@@ -64,7 +64,7 @@ DeviceBytes device_bytes(const IntegerNetwork& network) {
     }
     bytes.multipliers += device::multiplier_bytes * std::ssize(node.ratios);
     bytes.shifts += device::shift_bytes * std::ssize(node.ratios);
-    if (node.op == "max_pool2d" || node.op == "avg_pool2d") bytes.tables += device::pool_bytes;
+    if (node.op == "max_pool2d" || node.op == "avg_pool2d") bytes.tables += op::MaxPool2d::constant_bytes;
   }
   return bytes;
 }

@@ -75,7 +75,7 @@ class Lowering {
     const Node& from = source(i);
     check_known(from);
     IntegerNode node{.name = from.name,
-                     .op = from.op,
+                     .op = std::string(from.op_name()),
                      .inputs = {},
                      .shape = from.shape,
                      .channel_of = std::vector<int>(static_cast<size_t>(from.shape[0])),
@@ -88,18 +88,20 @@ class Lowering {
     for (const int n : from.inputs) node.inputs.push_back(static_cast<int>(lowered_[static_cast<size_t>(n)]));
     if (from.passes_quantizer()) {
       const IntegerNode& before = input(node);
-      if (const auto* pool = std::get_if<Pool2dAttrs>(&from.attrs))
-        node.pool = pool2d_size(from.op.c_str(), one_image(before.shape), *pool);
+      if (const auto* pool = from.as<op::MaxPool2d>())
+        node.pool = pool2d_size(pool->name(), one_image(before.shape), pool->attrs);
+      if (const auto* pool = from.as<op::AvgPool2d>())
+        node.pool = pool2d_size(pool->name(), one_image(before.shape), pool->attrs);
       node.low = before.low;
       node.high = before.high;
       node.step = before.step;
-      if (from.op == "relu" || from.op == "relu6") rectify(i, node);
+      if (from.as<op::Activate>()) rectify(i, node);
     } else {
       set_codes(from, node);
     }
-    if (from.op == "conv2d")
-      node.conv = conv2d_size(one_image(input(node).shape), from.weight().shape(), std::get<Conv2dAttrs>(from.attrs));
-    if (from.op == "linear")
+    if (from.as<op::Conv2d>())
+      node.conv = conv2d_size(one_image(input(node).shape), from.weight().shape(), from.as<op::Conv2d>()->attrs);
+    if (from.as<op::Linear>())
       node.conv = {.n = 1,
                    .c_in = input(node).shape.size(),
                    .h = 1,
@@ -110,7 +112,7 @@ class Lowering {
                    .kh = 1,
                    .kw = 1};
     if (from.is_layer()) layer(i, node);
-    if (from.op == "add") add(from, node);
+    if (from.as<op::Add>()) add(from, node);
     if (node.raw) cut_result(from, node);
     return node;
   }
@@ -118,7 +120,7 @@ class Lowering {
   /// A ReLU6 is a ReLU whose largest code is the one nearest to 6.
   void rectify(size_t i, IntegerNode& node) const {
     node.low = 0;
-    if (source(i).op == "relu6") {
+    if (source(i).as<op::Activate>()->function == Activation::relu6) {
       const Node& quantized = source(static_cast<size_t>(graph_.quantized_by(static_cast<int>(i))));
       node.high = std::min(node.high, static_cast<int>(quantized.output_slot->code_of(6)));
     }
@@ -126,16 +128,13 @@ class Lowering {
   }
 
   static void check_known(const Node& node) {
-    if (node.op == "batch_norm") bad_input("'{}' stands behind no layer that could take it up", node.name);
-    if (!node.is_layer() && !node.passes_quantizer() && node.op != "add" && node.op != "input") {
-      bad_input("'{}' is a {}, which has no integer form", node.name, node.op);
-    }
+    if (node.as<op::BatchNorm>()) bad_input("'{}' stands behind no layer that could take it up", node.name);
   }
 
   /// Whether the network's result is this node's own value, if only flattened from one position.
   bool makes_result(const Node& node) const {
     size_t i = static_cast<size_t>(graph_.output);
-    while (source(i).op == "flatten" && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
+    while (source(i).as<op::Flatten>() && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
     return &source(i) == &node;
   }
 
@@ -152,7 +151,7 @@ class Lowering {
   void set_codes(const Node& from, IntegerNode& node) const {
     const ActivationSlot* slot = from.output_slot.get();
     if (slot == nullptr) {
-      if (from.op == "input" || !makes_result(from)) refuse_float(from);
+      if (from.as<op::Input>() || !makes_result(from)) refuse_float(from);
       node.raw = true;
       node.low = std::numeric_limits<int32_t>::min(), node.high = most_int32;
       return;
@@ -163,7 +162,7 @@ class Lowering {
                 slot->quantizer->name);
     }
     const CodeRange range = slot->range();
-    node.low = from.relu ? 0 : static_cast<int>(range.low);
+    node.low = from.activation != Activation::none ? 0 : static_cast<int>(range.low);
     node.high = static_cast<int>(range.high);
     node.step = slot->step();
   }
@@ -174,7 +173,7 @@ class Lowering {
     if (!b.scale) bad_input("'{}' is a float layer: a network with such has no integer form", from.name);
     node.weight_bits = from.weight_slot->bits;
     node.weights.assign(b.weight.data().begin(), b.weight.data().end());  // rank 4: O, H, W, I in memory
-    if (from.op == "linear") columns_to_nhwc(from, node);
+    if (from.as<op::Linear>()) columns_to_nhwc(from, node);
     node.bias = bias_codes(b.bias, b.scale);
     node.steps.assign(b.scale.data().begin(), b.scale.data().end());
     const IntegerNode& before = input(node);
@@ -195,9 +194,10 @@ class Lowering {
 
   /// The ReLU of a result without quantizer.
   static void cut_result(const Node& from, IntegerNode& node) {
-    if (from.relu) node.low = 0;
+    if (from.activation != Activation::none) node.low = 0;
     const double six = std::nearbyint(6 / static_cast<double>(node.step));
-    if (from.relu6 && six < static_cast<double>(most_int32)) node.high = static_cast<int>(six);
+    if (from.activation == Activation::relu6 && six < static_cast<double>(most_int32))
+      node.high = static_cast<int>(six);
   }
 
   /// A linear layer behind images [C, H, W] whose flattening has vanished.

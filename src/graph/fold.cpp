@@ -21,7 +21,7 @@ struct Affine {
 Affine affine_of(const Node& norm) {
   const std::span<const float> gamma = norm.params[0].data(), beta = norm.params[1].data();
   const std::span<const float> mean = norm.params[2].data(), variance = norm.params[3].data();
-  const double eps = std::get<BatchNormAttrs>(norm.attrs).eps;
+  const double eps = norm.as<op::BatchNorm>()->attrs.eps;
   Affine out;
   for (size_t c = 0; c < gamma.size(); ++c) {
     out.a.push_back(gamma[c] / std::sqrt(variance[c] + eps));
@@ -61,9 +61,9 @@ void apply_to_output(Node& layer, const Affine& map) {
 void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
-  const auto* conv = std::get_if<Conv2dAttrs>(&layer.attrs);
+  const auto* conv = layer.as<op::Conv2d>();
   const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // of one group; the fastest in memory
-  const int64_t rows_per_group = rows / (conv ? conv->groups : 1);
+  const int64_t rows_per_group = rows / (conv ? conv->attrs.groups : 1);
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
     for (int64_t k = 0; k < row; ++k) {
@@ -87,21 +87,21 @@ void compose(Node& norm, const Affine& map) {
     gamma.data()[c] = static_cast<float>(own.a[c] * map.a[c]);
     beta.data()[c] = static_cast<float>(own.a[c] * map.b[c] + own.b[c]);
   }
-  std::get<BatchNormAttrs>(norm.attrs).eps = 0;
+  norm.as<op::BatchNorm>()->attrs.eps = 0;
   norm.params = {gamma.requires_grad(), beta.requires_grad(), Tensor::zeros({channels}), Tensor::full({channels}, 1)};
 }
 
-bool pads(const Node& node) {
-  const auto padded = [](const auto& a) { return std::ranges::any_of(a.padding, [](int64_t p) { return p != 0; }); };
-  if (const auto* conv = std::get_if<Conv2dAttrs>(&node.attrs)) return padded(*conv);
-  if (const auto* pool = std::get_if<Pool2dAttrs>(&node.attrs)) return padded(*pool);
-  return false;
+template <typename Attrs>
+bool pads(const Attrs& attrs) {
+  return std::ranges::any_of(attrs.padding, [](int64_t p) { return p != 0; });
 }
+
+bool is_pool(const Node& node) { return node.as<op::MaxPool2d>() || node.as<op::AvgPool2d>(); }
 
 /// The one way that batch norms may take through pooling; a reason against it, or none.
 std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
-  if (pool.op == "avg_pool2d") {
-    const bool counts = pads(pool) && std::get<Pool2dAttrs>(pool.attrs).count_padding;
+  if (const auto* average = pool.as<op::AvgPool2d>()) {
+    const bool counts = pads(average->attrs) && average->attrs.count_padding;
     return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
   }
   if (still_trained)
@@ -150,30 +150,31 @@ class Fold {
   /// Collects the layers whose outputs, changed, make `map` of node i's value; or tells what stands against it.
   std::string up_to(int i, const Affine& map) {
     const Node& n = node(i);
-    on_input_ = n.op == "input";
+    on_input_ = n.as<op::Input>() != nullptr;
     if (on_input_) return "it stands on the network's input";
     if (graph_.output == i) return fmt::format("'{}' before it is the network's result too", n.name);
     if (graph_.consumers(i).size() > 1) return fmt::format("others read '{}' before it too", n.name);
-    if (n.relu || n.op == "relu" || n.op == "relu6") return fmt::format("a ReLU stands before it ('{}')", n.name);
+    if (n.activation != Activation::none || n.as<op::Activate>())
+      return fmt::format("a ReLU stands before it ('{}')", n.name);
     if (n.is_layer()) {
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       outputs_[i] = map;
       return "";
     }
-    if (n.op == "add") {  // a + b twice over where an Add reads one tensor twice
+    if (n.as<op::Add>()) {  // a + b twice over where an Add reads one tensor twice
       const Affine half = halved_shift(map);
       const std::string first = up_to(n.inputs[0], half);
       return !first.empty() || n.inputs[1] == n.inputs[0] ? first : up_to(n.inputs[1], half);
     }
-    if (n.op == "max_pool2d" || n.op == "avg_pool2d") {
+    if (is_pool(n)) {
       const std::string reason = against_pooling(n, map, still_trained_);
       return reason.empty() ? up_to(n.inputs[0], map) : reason;
     }
-    if (n.op == "flatten") {
+    if (n.as<op::Flatten>()) {
       if (node(n.inputs[0]).shape[0] == n.shape[0]) return up_to(n.inputs[0], map);
       return fmt::format("'{}' before it makes features of positions", n.name);
     }
-    return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op);
+    return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op_name());
   }
 
   /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what stands against
@@ -189,22 +190,23 @@ class Fold {
   std::string into(int i, const Affine& map) {
     const Node& n = node(i);
     if (n.is_layer()) {
-      if (pads(n)) return fmt::format("'{}' behind it pads with zeros", n.name);
+      if (const auto* conv = n.as<op::Conv2d>(); conv && pads(conv->attrs))
+        return fmt::format("'{}' behind it pads with zeros", n.name);
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       inputs_[i] = map;
       return "";
     }
-    if (n.op == "batch_norm") {
+    if (n.as<op::BatchNorm>()) {
       inputs_[i] = map;
       return "";
     }
-    if (n.op == "max_pool2d" || n.op == "avg_pool2d") {
+    if (is_pool(n)) {
       const std::string reason = against_pooling(n, map, still_trained_);
       return reason.empty() ? down_from(i, map) : reason;
     }
-    if (n.op == "flatten") return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
-    if (n.op == "relu" || n.op == "relu6") return fmt::format("a ReLU stands behind it ('{}')", n.name);
-    return fmt::format("'{}' behind it ({}) can't take it up", n.name, n.op);
+    if (n.as<op::Flatten>()) return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
+    if (n.as<op::Activate>()) return fmt::format("a ReLU stands behind it ('{}')", n.name);
+    return fmt::format("'{}' behind it ({}) can't take it up", n.name, n.op_name());
   }
 
   [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
@@ -227,7 +229,7 @@ class Fold {
 void fold_batch_norm(Graph& graph, bool still_trained) {
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& norm = graph.nodes[static_cast<size_t>(i)];
-    if (norm.op != "batch_norm") continue;
+    if (!norm.as<op::BatchNorm>()) continue;
     if (!graph.weight_slots().empty() || !graph.activation_slots().empty()) {
       bad_input("cannot fold batch norm '{}': it must be folded before quantizers are placed", norm.name);
     }

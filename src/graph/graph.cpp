@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
 #include <algorithm>
@@ -34,8 +35,35 @@ void clone_slot(std::shared_ptr<Slot>& slot, std::map<Slot*, std::shared_ptr<Slo
 
 }  // namespace
 
-bool Node::passes_quantizer() const {
-  return op == "max_pool2d" || op == "avg_pool2d" || op == "flatten" || op == "relu" || op == "relu6";
+bool Node::is_layer() const {
+  return std::visit([](const auto& o) { return o.is_layer; }, op);
+}
+
+op::Quantizer Node::quantizer() const {
+  return std::visit([](const auto& o) { return o.quantizer; }, op);
+}
+
+op::Channels Node::channels() const {
+  return std::visit([&](const auto& o) { return o.channels(*this); }, op);
+}
+
+bool Node::in_place() const {
+  return std::visit([](const auto& o) { return o.in_place; }, op);
+}
+
+op::LayerShape Node::layer_shape() const {
+  return std::visit(
+      [&](const auto& o) -> op::LayerShape {
+        if constexpr (o.is_layer) return o.layer_shape(*this);
+        bad_input("'{}' is no layer but a {}", name, o.name());
+      },
+      op);
+}
+
+int64_t Node::macs() const {
+  if (!is_layer()) return 0;
+  const auto [height, width] = layer_shape().output;
+  return weight().size() * height * width;
 }
 
 int Graph::quantized_by(int i) const {

@@ -73,14 +73,16 @@ std::vector<std::vector<int>> readers_of(const Graph& graph) {
 
 bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  if (node.op != "flatten") return false;
+  if (!node.as<op::Flatten>()) return false;
   const Shape& shape = graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
   if (shape.size() == shape[0]) return true;
-  const auto is_linear = [&](int r) { return graph.nodes[static_cast<size_t>(r)].op == "linear"; };
+  const auto is_linear = [&](int r) { return graph.nodes[static_cast<size_t>(r)].as<op::Linear>() != nullptr; };
   return graph.output != i && std::ranges::all_of(readers[static_cast<size_t>(i)], is_linear);
 }
 
-bool is_elementwise(const std::string& op) { return op == "add" || op == "relu" || op == "relu6"; }
+int64_t constant_bytes(const Operator& op) {
+  return std::visit([](const auto& o) { return o.constant_bytes; }, op);
+}
 
 Plan plan_memory(const std::vector<Step>& steps, int output) {
   const std::vector<int> none(steps.size(), -1);

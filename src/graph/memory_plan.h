@@ -13,7 +13,6 @@ constexpr int64_t word_bytes = 4;                                         ///< w
 constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< a channel; an add has the last two
 constexpr int64_t bits_bytes = 1;                                         ///< the bits that store a channel's weights
 constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;                           ///< sizes of a layer, addresses of 32 bits
-constexpr int64_t pool_bytes = 16 * 4;                                    ///< sizes of a pool
 constexpr int64_t patch_step = 16;  ///< codes in a word of the narrowest weights: patches are multiples
 constexpr int64_t patch_code_bytes = 2;
 
@@ -23,6 +22,9 @@ bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, 
 /// By node: the nodes that read it, of those that lead to the output.
 std::vector<std::vector<int>> readers_of(const Graph& graph);
 
+/// Bytes of constants that a node of this operator adds to those of layers.
+int64_t constant_bytes(const Operator& op);
+
 /// An operator of the network as it runs: it makes one tensor.
 struct Step {
   std::vector<int> inputs;   ///< earlier steps; step 0 is the input
@@ -30,8 +32,6 @@ struct Step {
   int64_t bytes = 0;         ///< of its tensor
   int64_t patch = 0;         ///< bytes of what a layer gathers of its input; 0: it needs none
 };
-/// Whether an operator's results may take the place of what it reads.
-bool is_elementwise(const std::string& op);
 
 /// A stretch of memory that is taken from one step to another, both included.
 struct Block {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Channels at 0 bits leave the network for good (SPEC §7).
+#include "channels.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
@@ -61,8 +63,7 @@ void keep(std::vector<T>& values, const std::vector<int64_t>& live) {
 
 void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
-  auto* conv = std::get_if<Conv2dAttrs>(&node.attrs);
-  if (conv == nullptr || conv->groups == 1) {
+  if (!in_groups(node)) {
     // The scales stay those of the whole rows, as the search evaluates them.
     node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
     if (!node.weight_slot->magnitude) node.weight_slot->magnitude = weight_magnitude(node.weight());
@@ -70,7 +71,7 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
     return;
   }
   if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
-  conv->groups = std::ssize(*inputs);  // depthwise: a channel leaves with its input's
+  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: a channel leaves with its input's
 }
 
 void drop_outputs(Node& node, const Live& outputs) {
@@ -83,23 +84,18 @@ void drop_outputs(Node& node, const Live& outputs) {
 }
 
 /// The channels of every node's value that stay.
-std::vector<Live> live_channels(const Graph& graph) {
+std::vector<Live> left_channels(const Graph& graph) {
   std::vector<Live> live(graph.nodes.size());
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    const auto input = static_cast<size_t>(node.inputs[0]);
-    live[i] = node.is_layer() ? live_outputs(node) : live[input];
-    if (node.op == "add" && live[static_cast<size_t>(node.inputs[1])] != live[i]) {
-      bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
+    live[i] = channel_fact(graph, static_cast<int>(i), live, live_outputs, flattened);
+    for (const int n : node.inputs) {
+      const bool tied = node.channels() == op::Channels::tied;
+      if (tied && live[static_cast<size_t>(n)] != live[i])
+        bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
     }
-    const bool known = node.is_layer() || node.passes_quantizer() || node.op == "add" || node.op == "batch_norm";
-    if (!known) bad_input("'{}': what {} does to channels that are pruned is not known", node.name, node.op);
-    if (node.op == "batch_norm" && live[i])
+    if (node.as<op::BatchNorm>() && live[i])
       bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
-    if (node.op == "flatten") {
-      const Shape& from = graph.nodes[input].shape;
-      live[i] = flattened(live[input], from.rank() == 3 ? from[1] * from[2] : 1);
-    }
   }
   return live;
 }
@@ -107,7 +103,7 @@ std::vector<Live> live_channels(const Graph& graph) {
 }  // namespace
 
 void remove_pruned_channels(Graph& graph) {
-  const std::vector<Live> live = live_channels(graph);
+  const std::vector<Live> live = left_channels(graph);
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
     Node& node = graph.nodes[i];
     if (node.is_layer()) {

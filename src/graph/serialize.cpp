@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 namespace mixgrad {
 
@@ -43,36 +44,38 @@ using nlohmann::json;
 constexpr const char* metadata_key = "mixgrad";
 constexpr int format_version = 1;
 
-json to_json(const Attrs& attrs) {
+json attributes(const Operator& op) {
   return std::visit(
-      [](const auto& a) {
-        if constexpr (std::is_same_v<std::decay_t<decltype(a)>, std::monostate>) {
-          return json(nullptr);
-        } else {
-          return json(a);
-        }
+      [](const auto& o) {
+        if constexpr (requires { o.attrs; }) return json(o.attrs);
+        return json(nullptr);
       },
-      attrs);
+      op);
 }
 
-Attrs attrs_from(const std::string& op, const json& j) {
-  if (op == "conv2d") return j.get<Conv2dAttrs>();
-  if (op == "max_pool2d" || op == "avg_pool2d") return j.get<Pool2dAttrs>();
-  if (op == "batch_norm") return j.get<BatchNormAttrs>();
-  return {};
+/// None: there is no operator of this name.
+std::optional<Operator> operator_from(const std::string& name, const json& attributes) {
+  for (Operator op : op::all()) {
+    if (name_of(op) != name) continue;
+    std::visit(
+        [&](auto& o) {
+          if constexpr (requires { o.attrs; }) attributes.get_to(o.attrs);
+        },
+        op);
+    return op;
+  }
+  return std::nullopt;
+}
+
+std::vector<const char*> parameter_names(const Operator& op) {
+  return std::visit([](const auto& o) { return std::vector<const char*>(o.parameters.begin(), o.parameters.end()); },
+                    op);
 }
 
 template <typename Slot>
 json index_of(const std::vector<std::shared_ptr<Slot>>& slots, const std::shared_ptr<Slot>& slot) {
   if (!slot) return nullptr;
   return std::ranges::find(slots, slot) - slots.begin();
-}
-
-/// Parameter tensors of a node in the order of Node::params.
-std::vector<std::string> parameter_names(const std::string& op) {
-  if (op == "conv2d" || op == "linear") return {"weight", "bias"};
-  if (op == "batch_norm") return {"weight", "bias", "running_mean", "running_var"};
-  return {};
 }
 
 json structure(const Graph& graph) {
@@ -83,12 +86,12 @@ json structure(const Graph& graph) {
   for (const Node& node : graph.nodes) {
     const auto dims = node.shape.dims();
     j["nodes"].push_back({{"name", node.name},
-                          {"op", node.op},
-                          {"attrs", to_json(node.attrs)},
+                          {"op", node.op_name()},
+                          {"attrs", attributes(node.op)},
                           {"inputs", node.inputs},
                           {"shape", std::vector<int64_t>(dims.begin(), dims.end())},
-                          {"relu", node.relu},
-                          {"relu6", node.relu6},
+                          {"relu", node.activation != Activation::none},
+                          {"relu6", node.activation == Activation::relu6},
                           {"weight_slot", index_of(weight_slots, node.weight_slot)},
                           {"output_slot", index_of(activation_slots, node.output_slot)}});
   }
@@ -189,22 +192,24 @@ class Reader {
   }
 
   void read_node(const json& j) {
-    Node node{.name = j.at("name").get<std::string>(),
-              .op = j.at("op").get<std::string>(),
-              .attrs = {},
+    const auto name = j.at("name").get<std::string>(), op_name = j.at("op").get<std::string>();
+    const auto op = operator_from(op_name, j.at("attrs"));
+    if (!op) fail(fmt::format("'{}' has the unknown op '{}'", name, op_name));
+    Node node{.name = name,
+              .op = *op,
               .inputs = j.at("inputs").get<std::vector<int>>(),
               .params = {},
               .shape = Shape(j.at("shape").get<std::vector<int64_t>>()),
-              .relu = j.at("relu").get<bool>(),
-              .relu6 = j.value("relu6", false),
+              .activation = j.value("relu6", false)    ? Activation::relu6
+                            : j.at("relu").get<bool>() ? Activation::relu
+                                                       : Activation::none,
               .weight_slot = slot_at(weight_slots_, j.at("weight_slot")),
               .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
-    node.attrs = attrs_from(node.op, j.at("attrs"));
     if (node.weight_slot && !node.is_layer()) fail(fmt::format("'{}' has no weights to quantize", node.name));
     check_inputs(node);
-    for (const std::string& name : parameter_names(node.op)) {
-      const Tensor t = optional_tensor(node.name + "." + name);
-      if (!t && name != "bias") fail(fmt::format("tensor '{}.{}' is missing", node.name, name));
+    for (const std::string parameter : parameter_names(node.op)) {
+      const Tensor t = optional_tensor(name + "." + parameter);
+      if (!t && parameter != "bias") fail(fmt::format("tensor '{}.{}' is missing", name, parameter));
       node.params.push_back(t);
     }
     if (node.weight_slot && node.weight_slot->fixed() && std::ssize(node.weight_slot->bits) != node.weight().dim(0)) {
@@ -216,12 +221,11 @@ class Reader {
 
   void check_inputs(const Node& node) const {
     const bool first = graph_.nodes.empty();
-    if (first != (node.op == "input")) fail("node 0, and no other, must be the input");
-    if (!first && !can_replay(node.op)) fail(fmt::format("'{}' has the unknown op '{}'", node.name, node.op));
-    const size_t wanted = first ? 0 : node.op == "add" ? 2 : 1;
+    if (first != (node.as<op::Input>() != nullptr)) fail("node 0, and no other, must be the input");
+    const int wanted = std::visit([](const auto& o) { return o.inputs; }, node.op);
     const bool earlier =
         std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
-    if (node.inputs.size() != wanted || !earlier)
+    if (std::ssize(node.inputs) != wanted || !earlier)
       fail(fmt::format("'{}' must have {} inputs among earlier nodes", node.name, wanted));
   }
 
@@ -264,7 +268,7 @@ io::Safetensors to_safetensors(const Graph& graph) {
     if (t) file.tensors.emplace_back(name, t);
   };
   for (const Node& node : graph.nodes) {
-    const std::vector<std::string> names = parameter_names(node.op);
+    const std::vector<const char*> names = parameter_names(node.op);
     for (size_t i = 0; i < names.size(); ++i) add(node.name + "." + names[i], node.params[i]);
   }
   const auto weight_slots = graph.weight_slots();

@@ -5,7 +5,7 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/tape.h>
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <map>
 #include <set>
@@ -30,6 +30,12 @@ class EvalScope {
   std::vector<bool> was_training_;
 };
 
+std::string known_operators() {
+  std::vector<std::string_view> names;
+  for (const Operator& op : op::all()) names.push_back(name_of(op));
+  return fmt::format("{}", fmt::join(names, ", "));
+}
+
 class Tracer {
  public:
   Tracer(const nn::Module& module, const Tensor& x) {
@@ -37,8 +43,7 @@ class Tracer {
     for (const nn::NamedTensor& b : module.named_buffers()) parameter_names_[b.tensor.id()] = b.name;
     const Shape shape(x.shape().dims().subspan(1));
     graph_.nodes.push_back({.name = "input",
-                            .op = "input",
-                            .attrs = {},
+                            .op = op::Input(),
                             .inputs = {},
                             .params = {},
                             .shape = shape,
@@ -50,22 +55,20 @@ class Tracer {
 
   void add(const Record& r) {
     const std::string where = r.module.empty() ? r.op : fmt::format("{} in module '{}'", r.op, r.module);
-    if (!can_replay(r.op))
-      bad_input("cannot convert {}: graphs hold conv2d, linear, batch_norm, relu, add, pooling and flatten", where);
+    if (!r.graph_op) bad_input("cannot convert {}: graphs hold {}", where, known_operators());
     Node node{.name = "",
-              .op = r.op,
-              .attrs = r.attrs,
+              .op = *r.graph_op,
               .inputs = {},
               .params = {},
               .shape = Shape(r.output.shape().dims().subspan(1)),
               .weight_slot = nullptr,
               .output_slot = nullptr};
-    const size_t parameters = r.inputs.size() - data_inputs(r.op);
-    for (size_t i = 0; i < r.inputs.size(); ++i) {
-      if (i < r.inputs.size() - parameters) {
-        node.inputs.push_back(input_node(r.inputs[i], where));
+    const int read = std::visit([](const auto& o) { return o.inputs; }, node.op);
+    for (int i = 0; i < std::ssize(r.inputs); ++i) {
+      if (i < read) {
+        node.inputs.push_back(input_node(r.inputs[static_cast<size_t>(i)], where));
       } else {
-        node.params.push_back(parameter(r.inputs[i], where));
+        node.params.push_back(parameter(r.inputs[static_cast<size_t>(i)], where));
       }
     }
     node.name = unique_name(r);
@@ -83,8 +86,6 @@ class Tracer {
   }
 
  private:
-  static size_t data_inputs(const std::string& op) { return op == "add" ? 2 : 1; }
-
   int input_node(const Tensor& t, const std::string& where) const {
     const auto found = node_of_.find(t.id());
     if (found == node_of_.end()) {

@@ -54,15 +54,15 @@ void add_quantizers(const Graph& graph, std::shared_ptr<Slot> Node::*member, cha
 
 NodeView described(const Node& node) {
   NodeView out{.name = node.name,
-               .op = node.op,
+               .op = std::string(node.op_name()),
                .inputs = node.inputs,
                .shape = node.shape,
                .weight_quantizer = {},
                .output_quantizer = {}};
-  if (node.relu6 || node.relu) out.op += node.relu6 ? " + relu6" : " + relu";
+  if (node.activation != Activation::none) out.op += fmt::format(" + {}", op::Activate{node.activation}.name());
   if (node.is_layer()) {
     out.weights = node.weight().size();
-    out.macs = out.weights * (node.op == "conv2d" ? node.shape[1] * node.shape[2] : 1);
+    out.macs = node.macs();
   }
   return out;
 }

@@ -16,7 +16,7 @@ Tensor expectation(const Tensor& theta, std::span<const double> values) {
   const int64_t columns = s.rank() == 2 ? s[1] : 1;
   double total = 0;
   for (int64_t i = 0; i < s.size(); ++i) total += values[i / columns] * theta.data()[i];
-  return record("expectation", {}, Tensor::scalar(static_cast<float>(total)), {theta},
+  return record("expectation", Tensor::scalar(static_cast<float>(total)), {theta},
                 [columns, kept = std::vector(values.begin(), values.end())](const Backward& b) {
                   const double g = b.grad_output()[0];
                   const auto gx = b.grad(0);
@@ -27,7 +27,7 @@ Tensor expectation(const Tensor& theta, std::span<const double> values) {
 
 Tensor product(const Tensor& a, const Tensor& b, double factor) {
   const double value = factor * a.item() * b.item();
-  return record("product", {}, Tensor::scalar(static_cast<float>(value)), {a, b}, [factor](const Backward& back) {
+  return record("product", Tensor::scalar(static_cast<float>(value)), {a, b}, [factor](const Backward& back) {
     const double g = factor * back.grad_output()[0];
     if (auto ga = back.grad(0)) ga.put(0, static_cast<float>(g * back.input(1)[0]));
     if (auto gb = back.grad(1)) gb.put(0, static_cast<float>(g * back.input(0)[0]));
@@ -37,7 +37,7 @@ Tensor product(const Tensor& a, const Tensor& b, double factor) {
 Tensor scale(const Tensor& x, double factor) {
   Tensor y = Tensor::empty(x.shape());
   for (int64_t i = 0; i < x.size(); ++i) y.data()[i] = static_cast<float>(factor * x.data()[i]);
-  return record("scale", {}, y, {x}, [factor](const Backward& b) {
+  return record("scale", y, {x}, [factor](const Backward& b) {
     const auto gx = b.grad(0);
     for (int64_t i = 0; i < std::ssize(b.grad_output()); ++i)
       gx.put(i, static_cast<float>(factor * b.grad_output()[i]));

@@ -8,7 +8,7 @@ namespace mixgrad {
 
 Tensor ceil_div(const Tensor& x, double divisor) {
   const double value = std::ceil(x.item() / divisor);
-  return record("ceil_div", {}, Tensor::scalar(static_cast<float>(value)), {x},
+  return record("ceil_div", Tensor::scalar(static_cast<float>(value)), {x},
                 [divisor](const Backward& b) { b.grad(0).put(0, static_cast<float>(b.grad_output()[0] / divisor)); });
 }
 

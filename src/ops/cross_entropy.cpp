@@ -22,7 +22,7 @@ Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, doub
   Tensor probabilities = Tensor::empty(s);
   const double total = kernels::cross_entropy(s[0], s[1], logits.data(), labels, probabilities.data());
   Tensor y = Tensor::scalar(static_cast<float>(total / denominator));
-  return record("cross_entropy", {}, y, {logits},
+  return record("cross_entropy", y, {logits},
                 [probabilities, kept = std::vector(labels.begin(), labels.end()), denominator](const Backward& b) {
                   const Shape& shape = probabilities.shape();
                   const auto g = static_cast<float>(b.grad_output()[0] / denominator);

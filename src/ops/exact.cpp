@@ -17,7 +17,7 @@ bool needs_halves(const char* op, double bound) {
 Halves split(const Tensor& codes) {
   Halves h{.high = Tensor::empty(codes.shape()), .low = Tensor::empty(codes.shape())};
   kernels::split_codes(codes.data(), h.high.data(), h.low.data());
-  h.low = record("low_codes", {}, h.low, {codes},
+  h.low = record("low_codes", h.low, {codes},
                  [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
   return h;
 }

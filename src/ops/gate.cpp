@@ -22,7 +22,7 @@ Tensor gate(const Tensor& bias, const Tensor& theta, std::span<const int> bits) 
   };
   Tensor y = Tensor::empty(bias.shape());
   for (int64_t c = 0; c < channels; ++c) y.data()[c] = bias.data()[c] * kept(theta.data(), c);
-  return record("gate", {}, y, {bias, theta}, [=](const Backward& b) {
+  return record("gate", y, {bias, theta}, [=](const Backward& b) {
     if (const auto gbias = b.grad(0)) {
       for (int64_t c = 0; c < channels; ++c) gbias.put(c, b.grad_output()[c] * kept(b.input(1), c));
     }

@@ -16,7 +16,7 @@ Tensor mse(const Tensor& x, const Tensor& target, double denominator) {
     const double difference = static_cast<double>(x.data()[i]) - target.data()[i];
     sum += difference * difference;
   }
-  return record("mse", {}, Tensor::scalar(static_cast<float>(sum * scale)), {x}, [target, scale](const Backward& b) {
+  return record("mse", Tensor::scalar(static_cast<float>(sum * scale)), {x}, [target, scale](const Backward& b) {
     const auto g = static_cast<float>(2 * scale) * b.grad_output()[0];
     const auto gx = b.grad(0);
     for (size_t i = 0; i < target.data().size(); ++i)

@@ -35,7 +35,7 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
   Tensor y = Tensor::empty(w.shape());
   kernels::quantize_weight(s, bits, magnitude.data(), w.data(), y.data());
   return record(
-      "quantize_weight", {}, y, {w},
+      "quantize_weight", y, {w},
       [s, kept = std::vector(bits.begin(), bits.end()), steps = weight_scale(magnitude, bits)](const Backward& b) {
         kernels::quantize_weight_grad(s, kept, steps.data(), b.grad_output(), b.grad(0));
       });
@@ -45,7 +45,7 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
   check_vector("quantize_activation", "clip", clip, 1);
   Tensor y = Tensor::empty(x.shape());
   kernels::quantize_activation(bits, format, clip.data()[0], x.data(), y.data());
-  return record("quantize_activation", {}, y, {x, clip}, [bits, format](const Backward& b) {
+  return record("quantize_activation", y, {x, clip}, [bits, format](const Backward& b) {
     kernels::quantize_activation_grad(bits, format, b.input(1)[0], b.input(0), b.grad_output(), b.grad(0), b.grad(1));
   });
 }
@@ -56,7 +56,7 @@ Tensor rescale(const Tensor& acc, const Tensor& steps, const Tensor& bias) {
   check_vector("rescale", "bias", bias, channels);
   Tensor y = Tensor::empty(acc.shape());
   kernels::rescale(rows, channels, acc.data(), steps.data(), bias.data(), y.data());
-  return record("rescale", {}, y, {acc, steps, bias}, [rows = rows, channels = channels](const Backward& b) {
+  return record("rescale", y, {acc, steps, bias}, [rows = rows, channels = channels](const Backward& b) {
     kernels::rescale_grad(rows, channels, b.input(1), b.grad_output(), b.grad(0), b.grad(2));
   });
 }
@@ -68,7 +68,7 @@ Tensor quantize_bias(const Tensor& bias, const Tensor& steps) {
   for (int64_t c = 0; c < bias.size(); ++c) {
     y.data()[c] = static_cast<float>(static_cast<double>(steps.data()[c]) * codes[static_cast<size_t>(c)]);
   }
-  return record("quantize_bias", {}, y, {bias},
+  return record("quantize_bias", y, {bias},
                 [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
 }
 

@@ -34,7 +34,7 @@ Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& cl
     const float factor = theta.data()[p] * quantizer.step(clip.data()[p], range);
     for (size_t i = 0; i < codes.size(); ++i) y.data()[i] += factor * codes[i];
   }
-  return record("activation_mixture", {}, y, {x, theta, clip},
+  return record("activation_mixture", y, {x, theta, clip},
                 [quantizer, is_signed = format.is_signed, features = features_of(x),
                  kept = std::vector(bits.begin(), bits.end())](const Backward& b) {
                   const auto x_in = b.input(0), g = b.grad_output();
@@ -64,17 +64,16 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
   const CodeRange range = range_of(bits, format.is_signed);
   Tensor y = Tensor::empty(x.shape());
   quantizer.codes(clip.data()[0], range, x.data(), y.data());
-  return record("quantize_activation", {}, y, {x, clip},
-                [quantizer, range, features = features_of(x)](const Backward& b) {
-                  const float step = quantizer.step(b.input(1)[0], range);
-                  std::vector<float> g(b.grad_output().begin(), b.grad_output().end()), part(g.size());
-                  for (float& v : g) v /= step;  // of x̂
-                  const double dclip = quantizer.gradient(b.input(1)[0], range, features, b.input(0), g, part);
-                  if (const auto gx = b.grad(0)) {
-                    for (size_t i = 0; i < part.size(); ++i) gx.put(static_cast<int64_t>(i), part[i]);
-                  }
-                  if (const auto gclip = b.grad(1)) gclip.put(0, static_cast<float>(dclip));
-                });
+  return record("quantize_activation", y, {x, clip}, [quantizer, range, features = features_of(x)](const Backward& b) {
+    const float step = quantizer.step(b.input(1)[0], range);
+    std::vector<float> g(b.grad_output().begin(), b.grad_output().end()), part(g.size());
+    for (float& v : g) v /= step;  // of x̂
+    const double dclip = quantizer.gradient(b.input(1)[0], range, features, b.input(0), g, part);
+    if (const auto gx = b.grad(0)) {
+      for (size_t i = 0; i < part.size(); ++i) gx.put(static_cast<int64_t>(i), part[i]);
+    }
+    if (const auto gclip = b.grad(1)) gclip.put(0, static_cast<float>(dclip));
+  });
 }
 
 }  // namespace mixgrad

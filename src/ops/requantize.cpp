@@ -39,7 +39,7 @@ Tensor requantize(const Tensor& acc, const Tensor& steps, const Tensor& bias, co
   Tensor y = Tensor::empty(acc.shape());
   kernels::requantize(rows, channels, acc.data(), offsets, fixed_points(steps, clip.data()[0] / levels), low, levels,
                       y.data());
-  return record("requantize", {}, y, {acc, steps, bias, clip},
+  return record("requantize", y, {acc, steps, bias, clip},
                 [rows = rows, channels = channels, bits, format, offsets](const Backward& b) {
                   // The gradients of rescale and quantize_activation at the real values, which are formed again rather
                   // than kept.

@@ -19,7 +19,7 @@ Tensor softmax(const Tensor& x, float temperature) {
   kernels::softmax(columns, candidates, temperature, logits.data(), theta.data());
   Tensor y = Tensor::empty(s);
   kernels::channels_last_to_rows(1, candidates, columns, theta.data(), y.data());
-  return record("softmax", {}, y, {x}, [candidates, columns, temperature, theta](const Backward& b) {
+  return record("softmax", y, {x}, [candidates, columns, temperature, theta](const Backward& b) {
     Tensor g = Tensor::empty({columns, candidates}), gx = Tensor::empty({columns, candidates});
     kernels::channels_last_to_rows(1, columns, candidates, b.grad_output(), g.data());
     kernels::softmax_grad(columns, candidates, temperature, theta.data(), g.data(), {.data = gx.data().data()});

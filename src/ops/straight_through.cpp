@@ -12,7 +12,7 @@ Tensor straight_through(const Tensor& value, const Tensor& source) {
     bad_input("[straight_through] value {} and source {} must have one shape", value.shape().str(),
               source.shape().str());
   }
-  return record("straight_through", {}, value.detach(), {source},
+  return record("straight_through", value.detach(), {source},
                 [](const Backward& b) { kernels::pass_gradient(b.grad_output(), b.grad(0)); });
 }
 

@@ -16,7 +16,7 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int>
   }
   Tensor y = Tensor::empty(w.shape());
   kernels::weight_mixture(s, bits, per_channel, w.data(), theta.data(), y.data());
-  return record("weight_mixture", {}, y, {w, theta},
+  return record("weight_mixture", y, {w, theta},
                 [s, per_channel, kept = std::vector(bits.begin(), bits.end())](const Backward& b) {
                   kernels::weight_mixture_grad(s, kept, per_channel, b.input(0), b.input(1), b.grad_output(), b.grad(0),
                                                b.grad(1));

@@ -146,15 +146,13 @@ std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original) {
       return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt;
     };
     const Node& before = *std::ranges::find(original.nodes, node.name, &Node::name);
-    const int64_t weights = node.weight().size();
-    const int64_t positions = node.op == "conv2d" ? node.shape[1] * node.shape[2] : 1;
     out.push_back({.name = node.name,
                    .weight_bits = node.weight_slot ? node.weight_slot->bits : std::vector<int>(),
                    .pruned = before.weight().dim(0) - node.weight().dim(0),
                    .in_bits = bits_of(graph.nodes[static_cast<size_t>(graph.quantized_by(node.inputs[0]))]),
                    .out_bits = bits_of(node),
-                   .weights = weights,
-                   .macs = weights * positions});
+                   .weights = node.weight().size(),
+                   .macs = node.macs()});
   }
   return out;
 }

@@ -117,7 +117,8 @@ void check_names(const Graph& graph, const MixPrecOptions& options) {
   for (const LayerOverride& o : options.overrides) {
     const bool weights = o.exclude || !o.weight_precisions.empty();
     const auto named = [&](const Node& n) {
-      return (n.is_layer() || (!weights && n.op == "add")) && fits(o.name, n.name);
+      const bool has_quantizer = !n.passes_quantizer() && !n.as<op::Input>();
+      return (n.is_layer() || (!weights && has_quantizer)) && fits(o.name, n.name);
     };
     if (std::ranges::none_of(graph.nodes, named)) no_layer("override", o.name, graph);
   }

@@ -1,64 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where quantizers stand (SPEC §5).
+#include "../graph/channels.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
 #include <algorithm>
-#include <numeric>
 
 namespace mixgrad {
 namespace {
 
-/// Nodes that belong together: a disjoint-set forest.
-class Groups {
- public:
-  explicit Groups(const Graph& graph) : parent_(graph.nodes.size()) { std::iota(parent_.begin(), parent_.end(), 0); }
-
-  void unite(int a, int b) { parent_[root(b)] = root(a); }
-  size_t root(int i) const { return root(static_cast<size_t>(i)); }
-  int64_t size(int i) const {
-    int64_t members = 0;
-    for (size_t n = 0; n < parent_.size(); ++n) members += root(n) == root(i);
-    return members;
-  }
-  size_t root(size_t i) const {
-    return static_cast<size_t>(parent_[i]) == i ? i : root(static_cast<size_t>(parent_[i]));
-  }
-
- private:
-  std::vector<size_t> parent_;
-};
-
 /// Nodes whose outputs must share one quantizer, because they meet in an Add.
-Groups quantizer_groups(const Graph& graph) {
-  Groups groups(graph);
+DisjointSets quantizer_groups(const Graph& graph) {
+  DisjointSets groups(graph.nodes.size());
   for (const Node& node : graph.nodes) {
-    if (node.op == "add") groups.unite(graph.quantized_by(node.inputs[0]), graph.quantized_by(node.inputs[1]));
-  }
-  return groups;
-}
-
-bool is_grouped(const Node& node) { return node.op == "conv2d" && std::get<Conv2dAttrs>(node.attrs).groups > 1; }
-
-bool is_depthwise(const Node& node) {
-  return is_grouped(node) && node.weight().dim(1) == 1 &&
-         node.weight().dim(0) == std::get<Conv2dAttrs>(node.attrs).groups;
-}
-
-/// Nodes that keep or lose a channel together: an Add with its inputs, a depthwise conv with its producer.
-Groups channel_groups(const Graph& graph) {
-  Groups groups(graph);
-  for (int i = 1; i < std::ssize(graph.nodes); ++i) {
-    const Node& node = graph.nodes[static_cast<size_t>(i)];
-    if (node.op != "add" && !is_depthwise(node)) continue;
-    for (int input : node.inputs) groups.unite(graph.quantized_by(input), i);
+    if (node.quantizer() != op::Quantizer::joint) continue;
+    for (const int n : node.inputs) groups.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
   }
   return groups;
 }
 
 bool flattens_on_the_way(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.passes_quantizer() && (node.op == "flatten" || flattens_on_the_way(graph, node.inputs[0]));
+  return node.passes_quantizer() && (node.as<op::Flatten>() || flattens_on_the_way(graph, node.inputs[0]));
 }
 
 bool excluded(const Node& node, const MixPrecOptions& options) {
@@ -90,14 +54,14 @@ std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options
 int output_maker(const Graph& graph) {
   const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
   int i = graph.output;
-  while (node(i).op == "flatten" && node(node(i).inputs[0]).shape[0] == node(i).shape[0]) i = node(i).inputs[0];
+  while (node(i).as<op::Flatten>() && node(node(i).inputs[0]).shape[0] == node(i).shape[0]) i = node(i).inputs[0];
   return i;
 }
 
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool always = options.quantize_output || node.op == "input" || i != output_maker(graph);
-  return (node.is_layer() || node.op == "add" || node.op == "input") && always && !excluded(node, options);
+  const bool always = options.quantize_output || node.as<op::Input>() || i != output_maker(graph);
+  return !node.passes_quantizer() && always && !excluded(node, options);
 }
 
 Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& options, int64_t channels = 0) {
@@ -109,17 +73,18 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
 /// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded,
 /// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add sees their channels
 /// flattened.
-std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const MixPrecOptions& options) {
+std::vector<bool> unprunable(const Graph& graph, const DisjointSets& groups, const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
-  const auto keep = [&](int i) { out[groups.root(i)] = true; };
+  const auto keep = [&](int i) { out[groups.find(i)] = true; };
   keep(0);
   keep(graph.quantized_by(graph.output));
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
-    const bool grouped = is_grouped(node) && !is_depthwise(node);
+    const bool grouped = node.channels() == op::Channels::grouped;
     if (grouped || (node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0))) keep(i);
     for (int input : node.inputs) {
-      if (grouped || (node.op == "add" && flattens_on_the_way(graph, input))) keep(graph.quantized_by(input));
+      if (grouped || (node.channels() == op::Channels::tied && flattens_on_the_way(graph, input)))
+        keep(graph.quantized_by(input));
     }
   }
   return out;
@@ -128,17 +93,17 @@ std::vector<bool> unprunable(const Graph& graph, const Groups& groups, const Mix
 /// Gives every layer its candidates. With 0 bits among them, layers that lose channels together hold one slot.
 void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
-  const Groups groups = channel_groups(graph);
+  const DisjointSets groups = nodes_that_share_channels(graph);
   const std::vector<bool> whole = unprunable(graph, groups, options);
   std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
     if (!node.is_layer() || excluded(node, options)) continue;
     std::vector<int> bits = weight_bits(node, options);
-    const bool prunable = !whole[groups.root(i)];
+    const bool prunable = !whole[groups.find(i)];
     if (!prunable && bits[0] == 0) bits.erase(bits.begin());
     std::shared_ptr<WeightSlot> own;
-    std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.root(i)] : own;
+    std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.find(i)] : own;
     if (!slot) {
       slot = std::make_shared<WeightSlot>();
       slot->precisions = bits;
@@ -152,7 +117,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   }
 }
 
-bool negative_possible(const Node& node) { return node.op != "input" && !node.relu; }
+bool negative_possible(const Node& node) { return !node.as<op::Input>() && node.activation == Activation::none; }
 
 std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, const MixPrecOptions& options) {
   auto slot = std::make_shared<ActivationSlot>();
@@ -170,13 +135,13 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
 
   place_weight_slots(graph, options);
 
-  const Groups groups = quantizer_groups(graph);
+  const DisjointSets groups = quantizer_groups(graph);
   std::vector<std::shared_ptr<ActivationSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
     if (!has_output_quantizer(graph, i, options)) continue;
-    auto& slot = slot_of_group[groups.root(i)];
-    const bool input_alone = node.op == "input" && groups.size(i) == 1;
+    auto& slot = slot_of_group[groups.find(i)];
+    const bool input_alone = node.as<op::Input>() && groups.size_of_set(i) == 1;
     const std::vector<int> bits = input_alone ? input_bits : activation_bits(node, options);
     if (!slot) slot = new_slot(bits, options);
     if (slot->precisions != bits) {

@@ -33,8 +33,7 @@ std::shared_ptr<WeightSlot> weights(std::vector<int> bits_of_channels) {
 
 Node input(const Shape& shape, std::vector<int> bits) {
   return {.name = "x",
-          .op = "input",
-          .attrs = {},
+          .op = op::Input{},
           .inputs = {},
           .params = {},
           .shape = shape,
@@ -46,14 +45,13 @@ Node input(const Shape& shape, std::vector<int> bits) {
 Node layer(const std::string& name, int from, const Shape& weight, const Shape& out, std::vector<int> weight_bits,
            int64_t groups = 1) {
   Node node{.name = name,
-            .op = weight.rank() == 4 ? "conv2d" : "linear",
-            .attrs = {},
+            .op = op::Linear{},
             .inputs = {from},
             .params = {Tensor::zeros(weight), {}},
             .shape = out,
             .weight_slot = weights(std::move(weight_bits)),
             .output_slot = nullptr};
-  if (weight.rank() == 4) node.attrs = Conv2dAttrs{.groups = groups};
+  if (weight.rank() == 4) node.op = op::Conv2d{{.groups = groups}};
   return node;
 }
 
@@ -137,8 +135,7 @@ TEST_CASE("cost: pruned channels cost nothing, and their readers lose inputs; by
                                 layer("conv", 0, {4, 2, 3, 3}, {4, 4, 4}, {0, 2, 4, 8}),
                                 layer("dw", 1, {4, 1, 3, 3}, {4, 2, 2}, {0, 8, 8, 2}, 4),
                                 {.name = "flatten",
-                                 .op = "flatten",
-                                 .attrs = {},
+                                 .op = op::Flatten{},
                                  .inputs = {2},
                                  .params = {},
                                  .shape = {16},
@@ -161,24 +158,21 @@ TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's
                              layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              {.name = "add",
-                              .op = "add",
-                              .attrs = {},
+                              .op = op::Add{},
                               .inputs = {1, 2},
                               .params = {},
                               .shape = {4, 4, 4},
                               .weight_slot = nullptr,
                               .output_slot = activation({2})},
                              {.name = "pool",
-                              .op = "avg_pool2d",
-                              .attrs = {},
+                              .op = op::AvgPool2d{},
                               .inputs = {3},
                               .params = {},
                               .shape = {4, 1, 1},
                               .weight_slot = nullptr,
                               .output_slot = nullptr},
                              {.name = "flatten",
-                              .op = "flatten",
-                              .attrs = {},
+                              .op = op::Flatten{},
                               .inputs = {4},
                               .params = {},
                               .shape = {4},
@@ -293,7 +287,7 @@ TEST_CASE("cost: a table that can't be used is told with its file and line") {
   CHECK(complaint("unit = \"c\"\ncost = [\n" + entry + ",\n" + entry + "]") ==
         ":4: conv2d with 8-bit inputs and 8-bit weights has a cost already");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"pool\" }]") ==
-        ":3: unknown op 'pool': expected conv2d, depthwise or linear");
+        ":3: unknown op 'pool': expected conv2d, depthwise, linear");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]")
             .find(":3: input-bits = 1 is not a bit-width") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]")

@@ -22,28 +22,29 @@ std::set<std::string> contents(const FormCase& c) {
   std::set<std::string> out;
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
     const Node& n = graph.nodes[i];
-    const auto* conv = std::get_if<Conv2dAttrs>(&n.attrs);
-    const auto* pool = std::get_if<Pool2dAttrs>(&n.attrs);
-    out.insert(n.op);
-    if (n.inputs[0] == 0) out.insert(n.op + " of the input");
-    if (n.op == "add" && n.inputs[0] == n.inputs[1]) out.insert("x + x");
-    if (n.relu6) out.insert("relu6");
+    const auto* conv = n.as<op::Conv2d>();
+    const std::string op(n.op_name());
+    out.insert(op);
+    if (n.inputs[0] == 0) out.insert(op + " of the input");
+    if (n.as<op::Add>() && n.inputs[0] == n.inputs[1]) out.insert("x + x");
+    if (n.activation == Activation::relu6) out.insert("relu6");
     if (graph.consumers(static_cast<int>(i)).size() > 1) out.insert("read by several");
-    if (conv != nullptr && conv->groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
-    if (conv != nullptr && conv->dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
+    if (conv != nullptr && conv->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
+    if (conv != nullptr && conv->attrs.dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
     if (n.is_layer() && !n.bias()) out.insert("no bias");
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_slot && n.weight_slot->magnitude) out.insert("inputs pruned");
-    if (pool != nullptr && std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; }))
-      out.insert(n.op + " padded");
-    if (pool != nullptr && pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(n.op + " overlapping");
-    if (n.op == "relu" && c.network.nodes[0].is_signed()) out.insert("relu in a signed network");
+    if (const Pool2dAttrs* pool = test::pool_of(n)) {
+      if (std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; })) out.insert(op + " padded");
+      if (pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(op + " overlapping");
+    }
+    if (op == "relu" && c.network.nodes[0].is_signed()) out.insert("relu in a signed network");
   }
   for (const IntegerNode& n : c.network.nodes) {
     if (n.op == "flatten") out.insert("flattened image that not only linear layers read");
     if (n.raw && n.low == 0) out.insert("relu of a result without quantizer");
   }
-  const std::string result = graph.nodes[static_cast<size_t>(graph.output)].op;
+  const std::string result = std::string(graph.nodes[static_cast<size_t>(graph.output)].op_name());
   out.insert((c.network.result().raw ? "result without quantizer of " : "result in codes of ") + result);
   const std::vector<float> values = graph.forward(c.x).to_vector();
   if (std::set<float>(values.begin(), values.end()).size() > 2) out.insert("result of many values");

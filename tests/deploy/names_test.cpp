@@ -72,7 +72,7 @@ TEST_CASE("names: clang, too, finds neither a comment in a comment nor a trigrap
 TEST_CASE("names: a network is saved and loaded, a node's name with what is no UTF-8 replaced") {
   const test::Folder folder;
   Graph graph = test::every_op(false, 3);
-  const auto pool = std::ranges::find(graph.nodes, "max_pool2d", &Node::op);
+  const auto pool = std::ranges::find(graph.nodes, "max_pool2d", &Node::op_name);
   pool->name = hostile[5];
   save(graph, folder.path / "net.safetensors");
   const Graph loaded = load_graph(folder.path / "net.safetensors");

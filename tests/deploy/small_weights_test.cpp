@@ -44,7 +44,7 @@ TEST_CASE("small weights: their channels are counted, others are bound as ever")
     const Node& node = graph.nodes[i];
     if (!node.is_layer()) continue;
     CAPTURE(node.name);
-    CHECK(graph.channels_set_by_bias(node) == (node.op == "conv2d" ? 7 : 0));  // γ of 1e-5 and less
+    CHECK(graph.channels_set_by_bias(node) == (node.as<op::Conv2d>() ? 7 : 0));  // γ of 1e-5 and less
     const Tensor magnitude = weight_magnitude(node.weight()), coded = graph.coded_magnitude(node);
     for (const size_t c : {0U, 1U}) CHECK(coded.data()[c] == magnitude.data()[c]);
     for (const int32_t code : bias_codes(binding.nodes[i].bias, binding.nodes[i].scale))

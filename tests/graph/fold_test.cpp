@@ -65,7 +65,7 @@ double difference(const Tensor& a, const Tensor& b) {
   return largest / (high - low);
 }
 
-int64_t batch_norms(const Graph& g) { return std::ranges::count(g.nodes, "batch_norm", &Node::op); }
+int64_t batch_norms(const Graph& g) { return std::ranges::count(g.nodes, "batch_norm", &Node::op_name); }
 
 void check_folds(const char* what, Net::Body body) {
   CAPTURE(what);

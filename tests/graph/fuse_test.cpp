@@ -43,7 +43,10 @@ std::vector<std::string> fused(std::function<Tensor(Net&, const Tensor&)> body) 
   fuse_relu(g);
   CHECK(test::same_bytes(g.forward(x).data(), once.data()));
   std::vector<std::string> out;
-  for (const Node& n : g.nodes) out.push_back(n.op + (n.relu6 ? "+relu6" : n.relu ? "+relu" : ""));
+  for (const Node& n : g.nodes)
+    out.push_back(std::string(n.op_name()) + (n.activation == Activation::relu6  ? "+relu6"
+                                              : n.activation == Activation::relu ? "+relu"
+                                                                                 : ""));
   return out;
 }
 

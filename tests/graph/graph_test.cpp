@@ -28,7 +28,8 @@ const Shape image{2, 6, 6};
 
 std::vector<std::string> ops_of(const Graph& g) {
   std::vector<std::string> out;
-  for (const Node& n : g.nodes) out.push_back(n.op + (n.relu ? "+relu" : ""));
+  for (const Node& n : g.nodes)
+    out.push_back(std::string(n.op_name()) + (n.activation == Activation::none ? "" : "+relu"));
   return out;
 }
 
@@ -60,7 +61,8 @@ TEST_CASE("what can't be traced is named") {
     return test::refusal([&] { trace(net, image); });
   };
   CHECK(message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
-        "cannot convert scale: graphs hold conv2d, linear, batch_norm, relu, add, pooling and flatten");
+        "cannot convert scale: graphs hold conv2d, linear, add, max_pool2d, avg_pool2d, flatten, relu, batch_norm, "
+        "relu6");
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
         "cannot convert conv2d: its weights are not a registered parameter (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==

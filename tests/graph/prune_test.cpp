@@ -121,13 +121,3 @@ TEST_CASE("pruning: what can't leave is refused by name") {
   node(resnet, "conv").weight_slot->bits[3] = 8;
   CHECK(refusal([&] { remove_pruned_channels(resnet); }).find("must lose the same channels") != std::string::npos);
 }
-
-TEST_CASE("an operator that pruning or costs don't know is refused by name") {
-  nn::initialize(chain(), Rng(2, "init"));
-  Graph graph = discretize(placed(simplified(chain(), {1, 2, 3})));
-  graph.nodes[2].op = "mystery";
-  const std::string name = "'" + graph.nodes[2].name + "'";
-  CHECK(refusal([&] { remove_pruned_channels(graph); }) ==
-        name + ": what mystery does to channels that are pruned is not known");
-  CHECK(refusal([&] { cost::discrete(graph, cost::size()); }) == name + ": the cost of mystery is not known");
-}

@@ -18,9 +18,9 @@ namespace {
 
 /// A layer as text, so that layers can be compared in any order.
 std::string described(const Node& node) {
-  std::string out = node.op + " " + node.weight().shape().str();
-  if (node.op == "conv2d") {
-    const auto& a = std::get<Conv2dAttrs>(node.attrs);
+  std::string out = std::string(node.op_name()) + " " + node.weight().shape().str();
+  if (const auto* conv = node.as<op::Conv2d>()) {
+    const Conv2dAttrs& a = conv->attrs;
     out += fmt::format(" stride {} {} padding {} {} groups {}", a.stride[0], a.stride[1], a.padding[0], a.padding[1],
                        a.groups);
   }
@@ -60,7 +60,7 @@ std::vector<int64_t> live_channels(const Graph& discrete, int i) {
     }
     return live;
   }
-  if (i > 0 && node.op != "flatten") return live_channels(discrete, node.inputs[0]);
+  if (i > 0 && !node.as<op::Flatten>()) return live_channels(discrete, node.inputs[0]);
   if (i == 0) {
     for (int64_t c = 0; c < node.shape[0]; ++c) live.push_back(c);
     return live;
@@ -121,8 +121,8 @@ void check_removed(const MixPrec& net, bool pruning) {
     if (!before.is_layer()) continue;
     const int64_t out = std::ssize(live_channels(discrete, i)),
                   in = std::ssize(live_channels(discrete, before.inputs[0]));
-    const bool depthwise = before.op == "conv2d" && std::get<Conv2dAttrs>(before.attrs).groups > 1;
-    const int64_t positions = before.op == "conv2d" ? before.weight().dim(2) * before.weight().dim(3) : 1;
+    const bool depthwise = before.layer_shape().groups > 1;
+    const int64_t positions = before.weight().size() / before.weight().dim(0) / before.weight().dim(1);
     CHECK(after.weight().size() == out * (depthwise ? 1 : in) * positions);
     CHECK(after.bias().size() == out);
     CHECK(std::ranges::count(after.weight_slot->bits, 0) == 0);

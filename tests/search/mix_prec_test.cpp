@@ -64,7 +64,7 @@ class IntegerOracle {
   }
 
   Value finish(const Node& node, std::vector<double> real) const {
-    if (node.relu) {
+    if (node.activation == Activation::relu) {
       for (double& v : real) v = std::max(v, 0.0);
     }
     const ActivationSlot* slot = node.output_slot.get();
@@ -78,21 +78,21 @@ class IntegerOracle {
 
   Value evaluate(const Node& node) const {
     const Value& in = values_[static_cast<size_t>(node.inputs[0])];
-    if (node.op == "conv2d" || node.op == "linear") return finish(node, layer(node, in));
-    if (node.op == "add") return finish(node, sum(in, values_[static_cast<size_t>(node.inputs[1])]));
-    if (node.op == "avg_pool2d") return pool(node, in);
-    REQUIRE(node.op == "flatten");
+    if (node.is_layer()) return finish(node, layer(node, in));
+    if (node.as<op::Add>()) return finish(node, sum(in, values_[static_cast<size_t>(node.inputs[1])]));
+    if (node.as<op::AvgPool2d>()) return pool(node, in);
+    REQUIRE(node.as<op::Flatten>());
     return in;
   }
 
   std::vector<double> layer(const Node& node, const Value& in) const {
     REQUIRE(in.slot != nullptr);
-    const bool conv = node.op == "conv2d";
+    const auto* conv = node.as<op::Conv2d>();
     const Shape& ws = node.weight().shape();
     const Node& from = g_.nodes[static_cast<size_t>(node.inputs[0])];
     const int64_t c_in = ws[1], h = conv ? from.shape[1] : 1, w = conv ? from.shape[2] : 1, k = conv ? ws[2] : 1;
-    const int64_t stride = conv ? std::get<Conv2dAttrs>(node.attrs).stride[0] : 1;
-    const int64_t pad = conv ? std::get<Conv2dAttrs>(node.attrs).padding[0] : 0;
+    const int64_t stride = conv ? conv->attrs.stride[0] : 1;
+    const int64_t pad = conv ? conv->attrs.padding[0] : 0;
     const int64_t oh = conv ? node.shape[1] : 1, ow = conv ? node.shape[2] : 1;
     const std::vector<float> weights = node.weight().to_vector(), bias = node.bias().to_vector();
     const size_t row = static_cast<size_t>(c_in * k * k);
@@ -144,7 +144,7 @@ class IntegerOracle {
   }
 
   Value pool(const Node& node, const Value& in) const {  // global: every pool of resnet8
-    const auto kernel = std::get<Pool2dAttrs>(node.attrs).kernel;
+    const auto kernel = node.as<op::AvgPool2d>()->attrs.kernel;
     const int64_t count = kernel[0] * kernel[1];
     Value out{.v = {}, .slot = in.slot};
     for (size_t begin = 0; begin < in.v.size(); begin += static_cast<size_t>(count)) {
@@ -242,14 +242,15 @@ TEST_CASE("placement: one quantizer per tensor, shared where tensors meet in an 
   CHECK_FALSE(node.at("input")->output_slot->is_signed);
   CHECK(node.at("conv")->output_slot == node.at("stack1.conv2")->output_slot);
   CHECK(node.at("conv")->output_slot->is_signed);
-  CHECK(node.at("conv")->relu);
+  CHECK(node.at("conv")->activation == Activation::relu);
   CHECK(node.at("stack2.conv2")->output_slot == node.at("stack2.shortcut")->output_slot);
   CHECK_FALSE(node.at("stack1.conv1")->output_slot->is_signed);
   CHECK_FALSE(node.at("stack3.add")->output_slot->is_signed);
   CHECK_FALSE(node.at("fc")->output_slot);
   CHECK(net.graph().activation_slots().size() == 10);
   CHECK(net.graph().weight_slots().size() == 10);
-  CHECK(std::ranges::none_of(net.graph().nodes, [](const Node& n) { return n.op == "batch_norm" || n.op == "relu"; }));
+  CHECK(std::ranges::none_of(net.graph().nodes,
+                             [](const Node& n) { return n.as<op::BatchNorm>() || n.as<op::Activate>(); }));
 }
 
 TEST_CASE("simplification keeps what the network computes") {

@@ -20,9 +20,9 @@ using PerMac = std::function<double(int input_bits, int weight_bits)>;
 
 cost::Model table(std::string name, const PerMac& per_mac, int64_t tile = 1, const std::set<int>& widths = {2, 4, 8}) {
   cost::Table out{.name = std::move(name), .unit = "cycles", .tile = tile, .per_mac = {}};
-  for (const char* op : {"conv2d", "depthwise", "linear"}) {
+  for (const cost::LayerKind kind : cost::layer_kinds) {
     for (int input : widths) {
-      for (int weight : widths) out.per_mac[{op, input, weight}] = per_mac(input, weight);
+      for (int weight : widths) out.per_mac[{kind, input, weight}] = per_mac(input, weight);
     }
   }
   return cost::look_up(out, "");
@@ -337,8 +337,8 @@ TEST_CASE("unordered costs: baselines meet what they can and say the least that 
   // Costs of 4-bit weights alone, of 4 and 8, and 8 the cheapest but for a size that asks for 4.
   const auto weights_only = [](std::set<int> widths, const PerMac& per_mac) {
     cost::Table t{.name = "few", .unit = "cycles", .per_mac = {}};
-    for (const char* op : {"conv2d", "linear"}) {
-      for (int w : widths) t.per_mac[{op, 8, w}] = per_mac(8, w);
+    for (const cost::LayerKind kind : {cost::LayerKind::conv2d, cost::LayerKind::linear}) {
+      for (int w : widths) t.per_mac[{kind, 8, w}] = per_mac(8, w);
     }
     return cost::look_up(t, "");
   };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
-#include "exact.h"
-#include "shapes.h"
+#include "../graph/value.h"
+#include "../ops/by_dtype.h"
+#include "../ops/exact.h"
+#include "../ops/shapes.h"
 
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -89,7 +90,7 @@ void grad_w(const kernels::Conv2dSize& s, std::span<const T> x, std::span<const 
 template <typename T>
 Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x,
                 const Tensor& w, const Tensor& bias) {
-  return record("conv2d", attrs, y, {x, w, bias}, [s](const Backward& b) {
+  return record(op::Conv2d{attrs}, y, {x, w, bias}, [s](const Backward& b) {
     if (auto gx = b.grad<T>(0)) {
       Parts(s, sizeof(T))
           .each(span_of(gx, s.n * s.h * s.w * s.c_in), b.grad_output<T>(),
@@ -106,7 +107,7 @@ Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Te
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dAttrs& attrs) {
   const kernels::Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
-  check_vector("conv2d", "bias", bias, s.c_out);
+  check_vector(op::Conv2d::name(), "bias", bias, s.c_out);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype());
     Parts(s, sizeof(T))
@@ -130,5 +131,26 @@ Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, 
     return recorded<float>(s, attrs, y, part, w, {});
   });
 }
+
+namespace op {
+
+Channels Conv2d::channels(const Node& node) const {
+  if (attrs.groups == 1) return Channels::made;
+  const bool one_each = node.weight().dim(1) == 1 && node.weight().dim(0) == attrs.groups;
+  return one_each ? Channels::depthwise : Channels::grouped;
+}
+
+LayerShape Conv2d::layer_shape(const Node& node) const {
+  const Shape& w = node.weight().shape();
+  return {.groups = attrs.groups, .kernel = {w[2], w[3]}, .output = {node.shape[1], node.shape[2]}};
+}
+
+Value Conv2d::run(const RunContext& c) const {
+  const Binding::NodeBinding& b = c.binding;
+  if (b.scale) return {conv2d_codes(c.input().tensor, b.weight, attrs, b.bound), nullptr, b.scale, b.bias};
+  return {conv2d(real(c.input()), b.weight, b.bias, attrs)};
+}
+
+}  // namespace op
 
 }  // namespace mixgrad

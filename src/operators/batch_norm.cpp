@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shapes.h"
+#include "../graph/value.h"
+#include "../ops/shapes.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -21,9 +22,9 @@ void blend(std::span<float> running, std::span<const float> batch, float momentu
 
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormAttrs& attrs) {
-  const auto [rows, channels] = rows_channels("batch_norm", x.shape());
+  const auto [rows, channels] = rows_channels(op::BatchNorm::name(), x.shape());
   for (const Tensor* t : {&gamma, &beta, &running_mean, &running_var}) {
-    check_vector("batch_norm", "a parameter", *t, channels);
+    check_vector(op::BatchNorm::name(), "a parameter", *t, channels);
   }
   if (attrs.training && rows < 2)
     bad_input("[batch_norm] training wants more than one value per channel, got input {}", x.shape().str());
@@ -43,11 +44,16 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
   Tensor y = Tensor::empty(x.shape());
   kernels::batch_norm(rows, channels, x.data(), mean.data(), inv_std.data(), gamma.data(), beta.data(), y.data());
   const bool fixed = !attrs.training;
-  return record("batch_norm", attrs, y, {x, gamma, beta, running_mean, running_var},
+  return record(op::BatchNorm{attrs}, y, {x, gamma, beta, running_mean, running_var},
                 [rows = rows, channels = channels, fixed, mean, inv_std](const Backward& b) {
                   kernels::batch_norm_grad(rows, channels, fixed, b.input(0), mean.data(), inv_std.data(), b.input(1),
                                            b.grad_output(), b.grad(0), b.grad(1), b.grad(2));
                 });
+}
+
+Value op::BatchNorm::run(const RunContext& c) const {
+  const std::vector<Tensor>& p = c.node.params;
+  return {batch_norm(real(c.input()), p[0], p[1], p[2], p[3], attrs)};
 }
 
 }  // namespace mixgrad

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
+#include "../graph/value.h"
+#include "../ops/by_dtype.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -14,12 +15,19 @@ Tensor add(const Tensor& a, const Tensor& b) {
   return by_dtype(a.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty(a.shape(), a.dtype());
     kernels::add(a.data<T>(), b.data<T>(), y.data<T>());
-    return record("add", {}, y, {a, b}, [](const Backward& back) {
+    return record(op::Add(), y, {a, b}, [](const Backward& back) {
       for (int i : {0, 1}) {
         if (auto g = back.grad<T>(i)) kernels::pass_gradient(back.grad_output<T>(), g);
       }
     });
   });
+}
+
+/// Codes of one quantizer are added as integers.
+Value op::Add::run(const RunContext& c) const {
+  const Value &a = c.input(0), &b = c.input(1);
+  if (a.codes_of != nullptr && a.codes_of == b.codes_of) return {add(a.tensor, b.tensor), nullptr, a.steps};
+  return {add(real(a), real(b))};
 }
 
 }  // namespace mixgrad

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
+#include "../graph/value.h"
+#include "../ops/by_dtype.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
@@ -16,10 +17,15 @@ Tensor flatten(const Tensor& x) {
   Tensor y = Tensor::empty({n, c * positions});
   return by_dtype(x.dtype(), [&]<typename T>() {
     kernels::channels_last_to_rows(n, c, positions, x.data<T>(), y.data());
-    return record("flatten", {}, y, {x}, [n, c, positions](const Backward& b) {
+    return record(op::Flatten(), y, {x}, [n, c, positions](const Backward& b) {
       if (auto gx = b.grad<T>(0)) kernels::rows_to_channels_last(n, c, positions, b.grad_output(), gx);
     });
   });
+}
+
+Value op::Flatten::run(const RunContext& c) const {
+  const Value& x = c.input();
+  return {flatten(x.tensor), x.codes_of, x.steps};
 }
 
 }  // namespace mixgrad

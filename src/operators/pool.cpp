@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
-#include "shapes.h"
+#include "../graph/value.h"
+#include "../ops/by_dtype.h"
+#include "../ops/shapes.h"
 
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -8,12 +9,12 @@
 namespace mixgrad {
 namespace {
 
-Tensor avg_pool(const char* op, bool codes, const Tensor& x, const Pool2dAttrs& attrs) {
-  const kernels::Pool2dSize s = pool2d_size(op, x.shape(), attrs);
+Tensor avg_pool(const RecordedOp& op, bool codes, const Tensor& x, const Pool2dAttrs& attrs) {
+  const kernels::Pool2dSize s = pool2d_size(op.name, x.shape(), attrs);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
     kernels::avg_pool2d(s, codes, x.data<T>(), y.data<T>());
-    return record(op, attrs, y, {x}, [s](const Backward& b) {
+    return record(op, y, {x}, [s](const Backward& b) {
       if (auto gx = b.grad<T>(0)) kernels::avg_pool2d_grad(s, b.grad_output<T>(), gx);
     });
   });
@@ -22,17 +23,17 @@ Tensor avg_pool(const char* op, bool codes, const Tensor& x, const Pool2dAttrs& 
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs) {
-  const kernels::Pool2dSize s = pool2d_size("max_pool2d", x.shape(), attrs);
+  const kernels::Pool2dSize s = pool2d_size(op::MaxPool2d::name(), x.shape(), attrs);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
     kernels::max_pool2d(s, x.data<T>(), y.data<T>());
-    return record("max_pool2d", attrs, y, {x}, [s](const Backward& b) {
+    return record(op::MaxPool2d{attrs}, y, {x}, [s](const Backward& b) {
       if (auto gx = b.grad<T>(0)) kernels::max_pool2d_grad(s, b.input<T>(0), b.grad_output<T>(), gx);
     });
   });
 }
 
-Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool("avg_pool2d", false, x, attrs); }
+Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs) { return avg_pool(op::AvgPool2d{attrs}, false, x, attrs); }
 
 Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) {
   return avg_pool("avg_pool2d_codes", true, x, attrs);
@@ -42,5 +43,19 @@ Tensor global_avg_pool2d(const Tensor& x) {
   const bool image = x.shape().rank() == 4;  // avg_pool2d reports any other
   return avg_pool2d(x, {.kernel = {image ? x.dim(2) : 1, image ? x.dim(3) : 1}});
 }
+
+namespace op {
+
+Value MaxPool2d::run(const RunContext& c) const {
+  const Value& x = c.input();
+  return {max_pool2d(x.tensor, attrs), x.codes_of, x.steps};
+}
+
+Value AvgPool2d::run(const RunContext& c) const {
+  const Value& x = c.input();
+  return {x.codes_of ? avg_pool2d_codes(x.tensor, attrs) : avg_pool2d(x.tensor, attrs), x.codes_of, x.steps};
+}
+
+}  // namespace op
 
 }  // namespace mixgrad

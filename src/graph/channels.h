@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// How facts about channels spread through a graph: which of them are left, how many, which stay or go together.
+#pragma once
+
+#include "../core/disjoint_sets.h"
+
+#include <mixgrad/graph.h>
+
+#include <vector>
+
+namespace mixgrad {
+
+/// A fact about the output channels of node `i`, from those of earlier nodes: `made` says it of a node whose channels
+/// are its own, `flattened(fact, positions)` of channels that become that many features each.
+template <typename T, typename Made, typename Flattened>
+T channel_fact(const Graph& graph, int i, const std::vector<T>& earlier, const Made& made, const Flattened& flattened) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  const op::Channels channels = node.channels();
+  if (channels == op::Channels::tied || channels == op::Channels::passed || channels == op::Channels::flattened) {
+    const auto from = static_cast<size_t>(node.inputs[0]);
+    const Shape& shape = graph.nodes[from].shape;
+    return channels == op::Channels::flattened ? flattened(earlier[from], shape.size() / shape[0]) : earlier[from];
+  }
+  return made(node);
+}
+
+/// Whether each output channel reads some of the input's channels only.
+inline bool in_groups(const Node& node) {
+  return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
+}
+
+/// Sets of nodes whose values lose the same channels: a tied node with its inputs, a depthwise conv with its producer.
+DisjointSets nodes_that_share_channels(const Graph& graph);
+
+/// Output channels of every node that are left when fixed slots lose those at 0 bits.
+std::vector<int64_t> live_channels(const Graph& graph);
+
+}  // namespace mixgrad
