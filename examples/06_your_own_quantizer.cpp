@@ -37,7 +37,7 @@ std::shared_ptr<const ActivationQuantizer> power_of_two() {
 
 /// Noise of 12 × 12 grey pixels, brighter in one of nine squares, which is the class.
 data::Dataset spots(const char* name, int64_t count) {
-  data::Dataset set{.name = name, .channels = 1, .height = 12, .width = 12, .pixels = {}, .labels = {}};
+  data::Dataset set{.name = name, .channels = 1, .height = 12, .width = 12};
   set.class_names.assign({"0", "1", "2", "3", "4", "5", "6", "7", "8"});
   Rng rng(1, name);
   for (int64_t i = 0; i < count; ++i) {

@@ -17,9 +17,9 @@ namespace mixgrad::data {
 struct Dataset {
   std::string name;
   int64_t channels = 0, height = 0, width = 0;
-  std::vector<uint8_t> pixels;
-  std::vector<int32_t> labels;
-  std::vector<std::string> class_names;
+  std::vector<uint8_t> pixels = {};
+  std::vector<int32_t> labels = {};
+  std::vector<std::string> class_names = {};
   std::vector<float> features = {};  ///< instead of pixels
   Normalization normalization = {};  ///< applied by Loader, after augmentation
 

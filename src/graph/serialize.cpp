@@ -207,8 +207,8 @@ class Reader {
               .output_slot = slot_at(activation_slots_, j.at("output_slot"))};
     if (node.weight_slot && !node.is_layer()) fail(fmt::format("'{}' has no weights to quantize", node.name));
     check_inputs(node);
-    for (const std::string parameter : parameter_names(node.op)) {
-      const Tensor t = optional_tensor(name + "." + parameter);
+    for (const std::string_view parameter : parameter_names(node.op)) {
+      const Tensor t = optional_tensor(fmt::format("{}.{}", name, parameter));
       if (!t && parameter != "bias") fail(fmt::format("tensor '{}.{}' is missing", name, parameter));
       node.params.push_back(t);
     }
