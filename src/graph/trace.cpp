@@ -30,9 +30,12 @@ class EvalScope {
   std::vector<bool> was_training_;
 };
 
+/// Those that a module may record.
 std::string known_operators() {
   std::vector<std::string_view> names;
-  for (const Operator& op : op::all()) names.push_back(name_of(op));
+  for (const Operator& op : op::all()) {
+    if (!std::holds_alternative<op::Input>(op)) names.push_back(name_of(op));
+  }
   return fmt::format("{}", fmt::join(names, ", "));
 }
 
