@@ -4,11 +4,7 @@
 
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
-#include <mixgrad/normalization.h>
-
-#include <kernels/conv2d.h>
-#include <kernels/pool.h>
-#include <kernels/requantize.h>
+#include <mixgrad/integer.h>
 
 #include <cstdint>
 #include <memory>
@@ -20,52 +16,14 @@
 
 namespace mixgrad {
 
-using kernels::FixedPoint;
-
-/// One operator on codes. Tensors are NHWC; a code is one byte, two's complement where the range goes below zero.
-struct IntegerNode {
-  std::string name;                ///< of the graph's node
-  std::string op;                  ///< input, conv2d, linear, add, max_pool2d, avg_pool2d, relu or flatten
-  std::vector<int> inputs;         ///< indices of earlier nodes
-  Shape shape;                     ///< of the output, without N: [C, H, W] or [features]
-  kernels::Conv2dSize conv = {};   ///< conv2d; linear: 1 × 1 over all its inputs as channels; of one image
-  kernels::Pool2dSize pool = {};   ///< max_pool2d, avg_pool2d; of one image
-  int low = 0, high = 255;         ///< range of its codes
-  float step = 1;                  ///< real value of one code
-  bool raw = false;                ///< the network's result without quantizer, in 32 bits
-  std::vector<int> channel_of;     ///< the graph's channel that each channel here is: layers sort theirs by precision
-  std::vector<int> weight_bits;    ///< conv2d, linear: of every output channel
-  std::vector<int8_t> weights;     ///< codes [O, KH, KW, I / groups], a linear layer's [O, I]
-  std::vector<int32_t> bias;       ///< [O], in accumulator steps; empty: none
-  std::vector<float> steps;        ///< real value of one accumulator step, [O]; layers
-  std::vector<FixedPoint> ratios;  ///< accumulator steps per output code, [O]; conv2d, linear; one element: add
-
-  bool is_layer() const { return op == "conv2d" || op == "linear"; }
-  bool is_signed() const { return low < 0; }
-  int64_t channels() const { return shape[0]; }
-  int64_t weights_per_channel() const { return std::ssize(weights) / channels(); }
-};
-
-struct IntegerNetwork {
-  std::vector<IntegerNode> nodes;  ///< in execution order; node 0 is the input
-  int output = 0;
-  Shape result_shape = {};  ///< without N, the graph's: [features] where flattening the result moves no byte
-  std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
-  Normalization normalization = {};                  ///< of the real inputs, the graph's
-
-  const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
-  /// Codes of x [N, C, H, W] or [N, features], NHWC.
-  std::vector<uint8_t> quantize(const Tensor& x) const;
-};
-
 /// Neighbouring output channels that are stored alike.
 struct ChannelRun {
   int bits;
   int64_t channels;
 };
-std::vector<ChannelRun> channel_runs(const IntegerNode& layer);
+std::vector<ChannelRun> channel_runs(const integer::Layer& layer);
 /// A layer's weights in 32-bit words, the first code in the lowest bits; every output channel begins a word.
-std::vector<uint32_t> pack_weights(const IntegerNode& layer);
+std::vector<uint32_t> pack_weights(const integer::Layer& layer);
 
 /// Where every tensor of one image lies in one block of memory while it is needed; bytes from the block's start.
 struct Arena {
@@ -74,7 +32,7 @@ struct Arena {
   int64_t bytes = 0;
 };
 /// The inputs of one output position, one group, up to a whole word of weights of any precision.
-int64_t patch_codes(const IntegerNode& layer);
+int64_t patch_codes(const integer::Layer& layer);
 Arena plan_arena(const IntegerNetwork& network);
 
 /// Bytes that a device must hold: the constants and the block for activations of the C package.

@@ -8,6 +8,7 @@
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/integer.h>
 #include <mixgrad/inspect.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>

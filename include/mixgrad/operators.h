@@ -16,6 +16,7 @@ namespace mixgrad {
 struct Node;
 struct Value;
 struct RunContext;
+struct LoweringContext;
 
 /// A function of single values that belongs to a node, or is a node of its own (op::Activate).
 enum class Activation { none, relu, relu6 };
@@ -65,6 +66,8 @@ struct Input {
 
   Channels channels(const Node&) const { return Channels::made; }
   Value run(const RunContext& c) const;  ///< on real values, or on the codes of fixed quantizers
+  void lower(
+      LoweringContext& c) const;  ///< to its integer form; throws bad_input that names the node where it has none
 };
 
 struct Conv2d {
@@ -81,6 +84,7 @@ struct Conv2d {
   Channels channels(const Node& node) const;
   LayerShape layer_shape(const Node& node) const;
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 struct Linear {
@@ -96,6 +100,7 @@ struct Linear {
   Channels channels(const Node&) const { return Channels::made; }
   LayerShape layer_shape(const Node& node) const;
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 struct Add {
@@ -110,6 +115,7 @@ struct Add {
 
   Channels channels(const Node&) const { return Channels::tied; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 struct MaxPool2d {
@@ -125,6 +131,7 @@ struct MaxPool2d {
 
   Channels channels(const Node&) const { return Channels::passed; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 struct AvgPool2d {
@@ -140,6 +147,7 @@ struct AvgPool2d {
 
   Channels channels(const Node&) const { return Channels::passed; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 /// [C, H, W] to [C H W].
@@ -155,6 +163,7 @@ struct Flatten {
 
   Channels channels(const Node&) const { return Channels::flattened; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 /// An activation function that could join no other node. On codes, ReLU6 is a bound: the code nearest to 6.
@@ -171,6 +180,7 @@ struct Activate {
 
   Channels channels(const Node&) const { return Channels::passed; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 /// In float networks: fold_batch_norm makes it part of layers.
@@ -187,6 +197,7 @@ struct BatchNorm {
 
   Channels channels(const Node&) const { return Channels::passed; }
   Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
 };
 
 }  // namespace op

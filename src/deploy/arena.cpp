@@ -11,15 +11,15 @@ int64_t whole(int64_t size, int64_t unit) { return (size + unit - 1) / unit * un
 
 }  // namespace
 
-int64_t patch_codes(const IntegerNode& layer) { return whole(layer.weights_per_channel(), device::patch_step); }
+int64_t patch_codes(const integer::Layer& layer) { return whole(layer.weights_per_channel(), device::patch_step); }
 
 Arena plan_arena(const IntegerNetwork& network) {
   std::vector<device::Step> steps;
   for (const IntegerNode& node : network.nodes) {
     steps.push_back({.inputs = node.inputs,
-                     .elementwise = node.op == "add" || node.op == "relu",
+                     .elementwise = node.in_place(),
                      .bytes = whole(node.shape.size(), device::word_bytes),
-                     .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(node) : 0});
+                     .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(*node.layer()) : 0});
   }
   const device::Plan plan = device::plan_memory(steps, network.output);
   Arena arena{.offsets = {}, .patches = {}, .bytes = plan.bytes};
@@ -29,7 +29,7 @@ Arena plan_arena(const IntegerNetwork& network) {
   return arena;
 }
 
-std::vector<ChannelRun> channel_runs(const IntegerNode& layer) {
+std::vector<ChannelRun> channel_runs(const integer::Layer& layer) {
   std::vector<ChannelRun> runs;
   for (const int bits : layer.weight_bits) {
     const int width = storage_bits(bits);
@@ -39,10 +39,10 @@ std::vector<ChannelRun> channel_runs(const IntegerNode& layer) {
   return runs;
 }
 
-std::vector<uint32_t> pack_weights(const IntegerNode& layer) {
+std::vector<uint32_t> pack_weights(const integer::Layer& layer) {
   std::vector<uint32_t> words;
   const int64_t columns = layer.weights_per_channel();
-  for (int64_t o = 0; o < layer.channels(); ++o) {
+  for (int64_t o = 0; o < layer.size.c_out; ++o) {
     const int bits = storage_bits(layer.weight_bits[static_cast<size_t>(o)]), per_word = 32 / bits;
     const uint32_t mask = (1U << bits) - 1;
     for (int64_t k = 0; k < columns; ++k) {
@@ -56,16 +56,7 @@ std::vector<uint32_t> pack_weights(const IntegerNode& layer) {
 
 DeviceBytes device_bytes(const IntegerNetwork& network) {
   DeviceBytes bytes{.arena = plan_arena(network).bytes};
-  for (const IntegerNode& node : network.nodes) {
-    if (node.is_layer()) {
-      bytes.weights += device::word_bytes * std::ssize(pack_weights(node));
-      bytes.biases += device::bias_bytes * node.channels();
-      bytes.tables += device::layer_bytes + device::bits_bytes * node.channels();
-    }
-    bytes.multipliers += device::multiplier_bytes * std::ssize(node.ratios);
-    bytes.shifts += device::shift_bytes * std::ssize(node.ratios);
-    if (node.op == "max_pool2d" || node.op == "avg_pool2d") bytes.tables += op::MaxPool2d::constant_bytes;
-  }
+  for (const IntegerNode& node : network.nodes) std::visit([&](const auto& o) { o.count(bytes); }, node.op);
   return bytes;
 }
 

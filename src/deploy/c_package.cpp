@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // An integer network as C99 without libraries, heap or floating point.
-#include "c_runtime.h"
-
 #include "../core/names.h"
+#include "../integer/c_context.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
@@ -10,33 +9,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <set>
+#include <numeric>
 
 namespace mixgrad {
 namespace {
 
 using fmt::format;
-
-/// Numbers in lines of at most 120 columns.
-template <typename T>
-std::string numbers(const std::vector<T>& values, const char* how = "{}") {
-  std::string out, line = "  ";
-  for (const T& v : values) {
-    const std::string number = format(fmt::runtime(how), v) + ",";
-    if (line.size() + number.size() > 118) {
-      out += line + "\n";
-      line = "  ";
-    }
-    line += number;
-  }
-  return out + line + "\n";
-}
-
-template <typename T>
-std::string array(const std::string& type, const std::string& name, const std::vector<T>& values,
-                  const char* how = "{}") {
-  return format("static const {} {}[{}] = {{\n{}}};\n", type, name, values.size(), numbers(values, how));
-}
+using integer::c_numbers;
 
 /// A float constant: "1f" is none.
 std::string literal(float value) {
@@ -48,11 +27,6 @@ std::string literals(const std::vector<float>& values) {
   std::vector<std::string> out;
   for (const float v : values) out.push_back(literal(v));
   return format("{{{}}}", fmt::join(out, ", "));
-}
-
-/// INT32_MIN has no literal of its own type.
-std::string literal(int value) {
-  return value == std::numeric_limits<int>::min() ? "INT32_MIN" : std::to_string(value);
 }
 
 class Package {
@@ -92,17 +66,19 @@ void net_run(const {in_type} *in, {out_type} *out);
   }
 
   std::string source() const {
+    std::vector<integer::CText> texts;
     std::string tables, calls;
-    for (size_t i = 1; i < network_.nodes.size(); ++i) {
-      tables += table(i);
-      calls += "  " + call(i) + "\n";
+    for (size_t i = 0; i < network_.nodes.size(); ++i) {
+      texts.push_back(c_text(i));
+      tables += texts[i].table;
+      if (!texts[i].call.empty()) calls += "  " + texts[i].call + "\n";
     }
     const std::string block =
         arena_.bytes > 0
             ? format("/* Where activations take turns. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
             : "";
-    return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) + runtime() +
-           tables + block +
+    return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) +
+           functions(texts) + tables + block +
            format("void net_run(const {} *in, {} *out) {{\n{}}}\n", type(network_.nodes[0]), type(network_.result()),
                   calls);
   }
@@ -137,13 +113,30 @@ int main(void) {{
   return right == IMAGES ? 0 : 1;
 }}
 )",
-        std::ssize(inputs) / in, type(network_.nodes[0]), numbers(codes), type(network_.result()),
-        numbers(std::vector<int32_t>(outputs.begin(), outputs.begin() + std::ssize(inputs) / in * out)),
+        std::ssize(inputs) / in, type(network_.nodes[0]), c_numbers(codes), type(network_.result()),
+        c_numbers(std::vector<int32_t>(outputs.begin(), outputs.begin() + std::ssize(inputs) / in * out)),
         type(network_.result()));
   }
 
  private:
-  const IntegerNode& node(int i) const { return network_.nodes[static_cast<size_t>(i)]; }
+  integer::CText c_text(size_t i) const {
+    const integer::CContext c{.network = network_, .arena = arena_, .index = i};
+    return std::visit([&](const auto& o) { return o.c_text(c); }, c.node().op);
+  }
+
+  /// What the network's operators need, each function once and behind those that it calls.
+  std::string functions(const std::vector<integer::CText>& texts) const {
+    std::vector<size_t> order(texts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, {}, [&](size_t i) { return network_.nodes[i].op.index(); });
+    std::vector<std::string> all;
+    for (const size_t i : order) {
+      for (const std::string& f : texts[i].functions) {
+        if (std::ranges::find(all, f) == all.end()) all.push_back(f);
+      }
+    }
+    return fmt::format("{}", fmt::join(all, ""));
+  }
 
   /// What the caller hands over, and how it is made of values as they are read.
   std::string input() const {
@@ -167,119 +160,6 @@ int main(void) {{
                          : format("{} values", s[0]);
   }
   static const char* type(const IntegerNode& n) { return n.raw ? "int32_t" : n.is_signed() ? "int8_t" : "uint8_t"; }
-
-  /// The C expression of a tensor's first byte.
-  std::string bytes(int i) const {
-    if (i == 0) return "(const uint8_t *)in";
-    if (i == network_.output) return "(uint8_t *)out";
-    return format("(uint8_t *)arena + {}", arena_.offsets[static_cast<size_t>(i)]);
-  }
-  /// A node's last two arguments: codes, and 32-bit sums; one of them is null.
-  std::string results(int i) const { return node(i).raw ? "0, out" : bytes(i) + ", 0"; }
-
-  std::string runtime() const {
-    const auto uses = [&](const char* op) {
-      return std::ranges::find(network_.nodes, op, &IntegerNode::op) != network_.nodes.end();
-    };
-    std::set<int> widths;
-    for (const IntegerNode& n : network_.nodes) {
-      for (const int bits : n.weight_bits) widths.insert(storage_bits(bits));
-    }
-    const auto reads_codes = [](const IntegerNode& n) { return n.op != "input" && n.op != "flatten"; };
-    std::string out = std::ranges::any_of(network_.nodes, reads_codes) ? c_runtime::codes : "";
-    if (!widths.empty() || uses("add")) out += c_runtime::rescale;
-    if (!widths.empty()) {
-      std::string choice;
-      for (const int bits : widths) {
-        out += bits == 2 ? c_runtime::dot_2 : bits == 4 ? c_runtime::dot_4 : c_runtime::dot_8;
-        choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits)
-                                           : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
-      }
-      if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
-      out += c_runtime::layer_type + format(fmt::runtime(c_runtime::run_layer), choice);
-    }
-    if (uses("add")) out += c_runtime::run_add;
-    if (uses("relu")) out += c_runtime::run_relu;
-    if (uses("flatten")) out += c_runtime::run_flatten;
-    if (uses("max_pool2d") || uses("avg_pool2d")) out += c_runtime::pool_type;
-    if (uses("max_pool2d"))
-      out += format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128", "if (code > value) value = code;", "");
-    if (uses("avg_pool2d"))
-      out += c_runtime::overlap +
-             format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", average);
-    return out;
-  }
-  /// ⌊(2 sum + n) / (2n)⌋: C's division rounds toward zero, so of a negative number one less than its complement.
-  static constexpr const char* average =
-      R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
-                          overlap(x * p->stride_w - p->pad_left, p->kernel_w, p->first_x, p->end_x);
-        value = 2 * value + n;
-        value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
-
-  std::string table(size_t i) const {
-    const IntegerNode& n = network_.nodes[i];
-    if (n.is_layer()) return layer_table(i, n);
-    if (n.op != "max_pool2d" && n.op != "avg_pool2d") return "";
-    const kernels::Pool2dSize& p = n.pool;
-    const int64_t counted = p.count_padding ? 1 : 0;
-    const std::vector<int64_t> fields = {p.c,
-                                         p.h,
-                                         p.w,
-                                         p.oh,
-                                         p.ow,
-                                         p.kh,
-                                         p.kw,
-                                         p.stride_h,
-                                         p.stride_w,
-                                         p.pad_top,
-                                         p.pad_left,
-                                         node(n.inputs[0]).is_signed() ? 1 : 0,
-                                         counted * -p.pad_top,
-                                         p.h + counted * p.pad_bottom,
-                                         counted * -p.pad_left,
-                                         p.w + counted * p.pad_right};
-    return format("/* {} */\nstatic const pool pool_{} = {{{}}};\n\n", c_comment(n.name), i, fmt::join(fields, ", "));
-  }
-
-  std::string layer_table(size_t i, const IntegerNode& n) const {
-    const kernels::Conv2dSize& s = n.conv;
-    std::vector<int32_t> multipliers;
-    std::vector<int> shifts, bits;
-    for (const int b : n.weight_bits) bits.push_back(storage_bits(b));
-    for (const FixedPoint& f : n.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
-    const std::vector<int32_t> bias = n.bias.empty() ? std::vector<int32_t>(n.ratios.size()) : n.bias;
-    return format("/* {} */\n", c_comment(n.name)) + array("uint8_t", format("bits_{}", i), bits) +
-           array("uint32_t", format("weights_{}", i), pack_weights(n), "0x{:08x}u") +
-           array("int32_t", format("bias_{}", i), bias) + array("int32_t", format("multiplier_{}", i), multipliers) +
-           array("uint8_t", format("shift_{}", i), shifts) +
-           format(
-               "static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, "
-               "{14}, {15}, {16}, {17}, {18},\n"
-               "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
-               i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
-               s.dilation_h, s.dilation_w, s.groups, node(n.inputs[0]).is_signed() ? 1 : 0, literal(n.low), n.high);
-  }
-
-  std::string call(size_t i) const {
-    const IntegerNode& n = network_.nodes[i];
-    const int at = static_cast<int>(i);
-    const std::string x = bytes(n.inputs[0]);
-    if (n.is_layer())
-      return format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", i, x, arena_.patches[i] / 4,
-                    results(at));
-    const int x_signed = node(n.inputs[0]).is_signed() ? 1 : 0;
-    if (n.op == "relu") return format("run_relu({}, {}, {}, {}, {});", x, x_signed, n.shape.size(), n.high, bytes(at));
-    if (n.op == "flatten") {
-      const int64_t channels = node(n.inputs[0]).channels();
-      return format("run_flatten({}, {}, {}, {});", x, n.shape.size() / channels, channels, bytes(at));
-    }
-    if (n.op == "add") {
-      const int y_signed = node(n.inputs[1]).is_signed() ? 1 : 0;
-      return format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", x, x_signed, bytes(n.inputs[1]), y_signed,
-                    n.shape.size(), n.ratios[0].multiplier, n.ratios[0].shift, literal(n.low), n.high, results(at));
-    }
-    return format("run_{}_pool(&pool_{}, {}, {});", n.op.substr(0, 3), i, x, bytes(at));
-  }
 
   const IntegerNetwork& network_;
   std::string title_;

@@ -21,9 +21,24 @@ class Sets {
   std::vector<size_t> parent_;
 };
 
-bool is_depthwise(const IntegerNode& node) {
-  const kernels::Conv2dSize& s = node.conv;
-  return s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out;
+/// Whether the channels come in an order of their own, not in that of the inputs.
+bool has_own_order(const IntegerNode& node) {
+  switch (node.channel_rule()) {
+    case op::Channels::made:
+    case op::Channels::grouped:
+    case op::Channels::flattened:
+      return true;
+    case op::Channels::depthwise:
+    case op::Channels::passed:
+    case op::Channels::tied:
+      return false;
+  }
+  return true;
+}
+
+/// Whether channels must stay where they are, the input's too.
+bool fixes_order(const IntegerNode& node) {
+  return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::flattened;
 }
 
 template <typename T>
@@ -38,7 +53,7 @@ void permute(std::vector<T>& values, const std::vector<size_t>& order) {
 }
 
 /// Columns [..., I], I = the input's channels in their new order; a linear layer's are [positions, I].
-void permute_columns(IntegerNode& layer, const std::vector<size_t>& order) {
+void permute_columns(integer::Layer& layer, const std::vector<size_t>& order) {
   const std::vector<int8_t> old = layer.weights;
   for (size_t begin = 0; begin < old.size(); begin += order.size()) {
     for (size_t i = 0; i < order.size(); ++i) layer.weights[begin + i] = old[begin + order[i]];
@@ -52,7 +67,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
   Sets sets(count);
   for (size_t i = 0; i < count; ++i) {
     const IntegerNode& node = network.nodes[i];
-    if ((node.is_layer() && !is_depthwise(node)) || node.op == "flatten") continue;
+    if (has_own_order(node)) continue;
     for (const int n : node.inputs) sets.unite(i, static_cast<size_t>(n));
   }
   std::vector<bool> keeps_order(count);
@@ -61,8 +76,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
   keep(network.output);
   for (size_t i = 0; i < count; ++i) {
     const IntegerNode& node = network.nodes[i];
-    const bool moves_channels = node.op == "flatten" || (node.conv.groups != 1 && !is_depthwise(node));
-    if (!moves_channels) continue;
+    if (!fixes_order(node)) continue;
     keep(static_cast<int>(i));
     keep(node.inputs[0]);
   }
@@ -72,27 +86,29 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     order[set].resize(static_cast<size_t>(network.nodes[set].channels()));
     std::iota(order[set].begin(), order[set].end(), size_t{0});
     if (keeps_order[set]) continue;
-    std::vector<const IntegerNode*> layers;
+    std::vector<const integer::Layer*> layers;
     for (size_t i = 0; i < count; ++i) {
-      if (sets.find(i) == set && network.nodes[i].is_layer()) layers.push_back(&network.nodes[i]);
+      if (sets.find(i) == set && network.nodes[i].is_layer()) layers.push_back(network.nodes[i].layer());
     }
     std::ranges::stable_sort(order[set], [&](size_t a, size_t b) {
       return std::ranges::lexicographical_compare(
-          layers, layers, {}, [&](const IntegerNode* l) { return l->weight_bits[a]; },
-          [&](const IntegerNode* l) { return l->weight_bits[b]; });
+          layers, layers, {}, [&](const integer::Layer* l) { return l->weight_bits[a]; },
+          [&](const integer::Layer* l) { return l->weight_bits[b]; });
     });
   }
   for (size_t i = 0; i < count; ++i) {
     IntegerNode& node = network.nodes[i];
     const std::vector<size_t>& own = order[sets.find(i)];
     permute(node.channel_of, own);
-    permute(node.weight_bits, own);
-    permute(node.weights, own);
-    permute(node.bias, own);
-    permute(node.steps, own);
-    permute(node.ratios, own);
-    if (node.is_layer() && node.conv.groups == 1)
-      permute_columns(node, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
+    integer::Layer* layer = node.layer();
+    if (layer == nullptr) continue;
+    permute(layer->weight_bits, own);
+    permute(layer->weights, own);
+    permute(layer->bias, own);
+    permute(layer->steps, own);
+    permute(layer->ratios, own);
+    if (node.channel_rule() == op::Channels::made)
+      permute_columns(*layer, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
   }
   return network;
 }

@@ -104,7 +104,7 @@ class Comparison {
 
 /// How far float32 may round a result without quantizer, which is a layer's sum of up to 2^30 steps, or of two codes.
 double most_rounding(const IntegerNode& result) {
-  return static_cast<double>(result.step) * (result.op == "add" ? 0.5 : 0x1p10);
+  return static_cast<double>(result.step) * (result.is_layer() ? 0x1p10 : 0.5);
 }
 
 }  // namespace

@@ -138,7 +138,7 @@ TEST_CASE("C package: the header states the memory that the compiler gives") {
   CHECK(section(".bss") >= bytes.arena);
   CHECK(section(".bss") < bytes.arena + 64);
   const auto layers = std::ranges::count_if(package.network.nodes, &IntegerNode::is_layer);
-  const auto adds = std::ranges::count(package.network.nodes, "add", &IntegerNode::op);
+  const auto adds = std::ranges::count(package.network.nodes, "add", &IntegerNode::op_name);
   CHECK(section(".rodata") >= bytes.constants() - 5 * adds);     // an Add's numbers stand in the code
   CHECK(section(".rodata") < bytes.constants() + 200 * layers);  // addresses of 64 bits, and gaps between arrays
   CHECK(section(".text") < 6000);

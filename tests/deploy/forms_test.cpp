@@ -41,7 +41,7 @@ std::set<std::string> contents(const FormCase& c) {
     if (op == "relu" && c.network.nodes[0].is_signed()) out.insert("relu in a signed network");
   }
   for (const IntegerNode& n : c.network.nodes) {
-    if (n.op == "flatten") out.insert("flattened image that not only linear layers read");
+    if (n.as<integer::Flatten>()) out.insert("flattened image that not only linear layers read");
     if (n.raw && n.low == 0) out.insert("relu of a result without quantizer");
   }
   const std::string result = std::string(graph.nodes[static_cast<size_t>(graph.output)].op_name());

@@ -30,7 +30,7 @@ std::string refusal(const Graph& graph) {
 }
 
 /// The codes that a layer's words hold, by channel.
-std::vector<int8_t> unpacked(const IntegerNode& layer) {
+std::vector<int8_t> unpacked(const integer::Layer& layer) {
   const std::vector<uint32_t> words = pack_weights(layer);
   std::vector<int8_t> out;
   size_t word = 0;
@@ -84,17 +84,18 @@ TEST_CASE("integer network: channels sorted by precision, packed in whole words,
   const IntegerNetwork network = to_integer(graph);
   int64_t bits = 0;
   for (const IntegerNode& node : network.nodes) {
-    if (!node.is_layer()) continue;
+    const integer::Layer* layer = node.layer();
+    if (layer == nullptr) continue;
     CAPTURE(node.name);
-    CHECK(unpacked(node) == node.weights);
+    CHECK(unpacked(*layer) == layer->weights);
     std::vector<int> order = node.channel_of;
     const bool free = node.name == "stack1.conv1" || node.name == "stack2.conv1" || node.name == "stack3.conv1" ||
                       node.name == "conv";
-    if (free) CHECK(std::ranges::is_sorted(node.weight_bits));
+    if (free) CHECK(std::ranges::is_sorted(layer->weight_bits));
     if (node.name == "fc") CHECK(std::ranges::is_sorted(order));
     std::ranges::sort(order);
     for (size_t c = 0; c < order.size(); ++c) CHECK(order[c] == static_cast<int>(c));
-    for (const int b : node.weight_bits) bits += b * node.weights_per_channel();
+    for (const int b : layer->weight_bits) bits += b * layer->weights_per_channel();
   }
   const DeviceBytes bytes = device_bytes(network);
   CHECK(8 * bytes.weights >= bits);
@@ -116,8 +117,8 @@ TEST_CASE("arena: tensors that are needed at one time lie apart") {
         REQUIRE(at + bytes <= arena.bytes);
         std::fill_n(owner.begin() + at, bytes, who);
       };
-      if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(node), SIZE_MAX);
-      const bool in_place = node.op == "add" || node.op == "relu";
+      if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(*node.layer()), SIZE_MAX);
+      const bool in_place = node.as<integer::Add>() || node.as<integer::Relu>();
       if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
       for (const int n : node.inputs) {  // still there when the output is being written
         const int64_t at = arena.offsets[static_cast<size_t>(n)],
@@ -137,11 +138,11 @@ TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of it
     const IntegerNetwork network = to_integer(graph);
     CHECK(network.result().raw != quantize_output);
     const auto cut = [&](const IntegerNode& n) {
-      return n.op == "relu" && n.high < network.nodes[static_cast<size_t>(n.inputs[0])].high;
+      return n.as<integer::Relu>() && n.high < network.nodes[static_cast<size_t>(n.inputs[0])].high;
     };
     CHECK(std::ranges::count_if(network.nodes, cut) == 1);  // the ReLU6
     for (const char* op : {"conv2d", "linear", "max_pool2d", "avg_pool2d", "relu"})
-      CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op) > 0);
+      CHECK(std::ranges::count(network.nodes, op, &IntegerNode::op_name) > 0);
     const Agreement agreement = compare(graph, network, test::random_images(20, {3, 16, 16}, 8));
     for (const TensorAgreement& t : agreement.tensors) {
       CAPTURE(t.name);

@@ -121,7 +121,7 @@ TEST_CASE("ReLU6s in random networks: the integer network has the codes of the d
     const Graph graph = search.arch_export();
     const IntegerNetwork integers = to_integer(graph);
     for (const IntegerNode& n : integers.nodes)
-      bounds += n.op == "relu" && n.high < integers.nodes[static_cast<size_t>(n.inputs[0])].high;
+      bounds += n.as<integer::Relu>() && n.high < integers.nodes[static_cast<size_t>(n.inputs[0])].high;
     const Agreement agreement = compare(graph, integers, test::random_images(5, test::RandomNet::image, seed));
     for (const TensorAgreement& t : agreement.tensors) {
       CAPTURE(t.name);

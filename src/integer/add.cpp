@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sums of two tensors' codes, which share a quantizer.
+#include "../deploy/c_runtime.h"
+#include "../graph/memory_plan.h"
+#include "c_context.h"
+#include "lowering.h"
+#include "onnx_context.h"
+#include "run_context.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+
+namespace mixgrad {
+
+void op::Add::lower(LoweringContext& c) const {
+  const IntegerNode &a = c.input(0), &b = c.input(1);
+  if (a.raw || b.raw || a.step != b.step)
+    bad_input("'{}' adds '{}' and '{}', which share no quantizer", c.node().name, a.name, b.name);
+  if (c.out.raw) c.out.step = a.step;
+  c.out.op = integer::Add{.ratio = fixed_points(Tensor::full({1}, a.step), c.out.step)[0]};
+}
+
+namespace integer {
+
+void Add::count(DeviceBytes& bytes) const {
+  bytes.multipliers += device::multiplier_bytes;
+  bytes.shifts += device::shift_bytes;
+}
+
+std::vector<int32_t> Add::sums(const RunContext& c) const {
+  const Codes &a = c.codes(0), &b = c.codes(1);
+  std::vector<int32_t> acc(a.size());
+  for (size_t k = 0; k < acc.size(); ++k) acc[k] = read(c.input(0), a[k]) + read(c.input(1), b[k]);
+  return acc;
+}
+
+CText Add::c_text(const CContext& c) const {
+  const IntegerNode& n = c.node();
+  return {.functions = {c_runtime::codes, c_runtime::rescale, c_runtime::run_add},
+          .table = "",
+          .call = fmt::format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_signed(0), c.x(1),
+                              c.input_signed(1), n.shape.size(), ratio.multiplier, ratio.shift, c_literal(n.low),
+                              n.high, c.results())};
+}
+
+std::string Add::onnx(const OnnxContext& c) const {
+  return c.add.node("Add", {c.operand(0), c.operand(1)}, c.node.name + "/sum");
+}
+
+}  // namespace integer
+
+}  // namespace mixgrad

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator of an integer network writes itself into a C package with.
+#pragma once
+
+#include <mixgrad/deploy.h>
+
+#include <fmt/ranges.h>
+
+#include <string>
+#include <vector>
+
+namespace mixgrad::integer {
+
+/// What a node adds to net.c.
+struct CText {
+  std::vector<std::string> functions;  ///< that it needs, of c_runtime.h, each behind those that it calls
+  std::string table;                   ///< its constants
+  std::string call;                    ///< its line in net_run
+};
+
+struct CContext {
+  const IntegerNetwork& network;
+  const Arena& arena;
+  size_t index;  ///< of the node
+
+  const IntegerNode& node() const { return network.nodes[index]; }
+  const IntegerNode& input(size_t i = 0) const { return network.input_of(node(), i); }
+  int input_signed(size_t i = 0) const { return input(i).is_signed() ? 1 : 0; }
+  std::string x(size_t i = 0) const { return bytes(node().inputs[i]); }
+  std::string y() const { return bytes(static_cast<int>(index)); }
+  /// The last two arguments of what makes sums: codes, and 32-bit sums; one of them is null.
+  std::string results() const { return node().raw ? "0, out" : y() + ", 0"; }
+
+ private:
+  /// The C expression of a tensor's first byte.
+  std::string bytes(int i) const {
+    if (i == 0) return "(const uint8_t *)in";
+    if (i == network.output) return "(uint8_t *)out";
+    return fmt::format("(uint8_t *)arena + {}", arena.offsets[static_cast<size_t>(i)]);
+  }
+};
+
+/// An integer constant: INT32_MIN has no literal of its own type.
+std::string c_literal(int value);
+/// Numbers, each with a comma, in lines of at most 120 columns.
+std::string c_lines(const std::vector<std::string>& numbers);
+
+template <typename T>
+std::string c_numbers(const std::vector<T>& values, const char* how = "{}") {
+  std::vector<std::string> numbers;
+  for (const T& v : values) numbers.push_back(fmt::format(fmt::runtime(how), v));
+  return c_lines(numbers);
+}
+
+template <typename T>
+std::string c_array(const char* type, const std::string& name, const std::vector<T>& values, const char* how = "{}") {
+  return fmt::format("static const {} {}[{}] = {{\n{}}};\n", type, name, values.size(), c_numbers(values, how));
+}
+
+}  // namespace mixgrad::integer

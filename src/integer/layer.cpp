@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and linear layers: what a graph's become, how they run, their text in C.
+#include "../core/names.h"
+#include "../deploy/c_runtime.h"
+#include "../graph/memory_plan.h"
+#include "../ops/shapes.h"
+#include "c_context.h"
+#include "lowering.h"
+#include "run_context.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <limits>
+#include <set>
+
+namespace mixgrad {
+namespace {
+
+using fmt::format;
+using integer::Layer;
+
+/// Largest |Σ q_w q_x + q_b| of every output channel.
+std::vector<int64_t> bounds(const Layer& layer, int64_t largest_input) {
+  std::vector<int64_t> out;
+  const int64_t columns = layer.weights_per_channel();
+  for (int64_t o = 0; o < layer.size.c_out; ++o) {
+    int64_t total = layer.bias.empty() ? 0 : std::abs(static_cast<int64_t>(layer.bias[static_cast<size_t>(o)]));
+    for (int64_t k = 0; k < columns; ++k)
+      total += std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) * largest_input;
+    out.push_back(total);
+  }
+  return out;
+}
+
+/// The finest step at which the largest sum still fits.
+float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
+  float step = 0;
+  for (size_t o = 0; o < largest.size(); ++o)
+    step = std::max(step, static_cast<float>(layer.steps[o] * static_cast<double>(largest[o]) * 0x1p-30));
+  return step == 0 ? 1 : step;
+}
+
+/// The codes of a layer of this size, its bias and its ratios.
+Layer coded(const LoweringContext& c, const kernels::Conv2dSize& size) {
+  const Node& from = c.node();
+  const Binding::NodeBinding& b = c.binding;
+  if (!b.scale) bad_input("'{}' is a float layer: a network with such has no integer form", from.name);
+  Layer layer{.size = size,
+              .weight_bits = from.weight_slot->bits,
+              .weights = {b.weight.data().begin(), b.weight.data().end()},  // rank 4: O, H, W, I in memory
+              .bias = bias_codes(b.bias, b.scale),
+              .steps = {b.scale.data().begin(), b.scale.data().end()}};
+  const std::vector<int64_t> largest = bounds(layer, std::max(c.input().high, -c.input().low));
+  if (const auto most = std::ranges::max_element(largest); *most > std::numeric_limits<int32_t>::max()) {
+    bad_input("'{}': sums of channel {} could reach {}, more than 32 bits hold", from.name, most - largest.begin(),
+              *most);
+  }
+  if (c.out.raw) c.out.step = raw_step(layer, largest);
+  layer.ratios = fixed_points(b.scale, c.out.step);
+  return layer;
+}
+
+/// Columns [C, positions] to [positions, C].
+void columns_to_nhwc(Layer& layer, int64_t channels) {
+  const int64_t positions = layer.weights_per_channel() / channels;
+  const std::vector<int8_t> rows = layer.weights;
+  for (int64_t o = 0; o < layer.size.c_out; ++o) {
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t p = 0; p < positions; ++p) {
+        layer.weights[static_cast<size_t>((o * positions + p) * channels + c)] =
+            rows[static_cast<size_t>((o * channels + c) * positions + p)];
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void op::Conv2d::lower(LoweringContext& c) const {
+  c.out.op = integer::Conv2d{coded(c, conv2d_size(c.image(), c.node().weight().shape(), attrs))};
+}
+
+void op::Linear::lower(LoweringContext& c) const {
+  Layer layer = coded(c, {.n = 1,
+                          .c_in = c.input().shape.size(),
+                          .h = 1,
+                          .w = 1,
+                          .c_out = c.node().shape[0],
+                          .oh = 1,
+                          .ow = 1,
+                          .kh = 1,
+                          .kw = 1});
+  if (c.flattened_channels > 0) columns_to_nhwc(layer, c.flattened_channels);
+  c.out.op = integer::Linear{std::move(layer)};
+}
+
+namespace integer {
+
+op::Channels Layer::channels() const {
+  if (size.groups == 1) return op::Channels::made;
+  return size.groups == size.c_in && size.groups == size.c_out ? op::Channels::depthwise : op::Channels::grouped;
+}
+
+void Layer::count(DeviceBytes& bytes) const {
+  bytes.weights += device::word_bytes * std::ssize(pack_weights(*this));
+  bytes.biases += device::bias_bytes * size.c_out;
+  bytes.multipliers += device::multiplier_bytes * std::ssize(ratios);
+  bytes.shifts += device::shift_bytes * std::ssize(ratios);
+  bytes.tables += device::layer_bytes + device::bits_bytes * size.c_out;
+}
+
+std::vector<int32_t> Layer::sums(const RunContext& c) const {
+  std::vector<int32_t> acc(static_cast<size_t>(c.batch * c.node.shape.size()));
+  if (c.packed != nullptr) {
+    (*c.packed)(c.codes(), acc);
+  } else {
+    kernels::Conv2dSize all = size;
+    all.n = c.batch;
+    kernels::reference::conv2d_int8(all, c.input().is_signed(), c.codes(), weights, acc);
+  }
+  return acc;
+}
+
+namespace {
+
+/// run_layer, with a dot product for each width of the network's weights.
+std::vector<std::string> layer_functions(const IntegerNetwork& network) {
+  std::set<int> widths;
+  for (const IntegerNode& n : network.nodes) {
+    if (!n.is_layer()) continue;
+    for (const int bits : n.layer()->weight_bits) widths.insert(storage_bits(bits));
+  }
+  std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
+  std::string choice;
+  for (const int bits : widths) {
+    out.emplace_back(bits == 2 ? c_runtime::dot_2 : bits == 4 ? c_runtime::dot_4 : c_runtime::dot_8);
+    choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits)
+                                       : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
+  }
+  if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
+  out.emplace_back(c_runtime::layer_type);
+  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice));
+  return out;
+}
+
+std::string layer_table(const CContext& c, const Layer& layer) {
+  const kernels::Conv2dSize& s = layer.size;
+  const size_t i = c.index;
+  std::vector<int32_t> multipliers;
+  std::vector<int> shifts, bits;
+  for (const int b : layer.weight_bits) bits.push_back(storage_bits(b));
+  for (const FixedPoint& f : layer.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
+  const std::vector<int32_t> bias = layer.bias.empty() ? std::vector<int32_t>(layer.ratios.size()) : layer.bias;
+  return format("/* {} */\n", c_comment(c.node().name)) + c_array("uint8_t", format("bits_{}", i), bits) +
+         c_array("uint32_t", format("weights_{}", i), pack_weights(layer), "0x{:08x}u") +
+         c_array("int32_t", format("bias_{}", i), bias) + c_array("int32_t", format("multiplier_{}", i), multipliers) +
+         c_array("uint8_t", format("shift_{}", i), shifts) +
+         format(
+             "static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, "
+             "{14}, {15}, {16}, {17}, {18},\n"
+             "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
+             i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
+             s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high);
+}
+
+}  // namespace
+
+CText Layer::c_text(const CContext& c) const {
+  return {.functions = layer_functions(c.network),
+          .table = layer_table(c, *this),
+          .call = format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", c.index, c.x(),
+                         c.arena.patches[c.index] / 4, c.results())};
+}
+
+}  // namespace integer
+
+}  // namespace mixgrad

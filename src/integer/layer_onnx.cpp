@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and linear layers as ONNX's Conv and Gemm on dequantized weights.
+#include "onnx_context.h"
+
+#include <mixgrad/deploy.h>
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace mixgrad::integer {
+namespace {
+
+using fmt::format;
+
+/// Codes [O, positions, I] to [O, I, positions]: OHWI to OIHW; a linear layer's to the order of a flattened [C, H, W].
+std::vector<int8_t> onnx_order(const Layer& layer, int64_t inner) {
+  const int64_t positions = layer.weights_per_channel() / inner;
+  std::vector<int8_t> out(layer.weights.size());
+  for (int64_t o = 0; o < layer.size.c_out; ++o) {
+    for (int64_t p = 0; p < positions; ++p) {
+      for (int64_t c = 0; c < inner; ++c) {
+        out[static_cast<size_t>((o * inner + c) * positions + p)] =
+            layer.weights[static_cast<size_t>((o * positions + p) * inner + c)];
+      }
+    }
+  }
+  return out;
+}
+
+/// Two values a byte, the first in the lower half.
+std::vector<int8_t> nibbles(const std::vector<int8_t>& values) {
+  std::vector<int8_t> out((values.size() + 1) / 2);
+  for (size_t i = 0; i < values.size(); ++i)
+    out[i / 2] = static_cast<int8_t>(out[i / 2] | (values[i] & 15) << (i % 2 * 4));
+  return out;
+}
+
+std::string dequantized(OnnxWriter& add, const std::string& name, const std::vector<int64_t>& dims,
+                        std::vector<int8_t> codes, int bits, const std::vector<float>& scales) {
+  std::vector<int8_t> zeros(scales.size(), 0);
+  if (bits == 4) codes = nibbles(codes), zeros = nibbles(zeros);
+  const OnnxType type = bits == 4 ? OnnxType::int4 : OnnxType::int8;
+  const std::string stored = add.constant(name + "/codes", type, dims, codes.data(), codes.size());
+  const std::string zero_points =
+      add.constant(name + "/zero_points", type, {std::ssize(scales)}, zeros.data(), zeros.size());
+  return add.node("DequantizeLinear", {stored, add.floats(name + "/scales", scales), zero_points}, name,
+                  {{"axis", {0}}});
+}
+
+/// Neighbouring channels that one initializer holds: all as INT8; with opset 21, INT4 where 4 bits suffice.
+std::vector<ChannelRun> stored_runs(const Layer& layer, int opset) {
+  if (opset < 21) return {{.bits = 8, .channels = layer.size.c_out}};
+  std::vector<ChannelRun> runs;
+  for (const ChannelRun& r : channel_runs(layer)) {
+    const int bits = std::max(4, r.bits);
+    if (runs.empty() || runs.back().bits != bits) runs.push_back({.bits = bits, .channels = 0});
+    runs.back().channels += r.channels;
+  }
+  return runs;
+}
+
+/// `dims`: of one output channel. `inner`: the channels that lie innermost.
+std::string dequantized_weights(const OnnxContext& c, const Layer& layer, const std::vector<int64_t>& dims,
+                                int64_t inner) {
+  const std::string& node = c.node.name;
+  const std::vector<ChannelRun> runs = stored_runs(layer, c.opset);
+  const std::vector<int8_t> codes = onnx_order(layer, inner);
+  std::vector<float> scales;
+  for (const float step : layer.steps) scales.push_back(step / c.input().step);
+  std::vector<std::string> parts;
+  int64_t first = 0;
+  for (const ChannelRun& run : runs) {
+    const std::string name = runs.size() == 1 ? node + "/weight" : format("{}/weight/{}", node, parts.size());
+    const auto at = codes.begin() + first * layer.weights_per_channel();
+    std::vector<int64_t> all = {run.channels};
+    all.insert(all.end(), dims.begin(), dims.end());
+    parts.push_back(dequantized(c.add, name, all, {at, at + run.channels * layer.weights_per_channel()}, run.bits,
+                                {scales.begin() + first, scales.begin() + first + run.channels}));
+    first += run.channels;
+  }
+  return parts.size() == 1 ? parts[0] : c.add.node("Concat", parts, node + "/weight", {{"axis", {0}}});
+}
+
+/// The operands of Conv and Gemm: input, weights, bias.
+std::vector<std::string> operands(const OnnxContext& c, const Layer& layer, const std::string& weight) {
+  std::vector<std::string> out = {c.operand(), weight};
+  if (layer.bias.empty()) return out;
+  const std::string name = c.node.name + "/bias";
+  const std::string codes = c.add.constant(name + "/codes", OnnxType::int32, {layer.size.c_out}, layer.bias.data(),
+                                           layer.bias.size() * sizeof(int32_t));
+  out.push_back(
+      c.add.node("DequantizeLinear", {codes, c.add.floats(name + "/scale", layer.steps)}, name, {{"axis", {0}}}));
+  return out;
+}
+
+}  // namespace
+
+std::string Conv2d::onnx(const OnnxContext& c) const {
+  const kernels::Conv2dSize& s = size;
+  const int64_t inner = s.c_in / s.groups;
+  const int64_t bottom = (s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1 - s.h - s.pad_top;
+  const int64_t right = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1 - s.w - s.pad_left;
+  const std::string w = dequantized_weights(c, *this, {inner, s.kh, s.kw}, inner);
+  return c.add.node("Conv", operands(c, *this, w), c.node.name + "/sum",
+                    {{"kernel_shape", {s.kh, s.kw}},
+                     {"strides", {s.stride_h, s.stride_w}},
+                     {"dilations", {s.dilation_h, s.dilation_w}},
+                     {"group", {s.groups}},
+                     {"pads", {s.pad_top, s.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}});
+}
+
+std::string Linear::onnx(const OnnxContext& c) const {
+  const std::string w = dequantized_weights(c, *this, {weights_per_channel()}, c.input().channels());
+  return c.add.node("Gemm", operands(c, *this, w), c.node.name + "/sum", {{"transB", {1}}});
+}
+
+}  // namespace mixgrad::integer

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator of an integer network writes itself into an ONNX graph with: floats between QuantizeLinear and
+// DequantizeLinear (QDQ), weights as integers. Without protobuf, so that builds without ONNX know it too.
+#pragma once
+
+#include <mixgrad/integer.h>
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace mixgrad::integer {
+
+/// TensorProto::DataType.
+enum class OnnxType : int { float32 = 1, uint8 = 2, int8 = 3, int32 = 6, int64 = 7, int4 = 22 };
+
+/// Adds nodes and initializers to a graph; every value has a name of its own.
+class OnnxWriter {
+ public:
+  using Attributes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
+
+  OnnxWriter() = default;
+  virtual ~OnnxWriter() = default;
+  OnnxWriter(const OnnxWriter&) = delete;
+  OnnxWriter& operator=(const OnnxWriter&) = delete;
+
+  /// Returns the name of the output: `wanted` where it is free. Attributes of one number are numbers, others lists.
+  virtual std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted,
+                           const Attributes& attributes = {}) = 0;
+  /// `raw`: little-endian values.
+  virtual std::string constant(const std::string& wanted, OnnxType type, const std::vector<int64_t>& dims,
+                               const void* raw, size_t bytes) = 0;
+
+  std::string floats(const std::string& name, const std::vector<float>& v) { return floats(name, v, {std::ssize(v)}); }
+  std::string number(const std::string& name, float v) { return floats(name, {v}, {}); }
+  /// One value a channel of [N, C, H, W].
+  std::string channels(const std::string& name, const std::vector<float>& v) {
+    return floats(name, v, {1, std::ssize(v), 1, 1});
+  }
+
+ private:
+  std::string floats(const std::string& name, const std::vector<float>& v, const std::vector<int64_t>& dims) {
+    return constant(name, OnnxType::float32, dims, v.data(), v.size() * sizeof(float));
+  }
+};
+
+struct OnnxContext {
+  OnnxWriter& add;
+  const IntegerNetwork& network;
+  const IntegerNode& node;
+  const std::vector<std::string>& real;  ///< the names of the values of the nodes before
+  int opset;
+
+  const IntegerNode& input(size_t i = 0) const { return network.input_of(node, i); }
+
+  /// What the node works on: codes' flattening is of no account to an integer network, but ONNX counts dimensions.
+  std::string operand(size_t i = 0) const {
+    const std::string& from = real[static_cast<size_t>(node.inputs[i])];
+    const bool flat = node.shape.rank() == 1 && input(i).shape.rank() == 3;
+    return flat ? add.node("Flatten", {from}, node.name + "/flat") : from;
+  }
+
+  /// y within the range of the codes.
+  std::string clipped(const std::string& y) const {
+    const std::string low = add.number(node.name + "/low", static_cast<float>(node.low) * node.step);
+    const std::string high = add.number(node.name + "/high", static_cast<float>(node.high) * node.step);
+    return add.node("Clip", {y, low, high}, node.name + "/clipped");
+  }
+};
+
+}  // namespace mixgrad::integer

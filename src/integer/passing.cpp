@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// The input, and what hands codes on one by one: ReLU and flattening.
+#include "../deploy/c_runtime.h"
+#include "c_context.h"
+#include "lowering.h"
+#include "onnx_context.h"
+#include "run_context.h"
+
+#include <mixgrad/error.h>
+
+#include <algorithm>
+
+namespace mixgrad {
+
+void op::Input::lower(LoweringContext& c) const { c.out.op = integer::Input{}; }
+
+void op::Flatten::lower(LoweringContext& c) const { c.out.op = integer::Flatten{}; }
+
+/// A ReLU6 is a ReLU whose largest code is the one nearest to 6.
+void op::Activate::lower(LoweringContext& c) const {
+  c.out.low = 0;
+  if (function == Activation::relu6) {
+    const Node& quantized = c.graph.nodes[static_cast<size_t>(c.graph.quantized_by(c.index))];
+    c.out.high = std::min(c.out.high, static_cast<int>(quantized.output_slot->code_of(6)));
+  }
+  c.out.op = integer::Relu{};
+}
+
+void op::BatchNorm::lower(LoweringContext& c) const {
+  bad_input("'{}' stands behind no layer that could take it up", c.node().name);
+}
+
+namespace integer {
+
+Codes Input::codes(const RunContext& c) const { return c.values[0]; }
+
+CText Input::c_text(const CContext&) const { return {}; }
+
+/// The network's input as it is read, in its own values.
+std::string Input::onnx(const OnnxContext& c) const {
+  const Normalization& n = c.network.normalization;
+  if (n.empty()) return "input";
+  const std::string centred = c.add.node("Sub", {"input", c.add.channels("input/mean", n.mean)}, "input/centred");
+  return c.add.node("Div", {centred, c.add.channels("input/std", n.std)}, "input/normalized");
+}
+
+Codes Relu::codes(const RunContext& c) const {
+  const Codes& x = c.codes();
+  Codes out(x.size());
+  for (size_t k = 0; k < x.size(); ++k)
+    out[k] = static_cast<uint8_t>(std::clamp(read(c.input(), x[k]), 0, c.node.high));
+  return out;
+}
+
+CText Relu::c_text(const CContext& c) const {
+  return {.functions = {c_runtime::codes, c_runtime::run_relu},
+          .table = "",
+          .call = fmt::format("run_relu({}, {}, {}, {}, {});", c.x(), c.input_signed(), c.node().shape.size(),
+                              c.node().high, c.y())};
+}
+
+std::string Relu::onnx(const OnnxContext& c) const {
+  const std::string x = c.operand();
+  return c.node.high < c.input().high ? c.clipped(x) : c.add.node("Relu", {x}, c.node.name + "/value");
+}
+
+Codes Flatten::codes(const RunContext& c) const {
+  const Codes& x = c.codes();
+  const int64_t size = c.node.shape.size(), channels = c.input().channels(), positions = size / channels;
+  Codes out;
+  out.reserve(x.size());
+  for (int64_t n = 0; n < c.batch; ++n) {
+    for (int64_t k = 0; k < size; ++k)
+      out.push_back(x[static_cast<size_t>(n * size + k % positions * channels + k / positions)]);
+  }
+  return out;
+}
+
+CText Flatten::c_text(const CContext& c) const {
+  const int64_t channels = c.input().channels();
+  return {
+      .functions = {c_runtime::run_flatten},
+      .table = "",
+      .call = fmt::format("run_flatten({}, {}, {}, {});", c.x(), c.node().shape.size() / channels, channels, c.y())};
+}
+
+std::string Flatten::onnx(const OnnxContext& c) const { return c.operand(); }
+
+}  // namespace integer
+
+}  // namespace mixgrad

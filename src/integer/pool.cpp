@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+// Largest codes and means of codes in windows.
+#include "../core/names.h"
+#include "../deploy/c_runtime.h"
+#include "../ops/shapes.h"
+#include "c_context.h"
+#include "lowering.h"
+#include "onnx_context.h"
+#include "run_context.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad {
+
+void op::MaxPool2d::lower(LoweringContext& c) const {
+  c.out.op = integer::MaxPool2d{.size = pool2d_size(name(), c.image(), attrs)};
+}
+
+void op::AvgPool2d::lower(LoweringContext& c) const {
+  c.out.op = integer::AvgPool2d{.size = pool2d_size(name(), c.image(), attrs)};
+}
+
+namespace integer {
+namespace {
+
+/// Calls tap(code) for every element of one window of channel c that lies inside the image.
+template <typename Tap>
+void for_each_tap(const kernels::Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c,
+                  const Tap& tap) {
+  for (int64_t ky = 0; ky < s.kh; ++ky) {
+    for (int64_t kx = 0; kx < s.kw; ++kx) {
+      const int64_t iy = oy * s.stride_h + ky - s.pad_top, ix = ox * s.stride_w + kx - s.pad_left;
+      if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) tap(image[(iy * s.w + ix) * s.c + c]);
+    }
+  }
+}
+
+/// Of every window, reduce(each, count): each(take) calls take(code) for its codes, count as many as the mean is of.
+template <typename Reduce>
+Codes pooled(const RunContext& c, const kernels::Pool2dSize& s, const Reduce& reduce) {
+  const IntegerNode& input = c.input();
+  Codes out;
+  out.reserve(static_cast<size_t>(c.batch * c.node.shape.size()));
+  for (int64_t i = 0; i < c.batch * s.oh * s.ow; ++i) {
+    const uint8_t* image = c.codes().data() + i / (s.oh * s.ow) * s.h * s.w * s.c;
+    const int64_t oy = i / s.ow % s.oh, ox = i % s.ow;
+    for (int64_t channel = 0; channel < s.c; ++channel) {
+      const auto each = [&](const auto& take) {
+        for_each_tap(s, image, oy, ox, channel, [&](uint8_t code) { take(read(input, code)); });
+      };
+      out.push_back(static_cast<uint8_t>(reduce(each, kernels::pool2d_count(s, oy, ox))));
+    }
+  }
+  return out;
+}
+
+std::string table(const CContext& c, const kernels::Pool2dSize& p) {
+  const int64_t counted = p.count_padding ? 1 : 0;
+  const std::vector<int64_t> fields = {p.c,
+                                       p.h,
+                                       p.w,
+                                       p.oh,
+                                       p.ow,
+                                       p.kh,
+                                       p.kw,
+                                       p.stride_h,
+                                       p.stride_w,
+                                       p.pad_top,
+                                       p.pad_left,
+                                       c.input_signed(),
+                                       counted * -p.pad_top,
+                                       p.h + counted * p.pad_bottom,
+                                       counted * -p.pad_left,
+                                       p.w + counted * p.pad_right};
+  return fmt::format("/* {} */\nstatic const pool pool_{} = {{{}}};\n\n", c_comment(c.node().name), c.index,
+                     fmt::join(fields, ", "));
+}
+
+std::string call(const CContext& c, const char* function) {
+  return fmt::format("{}(&pool_{}, {}, {});", function, c.index, c.x(), c.y());
+}
+
+/// ⌊(2 sum + n) / (2n)⌋: C's division rounds toward zero, so of a negative number one less than its complement.
+constexpr const char* c_mean =
+    R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
+                          overlap(x * p->stride_w - p->pad_left, p->kernel_w, p->first_x, p->end_x);
+        value = 2 * value + n;
+        value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
+
+/// Padding as much before the image, and after it (of h rows and w columns) as the last windows reach.
+OnnxWriter::Attributes window(const kernels::Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
+  const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
+  return {{"kernel_shape", {p.kh, p.kw}},
+          {"strides", {p.stride_h, p.stride_w}},
+          {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
+}
+
+/// Padding that counts stands in a node of its own: runtimes differ in what they count beside it.
+std::string average(const OnnxContext& c, const kernels::Pool2dSize& p, std::string x) {
+  const std::string& name = c.node.name;
+  if (!p.count_padding)
+    return c.add.node("AveragePool", {x}, name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
+  if (p.pad_top + p.pad_left + p.pad_bottom + p.pad_right > 0) {
+    const std::vector<int64_t> pads = {0, 0, p.pad_top, p.pad_left, 0, 0, p.pad_bottom, p.pad_right};
+    const std::string constant =
+        c.add.constant(name + "/pads", OnnxType::int64, {8}, pads.data(), pads.size() * sizeof(int64_t));
+    x = c.add.node("Pad", {x, constant}, name + "/padded");
+  }
+  return c.add.node("AveragePool", {x}, name + "/mean",
+                    window(p, 0, 0, p.h + p.pad_top + p.pad_bottom, p.w + p.pad_left + p.pad_right));
+}
+
+}  // namespace
+
+void MaxPool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes; }
+
+Codes MaxPool2d::codes(const RunContext& c) const {
+  return pooled(c, size, [&](const auto& each, int64_t) {
+    int largest = c.input().low;
+    each([&](int code) { largest = std::max(largest, code); });
+    return largest;
+  });
+}
+
+CText MaxPool2d::c_text(const CContext& c) const {
+  return {.functions = {c_runtime::codes, c_runtime::pool_type,
+                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128",
+                                    "if (code > value) value = code;", "")},
+          .table = table(c, size),
+          .call = call(c, "run_max_pool")};
+}
+
+std::string MaxPool2d::onnx(const OnnxContext& c) const {
+  return c.add.node("MaxPool", {c.operand()}, c.node.name + "/value",
+                    window(size, size.pad_top, size.pad_left, size.h, size.w));
+}
+
+void AvgPool2d::count(DeviceBytes& bytes) const { bytes.tables += op::AvgPool2d::constant_bytes; }
+
+Codes AvgPool2d::codes(const RunContext& c) const {
+  return pooled(c, size, [](const auto& each, int64_t count) {
+    int sum = 0;
+    each([&](int code) { sum += code; });
+    const auto n = static_cast<double>(count);
+    return static_cast<int>(std::floor((2.0 * sum + n) / (2.0 * n)));
+  });
+}
+
+CText AvgPool2d::c_text(const CContext& c) const {
+  return {.functions = {c_runtime::codes, c_runtime::pool_type, c_runtime::overlap,
+                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", c_mean)},
+          .table = table(c, size),
+          .call = call(c, "run_avg_pool")};
+}
+
+/// The mean is rounded to a code, halves up: in units of codes, so that halves are exact.
+std::string AvgPool2d::onnx(const OnnxContext& c) const {
+  const std::string& name = c.node.name;
+  const std::string x = c.operand();
+  const std::string step = c.add.number(name + "/scale", c.node.step);
+  const std::string quotients = c.add.node("Div", {x, step}, name + "/quotients");
+  const std::string counts = c.add.node("Round", {quotients}, name + "/counts");
+  const std::string mean = average(c, size, counts);
+  const std::string raised = c.add.node("Add", {mean, c.add.number(name + "/half", 0.5F)}, name + "/raised");
+  return c.add.node("Mul", {c.add.node("Floor", {raised}, name + "/rounded"), step}, name + "/value");
+}
+
+}  // namespace integer
+
+}  // namespace mixgrad

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an operator of an integer network runs on.
+#pragma once
+
+#include <mixgrad/integer.h>
+
+#include <kernels/conv2d_int8.h>
+
+namespace mixgrad::integer {
+
+struct RunContext {
+  const IntegerNetwork& network;
+  const IntegerNode& node;
+  int64_t batch;                            ///< images
+  const std::vector<Codes>& values;         ///< of the nodes before
+  const kernels::PackedConv2dInt8* packed;  ///< of a layer; null: the reference runs
+
+  const IntegerNode& input(size_t i = 0) const { return network.input_of(node, i); }
+  const Codes& codes(size_t i = 0) const { return values[static_cast<size_t>(node.inputs[i])]; }
+};
+
+/// A code of this node as a number.
+inline int read(const IntegerNode& node, uint8_t code) { return node.is_signed() ? static_cast<int8_t>(code) : code; }
+
+}  // namespace mixgrad::integer
