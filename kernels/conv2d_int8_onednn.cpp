@@ -13,7 +13,7 @@ using dnnl::memory;
 class Packed : public PackedConv2dInt8 {
  public:
   Packed(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w) {
-    const onednn::PlanThreads only(1);
+    const onednn::Planning planning(1);
     const auto type = x_signed ? memory::data_type::s8 : memory::data_type::u8;
     const memory::desc plain = onednn::weight_desc(s, memory::data_type::s8);
     const onednn::Geometry g(s);

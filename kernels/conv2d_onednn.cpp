@@ -112,7 +112,7 @@ const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   const Key key{s, kind, bias, current_threads(), static_cast<int64_t>(type_of<T>)};
   const auto [at, made] = plans.try_emplace(key);
   if (made) {
-    const PlanThreads only(current_threads());
+    const Planning planning(current_threads());
     try {
       at->second = make_plan(key);
     } catch (const dnnl::error&) {

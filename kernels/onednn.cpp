@@ -17,14 +17,18 @@ const dnnl::stream& stream() {
   return own;
 }
 
+namespace {
+std::mutex planning;
+}
+
 #ifdef _OPENMP
 int current_threads() { return omp_get_level() > 0 ? 1 : omp_get_max_threads(); }
-PlanThreads::PlanThreads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-PlanThreads::~PlanThreads() { omp_set_num_threads(before_); }
+Planning::Planning(int threads) : alone_(planning), before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+Planning::~Planning() { omp_set_num_threads(before_); }
 #else
 int current_threads() { return 1; }
-PlanThreads::PlanThreads(int) : before_(1) {}
-PlanThreads::~PlanThreads() = default;
+Planning::Planning(int) : alone_(planning), before_(1) {}
+Planning::~Planning() = default;
 #endif
 
 // The C function takes an array where the C++ one allocates. It fails only for want of memory.

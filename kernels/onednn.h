@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <dnnl.hpp>
 #include <initializer_list>
+#include <mutex>
 
 #include "conv2d.h"
 #include "parallel.h"
@@ -18,16 +19,19 @@ const dnnl::stream& stream();
 /// The threads that a primitive made now should plan for.
 int current_threads();
 
-/// Inside a parallel region oneDNN runs with one thread, but plans for omp_get_max_threads(), also in the key of its
-/// own cache of primitives: a kernel with a barrier would wait for ever. So that number is set while a plan is made.
-class PlanThreads {
+/// What must hold while primitives are made. Inside a parallel region oneDNN runs with one thread, but plans for
+/// omp_get_max_threads(), also in the key of its own cache of primitives: a kernel with a barrier would wait for ever.
+/// So that number is set. And one thread plans at a time: oneDNN 2.6 keeps the size of a convolution's last block of
+/// channels in a global variable while it plans (jit_brgemm_conv_utils.cpp), so two at once may get wrong kernels.
+class Planning {
  public:
-  explicit PlanThreads(int threads);
-  ~PlanThreads();
-  PlanThreads(const PlanThreads&) = delete;
-  PlanThreads& operator=(const PlanThreads&) = delete;
+  explicit Planning(int threads);
+  ~Planning();
+  Planning(const Planning&) = delete;
+  Planning& operator=(const Planning&) = delete;
 
  private:
+  std::lock_guard<std::mutex> alone_;
   int before_;
 };
 
