@@ -24,6 +24,6 @@
 #include <mixgrad/state.h>
 #include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 #include <mixgrad/tensor.h>
 #include <mixgrad/train.h>

@@ -69,7 +69,7 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int>
 
 /// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. The bias itself
 /// where 0 bits are no candidate.
-Tensor gate(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
+Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
 /// `value`, with the gradient going to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 

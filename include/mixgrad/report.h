@@ -93,7 +93,8 @@ class RunFolder {
 /// run_search, and everything that it leaves in `folder`, report.html included; goes on from the folder's checkpoint
 /// where it is to resume. Throws bad_input naming the settings that have changed since; a failed run's error says that
 /// there is a checkpoint.
-RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
+RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
+                        const Communicator* communicator = nullptr);
 
 /// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);

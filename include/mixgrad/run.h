@@ -139,6 +139,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
 /// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch. With
 /// `checkpoints`, finished phases are not run again, and the one that was running goes on; what lies between phases is
 /// computed anew.
-RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr);
+RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr,
+                     const Communicator* communicator = nullptr);
 
 }  // namespace mixgrad

@@ -181,7 +181,7 @@ void check_names(const Graph& graph, const MixPrecOptions& options);
 std::vector<Target> parse_targets(const std::string& text, const Graph& network);
 /// Σ over targets of max(0, cost / limit - 1) at the θ of a step, a scalar on the tape: 0 where all hold. Times a
 /// strength that grows it is what steers a search under constraints (Burrello et al. 2023, arXiv 2310.07217).
-Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas& thetas);
+Tensor constraint_violation(const Graph& graph, std::span<const Target> targets, const Thetas& thetas);
 /// Throws bad_input where no network of the candidates is found within all targets: with the smallest cost that they
 /// reach, for peak-ram also the node and the tensors that need it; or, where each target can be met but not all at
 /// once, with what the nearest network costs. Costs need not fall with the bits. What is exact: src/search/reach.h.

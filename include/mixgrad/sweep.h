@@ -3,7 +3,7 @@
 #pragma once
 
 #include <mixgrad/run.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <functional>
 #include <optional>
@@ -32,7 +32,7 @@ std::vector<Point> points(const RunConfig& base, const Axes& axes);
 
 struct Options {
   std::string out;         ///< folder of the sweep
-  int jobs = 1;            ///< points at a time, in each member of the team
+  int jobs = 1;            ///< points at a time, in each process
   int threads = 0;         ///< of all jobs of a member together; 0: its cores
   bool overwrite = false;  ///< run again what is finished or was run with other settings
   /// A run's settings as the content of a file that `mixgrad search --config`, or train, reads.
@@ -64,9 +64,9 @@ struct Group {
 std::vector<Group> groups(const std::vector<Row>& rows);
 
 /// Told of what happens, on rank 0.
-class Observer {
+class Listener {
  public:
-  virtual ~Observer() = default;
+  virtual ~Listener() = default;
   /// A float network is about to be trained.
   virtual void on_warm_up(const std::string& /*log*/) {}
   virtual void on_finished(const Row&, size_t /*done*/, size_t /*points*/) {}
@@ -79,10 +79,11 @@ struct Result {
 };
 
 /// Runs the points that are not finished, each as a process `mixgrad search`: a point that fails, or crashes, leaves
-/// the others alone. out/sweep.csv is up to date after every point; the members of a team take points as they become
+/// the others alone. out/sweep.csv is up to date after every point; the processes take points as they become
 /// free. Throws bad_input where a point is impossible or its folder holds a run with other settings, before anything
 /// runs; failed_run where the float network's training fails, or a signal (SIGINT, SIGTERM) ended the points under way.
-Result run(const std::vector<Point>& points, const Options& options, const Team& team, Observer& observer);
+Result run(const std::vector<Point>& points, const Options& options, const Communicator& communicator,
+           Listener& listener);
 
 /// Sets `pareto` of each.
 void mark_front(std::vector<Row>& rows);

@@ -8,7 +8,7 @@
 #include <mixgrad/search.h>
 #include <mixgrad/state.h>
 #include <mixgrad/tape.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <functional>
 #include <limits>
@@ -41,6 +41,9 @@ struct StepOptions {
   int64_t micro_batch = 0;                                   ///< images per micro-batch; 0: micro_batch_size(graph)
   std::vector<Tensor> watched = {};  ///< leaves whose gradient of the regularization alone is told
   TapeObserver* observer = nullptr;  ///< of every op; told by every thread that runs micro-batches
+  /// Spreads the micro-batches over its processes, which all call `step` with the same arguments and get the same
+  /// gradients, those of a single process. Null: this process alone.
+  const Communicator* communicator = nullptr;
 };
 
 struct StepResult {
@@ -163,13 +166,14 @@ struct Schedule {
   bool start_counts = false;  ///< warm_up: the network comes trained, so its start is a candidate beside the epochs
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
+  const Communicator* communicator = nullptr;  ///< of StepOptions
 };
 
 struct SearchSchedule : Schedule {
   DType dtype = DType::float32;      ///< of activations between layers
   double arch_lr = 1e-2;             ///< of α (Adam)
   double strength = 0;               ///< the loss is task + strength · cost; without targets
-  std::vector<Target> targets = {};  ///< the loss is task + a growing strength · overrun
+  std::vector<Target> targets = {};  ///< the loss is task + a growing strength · constraint_violation
   double arch_split = 0;  ///< share of the training images that α learns from, while weights learn from the others;
                           ///< 0: all learn from all, in the same steps
   double tau_start = 5, tau_end = 0.1;
@@ -198,12 +202,9 @@ std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batc
 
 /// Sets the number of threads of all that follows; 0 leaves OpenMP's choice.
 void set_threads(int threads);
-/// Spreads the micro-batches of every graph's step that follows over a team, whose members all call `step` with the
-/// same arguments and get the same gradients, those of a single process. Null (the default): this process alone.
-void set_team(const Team* team);
-/// Whether `observer` wants to stop; in a team, whether any member's does: all or none take a step, which waits for
-/// everyone's gradients. What the phases ask, on every member at the same points.
-bool stops(const Observer& observer);
+/// Whether `observer` wants to stop; of several processes, whether any one's does: all or none take a step, which waits
+/// for everyone's gradients. What the phases ask, in every process at the same points.
+bool stops(const Observer& observer, const Communicator* communicator);
 int threads();
 
 }  // namespace mixgrad::train

@@ -2,15 +2,15 @@
 // The subcommands: each function adds one to the command line, with what runs when it is chosen. One adds --version.
 #pragma once
 
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <CLI/CLI.hpp>
 
 namespace mixgrad::cli {
 
 void add_version(CLI::App& app);
-void add_search(CLI::App& app, const Team& team);
-void add_sweep(CLI::App& app, const Team& team);
+void add_search(CLI::App& app, const Communicator& communicator);
+void add_sweep(CLI::App& app, const Communicator& communicator);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_verify(CLI::App& app);

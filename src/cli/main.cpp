@@ -17,12 +17,12 @@
 namespace {
 
 int run(int argc, char** argv) {
-  const mixgrad::Team team;
+  const mixgrad::Communicator communicator;
   CLI::App app("Finds the bit-widths of a network's weights and activations by differentiable search.", "mixgrad");
   mixgrad::cli::add_version(app);
   app.require_subcommand(0, 1);
-  mixgrad::cli::add_search(app, team);
-  mixgrad::cli::add_sweep(app, team);
+  mixgrad::cli::add_search(app, communicator);
+  mixgrad::cli::add_sweep(app, communicator);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);
   mixgrad::cli::add_verify(app);

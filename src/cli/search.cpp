@@ -20,7 +20,7 @@ namespace {
 struct Search {
   explicit Search(CLI::App& command) : options(command) {}
 
-  void run(const Team& team);
+  void run(const Communicator& communicator);
 
   Options options;
   RunConfig config;
@@ -28,43 +28,40 @@ struct Search {
   bool quiet = false, json = false, data_parallel = false;
 };
 
-/// Tells the others of a team where the run goes on from: a checkpoint, an empty one where it begins; nothing where it
+/// Tells the other processes where the run goes on from: a checkpoint, an empty one where it begins; nothing where it
 /// is finished.
-void tell_start(const report::RunFolder& folder, const Team& team) {
+void tell_start(const report::RunFolder& folder, const Communicator& communicator) {
   std::string damage;  // told by rank 0's own run
   const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
-  team.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
+  communicator.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
 }
 
 /// The same run as rank 0's, which tells and writes the results.
-void take_part(const RunConfig& config, const Team& team) {
-  const std::string start = team.broadcast(0, std::string());
+void take_part(const RunConfig& config, const Communicator& communicator) {
+  const std::string start = communicator.broadcast(0, std::string());
   if (start.empty()) return;
   train::Checkpoints checkpoints(io::from_bytes(start, "checkpoint"));
   Progress progress(config, Progress::Show::nothing);
-  run_search(config, progress, &checkpoints);
+  run_search(config, progress, &checkpoints, &communicator);
 }
 
-void Search::run(const Team& team) {
+void Search::run(const Communicator& communicator) {
   options.apply();
-  if (team.size() > 1 && !data_parallel)
+  if (communicator.size() > 1 && !data_parallel)
     bad_input(
         "search: started as one of {} processes: expected --data-parallel, which shares every step among them, or "
         "sweep",
-        team.size());
-  if (team.size() > 1) {
-    train::set_team(&team);
-    if (config.threads == 0) config.threads = team.cores();
-  }
+        communicator.size());
+  if (communicator.size() > 1 && config.threads == 0) config.threads = communicator.cores();
   config.validate();
-  if (team.rank() > 0) return take_part(config, team);
+  if (communicator.rank() > 0) return take_part(config, communicator);
   const std::string path = place.path();
   report::RunFolder folder(path, place.options);
-  tell_start(folder, team);
+  tell_start(folder, communicator);
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
-    return report::run_in_folder(config, folder, progress);
+    return report::run_in_folder(config, folder, progress, communicator.size() > 1 ? &communicator : nullptr);
   }();
   if (json) {
     std::fputs(report::summary(config, result).c_str(), stdout);
@@ -91,7 +88,7 @@ void add_options(Search& s) {
 
 }  // namespace
 
-void add_search(CLI::App& app, const Team& team) {
+void add_search(CLI::App& app, const Communicator& communicator) {
   CLI::App* command =
       app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
   const auto search = std::make_shared<Search>(*command);
@@ -99,7 +96,7 @@ void add_search(CLI::App& app, const Team& team) {
   show_examples(*command, {"mixgrad search --target size=30% --out run",
                            "mixgrad search --data cifar10:DIR --scheme per-layer --act-bits 4,8",
                            "mixgrad search --data cifar10:DIR --out runs/a --resume"});
-  command->callback([search, &team] { search->run(team); });
+  command->callback([search, &communicator] { search->run(communicator); });
 }
 
 }  // namespace mixgrad::cli

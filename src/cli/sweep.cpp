@@ -18,7 +18,7 @@ struct Sweep {
   explicit Sweep(CLI::App& command) : options(command) {}
 
   void add_options(CLI::App& command);
-  void run(const Team& team);
+  void run(const Communicator& communicator);
   void check_axes() const;
 
   Options options;
@@ -39,7 +39,7 @@ std::string toml_of(void (*add_settings)(Options&, RunConfig&), RunConfig config
   return options.toml();
 }
 
-class Printer : public sweep::Observer {
+class Printer : public sweep::Listener {
  public:
   explicit Printer(bool quiet) : quiet_(quiet) {}
 
@@ -71,7 +71,7 @@ void Sweep::check_axes() const {
   if (how.jobs < 1 || how.jobs > 256) bad_input("jobs: {} is not possible: expected 1 to 256", how.jobs);
 }
 
-void Sweep::run(const Team& team) {
+void Sweep::run(const Communicator& communicator) {
   options.apply();
   check_axes();
   if (axes.methods.empty()) axes.methods = {config.method};
@@ -81,12 +81,12 @@ void Sweep::run(const Team& team) {
   if (axes.seeds.empty()) axes.seeds = {config.seed};
   check_threads(how.threads);
   const std::vector<sweep::Point> points = sweep::points(config, axes);
-  if (how.out.empty()) how.out = team.broadcast(0, report::dated_folder());
+  if (how.out.empty()) how.out = communicator.broadcast(0, report::dated_folder());
   how.search_settings = [](const RunConfig& c) { return toml_of(add_search_settings, c); };
   how.train_settings = [](const RunConfig& c) { return toml_of(add_train_settings, c); };
 
   Printer printer(quiet || json);
-  const sweep::Result result = sweep::run(points, how, team, printer);
+  const sweep::Result result = sweep::run(points, how, communicator, printer);
   const std::string page = result.rows.empty() ? "" : report::write_page(how.out);
   if (json) {
     std::fputs(sweep::json(result.rows).c_str(), stdout);
@@ -124,12 +124,12 @@ void Sweep::add_options(CLI::App& command) {
 
 }  // namespace
 
-void add_sweep(CLI::App& app, const Team& team) {
+void add_sweep(CLI::App& app, const Communicator& communicator) {
   CLI::App* command = app.add_subcommand(
       "sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
   const auto sweep = std::make_shared<Sweep>(*command);
   sweep->add_options(*command);
-  command->callback([sweep, &team] { sweep->run(team); });
+  command->callback([sweep, &communicator] { sweep->run(communicator); });
 }
 
 }  // namespace mixgrad::cli

@@ -24,7 +24,7 @@ std::string version() {
   return fmt::format("mixgrad {}\nCPU: {}\noneDNN: {}\nfast path: {}\nMPI: {}", MIXGRAD_VERSION,
                      features.empty() ? "no AVX2" : fmt::format("{}", fmt::join(features, " ")),
                      onednn.empty() ? "no" : fmt::format("{}, uses {}", onednn, kernels::onednn_isa()), fast_path(),
-                     Team::has_mpi() ? "yes" : "no");
+                     Communicator::has_mpi() ? "yes" : "no");
 }
 
 }  // namespace

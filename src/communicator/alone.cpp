@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without MPI: a team is one process.
+// Builds without MPI: a process is always alone.
 #include "cores.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <cstdlib>
 
 namespace mixgrad {
 
-bool Team::has_mpi() { return false; }
+bool Communicator::has_mpi() { return false; }
 
-Team::Team() : cores_(cores_for_each_of(1)) {
+Communicator::Communicator() : cores_(cores_for_each_of(1)) {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
     const char* size = std::getenv(name);
     if (size != nullptr && std::atoi(size) > 1)
@@ -20,14 +20,14 @@ Team::Team() : cores_(cores_for_each_of(1)) {
           size);
   }
 }
-Team::~Team() = default;
+Communicator::~Communicator() = default;
 
-void Team::tell(int, const std::string&) const {}
-std::optional<Team::Message> Team::poll() const { return std::nullopt; }
-void Team::send(int, std::span<const float>) const {}
-void Team::receive(int, std::span<float>) const {}
-void Team::broadcast(int, std::span<float>) const {}
-std::string Team::broadcast(int, std::string text) const { return text; }
-void Team::add_up(std::span<double>) const {}
+void Communicator::send(int, const std::string&) const {}
+std::optional<Communicator::Message> Communicator::poll() const { return std::nullopt; }
+void Communicator::send(int, std::span<const float>) const {}
+void Communicator::receive(int, std::span<float>) const {}
+void Communicator::broadcast(int, std::span<float>) const {}
+std::string Communicator::broadcast(int, std::string text) const { return text; }
+void Communicator::all_reduce(std::span<double>) const {}
 
 }  // namespace mixgrad

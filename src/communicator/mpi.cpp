@@ -2,7 +2,7 @@
 #include "cores.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -28,9 +28,9 @@ int count_of(size_t size) { return static_cast<int>(size); }
 
 }  // namespace
 
-bool Team::has_mpi() { return true; }
+bool Communicator::has_mpi() { return true; }
 
-Team::Team() {
+Communicator::Communicator() {
   int members_here = 1;
   if (launched()) {
     int provided = 0;
@@ -46,7 +46,7 @@ Team::Team() {
   if (rank_ != 0 && std::freopen("/dev/null", "w", stdout) == nullptr) failed_run("can't open /dev/null");
 }
 
-Team::~Team() {
+Communicator::~Communicator() {
   if (!launched()) return;
   if (std::uncaught_exceptions() == 0) {
     MPI_Finalize();
@@ -55,11 +55,11 @@ Team::~Team() {
   }
 }
 
-void Team::tell(int member, const std::string& text) const {
-  MPI_Send(text.data(), count_of(text.size()), MPI_CHAR, member, text_tag, MPI_COMM_WORLD);
+void Communicator::send(int rank, const std::string& text) const {
+  MPI_Send(text.data(), count_of(text.size()), MPI_CHAR, rank, text_tag, MPI_COMM_WORLD);
 }
 
-std::optional<Team::Message> Team::poll() const {
+std::optional<Communicator::Message> Communicator::poll() const {
   if (size_ == 1) return std::nullopt;
   int arrived = 0, length = 0;
   MPI_Status status;
@@ -71,28 +71,28 @@ std::optional<Team::Message> Team::poll() const {
   return message;
 }
 
-void Team::send(int member, std::span<const float> values) const {
-  MPI_Send(values.data(), count_of(values.size()), MPI_FLOAT, member, values_tag, MPI_COMM_WORLD);
+void Communicator::send(int rank, std::span<const float> values) const {
+  MPI_Send(values.data(), count_of(values.size()), MPI_FLOAT, rank, values_tag, MPI_COMM_WORLD);
 }
 
-void Team::receive(int member, std::span<float> values) const {
-  MPI_Recv(values.data(), count_of(values.size()), MPI_FLOAT, member, values_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+void Communicator::receive(int rank, std::span<float> values) const {
+  MPI_Recv(values.data(), count_of(values.size()), MPI_FLOAT, rank, values_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
 }
 
-void Team::broadcast(int member, std::span<float> values) const {
-  if (size_ > 1) MPI_Bcast(values.data(), count_of(values.size()), MPI_FLOAT, member, MPI_COMM_WORLD);
+void Communicator::broadcast(int rank, std::span<float> values) const {
+  if (size_ > 1) MPI_Bcast(values.data(), count_of(values.size()), MPI_FLOAT, rank, MPI_COMM_WORLD);
 }
 
-std::string Team::broadcast(int member, std::string text) const {
+std::string Communicator::broadcast(int rank, std::string text) const {
   if (size_ == 1) return text;
   uint64_t length = text.size();
-  MPI_Bcast(&length, 1, MPI_UINT64_T, member, MPI_COMM_WORLD);
+  MPI_Bcast(&length, 1, MPI_UINT64_T, rank, MPI_COMM_WORLD);
   text.resize(length);
-  MPI_Bcast(text.data(), count_of(length), MPI_CHAR, member, MPI_COMM_WORLD);
+  MPI_Bcast(text.data(), count_of(length), MPI_CHAR, rank, MPI_COMM_WORLD);
   return text;
 }
 
-void Team::add_up(std::span<double> values) const {
+void Communicator::all_reduce(std::span<double> values) const {
   if (size_ > 1)
     MPI_Allreduce(MPI_IN_PLACE, values.data(), count_of(values.size()), MPI_DOUBLE, MPI_SUM, MPI_COMM_WORLD);
 }

@@ -115,10 +115,10 @@ Binding Graph::bind(const Thetas& thetas) const {
     if (slot == nullptr) continue;
     if (!slot->fixed()) {
       b.weight = weight_mixture(node.weight(), thetas.at(slot), slot->precisions);
-      if (node.bias()) b.bias = gate(node.bias(), thetas.at(slot), slot->precisions);
+      if (node.bias()) b.bias = mask_bias(node.bias(), thetas.at(slot), slot->precisions);
       continue;
     }
-    if (node.bias()) b.bias = gate(node.bias(), fixed_theta(*slot), checked(*slot));
+    if (node.bias()) b.bias = mask_bias(node.bias(), fixed_theta(*slot), checked(*slot));
     if (input && input->fixed()) {
       bind_codes(node, coded_magnitude(node), *input, b);
     } else {

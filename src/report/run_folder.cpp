@@ -258,10 +258,11 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
   });
 }
 
-RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
+RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
+                        const Communicator* communicator) {
   RunWriter writer(config, folder, observer);
   return writer.guard([&] {
-    RunResult result = run_search(config, writer, &writer);
+    RunResult result = run_search(config, writer, &writer, communicator);
     folder.write_result(config, result);
     write_page(folder.path());
     if (!result.interrupted) folder.drop_checkpoints();

@@ -61,7 +61,7 @@ std::vector<Target> parse_targets(const std::string& text, const Graph& network)
   return targets;
 }
 
-Tensor overrun(const Graph& graph, std::span<const Target> targets, const Thetas& thetas) {
+Tensor constraint_violation(const Graph& graph, std::span<const Target> targets, const Thetas& thetas) {
   std::vector<Tensor> terms;
   for (const Target& t : targets) {
     const Tensor share = scale(cost::soft(graph, t.model, thetas), 1 / t.limit);

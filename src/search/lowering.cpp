@@ -10,9 +10,9 @@ namespace {
 
 /// What moves save is remembered by their kind, since a move changes little of what others save, and measured again
 /// before it decides.
-class Lowering {
+class BitLowering {
  public:
-  Lowering(Assignment& a, Budget& budget, Step step) : a_(a), budget_(budget), step_(step) {}
+  BitLowering(Assignment& a, Budget& budget, Step step) : a_(a), budget_(budget), step_(step) {}
 
   bool run() {
     for (now_ = budget_.excess(); now_ > 0;) {
@@ -138,6 +138,6 @@ class Lowering {
 
 }  // namespace
 
-bool lower(Assignment& a, Budget& budget, Step step) { return Lowering(a, budget, step).run(); }
+bool lower(Assignment& a, Budget& budget, Step step) { return BitLowering(a, budget, step).run(); }
 
 }  // namespace mixgrad

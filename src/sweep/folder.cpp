@@ -54,7 +54,7 @@ void make_folder(const fs::path& path) {
   io::check_folder(path);
 }
 
-bool Place::finished() const {
+bool SubFolder::finished() const {
   if (!stands(path_ / settings_name)) {
     if (stands(path_ / result_))
       bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());
@@ -68,7 +68,7 @@ bool Place::finished() const {
   return stands(path_ / result_);
 }
 
-void Place::prepare(bool overwrite) const {
+void SubFolder::prepare(bool overwrite) const {
   std::error_code error;
   if (overwrite || stands(path_ / settings_name)) fs::remove_all(path_, error);
   fs::create_directories(path_, error);

@@ -13,10 +13,10 @@ namespace mixgrad::sweep {
 void make_folder(const std::filesystem::path& path);
 
 /// A sub-folder for one run of the sweep, with its settings beside what it leaves.
-class Place {
+class SubFolder {
  public:
   /// `result`: the file that stands there once the run is finished.
-  Place(std::filesystem::path path, std::string settings, const char* result)
+  SubFolder(std::filesystem::path path, std::string settings, const char* result)
       : path_(std::move(path)), settings_(std::move(settings)), result_(result) {}
 
   std::string log() const { return path_ / "log"; }

@@ -22,9 +22,9 @@ constexpr const char* no_more = "no more";
 /// The points of a sweep as processes to start.
 class Work {
  public:
-  Work(const std::vector<Point>& points, const Options& options, const Team& team)
+  Work(const std::vector<Point>& points, const Options& options, const Communicator& communicator)
       : options_(options), out_(fs::absolute(options.out).lexically_normal()) {
-    threads_ = options.threads > 0 ? options.threads : team.cores();
+    threads_ = options.threads > 0 ? options.threads : communicator.cores();
     for (const Point& p : points) points_.push_back({.name = p.name, .config = report::from_any_folder(p.config)});
     const RunConfig& first = points_[0].config;
     warms_up_ = first.init.empty() && !make_model(first, 1).trained;
@@ -34,10 +34,10 @@ class Work {
   bool warms_up() const { return warms_up_; }
   const fs::path& path() const { return out_; }
 
-  Place float_place() const {
+  SubFolder float_place() const {
     return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"};
   }
-  Place place(size_t i) const {
+  SubFolder place(size_t i) const {
     return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"};
   }
 
@@ -49,7 +49,7 @@ class Work {
   }
 
  private:
-  void start(Processes& processes, size_t id, const Place& place, std::vector<std::string> arguments,
+  void start(Processes& processes, size_t id, const SubFolder& place, std::vector<std::string> arguments,
              int threads) const {
     place.prepare(options_.overwrite);
     arguments.insert(arguments.end(), {"--config", place.file("settings.toml"), "--out", place.file(""), "--threads",
@@ -72,14 +72,14 @@ void check_init(const std::string& file) {
 }
 
 /// Another member than rank 0: runs the points that it is told, until there are no more.
-void serve(const Work& work, const Team& team) {
+void serve(const Work& work, const Communicator& communicator) {
   Processes processes;
   while (!Processes::stopped()) {
-    while (const auto message = team.poll()) {
+    while (const auto message = communicator.poll()) {
       if (message->text == no_more) return;
       work.start_point(processes, std::stoul(message->text));
     }
-    while (const auto ended = processes.poll()) team.tell(0, fmt::format("{} {}", ended->id, ended->complaint));
+    while (const auto ended = processes.poll()) communicator.send(0, fmt::format("{} {}", ended->id, ended->complaint));
     Processes::pause();
   }
   failed_run("stopped by a signal");
@@ -88,9 +88,9 @@ void serve(const Work& work, const Team& team) {
 /// Rank 0.
 class Coordinator {
  public:
-  Coordinator(const Work& work, const Options& options, const Team& team, Observer& observer)
-      : work_(work), options_(options), team_(team), observer_(observer), rows_(work.points().size()) {
-    free_.assign(static_cast<size_t>(team.size()), options.jobs);
+  Coordinator(const Work& work, const Options& options, const Communicator& communicator, Listener& listener)
+      : work_(work), options_(options), communicator_(communicator), listener_(listener), rows_(work.points().size()) {
+    free_.assign(static_cast<size_t>(communicator.size()), options.jobs);
     for (size_t i = 0; i < rows_.size(); ++i) {
       if (!options.overwrite && work.place(i).finished()) {
         rows_[i] = read_row(work.points()[i], work.place(i).file("summary.json"));
@@ -110,12 +110,12 @@ class Coordinator {
       check_stopped();
       hand_out();
       while (const auto ended = processes_.poll()) finish(0, ended->id, ended->complaint);
-      while (const auto message = team_.poll()) {
+      while (const auto message = communicator_.poll()) {
         const size_t space = message->text.find(' ');
         finish(message->from, std::stoul(message->text), message->text.substr(space + 1));
       }
     }
-    for (int member = 1; member < team_.size(); ++member) team_.tell(member, no_more);
+    for (int member = 1; member < communicator_.size(); ++member) communicator_.send(member, no_more);
     return {.rows = finished_rows(), .failed = failed_};
   }
 
@@ -134,9 +134,9 @@ class Coordinator {
   }
 
   void warm_up() {
-    const Place place = work_.float_place();
+    const SubFolder place = work_.float_place();
     if (!work_.warms_up() || (!options_.overwrite && place.finished())) return;
-    observer_.on_warm_up(place.log());
+    listener_.on_warm_up(place.log());
     work_.start_float(processes_);
     for (;; Processes::pause()) {
       check_stopped();
@@ -157,7 +157,7 @@ class Coordinator {
       if (member == 0) {
         work_.start_point(processes_, waiting_.front());
       } else {
-        team_.tell(member, std::to_string(waiting_.front()));
+        communicator_.send(member, std::to_string(waiting_.front()));
       }
     }
   }
@@ -169,11 +169,11 @@ class Coordinator {
     if (complaint.empty()) {
       rows_[i] = read_row(work_.points()[i], work_.place(i).file("summary.json"));
       write();
-      return observer_.on_finished(*rows_[i], done_, rows_.size());
+      return listener_.on_finished(*rows_[i], done_, rows_.size());
     }
     check_stopped();  // a terminal's Ctrl-C reaches the points too, which is no failure of theirs
     failed_.push_back(work_.points()[i].name);
-    observer_.on_failed(work_.points()[i], complaint, done_, rows_.size());
+    listener_.on_failed(work_.points()[i], complaint, done_, rows_.size());
   }
 
   std::vector<Row> finished_rows() const {
@@ -189,8 +189,8 @@ class Coordinator {
 
   const Work& work_;
   const Options& options_;
-  const Team& team_;
-  Observer& observer_;
+  const Communicator& communicator_;
+  Listener& listener_;
   Processes processes_;
   std::vector<std::optional<Row>> rows_;
   std::vector<std::string> failed_;
@@ -201,10 +201,11 @@ class Coordinator {
 
 }  // namespace
 
-Result run(const std::vector<Point>& points, const Options& options, const Team& team, Observer& observer) {
-  const Work work(points, options, team);
-  if (team.rank() == 0) return Coordinator(work, options, team, observer).run();
-  serve(work, team);
+Result run(const std::vector<Point>& points, const Options& options, const Communicator& communicator,
+           Listener& listener) {
+  const Work work(points, options, communicator);
+  if (communicator.rank() == 0) return Coordinator(work, options, communicator, listener).run();
+  serve(work, communicator);
   return {};
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "course.h"
+#include "epoch_loop.h"
 
 #include <mixgrad/error.h>
 
@@ -53,7 +53,7 @@ void Best::list_state(State& state) {
   state.add("best.epochs_since", epochs_since_);
 }
 
-Course::Course(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints)
+EpochLoop::EpochLoop(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints)
     : phase_(phase), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
   state.add("epoch", epoch_);
   for (size_t i = 0; i < sums_.size(); ++i) {
@@ -68,17 +68,17 @@ Course::Course(const char* phase, const Schedule& schedule, Observer& observer, 
   }
 }
 
-void Course::resume() {
+void EpochLoop::resume() {
   if (checkpoints_ != nullptr) checkpoints_->resume(phase_, state);
 }
 
-void Course::keep() {
+void EpochLoop::keep() {
   if (checkpoints_ != nullptr)
     checkpoints_->keep({.phase = phase_, .epoch = epoch_, .step = sums_[0].steps + sums_[1].steps}, state);
 }
 
 template <typename Step>
-StepResult Course::located(const Step& step, int64_t index) const {
+StepResult EpochLoop::located(const Step& step, int64_t index) const {
   try {
     return step();
   } catch (const Error& e) {
@@ -94,7 +94,7 @@ StepResult Course::located(const Step& step, int64_t index) const {
   }
 }
 
-EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part) {
+EpochReport EpochLoop::run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part) {
   Sums& sums = sums_[part];
   const double seconds_before = sums.seconds;
   const auto start = Clock::now();
@@ -113,7 +113,7 @@ EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step,
                        .loss = sums.task.mean_loss(),
                        .accuracy = sums.task.accuracy()});
     ++sums.steps;
-    const bool stop = stops(observer_);
+    const bool stop = stops();
     if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
     if (stop) break;
   }
@@ -126,7 +126,7 @@ EpochReport Course::run_epoch(data::Loader& loader, const TrainStep& train_step,
           .seconds = sums.seconds};
 }
 
-void Course::end_epoch(const EpochReport& report, bool goes_on) {
+void EpochLoop::end_epoch(const EpochReport& report, bool goes_on) {
   observer_.on_epoch(report);
   epoch_ = goes_on ? epoch_ + 1 : schedule_.epochs;
   sums_ = {};

@@ -42,20 +42,22 @@ class Best {
 
 /// A phase on its way through its epochs. What its steps change is listed in `state`: with it, resume() brings the
 /// phase to where its last checkpoint was written, in the midst of an epoch or behind it.
-class Course {
+class EpochLoop {
  public:
   /// One training step on a batch; `step` counts over all epochs.
   using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
 
-  Course(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints);
-  Course(const Course&) = delete;
-  Course& operator=(const Course&) = delete;
+  EpochLoop(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints);
+  EpochLoop(const EpochLoop&) = delete;
+  EpochLoop& operator=(const EpochLoop&) = delete;
 
   State state;
   void resume();
 
   /// False too once the observer wants to stop.
-  bool goes_on() const { return epoch_ < schedule_.epochs && !stops(observer_); }
+  bool goes_on() const { return epoch_ < schedule_.epochs && !stops(); }
+  /// Whether the observer wants to stop, of this or any other process.
+  bool stops() const { return train::stops(observer_, schedule_.communicator); }
   int epoch() const { return static_cast<int>(epoch_); }
   /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind
   /// it are not done again.

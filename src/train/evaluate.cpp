@@ -18,7 +18,7 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_im
   std::vector<Score> scores(static_cast<size_t>(batches));
   kernels::parallel_tasks(batches, [&](int64_t i) {
     const data::Batch batch = loader.batch(i);
-    scores[static_cast<size_t>(i)] = judge(graph.run(binding, batch.x), batch.x, batch.labels, 1).score;
+    scores[static_cast<size_t>(i)] = loss_and_metric(graph.run(binding, batch.x), batch.x, batch.labels, 1).score;
   });
   Score total;
   for (const Score& score : scores) total += score;

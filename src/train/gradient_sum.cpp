@@ -41,8 +41,10 @@ void set_gradients(const std::vector<Tensor>& sources, std::span<const float> va
 
 }  // namespace
 
-GradientSum::GradientSum(const Binding& binding, int64_t count, const Team* team)
-    : team_(team), waiting_(static_cast<size_t>(count)), busy_(team != nullptr && team->rank() > 0) {
+GradientSum::GradientSum(const Binding& binding, int64_t count, const Communicator* communicator)
+    : communicator_(communicator),
+      waiting_(static_cast<size_t>(count)),
+      busy_(communicator != nullptr && communicator->rank() > 0) {
   std::vector<Tensor> leaves;
   binding.with_leaves(leaves, sources_);
 }
@@ -69,17 +71,17 @@ void GradientSum::add_those_whose_turn_has_come() {
 }
 
 void GradientSum::finish() {
-  if (team_ == nullptr) return;
-  const int rank = team_->rank(), last = team_->size() - 1;
+  if (communicator_ == nullptr) return;
+  const int rank = communicator_->rank(), last = communicator_->size() - 1;
   if (rank > 0) {
     std::vector<float> before = packed_gradients(sources_);
-    team_->receive(rank - 1, before);
+    communicator_->receive(rank - 1, before);
     set_gradients(sources_, before);
     add_those_whose_turn_has_come();
   }
   std::vector<float> sum = packed_gradients(sources_);
-  if (rank < last) team_->send(rank + 1, sum);
-  team_->broadcast(last, sum);
+  if (rank < last) communicator_->send(rank + 1, sum);
+  communicator_->broadcast(last, sum);
   set_gradients(sources_, sum);
 }
 

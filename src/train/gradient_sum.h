@@ -2,7 +2,7 @@
 #pragma once
 
 #include <mixgrad/graph.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <mutex>
 #include <optional>
@@ -13,22 +13,22 @@ namespace mixgrad::train {
 /// Adds the gradients of micro-batches to their binding's tensors: in the order of the micro-batches, so that any
 /// number of threads gives the same bytes, but each as soon as its turn has come, so that few are kept at a time.
 ///
-/// In a team, whose members' micro-batches follow each other in the order of the ranks, one running sum goes from
-/// member to member: the bytes of a single process. All but the first then wait for it with gradients in hand.
+/// In a communicator, whose members' micro-batches follow each other in the order of the ranks, one running sum goes
+/// from member to member: the bytes of a single process. All but the first then wait for it with gradients in hand.
 class GradientSum {
  public:
-  /// Of `count` micro-batches of this process. `team` may be null.
-  GradientSum(const Binding& binding, int64_t count, const Team* team);
+  /// Of `count` micro-batches of this process. `communicator` may be null: it is alone.
+  GradientSum(const Binding& binding, int64_t count, const Communicator* communicator);
 
   /// What Binding::with_leaves gave to micro-batch `i`, after its backward pass. From any thread.
   void add(int64_t i, std::vector<Tensor> leaves);
-  /// After all were added: every member of the team has the sum of all.
+  /// After all were added: every process has the sum of all.
   void finish();
 
  private:
   void add_those_whose_turn_has_come();
 
-  const Team* team_;
+  const Communicator* communicator_;
   std::vector<Tensor> sources_;
   std::mutex mutex_;                                         // of what follows
   std::vector<std::optional<std::vector<Tensor>>> waiting_;  // by micro-batch

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The three phases of a run: float warm-up, search, fine-tuning of what was found.
-#include "course.h"
+#include "epoch_loop.h"
 #include "history.h"
 #include "numerics.h"
 
@@ -65,26 +65,26 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
     return evaluate(simplified(net, splits.train.image_shape()), splits.validation).quality();
   };
 
-  Course course("warmup", s, observer, checkpoints);
-  course.state.add("net", state);
-  sgd.list_state(course.state, "sgd");
-  best.list_state(course.state);
-  course.resume();
-  if (s.start_counts && !best.known() && course.goes_on()) best.offer_start(quality());
-  while (course.goes_on()) {
+  EpochLoop loop("warmup", s, observer, checkpoints);
+  loop.state.add("net", state);
+  sgd.list_state(loop.state, "sgd");
+  best.list_state(loop.state);
+  loop.resume();
+  if (s.start_counts && !best.known() && loop.goes_on()) best.offer_start(quality());
+  while (loop.goes_on()) {
     net.train();
-    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
+    EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
       const StepResult result = step(net, batch, observer_of(s));
       sgd.step();
       return result;
     });
-    if (stops(observer)) {  // an epoch cut short is not reported, but what it reached is a candidate
+    if (loop.stops()) {  // an epoch cut short is not reported, but what it reached is a candidate
       best.offer(quality());
       break;
     }
     const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
-    course.end_epoch(report, best.offer(validation.quality()));
+    loop.end_epoch(report, best.offer(validation.quality()));
   }
   best.restore();
   net.eval();
@@ -93,12 +93,12 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
 
 namespace {
 
-/// strength · cost; with targets, what they are overrun by, at a strength that grows from epoch to epoch.
+/// strength · cost; with targets, their constraint_violation, at a strength that grows from epoch to epoch.
 Tensor regularization(const MixPrec& net, const SearchSchedule& s, int epoch, const Thetas& thetas) {
   if (s.targets.empty()) return scale(net.get_regularization_loss(thetas), s.strength);
   constexpr double first = 0.1, last = 2;  // of a task loss near 1
   const double progress = s.epochs <= 1 ? 1 : static_cast<double>(epoch) / (s.epochs - 1);
-  return scale(overrun(net.graph(), s.targets, thetas), first * std::pow(last / first, progress));
+  return scale(constraint_violation(net.graph(), s.targets, thetas), first * std::pow(last / first, progress));
 }
 
 /// The training images, or two parts of them: for the weights and for α.
@@ -128,38 +128,38 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
   AlphaHistory history(net);
 
-  Course course("search", s, observer, checkpoints);
-  net.list_state(course.state);
-  weights.list_state(course.state, "weights");
-  alphas.list_state(course.state, "alphas");
-  history.list_state(course.state);
-  best.list_state(course.state);
-  course.resume();
-  while (course.goes_on()) {
-    net.set_temperature(temperature(s, course.epoch()));
+  EpochLoop loop("search", s, observer, checkpoints);
+  net.list_state(loop.state);
+  weights.list_state(loop.state, "weights");
+  alphas.list_state(loop.state, "alphas");
+  history.list_state(loop.state);
+  best.list_state(loop.state);
+  loop.resume();
+  while (loop.goes_on()) {
+    net.set_temperature(temperature(s, loop.epoch()));
     const StepOptions options{
         .sample = [&] { return net.sample(); },
-        .regularization = [&](const Thetas& t) { return regularization(net, s, course.epoch(), t); },
+        .regularization = [&](const Thetas& t) { return regularization(net, s, loop.epoch(), t); },
         .dtype = s.dtype,
         .watched = history.alphas(),
-        .observer = observer_of(s)};
+        .observer = observer_of(s),
+        .communicator = s.communicator};
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
     };
     if (images.parts) net.train_net_only();
-    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
+    EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
       const StepResult result = step(net.graph(), batch, options);
       weights.step();
       if (!images.parts) alpha_step(result);
       return result;
     });
-    if (images.parts && !stops(observer)) {
+    if (images.parts && !loop.stops()) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
-      report.seconds += course
-                            .run_epoch(
+      report.seconds += loop.run_epoch(
                                 arch_loader,
                                 [&](const data::Batch& batch, int64_t) {
                                   const StepResult result = step(net.graph(), batch, options);
@@ -170,14 +170,14 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
                             .seconds;
       net.train_net_and_nas();
     }
-    if (stops(observer)) break;
+    if (loop.stops()) break;
     const Score validation = validate(discretize(net.graph()), splits, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
     report.alphas = history.report();
-    course.end_epoch(report, best.offer(validation.quality()));
+    loop.end_epoch(report, best.offer(validation.quality()));
   }
 }
 
@@ -204,28 +204,28 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
-  Course course("finetune", s, observer, checkpoints);
-  course.state.add("parameter", adam.parameters());
-  adam.list_state(course.state, "adam");
-  best.list_state(course.state);
-  course.resume();
+  EpochLoop loop("finetune", s, observer, checkpoints);
+  loop.state.add("parameter", adam.parameters());
+  adam.list_state(loop.state, "adam");
+  best.list_state(loop.state);
+  loop.resume();
   const auto quality = [&] { return evaluate(graph, splits.validation).quality(); };
-  if (!best.known() && course.goes_on()) best.offer_start(quality());
+  if (!best.known() && loop.goes_on()) best.offer_start(quality());
   const std::vector<Tensor> magnitudes = best.known() ? released_scales(graph) : std::vector<Tensor>();
-  while (course.goes_on()) {
-    EpochReport report = course.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
+  while (loop.goes_on()) {
+    EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
-      const StepResult result = step(graph, batch, {.observer = observer_of(s)});
+      const StepResult result = step(graph, batch, {.observer = observer_of(s), .communicator = s.communicator});
       adam.step();
       return result;
     });
-    if (stops(observer)) {
+    if (loop.stops()) {
       best.offer(quality());
       break;
     }
     const Score validation = validate(graph, splits, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
-    course.end_epoch(report, best.offer(validation.quality()));
+    loop.end_epoch(report, best.offer(validation.quality()));
   }
   best.restore();
   if (best.is_start()) fix_scales(graph, magnitudes);

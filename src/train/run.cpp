@@ -96,20 +96,23 @@ train::Score test_score(const char* phase, const Graph& network, const data::Spl
   failed_run("{}: the network's outputs became NaN or infinite: try a smaller lr", phase);
 }
 
-train::Schedule schedule(const RunConfig& config, const data::Splits& splits, int epochs, double lr) {
+train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
+                         int epochs, double lr) {
   return {.epochs = epochs,
           .batch_size = config.batch_size,
           .lr = lr,
           .check_numerics = config.check_numerics,
           .patience = config.patience,
           .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
-          .seed = config.seed};
+          .seed = config.seed,
+          .communicator = communicator};
 }
 
 train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits,
-                                      const std::vector<Target>& targets) {
+                                      const Communicator* communicator, const std::vector<Target>& targets) {
   train::SearchSchedule s;
-  static_cast<train::Schedule&>(s) = schedule(config, splits, config.search_epochs, config.lr * search_lr_share);
+  static_cast<train::Schedule&>(s) =
+      schedule(config, splits, communicator, config.search_epochs, config.lr * search_lr_share);
   s.arch_lr = config.arch_lr;
   s.targets = targets;
   s.arch_split = config.arch_split;
@@ -154,6 +157,7 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
 struct Start {
   const RunConfig& config;
   const data::Splits& splits;
+  const Communicator* communicator;
   const Graph& floating;
   std::vector<Target> targets;
   std::function<void(const std::string&)> note;  ///< tells the user of the run, and its result
@@ -196,7 +200,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
     return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
-  train::SearchSchedule schedule = search_schedule(config, start.splits, start.targets);
+  train::SearchSchedule schedule = search_schedule(config, start.splits, start.communicator, start.targets);
   schedule.strength = strength_of(start);
   train::search(net, start.splits, schedule, observer, &checkpoints);
   if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
@@ -240,8 +244,8 @@ struct WarmedUp {
 };
 
 /// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
-WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
-                   train::Checkpoints& checkpoints, bool train_further = false) {
+WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
+                   train::Observer& observer, train::Checkpoints& checkpoints, bool train_further = false) {
   models::Model model = make_model(config, splits.train.classes());
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
@@ -254,7 +258,7 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, train::O
   if (!config.init.empty()) {
     nn::load_state(*model.net, config.init);
   } else if (!model.trained || train_further) {
-    train::Schedule warmup = schedule(config, splits, config.warmup_epochs, config.lr);
+    train::Schedule warmup = schedule(config, splits, communicator, config.warmup_epochs, config.lr);
     warmup.start_counts = model.trained;
     kept_start = train::warm_up(*model.net, splits, warmup, observer, &checkpoints);
   }
@@ -381,18 +385,19 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
   for (const std::string& note : splits.notes) observer.on_note(note);
-  WarmedUp warm = warmed_up(config, splits, observer, checkpoints, true);
+  WarmedUp warm = warmed_up(config, splits, nullptr, observer, checkpoints, true);
   FloatResult result{.net = std::move(warm.net),
                      .normalize = to_string(image_normalization(config, splits.train.channels)),
                      .test = {},
                      .kept_start = warm.kept_start};
-  result.interrupted = train::stops(observer);
+  result.interrupted = observer.stop();
   const bool untrained = result.kept_start || config.warmup_epochs == 0;
   result.test = test_score("warmup", float_graph(*result.net, splits), splits, untrained ? weights_file(config) : "");
   return result;
 }
 
-RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
+RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
+                     const Communicator* communicator) {
   config.validate();
   train::set_threads(config.threads);
   const Stopwatch total;
@@ -413,7 +418,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   result.test_images = splits.test.size();
 
   const Stopwatch warmup;
-  const auto net_float = warmed_up(config, splits, observer, checkpoints).net;
+  const auto net_float = warmed_up(config, splits, communicator, observer, checkpoints).net;
   const Graph floating = float_graph(*net_float, splits);
   result.floating = test_score("warmup", floating, splits, weights_file(config));
   if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
@@ -422,6 +427,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   const Stopwatch search;
   const Start start{.config = config,
                     .splits = splits,
+                    .communicator = communicator,
                     .floating = floating,
                     .targets = parse_targets(config.target, floating),
                     .note = note};
@@ -435,9 +441,10 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
 
   const Stopwatch finetune;
   const cost::Model watched = start.targets.empty() ? cost::find(cost_to_lower(config)) : start.targets[0].model;
-  const train::Schedule finetuning = schedule(config, splits, finetune_epochs(config), config.lr * finetune_lr_share);
+  const train::Schedule finetuning =
+      schedule(config, splits, communicator, finetune_epochs(config), config.lr * finetune_lr_share);
   result.kept_start = train::fine_tune(result.network, splits, finetuning, watched, observer, &checkpoints);
-  result.interrupted = train::stops(observer);
+  result.interrupted = train::stops(observer, communicator);
   result.final = test_score("finetune", result.network, splits);
   result.seconds.finetune = finetune.seconds();
 

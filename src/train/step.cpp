@@ -38,13 +38,13 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBat
                       double batch_size) {
   Tape tape(Tape::Mode::gradients, options.observer);
   const Tensor output = cast(graph.run(binding, part.x, nullptr, options.dtype), DType::float32);
-  const Outcome outcome = judge(output, part.x, part.labels, batch_size);
+  const Outcome outcome = loss_and_metric(output, part.x, part.labels, batch_size);
   tape.backward(outcome.loss);
   return outcome.score;
 }
 
-/// Every member gets the scores of all micro-batches.
-void share(const Team& team, Team::Range own, bool classifies, std::vector<Score>& scores) {
+/// Every process gets the scores of all micro-batches.
+void share(const Communicator& communicator, Communicator::Range own, bool classifies, std::vector<Score>& scores) {
   std::vector<double> values(3 * scores.size());
   for (int64_t i = own.begin; i < own.end; ++i) {
     const auto m = static_cast<size_t>(i);
@@ -52,7 +52,7 @@ void share(const Team& team, Team::Range own, bool classifies, std::vector<Score
     values[3 * m + 1] = static_cast<double>(scores[m].correct);
     values[3 * m + 2] = static_cast<double>(scores[m].images);
   }
-  team.add_up(values);
+  communicator.all_reduce(values);
   for (size_t m = 0; m < scores.size(); ++m) {
     scores[m] = {.loss = values[3 * m],
                  .correct = static_cast<int64_t>(values[3 * m + 1]),
@@ -60,8 +60,6 @@ void share(const Team& team, Team::Range own, bool classifies, std::vector<Score
                  .classifies = classifies};
   }
 }
-
-const Team* steps_team = nullptr;
 
 bool is_finite(const StepResult& result) {
   return std::isfinite(result.task.loss) && std::isfinite(result.regularization);
@@ -89,11 +87,9 @@ StepResult finite_step(const Run& run, const std::vector<Tensor>& trained) {
 
 }  // namespace
 
-void set_team(const Team* team) { steps_team = team; }
-
-bool stops(const Observer& observer) {
+bool stops(const Observer& observer, const Communicator* communicator) {
   std::array<double, 1> wishes = {observer.stop() ? 1.0 : 0.0};
-  if (steps_team != nullptr) steps_team->add_up(wishes);
+  if (communicator != nullptr) communicator->all_reduce(wishes);
   return wishes[0] > 0;
 }
 
@@ -111,16 +107,17 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
 namespace {
 
 StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
+  const Communicator* communicator = options.communicator;
   Tape tape(Tape::Mode::gradients, options.observer);
   const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
   const Binding binding = graph.bind(thetas);
   const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
 
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
-  const Team::Range own =
-      steps_team != nullptr ? steps_team->part_of(std::ssize(parts)) : Team::Range{0, std::ssize(parts)};
+  const Communicator::Range own =
+      communicator != nullptr ? communicator->part_of(std::ssize(parts)) : Communicator::Range{0, std::ssize(parts)};
   std::vector<Score> scores(parts.size());
-  GradientSum sum(binding, own.end - own.begin, steps_team);
+  GradientSum sum(binding, own.end - own.begin, communicator);
   kernels::parallel_tasks(own.end - own.begin, [&](int64_t i) {
     const auto m = static_cast<size_t>(own.begin + i);
     std::vector<Tensor> leaves, sources;
@@ -129,7 +126,7 @@ StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOpti
     sum.add(i, std::move(leaves));
   });
   sum.finish();
-  if (steps_team != nullptr) share(*steps_team, own, !batch.labels.empty(), scores);
+  if (communicator != nullptr) share(*communicator, own, !batch.labels.empty(), scores);
 
   StepResult result;
   for (const Score& score : scores) result.task += score;
@@ -144,7 +141,7 @@ StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOpti
 
 StepResult run_step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
   Tape tape(Tape::Mode::gradients, observer);
-  const Outcome outcome = judge(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
+  const Outcome outcome = loss_and_metric(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
   tape.backward(outcome.loss);
   return {.task = outcome.score};
 }

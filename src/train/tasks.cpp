@@ -22,7 +22,7 @@ int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
 
 }  // namespace
 
-Outcome judge(const Tensor& result, const Tensor& x, std::span<const int32_t> labels, double denominator) {
+Outcome loss_and_metric(const Tensor& result, const Tensor& x, std::span<const int32_t> labels, double denominator) {
   const bool classifies = !labels.empty();
   const Tensor output = result.shape().rank() == 2 ? result : flatten(result);  // an image, or classes of one position
   const Tensor loss = classifies ? cross_entropy(output, labels, denominator) : mse(output, flatten(x), denominator);

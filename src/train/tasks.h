@@ -14,6 +14,6 @@ struct Outcome {
   Tensor loss;  ///< Σ over the images / denominator
   Score score;
 };
-Outcome judge(const Tensor& result, const Tensor& x, std::span<const int32_t> labels, double denominator);
+Outcome loss_and_metric(const Tensor& result, const Tensor& x, std::span<const int32_t> labels, double denominator);
 
 }  // namespace mixgrad::train

@@ -5,7 +5,7 @@
 #include "workplace.h"
 
 #include <mixgrad/io.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -21,8 +21,8 @@ Outcome run_in_team(const Workplace& place, int members, const std::string& argu
 
 }  // namespace
 
-TEST_CASE("data-parallel: the processes of a team find the network of a single one, byte for byte") {
-  if (!Team::has_mpi()) return skip("this build is without MPI");
+TEST_CASE("data-parallel: several processes find the network of a single one, byte for byte") {
+  if (!Communicator::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Workplace place;
   const std::string arguments =
@@ -52,7 +52,7 @@ TEST_CASE("data-parallel: the processes of a team find the network of a single o
   CHECK_MESSAGE(stopped.err.find("interrupted: the network reached so far") != std::string::npos, stopped.err);
   CHECK(run_in_team(place, 2, arguments + "refused").exit_code != 0);
   CHECK_FALSE(std::filesystem::exists(place.path("refused/summary.json")));
-  // Killed, and resumed by a larger team.
+  // Killed, and resumed by more processes.
   CHECK(run_until_search("killed", "KILL $(cat pid-0)", "").exit_code != 0);
   REQUIRE_FALSE(std::filesystem::exists(place.path("killed/summary.json")));
   for (int i = 0; i < 2; ++i) {  // the second time nothing is left to do

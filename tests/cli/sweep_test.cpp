@@ -5,7 +5,7 @@
 #include "workplace.h"
 
 #include <mixgrad/io.h>
-#include <mixgrad/team.h>
+#include <mixgrad/communicator.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -48,7 +48,7 @@ TEST_CASE(
 
   check_complaint(mixgrad_run(place, sweep_6 + "killed --lr 0.1"), 2,
                   "run with other settings (lr = 0.15, now lr = 0.1)");
-  if (!mixgrad::Team::has_mpi()) return skip("this build is without MPI");
+  if (!mixgrad::Communicator::has_mpi()) return skip("this build is without MPI");
   if (!has("mpirun")) return skip("mpirun is missing: apt-get install openmpi-bin");
   const Outcome spread = shell_run(place, fmt::format("{}'{}' {}spread", mpirun(2), binary(), sweep_6));
   CAPTURE(spread.err);

@@ -39,7 +39,7 @@ struct Outcome {
 Outcome shell_run(const Workplace& place, const std::string& command);
 /// Runs `mixgrad arguments` in `place`.
 Outcome mixgrad_run(const Workplace& place, const std::string& arguments);
-/// What begins a command that so many processes run as a team.
+/// What begins a command that so many processes run together.
 std::string mpirun(int members);
 
 /// The arguments of a search that takes a moment.

@@ -131,10 +131,10 @@ const std::vector<Row>& rows() {
          return expectation(t[0], std::vector<double>{3, 5});
        }},
       {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},
-      {"gate",
+      {"mask_bias",
        {{3}, {2, 3}},
        [](const auto& t) {
-         return gate(t[0], t[1], std::vector<int>{0, 4});
+         return mask_bias(t[0], t[1], std::vector<int>{0, 4});
        }},
       {"scale", {{2, 3}}, [](const auto& t) { return scale(t[0], -1.5); }},
       {"sum",

@@ -192,15 +192,15 @@ TEST_CASE("targets: below the smallest network they are refused, with that netwo
   CHECK(refusal([&] { net.arch_export({.targets = parse_targets("size=24%", floating())}); }) == expected);
 }
 
-TEST_CASE("targets: overrun is 0 where all hold, and leads down where they don't") {
+TEST_CASE("targets: constraint_violation is 0 where all hold, and leads down where they don't") {
   const MixPrec net = searched(MixPrecType::PER_CHANNEL, {2, 4, 8}, {8}, 2);
   const Thetas thetas = net.graph().softmax_thetas(1.0);
   const double soft = cost::soft(net.graph(), cost::size(), thetas).item();
   const std::vector<Target> held{{cost::size(), soft * 1.01}},
       missed{{cost::size(), soft / 2}, {cost::size(), soft / 4}};
-  CHECK(overrun(net.graph(), held, thetas).item() == 0);
+  CHECK(constraint_violation(net.graph(), held, thetas).item() == 0);
   Tape tape;
-  const Tensor value = overrun(net.graph(), missed, net.graph().softmax_thetas(1.0));
+  const Tensor value = constraint_violation(net.graph(), missed, net.graph().softmax_thetas(1.0));
   CHECK(value.item() == doctest::Approx(1 + 3));
   tape.backward(value);
   for (const Tensor& alpha : net.nas_parameters()) {

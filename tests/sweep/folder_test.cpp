@@ -29,7 +29,7 @@ sweep::Point searched(const std::string& method, const std::string& target) {
 TEST_CASE("sweep folder: a place is finished once its result stands there, run with the same settings") {
   const test::Folder folder;
   const fs::path path = folder.path / "point";
-  const sweep::Place place(path, "lr = 0.1\nseed = 1\n", "summary.json");
+  const sweep::SubFolder place(path, "lr = 0.1\nseed = 1\n", "summary.json");
   CHECK_FALSE(place.finished());
   place.prepare(false);
   CHECK(io::read_file(path / "settings.toml") == "lr = 0.1\nseed = 1\n");
@@ -39,7 +39,7 @@ TEST_CASE("sweep folder: a place is finished once its result stands there, run w
   CHECK(place.log() == (path / "log").string());
 
   const auto said = [&](const std::string& settings) {
-    return refusal([&] { static_cast<void>(sweep::Place(path, settings, "summary.json").finished()); });
+    return refusal([&] { static_cast<void>(sweep::SubFolder(path, settings, "summary.json").finished()); });
   };
   CHECK(said("lr = 0.15\nseed = 1\n").find("was run with other settings (lr = 0.1, now lr = 0.15)") !=
         std::string::npos);
@@ -51,7 +51,7 @@ TEST_CASE(
     "sweep folder: a run of no sweep is left alone, unless it is to be overwritten; what was begun is begun anew") {
   const test::Folder folder;
   const fs::path path = folder.path / "point";
-  const sweep::Place place(path, "seed = 1\n", "summary.json");
+  const sweep::SubFolder place(path, "seed = 1\n", "summary.json");
   fs::create_directory(path);
   io::write_file(path / "summary.json", "{}");
   CHECK(refusal([&] { static_cast<void>(place.finished()); }).find("holds a run of no sweep") != std::string::npos);

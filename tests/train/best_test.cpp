@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a phase ends at: its best epoch, or its start where no epoch was as good.
-#include "../../src/train/course.h"
+#include "../../src/train/epoch_loop.h"
 #include "../cli/workplace.h"
 #include "../networks.h"
 
