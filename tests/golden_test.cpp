@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The golden cases of ../shared/golden (or $MIXGRAD_GOLDEN): every file of a known kind is one case.
-#include "skip.h"
+// The golden cases of tests/golden (or $MIXGRAD_GOLDEN): every file of a known kind is one case.
+#include "golden.h"
 
 #include <mixgrad/mixgrad.h>
 
@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 
 using namespace mixgrad;
@@ -26,23 +25,10 @@ struct Case {
   Tensor leaf(const std::string& name) const { return tensor(name).requires_grad(); }
 };
 
-std::string golden_folder() {
-  if (const char* set = std::getenv("MIXGRAD_GOLDEN")) {
-    REQUIRE_MESSAGE(fs::is_directory(set), "MIXGRAD_GOLDEN names no folder: " << set);
-    return set;
-  }
-  return test::shared_folder() + "/golden";
-}
-
-/// All cases of a kind, by file name; empty (and skipped) without the folder.
+/// All cases of a kind, by file name.
 std::vector<std::pair<std::string, Case>> cases(const std::string& kind) {
-  const std::string folder = golden_folder();
   std::vector<std::pair<std::string, Case>> out;
-  if (!fs::is_directory(folder)) {
-    test::skip("no golden cases: " + folder + " is missing (set MIXGRAD_GOLDEN)");
-    return out;
-  }
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(test::golden_folder())) {
     if (entry.path().extension() != ".safetensors") continue;
     Case c{.j = {}, .file = io::read_safetensors(entry.path().string())};
     c.j = json::parse(c.file.metadata.at("case"));
