@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The golden cases of tests/golden (or $MIXGRAD_GOLDEN): every file of a known kind is one case.
 #include "golden.h"
+#include "worse.h"
 
 #include <mixgrad/mixgrad.h>
 
@@ -47,8 +48,7 @@ void check_close(const std::string& what, std::span<const float> memory_order, c
   double largest = 0, worst = 0;
   for (float v : expected.data()) largest = std::max(largest, std::abs(static_cast<double>(v)));
   for (size_t i = 0; i < memory_order.size(); ++i) {
-    const double difference = std::abs(static_cast<double>(memory_order[i]) - expected.data()[i]);
-    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
+    worst = test::worse(worst, std::abs(static_cast<double>(memory_order[i]) - expected.data()[i]));
   }
   CHECK(worst <= std::max(1e-4 * largest, floor));
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
+#include "../worse.h"
 
 #include <doctest/doctest.h>
 #include <nlohmann/json.hpp>
@@ -105,7 +106,7 @@ void check_export(MixPrec& net, const Tensor& x) {
   const std::vector<float> a = before.to_vector(), b = after.to_vector();
   const auto [low, high] = std::ranges::minmax(a);
   double worst = 0;
-  for (size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(static_cast<double>(a[i]) - b[i]));
+  for (size_t i = 0; i < a.size(); ++i) worst = test::worse(worst, std::abs(static_cast<double>(a[i]) - b[i]));
   CHECK(worst <= 1e-5 * (high - low));
 }
 
