@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The golden cases of ../shared/golden (or $MIXGRAD_GOLDEN): every file of a known kind is one case.
-#include "skip.h"
+// The golden cases of tests/golden (or $MIXGRAD_GOLDEN): every file of a known kind is one case.
+#include "golden.h"
+#include "worse.h"
 
 #include <mixgrad/mixgrad.h>
 
@@ -9,7 +10,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 
 using namespace mixgrad;
@@ -26,23 +26,10 @@ struct Case {
   Tensor leaf(const std::string& name) const { return tensor(name).requires_grad(); }
 };
 
-std::string golden_folder() {
-  if (const char* set = std::getenv("MIXGRAD_GOLDEN")) {
-    REQUIRE_MESSAGE(fs::is_directory(set), "MIXGRAD_GOLDEN names no folder: " << set);
-    return set;
-  }
-  return test::shared_folder() + "/golden";
-}
-
-/// All cases of a kind, by file name; empty (and skipped) without the folder.
+/// All cases of a kind, by file name.
 std::vector<std::pair<std::string, Case>> cases(const std::string& kind) {
-  const std::string folder = golden_folder();
   std::vector<std::pair<std::string, Case>> out;
-  if (!fs::is_directory(folder)) {
-    test::skip("no golden cases: " + folder + " is missing (set MIXGRAD_GOLDEN)");
-    return out;
-  }
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+  for (const fs::directory_entry& entry : fs::directory_iterator(test::golden_folder())) {
     if (entry.path().extension() != ".safetensors") continue;
     Case c{.j = {}, .file = io::read_safetensors(entry.path().string())};
     c.j = json::parse(c.file.metadata.at("case"));
@@ -61,8 +48,7 @@ void check_close(const std::string& what, std::span<const float> memory_order, c
   double largest = 0, worst = 0;
   for (float v : expected.data()) largest = std::max(largest, std::abs(static_cast<double>(v)));
   for (size_t i = 0; i < memory_order.size(); ++i) {
-    const double difference = std::abs(static_cast<double>(memory_order[i]) - expected.data()[i]);
-    worst = std::isnan(difference) ? INFINITY : std::max(worst, difference);
+    worst = test::worse(worst, std::abs(static_cast<double>(memory_order[i]) - expected.data()[i]));
   }
   CHECK(worst <= std::max(1e-4 * largest, floor));
 }

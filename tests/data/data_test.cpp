@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../refusal.h"
+#include "../skip.h"
 
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
@@ -346,11 +347,8 @@ TEST_CASE("loader: wrong options and batches are refused") {
 }
 
 TEST_CASE("cifar10: the real set") {
-  const fs::path dir = fs::path(MIXGRAD_SOURCE_DIR) / "../shared/data/cifar-10-batches-bin";
-  if (!fs::exists(dir)) {
-    std::fprintf(stderr, "skipped: no CIFAR-10 at %s\n", dir.c_str());
-    return;
-  }
+  const fs::path dir = fs::path(test::shared_folder()) / "data/cifar-10-batches-bin";
+  if (!fs::exists(dir)) return test::skip("no CIFAR-10: " + dir.string() + " is missing");
   const data::Splits s = data::load("cifar10:" + dir.string(), 1, 0.1);
   CHECK(s.train.size() == 45000);
   CHECK(s.validation.size() == 5000);

@@ -2,6 +2,7 @@
 // Batch norms leave the graph wherever that is exact, and are refused by name elsewhere.
 #include "../networks.h"
 #include "../refusal.h"
+#include "../worse.h"
 #include "random_net.h"
 
 #include <doctest/doctest.h>
@@ -60,7 +61,7 @@ struct Net : nn::Module {
 double difference(const Tensor& a, const Tensor& b) {
   double largest = 0;
   for (int64_t i = 0; i < a.size(); ++i)
-    largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - b.data()[i]));
+    largest = test::worse(largest, std::abs(static_cast<double>(a.data()[i]) - b.data()[i]));
   const auto [low, high] = std::ranges::minmax(b.data());
   return largest / (high - low);
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../golden.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
@@ -336,15 +338,8 @@ TEST_CASE("safetensors: no prefix and no changed byte of a file leads to anythin
 }
 
 TEST_CASE("safetensors: every golden case can be read") {
-  const char* named = std::getenv("MIXGRAD_GOLDEN");
-  const fs::path golden = named ? fs::path(named) : fs::path(MIXGRAD_SOURCE_DIR) / "../shared/golden";
-  if (!named && !fs::exists(golden)) {
-    MESSAGE("skipped: no golden cases at " << golden.string());
-    return;
-  }
-  REQUIRE(fs::is_directory(golden));
   int cases = 0;
-  for (const auto& file : fs::directory_iterator(golden)) {
+  for (const auto& file : fs::directory_iterator(test::golden_folder())) {
     if (file.path().extension() != ".safetensors") continue;
     const io::Safetensors read = io::read_safetensors(file.path().string());
     CHECK(read.metadata.contains("case"));

@@ -67,7 +67,7 @@ double excess(const Floats& got, const Floats& expected, const Floats& before, b
     const double contribution = add ? std::abs(double{expected[i]} - double{before[i]}) : 0;
     const double allowed = half_ulp * (std::abs(double{expected[i]}) + (1 + half_ulp) * contribution);
     const double beyond = std::abs(double{got[i]} - double{expected[i]}) - allowed;
-    worst = std::isnan(beyond) ? std::numeric_limits<double>::infinity() : std::max(worst, beyond);
+    worst = mixgrad::test::worse(worst, beyond);
   }
   return worst / largest;
 }

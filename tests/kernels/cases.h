@@ -11,6 +11,7 @@
 #include "kernels/conv2d.h"
 #include "kernels/parallel.h"
 #include "kernels/pool.h"
+#include "tests/worse.h"
 
 namespace mixgrad::test {
 
@@ -40,8 +41,7 @@ inline double error(const Floats& got, const Floats& expected) {
   double largest = 1e-30, difference = 0;
   for (size_t i = 0; i < got.size(); ++i) {
     largest = std::max(largest, std::abs(double{expected[i]}));
-    const double d = std::abs(double{got[i]} - double{expected[i]});
-    difference = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(difference, d);
+    difference = worse(difference, std::abs(double{got[i]} - double{expected[i]}));
   }
   return difference / largest;
 }

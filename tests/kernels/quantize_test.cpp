@@ -11,6 +11,7 @@
 
 #include "kernels/parallel.h"
 #include "tests/kernels/cases.h"
+#include "tests/worse.h"
 
 namespace k = mixgrad::kernels;
 using mixgrad::test::Floats;
@@ -42,7 +43,7 @@ void check_close(const Floats& got, const Floats& expected, double tolerance) {
   double largest = 1e-6, error = 0;
   for (const float v : expected) largest = std::max(largest, std::abs(static_cast<double>(v)));
   for (size_t i = 0; i < got.size(); ++i)
-    error = std::max(error, std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i])));
+    error = mixgrad::test::worse(error, std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i])));
   CHECK(error <= tolerance * largest);
 }
 

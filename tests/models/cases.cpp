@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cases.h"
 
+#include "../worse.h"
+
 #include <mixgrad/mixgrad.h>
 
 #include <doctest/doctest.h>
@@ -118,8 +120,7 @@ double error(const std::vector<float>& got, const std::vector<float>& expected) 
   double range = static_cast<double>(high) - static_cast<double>(low), worst = 0;
   if (range == 0) range = std::max(1.0, std::abs(static_cast<double>(high)));
   for (size_t i = 0; i < got.size(); ++i) {
-    const double off = std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i]));
-    worst = std::isnan(off) ? std::numeric_limits<double>::infinity() : std::max(worst, off);
+    worst = worse(worst, std::abs(static_cast<double>(got[i]) - static_cast<double>(expected[i])));
   }
   return worst / range;
 }

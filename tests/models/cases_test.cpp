@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Networks as exporters write them: each is read and right, or refused for what is true.
 #include "../refusal.h"
-#include "../skip.h"
 #include "cases.h"
 
 #include <mixgrad/mixgrad.h>
@@ -18,7 +17,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path own = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
+const fs::path folder = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
 
 /// What a refusal of a case must say.
 const std::map<std::string, std::vector<std::string>>& refused() {
@@ -39,8 +38,7 @@ const std::map<std::string, std::vector<std::string>>& refused() {
   return all;
 }
 
-/// The cases of a folder, by name.
-std::set<std::string> names_in(const fs::path& folder) {
+std::set<std::string> all_names() {
   std::set<std::string> out;
   for (const auto& file : fs::directory_iterator(folder)) {
     if (file.path().extension() == ".onnx") out.insert(file.path().stem().string());
@@ -52,7 +50,7 @@ models::Options options_for(const std::string& name) {
   return name == "resnet8_dynhw" ? models::Options{.input_shape = {3, 32, 32}} : models::Options{};
 }
 
-void check_case(const fs::path& folder, const std::string& name) {
+void check_case(const std::string& name) {
   CAPTURE(name);
   const std::string file = folder / (name + ".onnx");
   if (const auto expected = refused().find(name); expected != refused().end()) {
@@ -69,11 +67,7 @@ void check_case(const fs::path& folder, const std::string& name) {
 }  // namespace
 
 TEST_CASE("ONNX cases: read and right, or refused for what is true") {
-  for (const std::string& name : names_in(own)) check_case(own, name);
-}
-
-TEST_CASE("ONNX cases: those of the shared folder too") {
-  const fs::path folder = fs::path(test::shared_folder()) / "cases/onnx";
-  if (!fs::exists(folder)) return test::skip("no cases: " + folder.string() + " is missing");
-  for (const std::string& name : names_in(folder)) check_case(folder, name);
+  const std::set<std::string> names = all_names();
+  for (const auto& [name, words] : refused()) CHECK_MESSAGE(names.contains(name), name);
+  for (const std::string& name : names) check_case(name);
 }

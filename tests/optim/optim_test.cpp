@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../worse.h"
+
 #include <mixgrad/optim.h>
 
 #include <doctest/doctest.h>
@@ -12,15 +14,15 @@ namespace {
 Tensor parameter(std::vector<float> values) { return Tensor::from({std::ssize(values)}, values).requires_grad(); }
 
 /// Minimizes Σ (w - target)² with the optimizer's own steps.
-float distance_after(optim::Optimizer& optimizer, const Tensor& w, float target, int steps) {
+double distance_after(optim::Optimizer& optimizer, const Tensor& w, float target, int steps) {
   for (int i = 0; i < steps; ++i) {
     std::vector<float> g;
     for (float v : w.data()) g.push_back(2 * (v - target));
     w.set_grad(g);
     optimizer.step();
   }
-  float worst = 0;
-  for (float v : w.data()) worst = std::max(worst, std::abs(v - target));
+  double worst = 0;
+  for (float v : w.data()) worst = test::worse(worst, std::abs(v - target));
   return worst;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
 #include "../refusal.h"
+#include "../worse.h"
 
 #include <doctest/doctest.h>
 
@@ -190,7 +191,7 @@ TEST_CASE("export gives the search network's evaluation codes exactly, precision
 
     double worst = 0;
     for (int64_t i = 0; i < logits.size(); ++i)
-      worst = std::max(worst, std::abs(static_cast<double>(logits.data()[i]) - exported_logits.data()[i]));
+      worst = test::worse(worst, std::abs(static_cast<double>(logits.data()[i]) - exported_logits.data()[i]));
     CHECK(worst <= 1e-5 * range_of(logits.data()));
 
     const Graph evaluated = discretize(net.graph());
@@ -222,8 +223,8 @@ TEST_CASE("evaluation codes are those of an independent integer computation") {
       double worst = 0;
       for (size_t k = 0; k < rows.size(); ++k) {
         const double difference = std::abs(rows[k] - oracle.values(i)[k]);
-        worst = std::max(worst, difference);
-        different += difference > 0;
+        worst = test::worse(worst, difference);
+        different += !(difference == 0);
       }
       // The oracle divides by the step in double where the engine multiplies in float: a rounding tie may fall either
       // way.
