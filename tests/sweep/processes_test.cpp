@@ -41,6 +41,11 @@ const std::vector<Case> cases = {
 
 constexpr const char* case_variable = "MIXGRAD_TEST_CHILD";
 
+bool under_valgrind() {
+  const char* preloaded = std::getenv("LD_PRELOAD");
+  return preloaded != nullptr && std::string(preloaded).find("vgpreload") != std::string::npos;
+}
+
 sweep::Processes::Ended ended(sweep::Processes& processes) {
   for (;; sweep::Processes::pause()) {
     if (const auto one = processes.poll()) return *one;
@@ -51,6 +56,7 @@ sweep::Processes::Ended ended(sweep::Processes& processes) {
 
 TEST_CASE("sweep processes: each ends with its complaint, or none, and with its own log") {
   if (test::emulated()) return test::skip("a program under an emulator can't start itself");
+  if (under_valgrind()) return test::skip("valgrind stands in place of the program that would start itself");
   const test::Folder folder;
   sweep::Processes processes;
   ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);  // which a child must not see

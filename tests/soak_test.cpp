@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Many searches in one process: what one took, the next takes again. MIXGRAD_SOAK=200 makes it long
-// (tests/torture/soak.py).
+// (tests/torture/soak.py). A suite of its own: after other cases, in their process, it grew by more.
 #include <mixgrad/mixgrad.h>
 
 #include <doctest/doctest.h>
