@@ -38,7 +38,7 @@ struct Rescaling {
 };
 
 struct Input {
-  static constexpr const char* name() { return "input"; }
+  static constexpr const char* name() { return op::Input::name(); }
   static constexpr bool in_place = false;  ///< a device may write its output over an input of the same size
   static constexpr bool own_codes = true;  ///< has a step and a range of its own, not its input's
   op::Channels channels() const { return op::Channels::made; }
@@ -68,17 +68,17 @@ struct Layer {
 };
 
 struct Conv2d : Layer {
-  static constexpr const char* name() { return "conv2d"; }
+  static constexpr const char* name() { return op::Conv2d::name(); }
   std::string onnx(const OnnxContext& c) const;
 };
 
 struct Linear : Layer {
-  static constexpr const char* name() { return "linear"; }
+  static constexpr const char* name() { return op::Linear::name(); }
   std::string onnx(const OnnxContext& c) const;
 };
 
 struct Add {
-  static constexpr const char* name() { return "add"; }
+  static constexpr const char* name() { return op::Add::name(); }
   static constexpr bool in_place = true;
   static constexpr bool own_codes = true;
   FixedPoint ratio = {};  ///< accumulator steps per output code
@@ -93,7 +93,7 @@ struct Add {
 
 /// The range of its codes starts at 0; that of a ReLU6 ends at the code nearest to 6.
 struct Relu {
-  static constexpr const char* name() { return "relu"; }
+  static constexpr const char* name() { return op::Activate{}.name(); }
   static constexpr bool in_place = true;
   static constexpr bool own_codes = false;
 
@@ -106,7 +106,7 @@ struct Relu {
 
 /// [H, W, C] to [C, H, W].
 struct Flatten {
-  static constexpr const char* name() { return "flatten"; }
+  static constexpr const char* name() { return op::Flatten::name(); }
   static constexpr bool in_place = false;
   static constexpr bool own_codes = false;
 
@@ -117,28 +117,26 @@ struct Flatten {
   std::string onnx(const OnnxContext& c) const;
 };
 
-struct MaxPool2d {
-  static constexpr const char* name() { return "max_pool2d"; }
+/// What both pools have in common.
+struct Pool2d {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = false;
   kernels::Pool2dSize size = {};  ///< of one image
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes& bytes) const;
+};
+
+struct MaxPool2d : Pool2d {
+  static constexpr const char* name() { return op::MaxPool2d::name(); }
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
 };
 
 /// The mean of codes, halves up (SPEC §5).
-struct AvgPool2d {
-  static constexpr const char* name() { return "avg_pool2d"; }
-  static constexpr bool in_place = false;
-  static constexpr bool own_codes = false;
-  kernels::Pool2dSize size = {};  ///< of one image
-
-  op::Channels channels() const { return op::Channels::passed; }
-  void count(DeviceBytes& bytes) const;
+struct AvgPool2d : Pool2d {
+  static constexpr const char* name() { return op::AvgPool2d::name(); }
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;

@@ -3,13 +3,14 @@
 #pragma once
 
 #include <mixgrad/bench.h>
+#include <mixgrad/communicator.h>
 #include <mixgrad/cost.h>
 #include <mixgrad/data.h>
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
-#include <mixgrad/integer.h>
 #include <mixgrad/inspect.h>
+#include <mixgrad/integer.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
 #include <mixgrad/nn.h>
@@ -24,6 +25,5 @@
 #include <mixgrad/state.h>
 #include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>
-#include <mixgrad/communicator.h>
 #include <mixgrad/tensor.h>
 #include <mixgrad/train.h>

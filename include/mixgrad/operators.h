@@ -66,8 +66,8 @@ struct Input {
 
   Channels channels(const Node&) const { return Channels::made; }
   Value run(const RunContext& c) const;  ///< on real values, or on the codes of fixed quantizers
-  void lower(
-      LoweringContext& c) const;  ///< to its integer form; throws bad_input that names the node where it has none
+  /// To its integer form; throws bad_input that names the node where it has none.
+  void lower(LoweringContext& c) const;
 };
 
 struct Conv2d {

@@ -2,8 +2,8 @@
 // A sweep: one float network, and many searches from it, each a process of its own with a folder of its own.
 #pragma once
 
-#include <mixgrad/run.h>
 #include <mixgrad/communicator.h>
+#include <mixgrad/run.h>
 
 #include <functional>
 #include <optional>

@@ -2,13 +2,13 @@
 // Training: one step as a sum over micro-batches, evaluation, and the phases of a run.
 #pragma once
 
+#include <mixgrad/communicator.h>
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/search.h>
 #include <mixgrad/state.h>
 #include <mixgrad/tape.h>
-#include <mixgrad/communicator.h>
 
 #include <functional>
 #include <limits>

@@ -2,8 +2,8 @@
 // Builds without MPI: a process is always alone.
 #include "cores.h"
 
-#include <mixgrad/error.h>
 #include <mixgrad/communicator.h>
+#include <mixgrad/error.h>
 
 #include <cstdlib>
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cores.h"
 
-#include <mixgrad/error.h>
 #include <mixgrad/communicator.h>
+#include <mixgrad/error.h>
 
 #include <cstdio>
 #include <cstdlib>

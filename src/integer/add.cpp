@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of two tensors' codes, which share a quantizer.
-#include "../deploy/c_runtime.h"
 #include "../graph/memory_plan.h"
 #include "c_context.h"
+#include "c_runtime.h"
 #include "lowering.h"
 #include "onnx_context.h"
 #include "run_context.h"

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers: what a graph's become, how they run, their text in C.
 #include "../core/names.h"
-#include "../deploy/c_runtime.h"
 #include "../graph/memory_plan.h"
 #include "../ops/shapes.h"
 #include "c_context.h"
+#include "c_runtime.h"
 #include "lowering.h"
 #include "run_context.h"
 

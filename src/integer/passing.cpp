@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The input, and what hands codes on one by one: ReLU and flattening.
-#include "../deploy/c_runtime.h"
 #include "c_context.h"
+#include "c_runtime.h"
 #include "lowering.h"
 #include "onnx_context.h"
 #include "run_context.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Largest codes and means of codes in windows.
 #include "../core/names.h"
-#include "../deploy/c_runtime.h"
 #include "../ops/shapes.h"
 #include "c_context.h"
+#include "c_runtime.h"
 #include "lowering.h"
 #include "onnx_context.h"
 #include "run_context.h"
@@ -14,11 +14,11 @@
 namespace mixgrad {
 
 void op::MaxPool2d::lower(LoweringContext& c) const {
-  c.out.op = integer::MaxPool2d{.size = pool2d_size(name(), c.image(), attrs)};
+  c.out.op = integer::MaxPool2d{{.size = pool2d_size(name(), c.image(), attrs)}};
 }
 
 void op::AvgPool2d::lower(LoweringContext& c) const {
-  c.out.op = integer::AvgPool2d{.size = pool2d_size(name(), c.image(), attrs)};
+  c.out.op = integer::AvgPool2d{{.size = pool2d_size(name(), c.image(), attrs)}};
 }
 
 namespace integer {
@@ -113,7 +113,7 @@ std::string average(const OnnxContext& c, const kernels::Pool2dSize& p, std::str
 
 }  // namespace
 
-void MaxPool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes; }
+void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes; }
 
 Codes MaxPool2d::codes(const RunContext& c) const {
   return pooled(c, size, [&](const auto& each, int64_t) {
@@ -135,8 +135,6 @@ std::string MaxPool2d::onnx(const OnnxContext& c) const {
   return c.add.node("MaxPool", {c.operand()}, c.node.name + "/value",
                     window(size, size.pad_top, size.pad_left, size.h, size.w));
 }
-
-void AvgPool2d::count(DeviceBytes& bytes) const { bytes.tables += op::AvgPool2d::constant_bytes; }
 
 Codes AvgPool2d::codes(const RunContext& c) const {
   return pooled(c, size, [](const auto& each, int64_t count) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mixgrad/graph.h>
 #include <mixgrad/communicator.h>
+#include <mixgrad/graph.h>
 
 #include <mutex>
 #include <optional>

@@ -4,8 +4,8 @@
 #include "../skip.h"
 #include "workplace.h"
 
-#include <mixgrad/io.h>
 #include <mixgrad/communicator.h>
+#include <mixgrad/io.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
