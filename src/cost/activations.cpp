@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "../graph/memory_plan.h"
+
 #include <mixgrad/cost.h>
 
 #include <fmt/core.h>
@@ -8,10 +10,12 @@
 namespace mixgrad::cost {
 namespace {
 
-/// The node in whose memory the value of node `i` lies: flatten and a ReLU of its own take no other place.
+/// The node in whose memory the value of node `i` lies: what changes each value of one input, or its shape alone, takes
+/// no other place.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.as<op::Flatten>() || node.as<op::Activate>() ? storage(graph, node.inputs[0]) : i;
+  const bool in_place = node.in_place() && node.inputs.size() == 1;
+  return in_place || node.as<op::Flatten>() ? storage(graph, node.inputs[0]) : i;
 }
 
 Value bits(const Activation& a) {
@@ -27,13 +31,13 @@ struct Moment {
 
 /// By node: the last one at which its value is needed.
 std::vector<int> last_uses(const Graph& graph) {
-  const int count = static_cast<int>(graph.nodes.size());
-  std::vector<int> last(graph.nodes.size());
-  for (int i = 0; i < count; ++i) {
-    last[static_cast<size_t>(i)] = std::max(last[static_cast<size_t>(i)], i);
-    for (int input : graph.nodes[static_cast<size_t>(i)].inputs) last[static_cast<size_t>(storage(graph, input))] = i;
-  }
-  last[static_cast<size_t>(storage(graph, graph.output))] = count;
+  const auto stored_inputs = [&](size_t i) {
+    std::vector<int> out = graph.nodes[i].inputs;
+    for (int& input : out) input = storage(graph, input);
+    return out;
+  };
+  std::vector<int> last = device::last_reads(graph.nodes.size(), stored_inputs);
+  last[static_cast<size_t>(storage(graph, graph.output))] = static_cast<int>(graph.nodes.size());
   return last;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <span>
 
 namespace mixgrad::device {
 namespace {
@@ -10,11 +11,7 @@ namespace {
 /// Where tensors and patches lie, and when they are needed; not yet at which place.
 void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
   const auto index = [](int i) { return static_cast<size_t>(i); };
-  std::vector<int> last(steps.size());
-  for (int i = 0; i < std::ssize(steps); ++i) {
-    last[index(i)] = i;
-    for (const int n : steps[index(i)].inputs) last[index(n)] = i;
-  }
+  const std::vector<int> last = last_reads(steps.size(), [&](size_t i) { return std::span(steps[i].inputs); });
   for (int i = 1; i < std::ssize(steps); ++i) {
     const Step& step = steps[index(i)];
     if (step.patch > 0) {

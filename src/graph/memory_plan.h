@@ -4,6 +4,7 @@
 
 #include <mixgrad/graph.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -21,6 +22,18 @@ constexpr int64_t patch_code_bytes = 2;
 bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, int i);
 /// By node: the nodes that read it, of those that lead to the output.
 std::vector<std::vector<int>> readers_of(const Graph& graph);
+
+/// By value: the last operator that reads it, or the one that makes it where none does. `inputs(i)`: the values that
+/// operator i reads, by the operators that make them.
+template <typename Inputs>
+std::vector<int> last_reads(size_t operators, const Inputs& inputs) {
+  std::vector<int> last(operators);
+  for (size_t i = 0; i < operators; ++i) {
+    last[i] = std::max(last[i], static_cast<int>(i));
+    for (const int value : inputs(i)) last[static_cast<size_t>(value)] = static_cast<int>(i);
+  }
+  return last;
+}
 
 /// Bytes of constants that a node of this operator adds to those of layers.
 int64_t constant_bytes(const Operator& op);
