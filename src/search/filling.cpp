@@ -83,6 +83,10 @@ void raise_weights(Assignment& a, Budget& budget) {
   Filling(a, budget).run(Direction::UP, [&](const Move& m) { return a.choices()[m.choice].activation == nullptr; });
 }
 
+void raise_activations(Assignment& a, Budget& budget) {
+  Filling(a, budget).run(Direction::UP, [&](const Move& m) { return a.choices()[m.choice].activation != nullptr; });
+}
+
 void follow_alpha(Assignment& a, Budget& budget) {
   Filling(a, budget).run(Direction::BOTH, [](const Move& m) { return m.regret < 0; });
 }

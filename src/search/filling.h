@@ -12,6 +12,8 @@ namespace mixgrad {
 void raise(Assignment& a, Budget& budget);
 /// Those of weights alone.
 void raise_weights(Assignment& a, Budget& budget);
+/// Those of activations alone.
+void raise_activations(Assignment& a, Budget& budget);
 /// All moves that α prefers.
 void follow_alpha(Assignment& a, Budget& budget);
 /// Coarse choices (whole layers) can leave much of a budget unused: exchanges choices until 95% is used or nothing

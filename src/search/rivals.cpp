@@ -41,59 +41,71 @@ class Rivals {
       : searched_(searched), a_(a), budget_(budget), judge_(judge), targets_(budget.targets()) {}
 
   Rival best() {
-    std::vector<Rival> all = {from_arg_max()};
-    if (!judge_.quality) return all[0];
-    if (const auto layers = from_layers("whole layers", mean_alphas(a_))) all.push_back(*layers);
-    if (judge_.loss) {
-      if (const auto layers = from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss)))
-        all.push_back(*layers);
+    from_arg_max();
+    if (!judge_.quality) return all_[0];
+    from_layers("whole layers", mean_alphas(a_));
+    if (judge_.loss) from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss));
+    from_uniform();
+    for (Rival& rival : all_) {
+      const auto same = std::ranges::find(all_, rival.chosen, &Rival::chosen);
+      a_.restore(rival.chosen);
+      rival.quality = same->quality ? *same->quality : judge_.quality(a_.graph());
     }
-    std::ranges::move(from_uniform(), std::back_inserter(all));
-    for (size_t i = 0; i < all.size(); ++i) {
-      const auto same = std::ranges::find(all, all[i].chosen, &Rival::chosen);
-      a_.restore(all[i].chosen);
-      all[i].quality = same->quality ? *same->quality : judge_.quality(a_.graph());
-    }
-    return *std::ranges::max_element(all, {}, &Rival::quality);
+    return *std::ranges::max_element(all_, {}, &Rival::quality);
   }
 
  private:
-  Rival from_arg_max() {
+  void from_arg_max() {
     if (!lower(a_, budget_)) {
       // α leads nowhere: a network within the targets, wherever it lies, and from there back towards α.
       reach_or_refuse(searched_, a_, targets_);
       follow_alpha(a_, budget_);
     }
-    return {"the arg max", filled_up()};
+    add_filled_up("the arg max");
   }
 
   /// Whole choices, lowered as `alphas` prefer; what is left of the budget goes by the α of the search.
-  std::optional<Rival> from_layers(const char* start, const std::vector<Tensor>& alphas) {
+  void from_layers(const char* start, const std::vector<Tensor>& alphas) {
     Assignment whole(searched_);
     for (size_t i = 0; i < alphas.size(); ++i) whole.prefer(i, alphas[i]);
     Budget budget(whole, targets_);
-    if (!lower(whole, budget, Step::WHOLE_CHOICES)) return std::nullopt;
+    if (!lower(whole, budget, Step::WHOLE_CHOICES)) return;
     a_.restore(whole.chosen());
-    return Rival{start, filled_up()};
+    add_filled_up(start);
   }
 
   /// As they are, and as α would have them in what they leave of the budget.
-  std::vector<Rival> from_uniform() {
-    std::vector<Rival> out;
+  void from_uniform() {
     for (const Uniform& u : largest_uniform(a_, budget_)) {
-      out.push_back({in_words(u), u.chosen});
+      all_.push_back({in_words(u), u.chosen});
       a_.restore(u.chosen);
       follow_alpha(a_, budget_);
       raise(a_, budget_);
-      out.push_back({in_words(u), a_.chosen()});
+      all_.push_back({in_words(u), a_.chosen()});
     }
-    return out;
   }
 
-  Assignment::Chosen filled_up() {
+  /// With the budget filled, with all bits that it allows, and with those alone that cost nothing: a network trained
+  /// with fewer bits can be worse with more. The fullest comes first, and wins where all are equal.
+  void add_filled_up(const std::string& start) {
+    const Assignment::Chosen lowered = a_.chosen();
     raise(a_, budget_);
+    const Assignment::Chosen raised = a_.chosen();
     fill_up(a_, budget_);
-    return a_.chosen();
+    all_.push_back({start, a_.chosen()});
+    all_.push_back({start, raised});
+    a_.restore(lowered);
+    raise_for_nothing();
+    all_.push_back({start, a_.chosen()});
+  }
+
+  /// Activations, to the bits that change no cost.
+  void raise_for_nothing() {
+    std::vector<Target> present(targets_.begin(), targets_.end());
+    const std::vector<double> costs = budget_.costs();
+    for (size_t t = 0; t < present.size(); ++t) present[t].limit = costs[t];
+    Budget budget(a_, present);
+    raise_activations(a_, budget);
   }
 
   const Graph& searched_;
@@ -101,6 +113,7 @@ class Rivals {
   Budget& budget_;
   const Judge& judge_;
   std::span<const Target> targets_;
+  std::vector<Rival> all_;
 };
 
 }  // namespace

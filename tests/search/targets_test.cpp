@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cmath>
 
 using namespace mixgrad;
 using test::refusal;
@@ -93,6 +94,25 @@ TEST_CASE("targets: several hold at once, and what α prefers is kept where it f
   for (const auto& slot : all.weight_slots())
     CHECK(std::ranges::count(slot->bits, 8) == std::ssize(slot->bits));             // the budget is for using
   CHECK(cost::discrete(all, cost::macs()) == cost::uniform(all, cost::macs(), 8));  // what no target counts is free
+}
+
+TEST_CASE("targets: an arg max within them stays as it is where more bits would be worse") {
+  const MixPrec net = searched(MixPrecType::PER_LAYER, {2, 4, 8}, {4, 8}, 5);
+  const Graph arg_max = discretize(net.graph());
+  const auto limit = cost::discrete(arg_max, cost::size()) * 1.5;
+  const std::vector<Target> targets{{cost::size(), limit}};
+  const auto closeness = [&](const Graph& g) {
+    const double distance = cost::discrete(g, cost::size()) - cost::discrete(arg_max, cost::size());
+    return -std::abs(distance);
+  };
+  const MetTargets met = meet_targets(net.graph(), targets, {.quality = closeness});
+  CHECK(met.repair.start == "the arg max");
+  CHECK(met.repair.quality == 0);
+  const auto before = arg_max.weight_slots(), after = met.network.weight_slots();
+  for (size_t i = 0; i < after.size(); ++i) CHECK(after[i]->bits == before[i]->bits);
+  for (const auto& slot : met.network.activation_slots()) CHECK(slot->precisions[0] == 8);  // costs no weight
+  const Graph filled = meet_targets(net.graph(), targets).network;
+  CHECK(cost::discrete(filled, cost::size()) > cost::discrete(arg_max, cost::size()));
 }
 
 TEST_CASE("targets: no tensor is left at fewer bits than its target asks for") {
