@@ -3,6 +3,8 @@
 #include "../ops/shapes.h"
 #include "onnx_operators.h"
 
+#include <src/internal/matrix.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -99,13 +101,12 @@ Value features(Context& c, const Node& n, int64_t count) {
 
 /// A constant [I, O] as rows [O, I], times `factor`.
 std::vector<float> rows(const Constant& w, bool are_rows, double factor) {
-  const auto in = static_cast<size_t>(w.dims[0]), out = static_cast<size_t>(w.dims[1]);
+  const Matrix<float> scaled = (as_rows(w.floats, w.dims[0]).cast<double>() * factor).cast<float>();
   std::vector<float> r(w.floats.size());
-  for (size_t i = 0; i < in; ++i) {
-    for (size_t o = 0; o < out; ++o) {
-      r[are_rows ? i * out + o : o * in + i] = static_cast<float>(w.floats[i * out + o] * factor);
-    }
-  }
+  if (are_rows)
+    as_rows(r, w.dims[0]) = scaled;
+  else
+    as_rows(r, w.dims[1]) = scaled.transpose();
   return r;
 }
 
