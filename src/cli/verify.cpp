@@ -103,7 +103,7 @@ void check(const Verify& verify) {
 void run(Verify& verify) {
   verify.options.apply();
   check(verify);
-  train::set_threads(verify.threads);
+  const train::Threads threads(verify.threads);
   const report::FinishedRun run = report::load_run(verify.folder, verify.data);
   const IntegerNetwork network = to_integer(run.network);
   const int64_t images = verify.images == 0 ? run.test.size() : verify.images;
