@@ -3,11 +3,11 @@
 #include "json.h"
 #include "settings.h"
 
-#include "../core/names.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Channels at 0 bits leave the network for good (SPEC §7).
-#include "channels.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
 
 #include <src/internal/matrix.h>
+#include <src/internal/channels.h>
 
 #include <algorithm>
 #include <optional>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A training step, written down op by op while it runs.
-#include "../ops/by_dtype.h"
 #include "../report/text.h"
 #include "dot.h"
 
@@ -8,6 +7,8 @@
 #include <mixgrad/inspect.h>
 #include <mixgrad/models.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/by_dtype.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>

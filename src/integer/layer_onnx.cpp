@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers as ONNX's Conv and Gemm on dequantized weights.
-#include "onnx_context.h"
-
 #include <mixgrad/deploy.h>
 
 #include <src/internal/matrix.h>
+#include <src/internal/onnx_context.h>
 
 #include <fmt/core.h>
 
@@ -95,7 +94,7 @@ std::vector<std::string> operands(const OnnxContext& c, const Layer& layer, cons
 }  // namespace
 
 std::string Conv2d::onnx(const OnnxContext& c) const {
-  const kernels::Conv2dSize& s = size;
+  const Conv2dSize& s = size;
   const int64_t inner = s.c_in / s.groups;
   const int64_t bottom = (s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1 - s.h - s.pad_top;
   const int64_t right = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1 - s.w - s.pad_left;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers, with the arithmetic by constants behind them.
-#include "../ops/shapes.h"
 #include "onnx_operators.h"
 
 #include <src/internal/matrix.h>
+#include <src/internal/shapes.h>
 
 #include <fmt/ranges.h>
 
@@ -116,7 +116,7 @@ Value import_conv(Context& c, const Node& n) {
   const Value& x = c.image(n);
   const Constant& w = weight_constant(c, n, 4);
   const Conv2dAttrs attrs = conv_attributes(c, n, x, w);
-  const kernels::Conv2dSize size = conv2d_size(x.sample.shape(), Shape(w.dims), attrs);
+  const Conv2dSize size = conv2d_size(x.sample.shape(), Shape(w.dims), attrs);
   const Layout layout = Layout::image({size.c_out, size.oh, size.ow});
   std::vector<float> weight = w.floats, bias;
   if (const Constant* b = c.constant(n, 2)) bias = c.weights(n, *b, size.c_out);

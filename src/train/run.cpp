@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../core/names.h"
 #include "chance.h"
 
 #include <mixgrad/cost.h>
@@ -7,6 +6,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
 #include <mixgrad/run.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/ranges.h>
 
