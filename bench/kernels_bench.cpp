@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Times the kernels one at a time, on one thread: a micro-batch of a training step has no more (DESIGN, decision 3).
+#include "layers.h"
+
 #include <mixgrad/optim.h>
 #include <mixgrad/tensor.h>
 
@@ -11,7 +13,6 @@
 #include <fmt/core.h>
 
 #include <chrono>
-#include <random>
 #include <span>
 #include <string>
 #include <utility>
@@ -21,26 +22,9 @@
 #include <omp.h>
 #endif
 
+using namespace mixgrad::layers;
+
 namespace {
-
-namespace k = mixgrad::kernels;
-using Floats = std::vector<float>;
-
-/// Images of a micro-batch: what train::micro_batch_size gives ResNet8 with 1 MB of second-level cache.
-constexpr int64_t images = 8;
-
-/// Normal values around 0: none is subnormal, and half of them lie below a ReLU.
-Floats normal(int64_t size, float deviation = 1) {
-  std::mt19937 generator(0);
-  std::normal_distribution<float> distribution(0, deviation);
-  Floats values(static_cast<size_t>(size));
-  for (float& v : values) v = distribution(generator);
-  return values;
-}
-
-Floats filled(int64_t size, float value = 0) { return Floats(static_cast<size_t>(size), value); }
-
-k::Grad grad(Floats& into) { return {.data = into.data()}; }
 
 /// The first `count` bit-widths in an order that starts with those users search over. 2 to 8 are seven; the eighth
 /// repeats one, to see the kernel with all the room it has.
@@ -160,100 +144,7 @@ void add_mixtures() {
   }
 }
 
-// --- layers of the four MLPerf Tiny networks --------------------------------------------------------------------
-
-/// One distinct shape. `layers`: how many layers of the network have it.
-struct ConvShape {
-  const char* network;
-  int layers;
-  int64_t c_in, h, w, c_out, oh, ow, kh, kw, stride, pad_h, pad_w;
-  bool depthwise;
-
-  k::Conv2dSize size() const {
-    return {.n = images,
-            .c_in = c_in,
-            .h = h,
-            .w = w,
-            .c_out = c_out,
-            .oh = oh,
-            .ow = ow,
-            .kh = kh,
-            .kw = kw,
-            .stride_h = stride,
-            .stride_w = stride,
-            .pad_top = pad_h,
-            .pad_left = pad_w,
-            .groups = depthwise ? c_in : 1};
-  }
-  std::string name() const {
-    return fmt::format("{}/{}{}x{}x{}_to_{}x{}x{}_k{}x{}_x{}", network, depthwise ? "dw_" : "", c_in, h, w, c_out, oh,
-                       ow, kh, kw, layers);
-  }
-};
-
-// From ../shared/golden/zoo.json. The autoencoder has no convolution.
-constexpr ConvShape conv_shapes[] = {
-    // network, layers | c_in, h, w | c_out, oh, ow | kh, kw, stride, pad_h, pad_w, depthwise
-    {"resnet8", 1, 3, 32, 32, 16, 32, 32, 3, 3, 1, 1, 1, false},
-    {"resnet8", 2, 16, 32, 32, 16, 32, 32, 3, 3, 1, 1, 1, false},
-    {"resnet8", 1, 16, 32, 32, 32, 16, 16, 3, 3, 2, 1, 1, false},
-    {"resnet8", 1, 32, 16, 16, 32, 16, 16, 3, 3, 1, 1, 1, false},
-    {"resnet8", 1, 16, 32, 32, 32, 16, 16, 1, 1, 2, 0, 0, false},
-    {"resnet8", 1, 32, 16, 16, 64, 8, 8, 3, 3, 2, 1, 1, false},
-    {"resnet8", 1, 64, 8, 8, 64, 8, 8, 3, 3, 1, 1, 1, false},
-    {"resnet8", 1, 32, 16, 16, 64, 8, 8, 1, 1, 2, 0, 0, false},
-    {"mobilenet_v1", 1, 3, 96, 96, 8, 48, 48, 3, 3, 2, 1, 1, false},
-    {"mobilenet_v1", 1, 8, 48, 48, 8, 48, 48, 3, 3, 1, 1, 1, true},
-    {"mobilenet_v1", 1, 8, 48, 48, 16, 48, 48, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 16, 48, 48, 16, 24, 24, 3, 3, 2, 1, 1, true},
-    {"mobilenet_v1", 1, 16, 24, 24, 32, 24, 24, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 32, 24, 24, 32, 24, 24, 3, 3, 1, 1, 1, true},
-    {"mobilenet_v1", 1, 32, 24, 24, 32, 24, 24, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 32, 24, 24, 32, 12, 12, 3, 3, 2, 1, 1, true},
-    {"mobilenet_v1", 1, 32, 12, 12, 64, 12, 12, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 64, 12, 12, 64, 12, 12, 3, 3, 1, 1, 1, true},
-    {"mobilenet_v1", 1, 64, 12, 12, 64, 12, 12, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 64, 12, 12, 64, 6, 6, 3, 3, 2, 1, 1, true},
-    {"mobilenet_v1", 1, 64, 6, 6, 128, 6, 6, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 5, 128, 6, 6, 128, 6, 6, 3, 3, 1, 1, 1, true},
-    {"mobilenet_v1", 5, 128, 6, 6, 128, 6, 6, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 128, 6, 6, 128, 3, 3, 3, 3, 2, 1, 1, true},
-    {"mobilenet_v1", 1, 128, 3, 3, 256, 3, 3, 1, 1, 1, 0, 0, false},
-    {"mobilenet_v1", 1, 256, 3, 3, 256, 3, 3, 3, 3, 1, 1, 1, true},
-    {"mobilenet_v1", 1, 256, 3, 3, 256, 3, 3, 1, 1, 1, 0, 0, false},
-    {"ds_cnn", 1, 1, 49, 10, 64, 25, 5, 10, 4, 2, 5, 1, false},
-    {"ds_cnn", 4, 64, 25, 5, 64, 25, 5, 3, 3, 1, 1, 1, true},
-    {"ds_cnn", 4, 64, 25, 5, 64, 25, 5, 1, 1, 1, 0, 0, false},
-};
-
-struct LinearShape {
-  const char* network;
-  int layers;
-  int64_t in, out;
-};
-
-constexpr LinearShape linear_shapes[] = {
-    {"resnet8", 1, 64, 10},       {"mobilenet_v1", 1, 256, 2}, {"ds_cnn", 1, 64, 12},      {"autoencoder", 1, 640, 128},
-    {"autoencoder", 6, 128, 128}, {"autoencoder", 1, 128, 8},  {"autoencoder", 1, 8, 128}, {"autoencoder", 1, 128, 640},
-};
-
-/// Buffers of one layer; a gradient has its tensor's size.
-struct LayerCase {
-  LayerCase(int64_t x_size, int64_t w_size, int64_t c_out, int64_t y_size)
-      : x(normal(x_size)),
-        w(normal(w_size)),
-        bias(filled(c_out)),
-        y(normal(y_size)),
-        gx(filled(x_size)),
-        gw(filled(w_size)),
-        gbias(filled(c_out)) {}
-  explicit LayerCase(const k::Conv2dSize& s)
-      : LayerCase(s.n * s.h * s.w * s.c_in, s.c_out * s.kh * s.kw * (s.c_in / s.groups), s.c_out,
-                  s.n * s.oh * s.ow * s.c_out) {}
-  explicit LayerCase(const LinearShape& s) : LayerCase(images * s.in, s.in * s.out, s.out, images * s.out) {}
-
-  Floats x, w, bias, y, gx, gw, gbias;
-};
+// --- layers -----------------------------------------------------------------------------------------------------
 
 /// Multiply-accumulates/s. The first call is not timed: it makes oneDNN's primitive.
 template <typename Body>
@@ -266,8 +157,6 @@ void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
   state.counters["MAC/s"] =
       benchmark::Counter(static_cast<double>(macs * state.iterations()), benchmark::Counter::kIsRate);
 }
-
-enum class Direction { forward, grad_x, grad_w };
 
 void conv(benchmark::State& state, const ConvShape& shape, Direction direction) {
   const k::Conv2dSize s = shape.size();

@@ -6,17 +6,7 @@
 
 namespace mixgrad::kernels {
 
-struct Conv2dSize {
-  int64_t n, c_in, h, w;
-  int64_t c_out, oh, ow;
-  int64_t kh, kw;
-  int64_t stride_h = 1, stride_w = 1;
-  int64_t pad_top = 0, pad_left = 0;  // the padding at the end follows from oh, ow
-  int64_t dilation_h = 1, dilation_w = 1;
-  int64_t groups = 1;
-
-  bool operator==(const Conv2dSize&) const = default;
-};
+using mixgrad::Conv2dSize;
 
 /// y = x ⋆ w + bias; x [n, h, w, c_in], y [n, oh, ow, c_out], bias [c_out] or empty.
 /// In bfloat16, products are summed in float and rounded once.

@@ -1,25 +1,84 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without oneDNN: the direct kernels, and bfloat16 by way of them.
+// Builds without oneDNN: Eigen's products where a convolution is one, the direct kernels elsewhere (larger windows
+// would have to be copied out for a product, which takes longer: bench/README.md); bfloat16 by way of both.
+#include <vector>
+
 #include "conv2d.h"
-#include "conv2d_int8.h"
 #include "conv2d_clock.h"
+#include "conv2d_int8.h"
+#include "lanes.h"
+#include "product.h"
+#include "reduce.h"
 
 namespace mixgrad::kernels {
+namespace {
+
+// Pixels of a product: enough to repay the reordering of the weights, few enough to stay in the second-level cache.
+constexpr int64_t grain = 256;
+constexpr int64_t pixels_per_partial = 1024;  // of a sum over pixels
+
+/// Every output pixel is a product of one input pixel, [pixels, c_in], with the weights, [c_out, c_in].
+bool is_product(const Conv2dSize& s) {
+  return s.kh == 1 && s.kw == 1 && s.groups == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
+         s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
+}
+
+int64_t pixels(const Conv2dSize& s) { return s.n * s.h * s.w; }
+
+void product(const Conv2dSize& s, const float* x, const float* w, std::span<const float> bias, float* y) {
+  parallel_chunks(pixels(s), grain, [&](int64_t begin, int64_t end) {
+    if (!bias.empty())
+      for (int64_t p = begin; p < end; ++p) std::copy_n(bias.data(), s.c_out, y + p * s.c_out);
+    multiply(end - begin, s.c_out, s.c_in, {x + begin * s.c_in, s.c_in}, {w, s.c_in, true}, !bias.empty(),
+             y + begin * s.c_out);
+  });
+}
+
+void product_grad_x(const Conv2dSize& s, const float* gy, const float* w, Grad gx) {
+  parallel_chunks(pixels(s), grain, [&](int64_t begin, int64_t end) {
+    multiply(end - begin, s.c_in, s.c_out, {gy + begin * s.c_out, s.c_out}, {w, s.c_in}, gx.add,
+             gx.data + begin * s.c_in);
+  });
+}
+
+/// Partial sums over pixels, added in their order: the same for any number of threads.
+void product_grad_w(const Conv2dSize& s, const float* x, const float* gy, Grad gw) {
+  const int64_t size = s.c_out * s.c_in, count = (pixels(s) + pixels_per_partial - 1) / pixels_per_partial;
+  std::vector<float> partials(static_cast<size_t>(count * size));
+  parallel_chunks(pixels(s), pixels_per_partial, [&](int64_t begin, int64_t end) {
+    multiply(s.c_out, s.c_in, end - begin, {gy + begin * s.c_out, s.c_out, true}, {x + begin * s.c_in, s.c_in}, false,
+             partials.data() + begin / pixels_per_partial * size);
+  });
+  parallel_chunks(size, elementwise_grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float sum = 0;
+      for (int64_t p = 0; p < count; ++p) sum += partials[static_cast<size_t>(p * size + i)];
+      gw.put(i, sum);
+    }
+  });
+}
+
+}  // namespace
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
   const ConvClock clock;
+  if (is_product(s)) return product(s, x.data(), w.data(), bias, y.data());
   direct::conv2d(s, x, w, bias, y);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  if (!gx) return;
   const ConvClock clock;
+  if (is_product(s)) return product_grad_x(s, gy.data(), w.data(), gx);
   direct::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   const ConvClock clock;
-  direct::conv2d_grad_w(s, x, gy, gw, gbias);
+  if (!is_product(s)) return direct::conv2d_grad_w(s, x, gy, gw, gbias);
+  if (gbias) column_sums(pixels(s), s.c_out, gy, gbias);
+  if (gw) product_grad_w(s, x.data(), gy.data(), gw);
 }
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,

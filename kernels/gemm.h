@@ -15,9 +15,4 @@ void linear_grad_x(int64_t n, int64_t k, int64_t m, std::span<const float> gy, s
 void linear_grad_w(int64_t n, int64_t k, int64_t m, std::span<const float> x, std::span<const float> gy, Grad gw,
                    Grad gbias);
 
-namespace reference {
-void linear(int64_t n, int64_t k, int64_t m, std::span<const float> x, std::span<const float> w,
-            std::span<const float> bias, std::span<float> y);
-}
-
 }  // namespace mixgrad::kernels

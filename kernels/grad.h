@@ -8,17 +8,7 @@
 
 namespace mixgrad::kernels {
 
-/// Where a gradient goes. False: nobody needs it, so the kernel leaves it out. The first contribution to a
-/// tensor overwrites (its memory is uninitialised), later ones add.
-template <typename T>
-struct GradOf {
-  T* data = nullptr;
-  bool add = false;
-
-  explicit operator bool() const { return data != nullptr; }
-  void put(int64_t i, float value) const { data[i] = static_cast<T>(add ? data[i] + value : value); }
-};
-
-using Grad = GradOf<float>;
+using mixgrad::Grad;
+using mixgrad::GradOf;
 
 }  // namespace mixgrad::kernels

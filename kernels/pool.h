@@ -6,12 +6,7 @@
 
 namespace mixgrad::kernels {
 
-struct Pool2dSize {
-  int64_t n, c, h, w, oh, ow;
-  int64_t kh, kw, stride_h, stride_w;
-  int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
-  bool count_padding = true;  ///< average: positions in the padding count, as zeros
-};
+using mixgrad::Pool2dSize;
 
 /// How many positions the average of window (oy, ox) counts: those in the image, with `count_padding` in the padded
 /// image.

@@ -7,6 +7,8 @@
 
 namespace mixgrad::kernels {
 
+using mixgrad::ActivationFormat;
+
 /// Largest number of candidate precisions in one mixture (0 and 2..8 bits).
 inline constexpr int max_candidates = 8;
 
@@ -33,12 +35,6 @@ void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<c
 /// gw = gcodes / scale (straight-through); 0 for channels of 0 bits.
 void quantize_weight_grad(const WeightSize& s, std::span<const int> bits, std::span<const float> scale,
                           std::span<const float> gcodes, Grad gw);
-
-/// How one tensor of activations is quantized. `relu`: max(x, 0) first.
-struct ActivationFormat {
-  bool is_signed = false;
-  bool relu = false;
-};
 
 /// Codes above zero: 2^b - 1, signed 2^(b-1) - 1. The step is clip / levels.
 constexpr float activation_levels(int bits, bool is_signed) {

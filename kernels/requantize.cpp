@@ -52,8 +52,6 @@ void requantize_all(int64_t rows, int64_t channels, const Acc* acc, std::span<co
 
 }  // namespace
 
-double FixedPoint::value() const { return std::ldexp(multiplier, -shift); }
-
 FixedPoint fixed_point(double ratio) {
   constexpr int64_t top = std::numeric_limits<int32_t>::max();
   int exponent = 0;

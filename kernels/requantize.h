@@ -2,21 +2,14 @@
 // Integer accumulators to the codes of the next quantizer by a fixed-point multiplier (SPEC §7).
 #pragma once
 
+#include <mixgrad/types.h>
+
 #include <cstdint>
 #include <span>
 
 namespace mixgrad::kernels {
 
-/// multiplier / 2^shift, 0 <= multiplier < 2^31, 0 <= shift <= 44.
-struct FixedPoint {
-  int32_t multiplier = 0;
-  int shift = 0;
-
-  double value() const;
-  /// ⌊x · multiplier / 2^shift + 1/2⌋: halves round up, |x| < 2^31.
-  int64_t apply(int64_t x) const { return (x * multiplier + (shift > 0 ? int64_t{1} << (shift - 1) : 0)) >> shift; }
-  bool operator==(const FixedPoint&) const = default;
-};
+using mixgrad::FixedPoint;
 
 /// The nearest to `ratio` >= 0. From 2^-14 on with 31 bits of multiplier; smaller ones with the bits that 44 places
 /// leave, so that x · multiplier stays below 2^53 wherever the result is below 2^9: double holds it exactly.

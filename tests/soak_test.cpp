@@ -36,7 +36,6 @@ TEST_CASE("soak: searches one after the other leave the memory as it was") {
   config.target = "size=40%";
   config.threads = 1;
   config.warmup_epochs = config.search_epochs = config.finetune_epochs = 1;
-  const int threads = train::threads();
   train::Observer quiet;
   // Each network found has other shapes, for which kernels are planned and blocks kept: so memory wavers before it
   // settles, and what counts is that all of the last searches have more than any of the first half.
@@ -49,6 +48,5 @@ TEST_CASE("soak: searches one after the other leave the memory as it was") {
     if (i >= searches - searches / 4) least_after = std::min(least_after, now);
     if (wanted != nullptr) std::printf("search %d: resident %.1f MiB\n", i, now);
   }
-  train::set_threads(threads);
   CHECK(least_after < 1.1 * most_before);
 }

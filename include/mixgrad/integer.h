@@ -5,10 +5,7 @@
 
 #include <mixgrad/graph.h>
 #include <mixgrad/normalization.h>
-
-#include <kernels/conv2d.h>
-#include <kernels/pool.h>
-#include <kernels/requantize.h>
+#include <mixgrad/types.h>
 
 #include <cstdint>
 #include <memory>
@@ -20,7 +17,6 @@
 
 namespace mixgrad {
 
-using kernels::FixedPoint;
 struct DeviceBytes;
 
 namespace integer {
@@ -52,7 +48,7 @@ struct Input {
 struct Layer {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = true;
-  kernels::Conv2dSize size = {};        ///< of one image; linear: 1 × 1 over all its inputs as channels
+  Conv2dSize size = {};                 ///< of one image; linear: 1 × 1 over all its inputs as channels
   std::vector<int> weight_bits = {};    ///< of every output channel
   std::vector<int8_t> weights = {};     ///< codes [O, KH, KW, I / groups]
   std::vector<int32_t> bias = {};       ///< [O], in accumulator steps; empty: none
@@ -121,7 +117,7 @@ struct Flatten {
 struct Pool2d {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = false;
-  kernels::Pool2dSize size = {};  ///< of one image
+  Pool2dSize size = {};  ///< of one image
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes& bytes) const;

@@ -6,9 +6,7 @@
 #include <mixgrad/operators.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/tensor.h>
-
-#include <kernels/quantize.h>
-#include <kernels/requantize.h>
+#include <mixgrad/types.h>
 
 #include <span>
 #include <vector>
@@ -73,9 +71,6 @@ Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> b
 /// `value`, with the gradient going to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 
-/// is_signed; relu: max(x, 0) first.
-using kernels::ActivationFormat;
-
 /// Σ_p θ_p x̂_p, PACT with one clip per candidate (SPEC §3); theta, clip [P].
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format = {});
@@ -111,7 +106,6 @@ Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
 /// (SPEC §7). Gradients as of rescale, relu and quantize_activation.
 Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits,
                   ActivationFormat format = {});
-using kernels::FixedPoint;
 /// scale_c / out_step of every channel, in fixed point.
 std::vector<FixedPoint> fixed_points(const Tensor& scale, float out_step);
 /// rne(b / s) per channel, held to 32 bits (SPEC §4); none without a bias.

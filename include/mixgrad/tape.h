@@ -4,8 +4,7 @@
 
 #include <mixgrad/operators.h>
 #include <mixgrad/tensor.h>
-
-#include <kernels/grad.h>
+#include <mixgrad/types.h>
 
 #include <functional>
 #include <optional>
@@ -30,7 +29,7 @@ struct Backward {
   std::span<const T> grad_output() const;
   /// Where ∂loss/∂input i goes; false when nobody needs it. Ask once per pass: it is then written to.
   template <typename T = float>
-  kernels::GradOf<T> grad(int i) const;
+  GradOf<T> grad(int i) const;
 };
 
 using BackwardFunction = std::function<void(const Backward&)>;

@@ -2,7 +2,7 @@
 // Tensors: shaped values with an optional gradient.
 #pragma once
 
-#include <kernels/bfloat16.h>
+#include <mixgrad/types.h>
 
 #include <array>
 #include <cstdint>
@@ -38,8 +38,6 @@ class Shape {
   std::array<int64_t, max_rank> dims_{};
   int rank_ = 0;
 };
-
-using kernels::bfloat16;
 
 /// How values (and their gradient) are stored. Parameters, losses and costs are float32; activations between layers
 /// may be bfloat16.

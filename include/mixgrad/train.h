@@ -200,11 +200,21 @@ double temperature(const SearchSchedule& schedule, int epoch);
 /// The batches that calibrate clips: 8 of the training set, in an order from the seed.
 std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batch_size, uint64_t seed);
 
-/// Sets the number of threads of all that follows; 0 leaves OpenMP's choice.
-void set_threads(int threads);
+/// While it lives, what this thread starts runs on so many threads; 0 leaves their number as it is.
+class Threads {
+ public:
+  explicit Threads(int threads);
+  ~Threads();
+  Threads(const Threads&) = delete;
+  Threads& operator=(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+/// The number of threads of what starts now.
+int threads();
 /// Whether `observer` wants to stop; of several processes, whether any one's does: all or none take a step, which waits
 /// for everyone's gradients. What the phases ask, in every process at the same points.
 bool stops(const Observer& observer, const Communicator* communicator);
-int threads();
 
 }  // namespace mixgrad::train

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "command_line.h"
 
-#include "../core/suggest.h"
-
 #include <mixgrad/error.h>
+
+#include <src/internal/suggest.h>
 
 #include <fmt/ranges.h>
 

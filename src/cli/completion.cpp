@@ -3,7 +3,7 @@
 #include "commands.h"
 #include "options.h"
 
-#include "../core/names.h"
+#include <src/internal/names.h>
 
 #include <fmt/ranges.h>
 

@@ -27,7 +27,7 @@ void run(Eval& eval) {
   if (eval.folder.empty())
     bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
   check_threads(eval.threads);
-  train::set_threads(eval.threads);
+  const train::Threads threads(eval.threads);
   const train::Score score = report::evaluate_run(eval.folder, eval.data);
   if (eval.json)
     return print_json({{"accuracy", score.accuracy()}, {"loss", score.mean_loss()}, {"images", score.images}});

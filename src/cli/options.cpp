@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "options.h"
 
-#include "../core/names.h"
-#include "../core/suggest.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
+
+#include <src/internal/names.h>
+#include <src/internal/suggest.h>
 
 #include <fmt/ranges.h>
 #include <toml++/toml.h>

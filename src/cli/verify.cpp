@@ -3,11 +3,11 @@
 #include "json.h"
 #include "settings.h"
 
-#include "../core/names.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 
@@ -103,7 +103,7 @@ void check(const Verify& verify) {
 void run(Verify& verify) {
   verify.options.apply();
   check(verify);
-  train::set_threads(verify.threads);
+  const train::Threads threads(verify.threads);
   const report::FinishedRun run = report::load_run(verify.folder, verify.data);
   const IntegerNetwork network = to_integer(run.network);
   const int64_t images = verify.images == 0 ? run.test.size() : verify.images;

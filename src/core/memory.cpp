@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "memory.h"
-
 #include <mixgrad/error.h>
+
+#include <src/internal/memory.h>
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "names.h"
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>

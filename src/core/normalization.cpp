@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "suggest.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/normalization.h>
+
+#include <src/internal/suggest.h>
 
 #include <fmt/ranges.h>
 

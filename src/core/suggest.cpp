@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "suggest.h"
+#include <src/internal/suggest.h>
 
 #include <fmt/core.h>
 

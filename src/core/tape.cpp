@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "memory.h"
 #include "tensor_impl.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/memory.h>
 
 #include <algorithm>
 #include <utility>
@@ -37,7 +38,7 @@ std::span<const T> Backward::grad_output() const {
   return record.output.grad<T>();
 }
 template <typename T>
-kernels::GradOf<T> Backward::grad(int i) const {
+GradOf<T> Backward::grad(int i) const {
   const Tensor& input = record.inputs[static_cast<size_t>(i)];
   if (!input.needs_grad()) return {};
   const bool first = !input.impl_->grad;
@@ -49,7 +50,7 @@ kernels::GradOf<T> Backward::grad(int i) const {
   template std::span<const T> Backward::input<T>(int) const;    \
   template std::span<const T> Backward::output<T>() const;      \
   template std::span<const T> Backward::grad_output<T>() const; \
-  template kernels::GradOf<T> Backward::grad<T>(int) const;
+  template GradOf<T> Backward::grad<T>(int) const;
 MIXGRAD_INSTANTIATE(float)
 MIXGRAD_INSTANTIATE(bfloat16)
 #undef MIXGRAD_INSTANTIATE

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "memory.h"
 #include "tensor_impl.h"
 
 #include <mixgrad/error.h>
+
+#include <src/internal/memory.h>
 
 #include <fmt/ranges.h>
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../core/suggest.h"
-#include "../graph/channels.h"
-
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/channels.h>
+#include <src/internal/suggest.h>
 
 #include <fmt/ranges.h>
 

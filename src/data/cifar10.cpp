@@ -7,9 +7,11 @@
 #include <mixgrad/io.h>
 
 #include <kernels/parallel.h>
+#include <src/internal/matrix.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <span>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -39,9 +41,8 @@ int64_t count_records(const std::string& file) {
 }
 
 /// Planes to interleaved channels.
-void convert_image(const char* planes, uint8_t* pixels) {
-  for (int64_t i = 0; i < plane; ++i)
-    for (int64_t c = 0; c < channels; ++c) pixels[i * channels + c] = static_cast<uint8_t>(planes[c * plane + i]);
+void convert_image(std::span<const char> planes, std::span<uint8_t> pixels) {
+  as_rows(pixels, plane) = as_rows(planes, channels).cast<uint8_t>().transpose();
 }
 
 /// Appends `count` records of `file`.
@@ -57,10 +58,11 @@ void append(Dataset& set, const std::string& file, int64_t count) {
     set.labels.push_back(label);
   }
   set.pixels.resize(set.labels.size() * static_cast<size_t>(set.image_values()));
-  uint8_t* pixels = set.pixels.data() + first * set.image_values();
+  constexpr size_t size = channels * plane;
+  const std::span pixels = std::span(set.pixels).subspan(static_cast<size_t>(first) * size);
   kernels::parallel_chunks(count, 256, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      convert_image(&content[static_cast<size_t>(i * record_bytes + 1)], pixels + i * channels * plane);
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      convert_image(std::span(content).subspan(i * record_bytes + 1, size), pixels.subspan(i * size, size));
   });
 }
 

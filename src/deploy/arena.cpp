@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a device must hold: packed weights, and one block of memory in which activations take turns.
-#include "../graph/memory_plan.h"
-
 #include <mixgrad/deploy.h>
+
+#include <src/internal/memory_plan.h>
 
 namespace mixgrad {
 namespace {

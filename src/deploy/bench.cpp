@@ -31,7 +31,7 @@ double ms_an_image(const std::vector<Tensor>& images, const std::function<void(c
 
 InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images) {
   if (images < 1) bad_input("images: {} is not possible: expected at least 1", images);
-  train::set_threads(1);
+  const train::Threads one(1);
   const Graph floating = without_quantizers(discrete);
   const Binding float_binding = floating.bind(), discrete_binding = discrete.bind();
   const IntegerNetwork network = to_integer(discrete);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An integer network as C99 without libraries, heap or floating point.
-#include "../core/names.h"
-#include "../integer/c_context.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+
+#include <src/internal/c_context.h>
+#include <src/internal/names.h>
 
 #include <fmt/ranges.h>
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integer networks on this machine: bytes in, bytes between, 32-bit sums.
-#include "../integer/run_context.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+
+#include <kernels/requantize.h>
+#include <src/internal/run_context.h>
 
 #include <algorithm>
 
@@ -77,7 +78,7 @@ IntegerEngine::IntegerEngine(const IntegerNetwork& network, int64_t batch, Kerne
     impl->packed.emplace_back();
     const integer::Layer* layer = node.layer();
     if (layer == nullptr || kernels != Kernels::fastest) continue;
-    kernels::Conv2dSize size = layer->size;
+    Conv2dSize size = layer->size;
     size.n = batch;
     impl->packed.back() = kernels::PackedConv2dInt8::make(size, network.input_of(node).is_signed(), layer->weights);
   }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/memory_plan.h"
-#include "../integer/lowering.h"
 #include "sort_channels.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+
+#include <src/internal/lowering.h>
+#include <src/internal/memory_plan.h>
 
 #include <algorithm>
 #include <cmath>

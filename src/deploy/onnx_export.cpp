@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // An integer network as an ONNX graph of floats between QuantizeLinear and DequantizeLinear (QDQ), weights as integers.
-#include "../core/names.h"
-#include "../integer/onnx_context.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+
+#include <src/internal/names.h>
+#include <src/internal/onnx_context.h>
 
 #include <fmt/core.h>
 #include <onnx/onnx_pb.h>

@@ -2,11 +2,11 @@
 // C packages on this machine: written, built by its compiler, run on their own test images.
 #include "program.h"
 
-#include "../core/names.h"
-
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
+
+#include <src/internal/names.h>
 
 #include <cstdio>
 #include <cstdlib>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sort_channels.h"
 
+#include <src/internal/matrix.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -44,20 +46,14 @@ bool fixes_order(const IntegerNode& node) {
 template <typename T>
 void permute(std::vector<T>& values, const std::vector<size_t>& order) {
   if (values.size() < order.size()) return;  // none, or one for all
-  const std::vector<T> old = values;
-  const size_t per_channel = values.size() / order.size();
-  for (size_t c = 0; c < order.size(); ++c) {
-    std::copy_n(old.begin() + static_cast<std::ptrdiff_t>(order[c] * per_channel), per_channel,
-                values.begin() + static_cast<std::ptrdiff_t>(c * per_channel));
-  }
+  auto rows = as_rows(values, std::ssize(order));
+  rows = rows(order, Eigen::all).eval();
 }
 
 /// Columns [..., I], I = the input's channels in their new order; a linear layer's are [positions, I].
 void permute_columns(integer::Layer& layer, const std::vector<size_t>& order) {
-  const std::vector<int8_t> old = layer.weights;
-  for (size_t begin = 0; begin < old.size(); begin += order.size()) {
-    for (size_t i = 0; i < order.size(); ++i) layer.weights[begin + i] = old[begin + order[i]];
-  }
+  auto columns = as_rows(layer.weights, std::ssize(layer.weights) / std::ssize(order));
+  columns = columns(Eigen::all, order).eval();
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "channels.h"
+#include <src/internal/channels.h>
 
 #include <algorithm>
 

@@ -4,10 +4,11 @@
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
+#include <src/internal/matrix.h>
+
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
 namespace mixgrad {
@@ -15,45 +16,38 @@ namespace {
 
 /// y = a x + b of every channel, or of every feature behind a flattening.
 struct Affine {
-  std::vector<double> a, b;
+  Eigen::ArrayXd a, b;
 };
 
-Affine affine_of(const Node& norm) {
-  const std::span<const float> gamma = norm.params[0].data(), beta = norm.params[1].data();
-  const std::span<const float> mean = norm.params[2].data(), variance = norm.params[3].data();
-  const double eps = norm.as<op::BatchNorm>()->attrs.eps;
-  Affine out;
-  for (size_t c = 0; c < gamma.size(); ++c) {
-    out.a.push_back(gamma[c] / std::sqrt(variance[c] + eps));
-    out.b.push_back(beta[c] - mean[c] * out.a[c]);
-  }
-  return out;
+Eigen::ArrayXd doubles(const Tensor& vector) { return as_rows(vector.data(), vector.size()).cast<double>().array(); }
+
+/// Rounds `values` into a vector.
+void put(const Tensor& vector, const Eigen::ArrayXd& values) {
+  as_rows(vector.data(), vector.size()) = values.cast<float>();
 }
 
-Affine halved_shift(Affine map) {
-  for (double& b : map.b) b /= 2;
-  return map;
+Affine affine_of(const Node& norm) {
+  const Eigen::ArrayXd gamma = doubles(norm.params[0]), beta = doubles(norm.params[1]), mean = doubles(norm.params[2]),
+                       variance = doubles(norm.params[3]);
+  const Eigen::ArrayXd a = gamma / (variance + norm.as<op::BatchNorm>()->attrs.eps).sqrt();
+  return {.a = a, .b = beta - mean * a};
 }
+
+Affine halved_shift(const Affine& map) { return {.a = map.a, .b = map.b / 2}; }
 
 /// Channel c becomes the features c positions .. (c + 1) positions - 1.
 Affine flattened(const Affine& map, int64_t positions) {
-  Affine out;
-  for (size_t c = 0; c < map.a.size(); ++c) {
-    out.a.insert(out.a.end(), static_cast<size_t>(positions), map.a[c]);
-    out.b.insert(out.b.end(), static_cast<size_t>(positions), map.b[c]);
-  }
-  return out;
+  const auto repeated = [&](const Eigen::ArrayXd& v) { return v.transpose().replicate(positions, 1).reshaped(); };
+  return {.a = repeated(map.a), .b = repeated(map.b)};
 }
 
 /// The layer's output becomes a y + b.
 void apply_to_output(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
-  const auto row = static_cast<size_t>(w.size() / w.dim(0));
-  for (size_t c = 0; c < map.a.size(); ++c) {
-    for (float& v : w.data().subspan(c * row, row)) v = static_cast<float>(v * map.a[c]);
-    bias.data()[c] = static_cast<float>(bias.data()[c] * map.a[c] + map.b[c]);
-  }
+  auto rows = as_rows(w.data(), w.dim(0)).array();
+  rows = (rows.cast<double>().colwise() * map.a).cast<float>();
+  put(bias, doubles(bias) * map.a + map.b);
   layer.params = {w.requires_grad(), bias.requires_grad()};
 }
 
@@ -67,7 +61,7 @@ void apply_to_input(Node& layer, const Affine& map) {
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
     for (int64_t k = 0; k < row; ++k) {
-      const auto c = static_cast<size_t>(o / rows_per_group * inputs + k % inputs);
+      const int64_t c = o / rows_per_group * inputs + k % inputs;
       float& v = w.data()[static_cast<size_t>(o * row + k)];
       shift += v * map.b[c];
       v = static_cast<float>(v * map.a[c]);
@@ -81,12 +75,10 @@ void apply_to_input(Node& layer, const Affine& map) {
 /// The batch norm takes x where it took a x + b.
 void compose(Node& norm, const Affine& map) {
   const Affine own = affine_of(norm);
-  const auto channels = static_cast<int64_t>(own.a.size());
+  const int64_t channels = own.a.size();
   Tensor gamma = Tensor::empty({channels}), beta = Tensor::empty({channels});
-  for (size_t c = 0; c < own.a.size(); ++c) {
-    gamma.data()[c] = static_cast<float>(own.a[c] * map.a[c]);
-    beta.data()[c] = static_cast<float>(own.a[c] * map.b[c] + own.b[c]);
-  }
+  put(gamma, own.a * map.a);
+  put(beta, own.a * map.b + own.b);
   norm.as<op::BatchNorm>()->attrs.eps = 0;
   norm.params = {gamma.requires_grad(), beta.requires_grad(), Tensor::zeros({channels}), Tensor::full({channels}, 1)};
 }

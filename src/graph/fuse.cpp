@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // ReLUs join the nodes that make what they read (SPEC §5).
-#include "../core/disjoint_sets.h"
-
 #include <mixgrad/graph.h>
+
+#include <src/internal/disjoint_sets.h>
 
 namespace mixgrad {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "memory_plan.h"
+#include <src/internal/memory_plan.h>
 
 #include <algorithm>
 #include <numeric>

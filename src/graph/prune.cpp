@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Channels at 0 bits leave the network for good (SPEC §7).
-#include "channels.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/matrix.h>
+#include <src/internal/channels.h>
 
 #include <algorithm>
 #include <optional>
@@ -36,22 +37,17 @@ Live flattened(const Live& channels, int64_t positions) {
   return features;
 }
 
-/// The slices `live` of dimension `dim`.
+/// The slices `live` of dimension 0, the outermost in memory, or 1, the innermost.
 Tensor sliced(const Tensor& t, int dim, const std::vector<int64_t>& live) {
   Shape shape = t.shape();
-  int64_t outer = 1, inner = 1;
-  for (int d = 0; d < dim; ++d) outer *= shape[d];
-  for (int d = dim + 1; d < shape.rank(); ++d) inner *= shape[d];
-  const std::vector<float> all = t.to_vector();
-  std::vector<float> kept;
-  for (int64_t o = 0; o < outer; ++o) {
-    for (int64_t i : live) {
-      const auto first = all.begin() + (o * shape[dim] + i) * inner;
-      kept.insert(kept.end(), first, first + inner);
-    }
-  }
+  const auto all = as_rows(t.data(), dim == 0 ? shape[0] : t.size() / shape[1]);
   shape[dim] = std::ssize(live);
-  return Tensor::from(shape, kept).requires_grad(t.needs_grad());
+  Tensor out = Tensor::empty(shape);
+  if (dim == 0)
+    as_rows(out.data(), shape[0]) = all(live, Eigen::all);
+  else
+    as_rows(out.data(), all.rows()) = all(Eigen::all, live);
+  return out.requires_grad(t.needs_grad());
 }
 
 template <typename T>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "value.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/value.h>
 
 namespace mixgrad {
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph as a safetensors file: tensors by the names of their nodes, the structure as JSON in the metadata.
-#include "../core/memory.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
+
+#include <src/internal/memory.h>
 
 #include <nlohmann/json.hpp>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../core/names.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/ranges.h>
 

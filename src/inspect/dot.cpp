@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dot.h"
 
-#include "../core/names.h"
+#include <src/internal/names.h>
 
 #include <cctype>
 

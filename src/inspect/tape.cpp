@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A training step, written down op by op while it runs.
-#include "../ops/by_dtype.h"
 #include "../report/text.h"
 #include "dot.h"
 
@@ -8,6 +7,8 @@
 #include <mixgrad/inspect.h>
 #include <mixgrad/models.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/by_dtype.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -208,7 +209,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
   if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
   if (options.phase != "search" && options.phase != "float")
     bad_input("phase: unknown '{}': expected search, float", options.phase);
-  train::set_threads(config.threads);
+  const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sums of two tensors' codes, which share a quantizer.
-#include "../graph/memory_plan.h"
-#include "c_context.h"
 #include "c_runtime.h"
-#include "lowering.h"
-#include "onnx_context.h"
-#include "run_context.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/memory_plan.h>
+#include <src/internal/onnx_context.h>
+#include <src/internal/run_context.h>
 
 namespace mixgrad {
 

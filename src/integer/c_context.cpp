@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "c_context.h"
+#include <src/internal/c_context.h>
 
 #include <limits>
 

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers: what a graph's become, how they run, their text in C.
-#include "../core/names.h"
-#include "../graph/memory_plan.h"
-#include "../ops/shapes.h"
-#include "c_context.h"
 #include "c_runtime.h"
-#include "lowering.h"
-#include "run_context.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
+
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/memory_plan.h>
+#include <src/internal/names.h>
+#include <src/internal/run_context.h>
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -44,7 +45,7 @@ float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
 }
 
 /// The codes of a layer of this size, its bias and its ratios.
-Layer coded(const LoweringContext& c, const kernels::Conv2dSize& size) {
+Layer coded(const LoweringContext& c, const Conv2dSize& size) {
   const Node& from = c.node();
   const Binding::NodeBinding& b = c.binding;
   if (!b.scale) bad_input("'{}' is a float layer: a network with such has no integer form", from.name);
@@ -117,7 +118,7 @@ std::vector<int32_t> Layer::sums(const RunContext& c) const {
   if (c.packed != nullptr) {
     (*c.packed)(c.codes(), acc);
   } else {
-    kernels::Conv2dSize all = size;
+    Conv2dSize all = size;
     all.n = c.batch;
     kernels::reference::conv2d_int8(all, c.input().is_signed(), c.codes(), weights, acc);
   }
@@ -147,7 +148,7 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
 }
 
 std::string layer_table(const CContext& c, const Layer& layer) {
-  const kernels::Conv2dSize& s = layer.size;
+  const Conv2dSize& s = layer.size;
   const size_t i = c.index;
   std::vector<int32_t> multipliers;
   std::vector<int> shifts, bits;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers as ONNX's Conv and Gemm on dequantized weights.
-#include "onnx_context.h"
-
 #include <mixgrad/deploy.h>
+
+#include <src/internal/matrix.h>
+#include <src/internal/onnx_context.h>
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <span>
 
 namespace mixgrad::integer {
 namespace {
@@ -15,16 +17,11 @@ using fmt::format;
 
 /// Codes [O, positions, I] to [O, I, positions]: OHWI to OIHW; a linear layer's to the order of a flattened [C, H, W].
 std::vector<int8_t> onnx_order(const Layer& layer, int64_t inner) {
-  const int64_t positions = layer.weights_per_channel() / inner;
+  const auto size = static_cast<size_t>(layer.weights_per_channel());
   std::vector<int8_t> out(layer.weights.size());
-  for (int64_t o = 0; o < layer.size.c_out; ++o) {
-    for (int64_t p = 0; p < positions; ++p) {
-      for (int64_t c = 0; c < inner; ++c) {
-        out[static_cast<size_t>((o * inner + c) * positions + p)] =
-            layer.weights[static_cast<size_t>((o * positions + p) * inner + c)];
-      }
-    }
-  }
+  for (size_t at = 0; at < out.size(); at += size)
+    as_rows(std::span(out).subspan(at, size), inner) =
+        as_rows(std::span(layer.weights).subspan(at, size), layer.weights_per_channel() / inner).transpose();
   return out;
 }
 
@@ -97,7 +94,7 @@ std::vector<std::string> operands(const OnnxContext& c, const Layer& layer, cons
 }  // namespace
 
 std::string Conv2d::onnx(const OnnxContext& c) const {
-  const kernels::Conv2dSize& s = size;
+  const Conv2dSize& s = size;
   const int64_t inner = s.c_in / s.groups;
   const int64_t bottom = (s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1 - s.h - s.pad_top;
   const int64_t right = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1 - s.w - s.pad_left;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // The input, and what hands codes on one by one: ReLU and flattening.
-#include "c_context.h"
 #include "c_runtime.h"
-#include "lowering.h"
-#include "onnx_context.h"
-#include "run_context.h"
 
 #include <mixgrad/error.h>
+
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/onnx_context.h>
+#include <src/internal/run_context.h>
 
 #include <algorithm>
 

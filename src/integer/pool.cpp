@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Largest codes and means of codes in windows.
-#include "../core/names.h"
-#include "../ops/shapes.h"
-#include "c_context.h"
 #include "c_runtime.h"
-#include "lowering.h"
-#include "onnx_context.h"
-#include "run_context.h"
+
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/names.h>
+#include <src/internal/onnx_context.h>
+#include <src/internal/run_context.h>
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 #include <cmath>
@@ -26,8 +27,7 @@ namespace {
 
 /// Calls tap(code) for every element of one window of channel c that lies inside the image.
 template <typename Tap>
-void for_each_tap(const kernels::Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c,
-                  const Tap& tap) {
+void for_each_tap(const Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c, const Tap& tap) {
   for (int64_t ky = 0; ky < s.kh; ++ky) {
     for (int64_t kx = 0; kx < s.kw; ++kx) {
       const int64_t iy = oy * s.stride_h + ky - s.pad_top, ix = ox * s.stride_w + kx - s.pad_left;
@@ -38,7 +38,7 @@ void for_each_tap(const kernels::Pool2dSize& s, const uint8_t* image, int64_t oy
 
 /// Of every window, reduce(each, count): each(take) calls take(code) for its codes, count as many as the mean is of.
 template <typename Reduce>
-Codes pooled(const RunContext& c, const kernels::Pool2dSize& s, const Reduce& reduce) {
+Codes pooled(const RunContext& c, const Pool2dSize& s, const Reduce& reduce) {
   const IntegerNode& input = c.input();
   Codes out;
   out.reserve(static_cast<size_t>(c.batch * c.node.shape.size()));
@@ -55,7 +55,7 @@ Codes pooled(const RunContext& c, const kernels::Pool2dSize& s, const Reduce& re
   return out;
 }
 
-std::string table(const CContext& c, const kernels::Pool2dSize& p) {
+std::string table(const CContext& c, const Pool2dSize& p) {
   const int64_t counted = p.count_padding ? 1 : 0;
   const std::vector<int64_t> fields = {p.c,
                                        p.h,
@@ -89,7 +89,7 @@ constexpr const char* c_mean =
         value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
 
 /// Padding as much before the image, and after it (of h rows and w columns) as the last windows reach.
-OnnxWriter::Attributes window(const kernels::Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
+OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
   const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
   return {{"kernel_shape", {p.kh, p.kw}},
           {"strides", {p.stride_h, p.stride_w}},
@@ -97,7 +97,7 @@ OnnxWriter::Attributes window(const kernels::Pool2dSize& p, int64_t top, int64_t
 }
 
 /// Padding that counts stands in a node of its own: runtimes differ in what they count beside it.
-std::string average(const OnnxContext& c, const kernels::Pool2dSize& p, std::string x) {
+std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
   const std::string& name = c.node.name;
   if (!p.count_padding)
     return c.add.node("AveragePool", {x}, name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));

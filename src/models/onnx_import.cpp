@@ -3,12 +3,13 @@
 // and operators that came with opset 18 and later, which no float network of these operators needs.
 #include "onnx_import.h"
 
-#include "../core/memory.h"
 #include "onnx_fold.h"
 #include "onnx_operators.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/memory.h>
 
 #include <fmt/ranges.h>
 

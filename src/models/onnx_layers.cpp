@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers, with the arithmetic by constants behind them.
-#include "../ops/shapes.h"
 #include "onnx_operators.h"
+
+#include <src/internal/matrix.h>
+#include <src/internal/shapes.h>
 
 #include <fmt/ranges.h>
 
@@ -99,13 +101,12 @@ Value features(Context& c, const Node& n, int64_t count) {
 
 /// A constant [I, O] as rows [O, I], times `factor`.
 std::vector<float> rows(const Constant& w, bool are_rows, double factor) {
-  const auto in = static_cast<size_t>(w.dims[0]), out = static_cast<size_t>(w.dims[1]);
+  const Matrix<float> scaled = (as_rows(w.floats, w.dims[0]).cast<double>() * factor).cast<float>();
   std::vector<float> r(w.floats.size());
-  for (size_t i = 0; i < in; ++i) {
-    for (size_t o = 0; o < out; ++o) {
-      r[are_rows ? i * out + o : o * in + i] = static_cast<float>(w.floats[i * out + o] * factor);
-    }
-  }
+  if (are_rows)
+    as_rows(r, w.dims[0]) = scaled;
+  else
+    as_rows(r, w.dims[1]) = scaled.transpose();
   return r;
 }
 
@@ -115,7 +116,7 @@ Value import_conv(Context& c, const Node& n) {
   const Value& x = c.image(n);
   const Constant& w = weight_constant(c, n, 4);
   const Conv2dAttrs attrs = conv_attributes(c, n, x, w);
-  const kernels::Conv2dSize size = conv2d_size(x.sample.shape(), Shape(w.dims), attrs);
+  const Conv2dSize size = conv2d_size(x.sample.shape(), Shape(w.dims), attrs);
   const Layout layout = Layout::image({size.c_out, size.oh, size.ow});
   std::vector<float> weight = w.floats, bias;
   if (const Constant* b = c.constant(n, 2)) bias = c.weights(n, *b, size.c_out);

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/value.h"
-#include "../ops/by_dtype.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/elementwise.h>
+#include <src/internal/by_dtype.h>
+#include <src/internal/value.h>
 
 namespace mixgrad {
 

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/value.h"
-#include "../ops/shapes.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/norm.h>
+#include <src/internal/shapes.h>
+#include <src/internal/value.h>
 
 #include <cmath>
 

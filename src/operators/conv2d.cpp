@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/value.h"
-#include "../ops/by_dtype.h"
-#include "../ops/exact.h"
-#include "../ops/shapes.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/elementwise.h>
 #include <kernels/parallel.h>
+#include <src/internal/by_dtype.h>
+#include <src/internal/exact.h>
+#include <src/internal/shapes.h>
+#include <src/internal/value.h>
 
 #include <algorithm>
 
@@ -19,7 +18,7 @@ namespace {
 /// number of threads, so neither do the bytes; within a micro-batch, which has one thread, there is one.
 class Parts {
  public:
-  explicit Parts(const kernels::Conv2dSize& s, size_t value_bytes) : size_(s), images_(s.n) {
+  explicit Parts(const Conv2dSize& s, size_t value_bytes) : size_(s), images_(s.n) {
     if (kernels::in_parallel()) return;
     constexpr int64_t least_parts = 16;
     const int64_t bytes = (s.h * s.w * s.c_in + s.oh * s.ow * s.c_out) * static_cast<int64_t>(value_bytes);
@@ -32,7 +31,7 @@ class Parts {
   template <typename X, typename Y, typename Body>
   void each(std::span<X> x, std::span<Y> y, const Body& body) const {
     const auto run = [&](int64_t i) {
-      kernels::Conv2dSize part = size_;
+      Conv2dSize part = size_;
       part.n = std::min(images_, size_.n - i * images_);
       body(part, rows(x, i, part.n), rows(y, i, part.n), i);
     };
@@ -46,17 +45,17 @@ class Parts {
     return all.subspan(static_cast<size_t>(part * images_) * image, static_cast<size_t>(images) * image);
   }
 
-  kernels::Conv2dSize size_;
+  Conv2dSize size_;
   int64_t images_;
 };
 
 template <typename T>
-std::span<T> span_of(kernels::GradOf<T> g, int64_t size) {
+std::span<T> span_of(GradOf<T> g, int64_t size) {
   return {g.data, static_cast<size_t>(size)};
 }
 
 /// Adds up the parts' sums, [count, size] each after the other, in their order.
-void add_parts(std::span<const float> sums, int64_t size, kernels::Grad out) {
+void add_parts(std::span<const float> sums, int64_t size, Grad out) {
   if (!out) return;
   constexpr int64_t grain = 1024;
   const int64_t count = std::ssize(sums) / size;
@@ -70,31 +69,29 @@ void add_parts(std::span<const float> sums, int64_t size, kernels::Grad out) {
 }
 
 template <typename T>
-void grad_w(const kernels::Conv2dSize& s, std::span<const T> x, std::span<const T> gy, kernels::Grad gw,
-            kernels::Grad gbias) {
+void grad_w(const Conv2dSize& s, std::span<const T> x, std::span<const T> gy, Grad gw, Grad gbias) {
   const Parts parts(s, sizeof(T));
   if (parts.count() == 1) return kernels::conv2d_grad_w(s, x, gy, gw, gbias);
   const int64_t weights = s.c_out * s.kh * s.kw * (s.c_in / s.groups);
   const Tensor sums = gw ? Tensor::empty({parts.count(), weights}) : Tensor();
   const Tensor bias_sums = gbias ? Tensor::empty({parts.count(), s.c_out}) : Tensor();
-  parts.each(x, gy,
-             [&](const kernels::Conv2dSize& part, std::span<const T> part_x, std::span<const T> part_gy, int64_t i) {
-               kernels::conv2d_grad_w(part, part_x, part_gy, {.data = sums ? sums.rows(i, 1).data().data() : nullptr},
-                                      {.data = bias_sums ? bias_sums.rows(i, 1).data().data() : nullptr});
-             });
+  parts.each(x, gy, [&](const Conv2dSize& part, std::span<const T> part_x, std::span<const T> part_gy, int64_t i) {
+    kernels::conv2d_grad_w(part, part_x, part_gy, {.data = sums ? sums.rows(i, 1).data().data() : nullptr},
+                           {.data = bias_sums ? bias_sums.rows(i, 1).data().data() : nullptr});
+  });
   if (sums) add_parts(sums.data(), weights, gw);
   if (bias_sums) add_parts(bias_sums.data(), s.c_out, gbias);
 }
 
 /// The gradient, whichever way the output was computed.
 template <typename T>
-Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x,
-                const Tensor& w, const Tensor& bias) {
+Tensor recorded(const Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x, const Tensor& w,
+                const Tensor& bias) {
   return record(op::Conv2d{attrs}, y, {x, w, bias}, [s](const Backward& b) {
     if (auto gx = b.grad<T>(0)) {
       Parts(s, sizeof(T))
           .each(span_of(gx, s.n * s.h * s.w * s.c_in), b.grad_output<T>(),
-                [&](const kernels::Conv2dSize& part, std::span<T> to, std::span<const T> gy, int64_t) {
+                [&](const Conv2dSize& part, std::span<T> to, std::span<const T> gy, int64_t) {
                   kernels::conv2d_grad_x(part, gy, b.input(1), {.data = to.data(), .add = gx.add});
                 });
     }
@@ -106,13 +103,13 @@ Tensor recorded(const kernels::Conv2dSize& s, const Conv2dAttrs& attrs, const Te
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dAttrs& attrs) {
-  const kernels::Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
+  const Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
   check_vector(op::Conv2d::name(), "bias", bias, s.c_out);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow}, x.dtype());
     Parts(s, sizeof(T))
         .each(std::span<const T>(x.data<T>()), y.data<T>(),
-              [&](const kernels::Conv2dSize& part, std::span<const T> from, std::span<T> to, int64_t) {
+              [&](const Conv2dSize& part, std::span<const T> from, std::span<T> to, int64_t) {
                 kernels::conv2d(part, from, w.data(), bias.data(), to);
               });
     return recorded<T>(s, attrs, y, x, w, bias);
@@ -120,12 +117,12 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
 }
 
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound) {
-  const kernels::Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
+  const Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
   return exact("conv2d_codes", x, bound, [&](const Tensor& part) {
     Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow});
     Parts(s, sizeof(float))
         .each(std::span<const float>(part.data()), y.data(),
-              [&](const kernels::Conv2dSize& size, std::span<const float> from, std::span<float> to, int64_t) {
+              [&](const Conv2dSize& size, std::span<const float> from, std::span<float> to, int64_t) {
                 kernels::conv2d_codes(size, from, w.data(), to);
               });
     return recorded<float>(s, attrs, y, part, w, {});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/value.h"
-
 #include <mixgrad/operators.h>
+
+#include <src/internal/value.h>
 
 namespace mixgrad {
 

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/value.h"
-#include "../ops/by_dtype.h"
-#include "../ops/shapes.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/by_dtype.h>
+#include <src/internal/shapes.h>
+#include <src/internal/value.h>
 
 namespace mixgrad {
 namespace {
 
 Tensor avg_pool(const RecordedOp& op, bool codes, const Tensor& x, const Pool2dAttrs& attrs) {
-  const kernels::Pool2dSize s = pool2d_size(op.name, x.shape(), attrs);
+  const Pool2dSize s = pool2d_size(op.name, x.shape(), attrs);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
     kernels::avg_pool2d(s, codes, x.data<T>(), y.data<T>());
@@ -23,7 +23,7 @@ Tensor avg_pool(const RecordedOp& op, bool codes, const Tensor& x, const Pool2dA
 }  // namespace
 
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs) {
-  const kernels::Pool2dSize s = pool2d_size(op::MaxPool2d::name(), x.shape(), attrs);
+  const Pool2dSize s = pool2d_size(op::MaxPool2d::name(), x.shape(), attrs);
   return by_dtype(x.dtype(), [&]<typename T>() {
     Tensor y = Tensor::empty({s.n, s.c, s.oh, s.ow}, x.dtype());
     kernels::max_pool2d(s, x.data<T>(), y.data<T>());

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
-#include "shapes.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/by_dtype.h>
+#include <src/internal/shapes.h>
 
 namespace mixgrad {
 

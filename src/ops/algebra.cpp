@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scalars and θ: what cost terms are made of. Sums over θ run in double, since a cost adds millions to units.
-#include "shapes.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/shapes.h>
 
 namespace mixgrad {
 

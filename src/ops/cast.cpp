@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "by_dtype.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/by_dtype.h>
 
 #include <algorithm>
 

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "exact.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/elementwise.h>
+#include <src/internal/exact.h>
 
 namespace mixgrad {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shapes.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 

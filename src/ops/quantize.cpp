@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Integer codes held as floats: what discrete networks are evaluated on.
-#include "shapes.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/elementwise.h>
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 #include <cmath>

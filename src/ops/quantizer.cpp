@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Mixtures and codes of any quantizer; PACT has ops of its own, in one pass over memory.
-#include "shapes.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
+
+#include <src/internal/shapes.h>
 
 #include <numeric>
 

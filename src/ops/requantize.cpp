@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shapes.h"
-
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
 #include <kernels/elementwise.h>
+#include <kernels/quantize.h>
+#include <kernels/requantize.h>
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shapes.h"
-
 #include <mixgrad/error.h>
+
+#include <src/internal/shapes.h>
 
 #include <algorithm>
 
@@ -26,7 +26,7 @@ int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int
 
 }  // namespace
 
-kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
+Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
   if (x.rank() != 4 || w.rank() != 4) {
     bad_input("[conv2d] input {} and weights {} must both have 4 dimensions (N, C, H, W and O, I, H, W)", x.str(),
               w.str());
@@ -38,22 +38,22 @@ kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttr
   if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
     bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);
   }
-  kernels::Conv2dSize s{.n = x[0],
-                        .c_in = x[1],
-                        .h = x[2],
-                        .w = x[3],
-                        .c_out = w[0],
-                        .oh = 0,
-                        .ow = 0,
-                        .kh = w[2],
-                        .kw = w[3],
-                        .stride_h = a.stride[0],
-                        .stride_w = a.stride[1],
-                        .pad_top = a.padding[0],
-                        .pad_left = a.padding[1],
-                        .dilation_h = a.dilation[0],
-                        .dilation_w = a.dilation[1],
-                        .groups = a.groups};
+  Conv2dSize s{.n = x[0],
+               .c_in = x[1],
+               .h = x[2],
+               .w = x[3],
+               .c_out = w[0],
+               .oh = 0,
+               .ow = 0,
+               .kh = w[2],
+               .kw = w[3],
+               .stride_h = a.stride[0],
+               .stride_w = a.stride[1],
+               .pad_top = a.padding[0],
+               .pad_left = a.padding[1],
+               .dilation_h = a.dilation[0],
+               .dilation_w = a.dilation[1],
+               .groups = a.groups};
   const int64_t room_h = x[2] + a.padding[0] + a.padding[2] - ((w[2] - 1) * a.dilation[0] + 1);
   const int64_t room_w = x[3] + a.padding[1] + a.padding[3] - ((w[3] - 1) * a.dilation[1] + 1);
   if (room_h < 0 || room_w < 0) {
@@ -64,7 +64,7 @@ kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttr
   return s;
 }
 
-kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
+Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
   if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
   if (!all_between(a.kernel, 1) || !all_between(a.stride, 0) || !all_between(a.padding, 0)) {
     bad_input("[{}] a kernel must be at least 1, stride and padding at least 0, none over {}", op, most);

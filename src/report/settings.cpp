@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.h"
 
-#include "../core/names.h"
-
 #include <mixgrad/data.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "text.h"
 
-#include "../core/names.h"
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 

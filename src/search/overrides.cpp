@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the user wants different for some layers.
-#include "../core/suggest.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
+
+#include <src/internal/suggest.h>
 
 #include <fmt/ranges.h>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where quantizers stand (SPEC §5).
-#include "../graph/channels.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
+
+#include <src/internal/channels.h>
 
 #include <algorithm>
 

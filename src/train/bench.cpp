@@ -105,7 +105,7 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
 
 StepTimes step(const StepOptions& o) {
   validate(o);
-  train::set_threads(o.threads);
+  const train::Threads threads(o.threads);
   const models::Model model = models::make(o.model, classes);
   nn::initialize(*model.net, Rng(0, "init"));
   const data::Batch batch = random_batch(model.input_shape, o.batch);

@@ -25,14 +25,6 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_im
   return total;
 }
 
-void set_threads(int threads) {
-#ifdef _OPENMP
-  if (threads > 0) omp_set_num_threads(threads);
-#else
-  (void)threads;
-#endif
-}
-
 int threads() {
 #ifdef _OPENMP
   return omp_get_max_threads();
@@ -40,5 +32,20 @@ int threads() {
   return 1;
 #endif
 }
+
+namespace {
+
+void set([[maybe_unused]] int threads) {
+#ifdef _OPENMP
+  omp_set_num_threads(threads);
+#endif
+}
+
+}  // namespace
+
+Threads::Threads(int threads) : before_(train::threads()) {
+  if (threads > 0) set(threads);
+}
+Threads::~Threads() { set(before_); }
 
 }  // namespace mixgrad::train

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "numerics.h"
 
-#include "../ops/by_dtype.h"
-
 #include <mixgrad/error.h>
 
 #include <kernels/elementwise.h>
+#include <src/internal/by_dtype.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../core/names.h"
 #include "chance.h"
 
 #include <mixgrad/cost.h>
@@ -7,6 +6,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
 #include <mixgrad/run.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/ranges.h>
 
@@ -280,7 +281,7 @@ void check_possible(std::span<const RunConfig> runs) {
 
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
-  train::set_threads(config.threads);
+  const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
@@ -300,7 +301,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
 RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
                      const Communicator* communicator) {
   config.validate();
-  train::set_threads(config.threads);
+  const train::Threads threads(config.threads);
   const Stopwatch total;
   const data::Splits splits = load_data(config);
   const std::string obstacle = check_wishes(config, splits);

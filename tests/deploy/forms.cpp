@@ -44,18 +44,6 @@ void write_package(const Folder& folder, const FormCase& c, size_t number) {
           number));
 }
 
-/// Networks this small are not worth waking other threads for.
-class OneThread {
- public:
-  OneThread() { train::set_threads(1); }
-  ~OneThread() { train::set_threads(threads_); }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int threads_ = train::threads();
-};
-
 }  // namespace
 
 FormCase::FormCase(std::string case_name, Graph discrete, data::Dataset data)
@@ -105,7 +93,7 @@ void check_c(const std::vector<FormCase>& cases) {
 
 void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check) {
   constexpr uint64_t at_once = 50;
-  const OneThread alone;
+  const train::Threads one(1);  // networks this small are not worth waking others for
   for (uint64_t first = 1; first <= count; first += at_once) {
     std::vector<FormCase> batch;
     for (uint64_t seed = first; seed < first + std::min(at_once, count + 1 - first); ++seed) {

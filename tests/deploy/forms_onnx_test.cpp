@@ -5,7 +5,7 @@
 #include "ends.h"
 #include "forms.h"
 #include "small_weights.h"
-#include "src/core/names.h"
+#include "src/internal/names.h"
 
 #include <doctest/doctest.h>
 #include <onnx/checker.h>

@@ -4,7 +4,7 @@
 #include "../shell.h"
 #include "../skip.h"
 #include "forms.h"
-#include "src/core/names.h"
+#include "src/internal/names.h"
 
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>

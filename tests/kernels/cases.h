@@ -15,8 +15,8 @@
 
 namespace mixgrad::test {
 
-using kernels::Conv2dSize;
-using kernels::Pool2dSize;
+using mixgrad::Conv2dSize;
+using mixgrad::Pool2dSize;
 using Floats = std::vector<float>;
 
 /// Numbers in [-1, 1) from a seed.

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "kernels/elementwise.h"
-#include "kernels/gemm.h"
 #include "kernels/norm.h"
 #include "kernels/parallel.h"
 #include "kernels/pool.h"
@@ -19,64 +18,6 @@
 
 using namespace mixgrad::kernels;
 using namespace mixgrad::test;
-
-namespace {
-
-struct LinearErrors {
-  double y, y_without_bias, gx, gw, gbias;
-};
-
-LinearErrors linear_errors(int64_t n, int64_t k, int64_t m, bool add) {
-  const Floats x = noise(n * k, 1), w = noise(m * k, 2), bias = noise(m, 3), gy = noise(n * m, 4);
-  LinearErrors e;
-  Floats y(gy.size(), std::numeric_limits<float>::quiet_NaN()), expected(gy.size());
-  linear(n, k, m, x, w, {}, y);
-  reference::linear(n, k, m, x, w, {}, expected);
-  e.y_without_bias = error(y, expected);
-  linear(n, k, m, x, w, bias, y);
-  reference::linear(n, k, m, x, w, bias, expected);
-  e.y = error(y, expected);
-
-  // Gradients of a linear layer are those of a 1x1 convolution on a 1x1 image.
-  const Conv2dSize pointwise = conv(n, k, 1, 1, m, 1, 1, 1, 0, 0);
-  Floats gx = before(x, add), gw = before(w, add), gbias = before(bias, add);
-  Floats want_x = gx, want_w = gw, want_bias = gbias;
-  linear_grad_x(n, k, m, gy, w, {gx.data(), add});
-  linear_grad_w(n, k, m, x, gy, {gw.data(), add}, {gbias.data(), add});
-  reference::conv2d_grad_x(pointwise, gy, w, {want_x.data(), add});
-  reference::conv2d_grad_w(pointwise, x, gy, {want_w.data(), add}, {want_bias.data(), add});
-  e.gx = error(gx, want_x);
-  e.gw = error(gw, want_w);
-  e.gbias = error(gbias, want_bias);
-  linear_grad_x(n, k, m, gy, w, {});
-  linear_grad_w(n, k, m, x, gy, {}, {});
-  return e;
-}
-
-}  // namespace
-
-TEST_CASE("linear agrees with the reference") {
-  struct Size {
-    int64_t n, k, m;
-  };
-  for (const Size& s : {Size{8, 64, 10}, Size{1, 1, 1}, Size{33, 640, 128}, Size{100, 8, 128}, Size{3, 5, 70}})
-    for (const bool add : {false, true}) {
-      CAPTURE(s.n);
-      CAPTURE(s.k);
-      CAPTURE(s.m);
-      CAPTURE(add);
-      LinearErrors errors[3] = {linear_errors(s.n, s.k, s.m, add)};
-#pragma omp parallel for num_threads(2)
-      for (int i = 1; i < 3; ++i) errors[i] = linear_errors(s.n, s.k, s.m, add);
-      for (const LinearErrors& e : errors) {
-        CHECK(e.y < 2e-6);
-        CHECK(e.y_without_bias < 2e-6);
-        CHECK(e.gx < 2e-6);
-        CHECK(e.gw < 2e-6);
-        CHECK(e.gbias < 2e-6);
-      }
-    }
-}
 
 TEST_CASE("batch norm agrees with the reference") {
   struct Size {

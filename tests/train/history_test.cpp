@@ -134,12 +134,11 @@ TEST_CASE("history: noise, α's own steps and any number of threads") {
   train::SearchSchedule schedule = still(1e-6);
   schedule.arch_split = 0.5;
   const SamplerOptions noisy{.kind = SamplerKind::GUMBEL, .hard = true, .seed = 5};
-  const int before = train::threads();
-  train::set_threads(1);
-  const auto one = recorded(schedule, noisy);
-  train::set_threads(2);
-  const auto two = recorded(schedule, noisy);
-  train::set_threads(before);
+  const auto with_threads = [&](int count) {
+    const train::Threads threads(count);
+    return recorded(schedule, noisy);
+  };
+  const auto one = with_threads(1), two = with_threads(2);
   REQUIRE(one.size() == two.size());
   for (size_t i = 0; i < one.size(); ++i) {
     CHECK(same_bytes(one[i].task_gradient.data(), two[i].task_gradient.data()));

@@ -2,6 +2,8 @@
 #include "../networks.h"
 #include "../worse.h"
 
+#include <mixgrad/bench.h>
+
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -30,9 +32,8 @@ data::Splits random_splits() {
 }
 
 /// Runs `steps` search steps and then fine-tuning steps from one float start; the parameters at the end.
-std::vector<std::vector<float>> trained(int threads) {
-  const int before = train::threads();
-  train::set_threads(threads);
+std::vector<std::vector<float>> trained(int count) {
+  const train::Threads threads(count);
   const auto model = test::random_resnet8(1);
   const data::Splits splits = random_splits();
   MixPrec net(*model, {.input_shape = {3, 32, 32},
@@ -51,7 +52,6 @@ std::vector<std::vector<float>> trained(int threads) {
   fine.epochs = 1;
   fine.lr = 0.01;
   train::fine_tune(found, splits, fine, net.regularizer(), quiet);
-  train::set_threads(before);
 
   std::vector<std::vector<float>> state;
   for (const Tensor& alpha : net.nas_parameters()) state.emplace_back(alpha.data().begin(), alpha.data().end());
@@ -74,11 +74,10 @@ TEST_CASE("search and fine-tuning give the same bytes with 1, 2 and 4 threads") 
 }
 
 TEST_CASE("the float warm-up gives the same bytes with 1, 2 and 4 threads") {
-  const int before = train::threads();
   const data::Splits splits = random_splits();
   std::vector<std::vector<float>> states;
-  for (const int threads : {1, 2, 4}) {
-    train::set_threads(threads);
+  for (const int count : {1, 2, 4}) {
+    const train::Threads threads(count);
     const auto model = test::random_resnet8(1);
     train::Observer quiet;
     train::warm_up(*model, splits, {.epochs = 2, .batch_size = 36, .augmentation = {.flip = true, .crop = 2}}, quiet);
@@ -86,7 +85,6 @@ TEST_CASE("the float warm-up gives the same bytes with 1, 2 and 4 threads") {
     for (const nn::NamedTensor& t : nn::state_of(*model))
       states.back().insert(states.back().end(), t.tensor.data().begin(), t.tensor.data().end());
   }
-  train::set_threads(before);
   CHECK(same_bytes(states[0], states[1]));
   CHECK(same_bytes(states[0], states[2]));
 }
@@ -180,13 +178,11 @@ TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for e
                        .activation_precisions = {4, 8},
                        .w_mixprec_type = MixPrecType::PER_CHANNEL,
                        .calibration = {batch.x}});
-  const auto gradients = [&](DType dtype, int threads) {
-    const int before = train::threads();
-    train::set_threads(threads);
+  const auto gradients = [&](DType dtype, int count) {
+    const train::Threads threads(count);
     for (const Tensor& t : net.net_parameters()) t.zero_grad();
     for (const Tensor& t : net.nas_parameters()) t.zero_grad();
     const train::StepResult r = train::step(net.graph(), batch, {.dtype = dtype});
-    train::set_threads(before);
     std::vector<float> all = {static_cast<float>(r.task.mean_loss())};
     for (const Tensor& t : net.net_parameters()) all.insert(all.end(), t.grad().begin(), t.grad().end());
     for (const Tensor& t : net.nas_parameters()) all.insert(all.end(), t.grad().begin(), t.grad().end());
@@ -204,4 +200,20 @@ TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for e
   }
   CHECK(dot / std::sqrt(norm_exact * norm_rounded) > 0.98);
   for (const int threads : {1, 4}) CHECK(same_bytes(rounded, gradients(DType::bfloat16, threads)));
+}
+
+TEST_CASE("a number of threads holds as long as its scope, and no function of the library leaves one behind") {
+  const int before = train::threads();
+  {
+    const train::Threads three(3);
+    const int inside = train::threads();
+    const train::Threads as_it_is(0);
+    CHECK(train::threads() == inside);
+#ifdef _OPENMP
+    CHECK(inside == 3);
+#endif
+  }
+  CHECK(train::threads() == before);
+  bench::step({.model = "ds_cnn", .batch = 2, .threads = before + 1, .steps = 1});
+  CHECK(train::threads() == before);
 }

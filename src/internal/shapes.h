@@ -12,8 +12,8 @@
 namespace mixgrad {
 
 /// Throws bad_input "[op] ..." when the shapes don't fit.
-kernels::Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& attrs);
-kernels::Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
+Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& attrs);
+Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
 /// Rows and channels of [N, C, H, W] or [N, C] as they lie in memory.
 struct RowsChannels {
   int64_t rows, channels;

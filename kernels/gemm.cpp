@@ -1,28 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// By oneDNN's product, which chooses its instructions when it runs.
-#include <dnnl.h>
-
 #include "gemm.h"
+
 #include "parallel.h"
+#include "product.h"
 #include "reduce.h"
 
 namespace mixgrad::kernels {
 namespace {
 
 constexpr int64_t grain = 32;  // rows of the result in a chunk
-
-/// A factor of a product: `data` row-major with rows `stride` apart, taken transposed or not.
-struct Factor {
-  const float* data;
-  int64_t stride;
-  bool transposed = false;
-};
-
-/// c = a b, or c += a b; c [m, n], a [m, k] and b [k, n] once transposed.
-void multiply(int64_t m, int64_t n, int64_t k, Factor a, Factor b, bool add, float* c) {
-  dnnl_sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1.0f, a.data, a.stride, b.data, b.stride,
-             add ? 1.0f : 0.0f, c, n);
-}
 
 }  // namespace
 

@@ -2,9 +2,9 @@
 // How facts about channels spread through a graph: which of them are left, how many, which stay or go together.
 #pragma once
 
-#include "../core/disjoint_sets.h"
-
 #include <mixgrad/graph.h>
+
+#include <src/internal/disjoint_sets.h>
 
 #include <vector>
 
