@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
 
   Graph found = search.arch_export();
   train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3, .augmentation = {.crop = 2}}, search.regularizer(), quiet);
-  fmt::print("accuracy {:.4f} with {:.1f} KiB of weights\n", train::evaluate(found, data.test).accuracy(),
+  fmt::print("accuracy {:.4f} with {:.1f} KiB of weights\n", train::evaluate(found, data.test).value(),
              cost::discrete(found, cost::size()) / 8192);
   save(found, "resnet8.safetensors");
 }

@@ -74,7 +74,7 @@ int main() {
     const Agreement integers = compare(found, to_integer(found), data.test);
     fmt::print("{:<13} steps", quantizer ? quantizer->name : "pact");
     for (const auto& slot : found.activation_slots()) fmt::print(" {:.5f}", slot->step());
-    fmt::print("  accuracy {:.3f}, ", train::evaluate(found, data.test).accuracy());
+    fmt::print("  accuracy {:.3f}, ", train::evaluate(found, data.test).value());
     fmt::print("integers agree on {} of {} images\n", integers.same_top1, integers.images);
   }
 }

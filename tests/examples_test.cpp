@@ -56,7 +56,7 @@ std::vector<double> accuracies_in(const std::string& text) {
 std::string said_of(const std::string& file, int64_t images) {
   const Graph found = load_graph(file);
   const data::Splits data = data::glyphs(1, 0.1, {.train = images, .test = images / 4});
-  return fmt::format("accuracy {:.4f} with {:.1f} KiB of weights\n", train::evaluate(found, data.test).accuracy(),
+  return fmt::format("accuracy {:.4f} with {:.1f} KiB of weights\n", train::evaluate(found, data.test).value(),
                      cost::discrete(found, cost::size()) / 8192);
 }
 

@@ -13,7 +13,7 @@
 namespace mixgrad::data {
 
 /// Images, channels-last [size, height, width, channels]: as bytes, where value v stands for v / 255, or as floats of
-/// any sign. Without labels, a network is to reconstruct what it is given.
+/// any sign.
 struct Dataset {
   std::string name;
   int64_t channels = 0, height = 0, width = 0;
@@ -99,11 +99,13 @@ std::string absolute(const std::string& spec);
 /// folders, small shifts for glyphs and IDX digits; nothing for arrays, and for images of one row or column.
 Augmentation default_augmentation(const std::string& spec, const Shape& image_shape = {3, 32, 32});
 
-/// x [n, channels, height, width]; labels [n], or none: then x is what the network is to reconstruct.
+/// x [n, channels, height, width]; labels [n], or none.
 struct Batch {
   Tensor x;
   std::vector<int32_t> labels;
   int64_t size() const { return x.dim(0); }
+  /// Images `begin` to `begin + count`.
+  Batch part(int64_t begin, int64_t count) const;
 };
 
 struct LoaderOptions {

@@ -78,6 +78,7 @@ class Graph {
   std::vector<Node> nodes;
   int output = 0;                    ///< the node whose value is the result
   Normalization normalization = {};  ///< of what run() takes: whoever feeds the network applies it (data::Loader)
+  std::string task = {};             ///< what it is trained for, by name (train::find_task); empty: nobody said
 
   /// softmax(α / temperature) of every slot that searches.
   Thetas softmax_thetas(double temperature = 1.0) const;
@@ -151,5 +152,7 @@ Graph load_graph(const std::string& path, const FindActivation& find = quant::fi
 /// The same in memory; the tensors stay shared with `graph`.
 io::Safetensors to_safetensors(const Graph& graph);
 Graph graph_from(io::Safetensors content, const FindActivation& find = quant::find_activation);
+/// Tells networks apart (io::Checksum) by structure and tensors, whatever they were trained for.
+std::string checksum(const Graph& graph);
 
 }  // namespace mixgrad

@@ -26,13 +26,12 @@ std::unique_ptr<nn::Module> autoencoder();
 struct Model {
   std::string name;
   Shape input_shape;  ///< C, H, W
-  bool reconstructs;  ///< its input (mean squared error); else it tells classes apart (cross entropy)
   std::unique_ptr<nn::Module> net;
   bool trained = false;              ///< made elsewhere: it comes with its weights
-  int64_t classes = 0;               ///< of one made elsewhere: what it tells apart
   Normalization normalization = {};  ///< of its input: from constants at the file's head; `net` takes normalized images
   std::vector<std::string> notes = {};  ///< what reading the file left out or changed, a sentence each
   Shape output_shape = {};              ///< of what `net` returns, without N: [C, H, W] or [values]
+  std::string left_out = {};            ///< of a file: the function at its end that `net` leaves out, "Sigmoid 'y'"
   /// `normalization` is of pixels from 0 to 255: images from 0 to 1 need its mean and std divided by 255.
   bool pixels_to_255 = false;
 };
@@ -43,8 +42,10 @@ struct Options {
 };
 
 /// The model called `name`, or the float network in the ONNX file `name` (*.onnx); bad_input lists the names when there
-/// is none. `classes` is nothing to one that reconstructs or was made elsewhere.
+/// is none. `classes` is nothing to the autoencoder, and to one that was made elsewhere.
 Model make(const std::string& name, int64_t classes, const Options& options = {});
+/// What the model called `name` is for, a task by its name; empty for one made elsewhere, which its user knows.
+std::string task_of(const std::string& name);
 std::vector<std::string> names();
 /// Throws bad_input where `name` is neither a model nor an ONNX file by its name.
 void check_name(const std::string& name);

@@ -107,7 +107,7 @@ std::string dated_folder();
 struct FinishedRun {
   std::string model;  ///< its name: of a file, without the folder
   Graph network;
-  data::Dataset test;  ///< without labels where the network reconstructs
+  data::Dataset test;  ///< without labels where its task does not read them
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
 

@@ -22,6 +22,7 @@ struct RunConfig {
   std::string model = "resnet8";      ///< a name that models::make knows
   std::vector<int> input_shape = {};  ///< C, H, W of the images, for a model's file that leaves them open
   std::string data = "glyphs";        ///< what data::load takes
+  std::string loss = "";              ///< what to train for, a name that train::find_task knows; "": run_task says
   std::string normalize =
       "";                  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
   double val_split = 0.1;  ///< share of the training images held out for every choice
@@ -81,8 +82,12 @@ models::Model make_model(const RunConfig& config, int64_t classes);
 /// config.init were trained. Throws bad_input where the two differ.
 Normalization image_normalization(const RunConfig& config, int64_t channels);
 
-/// The data for the configured model, normalized as it wants them, without labels if it is to reconstruct them. Throws
-/// bad_input when they don't fit.
+/// What the network is trained for: as config.loss says; without it, as the weights in config.init were trained; else
+/// what a built-in model is for; else what `images` ask for: classify where they have labels, reconstruct without.
+const train::Task& run_task(const RunConfig& config, const data::Dataset& images);
+
+/// The data for the configured model, normalized as it wants them, without labels if its task does not read them.
+/// Throws bad_input when data, model and task don't fit.
 data::Splits load_data(const RunConfig& config);
 
 /// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
@@ -120,14 +125,17 @@ struct RunResult {
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
   std::string normalize;  ///< of the images, kept in its file: as RunConfig::normalize, in numbers
+  std::string task;       ///< that it was trained for, by its name; kept in its file
   train::Score test;      ///< on the test set
   bool kept_start =
       false;  ///< no epoch was as good on the validation images as the network that the model's file holds
   bool interrupted = false;
 };
 
-/// What float.safetensors holds: weights by name, and in the metadata how the images were normalized.
+/// What float.safetensors holds: weights by name, and in the metadata how the images were normalized, and the task.
 io::Safetensors float_weights(const FloatResult& result);
+/// Of that, whatever the task.
+std::string checksum(const FloatResult& result);
 
 /// Throws bad_input for what data and network make impossible (a target out of reach, a candidate without a cost):
 /// before an hour of training, not after. The runs share model and data.

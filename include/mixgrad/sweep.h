@@ -42,7 +42,8 @@ struct Options {
 /// A finished point, from its summary. Nothing where the run has no such number.
 struct Row {
   Point point;
-  std::optional<double> strength = {}, float_accuracy = {}, final_accuracy = {}, final_loss = {};
+  train::Metric metric = {};  ///< of the run's task
+  std::optional<double> strength = {}, float_metric = {}, final_metric = {}, final_loss = {};
   std::optional<double> size_bits = {}, size_share = {}, macs_share = {};  ///< shares of uniform 8-bit
   bool pareto = false;  ///< no other point is as good and smaller, or better and as small
 };
@@ -58,7 +59,7 @@ Spread spread(const std::vector<double>& values);
 struct Group {
   std::string name;          ///< of its points, without the seed
   std::vector<size_t> rows;  ///< where its points are
-  std::optional<Spread> accuracy = {}, loss = {}, size_share = {};
+  std::optional<Spread> metric = {}, loss = {}, size_share = {};
 };
 /// In the order of their first rows.
 std::vector<Group> groups(const std::vector<Row>& rows);

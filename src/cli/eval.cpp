@@ -29,17 +29,20 @@ void run(Eval& eval) {
   check_threads(eval.threads);
   const train::Threads threads(eval.threads);
   const train::Score score = report::evaluate_run(eval.folder, eval.data);
-  if (eval.json)
-    return print_json({{"accuracy", score.accuracy()}, {"loss", score.mean_loss()}, {"images", score.images}});
-  fmt::print("{:.4f}\n", score.classifies ? score.accuracy() : score.mean_loss());
+  if (eval.json) {
+    nlohmann::ordered_json out = json_of(score);
+    out["images"] = score.images;
+    return print_json(out);
+  }
+  fmt::print("{:.4f}\n", score.value());
 }
 
 }  // namespace
 
 void add_eval(CLI::App& app) {
   CLI::App* command = app.add_subcommand("eval",
-                                         "print an exported network's accuracy on a test set, as a fraction of 1 (mean "
-                                         "squared error where it reconstructs)");
+                                         "print how well an exported network does its task on a test set: its accuracy "
+                                         "as a fraction of 1, or its mean squared error");
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
   eval->options.add("data", &eval->data, "test images of another data set [the run's own]", data_form());

@@ -98,6 +98,7 @@ void add_tape(CLI::App& inspect) {
   Options& o = s->options;
   o.add("model", &s->config.model, "network", model_form());
   o.add("data", &s->config.data, "images for the step", data_form());
+  o.add("loss", &s->config.loss, "what to train for [as --init, the model or the data say]", loss_form());
   o.add("init", &s->config.init, "weights (float.safetensors of mixgrad train) [drawn from the seed]", file_form);
   o.add("phase", &s->step.phase, "float: the warm-up", phase_form);
   o.add("images", &s->step.images, "size of the micro-batch");

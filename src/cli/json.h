@@ -2,6 +2,8 @@
 // What --json prints.
 #pragma once
 
+#include <mixgrad/task.h>
+
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -10,6 +12,15 @@ namespace mixgrad::cli {
 /// One line. A number that is not one becomes null; a folder's name need not be UTF-8.
 inline void print_json(const nlohmann::ordered_json& object) {
   fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+/// The accuracy is null for a task that has another metric.
+inline nlohmann::ordered_json json_of(const train::Score& score) {
+  const bool accuracy = score.metric.name == "accuracy";
+  return {{"accuracy", accuracy ? nlohmann::ordered_json(score.value()) : nlohmann::ordered_json(nullptr)},
+          {"metric", score.metric.name},
+          {"value", score.value()},
+          {"loss", score.mean_loss()}};
 }
 
 }  // namespace mixgrad::cli

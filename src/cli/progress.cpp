@@ -58,9 +58,9 @@ std::string cost_part(const std::string& name, const train::EpochReport& e) {
   return part;
 }
 
-/// "  acc 81.3%"; nothing where a network tells no classes apart.
-std::string accuracy_part(const char* name, double accuracy, int digits) {
-  return std::isnan(accuracy) ? "" : fmt::format("  {} {:.{}f}%", name, 100 * accuracy, digits);
+/// "  acc 81.3%"; nothing for a metric that is no share.
+std::string share_part(const train::Metric& metric, const std::string& label, double value, int digits) {
+  return metric.is_share ? fmt::format("  {} {:.{}f}%", label, 100 * value, digits) : "";
 }
 
 }  // namespace
@@ -130,7 +130,8 @@ void Progress::show(const train::StepReport& s) {
   if (!terminal_ || Clock::now() - shown_ < refresh || std::ferror(stdout) != 0) return;
   const double done = s.epoch + static_cast<double>(s.step + 1) / static_cast<double>(s.steps);
   rewrite(fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", s.phase, s.epoch + 1, s.epochs,
-                      minutes(time_left(s.phase, done)), s.loss, accuracy_part("acc", s.accuracy, 0), cost_));
+                      minutes(time_left(s.phase, done)), s.loss, share_part(s.metric, s.metric.label, s.value, 0),
+                      cost_));
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
@@ -139,8 +140,9 @@ void Progress::on_epoch(const train::EpochReport& e) {
   cost_ = cost_part(cost_to_lower(config_), e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
                                  minutes(time_left(e.phase, e.epoch + 1)), e.task_loss,
-                                 accuracy_part("acc", e.train_accuracy, 1), accuracy_part("val", e.val_accuracy, 1));
-  if (std::isnan(e.val_accuracy)) line += fmt::format("  val loss {:.4f}", e.val_loss);
+                                 share_part(e.metric, e.metric.label, e.train_metric, 1),
+                                 share_part(e.metric, "val", e.val_metric, 1));
+  if (!e.metric.is_share) line += fmt::format("  val loss {:.4f}", e.val_loss);
   line += cost_;
   if (terminal_) return rewrite(line);
   fmt::print("{}\n", line);

@@ -15,6 +15,12 @@ std::string data_form() {
   return form;
 }
 
+std::string loss_form() {
+  std::vector<std::string> names;
+  for (const train::Task& task : train::tasks()) names.push_back(task.name);
+  return fmt::format("{}", fmt::join(names, "|"));
+}
+
 std::string regularizer_form() { return fmt::format("{}|table:FILE.toml", fmt::join(cost::names(), "|")); }
 
 namespace {
@@ -23,6 +29,9 @@ constexpr const char* normalize_help =
     "of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [as --init or the model's file "
     "says, or none]";
 
+constexpr const char* loss_help =
+    "what to train for: labels, or the input [as --init or the model says, else labels where the data have them]";
+
 }  // namespace
 
 void add_search_settings(Options& o, RunConfig& c) {
@@ -30,6 +39,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("input-shape", &c.input_shape,
         "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   o.add("data", &c.data, "images to train on and to test with", data_form());
+  o.add("loss", &c.loss, loss_help, loss_form());
   o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for every choice");
   o.add("scheme", &c.scheme, "what a weight's bits are chosen for", scheme_form);
@@ -77,6 +87,7 @@ void add_train_settings(Options& o, RunConfig& c) {
   o.add("input-shape", &c.input_shape,
         "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
   o.add("data", &c.data, "images to train on and to test with", data_form());
+  o.add("loss", &c.loss, loss_help, loss_form());
   o.add("normalize", &c.normalize, normalize_help, "MEAN/STD|imagenet|cifar10");
   o.add("val-split", &c.val_split, "share of the training images held out for choosing the best epoch");
   o.add("epochs", &c.warmup_epochs, "passes over the training images");

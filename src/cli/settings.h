@@ -19,6 +19,7 @@ constexpr const char *scheme_form = "per-layer|per-channel", *dtype_form = "f32|
                      *folder_form = "DIR", *file_form = "FILE";
 std::string model_form();
 std::string data_form();
+std::string loss_form();
 std::string regularizer_form();
 
 }  // namespace mixgrad::cli

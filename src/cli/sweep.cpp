@@ -45,8 +45,7 @@ class Printer : public sweep::Listener {
 
   void on_warm_up(const std::string& log) override { say(fmt::format("float network: training, see {}", log)); }
   void on_finished(const sweep::Row& row, size_t done, size_t points) override {
-    const std::string result = row.final_accuracy ? fmt::format("accuracy {:.4f}", *row.final_accuracy)
-                                                  : fmt::format("error {:.4f}", row.final_loss.value_or(0));
+    const std::string result = fmt::format("{} {:.4f}", row.metric.name, row.final_metric.value_or(0));
     say(fmt::format("[{}/{}] {}: {}, {:.0f} bits", done, points, row.point.name, result, row.size_bits.value_or(0)));
   }
   void on_failed(const sweep::Point& point, const std::string& complaint, size_t done, size_t points) override {

@@ -38,21 +38,19 @@ void Train::run() {
     Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
     return report::train_in_folder(config, folder, progress);
   }();
-  const std::string weights = path + "/float.safetensors", checksum = io::checksum(float_weights(result));
+  const std::string weights = path + "/float.safetensors", sum = checksum(result);
   if (json) {
-    print_json({{"accuracy", result.test.accuracy()},
-                {"loss", result.test.mean_loss()},
-                {"weights", weights},
-                {"checksum", checksum},
-                {"kept_start", result.kept_start},
-                {"interrupted", result.interrupted}});
+    nlohmann::ordered_json out = json_of(result.test);
+    out["weights"] = weights;
+    out["checksum"] = sum;
+    out["kept_start"] = result.kept_start;
+    out["interrupted"] = result.interrupted;
+    print_json(out);
   } else {
-    const std::string quality = result.test.classifies
-                                    ? fmt::format("accuracy {:.4f}", result.test.accuracy())
-                                    : fmt::format("mean squared error {:.4f}", result.test.mean_loss());
+    const std::string quality = fmt::format("{} {:.4f}", result.test.metric.name, result.test.value());
     if (result.kept_start && !quiet)
       fmt::print("training found nothing better on the validation images than its start\n");
-    fmt::print("{}, weights in {} (checksum {})\n", quality, weights, checksum);
+    fmt::print("{}, weights in {} (checksum {})\n", quality, weights, sum);
   }
   if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
 }

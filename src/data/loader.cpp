@@ -115,6 +115,12 @@ void Loader::start(int64_t epoch) {
   for (size_t i = order_.size(); i > 1; --i) std::swap(order_[i - 1], order_[rng.below(i)]);
 }
 
+Batch Batch::part(int64_t begin, int64_t count) const {
+  Batch out{.x = x.rows(begin, count), .labels = {}};
+  if (!labels.empty()) out.labels.assign(labels.begin() + begin, labels.begin() + begin + count);
+  return out;
+}
+
 Batch Loader::batch(int64_t index) const {
   if (index < 0 || index >= batches()) bad_input("batch {}: this data set has {} batches", index, batches());
   const Dataset& set = *dataset_;

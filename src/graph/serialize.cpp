@@ -41,7 +41,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* metadata_key = "mixgrad";
+constexpr const char *metadata_key = "mixgrad", *task_key = "task";
 constexpr int format_version = 1;
 
 json attributes(const Operator& op) {
@@ -135,6 +135,8 @@ class Reader {
     } catch (const Error& e) {
       fail(e.what());
     }
+    const auto task = file_.metadata.find(task_key);
+    if (task != file_.metadata.end()) graph_.task = task->second;
     return std::move(graph_);
   }
 
@@ -264,6 +266,7 @@ void save(const Graph& graph, const std::string& path) { io::write_safetensors(p
 io::Safetensors to_safetensors(const Graph& graph) {
   io::Safetensors file;
   file.metadata[metadata_key] = structure(graph).dump(-1, ' ', false, json::error_handler_t::replace);
+  if (!graph.task.empty()) file.metadata[task_key] = graph.task;
   const auto add = [&](const std::string& name, const Tensor& t) {
     if (t) file.tensors.emplace_back(name, t);
   };
@@ -282,6 +285,12 @@ io::Safetensors to_safetensors(const Graph& graph) {
     add(fmt::format("activation_slot.{}.clip", i), activation_slots[i]->clip);
   }
   return file;
+}
+
+std::string checksum(const Graph& graph) {
+  io::Safetensors content = to_safetensors(graph);
+  content.metadata.erase(task_key);
+  return io::checksum(content);
 }
 
 Graph load_graph(const std::string& path, const FindActivation& find) {

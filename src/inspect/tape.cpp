@@ -139,12 +139,12 @@ TapeView recorded(const std::vector<nn::NamedTensor>& leaves, const Step& step) 
   return recorder.view(result);
 }
 
-TapeView float_step(nn::Module& net, const data::Batch& batch) {
+TapeView float_step(nn::Module& net, const data::Batch& batch, const train::Task& task) {
   std::vector<nn::NamedTensor> leaves = net.named_parameters();
   std::ranges::copy(net.named_buffers(), std::back_inserter(leaves));
   leaves.push_back({"images", batch.x});
   net.train();
-  return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer); });
+  return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer, &task); });
 }
 
 TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits,
@@ -165,7 +165,8 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
       .dtype = parse_dtype(config.dtype),
-      .micro_batch = batch.size()};
+      .micro_batch = batch.size(),
+      .task = &run_task(config, splits.train)};
   return recorded(leaves, [&](TapeObserver* observer) {
     train::StepOptions observed = step;
     observed.observer = observer;
@@ -215,7 +216,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);
-  if (options.phase == "float") return float_step(*model.net, batch);
+  if (options.phase == "float") return float_step(*model.net, batch, run_task(config, splits.train));
   return search_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch);
 }
 

@@ -86,10 +86,10 @@ class Context {
   std::set<const onnx_file::Node*> absorbed;  ///< that a layer before them took up
   std::map<size_t, Value> rectified;          ///< what a ReLU worked on, by where its result stands
   std::vector<std::string> notes;
-  int64_t batch = 1;         ///< N as the file has it; 1 where it is open
-  int64_t input_values = 0;  ///< of one image
-  std::string head;          ///< the input's name, behind its normalization so far
+  int64_t batch = 1;  ///< N as the file has it; 1 where it is open
+  std::string head;   ///< the input's name, behind its normalization so far
   std::optional<ScaleShift> normalization;
+  std::string left_out;  ///< Model::left_out
 
   /// Whether a node is the next one of the input's normalization: it alone reads the head.
   bool at_head(const onnx_file::Node& n) const;

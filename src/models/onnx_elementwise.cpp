@@ -213,9 +213,6 @@ Value import_ending(Context& c, const Node& n) {
   const Value& x = c.input(n, 0);
   const Layout& l = x.layout;
   if (!ends_network(c.file, n)) c.refuse(n, "it can only be left out at the network's end");
-  if (n.op == "Sigmoid" && l.size() == c.input_values) {
-    c.refuse(n, "a network that reconstructs its input can't do without it: end it with ReLU or with a linear layer");
-  }
   if (n.op != "Sigmoid") {  // until opset 12 over all axes from this one on
     const bool one_axis = c.file.opset() >= 13;
     const size_t first = c.axis(n, Attributes(c.file, n).number("axis", one_axis ? -1 : 1), l.axes.size() + 1);
@@ -228,8 +225,9 @@ Value import_ending(Context& c, const Node& n) {
       c.refuse(n, fmt::format("it works along axis {} of [N, {}], expected classes", first, fmt::join(l.dims(), ", ")));
     }
   }
+  c.left_out = fmt::format("{} '{}'", n.op, n.name);
   c.notes.push_back(
-      fmt::format("its {} '{}' at the end is left out: what the network returns is what went into it", n.op, n.name));
+      fmt::format("its {} at the end is left out: what the network returns is what went into it", c.left_out));
   return x;
 }
 

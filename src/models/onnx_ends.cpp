@@ -99,7 +99,6 @@ Shape declare_input(Context& c, const Options& options) {
   for (size_t i = 0; i < is.size(); ++i) chw[static_cast<size_t>(permutation[i])] = is[i];
   const Shape shape(chw);
   c.batch = dims[0] > 0 ? dims[0] : 1;
-  c.input_values = shape.size();
   c.head = c.file.input();
   c.values[c.head] = {
       .at = 0, .sample = Tensor::zeros({1, chw[0], chw[1], chw[2]}), .layout = Layout::image(chw, permutation)};

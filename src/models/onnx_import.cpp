@@ -84,14 +84,12 @@ class Importer {
     const Value result = take_result(context_);
     context_.finish();
     net_->set_output(result.at);
-    const bool reconstructs = result.layout.size() == input.size();
     Model model{.name = file_.path(),
                 .input_shape = input,
-                .reconstructs = reconstructs,
                 .net = nullptr,
                 .trained = true,
-                .classes = reconstructs ? 0 : result.layout.size(),
-                .output_shape = Shape(result.sample.shape().dims().subspan(1))};
+                .output_shape = Shape(result.sample.shape().dims().subspan(1)),
+                .left_out = context_.left_out};
     take_normalization(context_, model);
     model.notes.insert(model.notes.end(), context_.notes.begin(), context_.notes.end());
     model.net = std::move(net_);

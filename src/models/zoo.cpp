@@ -7,6 +7,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <string_view>
 
 namespace mixgrad::models {
 namespace {
@@ -14,16 +15,16 @@ namespace {
 struct Entry {
   const char* name;
   Shape input_shape;
-  bool reconstructs;
+  const char* task;
   std::unique_ptr<nn::Module> (*make)(int64_t classes);
 };
 
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> entries = {
-      {"resnet8", {3, 32, 32}, false, resnet8},
-      {"mobilenet_v1", {3, 96, 96}, false, mobilenet_v1},
-      {"ds_cnn", {1, 49, 10}, false, ds_cnn},
-      {"autoencoder", {640, 1, 1}, true, [](int64_t) { return autoencoder(); }},
+      {"resnet8", {3, 32, 32}, "classify", resnet8},
+      {"mobilenet_v1", {3, 96, 96}, "classify", mobilenet_v1},
+      {"ds_cnn", {1, 49, 10}, "classify", ds_cnn},
+      {"autoencoder", {640, 1, 1}, "reconstruct", [](int64_t) { return autoencoder(); }},
   };
   return entries;
 }
@@ -49,6 +50,12 @@ void check_name(const std::string& name) {
   if (!known && !name.ends_with(".onnx")) refuse_name(name);
 }
 
+std::string task_of(const std::string& name) {
+  check_name(name);
+  const auto entry = std::ranges::find(zoo(), name, &Entry::name);
+  return entry == zoo().end() ? "" : entry->task;
+}
+
 Model make(const std::string& name, int64_t classes, const Options& options) {
   if (name.ends_with(".onnx")) return from_onnx(name, options);
   for (const Entry& e : zoo()) {
@@ -60,11 +67,9 @@ Model make(const std::string& name, int64_t classes, const Options& options) {
     }
     return {.name = name,
             .input_shape = e.input_shape,
-            .reconstructs = e.reconstructs,
             .net = e.make(classes),
             .trained = false,
-            .classes = 0,
-            .output_shape = {e.reconstructs ? e.input_shape.size() : classes}};
+            .output_shape = {e.task == std::string_view("reconstruct") ? e.input_shape.size() : classes}};
   }
   refuse_name(name);
 }

@@ -279,18 +279,37 @@ std::string dated_folder() {
   return free;
 }
 
+namespace {
+
+/// What the network of a finished run was trained for. Files written before tasks had names do not say: then, whatever
+/// returned as many values as its input has was trained to reconstruct it.
+const train::Task& task_of_run(const Graph& network, const std::string& file) {
+  if (!network.task.empty()) return train::find_task(network.task, file + ": task");
+  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  return train::find_task(output.size() == network.input_shape().size() ? "reconstruct" : "classify");
+}
+
+}  // namespace
+
 FinishedRun load_run(const std::string& path, const std::string& data) {
   const Origin origin = read_origin(path);
   const std::string& spec = data.empty() ? origin.data : data;
   Graph network = load_graph(fs::path(path) / network_name);
   data::Dataset test = data::load(spec, origin.seed, 0.1, network.input_shape()).test;
-  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
-  const bool reconstructs = output.size() == network.input_shape().size();
-  if (reconstructs) test.labels.clear();
-  if (test.image_shape() != network.input_shape() || (!reconstructs && test.classes() != output.size())) {
-    bad_input("data: '{}' has images {} of {} classes, but the network in {} takes {} and tells {}", spec,
-              test.image_shape().str(), test.classes(), path, network.input_shape().str(), output.size());
+  if (test.image_shape() != network.input_shape()) {
+    bad_input("data: images of '{}' are {}, but the network in {} takes {}", spec, test.image_shape().str(), path,
+              network.input_shape().str());
   }
+  const train::Task& task = task_of_run(network, fs::path(path) / network_name);
+  network.task = task.name;
+  task.check({.images = test,
+              .data = spec,
+              .input = network.input_shape(),
+              .output = network.nodes[static_cast<size_t>(network.output)].shape,
+              .network = "the network in " + path,
+              .left_out = "",
+              .notes = ""});
+  if (!task.reads_labels) test.labels.clear();
   test.normalization = network.normalization;
   return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
 }

@@ -62,10 +62,11 @@ ordered_json settings(const RunConfig& config) {
   // A field added to RunConfig has to be added here, and below, or this does not compile.
   [[maybe_unused]] const auto& [f0, f1, f2, f3, f4, f5, f6, f7, f8, f9, f10, f11, f12, f13, f14, f15, f16, f17, f18,
                                 f19, f20, f21, f22, f23, f24, f25, f26, f27, f28, f29, f30, f31, f32, f33, f34, f35,
-                                f36] = c;
+                                f36, f37] = c;
   return {{"model", c.model},
           {"input-shape", c.input_shape},
           {"data", c.data},
+          {"loss", c.loss},
           {"normalize", c.normalize},
           {"val-split", c.val_split},
           {"scheme", c.scheme},

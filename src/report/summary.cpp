@@ -20,6 +20,15 @@ ordered_json weight_bits(const LayerSummary& layer, bool per_layer) {
   return per_layer ? ordered_json(layer.weight_bits[0]) : ordered_json(layer.weight_bits);
 }
 
+ordered_json metric(const train::Metric& m) {
+  return {{"name", m.name}, {"label", m.label}, {"larger_is_better", m.larger_is_better}, {"is_share", m.is_share}};
+}
+
+/// Null for a task that has another metric.
+ordered_json accuracy(const train::Score& score) {
+  return score.metric.name == "accuracy" ? ordered_json(score.value()) : ordered_json(nullptr);
+}
+
 ordered_json optional(const std::optional<int>& bits) { return bits ? ordered_json(*bits) : ordered_json(nullptr); }
 
 ordered_json layers(const RunResult& result, bool per_layer) {
@@ -98,13 +107,18 @@ std::string summary(const RunConfig& given, const RunResult& result) {
                             {"interrupted", result.interrupted},
                             {"kept_start", result.kept_start},
                             {"notes", result.notes},
-                            {"float_accuracy", result.floating.accuracy()},
-                            {"search_accuracy", result.searched.accuracy()},
-                            {"final_accuracy", result.final.accuracy()},
+                            {"task", result.network.task},
+                            {"metric", metric(result.final.metric)},
+                            {"float_metric", result.floating.value()},
+                            {"search_metric", result.searched.value()},
+                            {"final_metric", result.final.value()},
+                            {"float_accuracy", accuracy(result.floating)},
+                            {"search_accuracy", accuracy(result.searched)},
+                            {"final_accuracy", accuracy(result.final)},
                             {"float_loss", result.floating.mean_loss()},
                             {"search_loss", result.searched.mean_loss()},
                             {"final_loss", result.final.mean_loss()},
-                            {"checksum", io::checksum(to_safetensors(result.network))},
+                            {"checksum", checksum(result.network)},
                             {"cost", cost},
                             {"cost_uniform8", uniform8},
                             {"cost_float", floating},

@@ -72,11 +72,13 @@ std::string repair(const RunResult& result) {
   }
   out += fmt::format("made from {}", r.start);
   if (r.choices > 0) out += fmt::format("; {} of {} choices left their arg max", r.moved, r.choices);
-  const char* what = result.final.classifies ? "accuracy" : "-error";
-  if (r.quality) out += fmt::format("\n{} on the validation images: ", what);
+  const train::Metric& metric = result.final.metric;
+  const auto shown = [&](double quality) { return metric.larger_is_better ? quality : -quality; };
+  if (r.quality) out += fmt::format("\n{} on the validation images: ", metric.name);
   if (r.quality && r.quality_at_arg_max)
-    out += fmt::format("arg max {:.4f}, within the target{} ", *r.quality_at_arg_max, r.costs.size() > 1 ? "s" : "");
-  if (r.quality) out += fmt::format("{:.4f}", *r.quality);
+    out += fmt::format("arg max {:.4f}, within the target{} ", shown(*r.quality_at_arg_max),
+                       r.costs.size() > 1 ? "s" : "");
+  if (r.quality) out += fmt::format("{:.4f}", shown(*r.quality));
   return out + "\n";
 }
 
@@ -92,16 +94,13 @@ std::string targets(const RunResult& result) {
 }  // namespace
 
 std::string table(const RunConfig& config, const RunResult& result) {
-  const bool classifies = result.final.classifies;
-  const auto shown = [&](const train::Score& s) {
-    return fmt::format("{:.4f}", classifies ? s.accuracy() : s.mean_loss());
-  };
+  const auto shown = [](const train::Score& s) { return fmt::format("{:.4f}", s.value()); };
   return layers(config, result) + "\n" + costs(result) + targets(result) +
-         fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n",
-                     classifies ? "accuracy" : "mean squared error", grouped(static_cast<double>(result.test_images)),
-                     shown(result.floating), shown(result.searched), shown(result.final)) +
+         fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", result.final.metric.name,
+                     grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched),
+                     shown(result.final)) +
          (result.kept_start ? "fine-tuning found nothing better on the validation images than its start\n" : "") +
-         fmt::format("checksum of the network found: {}\n", io::checksum(to_safetensors(result.network)));
+         fmt::format("checksum of the network found: {}\n", checksum(result.network));
 }
 
 }  // namespace mixgrad::report

@@ -2,7 +2,7 @@
 #include "rivals.h"
 
 #include "filling.h"
-#include "lowering.h"
+#include "lower_bits.h"
 #include "reach.h"
 
 #include <fmt/core.h>

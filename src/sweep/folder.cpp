@@ -45,6 +45,25 @@ std::optional<double> share(const nlohmann::json& summary, const char* cost) {
   return part && whole && *whole > 0 ? std::optional(*part / *whole) : std::nullopt;
 }
 
+/// Summaries written before tasks had names hold an accuracy, or null where the mean squared error is what counts.
+bool names_metric(const nlohmann::json& summary) { return summary.contains("metric"); }
+
+train::Metric metric(const nlohmann::json& summary) {
+  if (!names_metric(summary))
+    return train::find_task(number(summary, "final_accuracy") ? "classify" : "reconstruct").metric;
+  const nlohmann::json& m = summary.at("metric");
+  return {.name = m.at("name").get<std::string>(),
+          .label = m.at("label").get<std::string>(),
+          .larger_is_better = m.at("larger_is_better").get<bool>(),
+          .is_share = m.at("is_share").get<bool>()};
+}
+
+std::optional<double> metric_of(const nlohmann::json& summary, const std::string& stage) {
+  if (names_metric(summary)) return number(summary, (stage + "_metric").c_str());
+  const bool accuracy = metric(summary).name == "accuracy";
+  return number(summary, (stage + (accuracy ? "_accuracy" : "_loss")).c_str());
+}
+
 }  // namespace
 
 void make_folder(const fs::path& path) {
@@ -81,8 +100,9 @@ Row read_row(const Point& point, const std::string& file) {
     const auto summary = nlohmann::json::parse(io::read_file(file));
     Row row{.point = point};
     if (point.config.method == "dnas" && point.config.target.empty()) row.strength = number(summary, "strength");
-    row.float_accuracy = number(summary, "float_accuracy");
-    row.final_accuracy = number(summary, "final_accuracy");
+    row.metric = metric(summary);
+    row.float_metric = metric_of(summary, "float");
+    row.final_metric = metric_of(summary, "final");
     row.final_loss = number(summary, "final_loss");
     row.size_bits = number(summary.at("cost"), "size");
     row.size_share = share(summary, "size");

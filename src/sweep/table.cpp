@@ -54,8 +54,22 @@ std::string cell(const std::string& value) {
 
 /// Larger is better; nothing where the run has no result to compare.
 std::optional<double> quality(const Row& row) {
-  if (row.final_accuracy) return row.final_accuracy;
-  return row.final_loss ? std::optional(-*row.final_loss) : std::nullopt;
+  if (!row.final_metric) return std::nullopt;
+  return row.metric.larger_is_better ? *row.final_metric : -*row.final_metric;
+}
+
+/// Of a metric's value: only where the metric is the accuracy.
+template <typename Value>
+std::optional<Value> accuracy(const Row& row, const std::optional<Value>& value) {
+  return row.metric.name == "accuracy" ? value : std::nullopt;
+}
+
+/// What a column of the metric is called.
+std::string heading(const std::vector<Row>& rows) {
+  constexpr size_t width = 8;
+  if (rows.empty()) return "metric";
+  const train::Metric& m = rows[0].metric;
+  return m.name.size() <= width ? m.name : m.label;
 }
 
 bool beats(const Row& a, const Row& b) {
@@ -75,9 +89,9 @@ nlohmann::ordered_json value(const std::optional<Spread>& s) {
 }
 
 /// ",seeds,accuracy_mean,..." of csv().
-std::string spread_cells(const Group& group) {
+std::string spread_cells(const Row& row, const Group& group) {
   std::string out = fmt::format(",{}", group.rows.size());
-  for (const auto& s : {group.accuracy, group.loss, group.size_share}) {
+  for (const auto& s : {accuracy(row, group.metric), group.loss, group.size_share}) {
     out += s ? fmt::format(",{:.6f},{:.6f}", s->mean, s->deviation) : ",,";
   }
   return out;
@@ -91,16 +105,15 @@ std::string shortened(const std::string& name) {
 }
 
 /// What the seeds of every group come to; nothing where each has one.
-std::string table_of_groups(const std::vector<Row>& rows, bool classifies) {
+std::string table_of_groups(const std::vector<Row>& rows) {
   const std::vector<Group> all = groups(rows);
   if (std::ranges::none_of(all, has_several)) return "";
   size_t width = 10;
   for (const Group& g : all) width = std::max(width, shortened(g.name).size());
   std::string out = fmt::format("\n{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", "over seeds", width, "seeds",
-                                classifies ? "accuracy" : "error", "deviation", "least", "most", "of 8-bit");
+                                heading(rows), "deviation", "least", "most", "of 8-bit");
   for (const Group& g : all) {
-    const auto& shown = classifies ? g.accuracy : g.loss;
-    const auto number = [&](double Spread::*part) { return shown ? fmt::format("{:.4f}", *shown.*part) : "-"; };
+    const auto number = [&](double Spread::*part) { return g.metric ? fmt::format("{:.4f}", *g.metric.*part) : "-"; };
     out +=
         fmt::format("{:<{}} {:>5} {:>8} {:>9} {:>8} {:>8} {:>8}\n", shortened(g.name), width, g.rows.size(),
                     number(&Spread::mean), has_several(g) ? number(&Spread::deviation) : "-", number(&Spread::smallest),
@@ -130,7 +143,7 @@ std::vector<Group> groups(const std::vector<Row>& rows) {
     group->rows.push_back(i);
   }
   for (Group& group : out) {
-    group.accuracy = spread_of(rows, group, &Row::final_accuracy);
+    group.metric = spread_of(rows, group, &Row::final_metric);
     group.loss = spread_of(rows, group, &Row::final_loss);
     group.size_share = spread_of(rows, group, &Row::size_share);
   }
@@ -146,7 +159,8 @@ void mark_front(std::vector<Row>& rows) {
 
 std::string csv(const std::vector<Row>& rows) {
   std::string out =
-      "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,size_bits,size_share,macs_"
+      "name,method,scheme,target,strength,seed,float_accuracy,final_accuracy,final_loss,metric,final_metric,size_bits,"
+      "size_share,macs_"
       "share,pareto";
   const auto of_row = groups_of_rows(rows);
   const bool several = !rows.empty() && of_row[0].has_value();
@@ -156,11 +170,12 @@ std::string csv(const std::vector<Row>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme, cell(c.target),
-                       text(r.strength, "{:.6g}"), c.seed, text(r.float_accuracy, "{:.6f}"),
-                       text(r.final_accuracy, "{:.6f}"), text(r.final_loss, "{:.6g}"), text(r.size_bits, "{:.0f}"),
-                       text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
-    out += several ? spread_cells(*of_row[i]) + "\n" : "\n";
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme,
+                       cell(c.target), text(r.strength, "{:.6g}"), c.seed, text(accuracy(r, r.float_metric), "{:.6f}"),
+                       text(accuracy(r, r.final_metric), "{:.6f}"), text(r.final_loss, "{:.6g}"), r.metric.name,
+                       text(r.final_metric, "{:.6g}"), text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"),
+                       text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
+    out += several ? spread_cells(r, *of_row[i]) + "\n" : "\n";
   }
   return out;
 }
@@ -177,8 +192,11 @@ std::string json(const std::vector<Row>& rows) {
                     {"target", c.target},
                     {"strength", value(r.strength)},
                     {"seed", c.seed},
-                    {"float_accuracy", value(r.float_accuracy)},
-                    {"final_accuracy", value(r.final_accuracy)},
+                    {"metric", r.metric.name},
+                    {"float_metric", value(r.float_metric)},
+                    {"final_metric", value(r.final_metric)},
+                    {"float_accuracy", value(accuracy(r, r.float_metric))},
+                    {"final_accuracy", value(accuracy(r, r.final_metric))},
                     {"final_loss", value(r.final_loss)},
                     {"size_bits", value(r.size_bits)},
                     {"size_share", value(r.size_share)},
@@ -186,7 +204,8 @@ std::string json(const std::vector<Row>& rows) {
                     {"pareto", r.pareto}});
     if (of_row[i]) {
       list.back()["over_seeds"] = {{"seeds", of_row[i]->rows.size()},
-                                   {"accuracy", value(of_row[i]->accuracy)},
+                                   {"metric", value(of_row[i]->metric)},
+                                   {"accuracy", value(accuracy(r, of_row[i]->metric))},
                                    {"loss", value(of_row[i]->loss)},
                                    {"size_share", value(of_row[i]->size_share)}};
     }
@@ -195,18 +214,16 @@ std::string json(const std::vector<Row>& rows) {
 }
 
 std::string table(const std::vector<Row>& rows) {
-  const bool classifies = std::ranges::any_of(rows, [](const Row& r) { return r.final_accuracy.has_value(); });
   size_t width = 5;
   for (const Row& r : rows) width = std::max(width, shortened(r.point.name).size());
-  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {}\n", "point", width, "float",
-                                classifies ? "accuracy" : "error", "size (bits)", "of 8-bit", "macs", "front");
+  std::string out = fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {}\n", "point", width, "float", heading(rows),
+                                "size (bits)", "of 8-bit", "macs", "front");
   for (const Row& r : rows) {
-    const auto& shown = classifies ? r.final_accuracy : r.final_loss;
     out += fmt::format("{:<{}} {:>8} {:>8} {:>14} {:>8} {:>8} {:>5}\n", shortened(r.point.name), width,
-                       text(r.float_accuracy, "{:.4f}"), text(shown, "{:.4f}"), text(r.size_bits, "{:.0f}"),
+                       text(r.float_metric, "{:.4f}"), text(r.final_metric, "{:.4f}"), text(r.size_bits, "{:.0f}"),
                        percent(r.size_share), percent(r.macs_share), r.pareto ? "*" : "");
   }
-  return out + table_of_groups(rows, classifies);
+  return out + table_of_groups(rows);
 }
 
 }  // namespace mixgrad::sweep

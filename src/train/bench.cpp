@@ -71,11 +71,14 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   return times;
 }
 
+/// What the model is for: a file's classifies, like most.
+const train::Task& task_of(const StepOptions& o) { return train::task_for(nullptr, models::task_of(o.model), true); }
+
 StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
   optim::Sgd sgd({{.parameters = net.parameters()}}, {.lr = 1e-3});
   net.train();
   return measure(o, [&] {
-    train::step(net, batch);
+    train::step(net, batch, nullptr, &task_of(o));
     sgd.step();
   });
 }
@@ -93,7 +96,8 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
   const train::StepOptions options{
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
-      .dtype = parse_dtype(o.dtype)};
+      .dtype = parse_dtype(o.dtype),
+      .task = &task_of(o)};
   return measure(o, [&] {
     train::step(net.graph(), batch, options);
     weights.step();

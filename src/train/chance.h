@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mixgrad/data.h>
-#include <mixgrad/train.h>
-
-#include <string>
+#include <mixgrad/task.h>
 
 namespace mixgrad::train {
 
-/// What the best guess that ignores the images scores on `set`: the share of the largest class, or, where a network
-/// reconstructs, the mean squared error of the mean image.
-Score score_of_constant(const data::Dataset& set);
-
-/// Whether `score` on `set` is hardly better than that guess.
-bool is_near_chance(const Score& score, const data::Dataset& set);
+/// Whether `score` is hardly better than `chance` (Task::chance): less than a tenth of the way from there to a perfect
+/// network.
+bool is_near_chance(const Score& score, double chance);
 
 }  // namespace mixgrad::train

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a checkpoint holds: results/PHASE/... of finished phases, running/... of the one it was written in, and its
 // place.
+#include <mixgrad/checkpoints.h>
 #include <mixgrad/error.h>
-#include <mixgrad/train.h>
 
 #include <cstdlib>
 

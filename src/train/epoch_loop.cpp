@@ -53,16 +53,16 @@ void Best::list_state(State& state) {
   state.add("best.epochs_since", epochs_since_);
 }
 
-EpochLoop::EpochLoop(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints)
-    : phase_(phase), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
+EpochLoop::EpochLoop(const char* phase, const Metric& metric, const Schedule& schedule, Observer& observer,
+                     Checkpoints* checkpoints)
+    : phase_(phase), metric_(metric), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
   state.add("epoch", epoch_);
   for (size_t i = 0; i < sums_.size(); ++i) {
     const std::string name = fmt::format("sums.{}.", i);
     state.add(name + "steps", sums_[i].steps);
     state.add(name + "loss", sums_[i].task.loss);
-    state.add(name + "correct", sums_[i].task.correct);
+    state.add(name + "correct", sums_[i].task.measured);  // the name that it had when accuracy was the only metric
     state.add(name + "images", sums_[i].task.images);
-    state.add(name + "classifies", sums_[i].task.classifies);
     state.add(name + "regularization", sums_[i].regularization);
     state.add(name + "seconds", sums_[i].seconds);
   }
@@ -111,7 +111,8 @@ EpochReport EpochLoop::run_epoch(data::Loader& loader, const TrainStep& train_st
                        .step = sums.steps,
                        .steps = loader.batches(),
                        .loss = sums.task.mean_loss(),
-                       .accuracy = sums.task.accuracy()});
+                       .value = sums.task.value(),
+                       .metric = metric_});
     ++sums.steps;
     const bool stop = stops();
     if (stop || (checkpoints_ != nullptr && checkpoints_->due())) keep();
@@ -120,9 +121,10 @@ EpochReport EpochLoop::run_epoch(data::Loader& loader, const TrainStep& train_st
   return {.phase = phase_,
           .epoch = epoch(),
           .epochs = schedule_.epochs,
+          .metric = metric_,
           .task_loss = sums.task.mean_loss(),
           .reg_loss = sums.regularization / static_cast<double>(std::max<int64_t>(loader.batches(), 1)),
-          .train_accuracy = sums.task.accuracy(),
+          .train_metric = sums.task.value(),
           .seconds = sums.seconds};
 }
 

@@ -2,8 +2,9 @@
 // What the phases have in common: epochs of steps, the best epoch so far, and that all of it can be resumed.
 #pragma once
 
+#include <mixgrad/phases.h>
 #include <mixgrad/state.h>
-#include <mixgrad/train.h>
+#include <mixgrad/step.h>
 
 #include <array>
 #include <functional>
@@ -47,7 +48,9 @@ class EpochLoop {
   /// One training step on a batch; `step` counts over all epochs.
   using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
 
-  EpochLoop(const char* phase, const Schedule& schedule, Observer& observer, Checkpoints* checkpoints);
+  /// `metric`: of the task.
+  EpochLoop(const char* phase, const Metric& metric, const Schedule& schedule, Observer& observer,
+            Checkpoints* checkpoints);
   EpochLoop(const EpochLoop&) = delete;
   EpochLoop& operator=(const EpochLoop&) = delete;
 
@@ -79,6 +82,7 @@ class EpochLoop {
   StepResult located(const Step& step, int64_t index) const;
 
   const char* phase_;
+  const Metric metric_;
   const Schedule& schedule_;
   Observer& observer_;
   Checkpoints* checkpoints_;

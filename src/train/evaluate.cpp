@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tasks.h"
-
 #include <mixgrad/train.h>
 
 #include <kernels/parallel.h>
@@ -9,7 +7,8 @@
 
 namespace mixgrad::train {
 
-Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images) {
+Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images, const Task* chosen) {
+  const Task& task = task_for(chosen, graph.task, !dataset.labels.empty());
   const Binding binding = graph.bind();
   const int64_t batch_size = 4 * micro_batch_size(graph);  // without a backward pass
   data::Loader loader(dataset, {.batch_size = batch_size});
@@ -18,9 +17,10 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_im
   std::vector<Score> scores(static_cast<size_t>(batches));
   kernels::parallel_tasks(batches, [&](int64_t i) {
     const data::Batch batch = loader.batch(i);
-    scores[static_cast<size_t>(i)] = loss_and_metric(graph.run(binding, batch.x), batch.x, batch.labels, 1).score;
+    scores[static_cast<size_t>(i)] =
+        task.score(task.loss_and_metric(graph.run(binding, batch.x), batch, 1), batch.size(), 1);
   });
-  Score total;
+  Score total{.metric = task.metric};
   for (const Score& score : scores) total += score;
   return total;
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mixgrad/train.h>
+#include <mixgrad/observer.h>
+#include <mixgrad/search.h>
+#include <mixgrad/step.h>
 
 #include <vector>
 

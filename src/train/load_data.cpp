@@ -9,17 +9,18 @@
 namespace mixgrad {
 namespace {
 
-constexpr const char* normalize_key = "normalize";  // in the metadata of float weights
+constexpr const char *normalize_key = "normalize", *task_key = "task";  // in the metadata of float weights
 
-/// Of the weights that the run starts from, as they were trained.
-std::string normalization_of_init(const RunConfig& config) {
+/// What the file of the weights that the run starts from says; empty where it says nothing, or there is none.
+std::string said_by_init(const RunConfig& config, const char* key) {
   if (config.init.empty()) return "";
   const io::Safetensors weights = io::read_safetensors(config.init);
-  const auto found = weights.metadata.find(normalize_key);
+  const auto found = weights.metadata.find(key);
   return found == weights.metadata.end() ? "" : found->second;
 }
 
-void check_fit(const RunConfig& config, const models::Model& model, const data::Splits& splits) {
+void check_fit(const RunConfig& config, const models::Model& model, const data::Splits& splits,
+               const train::Task& task) {
   const data::Dataset& train = splits.train;
   const Shape is = train.image_shape(), &wanted = model.input_shape;
   if (is != wanted) {
@@ -27,21 +28,13 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
     bad_input("data: images of '{}' are {}, but model {} takes {}{}", config.data, is.str(), config.model, wanted.str(),
               channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
   }
-  if (model.reconstructs) return;
-  if (model.output_shape.rank() == 3 && model.output_shape.size() != model.output_shape[0]) {
-    bad_input(
-        "data: '{}' has one label per image, but model {} returns images {}: end it with a global pool or a linear "
-        "layer",
-        config.data, config.model, model.output_shape.str());
-  }
-  if (train.labels.empty())
-    bad_input("data: '{}' has no labels, but model {} is a classifier", config.data, config.model);
-  if (model.trained && model.classes != train.classes()) {
-    const std::string notes =
-        splits.notes.empty() ? "" : fmt::format(" (of the data: {})", fmt::join(splits.notes, "; "));
-    bad_input("data: '{}' has {} classes, but model {} returns {} values: expected one value per class{}", config.data,
-              train.classes(), config.model, model.classes, notes);
-  }
+  task.check({.images = train,
+              .data = config.data,
+              .input = model.input_shape,
+              .output = model.output_shape,
+              .network = "model " + config.model,
+              .left_out = model.left_out,
+              .notes = fmt::format("{}", fmt::join(splits.notes, "; "))});
 }
 
 /// What the model's file does to images that the loader gives it: bytes come as 0 to 1.
@@ -58,7 +51,7 @@ Normalization normalization_of(const models::Model& model, const data::Dataset& 
 
 Normalization image_normalization(const RunConfig& config, int64_t channels) {
   const Normalization given = parse_normalization(config.normalize, channels);
-  const std::string trained_with = normalization_of_init(config);
+  const std::string trained_with = said_by_init(config, normalize_key);
   if (trained_with.empty()) return given;
   const Normalization trained = parse_normalization(trained_with, channels);
   if (!given.empty() && given != trained) {
@@ -71,7 +64,21 @@ Normalization image_normalization(const RunConfig& config, int64_t channels) {
 io::Safetensors float_weights(const FloatResult& result) {
   io::Safetensors content = nn::to_safetensors(*result.net);
   if (!result.normalize.empty()) content.metadata[normalize_key] = result.normalize;
+  content.metadata[task_key] = result.task;
   return content;
+}
+
+std::string checksum(const FloatResult& result) {
+  io::Safetensors content = float_weights(result);
+  content.metadata.erase(task_key);
+  return io::checksum(content);
+}
+
+const train::Task& run_task(const RunConfig& config, const data::Dataset& images) {
+  if (!config.loss.empty()) return train::find_task(config.loss);
+  if (const std::string name = said_by_init(config, task_key); !name.empty())
+    return train::find_task(name, config.init + ": task");
+  return train::task_for(nullptr, models::task_of(config.model), !images.labels.empty());
 }
 
 models::Model make_model(const RunConfig& config, int64_t classes) {
@@ -82,14 +89,16 @@ models::Model make_model(const RunConfig& config, int64_t classes) {
 }
 
 data::Splits load_data(const RunConfig& config) {
-  const models::Model model = make_model(config, 1);
+  models::Model model = make_model(config, 1);
   data::Splits splits = data::load(config.data, config.seed, config.val_split, model.input_shape);
-  check_fit(config, model, splits);
+  if (!model.trained && splits.train.classes() > 1) model = make_model(config, splits.train.classes());
+  const train::Task& task = run_task(config, splits.train);
+  check_fit(config, model, splits, task);
   const Normalization normalization =
       composed(image_normalization(config, model.input_shape[0]), normalization_of(model, splits.train));
   for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) {
     set->normalization = normalization;
-    if (model.reconstructs) set->labels.clear();
+    if (!task.reads_labels) set->labels.clear();
   }
   splits.notes.insert(splits.notes.end(), model.notes.begin(), model.notes.end());
   return splits;

@@ -7,21 +7,35 @@
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
-#include <mixgrad/train.h>
+#include <mixgrad/phases.h>
+#include <mixgrad/step.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <utility>
 
 namespace mixgrad::train {
 namespace {
 
-Score validate(const Graph& graph, const data::Splits& splits, EpochReport& report) {
-  const Score score = evaluate(graph, splits.validation);
+constexpr int64_t all_images = std::numeric_limits<int64_t>::max();
+
+/// What a phase on `graph`, or on a module where that is null, trains for.
+const Task& task_of(const Schedule& s, const Graph* graph, const data::Splits& splits) {
+  return task_for(s.task, graph == nullptr ? "" : graph->task, !splits.train.labels.empty());
+}
+
+double quality(const Graph& graph, const data::Splits& splits, const Task& task) {
+  return evaluate(graph, splits.validation, all_images, &task).quality();
+}
+
+/// The same, told in the report.
+double validate(const Graph& graph, const data::Splits& splits, const Task& task, EpochReport& report) {
+  const Score score = evaluate(graph, splits.validation, all_images, &task);
   report.val_loss = score.mean_loss();
-  report.val_accuracy = score.accuracy();
-  return score;
+  report.val_metric = score.value();
+  return score.quality();
 }
 
 constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 of every seed
@@ -55,36 +69,35 @@ std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& paramete
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer,
              Checkpoints* checkpoints) {
   simplified(net, splits.train.image_shape(), true);  // refuses now what could not be evaluated after an epoch
+  const Task& task = task_of(s, nullptr, splits);
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
   optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
   std::vector<Tensor> state;
   for (const nn::NamedTensor& t : nn::state_of(net)) state.push_back(t.tensor);
   Best best(state, s.patience);
-  const auto quality = [&] {
-    return evaluate(simplified(net, splits.train.image_shape()), splits.validation).quality();
-  };
+  const auto now = [&] { return quality(simplified(net, splits.train.image_shape()), splits, task); };
 
-  EpochLoop loop("warmup", s, observer, checkpoints);
+  EpochLoop loop("warmup", task.metric, s, observer, checkpoints);
   loop.state.add("net", state);
   sgd.list_state(loop.state, "sgd");
   best.list_state(loop.state);
   loop.resume();
-  if (s.start_counts && !best.known() && loop.goes_on()) best.offer_start(quality());
+  if (s.start_counts && !best.known() && loop.goes_on()) best.offer_start(now());
   while (loop.goes_on()) {
     net.train();
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       sgd.set_lr(optim::one_cycle(s.lr, step_index, steps));
-      const StepResult result = step(net, batch, observer_of(s));
+      const StepResult result = step(net, batch, observer_of(s), &task);
       sgd.step();
       return result;
     });
     if (loop.stops()) {  // an epoch cut short is not reported, but what it reached is a candidate
-      best.offer(quality());
+      best.offer(now());
       break;
     }
-    const Score validation = validate(simplified(net, splits.train.image_shape()), splits, report);
-    loop.end_epoch(report, best.offer(validation.quality()));
+    const double validation = validate(simplified(net, splits.train.image_shape()), splits, task, report);
+    loop.end_epoch(report, best.offer(validation));
   }
   best.restore();
   net.eval();
@@ -120,6 +133,7 @@ struct SearchData {
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer,
             Checkpoints* checkpoints) {
   const SearchData images(splits, s);
+  const Task& task = task_of(s, &net.graph(), splits);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
   // Folded weights differ in scale from channel to channel, which Adam evens out and SGD does not survive.
@@ -128,7 +142,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
   AlphaHistory history(net);
 
-  EpochLoop loop("search", s, observer, checkpoints);
+  EpochLoop loop("search", task.metric, s, observer, checkpoints);
   net.list_state(loop.state);
   weights.list_state(loop.state, "weights");
   alphas.list_state(loop.state, "alphas");
@@ -143,7 +157,8 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
         .dtype = s.dtype,
         .watched = history.alphas(),
         .observer = observer_of(s),
-        .communicator = s.communicator};
+        .communicator = s.communicator,
+        .task = &task};
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
@@ -171,13 +186,13 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       net.train_net_and_nas();
     }
     if (loop.stops()) break;
-    const Score validation = validate(discretize(net.graph()), splits, report);
+    const double validation = validate(discretize(net.graph()), splits, task, report);
     report.tau = net.temperature();
     report.entropy = net.mean_entropy();
     report.cost_soft = net.get_regularization_loss().item();
     report.cost_discrete = net.discrete_cost();
     report.alphas = history.report();
-    loop.end_epoch(report, best.offer(validation.quality()));
+    loop.end_epoch(report, best.offer(validation));
   }
 }
 
@@ -199,33 +214,34 @@ void fix_scales(const Graph& graph, const std::vector<Tensor>& magnitudes) {
 
 bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, const cost::Model& cost, Observer& observer,
                Checkpoints* checkpoints) {
+  const Task& task = task_of(s, &graph, splits);
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
-  EpochLoop loop("finetune", s, observer, checkpoints);
+  EpochLoop loop("finetune", task.metric, s, observer, checkpoints);
   loop.state.add("parameter", adam.parameters());
   adam.list_state(loop.state, "adam");
   best.list_state(loop.state);
   loop.resume();
-  const auto quality = [&] { return evaluate(graph, splits.validation).quality(); };
-  if (!best.known() && loop.goes_on()) best.offer_start(quality());
+  if (!best.known() && loop.goes_on()) best.offer_start(quality(graph, splits, task));
   const std::vector<Tensor> magnitudes = best.known() ? released_scales(graph) : std::vector<Tensor>();
   while (loop.goes_on()) {
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
-      const StepResult result = step(graph, batch, {.observer = observer_of(s), .communicator = s.communicator});
+      const StepResult result =
+          step(graph, batch, {.observer = observer_of(s), .communicator = s.communicator, .task = &task});
       adam.step();
       return result;
     });
     if (loop.stops()) {
-      best.offer(quality());
+      best.offer(quality(graph, splits, task));
       break;
     }
-    const Score validation = validate(graph, splits, report);
+    const double validation = validate(graph, splits, task, report);
     report.cost_soft = report.cost_discrete = cost::discrete(graph, cost);
-    loop.end_epoch(report, best.offer(validation.quality()));
+    loop.end_epoch(report, best.offer(validation));
   }
   best.restore();
   if (best.is_start()) fix_scales(graph, magnitudes);

@@ -64,7 +64,8 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .patience = config.patience,
           .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
           .seed = config.seed,
-          .communicator = communicator};
+          .communicator = communicator,
+          .task = &run_task(config, splits.train)};
 }
 
 train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits,
@@ -83,16 +84,17 @@ train::SearchSchedule search_schedule(const RunConfig& config, const data::Split
 }
 
 /// The graph of a float network that takes the images of `splits` as they are normalized.
-Graph float_graph(nn::Module& net, const data::Splits& splits) {
+Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& splits) {
   Graph graph = simplified(net, splits.train.image_shape());
   graph.normalization = splits.train.normalization;
+  graph.task = run_task(config, splits.train).name;
   return graph;
 }
 
 /// check_possible of one run whose data are read. Returns why the network found will have no integer form
 /// (integer_obstacle).
 std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
-  Graph graph = float_graph(*make_model(config, splits.train.classes()).net, splits);
+  Graph graph = float_graph(config, *make_model(config, splits.train.classes()).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
   if (config.method == "uniform") check_uniform(graph, options, targets);
@@ -175,7 +177,9 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
     for (std::string line; std::getline(lines, line);) start.note(line);
     const auto repair = before.metadata.find(repair_key);
     const bool told = repair != before.metadata.end();
-    return {.network = graph_from(before),
+    Graph network = graph_from(before);
+    network.task = start.floating.task;  // which a checkpoint written before tasks had names does not say
+    return {.network = std::move(network),
             .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
   }
   std::string notes;
@@ -233,12 +237,10 @@ std::string weights_file(const RunConfig& config) {
 
 /// What to tell of a float network that is hardly better than a constant.
 std::string near_chance(const RunConfig& config, const train::Score& score) {
-  const std::string how_good = score.classifies ? fmt::format("accuracy of {:.4f}", score.accuracy())
-                                                : fmt::format("error of {:.4g}", score.mean_loss());
   return fmt::format(
-      "the float network's {} on the test images is hardly better than chance, so bit-widths found from it mean "
+      "the float network's {} of {} on the test images is hardly better than chance, so bit-widths found from it mean "
       "nothing: {}",
-      how_good,
+      score.metric.name, fmt::format(fmt::runtime(score.metric.is_share ? "{:.4f}" : "{:.4g}"), score.value()),
       !weights_file(config).empty()
           ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
           : "train it first (--warmup-epochs, --lr, --init)");
@@ -290,11 +292,13 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   WarmedUp warm = warmed_up(config, splits, nullptr, observer, checkpoints, true);
   FloatResult result{.net = std::move(warm.net),
                      .normalize = to_string(image_normalization(config, splits.train.channels)),
+                     .task = run_task(config, splits.train).name,
                      .test = {},
                      .kept_start = warm.kept_start};
   result.interrupted = observer.stop();
   const bool untrained = result.kept_start || config.warmup_epochs == 0;
-  result.test = test_score("warmup", float_graph(*result.net, splits), splits, untrained ? weights_file(config) : "");
+  result.test =
+      test_score("warmup", float_graph(config, *result.net, splits), splits, untrained ? weights_file(config) : "");
   return result;
 }
 
@@ -321,9 +325,10 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
 
   const Stopwatch warmup;
   const auto net_float = warmed_up(config, splits, communicator, observer, checkpoints).net;
-  const Graph floating = float_graph(*net_float, splits);
+  const Graph floating = float_graph(config, *net_float, splits);
   result.floating = test_score("warmup", floating, splits, weights_file(config));
-  if (train::is_near_chance(result.floating, splits.test)) note(near_chance(config, result.floating));
+  const double chance = run_task(config, splits.train).chance(splits.test);
+  if (train::is_near_chance(result.floating, chance)) note(near_chance(config, result.floating));
   result.seconds.warmup = warmup.seconds();
 
   const Stopwatch search;

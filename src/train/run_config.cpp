@@ -62,6 +62,7 @@ void RunConfig::validate() const {
     bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(input_shape, ","));
   }
   data::default_augmentation(data);  // refuses what is no data set
+  if (!loss.empty()) train::find_task(loss);
   if (!(val_split > 0 && val_split < 1))
     bad_input("val-split: {} is not possible: expected a share between 0 and 1", val_split);
   check_choice("scheme", scheme, {"per-layer", "per-channel"});

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "gradient_sum.h"
 #include "numerics.h"
-#include "tasks.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
-#include <mixgrad/train.h>
+#include <mixgrad/observer.h>
+#include <mixgrad/step.h>
 
 #include <kernels/parallel.h>
 
@@ -17,47 +17,39 @@
 namespace mixgrad::train {
 namespace {
 
-struct MicroBatch {
-  Tensor x;
-  std::span<const int32_t> labels;
-};
-
-std::vector<MicroBatch> cut(const data::Batch& batch, int64_t size) {
-  std::vector<MicroBatch> parts;
-  for (int64_t begin = 0; begin < batch.size(); begin += size) {
-    const int64_t count = std::min(size, batch.size() - begin);
-    const std::span<const int32_t> labels(batch.labels);
-    parts.push_back({batch.x.rows(begin, count),
-                     labels.empty() ? labels : labels.subspan(static_cast<size_t>(begin), static_cast<size_t>(count))});
-  }
+std::vector<data::Batch> cut(const data::Batch& batch, int64_t size) {
+  std::vector<data::Batch> parts;
+  for (int64_t begin = 0; begin < batch.size(); begin += size)
+    parts.push_back(batch.part(begin, std::min(size, batch.size() - begin)));
   return parts;
 }
 
 /// One micro-batch's forward and backward, gradients in `leaves`.
-Score run_micro_batch(const Graph& graph, const Binding& binding, const MicroBatch& part, const StepOptions& options,
-                      double batch_size) {
+Score run_micro_batch(const Graph& graph, const Binding& binding, const data::Batch& part, const StepOptions& options,
+                      const Task& task, double batch_size) {
   Tape tape(Tape::Mode::gradients, options.observer);
   const Tensor output = cast(graph.run(binding, part.x, nullptr, options.dtype), DType::float32);
-  const Outcome outcome = loss_and_metric(output, part.x, part.labels, batch_size);
+  const Outcome outcome = task.loss_and_metric(output, part, batch_size);
   tape.backward(outcome.loss);
-  return outcome.score;
+  return task.score(outcome, part.size(), batch_size);
 }
 
 /// Every process gets the scores of all micro-batches.
-void share(const Communicator& communicator, Communicator::Range own, bool classifies, std::vector<Score>& scores) {
+void share(const Communicator& communicator, Communicator::Range own, const Metric& metric,
+           std::vector<Score>& scores) {
   std::vector<double> values(3 * scores.size());
   for (int64_t i = own.begin; i < own.end; ++i) {
     const auto m = static_cast<size_t>(i);
     values[3 * m] = scores[m].loss;
-    values[3 * m + 1] = static_cast<double>(scores[m].correct);
+    values[3 * m + 1] = scores[m].measured;
     values[3 * m + 2] = static_cast<double>(scores[m].images);
   }
   communicator.all_reduce(values);
   for (size_t m = 0; m < scores.size(); ++m) {
     scores[m] = {.loss = values[3 * m],
-                 .correct = static_cast<int64_t>(values[3 * m + 1]),
+                 .measured = values[3 * m + 1],
                  .images = static_cast<int64_t>(values[3 * m + 2]),
-                 .classifies = classifies};
+                 .metric = metric};
   }
 }
 
@@ -108,6 +100,7 @@ namespace {
 
 StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
   const Communicator* communicator = options.communicator;
+  const Task& task = task_for(options.task, graph.task, !batch.labels.empty());
   Tape tape(Tape::Mode::gradients, options.observer);
   const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
   const Binding binding = graph.bind(thetas);
@@ -122,11 +115,11 @@ StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOpti
     const auto m = static_cast<size_t>(own.begin + i);
     std::vector<Tensor> leaves, sources;
     const Binding copy = binding.with_leaves(leaves, sources);
-    scores[m] = run_micro_batch(graph, copy, parts[m], options, static_cast<double>(batch.size()));
+    scores[m] = run_micro_batch(graph, copy, parts[m], options, task, static_cast<double>(batch.size()));
     sum.add(i, std::move(leaves));
   });
   sum.finish();
-  if (communicator != nullptr) share(*communicator, own, !batch.labels.empty(), scores);
+  if (communicator != nullptr) share(*communicator, own, task.metric, scores);
 
   StepResult result;
   for (const Score& score : scores) result.task += score;
@@ -139,11 +132,12 @@ StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOpti
   return result;
 }
 
-StepResult run_step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
+StepResult run_step(nn::Module& module, const data::Batch& batch, TapeObserver* observer, const Task& task) {
   Tape tape(Tape::Mode::gradients, observer);
-  const Outcome outcome = loss_and_metric(module(batch.x), batch.x, batch.labels, static_cast<double>(batch.size()));
+  const auto size = static_cast<double>(batch.size());
+  const Outcome outcome = task.loss_and_metric(module(batch.x), batch, size);
   tape.backward(outcome.loss);
-  return {.task = outcome.score};
+  return {.task = task.score(outcome, batch.size(), size)};
 }
 
 }  // namespace
@@ -160,9 +154,10 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
       trained_tensors(graph));
 }
 
-StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer) {
-  if (observer != nullptr) return run_step(module, batch, observer);
-  return finite_step([&](TapeObserver* o) { return run_step(module, batch, o); }, module.parameters());
+StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer, const Task* chosen) {
+  const Task& task = task_for(chosen, "", !batch.labels.empty());
+  if (observer != nullptr) return run_step(module, batch, observer, task);
+  return finite_step([&](TapeObserver* o) { return run_step(module, batch, o, task); }, module.parameters());
 }
 
 }  // namespace mixgrad::train

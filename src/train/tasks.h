@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
+// The built-in tasks, each in a file of its name. A new one is declared and listed here; nothing else names them all.
 #pragma once
 
-#include <mixgrad/train.h>
+#include <mixgrad/task.h>
 
-#include <cstdint>
-#include <span>
+#include <vector>
 
 namespace mixgrad::train {
 
-/// What a network is trained for: to give images their labels (cross entropy), or without labels to give back its
-/// input (mean squared error).
-struct Outcome {
-  Tensor loss;  ///< Σ over the images / denominator
-  Score score;
-};
-Outcome loss_and_metric(const Tensor& result, const Tensor& x, std::span<const int32_t> labels, double denominator);
+Task classify();
+Task reconstruct();
+
+inline std::vector<Task> built_in_tasks() { return {classify(), reconstruct()}; }
 
 }  // namespace mixgrad::train

@@ -56,6 +56,10 @@ void check_summary(const json& summary, const Workplace& place, const std::strin
   CHECK(summary.at("threads") == 1);
 #endif
   for (const char* key : {"float_accuracy", "search_accuracy", "final_accuracy"}) CHECK(is_fraction(summary.at(key)));
+  CHECK(summary.at("task") == "classify");
+  CHECK(summary.at("metric").at("name") == "accuracy");
+  CHECK(summary.at("metric").at("larger_is_better") == true);
+  CHECK(summary.at("final_metric") == summary.at("final_accuracy"));
   for (const char* key : {"size", "macs"}) {
     CHECK(summary.at("cost").at(key).get<double>() > 0);
     CHECK(summary.at("cost").at(key) <= summary.at("cost_uniform8").at(key));
@@ -85,12 +89,14 @@ void check_metrics(const std::vector<json>& lines) {
   const char* phases[] = {"warmup", "search", "finetune"};
   for (size_t i = 0; i < lines.size(); ++i) {
     const json& line = lines[i];
-    CHECK(line.size() == 12);
+    CHECK(line.size() == 14);
     CHECK(line.at("phase") == phases[i]);
     CHECK(line.at("epoch") == 0);
     CHECK(line.at("task_loss").get<double>() > 0);
     CHECK(is_fraction(line.at("train_accuracy")));
     CHECK(is_fraction(line.at("val_accuracy")));
+    CHECK(line.at("train_metric") == line.at("train_accuracy"));
+    CHECK(line.at("val_metric") == line.at("val_accuracy"));
     CHECK(line.at("seconds").get<double>() > 0);
     for (const char* key : {"reg_loss", "tau", "entropy"}) CHECK(line.at(key).is_number() == (i == 1));
     for (const char* key : {"cost_soft", "cost_discrete"}) CHECK(line.at(key).is_number() == (i > 0));

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Place : test::Folder {
+struct Interrupted : test::Folder {
   std::string data = test::write_pictures(path / "data");
 
   /// Runs `mixgrad arguments`, sends `signals` (with waits between) once `phase` has reported an epoch, and checks the
@@ -48,7 +48,7 @@ const std::string endless = "search --warmup-epochs 1 --search-epochs 100000 --f
 }  // namespace
 
 TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reached, exit code 130") {
-  const Place place;
+  const Interrupted place;
   place.interrupt(endless, "search", "kill -INT $!", 130);
   const std::string complaint = test::told(io::read_file(place.path / "err")).rest;
   CAPTURE(complaint);
@@ -66,7 +66,7 @@ TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reache
 }
 
 TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train keeps its weights") {
-  const Place place;
+  const Interrupted place;
   place.interrupt("search --json --warmup-epochs 0 --search-epochs 1 --finetune-epochs 100000 --target size=40%",
                   "finetune", "kill -TERM $!", 143);
   const json summary = json::parse(io::read_file(place.path / "out"));
@@ -85,14 +85,14 @@ TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train k
 TEST_CASE("cli: a second Ctrl-C ends at once") {
   if (test::emulated())
     return test::skip("a second Ctrl-C: an emulator does not show which signals its program handles");
-  const Place place;
+  const Interrupted place;
   const std::string until_noticed = "until [ $((0x$(awk '/SigCgt/ {print $2}' /proc/$!/status) & 2)) = 0 ]; do :; done";
   place.interrupt(endless, "search", "kill -INT $!; " + until_noticed + "; kill -INT $!", 130);
   CHECK_FALSE(fs::exists(place.path / "run/summary.json"));
 }
 
 TEST_CASE("cli: --json prints what the tables say") {
-  const Place place;
+  const Interrupted place;
   const json summary = place.printed(
       "search --json --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --out run --data " + place.data);
   CHECK(summary.at("interrupted") == false);

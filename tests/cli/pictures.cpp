@@ -7,14 +7,14 @@
 #include <fmt/core.h>
 
 namespace mixgrad::test {
-namespace {
 
-/// A .npy file of bytes.
 void write_array(const std::filesystem::path& file, const std::string& shape, const std::string& bytes) {
   std::string header = fmt::format("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", shape);
   header.append(117 - header.size(), ' ');
   io::write_file(file, std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + '\n' + bytes);
 }
+
+namespace {
 
 void write_part(const std::filesystem::path& folder, const std::string& part, int images) {
   Rng rng(1, part);

@@ -33,6 +33,10 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --lr nan", "lr: nan"},
            {"search --model resnet9", "resnet8"},
            {"search --scheme per-weight", "per-layer, per-channel"},
+           {"search --loss regress", "loss: unknown 'regress': expected classify, reconstruct"},
+           {"search --data glyphs:40 --loss reconstruct",
+            "'glyphs:40' has images [3, 32, 32], but model resnet8 returns 10 values: --loss "
+            "reconstruct expects 3072, one per value of the image"},
            {"search --regularizer latency", "size, flash, macs"},
            {"search --data imagenet", "imagenet"},
            {"search --data cifar10:nowhere --out new/folder", "nowhere"},

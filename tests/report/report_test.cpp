@@ -42,9 +42,10 @@ struct Run {
     const std::string target = config.target.find("table:") == std::string::npos ? config.target : "";
     for (const Target& t : parse_targets(target, floating))
       result.targets.push_back({t.model.name, t.model.unit, t.limit, t.limit});
-    result.floating = {.loss = 30, .correct = 90, .images = 100};
-    result.searched = {.loss = 60, .correct = 70, .images = 100};
-    result.final = {.loss = 35, .correct = static_cast<int64_t>(80 + seed), .images = 100};
+    const train::Metric accuracy = train::find_task("classify").metric;
+    result.floating = {.loss = 30, .measured = 90, .images = 100, .metric = accuracy};
+    result.searched = {.loss = 60, .measured = 70, .images = 100, .metric = accuracy};
+    result.final = {.loss = 35, .measured = static_cast<double>(80 + seed), .images = 100, .metric = accuracy};
     fs::create_directories(folder);
     save(result.network, folder / "model.safetensors");
     io::write_file(folder / "summary.json", report::summary(config, result));
@@ -65,11 +66,12 @@ struct Run {
         lines += report::metrics_line({.phase = phase,
                                        .epoch = e,
                                        .epochs = epochs,
+                                       .metric = train::find_task("classify").metric,
                                        .task_loss = 1.0 / (1 + e),
                                        .reg_loss = 0.3,
-                                       .train_accuracy = 0.2 * (1 + e),
+                                       .train_metric = 0.2 * (1 + e),
                                        .val_loss = 0.5,
-                                       .val_accuracy = 0.2 * e,
+                                       .val_metric = 0.2 * e,
                                        .cost_soft = 2e5,
                                        .cost_discrete = 1e5,
                                        .tau = 5.0 - e,

@@ -14,7 +14,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string summary = R"({"strength": 1e-6, "float_accuracy": 0.9, "final_accuracy": null, "final_loss": 0.25,
+const std::string summary = R"({"strength": 1e-6, "final_loss": 0.25, "float_metric": 0.5, "final_metric": null,
+                                "metric": {"name": "score", "label": "s", "larger_is_better": true, "is_share": false},
                                 "cost": {"size": 300, "macs": 50}, "cost_uniform8": {"size": 1200}})";
 
 sweep::Point searched(const std::string& method, const std::string& target) {
@@ -69,14 +70,31 @@ TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where i
   io::write_file(file, summary);
   const sweep::Row row = sweep::read_row(searched("dnas", ""), file);
   CHECK(row.strength == 1e-6);
-  CHECK(row.float_accuracy == 0.9);
-  CHECK_FALSE(row.final_accuracy);
+  CHECK(row.metric == train::Metric{.name = "score", .label = "s", .larger_is_better = true, .is_share = false});
+  CHECK(row.float_metric == 0.5);
+  CHECK_FALSE(row.final_metric);
   CHECK(row.final_loss == 0.25);
   CHECK(row.size_bits == 300.0);
   CHECK(row.size_share == 0.25);
   CHECK_FALSE(row.macs_share);  // nothing to compare with
   CHECK_FALSE(sweep::read_row(searched("dnas", "size=30%"), file).strength);
   CHECK_FALSE(sweep::read_row(searched("uniform", "size=30%"), file).strength);
+}
+
+TEST_CASE("sweep folder: a summary written before tasks had names tells its metric by its accuracy") {
+  const test::Folder folder;
+  const std::string file = folder.path / "summary.json", costs = R"("cost": {}, "cost_uniform8": {}})";
+  io::write_file(file, R"({"float_accuracy": 0.9, "final_accuracy": 0.8, "float_loss": 1, "final_loss": 2, )" + costs);
+  sweep::Row row = sweep::read_row(searched("dnas", ""), file);
+  CHECK(row.metric == train::find_task("classify").metric);
+  CHECK(row.float_metric == 0.9);
+  CHECK(row.final_metric == 0.8);
+  io::write_file(file,
+                 R"({"float_accuracy": null, "final_accuracy": null, "float_loss": 1, "final_loss": 2, )" + costs);
+  row = sweep::read_row(searched("dnas", ""), file);
+  CHECK(row.metric == train::find_task("reconstruct").metric);
+  CHECK(row.float_metric == 1.0);
+  CHECK(row.final_metric == 2.0);
 }
 
 TEST_CASE("sweep folder: a summary that is none is named") {

@@ -23,7 +23,8 @@ Names names_of(const sweep::Axes& axes) {
 
 sweep::Row row(const std::string& name, std::optional<double> accuracy, std::optional<double> size) {
   sweep::Row out{.point = {.name = name, .config = {}}};
-  out.final_accuracy = accuracy;
+  out.metric = train::find_task("classify").metric;
+  out.final_metric = accuracy;
   out.size_bits = size;
   return out;
 }
@@ -90,6 +91,17 @@ TEST_CASE("sweep table: the front holds what no other point beats; a point witho
   }
 }
 
+TEST_CASE("sweep table: of errors the smaller is better, and no column calls them accuracies") {
+  std::vector<sweep::Row> rows = {row("good", 0.1, 100), row("bad", 0.2, 100)};
+  for (sweep::Row& r : rows) r.metric = train::find_task("reconstruct").metric;
+  sweep::mark_front(rows);
+  CHECK(rows[0].pareto);
+  CHECK_FALSE(rows[1].pareto);
+  CHECK(sweep::table(rows).find("   error ") != std::string::npos);
+  CHECK(sweep::csv(rows).find(",,,,mean squared error,0.1,100,") != std::string::npos);
+  CHECK(sweep::json(rows).find(R"("final_accuracy": null)") != std::string::npos);
+}
+
 TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
   std::vector<sweep::Row> rows = {row("a", 0.5, 10)};
   rows[0].point.config.target = "table:a\"b.toml=1,size=30%";
@@ -109,13 +121,13 @@ TEST_CASE("sweep table: points that differ in their seed alone tell mean and spr
   REQUIRE(groups.size() == 2);
   CHECK(groups[0].name == "dnas");
   CHECK(groups[0].rows == std::vector<size_t>{0, 2, 3});
-  REQUIRE(groups[0].accuracy);
-  CHECK(groups[0].accuracy->mean == doctest::Approx(0.8));
-  CHECK(groups[0].accuracy->deviation == doctest::Approx(0.1));
-  CHECK(groups[0].accuracy->smallest == 0.7);
-  CHECK(groups[0].accuracy->largest == 0.9);
+  REQUIRE(groups[0].metric);
+  CHECK(groups[0].metric->mean == doctest::Approx(0.8));
+  CHECK(groups[0].metric->deviation == doctest::Approx(0.1));
+  CHECK(groups[0].metric->smallest == 0.7);
+  CHECK(groups[0].metric->largest == 0.9);
   CHECK_FALSE(groups[0].loss);
-  CHECK(groups[1].accuracy->deviation == 0);
+  CHECK(groups[1].metric->deviation == 0);
 
   const std::string table = sweep::table(rows), csv = sweep::csv(rows), json = sweep::json(rows);
   CHECK(table.find("\nover seeds") != std::string::npos);

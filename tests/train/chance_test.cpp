@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../../src/train/chance.h"
 
+#include <mixgrad/task.h>
+
 #include <doctest/doctest.h>
 
 using namespace mixgrad;
@@ -19,7 +21,13 @@ data::Dataset labelled(std::vector<int32_t> labels, int64_t classes) {
   return set;
 }
 
-train::Score right(int64_t correct, int64_t images) { return {.correct = correct, .images = images}; }
+train::Score right(double correct, int64_t images) {
+  return {.measured = correct, .images = images, .metric = train::find_task("classify").metric};
+}
+
+train::Score off_by(double error) {
+  return {.measured = 3 * error, .images = 3, .metric = train::find_task("reconstruct").metric};
+}
 
 }  // namespace
 
@@ -27,13 +35,14 @@ TEST_CASE("an accuracy is near chance when it is hardly above the largest class'
   std::vector<int32_t> labels;
   for (int i = 0; i < 1000; ++i) labels.push_back(i % 10);
   const data::Dataset ten = labelled(labels, 10);
-  CHECK(train::score_of_constant(ten).accuracy() == doctest::Approx(0.1));
-  CHECK(train::is_near_chance(right(118, 1000), ten));
-  CHECK_FALSE(train::is_near_chance(right(300, 1000), ten));
+  const auto chance = train::find_task("classify").chance;
+  CHECK(chance(ten) == doctest::Approx(0.1));
+  CHECK(train::is_near_chance(right(118, 1000), chance(ten)));
+  CHECK_FALSE(train::is_near_chance(right(300, 1000), chance(ten)));
 
   const data::Dataset skewed = labelled({0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, 2);
-  CHECK(train::is_near_chance(right(8, 10), skewed));
-  CHECK_FALSE(train::is_near_chance(right(9, 10), skewed));
+  CHECK(train::is_near_chance(right(8, 10), chance(skewed)));
+  CHECK_FALSE(train::is_near_chance(right(9, 10), chance(skewed)));
 }
 
 TEST_CASE("a reconstruction is near chance when it is hardly better than the mean image") {
@@ -46,7 +55,8 @@ TEST_CASE("a reconstruction is near chance when it is hardly better than the mea
                     .class_names = {},
                     .features = {0, 5, 2, 5, 4, 5}};
   const double variance = (8.0 / 3 + 0) / 2;  // of 0, 2, 4, and of the constant 5
-  CHECK(train::score_of_constant(set).mean_loss() == doctest::Approx(variance));
-  CHECK(train::is_near_chance({.loss = 3 * 0.95 * variance, .images = 3, .classifies = false}, set));
-  CHECK_FALSE(train::is_near_chance({.loss = 3 * 0.5 * variance, .images = 3, .classifies = false}, set));
+  const double chance = train::find_task("reconstruct").chance(set);
+  CHECK(chance == doctest::Approx(variance));
+  CHECK(train::is_near_chance(off_by(0.95 * variance), chance));
+  CHECK_FALSE(train::is_near_chance(off_by(0.5 * variance), chance));
 }

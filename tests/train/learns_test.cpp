@@ -49,7 +49,7 @@ TEST_CASE("training learns: an epoch of float, search and fine-tuning each lift 
   nn::initialize(net, Rng(1, "init"));
   train::Observer quiet;
   const data::Splits many = pictures(24000), few = pictures(4000);
-  const auto accuracy = [&](const Graph& graph) { return train::evaluate(graph, many.test).accuracy(); };
+  const auto accuracy = [&](const Graph& graph) { return train::evaluate(graph, many.test).value(); };
 
   CHECK(accuracy(simplified(net, picture)) < most_untrained);
   train::warm_up(net, many, {.epochs = 1, .batch_size = 32, .lr = 0.05}, quiet);

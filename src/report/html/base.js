@@ -100,11 +100,18 @@ function bytes(n) {
 
 // --- runs ----------------------------------------------------------------------------------------------------
 
-const classifies = run => run.summary.final_accuracy !== null;
-const scoreName = run => (classifies(run) ? 'accuracy' : 'mean squared error');
-const score = (run, stage) => run.summary[classifies(run) ? `${stage}_accuracy` : `${stage}_loss`];
-const shownScore = (run, value) => (classifies(run) ? percent(value, 2) : digits(value, 4));
-const better = (run, a, b) => (classifies(run) ? a > b : a < b);
+/// Of the task. Summaries written before tasks had names hold an accuracy, or null where the loss is what counts.
+function metricOf(run) {
+  if (run.summary.metric) return run.summary.metric;
+  const accuracy = run.summary.final_accuracy !== null;
+  return {name: accuracy ? 'accuracy' : 'mean squared error', larger_is_better: accuracy, is_share: accuracy};
+}
+const scoreName = run => metricOf(run).name;
+const isShare = run => metricOf(run).is_share;
+const score = (run, stage) =>
+  run.summary[`${stage}_metric`] ?? run.summary[isShare(run) ? `${stage}_accuracy` : `${stage}_loss`];
+const shownScore = (run, value) => (isShare(run) ? percent(value, 2) : digits(value, 4));
+const better = (run, a, b) => (metricOf(run).larger_is_better ? a > b : a < b);
 const unit = (run, cost) => (run.summary.cost_unit ?? {})[cost] ?? '';
 function shownCost(run, cost, value) {
   const counted = unit(run, cost);

@@ -16,12 +16,12 @@ function scoreTile(run) {
   const found = score(run, 'final'),
     floating = score(run, 'float'),
     gap = found - floating;
-  const shown = classifies(run) ? `${gap >= 0 ? '+' : '−'}${Math.abs(100 * gap).toFixed(2)}` : shownScore(run, floating);
+  const shown = isShare(run) ? `${gap >= 0 ? '+' : '−'}${Math.abs(100 * gap).toFixed(2)}` : shownScore(run, floating);
   return tile(
-    classifies(run) ? 'accuracy' : 'squared error',
+    scoreName(run),
     shownScore(run, found),
     ['float ', element('span', {class: better(run, floating, found) ? 'bad' : 'good'}, shown)],
-    classifies(run) ? found : null,
+    isShare(run) ? found : null,
   );
 }
 

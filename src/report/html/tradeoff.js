@@ -187,7 +187,7 @@ function drawTradeoff() {
     level = score(run, 'float');
   const xs = [...upright, ...all.flatMap(set => set.data.map(p => p.x))],
     ys = [level, ...all.flatMap(set => set.data.flatMap(p => [p.y - (p.deviation ?? 0), p.y + (p.deviation ?? 0)]))];
-  const room = Math.max(0.08 * (Math.max(...ys) - Math.min(...ys)), classifies(run) ? 0.002 : 1e-6);
+  const room = Math.max(0.08 * (Math.max(...ys) - Math.min(...ys)), isShare(run) ? 0.002 : 1e-6);
   byId('tradeoff-title').textContent = `${scoreName(run)[0].toUpperCase()}${scoreName(run).slice(1)} against`;
   chart('tradeoff-chart', {
     type: 'scatter',
@@ -202,7 +202,7 @@ function drawTradeoff() {
         y: axis('', {
           min: Math.min(...ys) - room,
           max: Math.max(...ys) + room,
-          ticks: {callback: value => (classifies(run) ? percent(value) : short(value))},
+          ticks: {callback: value => (isShare(run) ? percent(value) : short(value))},
         }),
       },
       plugins: {

@@ -68,7 +68,7 @@ function drawTraining() {
   const {run} = state,
     lines = run.metrics,
     [first, second] = [color('accent'), color('second')],
-    asPercent = classifies(run);
+    asPercent = isShare(run);
   byId('training').hidden = lines.length === 0;
   if (!lines.length) return;
   const loss = [
@@ -85,11 +85,13 @@ function drawTraining() {
   }
   overPhases('loss-chart', loss, axis('', {stacked: true, min: 0}), value => digits(value, 4));
 
-  const key = asPercent ? 'val_accuracy' : 'val_loss',
-    sets = [{label: 'validation, of the arg max', data: lines.map(line => line[key]), borderColor: first}];
+  // lines written before tasks had names hold no metric
+  const validation = line => line.val_metric ?? (asPercent ? line.val_accuracy : line.val_loss),
+    training = line => line.train_metric ?? (asPercent ? line.train_accuracy : line.task_loss),
+    sets = [{label: 'validation, of the arg max', data: lines.map(validation), borderColor: first}];
   sets.push({
     label: 'training',
-    data: lines.map(line => (asPercent ? line.train_accuracy : line.task_loss)),
+    data: lines.map(training),
     borderColor: color('third'),
     borderDash: [4, 3],
     pointRadius: 0,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lowering.h"
+#include "lower_bits.h"
 
 #include <algorithm>
 #include <limits>

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// To give back the input: mean squared error, of loss and metric alike.
+#include "tasks.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/ops.h>
+
+namespace mixgrad::train {
+namespace {
+
+Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double denominator) {
+  const Tensor loss = mse(output.shape().rank() == 2 ? output : flatten(output), flatten(batch.x), denominator);
+  return {.loss = loss, .measured = loss.item() * denominator};
+}
+
+/// The error of the mean image: the mean over an image's values of their variance over the images.
+double chance(const data::Dataset& images) {
+  constexpr int64_t at_once = 256;
+  data::Loader loader(images, {.batch_size = at_once});
+  loader.start(0);
+  const auto values = static_cast<size_t>(images.image_values());
+  std::vector<double> sum(values), squares(values);
+  for (int64_t i = 0; i < loader.batches(); ++i) {
+    const data::Batch batch = loader.batch(i);
+    const std::span<const float> x = batch.x.data();
+    for (size_t k = 0; k < x.size(); ++k) {
+      sum[k % values] += static_cast<double>(x[k]);
+      squares[k % values] += static_cast<double>(x[k]) * x[k];
+    }
+  }
+  const auto n = static_cast<double>(images.size());
+  double total = 0;
+  for (size_t k = 0; k < values; ++k) total += squares[k] / n - sum[k] / n * (sum[k] / n);
+  return total / static_cast<double>(values);
+}
+
+void check(const Pairing& p) {
+  if (p.output.size() != p.input.size()) {
+    bad_input(
+        "data: '{}' has images {}, but {} returns {} values: --loss reconstruct expects {}, one per value of the "
+        "image{}",
+        p.data, p.input.str(), p.network, p.output.size(), p.input.size(),
+        p.images.labels.empty() ? "; the data have no labels for --loss classify" : "");
+  }
+  if (!p.left_out.empty()) {
+    bad_input(
+        "{}: its {} at the end is left out, which --loss reconstruct can't do without: end it with ReLU or with a "
+        "linear layer",
+        p.network, p.left_out);
+  }
+}
+
+}  // namespace
+
+Task reconstruct() {
+  return {.name = "reconstruct",
+          .metric = {.name = "mean squared error", .label = "error", .larger_is_better = false, .is_share = false},
+          .reads_labels = false,
+          .loss_and_metric = loss_and_metric,
+          .chance = chance,
+          .check = check};
+}
+
+}  // namespace mixgrad::train
