@@ -163,7 +163,7 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
   const train::StepOptions step{
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
-      .dtype = parse_dtype(config.dtype),
+      .dtype = dtype_of(config.dtype),
       .micro_batch = batch.size()};
   return recorded(leaves, [&](TapeObserver* observer) {
     train::StepOptions observed = step;
@@ -206,15 +206,13 @@ std::string label(const std::string& title, const Values& v) {
 TapeView tape(const RunConfig& config, const TapeOptions& options) {
   config.validate();
   if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
-  if (options.phase != "search" && options.phase != "float")
-    bad_input("phase: unknown '{}': expected search, float", options.phase);
   train::set_threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);
-  if (options.phase == "float") return float_step(*model.net, batch);
+  if (options.phase == StepKind::warm_up) return float_step(*model.net, batch);
   return search_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch);
 }
 

@@ -80,7 +80,7 @@ Row read_row(const Point& point, const std::string& file) {
   try {
     const auto summary = nlohmann::json::parse(io::read_file(file));
     Row row{.point = point};
-    if (point.config.method == "dnas" && point.config.target.empty()) row.strength = number(summary, "strength");
+    if (point.config.method == Method::dnas && point.config.target.empty()) row.strength = number(summary, "strength");
     row.float_accuracy = number(summary, "float_accuracy");
     row.final_accuracy = number(summary, "final_accuracy");
     row.final_loss = number(summary, "final_loss");

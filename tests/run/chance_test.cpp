@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../../src/train/chance.h"
+#include "../../src/run/chance.h"
 
 #include <doctest/doctest.h>
 
@@ -27,13 +27,13 @@ TEST_CASE("an accuracy is near chance when it is hardly above the largest class'
   std::vector<int32_t> labels;
   for (int i = 0; i < 1000; ++i) labels.push_back(i % 10);
   const data::Dataset ten = labelled(labels, 10);
-  CHECK(train::score_of_constant(ten).accuracy() == doctest::Approx(0.1));
-  CHECK(train::is_near_chance(right(118, 1000), ten));
-  CHECK_FALSE(train::is_near_chance(right(300, 1000), ten));
+  CHECK(score_of_constant(ten).accuracy() == doctest::Approx(0.1));
+  CHECK(is_near_chance(right(118, 1000), ten));
+  CHECK_FALSE(is_near_chance(right(300, 1000), ten));
 
   const data::Dataset skewed = labelled({0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, 2);
-  CHECK(train::is_near_chance(right(8, 10), skewed));
-  CHECK_FALSE(train::is_near_chance(right(9, 10), skewed));
+  CHECK(is_near_chance(right(8, 10), skewed));
+  CHECK_FALSE(is_near_chance(right(9, 10), skewed));
 }
 
 TEST_CASE("a reconstruction is near chance when it is hardly better than the mean image") {
@@ -46,7 +46,7 @@ TEST_CASE("a reconstruction is near chance when it is hardly better than the mea
                     .class_names = {},
                     .features = {0, 5, 2, 5, 4, 5}};
   const double variance = (8.0 / 3 + 0) / 2;  // of 0, 2, 4, and of the constant 5
-  CHECK(train::score_of_constant(set).mean_loss() == doctest::Approx(variance));
-  CHECK(train::is_near_chance({.loss = 3 * 0.95 * variance, .images = 3, .classifies = false}, set));
-  CHECK_FALSE(train::is_near_chance({.loss = 3 * 0.5 * variance, .images = 3, .classifies = false}, set));
+  CHECK(score_of_constant(set).mean_loss() == doctest::Approx(variance));
+  CHECK(is_near_chance({.loss = 3 * 0.95 * variance, .images = 3, .classifies = false}, set));
+  CHECK_FALSE(is_near_chance({.loss = 3 * 0.5 * variance, .images = 3, .classifies = false}, set));
 }

@@ -6,13 +6,13 @@
 
 #include <string>
 
-namespace mixgrad::train {
+namespace mixgrad {
 
 /// What the best guess that ignores the images scores on `set`: the share of the largest class, or, where a network
 /// reconstructs, the mean squared error of the mean image.
-Score score_of_constant(const data::Dataset& set);
+train::Score score_of_constant(const data::Dataset& set);
 
 /// Whether `score` on `set` is hardly better than that guess.
-bool is_near_chance(const Score& score, const data::Dataset& set);
+bool is_near_chance(const train::Score& score, const data::Dataset& set);
 
-}  // namespace mixgrad::train
+}  // namespace mixgrad

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-namespace mixgrad::train {
+namespace mixgrad {
 namespace {
 
 /// Mean over an image's values of their variance over the images.
@@ -29,7 +29,7 @@ double mean_variance(const data::Dataset& set) {
 
 }  // namespace
 
-Score score_of_constant(const data::Dataset& set) {
+train::Score score_of_constant(const data::Dataset& set) {
   if (set.labels.empty())
     return {.loss = mean_variance(set) * static_cast<double>(set.size()), .images = set.size(), .classifies = false};
   std::vector<int64_t> count(static_cast<size_t>(set.classes()));
@@ -37,12 +37,12 @@ Score score_of_constant(const data::Dataset& set) {
   return {.correct = std::ranges::max(count), .images = set.size()};
 }
 
-bool is_near_chance(const Score& score, const data::Dataset& set) {
+bool is_near_chance(const train::Score& score, const data::Dataset& set) {
   constexpr double share = 0.1;  // of the way from chance to a perfect network
-  const Score constant = score_of_constant(set);
+  const train::Score constant = score_of_constant(set);
   if (!score.classifies) return score.mean_loss() > (1 - share) * constant.mean_loss();
   const double chance = constant.accuracy();
   return score.accuracy() < std::min(2 * chance, chance + share * (1 - chance));
 }
 
-}  // namespace mixgrad::train
+}  // namespace mixgrad
