@@ -4,6 +4,7 @@
 
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
+#include <mixgrad/run_config.h>
 
 #include <cstdint>
 #include <string>
@@ -14,13 +15,13 @@ namespace mixgrad::bench {
 struct StepOptions {
   std::string model = "resnet8";
   int64_t batch = 128;
-  std::string phase = "search";        ///< or "float": the warm-up's step, batch norm included
-  std::string scheme = "per-channel";  ///< or "per-layer"
+  StepKind phase = StepKind::search;  ///< of the warm-up: batch norm included
+  MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};
-  std::string dtype = "f32";  ///< or "bf16", "auto"; of the search phase
-  int threads = 0;            ///< 0: as many as OpenMP finds
-  int steps = 20;             ///< that are timed
+  ActivationType dtype = ActivationType::float32;  ///< of the search's step
+  int threads = 0;                                 ///< 0: as many as OpenMP finds
+  int steps = 20;                                  ///< that are timed
 };
 
 /// Medians over the steps.

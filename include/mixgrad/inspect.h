@@ -4,7 +4,6 @@
 #pragma once
 
 #include <mixgrad/graph.h>
-#include <mixgrad/report.h>
 #include <mixgrad/run.h>
 
 #include <cstdint>
@@ -125,8 +124,8 @@ struct TapeView {
 };
 
 struct TapeOptions {
-  std::string phase = "search";  ///< or "float": the module as it stands, batch norms included
-  int64_t images = 8;            ///< first of the training set: one micro-batch
+  StepKind phase = StepKind::search;  ///< of the warm-up: the module as it stands, batch norms included
+  int64_t images = 8;                 ///< first of the training set: one micro-batch
 };
 /// One training step of `config`'s network, by one thread. Throws bad_input for settings that can't be right.
 TapeView tape(const RunConfig& config, const TapeOptions& options);

@@ -21,7 +21,10 @@
 #include <mixgrad/report.h>
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>
+#include <mixgrad/run_config.h>
+#include <mixgrad/run_folder.h>
 #include <mixgrad/search.h>
+#include <mixgrad/settings.h>
 #include <mixgrad/state.h>
 #include <mixgrad/sweep.h>
 #include <mixgrad/tape.h>

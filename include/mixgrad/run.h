@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole run: warm-up, search, export, fine-tuning, test. Reads data, writes nothing (report.h does).
+// A whole run: warm-up, search, export, fine-tuning, test. Reads data, writes nothing (run_folder.h does).
 #pragma once
 
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/models.h>
+#include <mixgrad/run_config.h>
 #include <mixgrad/search.h>
 #include <mixgrad/train.h>
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
@@ -16,61 +16,6 @@
 #include <vector>
 
 namespace mixgrad {
-
-/// What `mixgrad search` can be told: every field is a flag, and a key of its configuration file, of the same name.
-struct RunConfig {
-  std::string model = "resnet8";      ///< a name that models::make knows
-  std::vector<int> input_shape = {};  ///< C, H, W of the images, for a model's file that leaves them open
-  std::string data = "glyphs";        ///< what data::load takes
-  std::string loss = "";              ///< what to train for, a name that train::find_task knows; "": run_task says
-  std::string normalize =
-      "";                  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
-  double val_split = 0.1;  ///< share of the training images held out for every choice
-  std::string scheme = "per-channel";  ///< or "per-layer"
-  std::vector<int> weight_bits = {2, 4, 8};
-  std::vector<int> act_bits = {8};
-  std::vector<int> input_bits = {8};
-  std::string override_layers = "";     ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
-  std::string method = "dnas";          ///< the search, or a baseline: uniform, sensitivity, random (baselines.h)
-  std::string target = "";              ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
-  std::string regularizer = "";         ///< a name that cost::find knows, "": size; without targets
-  std::optional<double> strength = {};  ///< without one, 0.6 / cost of the uniform 8-bit network; without targets
-  bool refine = false;    ///< raise weights where that does not raise the regularizer's cost; without targets
-  std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
-  int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
-  int64_t batch_size = 64;
-  double lr = 0.15;       ///< of the warm-up, at its highest; search and fine-tuning take shares of it
-  double arch_lr = 1e-2;  ///< of α
-  double tau_start = 5, tau_end = 0.1;
-  std::string tau_schedule = "geometric";  ///< from tau_start to tau_end; or "exp", the paper's τ ← τ exp(-0.045)
-  std::string sampler = "softmax";         ///< or "gumbel"
-  bool hard = false;                       ///< hard samples: one-hot θ with the gradient of the soft one
-  std::string alpha_init = "scaled";       ///< α in proportion to the bits, or "same"
-  std::string act_quantizer = "pact";      ///< a name that quant::find_activation knows
-  std::string calibration = "mse";         ///< how clips start: or "max", "percentile=N" (parse_clip_rule)
-  bool quantize_output = false;            ///< a quantizer on the network's output too
-  double arch_split = 0;                   ///< share of the training images kept for α's own steps; 0: joint steps
-  int patience = 0;                        ///< stop a phase after so many epochs without improvement; 0: never
-  bool check_numerics = false;  ///< look for NaN and infinity in every op, not only in every step's gradients
-  std::string dtype = "f32";    ///< of the search's activations: f32, bf16, or auto (bf16 where the CPU is fast at it)
-  uint64_t seed = 0;
-  int threads = 0;  ///< 0: as many as OpenMP finds
-
-  /// Throws bad_input naming the field that can't be right.
-  void validate() const;
-};
-
-/// "f32", "bf16" or "auto"; throws bad_input for any other, and for bf16 on a CPU that has no instructions for it.
-DType parse_dtype(const std::string& name);
-
-/// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
-void check_threads(int threads);
-
-/// The name of the cost that a run lowers: its first target's, else the regularizer.
-std::string cost_to_lower(const RunConfig& config);
-
-/// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
-MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
 
 /// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
 double default_strength(const Graph& floating, const cost::Model& regularizer);

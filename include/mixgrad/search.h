@@ -14,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mixgrad {
@@ -69,12 +70,25 @@ struct ClipRule {
 /// "max", "percentile=N" with N above 50, up to 100, or "mse"; throws bad_input for any other.
 ClipRule parse_clip_rule(const std::string& text);
 
+/// The cost that a search lowers: a model, or the name of one that cost::find knows (it throws bad_input for others).
+class Regularizer {
+ public:
+  Regularizer(cost::Model model) : model_(std::move(model)) {}
+  Regularizer(const std::string& name) : model_(cost::find(name)) {}
+  Regularizer(const char* name) : model_(cost::find(name)) {}
+
+  const cost::Model& model() const { return model_; }
+
+ private:
+  cost::Model model_;
+};
+
 struct MixPrecOptions {
   Shape input_shape = {};                          ///< C, H, W
   std::vector<int> activation_precisions = {8};    ///< candidates, 2..8
   std::vector<int> weight_precisions = {2, 4, 8};  ///< candidates, 2..8; per channel also 0: the channel is pruned
   MixPrecType w_mixprec_type = MixPrecType::PER_LAYER;
-  std::string regularizer = "size";            ///< a name that cost::find knows
+  Regularizer regularizer = cost::size();
   std::vector<int> input_precisions = {8};     ///< candidates of the network's input
   double temperature = 1.0;                    ///< θ = softmax(α / temperature)
   std::vector<Tensor> calibration = {};        ///< batches that set the clips; without any, clips start at 6 (input: 1)

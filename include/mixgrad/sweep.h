@@ -5,7 +5,6 @@
 #include <mixgrad/communicator.h>
 #include <mixgrad/run.h>
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -14,7 +13,8 @@ namespace mixgrad::sweep {
 
 /// What varies between the points. Targets and strengths may be empty, the others hold one value at least.
 struct Axes {
-  std::vector<std::string> methods, schemes;
+  std::vector<Method> methods;
+  std::vector<MixPrecType> schemes;
   std::vector<std::string> targets;  ///< as RunConfig::target; "30%" means size=30%, and + stands for the comma
   std::vector<double> strengths;     ///< of dnas, in points without a target
   std::vector<uint64_t> seeds;
@@ -35,8 +35,6 @@ struct Options {
   int jobs = 1;            ///< points at a time, in each process
   int threads = 0;         ///< of all jobs of a member together; 0: its cores
   bool overwrite = false;  ///< run again what is finished or was run with other settings
-  /// A run's settings as the content of a file that `mixgrad search --config`, or train, reads.
-  std::function<std::string(const RunConfig&)> search_settings, train_settings;
 };
 
 /// A finished point, from its summary. Nothing where the run has no such number.

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/bench.h>
 #include <mixgrad/error.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -45,7 +45,7 @@ void run(BenchInference& b) {
   b.options.apply();
   if (b.folder.empty())
     bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
-  const report::FinishedRun run = report::load_run(b.folder, b.data);
+  const FinishedRun run = load_run(b.folder, b.data);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
   if (b.json) {
     const nlohmann::ordered_json times = {
@@ -62,7 +62,7 @@ void add_inference(CLI::App& bench) {
       bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
-  b->options.add("data", &b->data, "test images of another data set [the run's own]", data_form());
+  b->options.add("data", &b->data, "test images of another data set [the run's own]", run_setting("data").form);
   b->options.add("images", &b->images, "test images to run");
   b->options.add("json", &b->json, "print one JSON object");
   show_examples(*command, {"mixgrad bench inference RUN --images 100"});
@@ -75,13 +75,13 @@ void add_bench(CLI::App& app) {
   CLI::App* command = app.add_subcommand("bench", "measure how fast this machine is");
   CLI::App* step = command->add_subcommand("step", "a training step on random images");
   const auto b = std::make_shared<BenchStep>(*step);
-  b->options.add("model", &b->step.model, "network", model_form());
+  b->options.add("model", &b->step.model, "network", run_setting("model").form);
   b->options.add("batch", &b->step.batch, "images per step");
-  b->options.add("phase", &b->step.phase, "float: the warm-up", phase_form);
-  b->options.add("scheme", &b->step.scheme, "what a weight's bits are chosen for", scheme_form);
+  b->options.add("phase", &b->step.phase, "float: the warm-up");
+  b->options.add("scheme", &b->step.scheme, "what a weight's bits are chosen for");
   b->options.add("weight-bits", &b->step.weight_bits, "candidates for weights");
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
-  b->options.add("dtype", &b->step.dtype, "how the search step keeps activations between layers", dtype_form);
+  b->options.add("dtype", &b->step.dtype, "how the search step keeps activations between layers");
   b->options.add("threads", &b->step.threads, "0 for all cores");
   b->options.add("steps", &b->step.steps, "steps that are timed");
   b->options.add("json", &b->json, "print one JSON object");

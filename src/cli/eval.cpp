@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -28,7 +28,7 @@ void run(Eval& eval) {
     bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
   check_threads(eval.threads);
   const train::Threads threads(eval.threads);
-  const train::Score score = report::evaluate_run(eval.folder, eval.data);
+  const train::Score score = evaluate_run(eval.folder, eval.data);
   if (eval.json) {
     nlohmann::ordered_json out = json_of(score);
     out["images"] = score.images;
@@ -45,7 +45,7 @@ void add_eval(CLI::App& app) {
                                          "as a fraction of 1, or its mean squared error");
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
-  eval->options.add("data", &eval->data, "test images of another data set [the run's own]", data_form());
+  eval->options.add("data", &eval->data, "test images of another data set [the run's own]", run_setting("data").form);
   eval->options.add("threads", &eval->threads, "0 for all cores");
   eval->options.add("json", &eval->json, "print one JSON object, with loss and number of images");
   show_examples(*command, {"mixgrad eval RUN", "mixgrad eval RUN --data cifar10:DIR --json"});

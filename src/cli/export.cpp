@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -45,7 +45,7 @@ void write_c(const Export& e) {
   if (e.images < 1) bad_input("images: {} is below 1", e.images);
   std::error_code error;
   if (fs::exists(e.out, error) && !fs::is_directory(e.out, error)) bad_input("out: {} is no folder", e.out);
-  const report::FinishedRun run = report::load_run(e.folder, e.data);
+  const FinishedRun run = load_run(e.folder, e.data);
   const IntegerNetwork network = to_integer(run.network);
   const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images));
   const std::string verdict = compared(package);
@@ -57,7 +57,7 @@ void write_c(const Export& e) {
 
 void write_onnx(const Export& e) {
   io::check_file(e.out);
-  const std::string model = to_onnx(to_integer(report::load_network(e.folder)), e.opset);
+  const std::string model = to_onnx(to_integer(load_network(e.folder)), e.opset);
   io::write_file(e.out, model);
   fmt::print("{}: {} bytes, opset {}\n", e.out, model.size(), e.opset);
 }
@@ -80,7 +80,7 @@ void add_export(CLI::App& app) {
   command->add_option("DIR", e->folder, "folder of a run")->type_name("");
   e->options.add("to", &e->to, "a folder with net.h, net.c, net_test.c, or a file", "c|onnx");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
-  e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", data_form());
+  e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", run_setting("data").form);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command,

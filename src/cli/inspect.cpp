@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/inspect.h>
@@ -51,16 +51,16 @@ struct Step : Inspect {
 };
 
 void add_quantizer_options(Options& o, RunConfig& c) {
-  o.add("scheme", &c.scheme, "what a weight's bits are chosen for", scheme_form);
-  o.add("weight-bits", &c.weight_bits, "candidates for weights");
-  o.add("act-bits", &c.act_bits, "candidates for activations");
-  o.add("input-bits", &c.input_bits, "candidates for the network's input");
-  o.add("override", &c.override_layers, "other bits for some layers, as search takes them");
+  o.add(run_setting("scheme"), c);
+  o.add(run_setting("weight-bits"), c, "candidates for weights");
+  o.add(run_setting("act-bits"), c, "candidates for activations");
+  o.add(run_setting("input-bits"), c);
+  o.add(run_setting("override"), c, "other bits for some layers, as search takes them");
 }
 
 void run(Network& n) {
   n.apply_options();
-  check_form("model", n.config.model, model_form() + "|why|tape");  // a mistyped command comes here too
+  check_form("model", n.config.model, run_setting("model").form + "|why|tape");  // a mistyped command comes here too
   if (n.classes < 1) bad_input("classes: {} is not possible: expected at least 1", n.classes);
   const inspect::GraphView view = inspect::view(inspect::network(n.config, n.classes, n.traced));
   if (!n.dot.empty()) io::write_file(n.dot, inspect::dot(view));
@@ -96,18 +96,19 @@ void add_tape(CLI::App& inspect) {
   CLI::App* command = inspect.add_subcommand("tape", "one training step op by op: shapes, values, gradients, times");
   const auto s = std::make_shared<Step>(*command);
   Options& o = s->options;
-  o.add("model", &s->config.model, "network", model_form());
-  o.add("data", &s->config.data, "images for the step", data_form());
-  o.add("loss", &s->config.loss, "what to train for [as --init, the model or the data say]", loss_form());
-  o.add("init", &s->config.init, "weights (float.safetensors of mixgrad train) [drawn from the seed]", file_form);
-  o.add("phase", &s->step.phase, "float: the warm-up", phase_form);
+  RunConfig& c = s->config;
+  o.add(run_setting("model"), c, "network");
+  o.add(run_setting("data"), c, "images for the step");
+  o.add(run_setting("loss"), c, "what to train for [as --init, the model or the data say]");
+  o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [drawn from the seed]");
+  o.add("phase", &s->step.phase, "float: the warm-up");
   o.add("images", &s->step.images, "size of the micro-batch");
-  add_quantizer_options(o, s->config);
-  o.add("regularizer", &s->config.regularizer, "cost in the loss [size]", regularizer_form());
-  o.add("strength", &s->config.strength, "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]");
-  o.add("dtype", &s->config.dtype, "how the search step keeps activations between layers", dtype_form);
-  o.add("seed", &s->config.seed, "of everything random");
-  o.add("threads", &s->config.threads, "0 for all cores");
+  add_quantizer_options(o, c);
+  o.add(run_setting("regularizer"), c, "cost in the loss [size]");
+  o.add(run_setting("strength"), c);
+  o.add(run_setting("dtype"), c, "how the search step keeps activations between layers");
+  o.add(run_setting("seed"), c);
+  o.add(run_setting("threads"), c);
   o.add("json", &s->json, "print one JSON object");
   o.add("dot", &s->dot, "also draw it into this file, for Graphviz", file_form);
   show_examples(*command, {"mixgrad inspect tape --images 8", "mixgrad inspect tape --phase float --dot step.dot"});
@@ -121,12 +122,12 @@ void add_inspect(CLI::App& app) {
       "inspect", "show a network's nodes and which of them share a quantizer; a search's reasons; a step op by op");
   const auto n = std::make_shared<Network>(*command);
   Options& o = n->options;
-  command->add_option("MODEL", n->config.model, "network")->type_name(model_form());
-  o.add("model", &n->config.model, "the same", model_form());
-  o.add("input-shape", &n->config.input_shape,
-        "of the images, for a model's file that leaves height or width open [as the file says]", "C,H,W");
+  const Setting& model = run_setting("model");
+  command->add_option("MODEL", n->config.model, "network")->type_name(model.form);
+  o.add(model, n->config, "the same");
+  o.add(run_setting("input-shape"), n->config);
   add_quantizer_options(o, n->config);
-  o.add("quantize-output", &n->config.quantize_output, "a quantizer on the network's output too");
+  o.add(run_setting("quantize-output"), n->config, "a quantizer on the network's output too");
   o.add("classes", &n->classes, "that the network tells apart");
   o.add("traced", &n->traced, "as traced, before batch norms are folded and quantizers placed");
   o.add("json", &n->json, "print one JSON object");

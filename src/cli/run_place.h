@@ -2,10 +2,10 @@
 // Where a run's results go: the flags that search and train share.
 #pragma once
 
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -15,7 +15,7 @@ namespace mixgrad::cli {
 
 struct RunPlace {
   std::string out;
-  report::FolderOptions options;
+  RunFolderOptions options;
 
   void add_to(Options& o) {
     o.add("out", &out, "folder for the results [a dated one under runs/]", folder_form);
@@ -30,7 +30,7 @@ struct RunPlace {
   std::string path() const {
     if (options.resume && out.empty())
       bad_input("resume: --out is missing: expected the folder of the run to go on with");
-    return out.empty() ? report::dated_folder() : out;
+    return out.empty() ? dated_folder() : out;
   }
 
   void say_finished() const { fmt::print("{} holds a finished run: nothing is left to do\n", out); }

@@ -3,11 +3,11 @@
 #include "options.h"
 #include "progress.h"
 #include "run_place.h"
-#include "settings.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -30,7 +30,7 @@ struct Search {
 
 /// Tells the other processes where the run goes on from: a checkpoint, an empty one where it begins; nothing where it
 /// is finished.
-void tell_start(const report::RunFolder& folder, const Communicator& communicator) {
+void tell_start(const RunFolder& folder, const Communicator& communicator) {
   std::string damage;  // told by rank 0's own run
   const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
   communicator.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
@@ -56,15 +56,16 @@ void Search::run(const Communicator& communicator) {
   config.validate();
   if (communicator.rank() > 0) return take_part(config, communicator);
   const std::string path = place.path();
-  report::RunFolder folder(path, place.options);
+  RunFolder folder(path, place.options);
   tell_start(folder, communicator);
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
     Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
-    return report::run_in_folder(config, folder, progress, communicator.size() > 1 ? &communicator : nullptr);
+    return run_in_folder(config, folder, progress, communicator.size() > 1 ? &communicator : nullptr,
+                         report::write_page);
   }();
   if (json) {
-    std::fputs(report::summary(config, result).c_str(), stdout);
+    std::fputs(summary(config, result).c_str(), stdout);
   } else {
     if (!quiet) std::printf("\n");
     std::fputs(report::table(config, result).c_str(), stdout);
@@ -76,8 +77,7 @@ void Search::run(const Communicator& communicator) {
 
 void add_options(Search& s) {
   Options& o = s.options;
-  add_search_settings(o, s.config);
-  o.add("threads", &s.config.threads, "0 for all cores");
+  for (const Setting& setting : run_settings()) o.add(setting, s.config);
   s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
   o.add("data-parallel", &s.data_parallel,

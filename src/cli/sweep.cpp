@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 #include <mixgrad/sweep.h>
 
 #include <fmt/ranges.h>
@@ -24,6 +25,7 @@ struct Sweep {
   Options options;
   RunConfig config;
   sweep::Axes axes;
+  std::vector<std::string> methods, schemes;
   sweep::Options how;
   bool quiet = false, json = false;
 };
@@ -31,12 +33,13 @@ struct Sweep {
 constexpr const char* axes_names[][2] = {
     {"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
 
-/// Settings as a file that the subcommand with these settings reads.
-std::string toml_of(void (*add_settings)(Options&, RunConfig&), RunConfig config) {
-  CLI::App unused;
-  Options options(unused);
-  add_settings(options, config);
-  return options.toml();
+/// What the values of an axis are: those named, or that of the setting.
+template <typename Enum>
+std::vector<Enum> values_of(const std::vector<std::string>& names, Enum otherwise) {
+  if (names.empty()) return {otherwise};
+  std::vector<Enum> values;
+  for (const std::string& name : names) values.push_back(find_by_name<Enum>(name).value());
+  return values;
 }
 
 class Printer : public sweep::Listener {
@@ -73,16 +76,14 @@ void Sweep::check_axes() const {
 void Sweep::run(const Communicator& communicator) {
   options.apply();
   check_axes();
-  if (axes.methods.empty()) axes.methods = {config.method};
-  if (axes.schemes.empty()) axes.schemes = {config.scheme};
+  axes.methods = values_of(methods, config.method);
+  axes.schemes = values_of(schemes, config.scheme);
   if (axes.targets.empty() && !config.target.empty()) axes.targets = {config.target};
   if (axes.strengths.empty() && config.strength) axes.strengths = {*config.strength};
   if (axes.seeds.empty()) axes.seeds = {config.seed};
   check_threads(how.threads);
   const std::vector<sweep::Point> points = sweep::points(config, axes);
-  if (how.out.empty()) how.out = communicator.broadcast(0, report::dated_folder());
-  how.search_settings = [](const RunConfig& c) { return toml_of(add_search_settings, c); };
-  how.train_settings = [](const RunConfig& c) { return toml_of(add_train_settings, c); };
+  if (how.out.empty()) how.out = communicator.broadcast(0, dated_folder());
 
   Printer printer(quiet || json);
   const sweep::Result result = sweep::run(points, how, communicator, printer);
@@ -102,9 +103,12 @@ void Sweep::run(const Communicator& communicator) {
 
 void Sweep::add_options(CLI::App& command) {
   Options& o = options;
-  add_search_settings(o, config);
-  o.add("methods", &axes.methods, "dnas and baselines, which need targets [--method]", method_form);
-  o.add("schemes", &axes.schemes, "per-layer,per-channel [--scheme]", scheme_form);
+  for (const Setting& setting : run_settings()) {
+    if (setting.effect != Setting::Effect::speed) o.add(setting, config);
+  }
+  o.add("methods", &methods, "dnas and baselines, which need targets [--method]",
+        form_of(run_setting("method").of(config)));
+  o.add("schemes", &schemes, "per-layer,per-channel [--scheme]", form_of(run_setting("scheme").of(config)));
   o.add("targets", &axes.targets,
         "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
   o.add("strengths", &axes.strengths, "a point of dnas for each, without a target [--strength]");

@@ -4,10 +4,9 @@
 #include "json.h"
 #include "progress.h"
 #include "run_place.h"
-#include "settings.h"
 
 #include <mixgrad/io.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
@@ -32,11 +31,11 @@ void Train::run() {
   config.search_epochs = config.finetune_epochs = 0;
   config.validate();
   const std::string path = place.path();
-  report::RunFolder folder(path, place.options);
+  RunFolder folder(path, place.options);
   if (folder.finished()) return place.say_finished();
   const FloatResult result = [&] {
     Progress progress(config, quiet || json ? Progress::Show::notes : Progress::Show::all);
-    return report::train_in_folder(config, folder, progress);
+    return train_in_folder(config, folder, progress);
   }();
   const std::string weights = path + "/float.safetensors", sum = checksum(result);
   if (json) {
@@ -61,8 +60,7 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
   const auto train = std::make_shared<Train>(*command);
   Options& o = train->options;
-  add_train_settings(o, train->config);
-  o.add("threads", &train->config.threads, "0 for all cores");
+  o.add_in_train(train->config);
   train->place.add_to(o);
   o.add("quiet", &train->quiet, "print the last line only");
   o.add("json", &train->json, "print one JSON object only");

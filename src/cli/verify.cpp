@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "json.h"
-#include "settings.h"
+#include "options.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <src/internal/names.h>
 
@@ -104,7 +104,7 @@ void run(Verify& verify) {
   verify.options.apply();
   check(verify);
   const train::Threads threads(verify.threads);
-  const report::FinishedRun run = report::load_run(verify.folder, verify.data);
+  const FinishedRun run = load_run(verify.folder, verify.data);
   const IntegerNetwork network = to_integer(run.network);
   const int64_t images = verify.images == 0 ? run.test.size() : verify.images;
   Result result{.agreement = compare(run.network, network, run.test, images), .bytes = device_bytes(network), .c = {}};
@@ -128,7 +128,8 @@ void add_verify(CLI::App& app) {
       "verify", "compare a network that search found with its integer form, code by code, and that with its C package");
   const auto verify = std::make_shared<Verify>(*command);
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
-  verify->options.add("data", &verify->data, "test images of another data set [the run's own]", data_form());
+  verify->options.add("data", &verify->data, "test images of another data set [the run's own]",
+                      run_setting("data").form);
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
   verify->options.add("no-c", &verify->no_c,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../graph/memory_plan.h"
 
 #include <mixgrad/cost.h>
+
+#include <src/internal/memory_plan.h>
 
 #include <fmt/core.h>
 

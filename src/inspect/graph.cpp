@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A network's nodes, and which of them share a quantizer.
-#include "../report/text.h"
 #include "dot.h"
 
 #include <mixgrad/inspect.h>
 #include <mixgrad/models.h>
+
+#include <src/internal/text.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // A training step, written down op by op while it runs.
-#include "../report/text.h"
 #include "dot.h"
 
 #include <mixgrad/error.h>
@@ -9,6 +8,7 @@
 #include <mixgrad/ops.h>
 
 #include <src/internal/by_dtype.h>
+#include <src/internal/text.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -164,7 +164,7 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
   const train::StepOptions step{
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
-      .dtype = parse_dtype(config.dtype),
+      .dtype = dtype_of(config.dtype),
       .micro_batch = batch.size(),
       .task = &run_task(config, splits.train)};
   return recorded(leaves, [&](TapeObserver* observer) {
@@ -208,15 +208,13 @@ std::string label(const std::string& title, const Values& v) {
 TapeView tape(const RunConfig& config, const TapeOptions& options) {
   config.validate();
   if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
-  if (options.phase != "search" && options.phase != "float")
-    bad_input("phase: unknown '{}': expected search, float", options.phase);
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);
-  if (options.phase == "float") return float_step(*model.net, batch, run_task(config, splits.train));
+  if (options.phase == StepKind::warm_up) return float_step(*model.net, batch, run_task(config, splits.train));
   return search_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch);
 }
 

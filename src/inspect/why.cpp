@@ -2,6 +2,7 @@
 // Why a search decided as it did: a layer's candidates through its epochs.
 #include <mixgrad/error.h>
 #include <mixgrad/inspect.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -42,10 +43,10 @@ std::vector<Candidate> candidates(const AlphaReport& a) {
 }
 
 /// The α whose name ends with `suffix` and that the layer holds.
-std::optional<Story> story(const std::vector<report::HistoryEpoch>& history, const std::string& layer,
+std::optional<Story> story(const std::vector<HistoryEpoch>& history, const std::string& layer,
                            const std::string& suffix) {
   std::optional<Story> out;
-  for (const report::HistoryEpoch& epoch : history) {
+  for (const HistoryEpoch& epoch : history) {
     for (const AlphaReport& a : epoch.alphas) {
       if (!a.name.ends_with(suffix) || !holds(a, layer)) continue;
       if (!out)
@@ -59,7 +60,7 @@ std::optional<Story> story(const std::vector<report::HistoryEpoch>& history, con
   return out;
 }
 
-std::vector<std::string> layers_of(const std::vector<report::HistoryEpoch>& history) {
+std::vector<std::string> layers_of(const std::vector<HistoryEpoch>& history) {
   std::vector<std::string> out;
   for (const AlphaReport& a : history.empty() ? std::vector<AlphaReport>() : history[0].alphas) {
     for (const std::string& node : a.nodes) {
@@ -71,7 +72,7 @@ std::vector<std::string> layers_of(const std::vector<report::HistoryEpoch>& hist
 
 /// What became of the layer; nothing while the run goes on.
 std::optional<Exported> exported(const std::string& run, const Why& why) {
-  const std::optional<Graph> graph = report::exported_network(run);
+  const std::optional<Graph> graph = exported_network(run);
   if (!graph) return std::nullopt;
   const auto node = std::ranges::find(graph->nodes, why.layer, &Node::name);
   if (node == graph->nodes.end()) return std::nullopt;
@@ -228,7 +229,7 @@ std::vector<Candidate> Story::outcome() const {
 }
 
 Why why(const std::string& run, const std::string& layer) {
-  const std::vector<report::HistoryEpoch> history = report::read_history(run);
+  const std::vector<HistoryEpoch> history = read_history(run);
   Why out{.layer = layer,
           .weights = story(history, layer, ".alpha_w"),
           .output = story(history, layer, ".alpha_a"),
@@ -239,7 +240,7 @@ Why why(const std::string& run, const std::string& layer) {
               fmt::join(layers_of(history), ", "));
   }
   out.exported = exported(run, out);
-  if (out.exported) out.repair = report::repair_of(run);
+  if (out.exported) out.repair = repair_of(run);
   return out;
 }
 

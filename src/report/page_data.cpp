@@ -2,11 +2,10 @@
 // What a report shows, read from the files of a run, or of every run of a sweep.
 #include "page_data.h"
 
-#include "existing_folder.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <algorithm>
 #include <cmath>

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "text.h"
 
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
+
+#include <src/internal/text.h>
 
 #include <fmt/core.h>
 
@@ -21,7 +22,7 @@ std::string channels_at(const LayerSummary& layer, int bits) {
 }
 
 std::string layers(const RunConfig& config, const RunResult& result) {
-  const bool per_layer = config.scheme == "per-layer";
+  const bool per_layer = config.scheme == MixPrecType::PER_LAYER;
   const std::set<int> candidates(config.weight_bits.begin(), config.weight_bits.end());
   size_t width = 5;
   for (const LayerSummary& layer : result.layers) width = std::max(width, shortened(layer.name).size());

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "text.h"
-
 #include <src/internal/names.h>
+#include <src/internal/text.h>
 
 #include <fmt/core.h>
 

@@ -44,7 +44,7 @@ MixPrec::MixPrec(nn::Module& model, const MixPrecOptions& options)
 
 MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
     : graph_(graph.clone()),
-      regularizer_(cost::find(options.regularizer)),
+      regularizer_(options.regularizer.model()),
       sampler_(options.sampler),
       temperature_(options.temperature) {
   set_temperature(options.temperature);

@@ -24,15 +24,15 @@ std::string whole_target(std::string text) {
   return text;
 }
 
-std::vector<Bound> bounds(const std::string& method, const Axes& axes) {
+std::vector<Bound> bounds(Method method, const Axes& axes) {
   std::vector<Bound> out;
-  if (method == "dnas") {
+  if (method == Method::dnas) {
     for (double strength : axes.strengths) out.push_back({.strength = strength});
   }
   for (const std::string& target : axes.targets) out.push_back({.target = whole_target(target)});
   if (!out.empty()) return out;
-  if (method == "dnas") return {Bound{}};
-  bad_input("methods: {} needs targets to meet, like --targets 30%,50%", method);
+  if (method == Method::dnas) return {Bound{}};
+  bad_input("methods: {} needs targets to meet, like --targets 30%,50%", name_of(method));
 }
 
 /// A file's name: anything unusual becomes _.
@@ -44,11 +44,11 @@ std::string file_name(std::string text) {
   return text;
 }
 
-bool chooses_layers(const std::string& method) { return method == "uniform" || method == "sensitivity"; }
+bool chooses_layers(Method method) { return method == Method::uniform || method == Method::sensitivity; }
 
 std::string name_of(const RunConfig& c) {
-  std::string name = c.method;
-  if (!chooses_layers(c.method)) name += "-" + c.scheme;
+  std::string name = name_of(c.method);
+  if (!chooses_layers(c.method)) name += fmt::format("-{}", name_of(c.scheme));
   if (!c.target.empty()) name += "-" + c.target;
   if (c.strength) name += fmt::format("-strength{}", *c.strength);
   return file_name(fmt::format("{}-seed{}", name, c.seed));
@@ -57,12 +57,12 @@ std::string name_of(const RunConfig& c) {
 }  // namespace
 
 std::vector<Point> points(const RunConfig& base, const Axes& axes) {
-  if (!axes.strengths.empty() && std::ranges::find(axes.methods, "dnas") == axes.methods.end()) {
+  if (!axes.strengths.empty() && std::ranges::find(axes.methods, Method::dnas) == axes.methods.end()) {
     bad_input("strengths: only the method dnas takes them: add it to the methods, or give targets");
   }
   std::vector<Point> out;
   std::set<std::string> names;
-  for (const std::string& method : axes.methods) {
+  for (const Method method : axes.methods) {
     const size_t schemes = chooses_layers(method) ? 1 : axes.schemes.size();
     for (size_t s = 0; s < schemes; ++s) {
       for (const Bound& bound : bounds(method, axes)) {

@@ -3,11 +3,10 @@
 #include "folder.h"
 #include "processes.h"
 
-#include "../report/settings.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
+#include <mixgrad/settings.h>
 
 #include <algorithm>
 #include <deque>
@@ -25,7 +24,7 @@ class Work {
   Work(const std::vector<Point>& points, const Options& options, const Communicator& communicator)
       : options_(options), out_(fs::absolute(options.out).lexically_normal()) {
     threads_ = options.threads > 0 ? options.threads : communicator.cores();
-    for (const Point& p : points) points_.push_back({.name = p.name, .config = report::from_any_folder(p.config)});
+    for (const Point& p : points) points_.push_back({.name = p.name, .config = from_any_folder(p.config)});
     const RunConfig& first = points_[0].config;
     warms_up_ = first.init.empty() && !make_model(first, 1).trained;
   }
@@ -34,12 +33,8 @@ class Work {
   bool warms_up() const { return warms_up_; }
   const fs::path& path() const { return out_; }
 
-  SubFolder float_place() const {
-    return {out_ / "float", options_.train_settings(points_[0].config), "float.safetensors"};
-  }
-  SubFolder place(size_t i) const {
-    return {out_ / points_[i].name, options_.search_settings(points_[i].config), "summary.json"};
-  }
+  SubFolder float_place() const { return {out_ / "float", train_toml(points_[0].config), "float.safetensors"}; }
+  SubFolder place(size_t i) const { return {out_ / points_[i].name, search_toml(points_[i].config), "summary.json"}; }
 
   void start_float(Processes& processes) const { start(processes, 0, float_place(), {"train"}, threads_); }
   void start_point(Processes& processes, size_t i) const {

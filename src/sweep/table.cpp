@@ -170,11 +170,12 @@ std::string csv(const std::vector<Row>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), c.method, c.scheme,
-                       cell(c.target), text(r.strength, "{:.6g}"), c.seed, text(accuracy(r, r.float_metric), "{:.6f}"),
-                       text(accuracy(r, r.final_metric), "{:.6f}"), text(r.final_loss, "{:.6g}"), r.metric.name,
-                       text(r.final_metric, "{:.6g}"), text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"),
-                       text(r.macs_share, "{:.6f}"), r.pareto ? 1 : 0);
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), name_of(c.method),
+                       name_of(c.scheme), cell(c.target), text(r.strength, "{:.6g}"), c.seed,
+                       text(accuracy(r, r.float_metric), "{:.6f}"), text(accuracy(r, r.final_metric), "{:.6f}"),
+                       text(r.final_loss, "{:.6g}"), r.metric.name, text(r.final_metric, "{:.6g}"),
+                       text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"),
+                       r.pareto ? 1 : 0);
     out += several ? spread_cells(r, *of_row[i]) + "\n" : "\n";
   }
   return out;
@@ -187,8 +188,8 @@ std::string json(const std::vector<Row>& rows) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
     list.push_back({{"name", r.point.name},
-                    {"method", c.method},
-                    {"scheme", c.scheme},
+                    {"method", name_of(c.method)},
+                    {"scheme", name_of(c.scheme)},
                     {"target", c.target},
                     {"strength", value(r.strength)},
                     {"seed", c.seed},

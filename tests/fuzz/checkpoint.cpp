@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "targets.h"
 
-#include <src/report/checkpoint_files.h>
+#include <src/run/checkpoint_files.h>
 
 #include <mixgrad/train.h>
 
@@ -9,7 +9,7 @@
 void mixgrad::fuzz::read_checkpoint(const Folder& folder, std::string_view bytes) {
   folder.put("checkpoint.safetensors", bytes);
   std::string damage;
-  const io::Safetensors content = report::CheckpointFiles(folder.path()).newest(damage);
+  const io::Safetensors content = CheckpointFiles(folder.path()).newest(damage);
   train::Place::of(content);
   train::Checkpoints(content).finished("search");
 }

@@ -3,16 +3,16 @@
 
 #include <src/report/page_data.h>
 
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 /// Lines of a run's metrics and history, and the summary of a run, which a report shows.
 void mixgrad::fuzz::read_run(const Folder& folder, std::string_view bytes) {
   folder.put("summary.json", bytes);
   const std::string history = folder.put("history.jsonl", bytes);
   if (bytes.find("\"alphas\"") == bytes.npos) {
-    report::evaluate_run(folder.path(), "glyphs:40");
+    evaluate_run(folder.path(), "glyphs:40");
   } else {
     report::read_replay(history);
-    report::read_history(folder.path());
+    read_history(folder.path());
   }
 }

@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "targets.h"
 
-#include <src/cli/settings.h>
+#include <mixgrad/settings.h>
 
 /// The file of --config, and what a search asks of its settings before it begins.
 void mixgrad::fuzz::read_settings(const Folder& folder, std::string_view bytes) {
-  CLI::App app;
-  cli::Options options(app);
   RunConfig config;
-  cli::add_search_settings(options, config);
-  options.add_config_file();
-  app.parse(std::vector<std::string>{folder.put("t.toml", bytes), "--config"});  // CLI11 reads from the back
-  options.apply();
+  std::vector<NamedVariable> variables;
+  for (const Setting& setting : run_settings()) variables.push_back(setting.of(config));
+  set_from_toml(variables, folder.put("t.toml", bytes));
   config.validate();
-  options.toml();
+  search_toml(config);
 }

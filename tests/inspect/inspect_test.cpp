@@ -83,9 +83,9 @@ train::EpochReport epoch_of(int epoch, std::array<float, 4> alpha, std::array<fl
 /// A run of two epochs in `folder`.
 void write_history(const Folder& folder) {
   const std::string first =
-      report::history_line(epoch_of(0, {1, 0, 0, 1}, {0.03F, 0.01F, -0.03F, -0.005F}, {-0.01F, -0.01F, 0.01F, 0.008F}));
+      history_line(epoch_of(0, {1, 0, 0, 1}, {0.03F, 0.01F, -0.03F, -0.005F}, {-0.01F, -0.01F, 0.01F, 0.008F}));
   const std::string second =
-      report::history_line(epoch_of(1, {0, 0, 1, 1}, {0.01F, 0, -0.01F, -0.003F}, {-0.01F, -0.01F, 0.009F, 0.009F}));
+      history_line(epoch_of(1, {0, 0, 1, 1}, {0.01F, 0, -0.01F, -0.003F}, {-0.01F, -0.01F, 0.009F, 0.009F}));
   io::write_file(folder.path / "history.jsonl", first + "\n" + second + "\n");
 }
 
@@ -140,7 +140,7 @@ TEST_CASE("inspect: a network's nodes, and which of them share a quantizer") {
   CHECK(j.at("nodes").back().at("output_quantizer").is_null());
   CHECK(j.at("quantizers")[0].at("nodes") == json::array({"conv", "stack1.conv2"}));
 
-  config.scheme = "per-layer";
+  config.scheme = MixPrecType::PER_LAYER;
   config.weight_bits = {4};
   const inspect::GraphView layers = inspect::view(inspect::network(config, 10, false));
   CHECK(quantizer_of(layers, "conv", 'w').nodes.size() == 1);
@@ -223,7 +223,7 @@ TEST_CASE("inspect why: a finished run tells what was exported, pruned channels 
   weights.bits = {0, 2, 4, 8};
   weights.alpha = weights.theta = weights.task_gradient = weights.cost_gradient =
       Tensor::full({4, stem.weight().dim(0) + 3}, 0.25F);
-  io::write_file(folder.path / "history.jsonl", report::history_line(report) + "\n");
+  io::write_file(folder.path / "history.jsonl", history_line(report) + "\n");
   save(graph, folder.path / "model.safetensors");
   Repair repair{.start = "whole layers", .choices = 90, .moved = 17};
   repair.costs = {{.name = "size", .largest = 8000, .arg_max = 6000, .found = 3990, .limit = 4000}};
@@ -306,15 +306,13 @@ TEST_CASE("inspect tape: a search step's ops read each other's results and leave
 }
 
 TEST_CASE("inspect tape: a float step names its modules; what can't be right is refused") {
-  const inspect::TapeView view = inspect::tape(small_run(), {.phase = "float", .images = 4});
+  const inspect::TapeView view = inspect::tape(small_run(), {.phase = StepKind::warm_up, .images = 4});
   CHECK(view.regularization == 0);
   CHECK(ops_called(view, "batch_norm").size() == 7);
   CHECK(ops_called(view, "batch_norm")[1].node == "stack1.bn1");
   CHECK(ops_called(view, "weight_mixture").empty());
   CHECK(ops_called(view, "cross_entropy").back().output.largest_gradient == 1.0);
   check_plain(inspect::text(view));
-  CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.phase = "sleep"}), "phase: unknown 'sleep': expected search, float",
-                       Error);
   CHECK_THROWS_WITH_AS(inspect::tape(small_run(), {.images = 0}), "images: 0 is not possible: expected at least 1",
                        Error);
 }

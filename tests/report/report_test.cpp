@@ -7,6 +7,7 @@
 
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <doctest/doctest.h>
 #include <fmt/core.h>
@@ -48,7 +49,7 @@ struct Run {
     result.final = {.loss = 35, .measured = static_cast<double>(80 + seed), .images = 100, .metric = accuracy};
     fs::create_directories(folder);
     save(result.network, folder / "model.safetensors");
-    io::write_file(folder / "summary.json", report::summary(config, result));
+    io::write_file(folder / "summary.json", summary(config, result));
     io::write_file(folder / "metrics.jsonl", metrics(epochs));
     io::write_file(folder / "history.jsonl", history(epochs));
   }
@@ -63,20 +64,20 @@ struct Run {
     std::string lines;
     for (const char* phase : {"warmup", "search", "finetune"}) {
       for (int e = 0; e < epochs; ++e) {
-        lines += report::metrics_line({.phase = phase,
-                                       .epoch = e,
-                                       .epochs = epochs,
-                                       .metric = train::find_task("classify").metric,
-                                       .task_loss = 1.0 / (1 + e),
-                                       .reg_loss = 0.3,
-                                       .train_metric = 0.2 * (1 + e),
-                                       .val_loss = 0.5,
-                                       .val_metric = 0.2 * e,
-                                       .cost_soft = 2e5,
-                                       .cost_discrete = 1e5,
-                                       .tau = 5.0 - e,
-                                       .entropy = 1 - 0.3 * e,
-                                       .seconds = 1}) +
+        lines += metrics_line({.phase = phase,
+                               .epoch = e,
+                               .epochs = epochs,
+                               .metric = train::find_task("classify").metric,
+                               .task_loss = 1.0 / (1 + e),
+                               .reg_loss = 0.3,
+                               .train_metric = 0.2 * (1 + e),
+                               .val_loss = 0.5,
+                               .val_metric = 0.2 * e,
+                               .cost_soft = 2e5,
+                               .cost_discrete = 1e5,
+                               .tau = 5.0 - e,
+                               .entropy = 1 - 0.3 * e,
+                               .seconds = 1}) +
                  "\n";
       }
     }
@@ -105,9 +106,9 @@ struct Run {
 
 /// A sweep of four runs, two of which differ in their seed; the page must find its columns by their names.
 void make_sweep(const fs::path& folder) {
-  const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = "per-layer"}, 2);
-  const Run uniform(folder / "c-seed1", {.method = "uniform", .target = "size=40%"}, 3),
-      other(folder / "c-seed2", {.method = "uniform", .target = "size=40%"}, 4);
+  const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = MixPrecType::PER_LAYER}, 2);
+  const Run uniform(folder / "c-seed1", {.method = Method::uniform, .target = "size=40%"}, 3),
+      other(folder / "c-seed2", {.method = Method::uniform, .target = "size=40%"}, 4);
   io::write_file(folder / "sweep.csv",
                  "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c-seed1,1\n,c-seed2,0\n");
 }
@@ -117,46 +118,6 @@ std::string complaint(const std::string& folder) {
 }
 
 }  // namespace
-
-TEST_CASE("report: the command that repeats a run works from any folder, whatever its files are called") {
-  const test::Folder folder;
-  const auto command_of = [&](const RunConfig& config) {
-    const Run run(folder.path / "run", config);
-    return json::parse(io::read_file(folder.path / "run/summary.json")).at("command").get<std::string>();
-  };
-  const std::string here = fs::current_path();
-  CHECK(command_of({.model = "my net.onnx", .data = "glyphs", .init = "float/../w's.safetensors"}) ==
-        fmt::format("mixgrad search --model '{0}/my net.onnx' --init '{0}/w'\\''s.safetensors'", here));
-  CHECK(command_of({.data = "glyphs", .target = "size=40%,table:chip.toml=1e6"}) ==
-        fmt::format("mixgrad search --target size=40%,table:{}/chip.toml=1e6", here));
-  CHECK(command_of({.data = "glyphs", .regularizer = "table:chip.toml"}) ==
-        fmt::format("mixgrad search --regularizer table:{}/chip.toml", here));
-  CHECK(command_of({.model = "\xff\n.onnx", .data = "glyphs"}) ==
-        fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
-}
-
-TEST_CASE("report: settings and summary of a run name files by absolute paths") {
-  const std::string here = fs::current_path();
-  const auto summary_of = [&](const RunConfig& config) {
-    const models::Model model = test::random_model("resnet8", 1);
-    RunResult result;
-    result.network = test::random_export(model, MixPrecType::PER_CHANNEL, {8}, 1);
-    return json::parse(report::summary(config, result));
-  };
-  const json summary = summary_of(
-      {.model = "net.onnx", .data = "npz:d.npz", .regularizer = "table:chip.toml", .init = "float/../w.safetensors"});
-  CHECK(summary.at("model") == here + "/net.onnx");
-  CHECK(summary.at("data") == "npz:" + here + "/d.npz");
-  CHECK(summary.at("regularizer") == "table:" + here + "/chip.toml");
-  const json config = summary.at("config");
-  CHECK(config.at("model") == here + "/net.onnx");
-  CHECK(config.at("init") == here + "/w.safetensors");
-  CHECK(config.at("data") == "npz:" + here + "/d.npz");
-  CHECK(config.at("regularizer") == "table:" + here + "/chip.toml");
-  CHECK(summary_of({.target = "table:chip.toml=40%"}).at("config").at("target") == "table:" + here + "/chip.toml=40%");
-  CHECK(summary_of({.target = "macs=40%"}).at("regularizer") == "macs");
-  CHECK(summary_of({}).at("regularizer") == "size");
-}
 
 TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
   const test::Folder folder;

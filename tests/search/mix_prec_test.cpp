@@ -318,6 +318,37 @@ TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   CHECK(run() == std::pair(true, false));
 }
 
+TEST_CASE(
+    "regularizer: a cost of your own is what the search lowers, what pulls at α and what an export may not raise") {
+  MixPrecOptions o = options(MixPrecType::PER_LAYER);
+  o.regularizer = cost::sum_over_layers("last-bits", "bits", "weight bits of the last layer",
+                                        [](const cost::Layer& layer) -> cost::Value {
+                                          return layer.name == "fc" ? layer.weight_bits_over_channels() : 0;
+                                        });
+  const auto model = test::random_resnet8(82);
+  const MixPrec net(*model, o);
+  CHECK(net.regularizer().name == "last-bits");
+  CHECK(net.discrete_cost() == 10 * 8);  // α begins in proportion to the bits
+  double bits = 0, total = 0;
+  for (const double b : {2, 4, 8}) total += std::exp(b / 8), bits += b * std::exp(b / 8);
+  Tape tape;
+  const Tensor loss = net.get_regularization_loss();
+  CHECK(loss.item() == doctest::Approx(10 * bits / total));
+  tape.backward(loss);
+  for (const nn::NamedTensor& alpha : net.alpha_summary()) {
+    CAPTURE(alpha.name);
+    CHECK(alpha.tensor.has_grad() == (alpha.name == "fc.alpha_w"));
+    if (!alpha.tensor.has_grad()) continue;
+    CHECK(alpha.tensor.grad()[0] < 0);  // fewer bits
+    CHECK(alpha.tensor.grad()[2] > 0);
+  }
+  for (const nn::NamedTensor& alpha : net.alpha_summary()) alpha.tensor.data()[0] = 2;  // all at their fewest bits
+  for (const LayerSummary& layer : summarize(net.arch_export({.refine = true}), net.graph())) {
+    if (layer.weight_bits.empty()) continue;
+    CHECK(layer.weight_bits[0] == (layer.name == "fc" ? 2 : 8));
+  }
+}
+
 TEST_CASE("precisions that cannot be are refused by name") {
   const auto model = test::random_resnet8(81);
   const auto refused = [&](auto change, const char* message) {
@@ -339,8 +370,10 @@ TEST_CASE("precisions that cannot be are refused by name") {
         o.activation_precisions = {0, 8};
       },
       "activation precisions: 0 bits prune channels of weights chosen per channel, not here: expected 2 to 8");
-  refused([](auto& o) { o.regularizer = "smell"; },
-          "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, "
-          "activations, peak-ram, or table:FILE.toml");
+  CHECK_THROWS_WITH_AS(
+      Regularizer("smell"),
+      "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, "
+      "activations, peak-ram, or table:FILE.toml",
+      Error);
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

@@ -18,7 +18,7 @@ const std::string summary = R"({"strength": 1e-6, "final_loss": 0.25, "float_met
                                 "metric": {"name": "score", "label": "s", "larger_is_better": true, "is_share": false},
                                 "cost": {"size": 300, "macs": 50}, "cost_uniform8": {"size": 1200}})";
 
-sweep::Point searched(const std::string& method, const std::string& target) {
+sweep::Point searched(Method method, const std::string& target) {
   sweep::Point point;
   point.config.method = method;
   point.config.target = target;
@@ -68,7 +68,7 @@ TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where i
   const test::Folder folder;
   const std::string file = folder.path / "summary.json";
   io::write_file(file, summary);
-  const sweep::Row row = sweep::read_row(searched("dnas", ""), file);
+  const sweep::Row row = sweep::read_row(searched(Method::dnas, ""), file);
   CHECK(row.strength == 1e-6);
   CHECK(row.metric == train::Metric{.name = "score", .label = "s", .larger_is_better = true, .is_share = false});
   CHECK(row.float_metric == 0.5);
@@ -77,8 +77,8 @@ TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where i
   CHECK(row.size_bits == 300.0);
   CHECK(row.size_share == 0.25);
   CHECK_FALSE(row.macs_share);  // nothing to compare with
-  CHECK_FALSE(sweep::read_row(searched("dnas", "size=30%"), file).strength);
-  CHECK_FALSE(sweep::read_row(searched("uniform", "size=30%"), file).strength);
+  CHECK_FALSE(sweep::read_row(searched(Method::dnas, "size=30%"), file).strength);
+  CHECK_FALSE(sweep::read_row(searched(Method::uniform, "size=30%"), file).strength);
 }
 
 TEST_CASE("sweep folder: a summary written before tasks had names tells its metric by its accuracy") {
@@ -103,7 +103,7 @@ TEST_CASE("sweep folder: a summary that is none is named") {
   for (const char* content : {"", "{", "[1]", R"({"strength": 1})", R"({"cost": {"size": 1}})"}) {
     CAPTURE(content);
     io::write_file(file, content);
-    CHECK(refusal([&] { sweep::read_row(searched("dnas", ""), file); }) ==
+    CHECK(refusal([&] { sweep::read_row(searched(Method::dnas, ""), file); }) ==
           file + ": damaged: expected the summary of a run");
   }
 }

@@ -32,8 +32,8 @@ sweep::Row row(const std::string& name, std::optional<double> accuracy, std::opt
 }  // namespace
 
 TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, layer-wise ones a single scheme") {
-  CHECK(names_of({.methods = {"dnas", "uniform"},
-                  .schemes = {"per-channel", "per-layer"},
+  CHECK(names_of({.methods = {Method::dnas, Method::uniform},
+                  .schemes = {MixPrecType::PER_CHANNEL, MixPrecType::PER_LAYER},
                   .targets = {"30%"},
                   .strengths = {1e-6},
                   .seeds = {1, 2}}) == Names{"dnas-per-channel-strength1e-06-seed1",
@@ -42,10 +42,13 @@ TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, l
                                              "dnas-per-layer-strength1e-06-seed2", "dnas-per-layer-size=30%-seed1",
                                              "dnas-per-layer-size=30%-seed2", "uniform-size=30%-seed1",
                                              "uniform-size=30%-seed2"});
-  CHECK(names_of({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}}) ==
-        Names{"dnas-per-layer-seed0"});
-  const auto both = sweep::points({}, {.methods = {"dnas"},
-                                       .schemes = {"per-layer"},
+  CHECK(names_of({.methods = {Method::dnas},
+                  .schemes = {MixPrecType::PER_LAYER},
+                  .targets = {},
+                  .strengths = {},
+                  .seeds = {0}}) == Names{"dnas-per-layer-seed0"});
+  const auto both = sweep::points({}, {.methods = {Method::dnas},
+                                       .schemes = {MixPrecType::PER_LAYER},
                                        .targets = {"size=30%+macs=2e+8"},
                                        .strengths = {},
                                        .seeds = {0}});
@@ -55,28 +58,48 @@ TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, l
 
 TEST_CASE("sweep points: axes that make no sense are refused") {
   const auto said = [](const sweep::Axes& axes) { return refusal([&] { sweep::points({}, axes); }); };
-  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {0}})
+  CHECK(said({.methods = {Method::uniform},
+              .schemes = {MixPrecType::PER_LAYER},
+              .targets = {},
+              .strengths = {},
+              .seeds = {0}})
             .find("uniform needs targets") != std::string::npos);
-  CHECK(said({.methods = {"uniform"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1}, .seeds = {0}})
+  CHECK(said({.methods = {Method::uniform},
+              .schemes = {MixPrecType::PER_LAYER},
+              .targets = {"30%"},
+              .strengths = {1},
+              .seeds = {0}})
             .find("only the method dnas") != std::string::npos);
-  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {1, 1}})
+  CHECK(said({.methods = {Method::dnas},
+              .schemes = {MixPrecType::PER_LAYER},
+              .targets = {},
+              .strengths = {},
+              .seeds = {1, 1}})
             .find("comes up twice") != std::string::npos);
-  CHECK(said({.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {}, .strengths = {}, .seeds = {}})
-            .find("no points") != std::string::npos);
+  CHECK(
+      said(
+          {.methods = {Method::dnas}, .schemes = {MixPrecType::PER_LAYER}, .targets = {}, .strengths = {}, .seeds = {}})
+          .find("no points") != std::string::npos);
 }
 
 TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; with targets alone they are refused") {
   const RunConfig base{.regularizer = "macs", .refine = true};
-  const auto both = sweep::points(
-      base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {1e-6}, .seeds = {0}});
+  const auto both = sweep::points(base, {.methods = {Method::dnas},
+                                         .schemes = {MixPrecType::PER_LAYER},
+                                         .targets = {"30%"},
+                                         .strengths = {1e-6},
+                                         .seeds = {0}});
   REQUIRE(both.size() == 2);
   CHECK(both[0].config.regularizer == "macs");
   CHECK(both[0].config.refine);
   CHECK(both[1].config.regularizer.empty());
   CHECK_FALSE(both[1].config.refine);
   CHECK(refusal([&] {
-          sweep::points(
-              base, {.methods = {"dnas"}, .schemes = {"per-layer"}, .targets = {"30%"}, .strengths = {}, .seeds = {0}});
+          sweep::points(base, {.methods = {Method::dnas},
+                               .schemes = {MixPrecType::PER_LAYER},
+                               .targets = {"30%"},
+                               .strengths = {},
+                               .seeds = {0}});
         }).starts_with("regularizer: with a target"));
 }
 

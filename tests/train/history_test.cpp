@@ -3,7 +3,7 @@
 #include "../networks.h"
 
 #include <mixgrad/ops.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 #include <mixgrad/tape.h>
 
 #include <mixgrad/io.h>
@@ -152,9 +152,9 @@ TEST_CASE("history: a line reads back as it was, to 6 digits; a damaged one is n
   train::EpochReport report{.phase = "search", .epoch = 3, .epochs = 4};
   report.tau = 0.25;
   report.alphas = recorded(still(1e-6));
-  const std::string line = report::history_line(report);
+  const std::string line = history_line(report);
   io::write_file(folder.path / "history.jsonl", line + "\n" + line + "\n");
-  const std::vector<report::HistoryEpoch> back = report::read_history(folder.path);
+  const std::vector<HistoryEpoch> back = read_history(folder.path);
   REQUIRE(back.size() == 2);
   CHECK(back[1].epoch == 3);
   CHECK(back[1].tau == 0.25);
@@ -170,12 +170,12 @@ TEST_CASE("history: a line reads back as it was, to 6 digits; a damaged one is n
     }
   }
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2));
-  CHECK(report::read_history(folder.path).size() == 1);  // the search is writing the second
+  CHECK(read_history(folder.path).size() == 1);  // the search is writing the second
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2) + "\n");
-  CHECK_THROWS_WITH_AS(report::read_history(folder.path), doctest::Contains("history.jsonl:2: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:2: damaged"), Error);
   nlohmann::json wrong = nlohmann::json::parse(line);
   wrong["alphas"][1]["theta"][0].erase(0);
   io::write_file(folder.path / "history.jsonl", wrong.dump() + "\n");
-  CHECK_THROWS_WITH_AS(report::read_history(folder.path), doctest::Contains("history.jsonl:1: damaged"), Error);
-  CHECK_THROWS_WITH_AS(report::read_history(folder.path / "nowhere"), doctest::Contains("no such folder"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:1: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path / "nowhere"), doctest::Contains("no such folder"), Error);
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <nlohmann/json.hpp>
 
 #include <string_view>
 
-namespace mixgrad::report {
+namespace mixgrad {
 
 std::string metrics_line(const train::EpochReport& e) {
   using nlohmann::ordered_json;
@@ -30,4 +30,4 @@ std::string metrics_line(const train::EpochReport& e) {
       .dump();
 }
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

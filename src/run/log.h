@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-namespace mixgrad::report {
+namespace mixgrad {
 
 /// A file of lines that a run adds to: NAME.jsonl, or NAME.next.jsonl where an old run's is to stay whole until the new
 /// run is.
@@ -50,4 +50,4 @@ class RunLog {
   LogFile metrics_, history_;
 };
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

@@ -3,10 +3,10 @@
 
 #include <mixgrad/task.h>
 
-namespace mixgrad::train {
+namespace mixgrad {
 
 /// Whether `score` is hardly better than `chance` (Task::chance): less than a tenth of the way from there to a perfect
 /// network.
-bool is_near_chance(const Score& score, double chance);
+bool is_near_chance(const train::Score& score, double chance);
 
-}  // namespace mixgrad::train
+}  // namespace mixgrad

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../../src/train/chance.h"
+#include "../../src/run/chance.h"
 
 #include <mixgrad/task.h>
 
@@ -37,12 +37,12 @@ TEST_CASE("an accuracy is near chance when it is hardly above the largest class'
   const data::Dataset ten = labelled(labels, 10);
   const auto chance = train::find_task("classify").chance;
   CHECK(chance(ten) == doctest::Approx(0.1));
-  CHECK(train::is_near_chance(right(118, 1000), chance(ten)));
-  CHECK_FALSE(train::is_near_chance(right(300, 1000), chance(ten)));
+  CHECK(is_near_chance(right(118, 1000), chance(ten)));
+  CHECK_FALSE(is_near_chance(right(300, 1000), chance(ten)));
 
   const data::Dataset skewed = labelled({0, 0, 0, 0, 0, 0, 0, 0, 1, 1}, 2);
-  CHECK(train::is_near_chance(right(8, 10), chance(skewed)));
-  CHECK_FALSE(train::is_near_chance(right(9, 10), chance(skewed)));
+  CHECK(is_near_chance(right(8, 10), chance(skewed)));
+  CHECK_FALSE(is_near_chance(right(9, 10), chance(skewed)));
 }
 
 TEST_CASE("a reconstruction is near chance when it is hardly better than the mean image") {
@@ -57,6 +57,6 @@ TEST_CASE("a reconstruction is near chance when it is hardly better than the mea
   const double variance = (8.0 / 3 + 0) / 2;  // of 0, 2, 4, and of the constant 5
   const double chance = train::find_task("reconstruct").chance(set);
   CHECK(chance == doctest::Approx(variance));
-  CHECK(train::is_near_chance(off_by(0.95 * variance), chance));
-  CHECK_FALSE(train::is_near_chance(off_by(0.5 * variance), chance));
+  CHECK(is_near_chance(off_by(0.95 * variance), chance));
+  CHECK_FALSE(is_near_chance(off_by(0.5 * variance), chance));
 }

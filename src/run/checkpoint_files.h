@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-namespace mixgrad::report {
+namespace mixgrad {
 
 /// checkpoint.safetensors in a run's folder and, until a newer one is whole on the disk, the one before it.
 class CheckpointFiles {
@@ -24,4 +24,4 @@ class CheckpointFiles {
   std::filesystem::path newest_, previous_, next_;
 };
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

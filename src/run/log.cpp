@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "run_log.h"
+#include "log.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 
 #include <charconv>
 #include <string_view>
 
-namespace mixgrad::report {
+namespace mixgrad {
 namespace {
 
 namespace fs = std::filesystem;
@@ -105,4 +105,4 @@ void RunLog::remove() const {
   history_.remove();
 }
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "settings.h"
+#include "settings_json.h"
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
+#include <mixgrad/settings.h>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
-namespace mixgrad::report {
+namespace mixgrad {
 namespace {
 
 using nlohmann::ordered_json;
@@ -96,8 +97,8 @@ std::string summary(const RunConfig& given, const RunResult& result) {
   }
   const ordered_json all = {{"model", config.model},
                             {"data", config.data},
-                            {"scheme", config.scheme},
-                            {"method", config.method},
+                            {"scheme", name_of(config.scheme)},
+                            {"method", name_of(config.method)},
                             {"targets", targets(result)},
                             {"repair", result.repair ? ordered_json::parse(to_json(*result.repair)) : ordered_json()},
                             {"regularizer", cost_to_lower(config)},
@@ -124,15 +125,15 @@ std::string summary(const RunConfig& given, const RunResult& result) {
                             {"cost_float", floating},
                             {"cost_unit", unit},
                             {"device_bytes", device(result.network)},
-                            {"layers", layers(result, config.scheme == "per-layer")},
+                            {"layers", layers(result, config.scheme == MixPrecType::PER_LAYER)},
                             {"seconds",
                              {{"warmup", result.seconds.warmup},
                               {"search", result.seconds.search},
                               {"finetune", result.seconds.finetune},
                               {"total", result.seconds.total}}},
-                            {"command", command(config)},
-                            {"config", settings(config)}};
+                            {"command", search_command(config)},
+                            {"config", settings_json(config)}};
   return laid_out(all);
 }
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

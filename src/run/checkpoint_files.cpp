@@ -3,7 +3,7 @@
 
 #include <mixgrad/error.h>
 
-namespace mixgrad::report {
+namespace mixgrad {
 namespace {
 
 namespace fs = std::filesystem;
@@ -61,4 +61,4 @@ void CheckpointFiles::remove() {
   for (const fs::path& file : {newest_, previous_, next_}) fs::remove(file, ignored);
 }
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

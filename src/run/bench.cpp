@@ -32,7 +32,6 @@ void validate(const StepOptions& o) {
   run.validate();
   if (o.batch < 1 || o.batch > 1 << 16) bad_input("batch: {} is not possible: expected 1 to {}", o.batch, 1 << 16);
   if (o.steps < 1) bad_input("steps: {} is not possible: expected at least 1", o.steps);
-  if (o.phase != "search" && o.phase != "float") bad_input("phase: unknown '{}': expected search, float", o.phase);
 }
 
 data::Batch random_batch(const Shape& image, int64_t size) {
@@ -88,7 +87,7 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
   MixPrec net(module, {.input_shape = image,
                        .activation_precisions = o.act_bits,
                        .weight_precisions = o.weight_bits,
-                       .w_mixprec_type = o.scheme == "per-layer" ? MixPrecType::PER_LAYER : MixPrecType::PER_CHANNEL,
+                       .w_mixprec_type = o.scheme,
                        .calibration = {batch.x},
                        .input_range = ValueRange{.low = 0, .high = 1}});
   optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
@@ -96,7 +95,7 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
   const train::StepOptions options{
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
-      .dtype = parse_dtype(o.dtype),
+      .dtype = dtype_of(o.dtype),
       .task = &task_of(o)};
   return measure(o, [&] {
     train::step(net.graph(), batch, options);
@@ -113,7 +112,7 @@ StepTimes step(const StepOptions& o) {
   const models::Model model = models::make(o.model, classes);
   nn::initialize(*model.net, Rng(0, "init"));
   const data::Batch batch = random_batch(model.input_shape, o.batch);
-  return o.phase == "float" ? float_step(o, *model.net, batch) : search_step(o, *model.net, batch);
+  return o.phase == StepKind::warm_up ? float_step(o, *model.net, batch) : search_step(o, *model.net, batch);
 }
 
 }  // namespace mixgrad::bench

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "existing_folder.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
-#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -14,7 +12,7 @@
 #include <limits>
 #include <sstream>
 
-namespace mixgrad::report {
+namespace mixgrad {
 namespace {
 
 using nlohmann::json;
@@ -116,4 +114,4 @@ std::vector<HistoryEpoch> read_history(const std::string& path) {
   return out;
 }
 
-}  // namespace mixgrad::report
+}  // namespace mixgrad

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration of a run, and what follows from it. How users write it: settings.h.
+#pragma once
+
+#include <mixgrad/error.h>
+#include <mixgrad/search.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// What finds the bit-widths: the search, or a baseline (search.h).
+enum class Method { dnas, uniform, sensitivity, random };
+/// From tau_start to tau_end by a constant factor, or the paper's τ ← τ exp(-0.045) per epoch.
+enum class TauSchedule { geometric, exponential };
+/// The type of activations between layers in a search; automatic: bfloat16 where the CPU is fast at it.
+enum class ActivationType { float32, bfloat16, automatic };
+/// A training step to time or to look at: of the search, or of the warm-up.
+enum class StepKind { search, warm_up };
+
+/// A value of an enum, and what users call it.
+template <typename Enum>
+struct Named {
+  Enum value;
+  const char* name;
+};
+
+// The names of the values of every enum that users choose from, in the order in which help lists them.
+constexpr auto names_of(MixPrecType) {
+  return std::to_array<Named<MixPrecType>>(
+      {{MixPrecType::PER_LAYER, "per-layer"}, {MixPrecType::PER_CHANNEL, "per-channel"}});
+}
+constexpr auto names_of(Method) {
+  return std::to_array<Named<Method>>({{Method::dnas, "dnas"},
+                                       {Method::uniform, "uniform"},
+                                       {Method::sensitivity, "sensitivity"},
+                                       {Method::random, "random"}});
+}
+constexpr auto names_of(TauSchedule) {
+  return std::to_array<Named<TauSchedule>>({{TauSchedule::geometric, "geometric"}, {TauSchedule::exponential, "exp"}});
+}
+constexpr auto names_of(SamplerKind) {
+  return std::to_array<Named<SamplerKind>>({{SamplerKind::SOFTMAX, "softmax"}, {SamplerKind::GUMBEL, "gumbel"}});
+}
+constexpr auto names_of(AlphaInit) {
+  return std::to_array<Named<AlphaInit>>({{AlphaInit::SCALED, "scaled"}, {AlphaInit::SAME, "same"}});
+}
+constexpr auto names_of(ActivationType) {
+  return std::to_array<Named<ActivationType>>(
+      {{ActivationType::float32, "f32"}, {ActivationType::bfloat16, "bf16"}, {ActivationType::automatic, "auto"}});
+}
+constexpr auto names_of(StepKind) {
+  return std::to_array<Named<StepKind>>({{StepKind::search, "search"}, {StepKind::warm_up, "float"}});
+}
+
+template <typename Enum>
+const char* name_of(Enum value) {
+  for (const Named<Enum>& named : names_of(value)) {
+    if (named.value == value) return named.name;
+  }
+  bad_input("{} is no value of its enum: expected one that has a name", static_cast<int>(value));
+}
+
+/// The value of this name, if there is one.
+template <typename Enum>
+std::optional<Enum> find_by_name(std::string_view name) {
+  for (const Named<Enum>& named : names_of(Enum{})) {
+    if (named.name == name) return named.value;
+  }
+  return std::nullopt;
+}
+
+/// What a run can be told. Each field has a row in the table of settings (src/run/settings.cpp).
+struct RunConfig {
+  std::string model = "resnet8";      ///< a name that models::make knows
+  std::vector<int> input_shape = {};  ///< C, H, W of the images, for a model's file that leaves them open
+  std::string data = "glyphs";        ///< what data::load takes
+  std::string loss = "";              ///< what to train for, a name that train::find_task knows; "": run_task says
+  std::string normalize =
+      "";                  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
+  double val_split = 0.1;  ///< share of the training images held out for every choice
+  MixPrecType scheme = MixPrecType::PER_CHANNEL;
+  std::vector<int> weight_bits = {2, 4, 8};
+  std::vector<int> act_bits = {8};
+  std::vector<int> input_bits = {8};
+  std::string override_layers = "";  ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
+  Method method = Method::dnas;
+  std::string target = "";              ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
+  std::string regularizer = "";         ///< a name that cost::find knows, "": size; without targets
+  std::optional<double> strength = {};  ///< without one, 0.6 / cost of the uniform 8-bit network; without targets
+  bool refine = false;    ///< raise weights where that does not raise the regularizer's cost; without targets
+  std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
+  int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
+  int64_t batch_size = 64;
+  double lr = 0.15;       ///< of the warm-up, at its highest; search and fine-tuning take shares of it
+  double arch_lr = 1e-2;  ///< of α
+  double tau_start = 5, tau_end = 0.1;
+  TauSchedule tau_schedule = TauSchedule::geometric;
+  SamplerKind sampler = SamplerKind::SOFTMAX;
+  bool hard = false;  ///< hard samples: one-hot θ with the gradient of the soft one
+  AlphaInit alpha_init = AlphaInit::SCALED;
+  std::string act_quantizer = "pact";  ///< a name that quant::find_activation knows
+  std::string calibration = "mse";     ///< how clips start: or "max", "percentile=N" (parse_clip_rule)
+  bool quantize_output = false;        ///< a quantizer on the network's output too
+  double arch_split = 0;               ///< share of the training images kept for α's own steps; 0: joint steps
+  int patience = 0;                    ///< stop a phase after so many epochs without improvement; 0: never
+  bool check_numerics = false;         ///< look for NaN and infinity in every op, not only in every step's gradients
+  ActivationType dtype = ActivationType::float32;
+  uint64_t seed = 0;
+  int threads = 0;  ///< 0: as many as OpenMP finds
+
+  /// Throws bad_input naming the setting that can't be right.
+  void validate() const;
+};
+
+/// Throws bad_input for bfloat16 on a CPU that has no instructions for it.
+DType dtype_of(ActivationType type);
+
+/// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
+void check_threads(int threads);
+
+/// The name of the cost that a run lowers: its first target's, else the regularizer's.
+std::string cost_to_lower(const RunConfig& config);
+/// That cost. `targets`: those of `config`.
+cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targets);
+
+/// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
+
+}  // namespace mixgrad

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run asks of its network, tried out before it trains.
+#include "check.h"
+#include "float_network.h"
+
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
+#include <mixgrad/search.h>
+
+namespace mixgrad {
+
+double default_strength(const Graph& floating, const cost::Model& regularizer) {
+  constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
+  const auto uniform = cost::if_defined([&] { return cost::uniform(floating, regularizer, 8); });
+  if (!uniform)
+    bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one",
+              regularizer.name);
+  return pull / *uniform;
+}
+
+std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
+  Graph graph = float_graph(config, *make_model(config, splits.train.classes()).net, splits);
+  const std::vector<Target> targets = parse_targets(config.target, graph);
+  MixPrecOptions options = mix_prec_options(config, targets);
+  if (config.method == Method::uniform) check_uniform(graph, options, targets);
+  if (config.method == Method::sensitivity) options.w_mixprec_type = MixPrecType::PER_LAYER;
+  place_quantizers(graph, options);
+  calibrate(graph, options);
+  std::string obstacle = integer_obstacle(graph);
+  if (config.method == Method::uniform) return obstacle;  // candidates without a cost are passed over
+  const Thetas thetas = graph.softmax_thetas();
+  for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
+  if (targets.empty()) {
+    const cost::Model regularizer = model_to_lower(config, targets);
+    cost::soft(graph, regularizer, thetas);
+    if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
+  }
+  check_reachable(graph, targets);
+  return obstacle;
+}
+
+void check_possible(std::span<const RunConfig> runs) {
+  const data::Splits splits = load_data(runs[0]);
+  for (const RunConfig& run : runs) check_wishes(run, splits);
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <mixgrad/data.h>
+#include <mixgrad/error.h>
+#include <mixgrad/models.h>
+#include <mixgrad/run_config.h>
+#include <mixgrad/task.h>
+
+#include <kernels/cpu.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace mixgrad {
+namespace {
+
+constexpr int most_threads = 256;
+
+void check_above_zero(const char* name, double value) {
+  if (!(value > 0) || !std::isfinite(value))
+    bad_input("{}: {} is not possible: expected a number above 0", name, value);
+}
+
+void check_not_negative(const char* name, double value) {
+  if (!(value >= 0) || !std::isfinite(value)) bad_input("{}: {} is not possible: expected 0 or more", name, value);
+}
+
+/// What is trained, on what.
+void check_task(const RunConfig& c) {
+  models::check_name(c.model);
+  const bool positive = std::ranges::all_of(c.input_shape, [](int d) { return d >= 1; });
+  if (!c.input_shape.empty() && (c.input_shape.size() != 3 || !positive)) {
+    bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(c.input_shape, ","));
+  }
+  data::default_augmentation(c.data);  // refuses what is no data set
+  if (!c.loss.empty()) train::find_task(c.loss);
+  if (!(c.val_split > 0 && c.val_split < 1))
+    bad_input("val-split: {} is not possible: expected a share between 0 and 1", c.val_split);
+}
+
+void check_candidates(const RunConfig& c) {
+  const bool prunes = c.scheme == MixPrecType::PER_CHANNEL && c.method != Method::sensitivity;
+  quant::checked_precisions("weight-bits", c.weight_bits, prunes ? 0 : 2);
+  quant::checked_precisions("act-bits", c.act_bits, 2);
+  quant::checked_precisions("input-bits", c.input_bits, 2);
+  parse_overrides(c.override_layers);
+}
+
+/// What the network found is to cost.
+void check_goal(const RunConfig& c) {
+  if (c.target.empty()) {
+    if (c.method != Method::dnas)
+      bad_input("method: {} needs a target to meet, like --target size=40%", name_of(c.method));
+    cost::find(cost_to_lower(c));
+  } else {
+    if (c.strength) bad_input("strength: with a target the strength follows from it: give one of them");
+    if (!c.regularizer.empty())
+      bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
+    if (c.refine)
+      bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
+  }
+  if (c.strength) check_not_negative("strength", *c.strength);
+}
+
+void check_training(const RunConfig& c) {
+  quant::find_activation(c.act_quantizer);
+  parse_clip_rule(c.calibration);
+  if (!(c.arch_split >= 0 && c.arch_split < 1))
+    bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", c.arch_split);
+  check_not_negative("patience", c.patience);
+  check_not_negative("warmup-epochs", c.warmup_epochs);
+  check_not_negative("search-epochs", c.search_epochs);
+  check_not_negative("finetune-epochs", c.finetune_epochs);
+  if (c.batch_size < 1) bad_input("batch-size: {} is not possible: expected at least 1", c.batch_size);
+  check_above_zero("lr", c.lr);
+  check_not_negative("arch-lr", c.arch_lr);
+  check_above_zero("tau-start", c.tau_start);
+  check_above_zero("tau-end", c.tau_end);
+}
+
+}  // namespace
+
+std::string cost_to_lower(const RunConfig& config) {
+  if (!config.target.empty()) return config.target.substr(0, config.target.find('='));
+  return config.regularizer.empty() ? "size" : config.regularizer;
+}
+
+cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targets) {
+  return targets.empty() ? cost::find(cost_to_lower(config)) : targets[0].model;
+}
+
+MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
+  return {.input_shape = {},
+          .activation_precisions = config.act_bits,
+          .weight_precisions = config.weight_bits,
+          .w_mixprec_type = config.scheme,
+          .regularizer = model_to_lower(config, targets),
+          .input_precisions = config.input_bits,
+          .temperature = config.tau_start,
+          .clips = parse_clip_rule(config.calibration),
+          .overrides = parse_overrides(config.override_layers),
+          .sampler = {.kind = config.sampler, .hard = config.hard, .seed = config.seed},
+          .alpha_init = config.alpha_init,
+          .activation_quantizer = quant::find_activation(config.act_quantizer),
+          .quantize_output = config.quantize_output};
+}
+
+void RunConfig::validate() const {
+  check_task(*this);
+  check_candidates(*this);
+  check_goal(*this);
+  check_training(*this);
+  dtype_of(dtype);
+  check_threads(threads);
+}
+
+DType dtype_of(ActivationType type) {
+  if (type == ActivationType::float32) return DType::float32;
+  if (kernels::bfloat16_is_fast()) return DType::bfloat16;
+  if (type == ActivationType::automatic) return DType::float32;
+  bad_input("dtype: this CPU has neither AMX nor AVX512_BF16, so bf16 would only be slower: expected f32 or auto");
+}
+
+void check_threads(int threads) {
+  if (threads < 0 || threads > most_threads)
+    bad_input("threads: {} is not possible: expected 0 (all) to {}", threads, most_threads);
+}
+
+}  // namespace mixgrad

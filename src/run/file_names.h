@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+// The files of a run's folder.
+#pragma once
+
+namespace mixgrad {
+
+constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors",
+                     *float_name = "float.safetensors", *report_name = "report.html";
+
+}  // namespace mixgrad

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run that keeps its folder's log and checkpoints up to date.
+#include "checkpoint_files.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/run_folder.h>
+#include <mixgrad/settings.h>
+
+#include <fmt/ranges.h>
+
+#include <chrono>
+
+namespace mixgrad {
+namespace {
+
+constexpr const char* settings_prefix = "settings/";
+
+/// Throws bad_input naming every setting that is not as it was.
+void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
+  const auto before = checkpoint.part(settings_prefix).metadata;
+  std::vector<std::string> changed;
+  for (const auto& [name, value] : decisive_settings(config)) {
+    const auto found = before.find(name);
+    if (found == before.end() || found->second == value) continue;
+    changed.push_back(fmt::format("{} is '{}' here, but was '{}'", name, value, found->second));
+  }
+  if (!changed.empty())
+    bad_input("resume: {}: a run goes on with the settings it began with", fmt::join(changed, "; "));
+}
+
+io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder, std::string& damage) {
+  if (!folder.resumes()) return {};
+  io::Safetensors content = folder.checkpoint(damage);
+  check_settings(config, content);
+  return content;
+}
+
+/// Keeps the folder's log and checkpoints up to date and passes everything on.
+class RunWriter : public train::Observer, public train::Checkpoints {
+ public:
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next)
+      : RunWriter(config, folder, next, std::string()) {}
+
+  /// `run`'s result. An error says what is kept, if anything is.
+  template <typename Run>
+  auto guard(const Run& run) {
+    try {
+      return run();
+    } catch (const Error& e) {
+      const bool bad_input = e.kind() == Error::Kind::bad_input;
+      if (bad_input && !folder_.resumes()) folder_.drop_checkpoints();
+      if (bad_input || kept_.empty() || !CheckpointFiles(folder_.path()).any()) throw;
+      failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone",
+                 e.what(), kept_);
+    }
+  }
+
+  bool due() const override {
+    return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes();
+  }
+  void on_note(const std::string& note) override { next_.on_note(note); }
+  void on_step(const train::StepReport& step) override { next_.on_step(step); }
+  void on_epoch(const train::EpochReport& epoch) override {
+    folder_.add(epoch);
+    next_.on_epoch(epoch);
+  }
+  bool stop() const override { return next_.stop(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, std::string damage)
+      : Checkpoints(last_checkpoint(config, folder, damage)), config_(config), folder_(folder), next_(next) {
+    if (!folder.resumes()) return;
+    folder.go_back_to(last());
+    const train::Place place = train::Place::of(last());
+    kept_ = place.str();
+    next.on_resume(place, damage);
+  }
+
+  void write(io::Safetensors content) override {
+    content.put(settings_prefix, {.tensors = {}, .metadata = decisive_settings(config_)});
+    const std::string place = train::Place::of(content).str();
+    folder_.write_checkpoint(std::move(content));
+    kept_ = place;
+    written_ = Clock::now();
+  }
+
+  const RunConfig& config_;
+  RunFolder& folder_;
+  train::Observer& next_;
+  std::string kept_;  // the place of the last checkpoint
+  Clock::time_point written_ = Clock::now();
+};
+
+}  // namespace
+
+FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
+  RunWriter writer(config, folder, observer);
+  return writer.guard([&] {
+    FloatResult result = run_warm_up(config, writer, &writer);
+    folder.write_weights(result);
+    if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
+    return result;
+  });
+}
+
+RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
+                        const Communicator* communicator, const std::function<void(const std::string&)>& render) {
+  RunWriter writer(config, folder, observer);
+  return writer.guard([&] {
+    RunResult result = run_search(config, writer, &writer, communicator);
+    folder.write_result(config, result);
+    if (render) render(folder.path());
+    if (!result.interrupted) folder.drop_checkpoints();
+    return result;
+  });
+}
+
+}  // namespace mixgrad

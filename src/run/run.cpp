@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+// A search from its data to its result.
+#include "chance.h"
+#include "check.h"
+#include "float_network.h"
+
+#include <mixgrad/error.h>
+
+#include <src/internal/names.h>
+
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <functional>
+#include <sstream>
+
+namespace mixgrad {
+namespace {
+
+/// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near where
+/// the search's cosine ended: larger steps would first undo what it learned.
+constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
+
+constexpr int64_t sensitivity_images = 512;
+
+class Stopwatch {
+ public:
+  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point start_ = Clock::now();
+};
+
+train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits,
+                                      const Communicator* communicator, const std::vector<Target>& targets) {
+  train::SearchSchedule s;
+  static_cast<train::Schedule&>(s) =
+      schedule(config, splits, communicator, config.search_epochs, config.lr * search_lr_share);
+  s.arch_lr = config.arch_lr;
+  s.targets = targets;
+  s.arch_split = config.arch_split;
+  s.tau_start = config.tau_start;
+  s.tau_end = config.tau_end;
+  s.tau_exponential = config.tau_schedule == TauSchedule::exponential;
+  s.dtype = dtype_of(config.dtype);
+  return s;
+}
+
+/// What a run has read before its search: the float network and what is wanted of its discrete form.
+struct Start {
+  const RunConfig& config;
+  const data::Splits& splits;
+  const Communicator* communicator;
+  const Graph& floating;
+  std::vector<Target> targets;
+  std::function<void(const std::string&)> note;  ///< tells the user of the run, and its result
+};
+
+/// The weight of the cost in the loss of a search: none with targets, nor for baselines.
+double strength_of(const Start& start) {
+  const RunConfig& config = start.config;
+  if (config.method != Method::dnas || !start.targets.empty()) return 0;
+  return config.strength ? *config.strength : default_strength(start.floating, model_to_lower(config, start.targets));
+}
+
+/// What the networks that meet the targets are compared by.
+Judge judge(const data::Splits& splits) {
+  return {.quality = [&](const Graph& g) { return train::evaluate(g, splits.validation).quality(); },
+          .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images).mean_loss(); }};
+}
+
+/// A network, and where there are targets how it met them.
+struct Found {
+  Graph network;
+  std::optional<Repair> repair = {};
+
+  static Found met(MetTargets m) { return {.network = std::move(m.network), .repair = std::move(m.repair)}; }
+};
+
+/// The network that the search, or a baseline in its place, finds.
+Found found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
+  const RunConfig& config = start.config;
+  MixPrecOptions options = mix_prec_options(config, start.targets);
+  options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
+  options.input_range = start.splits.train.known_range();
+  options.on_note = start.note;
+  const Judge compared = judge(start.splits);
+  if (config.method == Method::uniform)
+    return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
+  if (config.method == Method::random)
+    return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
+  if (config.method == Method::sensitivity)
+    return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
+  MixPrec net(start.floating, options);
+  check_reachable(net.graph(), start.targets);
+  train::SearchSchedule schedule = search_schedule(config, start.splits, start.communicator, start.targets);
+  schedule.strength = strength_of(start);
+  train::search(net, start.splits, schedule, observer, &checkpoints);
+  if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
+  return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
+}
+
+/// The same, or what it gave before the run was resumed; what it had to tell is told either way.
+Found found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
+  constexpr const char *notes_key = "notes", *repair_key = "repair";  // notes: one a line
+  if (checkpoints.finished("search")) {
+    io::Safetensors before = checkpoints.result("search");
+    std::istringstream lines(before.metadata[notes_key]);
+    for (std::string line; std::getline(lines, line);) start.note(line);
+    const auto repair = before.metadata.find(repair_key);
+    const bool told = repair != before.metadata.end();
+    Graph network = graph_from(before);
+    network.task = start.floating.task;  // which a checkpoint written before tasks had names does not say
+    return {.network = std::move(network),
+            .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
+  }
+  std::string notes;
+  Start noted = start;
+  noted.note = [&](const std::string& text) {
+    start.note(text);
+    notes += text + '\n';
+  };
+  Found out = found_by_method(noted, observer, checkpoints);
+  io::Safetensors kept = to_safetensors(out.network);
+  kept.metadata[notes_key] = valid_utf8(notes);
+  if (out.repair) kept.metadata[repair_key] = to_json(*out.repair);
+  checkpoints.finish("search", kept);
+  return out;
+}
+
+/// Baselines spend the search's epochs on fine-tuning: every method trains equally long.
+int finetune_epochs(const RunConfig& config) {
+  return config.finetune_epochs + (config.method == Method::dnas ? 0 : config.search_epochs);
+}
+
+/// What to tell of a float network that is hardly better than a constant.
+std::string near_chance(const RunConfig& config, const train::Score& score) {
+  return fmt::format(
+      "the float network's {} of {} on the test images is hardly better than chance, so bit-widths found from it mean "
+      "nothing: {}",
+      score.metric.name, fmt::format(fmt::runtime(score.metric.is_share ? "{:.4f}" : "{:.4g}"), score.value()),
+      !weights_file(config).empty()
+          ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+          : "train it first (--warmup-epochs, --lr, --init)");
+}
+
+/// What to tell of channels whose weights are too small to set their steps; empty without any.
+std::string small_weights(const Graph& discrete) {
+  std::vector<std::string> counts;
+  for (const Node& node : discrete.nodes) {
+    const int64_t channels = discrete.channels_set_by_bias(node);
+    if (channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
+  }
+  if (counts.empty()) return "";
+  return fmt::format(
+      "channels whose weights are so small that their biases set the step, and what they give is all but "
+      "constant: {}",
+      fmt::join(counts, ", "));
+}
+
+std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
+  std::vector<CostReport> out;
+  for (const cost::Model& model : cost::all()) {
+    const auto cost_found = cost::if_defined([&] { return cost::discrete(found, model); });
+    if (!cost_found) continue;
+    out.push_back({.name = model.name,
+                   .unit = model.unit,
+                   .found = *cost_found,
+                   .uniform8 = cost::if_defined([&] { return cost::uniform(floating, model, 8); }),
+                   .floating = cost::if_defined([&] { return cost::discrete(floating, model); })});
+  }
+  return out;
+}
+
+/// A search on its way through its phases, each of which adds its part to the result.
+class SearchRun {
+ public:
+  SearchRun(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
+            train::Checkpoints& checkpoints, const Communicator* communicator)
+      : config_(config), splits_(splits), observer_(observer), checkpoints_(checkpoints), communicator_(communicator) {
+    result_.threads = train::threads();
+    result_.test_images = splits.test.size();
+  }
+
+  /// Tells the user of the run, and its result.
+  void note(const std::string& text) {
+    observer_.on_note(text);
+    result_.notes.push_back(text);
+  }
+  RunResult result() {
+    const Graph floating = float_network();
+    const Start start = {.config = config_,
+                         .splits = splits_,
+                         .communicator = communicator_,
+                         .floating = floating,
+                         .targets = parse_targets(config_.target, floating),
+                         .note = [this](const std::string& text) { note(text); }};
+    search(start);
+    fine_tune(start);
+    add_costs(start);
+    return std::move(result_);
+  }
+
+ private:
+  Graph float_network() {
+    const Stopwatch watch;
+    const auto net = warmed_up(config_, splits_, communicator_, observer_, checkpoints_).net;
+    Graph floating = float_graph(config_, *net, splits_);
+    result_.floating = test_score("warmup", floating, splits_, weights_file(config_));
+    const double chance = run_task(config_, splits_.train).chance(splits_.test);
+    if (is_near_chance(result_.floating, chance)) note(near_chance(config_, result_.floating));
+    result_.seconds.warmup = watch.seconds();
+    return floating;
+  }
+
+  void search(const Start& start) {
+    const Stopwatch watch;
+    result_.strength = strength_of(start);
+    Found network = found(start, observer_, checkpoints_);
+    result_.network = std::move(network.network);
+    result_.repair = std::move(network.repair);
+    if (const std::string text = small_weights(result_.network); !text.empty()) note(text);
+    result_.searched = test_score("search", result_.network, splits_);
+    result_.seconds.search = watch.seconds();
+  }
+
+  void fine_tune(const Start& start) {
+    const Stopwatch watch;
+    const train::Schedule finetuning =
+        schedule(config_, splits_, communicator_, finetune_epochs(config_), config_.lr * finetune_lr_share);
+    result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
+                                          observer_, &checkpoints_);
+    result_.interrupted = train::stops(observer_, communicator_);
+    result_.final = test_score("finetune", result_.network, splits_);
+    result_.seconds.finetune = watch.seconds();
+  }
+
+  void add_costs(const Start& start) {
+    result_.layers = summarize(result_.network, start.floating);
+    result_.costs = costs(result_.network, start.floating);
+    for (const Target& t : start.targets) {
+      result_.targets.push_back({t.model.name, t.model.unit, t.limit, cost::discrete(result_.network, t.model)});
+    }
+  }
+
+  const RunConfig& config_;
+  const data::Splits& splits_;
+  train::Observer& observer_;
+  train::Checkpoints& checkpoints_;
+  const Communicator* communicator_;
+  RunResult result_;
+};
+
+}  // namespace
+
+RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
+                     const Communicator* communicator) {
+  config.validate();
+  const train::Threads threads(config.threads);
+  const Stopwatch total;
+  const data::Splits splits = load_data(config);
+  const std::string obstacle = check_wishes(config, splits);
+  train::Checkpoints none;
+  train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
+  checkpoints.needs("data", data::checksum(splits));
+  SearchRun run(config, splits, observer, checkpoints, communicator);
+  for (const std::string& text : splits.notes) run.note(text);
+  if (!obstacle.empty())
+    run.note(
+        fmt::format("the network found will run in simulation only, without C package or ONNX file: {}", obstacle));
+  RunResult result = run.result();
+  result.seconds.total = total.seconds();
+  return result;
+}
+
+}  // namespace mixgrad

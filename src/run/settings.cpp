@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of settings of a run: a new one is a field of RunConfig and a row here.
+#include <mixgrad/data.h>
+#include <mixgrad/error.h>
+#include <mixgrad/models.h>
+#include <mixgrad/settings.h>
+#include <mixgrad/task.h>
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
+
+namespace mixgrad {
+namespace {
+
+std::string model_form() { return fmt::format("{}|FILE.onnx", fmt::join(models::names(), "|")); }
+
+std::string data_form() {
+  std::string form = data::sources();
+  for (size_t i; (i = form.find(", ")) != std::string::npos;) form.replace(i, 2, "|");
+  return form;
+}
+
+std::string loss_form() {
+  std::vector<std::string> names;
+  for (const train::Task& task : train::tasks()) names.push_back(task.name);
+  return fmt::format("{}", fmt::join(names, "|"));
+}
+
+std::string regularizer_form() { return fmt::format("{}|table:FILE.toml", fmt::join(cost::names(), "|")); }
+
+/// Nothing stays nothing.
+std::string absolute_path(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::absolute(path, error);
+  return path.empty() || error ? path : whole.lexically_normal().string();
+}
+
+std::string absolute_model(const std::string& model) { return model.ends_with(".onnx") ? absolute_path(model) : model; }
+
+/// A cost's name: that of a table is its file.
+std::string absolute_cost(const std::string& cost) {
+  constexpr std::string_view table = "table:";
+  return cost.starts_with(table) ? std::string(table) + absolute_path(cost.substr(table.size())) : cost;
+}
+
+/// Of "size=40%,table:costs.toml=1e6".
+std::string absolute_target(const std::string& target) {
+  std::string out;
+  for (size_t begin = 0, end; begin < target.size(); begin = end + 1) {
+    end = std::min(target.find(',', begin), target.size());
+    const size_t equals = std::min(target.find('=', begin), end);
+    if (!out.empty()) out += ',';
+    out += absolute_cost(target.substr(begin, equals - begin)) + target.substr(equals, end - equals);
+  }
+  return out;
+}
+
+using enum Setting::Effect;
+using InTrain = Setting::InTrain;
+using Rows = std::vector<Setting>;
+
+/// What is trained, on what.
+Rows task() {
+  return {
+      {.name = "model",
+       .member = &RunConfig::model,
+       .help = "network to search; a file comes with its weights and is not warmed up",
+       .form = model_form(),
+       .in_train = InTrain{.help = "network to train; a file's is trained further"},
+       .absolute = absolute_model},
+      {.name = "input-shape",
+       .member = &RunConfig::input_shape,
+       .help = "of the images, for a model's file that leaves height or width open [as the file says]",
+       .form = "C,H,W",
+       .in_train = InTrain{}},
+      {.name = "data",
+       .member = &RunConfig::data,
+       .help = "images to train on and to test with",
+       .form = data_form(),
+       .in_train = InTrain{},
+       .absolute = data::absolute},
+      {.name = "loss",
+       .member = &RunConfig::loss,
+       .help = "what to train for: labels, or the input [as --init or the model says, else labels where the data have "
+               "them]",
+       .form = loss_form(),
+       .in_train = InTrain{}},
+      {.name = "normalize",
+       .member = &RunConfig::normalize,
+       .help = "of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [as --init or the "
+               "model's file says, or none]",
+       .form = "MEAN/STD|imagenet|cifar10",
+       .in_train = InTrain{}},
+      {.name = "val-split",
+       .member = &RunConfig::val_split,
+       .help = "share of the training images held out for every choice",
+       .in_train = InTrain{.help = "share of the training images held out for choosing the best epoch"}},
+  };
+}
+
+/// What is searched for.
+Rows bit_widths() {
+  return {
+      {.name = "scheme", .member = &RunConfig::scheme, .help = "what a weight's bits are chosen for"},
+      {.name = "weight-bits",
+       .member = &RunConfig::weight_bits,
+       .help = "candidates for weights, 2 to 8; per-channel also 0, which removes the channel"},
+      {.name = "act-bits", .member = &RunConfig::act_bits, .help = "candidates for activations, 2 to 8"},
+      {.name = "input-bits", .member = &RunConfig::input_bits, .help = "candidates for the network's input"},
+      {.name = "override",
+       .member = &RunConfig::override_layers,
+       .help = "other bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)"},
+      {.name = "method",
+       .member = &RunConfig::method,
+       .help = "differentiable search, or a baseline that meets the target"},
+      {.name = "target",
+       .member = &RunConfig::target,
+       .help = "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]",
+       .absolute = absolute_target},
+      {.name = "regularizer",
+       .member = &RunConfig::regularizer,
+       .help = "cost to lower, without a target [size]",
+       .form = regularizer_form(),
+       .absolute = absolute_cost},
+      {.name = "strength",
+       .member = &RunConfig::strength,
+       .help = "weight of the cost in the loss [0.6 / cost of the uniform 8-bit network]"},
+  };
+}
+
+/// How long and how fast it learns.
+Rows schedule() {
+  return {
+      {.name = "init",
+       .member = &RunConfig::init,
+       .help = "start from these weights instead of a warm-up (float.safetensors of mixgrad train)",
+       .form = "FILE",
+       .absolute = absolute_path},
+      {.name = "warmup-epochs",
+       .member = &RunConfig::warmup_epochs,
+       .help = "float training",
+       .in_train = InTrain{.name = "epochs", .help = "passes over the training images"}},
+      {.name = "search-epochs", .member = &RunConfig::search_epochs, .help = "weights and bit-widths together"},
+      {.name = "finetune-epochs", .member = &RunConfig::finetune_epochs, .help = "training of the network found"},
+      {.name = "batch-size", .member = &RunConfig::batch_size, .help = "images per step", .in_train = InTrain{}},
+      {.name = "lr",
+       .member = &RunConfig::lr,
+       .help = "learning rate of the warm-up at its highest; later phases take shares of it",
+       .in_train = InTrain{.help = "learning rate at its highest"}},
+      {.name = "arch-lr", .member = &RunConfig::arch_lr, .help = "learning rate of the bit-widths' coefficients"},
+      {.name = "tau-start", .member = &RunConfig::tau_start, .help = "temperature of the first search epoch"},
+      {.name = "tau-end", .member = &RunConfig::tau_end, .help = "temperature of the last search epoch"},
+      {.name = "tau-schedule",
+       .member = &RunConfig::tau_schedule,
+       .help = "from start to end, or times exp(-0.045) per epoch"},
+  };
+}
+
+/// How bit-widths are sampled and values quantized on the way.
+Rows details() {
+  return {
+      {.name = "sampler",
+       .member = &RunConfig::sampler,
+       .help = "how the shares of the candidates follow from their coefficients"},
+      {.name = "hard", .member = &RunConfig::hard, .help = "one-hot samples, with the gradient of the soft ones"},
+      {.name = "alpha-init", .member = &RunConfig::alpha_init, .help = "in proportion to the bits, or all the same"},
+      {.name = "act-quantizer",
+       .member = &RunConfig::act_quantizer,
+       .help = "learned clip, learned step, or one that rounds down, to compare with",
+       .form = "pact|lsq|plinio-pact"},
+      {.name = "calibration",
+       .member = &RunConfig::calibration,
+       .help = "how activations' clips start: to keep all values, N% of them, or at the least error",
+       .form = "max|percentile=N|mse"},
+      {.name = "quantize-output", .member = &RunConfig::quantize_output, .help = "quantize the network's output too"},
+      {.name = "refine",
+       .member = &RunConfig::refine,
+       .help = "raise weights to more bits where that does not raise the cost, without a target"},
+      {.name = "arch-split",
+       .member = &RunConfig::arch_split,
+       .help = "share of the training images that the bit-widths learn from, in steps of their own"},
+  };
+}
+
+/// Of any training.
+Rows general() {
+  return {
+      {.name = "patience",
+       .member = &RunConfig::patience,
+       .help = "stop a phase after so many epochs without improvement, 0: never",
+       .in_train = InTrain{.help = "stop after so many epochs without improvement, 0: never"}},
+      {.name = "check-numerics",
+       .member = &RunConfig::check_numerics,
+       .help = "look for NaN and infinity in every op, not only in every step's gradients",
+       .in_train = InTrain{},
+       .effect = checks},
+      {.name = "dtype", .member = &RunConfig::dtype, .help = "how the search keeps activations between layers"},
+      {.name = "seed", .member = &RunConfig::seed, .help = "of everything random", .in_train = InTrain{}},
+      {.name = "threads",
+       .member = &RunConfig::threads,
+       .help = "0 for all cores",
+       .in_train = InTrain{},
+       .effect = speed},
+  };
+}
+
+}  // namespace
+
+std::span<const Setting> run_settings() {
+  static const Rows table = [] {
+    Rows all;
+    for (Rows (*rows)() : {task, bit_widths, schedule, details, general})
+      std::ranges::move(rows(), std::back_inserter(all));
+    return all;
+  }();
+  return table;
+}
+
+const Setting& run_setting(std::string_view name) {
+  const std::span<const Setting> all = run_settings();
+  const auto found = std::ranges::find(all, name, &Setting::name);
+  if (found == all.end()) bad_input("unknown setting '{}': expected one of src/run/settings.cpp", name);
+  return *found;
+}
+
+}  // namespace mixgrad

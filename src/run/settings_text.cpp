@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run's settings as files and command lines hold them.
+#include "settings_json.h"
+
+#include <mixgrad/settings.h>
+
+#include <src/internal/names.h>
+
+#include <fmt/core.h>
+
+namespace mixgrad {
+namespace {
+
+using nlohmann::ordered_json;
+
+ordered_json to_json(const Choice& choice) { return choice.name(); }
+ordered_json to_json(const std::optional<double>* value) { return *value ? ordered_json(**value) : ordered_json(); }
+template <typename T>
+ordered_json to_json(const T* value) {
+  return *value;
+}
+
+/// As a flag's value.
+std::string text_of(const ordered_json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (!value.is_array()) return value.dump();
+  std::string list;
+  for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + item.dump();
+  return list;
+}
+
+/// The words of one flag.
+std::string flag(const std::string& name, const ordered_json& value) {
+  return value.is_boolean() ? " --" + name : fmt::format(" --{} {}", name, shell_word(text_of(value)));
+}
+
+/// What is to be computed: how fast is up to whoever starts it.
+bool is_of_task(const Setting& setting) { return setting.effect != Setting::Effect::speed; }
+
+}  // namespace
+
+ordered_json settings_json(const RunConfig& config) {
+  RunConfig c = from_any_folder(config);
+  ordered_json out;
+  for (const Setting& s : run_settings()) {
+    out[s.name] = std::visit([](const auto& variable) { return to_json(variable); }, s.member(c));
+  }
+  return out;
+}
+
+RunConfig from_any_folder(RunConfig config) {
+  for (const Setting& s : run_settings()) {
+    if (s.absolute == nullptr) continue;
+    std::string& value = *std::get<std::string*>(s.member(config));
+    value = s.absolute(value);
+  }
+  return config;
+}
+
+std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
+  const ordered_json all = settings_json(config);
+  std::map<std::string, std::string> out;
+  for (const Setting& s : run_settings()) {
+    if (s.effect != Setting::Effect::result) continue;
+    const std::string text = text_of(all.at(s.name));
+    out[s.name] = is_utf8(text) ? text : shell_word(text);  // a path, which a checkpoint could not hold as it is
+  }
+  return out;
+}
+
+std::string search_command(const RunConfig& config) {
+  const ordered_json given = settings_json(config), defaults = settings_json({});
+  std::string out = "mixgrad search";
+  for (const auto& [name, value] : given.items()) {
+    if (value != defaults.at(name)) out += flag(name, value);
+  }
+  return out;
+}
+
+std::string search_toml(RunConfig config) {
+  std::vector<NamedVariable> variables;
+  for (const Setting& s : run_settings()) {
+    if (is_of_task(s)) variables.push_back(s.of(config));
+  }
+  return to_toml(variables);
+}
+
+std::string train_toml(RunConfig config) {
+  std::vector<NamedVariable> variables;
+  for (const Setting& s : run_settings()) {
+    if (is_of_task(s) && s.in_train) variables.push_back(s.of_train(config));
+  }
+  return to_toml(variables);
+}
+
+}  // namespace mixgrad
