@@ -58,7 +58,7 @@ void add_search_settings(Options& o, RunConfig& c) {
   o.add("hard", &c.hard, "one-hot samples, with the gradient of the soft ones");
   o.add("alpha-init", &c.alpha_init, "in proportion to the bits, or all the same", "scaled|same");
   o.add("act-quantizer", &c.act_quantizer, "learned clip, learned step, or one that rounds down, to compare with",
-        "pact|lsq|plinio-pact");
+        fmt::format("{}", fmt::join(quant::activation_names(), "|")));
   o.add("calibration", &c.calibration,
         "how activations' clips start: to keep all values, N% of them, or at the least error", "max|percentile=N|mse");
   o.add("quantize-output", &c.quantize_output, "quantize the network's output too");
