@@ -72,7 +72,7 @@ int main() {
     Graph found = search.arch_export();
     train::fine_tune(found, data, {.epochs = 2, .lr = 1e-3}, search.regularizer(), quiet);
     const Agreement integers = compare(found, to_integer(found), data.test);
-    fmt::print("{:<13} steps", quantizer ? quantizer->name : "pact");
+    fmt::print("{:<13} steps", quantizer->name);
     for (const auto& slot : found.activation_slots()) fmt::print(" {:.5f}", slot->step());
     fmt::print("  accuracy {:.3f}, ", train::evaluate(found, data.test).value());
     fmt::print("integers agree on {} of {} images\n", integers.same_top1, integers.images);

@@ -119,8 +119,8 @@ void randomize_architecture(MixPrec& net, uint64_t seed) {
   for (const Tensor& alpha : net.nas_parameters()) {
     for (float& a : alpha.data()) a = static_cast<float>(rng.normal());
   }
-  for (const Tensor& clip : net.clip_parameters()) {
-    for (float& c : clip.data()) c *= static_cast<float>(rng.uniform(0.5, 1.2));
+  for (const Parameter& clip : net.graph().parameters(Role::clip)) {
+    for (float& c : clip.tensor.data()) c *= static_cast<float>(rng.uniform(0.5, 1.2));
   }
 }
 

@@ -27,6 +27,9 @@ struct Node {
   Shape shape;                               ///< of the output, without N
   Activation activation = Activation::none;  ///< before the output quantizer, whose clip, below 6, cuts like a ReLU6
   std::shared_ptr<WeightSlot> weight_slot;
+  /// The weight quantizer's scales, where it does not find them in the weights at each binding: learned, [P, C_out]
+  /// while candidates mix, [C_out] once fixed; or kept from before inputs were pruned, [C_out].
+  Tensor weight_scales = {};
   std::shared_ptr<ActivationSlot> output_slot;
 
   template <typename Op>
@@ -51,6 +54,14 @@ struct Node {
   int64_t macs() const;
   const Tensor& weight() const { return params[0]; }
   const Tensor& bias() const { return params[1]; }
+};
+
+/// What a parameter is to its graph.
+enum class Role { weight, bias, normalization, weight_scale, clip, alpha };
+
+/// Something that training changes; its name is its node's with what it is there ("conv1.weight", "conv1.alpha_w").
+struct Parameter : nn::NamedTensor {
+  Role role;
 };
 
 /// θ of every slot that searches, by its slot: sampled once a step, for the network and its costs alike (SPEC §1).
@@ -98,20 +109,21 @@ class Graph {
   int quantized_by(int i) const;
   /// The quantizer of what a node reads first, or nullptr.
   const ActivationSlot* input_slot(const Node& node) const;
-  /// [C_out]: what sets the scales of a layer with fixed bit-widths. max|w_c|; or more, where a bias would take more
-  /// than 2^30 steps of the channel's accumulator, s_x s_w,c: then the weights, too small to matter beside it, get
-  /// coarser codes, or 0. Where s_x is still searched, max|w_c|.
-  Tensor coded_magnitude(const Node& node) const;
+  /// [C_out]: the scales of a layer with fixed bit-widths. Its own; or more, where a bias would take more than 2^30
+  /// steps of the channel's accumulator, s_x s_w,c: then the weights, too small to matter beside it, get coarser codes,
+  /// or 0. Where s_x is still searched, its own.
+  Tensor coded_scales(const Node& node) const;
   /// In how many channels of a node that is so.
   int64_t channels_set_by_bias(const Node& node) const;
   std::vector<int> consumers(int i) const;
   /// Every slot once, in the order of first use.
   std::vector<std::shared_ptr<WeightSlot>> weight_slots() const;
   std::vector<std::shared_ptr<ActivationSlot>> activation_slots() const;
-  /// The clips that are learned, each once.
-  std::vector<Tensor> clip_parameters() const;
-  /// Weights and biases (and γ, β of batch norm), by node.
-  std::vector<nn::NamedTensor> named_parameters() const;
+  /// Everything that training changes: weights and biases (and γ, β of batch norm), by node; learned scales of weight
+  /// quantizers; learned clips; α. What nodes share through a slot comes once, under the first one's name.
+  std::vector<Parameter> parameters() const;
+  /// Those of one role.
+  std::vector<Parameter> parameters(Role role) const;
   /// A graph of its own: nothing shared with this one.
   Graph clone() const;
 };
@@ -146,12 +158,15 @@ void drop_unused(Graph& graph);
 
 /// The graph as a safetensors file with the structure in its metadata; `load_graph` gives it back.
 void save(const Graph& graph, const std::string& path);
-/// `find` gives quantizers by the name that a graph was saved with.
+/// `find_*` give quantizers by the names that a graph was saved with.
 using FindActivation = std::function<std::shared_ptr<const ActivationQuantizer>(const std::string& name)>;
-Graph load_graph(const std::string& path, const FindActivation& find = quant::find_activation);
+using FindWeight = std::function<std::shared_ptr<const WeightQuantizer>(const std::string& name)>;
+Graph load_graph(const std::string& path, const FindActivation& find_activation = quant::find_activation,
+                 const FindWeight& find_weight = quant::find_weight);
 /// The same in memory; the tensors stay shared with `graph`.
 io::Safetensors to_safetensors(const Graph& graph);
-Graph graph_from(io::Safetensors content, const FindActivation& find = quant::find_activation);
+Graph graph_from(io::Safetensors content, const FindActivation& find_activation = quant::find_activation,
+                 const FindWeight& find_weight = quant::find_weight);
 /// Tells networks apart (io::Checksum) by structure and tensors, whatever they were trained for.
 std::string checksum(const Graph& graph);
 

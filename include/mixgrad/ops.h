@@ -62,7 +62,11 @@ Tensor scale(const Tensor& x, double factor);
 
 // --- quantizers: soft mixtures (search) -----------------------------------------------------------------------
 
-/// Σ_p θ_p ŵ_p over candidate bit-widths (SPEC §2); theta [P] (one for the layer) or [P, O] (per output channel).
+/// Σ_p θ_p ŵ_p over candidate bit-widths; theta [P] (one for the layer) or [P, O] (per output channel). scales: [P, O],
+/// [O] (one for all candidates), or no tensor: those of the weights, without a gradient.
+Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const int> bits,
+                      const WeightQuantizer& quantizer);
+/// The same of min-max (SPEC §2), in one pass over memory.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
 
 /// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. The bias itself
@@ -71,27 +75,31 @@ Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> b
 /// `value`, with the gradient going to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 
-/// Σ_p θ_p x̂_p, PACT with one clip per candidate (SPEC §3); theta, clip [P].
+/// Σ_p θ_p x̂_p with one clip per candidate; theta, clip [P].
+Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
+                          ActivationFormat format, const ActivationQuantizer& quantizer);
+/// The same of PACT (SPEC §3), in one pass over memory.
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format = {});
 
-/// The same of another quantizer than PACT.
-Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
-                          ActivationFormat format, const ActivationQuantizer& quantizer);
-
 // --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
 
-/// max |w_c|, [O]. No gradient.
-Tensor weight_magnitude(const Tensor& w);
-/// Codes of w at bits[c] per output channel, scaled by magnitude [O] (SPEC §2); ŵ = codes · weight_scale.
+/// The scale of each of the weights' candidates and output channels, [P, O]; 0 at 0 bits. No gradient.
+Tensor candidate_scales(const Tensor& w, std::span<const int> candidates, const WeightQuantizer& quantizer);
+/// The same at bits[c] of each channel, [O].
+Tensor weight_scales(const Tensor& w, std::span<const int> bits, const WeightQuantizer& quantizer);
+/// [O]: the real value of one code; 1 at 0 bits. No gradient.
+Tensor weight_steps(const Tensor& scales, std::span<const int> bits, const WeightQuantizer& quantizer);
+/// Codes of w at bits[c] per output channel, scales [O]; ŵ = codes · weight_steps.
+Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const int> bits,
+                       const WeightQuantizer& quantizer);
+/// The same of min-max (SPEC §2), whose scale is max|w_c|.
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits);
-/// [O]: the real value of one code. No gradient.
-Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits);
-/// Codes of x with the single clip [1] (SPEC §3); x̂ = codes · clip / levels.
-Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
-/// The same of another quantizer than PACT.
+/// Codes of x with the single clip [1]; x̂ = codes · step.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format,
                            const ActivationQuantizer& quantizer);
+/// The same of PACT (SPEC §3), whose step is clip / levels.
+Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
 /// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is
 /// max_c Σ|q_w,c| · max|q_x|; from 2^24 on the sum is formed from two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);

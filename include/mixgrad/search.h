@@ -99,8 +99,8 @@ struct MixPrecOptions {
   std::vector<LayerOverride> overrides = {};             ///< the first that fits a layer holds
   SamplerOptions sampler = {};
   AlphaInit alpha_init = AlphaInit::SCALED;
-  std::shared_ptr<const ActivationQuantizer> activation_quantizer =
-      {};                        ///< none: PACT; quant::find_activation, or your own
+  std::shared_ptr<const ActivationQuantizer> activation_quantizer = quant::find_activation("pact");  ///< or your own
+  std::shared_ptr<const WeightQuantizer> weight_quantizer = quant::find_weight("minmax");            ///< or your own
   bool quantize_output = false;  ///< a quantizer on the network's output too
 };
 
@@ -143,10 +143,8 @@ class MixPrec {
   /// Every α by the name of its layer ("stack1.conv1.alpha_w", "stack1.conv1.alpha_a").
   std::vector<nn::NamedTensor> alpha_summary() const;
 
-  /// Weights and biases, then clips.
+  /// All of graph().parameters() but α: weights and biases, scales of weight quantizers, clips.
   std::vector<Tensor> net_parameters() const;
-  /// The clips among net_parameters(), for a learning rate of their own.
-  std::vector<Tensor> clip_parameters() const;
   /// Every α.
   std::vector<Tensor> nas_parameters() const;
 

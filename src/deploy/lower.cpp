@@ -112,7 +112,7 @@ class Lowering {
       return;
     }
     if (!slot->fixed()) bad_input("'{}' is still searched: export the network first", from.name);
-    if (slot->quantizer && !slot->quantizer->rounds_to_nearest) {
+    if (!slot->quantizer->rounds_to_nearest) {
       bad_input("'{}' is quantized by {}, which does not round to the nearest code: it has no integer form", from.name,
                 slot->quantizer->name);
     }

@@ -24,25 +24,27 @@ double largest_row_sum(const Tensor& codes) {
 }
 
 constexpr double most_bias_steps = 0x1p30;  // a bias and the sums that it is added to share 32 bits
-constexpr double least_step = 0x1p-80;      // below it, steps and their inverses leave float32's range
+constexpr double least_step = least_scale;  // below it, steps and their inverses leave float32's range
+constexpr float least_clip = 1e-3F;
 
-/// The magnitude of a channel at `bits` whose accumulator's step is large enough for its bias.
-double least_magnitude(double bias, int bits, double input_step) {
+/// The scale at which a channel's accumulator has steps large enough for its bias.
+float scale_for_bias(const WeightQuantizer& quantizer, double bias, int bits, double input_step) {
   const double step = std::max(std::abs(bias) / most_bias_steps, least_step);
-  return step / input_step * ((1 << bits) - 1) / 2;
+  return static_cast<float>(quantizer.scale_of_step(step / input_step, quantizer.range(bits)));
 }
 
-/// max|w_c|, or what it was before inputs were pruned.
-Tensor own_magnitude(const Node& node) {
-  const Tensor& kept = node.weight_slot->magnitude;
-  return kept ? kept : weight_magnitude(node.weight());
+/// Of a layer with fixed bit-widths, whatever its bias needs.
+Tensor own_scales(const Node& node) {
+  if (node.weight_scales) return node.weight_scales;
+  return weight_scales(node.weight(), node.weight_slot->bits, *node.weight_slot->quantizer);
 }
 
 /// Fixed weights on quantized input: integer codes, and what one step of their accumulator is worth.
-void bind_codes(const Node& node, const Tensor& magnitude, const ActivationSlot& input, Binding::NodeBinding& b) {
+void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& input, Binding::NodeBinding& b) {
   const std::vector<int>& bits = node.weight_slot->bits;
-  b.weight = quantize_weight(node.weight(), magnitude, bits);
-  b.scale = scale(weight_scale(magnitude, bits), input.step());
+  const WeightQuantizer& quantizer = *node.weight_slot->quantizer;
+  b.weight = quantize_weight(node.weight(), scales, bits, quantizer);
+  b.scale = scale(weight_steps(scales, bits, quantizer), input.step());
   b.bound = largest_row_sum(b.weight) * input.largest_code();
 }
 
@@ -50,9 +52,9 @@ void bind_codes(const Node& node, const Tensor& magnitude, const ActivationSlot&
 std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
 Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
 
-/// A clip that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
-void keep_positive(const Tensor& clip) {
-  for (float& c : clip.data()) c = std::max(c, 1e-3F);
+/// A clip (or scale) that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
+void keep_positive(const Tensor& learned, float least) {
+  for (float& v : learned.data()) v = std::max(v, least);
 }
 
 }  // namespace
@@ -73,23 +75,30 @@ const ActivationSlot* Graph::input_slot(const Node& node) const {
   return nodes[static_cast<size_t>(quantized_by(node.inputs[0]))].output_slot.get();
 }
 
-Tensor Graph::coded_magnitude(const Node& node) const {
-  const std::vector<int>& bits = node.weight_slot->bits;
-  const Tensor magnitude = own_magnitude(node).clone();
+Tensor Graph::coded_scales(const Node& node) const {
+  const WeightSlot& slot = *node.weight_slot;
+  const Tensor own = own_scales(node);
   const ActivationSlot* input = input_slot(node);
-  if (input == nullptr || !input->fixed()) return magnitude;
-  const auto input_step = static_cast<double>(input->step());
-  for (size_t c = 0; c < bits.size(); ++c) {
+  if (input == nullptr || !input->fixed()) return own;
+  Tensor raised = own.clone();
+  for (size_t c = 0; c < slot.bits.size(); ++c) {
+    if (slot.bits[c] == 0) continue;
     const double bias = node.bias() ? static_cast<double>(node.bias().data()[c]) : 0;
-    float& m = magnitude.data()[c];
-    if (bits[c] > 0) m = std::max(m, static_cast<float>(least_magnitude(bias, bits[c], input_step)));
+    float& scale = raised.data()[c];
+    scale = std::max(scale, scale_for_bias(*slot.quantizer, bias, slot.bits[c], input->step()));
   }
-  return magnitude;
+  return record("coded_scales", raised, {own}, [](const Backward& b) {
+    const auto gown = b.grad(0);
+    for (int64_t c = 0; gown && c < std::ssize(b.input(0)); ++c) {
+      const auto at = static_cast<size_t>(c);
+      gown.put(c, b.input(0)[at] == b.output()[at] ? b.grad_output()[at] : 0.0F);
+    }
+  });
 }
 
 int64_t Graph::channels_set_by_bias(const Node& node) const {
   if (!node.weight_slot || !node.weight_slot->fixed() || !node.bias()) return 0;
-  const Tensor own = own_magnitude(node), coded = coded_magnitude(node);
+  const Tensor own = own_scales(node), coded = coded_scales(node);
   int64_t count = 0;
   for (int64_t c = 0; c < own.size(); ++c) count += node.bias().data()[c] != 0 && coded.data()[c] > own.data()[c];
   return count;
@@ -103,7 +112,7 @@ Binding Graph::bind(const Thetas& thetas) const {
     const ModuleScope scope(node.name);
     Binding::NodeBinding& b = binding.nodes[i];
     if (const ActivationSlot* slot = node.output_slot.get()) {
-      if (slot->learn_clip) keep_positive(slot->clip);
+      if (slot->learn_clip) keep_positive(slot->clip, least_clip);
       b.clip = slot->clip;
       if (!slot->fixed()) b.theta = thetas.at(slot);
     }
@@ -113,16 +122,18 @@ Binding Graph::bind(const Thetas& thetas) const {
     b.weight = node.weight();
     b.bias = node.bias();
     if (slot == nullptr) continue;
+    const WeightQuantizer& quantizer = *slot->quantizer;
+    if (quantizer.learns_scale) keep_positive(node.weight_scales, least_scale);
     if (!slot->fixed()) {
-      b.weight = weight_mixture(node.weight(), thetas.at(slot), slot->precisions);
+      b.weight = weight_mixture(node.weight(), thetas.at(slot), node.weight_scales, slot->precisions, quantizer);
       if (node.bias()) b.bias = mask_bias(node.bias(), thetas.at(slot), slot->precisions);
       continue;
     }
     if (node.bias()) b.bias = mask_bias(node.bias(), fixed_theta(*slot), checked(*slot));
     if (input && input->fixed()) {
-      bind_codes(node, coded_magnitude(node), *input, b);
+      bind_codes(node, coded_scales(node), *input, b);
     } else {
-      b.weight = weight_mixture(node.weight(), fixed_theta(*slot), checked(*slot));
+      b.weight = weight_mixture(node.weight(), fixed_theta(*slot), node.weight_scales, checked(*slot), quantizer);
     }
   }
   return binding;

@@ -6,14 +6,26 @@
 namespace mixgrad {
 namespace {
 
-std::shared_ptr<WeightSlot> fixed(const WeightSlot& slot, int64_t channels) {
-  if (slot.fixed()) return std::make_shared<WeightSlot>(slot);
-  const std::vector<size_t> best = quant::arg_max(slot.alpha, slot.precisions);
-  auto out = std::make_shared<WeightSlot>();
-  for (int64_t c = 0; c < channels; ++c) {
-    out->bits.push_back(slot.precisions[best[best.size() == 1 ? 0 : static_cast<size_t>(c)]]);
+/// Of each channel's candidate, the scale; [C_out] from [P, C_out].
+Tensor chosen_scales(const Tensor& scales, const std::vector<size_t>& best) {
+  const auto channels = static_cast<size_t>(scales.dim(1));
+  Tensor out = Tensor::empty({scales.dim(1)});
+  for (size_t c = 0; c < channels; ++c) out.data()[c] = scales.data()[best[c] * channels + c];
+  return out.requires_grad();
+}
+
+void fix_weights(Node& node) {
+  const WeightSlot& slot = *node.weight_slot;
+  auto out = std::make_shared<WeightSlot>(slot);
+  if (!slot.fixed()) {
+    std::vector<size_t> best = quant::arg_max(slot.alpha, slot.precisions);
+    if (best.size() == 1) best.resize(static_cast<size_t>(node.weight().dim(0)), best[0]);
+    out->precisions.clear();
+    out->alpha = {};
+    for (const size_t p : best) out->bits.push_back(slot.precisions[p]);
+    if (node.weight_scales) node.weight_scales = chosen_scales(node.weight_scales, best);
   }
-  return out;
+  node.weight_slot = out;
 }
 
 std::shared_ptr<ActivationSlot> fixed(const ActivationSlot& slot) {
@@ -33,7 +45,7 @@ Graph discretize(const Graph& graph) {
   Graph out = graph;
   std::map<const ActivationSlot*, std::shared_ptr<ActivationSlot>> shared;
   for (Node& node : out.nodes) {
-    if (node.weight_slot) node.weight_slot = fixed(*node.weight_slot, node.weight().dim(0));
+    if (node.weight_slot) fix_weights(node);
     if (!node.output_slot) continue;
     auto& slot = shared[node.output_slot.get()];
     if (!slot) slot = fixed(*node.output_slot);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "parameters.h"
+
 #include <mixgrad/error.h>
-#include <mixgrad/graph.h>
 
 #include <algorithm>
 #include <map>
@@ -17,12 +18,6 @@ std::vector<std::shared_ptr<Slot>> distinct(const std::vector<Node>& nodes, std:
     if (slot && std::ranges::find(out, slot) == out.end()) out.push_back(slot);
   }
   return out;
-}
-
-Tensor cloned(const Tensor& t) {
-  if (!t) return t;
-  Tensor copy = t.clone();
-  return copy.requires_grad(t.needs_grad());
 }
 
 template <typename Slot>
@@ -53,8 +48,8 @@ bool Node::in_place() const {
 
 op::LayerShape Node::layer_shape() const {
   return std::visit(
-      [&](const auto& o) -> op::LayerShape {
-        if constexpr (o.is_layer) return o.layer_shape(*this);
+      [&]<typename Op>(const Op& o) -> op::LayerShape {
+        if constexpr (Op::is_layer) return o.layer_shape(*this);
         bad_input("'{}' is no layer but a {}", name, o.name());
       },
       op);
@@ -85,22 +80,17 @@ std::vector<std::shared_ptr<ActivationSlot>> Graph::activation_slots() const {
   return distinct(nodes, &Node::output_slot);
 }
 
-std::vector<Tensor> Graph::clip_parameters() const {
-  std::vector<Tensor> out;
-  for (const auto& slot : activation_slots()) {
-    if (slot->learn_clip) out.push_back(slot->clip);
-  }
+std::vector<Parameter> Graph::parameters() const {
+  std::vector<Parameter> out;
+  visit_tensors(*this, [&](const HeldTensor& held, const Tensor& tensor) {
+    if (held.trained) out.push_back({{held.name, tensor}, held.role});
+  });
   return out;
 }
 
-std::vector<nn::NamedTensor> Graph::named_parameters() const {
-  std::vector<nn::NamedTensor> out;
-  for (const Node& node : nodes) {
-    const char* names[] = {".weight", ".bias"};
-    for (size_t i = 0; i < std::min<size_t>(node.params.size(), 2); ++i) {
-      if (node.params[i]) out.push_back({node.name + names[i], node.params[i]});
-    }
-  }
+std::vector<Parameter> Graph::parameters(Role role) const {
+  std::vector<Parameter> out = parameters();
+  std::erase_if(out, [&](const Parameter& p) { return p.role != role; });
   return out;
 }
 
@@ -108,25 +98,16 @@ Graph Graph::clone() const {
   Graph copy = *this;
   std::map<WeightSlot*, std::shared_ptr<WeightSlot>> weight_copies;
   std::map<ActivationSlot*, std::shared_ptr<ActivationSlot>> activation_copies;
-  std::map<const void*, Tensor> tensor_copies;  // weights that nodes share stay shared
   for (Node& node : copy.nodes) {
-    for (Tensor& p : node.params) {
-      if (!p) continue;
-      Tensor& t = tensor_copies[p.id()];
-      if (!t) t = cloned(p);
-      p = t;
-    }
     clone_slot(node.weight_slot, weight_copies);
     clone_slot(node.output_slot, activation_copies);
   }
-  for (auto& [original, slot] : weight_copies) {
-    slot->alpha = cloned(original->alpha);
-    slot->magnitude = cloned(original->magnitude);
-  }
-  for (auto& [original, slot] : activation_copies) {
-    slot->alpha = cloned(original->alpha);
-    slot->clip = cloned(original->clip);
-  }
+  std::map<const void*, Tensor> tensor_copies;  // tensors that nodes share stay shared
+  visit_tensors(copy, [&](const HeldTensor&, Tensor& tensor) {
+    Tensor& own = tensor_copies[tensor.id()];
+    if (!own) own = tensor.clone().requires_grad(tensor.needs_grad());
+    tensor = own;
+  });
   return copy;
 }
 

@@ -61,8 +61,8 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
   if (!in_groups(node)) {
     // The scales stay those of the whole rows, as the search evaluates them.
-    node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
-    if (!node.weight_slot->magnitude) node.weight_slot->magnitude = weight_magnitude(node.weight());
+    const WeightSlot* slot = node.weight_slot.get();
+    if (slot && !node.weight_scales) node.weight_scales = weight_scales(node.weight(), slot->bits, *slot->quantizer);
     node.params[0] = sliced(node.weight(), 1, *inputs);
     return;
   }
@@ -76,7 +76,7 @@ void drop_outputs(Node& node, const Live& outputs) {
   if (node.bias()) node.params[1] = sliced(node.bias(), 0, *outputs);
   node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
   keep(node.weight_slot->bits, *outputs);
-  if (node.weight_slot->magnitude) node.weight_slot->magnitude = sliced(node.weight_slot->magnitude, 0, *outputs);
+  if (node.weight_scales) node.weight_scales = sliced(node.weight_scales, 0, *outputs);
 }
 
 /// The channels of every node's value that stay.

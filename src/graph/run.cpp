@@ -19,16 +19,13 @@ Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v) {
     if (v.codes_of != nullptr) return v;  // handed on
     return {activate(node.activation, real(v))};
   }
+  const ActivationQuantizer& quantizer = *slot->quantizer;
   const ActivationFormat format{.is_signed = slot->is_signed, .relu = node.activation != Activation::none};
-  if (!slot->fixed()) {
-    if (slot->quantizer)
-      return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format, *slot->quantizer)};
-    return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format)};
-  }
+  if (!slot->fixed()) return {activation_mixture(real(v), b.theta, b.clip, slot->precisions, format, quantizer)};
   const int bits = slot->precisions[0];
-  if (slot->quantizer) return codes(quantize_activation(real(v), b.clip, bits, format, *slot->quantizer), slot);
-  if (v.steps) return codes(requantize(v.tensor, v.steps, v.bias, b.clip, bits, format), slot);
-  return codes(quantize_activation(v.tensor, b.clip, bits, format), slot);
+  if (v.steps && quantizer.requantize)
+    return codes(quantizer.requantize(v.tensor, v.steps, v.bias, b.clip, bits, format), slot);
+  return codes(quantize_activation(real(v), b.clip, bits, format, quantizer), slot);
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A graph as a safetensors file: tensors by the names of their nodes, the structure as JSON in the metadata.
+#include "parameters.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
@@ -43,6 +45,8 @@ using nlohmann::json;
 
 constexpr const char *metadata_key = "mixgrad", *task_key = "task";
 constexpr int format_version = 1;
+// What slots without the name of a quantizer have: files of weights under min-max say none.
+constexpr const char *unnamed_weights = "minmax", *unnamed_activations = "pact";
 
 json attributes(const Operator& op) {
   return std::visit(
@@ -96,21 +100,24 @@ json structure(const Graph& graph) {
                           {"output_slot", index_of(activation_slots, node.output_slot)}});
   }
   j["weight_slots"] = json::array();
-  for (const auto& slot : weight_slots)
-    j["weight_slots"].push_back({{"precisions", slot->precisions}, {"bits", slot->bits}});
+  for (const auto& slot : weight_slots) {
+    json& own = j["weight_slots"].emplace_back(json{{"precisions", slot->precisions}, {"bits", slot->bits}});
+    if (slot->quantizer->name != unnamed_weights) own["quantizer"] = slot->quantizer->name;
+  }
   j["activation_slots"] = json::array();
   for (const auto& slot : activation_slots) {
     j["activation_slots"].push_back({{"precisions", slot->precisions},
                                      {"signed", slot->is_signed},
                                      {"learn_clip", slot->learn_clip},
-                                     {"quantizer", slot->quantizer ? slot->quantizer->name : "pact"}});
+                                     {"quantizer", slot->quantizer->name}});
   }
   return j;
 }
 
 class Reader {
  public:
-  Reader(io::Safetensors file, const FindActivation& find) : file_(std::move(file)), find_(find) {}
+  Reader(io::Safetensors file, const FindActivation& find_activation, const FindWeight& find_weight)
+      : file_(std::move(file)), find_activation_(find_activation), find_weight_(find_weight) {}
 
   Graph read() {
     const auto found = file_.metadata.find(metadata_key);
@@ -151,16 +158,23 @@ class Reader {
     return file_.at(name).detach().requires_grad();
   }
 
+  template <typename Find>
+  auto named(const Find& find, const std::string& name) const {
+    try {
+      if (const auto quantizer = find(name)) return quantizer;
+    } catch (const Error& e) {
+      bad_input("{}: {}", file_.path, e.what());
+    }
+    bad_input("{}: there is no quantizer '{}'", file_.path, name);
+  }
+
   void read_weight_slot(const json& j) {
     auto slot = std::make_shared<WeightSlot>();
     slot->precisions = j.at("precisions").get<std::vector<int>>();
     if (!slot->precisions.empty()) slot->precisions = quant::checked_precisions("weight slot", slot->precisions, 0);
     slot->bits = j.at("bits").get<std::vector<int>>();
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
-    const std::string magnitude = fmt::format("weight_slot.{}.magnitude", weight_slots_.size());
-    if (file_.contains(magnitude)) slot->magnitude = optional_tensor(magnitude).detach();
-    if (slot->magnitude && slot->magnitude.shape() != Shape{std::ssize(slot->bits)})
-      fail(magnitude + " does not fit its bit-widths");
+    slot->quantizer = named(find_weight_, j.value("quantizer", unnamed_weights));
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
     if (!known || slot->bits.empty() == !slot->alpha)
       fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
@@ -173,7 +187,7 @@ class Reader {
     slot->precisions = quant::checked_precisions(name.c_str(), j.at("precisions").get<std::vector<int>>(), 2);
     slot->is_signed = j.at("signed").get<bool>();
     slot->learn_clip = j.at("learn_clip").get<bool>();
-    slot->quantizer = find_(j.value("quantizer", "pact"));
+    slot->quantizer = named(find_activation_, j.value("quantizer", unnamed_activations));
     slot->alpha = optional_tensor(name + ".alpha");
     slot->clip = optional_tensor(name + ".clip");
     if (slot->clip) slot->clip.requires_grad(slot->learn_clip);
@@ -214,11 +228,28 @@ class Reader {
       if (!t && parameter != "bias") fail(fmt::format("tensor '{}.{}' is missing", name, parameter));
       node.params.push_back(t);
     }
-    if (node.weight_slot && node.weight_slot->fixed() && std::ssize(node.weight_slot->bits) != node.weight().dim(0)) {
-      fail(fmt::format("'{}' has {} output channels but {} bit-widths", node.name, node.weight().dim(0),
-                       node.weight_slot->bits.size()));
-    }
+    if (node.weight_slot) read_weights(node, j.at("weight_slot").get<size_t>());
     graph_.nodes.push_back(std::move(node));
+  }
+
+  /// The scales of a layer's weight quantizer, where they are learned or kept.
+  void read_weights(Node& node, size_t slot_number) const {
+    const WeightSlot& slot = *node.weight_slot;
+    const int64_t channels = node.weight().dim(0);
+    if (slot.fixed() && std::ssize(slot.bits) != channels) {
+      fail(fmt::format("'{}' has {} output channels but {} bit-widths", node.name, channels, slot.bits.size()));
+    }
+    const bool learned = slot.quantizer->learns_scale;
+    const std::string name =
+        learned ? node.name + ".weight_scale" : fmt::format("weight_slot.{}.magnitude", slot_number);
+    node.weight_scales = optional_tensor(name);
+    if (node.weight_scales) node.weight_scales.requires_grad(learned);
+    if (!node.weight_scales && learned) fail(fmt::format("tensor '{}' is missing", name));
+    if (!node.weight_scales) return;
+    const Shape expected = slot.fixed() ? Shape{channels} : Shape{std::ssize(slot.precisions), channels};
+    if (node.weight_scales.shape() != expected) fail(name + " does not fit its bit-widths");
+    if (!std::ranges::all_of(node.weight_scales.data(), [](float s) { return s >= 0; }))
+      fail(name + " must not be below 0");
   }
 
   void check_inputs(const Node& node) const {
@@ -235,7 +266,8 @@ class Reader {
   Graph graph_;
   std::vector<std::shared_ptr<WeightSlot>> weight_slots_;
   std::vector<std::shared_ptr<ActivationSlot>> activation_slots_;
-  const FindActivation& find_;
+  const FindActivation& find_activation_;
+  const FindWeight& find_weight_;
 };
 
 /// Shapes that don't fit each other, or not what the nodes say, show when the network runs once, on zeros.
@@ -267,23 +299,7 @@ io::Safetensors to_safetensors(const Graph& graph) {
   io::Safetensors file;
   file.metadata[metadata_key] = structure(graph).dump(-1, ' ', false, json::error_handler_t::replace);
   if (!graph.task.empty()) file.metadata[task_key] = graph.task;
-  const auto add = [&](const std::string& name, const Tensor& t) {
-    if (t) file.tensors.emplace_back(name, t);
-  };
-  for (const Node& node : graph.nodes) {
-    const std::vector<const char*> names = parameter_names(node.op);
-    for (size_t i = 0; i < names.size(); ++i) add(node.name + "." + names[i], node.params[i]);
-  }
-  const auto weight_slots = graph.weight_slots();
-  for (size_t i = 0; i < weight_slots.size(); ++i) {
-    add(fmt::format("weight_slot.{}.alpha", i), weight_slots[i]->alpha);
-    add(fmt::format("weight_slot.{}.magnitude", i), weight_slots[i]->magnitude);
-  }
-  const auto activation_slots = graph.activation_slots();
-  for (size_t i = 0; i < activation_slots.size(); ++i) {
-    add(fmt::format("activation_slot.{}.alpha", i), activation_slots[i]->alpha);
-    add(fmt::format("activation_slot.{}.clip", i), activation_slots[i]->clip);
-  }
+  visit_tensors(graph, [&](const HeldTensor& held, const Tensor& t) { file.tensors.emplace_back(held.file_name, t); });
   return file;
 }
 
@@ -293,13 +309,13 @@ std::string checksum(const Graph& graph) {
   return io::checksum(content);
 }
 
-Graph load_graph(const std::string& path, const FindActivation& find) {
-  return graph_from(io::read_safetensors(path), find);
+Graph load_graph(const std::string& path, const FindActivation& find_activation, const FindWeight& find_weight) {
+  return graph_from(io::read_safetensors(path), find_activation, find_weight);
 }
 
-Graph graph_from(io::Safetensors content, const FindActivation& find) {
+Graph graph_from(io::Safetensors content, const FindActivation& find_activation, const FindWeight& find_weight) {
   const std::string path = content.path;
-  Graph graph = Reader(std::move(content), find).read();
+  Graph graph = Reader(std::move(content), find_activation, find_weight).read();
   check_runs(graph, path);
   return graph;
 }

@@ -155,9 +155,11 @@ TapeView search_step(const RunConfig& config, const Graph& floating, const data:
   MixPrec net(floating, options);
   const double strength = config.strength.value_or(default_strength(floating, net.regularizer()));
 
-  std::vector<nn::NamedTensor> leaves = net.graph().named_parameters();
-  std::ranges::copy(net.alpha_summary(), std::back_inserter(leaves));
-  for (const Node& node : net.graph().nodes) {
+  std::vector<nn::NamedTensor> leaves;
+  for (const Parameter& p : net.graph().parameters()) {
+    if (p.role != Role::clip) leaves.push_back(p);
+  }
+  for (const Node& node : net.graph().nodes) {  // clips that are not learned too
     if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
   }
   leaves.push_back({"images", batch.x});

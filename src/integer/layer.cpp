@@ -44,11 +44,25 @@ float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
   return step == 0 ? 1 : step;
 }
 
+/// Devices keep weights of b bits in two's complement.
+void check_codes(const Node& node) {
+  const WeightQuantizer& quantizer = *node.weight_slot->quantizer;
+  for (const int bits : node.weight_slot->bits) {
+    if (bits == 0) continue;
+    const CodeRange range = quantizer.range(bits), held = signed_range(bits);
+    if (range.low >= held.low && range.high <= held.high) continue;
+    bad_input(
+        "'{}' has weights quantized by {}, whose {}-bit codes go from {} to {}: an integer network holds {} to {}",
+        node.name, quantizer.name, bits, range.low, range.high, held.low, held.high);
+  }
+}
+
 /// The codes of a layer of this size, its bias and its ratios.
 Layer coded(const LoweringContext& c, const Conv2dSize& size) {
   const Node& from = c.node();
   const Binding::NodeBinding& b = c.binding;
   if (!b.scale) bad_input("'{}' is a float layer: a network with such has no integer form", from.name);
+  check_codes(from);
   Layer layer{.size = size,
               .weight_bits = from.weight_slot->bits,
               .weights = {b.weight.data().begin(), b.weight.data().end()},  // rank 4: O, H, W, I in memory

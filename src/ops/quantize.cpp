@@ -12,20 +12,6 @@
 
 namespace mixgrad {
 
-Tensor weight_magnitude(const Tensor& w) {
-  const kernels::WeightSize s = weight_size(w.shape());
-  Tensor y = Tensor::empty({s.channels});
-  kernels::weight_magnitude(s, w.data(), y.data());
-  return y;
-}
-
-Tensor weight_scale(const Tensor& magnitude, std::span<const int> bits) {
-  check_vector("weight_scale", "magnitude", magnitude, std::ssize(bits));
-  Tensor y = Tensor::empty(magnitude.shape());
-  kernels::weight_scale(bits, magnitude.data(), y.data());
-  return y;
-}
-
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits) {
   const kernels::WeightSize s = weight_size(w.shape());
   if (std::ssize(bits) != s.channels)
@@ -33,11 +19,11 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
   check_vector("quantize_weight", "magnitude", magnitude, s.channels);
   Tensor y = Tensor::empty(w.shape());
   kernels::quantize_weight(s, bits, magnitude.data(), w.data(), y.data());
-  return record(
-      "quantize_weight", y, {w},
-      [s, kept = std::vector(bits.begin(), bits.end()), steps = weight_scale(magnitude, bits)](const Backward& b) {
-        kernels::quantize_weight_grad(s, kept, steps.data(), b.grad_output(), b.grad(0));
-      });
+  std::vector<float> steps(bits.size());
+  kernels::weight_scale(bits, magnitude.data(), steps);
+  return record("quantize_weight", y, {w}, [s, steps, kept = std::vector(bits.begin(), bits.end())](const Backward& b) {
+    kernels::quantize_weight_grad(s, kept, steps, b.grad_output(), b.grad(0));
+  });
 }
 
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <mixgrad/quant.h>
+#include "quantizers.h"
 
 #include <algorithm>
 #include <cmath>

@@ -14,9 +14,7 @@ float ActivationSlot::largest_code(size_t p) const { return kernels::activation_
 
 CodeRange ActivationSlot::range(size_t p) const { return {is_signed ? -largest_code(p) : 0, largest_code(p)}; }
 
-float ActivationSlot::step(size_t p) const {
-  return quantizer ? quantizer->step(clip.data()[p], range(p)) : clip.data()[p] / largest_code(p);
-}
+float ActivationSlot::step(size_t p) const { return quantizer->step(clip.data()[p], range(p)); }
 
 float ActivationSlot::code_of(float value, size_t p) const {
   return std::min(largest_code(p), std::nearbyint(value / step(p)));
@@ -102,16 +100,6 @@ double entropy(const Tensor& alpha, double temperature) {
     if (t > 0) total -= static_cast<double>(t) * std::log(t);
   }
   return total / static_cast<double>(distributions);
-}
-
-std::shared_ptr<const ActivationQuantizer> find_activation(const std::string& name) {
-  if (name == "pact") return nullptr;
-  std::string names = "pact";
-  for (const ActivationQuantizer& q : {lsq(), plinio_pact()}) {
-    if (q.name == name) return std::make_shared<ActivationQuantizer>(q);
-    names += ", " + q.name;
-  }
-  bad_input("unknown quantizer of activations '{}': expected {}", name, names);
 }
 
 }  // namespace quant

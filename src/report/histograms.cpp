@@ -19,11 +19,16 @@ constexpr int bins = 61;  // odd: one of them holds zero
 
 /// All channels of a layer at one bit-width. Each has a scale of its own; divided by it, they share one grid.
 struct Grid {
-  explicit Grid(int bits) : counts(bins), at_level(bits == 0 ? 0 : size_t{1} << bits), lowest_code(-(1 << bits) / 2) {}
+  Grid() : counts(bins) {}
+  explicit Grid(CodeRange range)
+      : counts(bins),
+        at_level(static_cast<size_t>(range.high - range.low) + 1),
+        lowest_code(static_cast<int>(range.low)) {}
 
-  void add(std::span<const float> weights, float magnitude) {
+  /// `end`: the largest weight that has a place.
+  void add(std::span<const float> weights, float end) {
     for (const float w : weights) {
-      const float place = (w / magnitude + 1) / 2 * bins;
+      const float place = (w / end + 1) / 2 * bins;
       ++counts[static_cast<size_t>(std::clamp(place, 0.0F, bins - 1.0F))];
       power += static_cast<double>(w) * w;
     }
@@ -40,7 +45,7 @@ struct Grid {
   }
 
   std::vector<int64_t> counts, at_level;
-  int lowest_code;
+  int lowest_code = 0;
   int64_t channels = 0, total = 0;
   double power = 0, error_power = 0;
   std::vector<float> steps;
@@ -58,21 +63,37 @@ ordered_json to_json(int bits, const Grid& g) {
   return out;
 }
 
+float largest(std::span<const float> weights) {
+  float out = 0;
+  for (const float w : weights) out = std::max(out, std::abs(w));
+  return out;
+}
+
 ordered_json grids(const Graph& network, const Node& node) {
   const WeightSlot* slot = node.weight_slot.get();
   const Tensor w = node.weight().detach();
-  const Tensor magnitude = slot != nullptr ? network.coded_magnitude(node) : weight_magnitude(w);
   const auto channels = static_cast<size_t>(w.dim(0)), row = static_cast<size_t>(w.size()) / channels;
   Tensor codes, steps;
-  if (slot != nullptr) codes = quantize_weight(w, magnitude, slot->bits), steps = weight_scale(magnitude, slot->bits);
+  if (slot != nullptr) {
+    const Tensor scales = network.coded_scales(node).detach();
+    codes = quantize_weight(w, scales, slot->bits, *slot->quantizer);
+    steps = weight_steps(scales, slot->bits, *slot->quantizer);
+  }
   std::map<int, Grid> by_bits;
   for (size_t c = 0; c < channels; ++c) {
     const int bits = slot != nullptr ? slot->bits[c] : 0;
-    Grid& grid = by_bits.try_emplace(bits, bits).first->second;
     const auto weights = w.data().subspan(c * row, row);
-    const float m = magnitude.data()[c];
-    grid.add(weights, m > 0 ? m : 1);
-    if (bits > 0) grid.add_codes(weights, codes.data().subspan(c * row, row), steps.data()[c]);
+    float end = largest(weights);
+    Grid* grid = nullptr;
+    if (bits > 0) {
+      const CodeRange range = slot->quantizer->range(bits);
+      grid = &by_bits.try_emplace(bits, range).first->second;
+      grid->add_codes(weights, codes.data().subspan(c * row, row), steps.data()[c]);
+      end = steps.data()[c] * (range.high - range.low) / 2;
+    } else {
+      grid = &by_bits[0];
+    }
+    grid->add(weights, end > 0 ? end : 1);
   }
   ordered_json out = ordered_json::array();
   for (const auto& [bits, grid] : by_bits) out.push_back(to_json(slot != nullptr ? bits : 32, grid));

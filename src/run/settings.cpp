@@ -169,7 +169,7 @@ Rows details() {
       {.name = "act-quantizer",
        .member = &RunConfig::act_quantizer,
        .help = "learned clip, learned step, or one that rounds down, to compare with",
-       .form = "pact|lsq|plinio-pact"},
+       .form = fmt::format("{}", fmt::join(quant::activation_names(), "|"))},
       {.name = "calibration",
        .member = &RunConfig::calibration,
        .help = "how activations' clips start: to keep all values, N% of them, or at the least error",

@@ -32,6 +32,7 @@ Assignment::Assignment(const Graph& searched) : graph_(discretize(searched)) {
     const Node& node = searched.nodes[i];
     if (node.weight_slot && !node.weight_slot->fixed()) {
       add(index, node.weight_slot.get(), choice_of(*node.weight_slot), i);
+      choices_[index.at(node.weight_slot.get())].scales.push_back(node.weight_scales);
     }
     if (node.output_slot && !node.output_slot->fixed()) {
       Choice choice = choice_of(*node.output_slot);
@@ -47,20 +48,33 @@ void Assignment::add(std::map<const void*, size_t>& index, const void* slot, Cho
   choices_[found->second].nodes.push_back(node);
 }
 
+namespace {
+
+/// One channel of a layer at a candidate.
+void write_channel(Node& node, size_t channel, int bits, const Tensor& candidate_scales, size_t candidate) {
+  node.weight_slot->bits[channel] = bits;
+  if (!candidate_scales) return;
+  const auto channels = static_cast<size_t>(candidate_scales.dim(1));
+  node.weight_scales.data()[channel] = candidate_scales.data()[candidate * channels + channel];
+}
+
+}  // namespace
+
 /// Brings the graph's slots up to date with one column.
 void Assignment::write(size_t choice, size_t column) {
   const Choice& c = choices_[choice];
   const size_t candidate = c.chosen[column];
-  for (size_t n : c.nodes) {
-    Node& node = graph_.nodes[n];
+  for (size_t i = 0; i < c.nodes.size(); ++i) {
+    Node& node = graph_.nodes[c.nodes[i]];
     if (c.activation != nullptr) {
       node.output_slot->precisions = {c.bits[candidate]};
       node.output_slot->clip.data()[0] = c.activation->clip.data()[candidate];
-    } else if (c.columns() == 1) {
-      std::ranges::fill(node.weight_slot->bits, c.bits[candidate]);
-    } else {
-      node.weight_slot->bits[column] = c.bits[candidate];
+      continue;
     }
+    const bool per_layer = c.columns() == 1;
+    const size_t first = per_layer ? 0 : column, last = per_layer ? node.weight_slot->bits.size() : column + 1;
+    for (size_t channel = first; channel < last; ++channel)
+      write_channel(node, channel, c.bits[candidate], c.scales[i], candidate);
   }
 }
 

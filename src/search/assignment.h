@@ -16,6 +16,7 @@ struct Choice {
   std::vector<size_t> chosen;                  ///< candidate of every column
   std::vector<size_t> nodes = {};              ///< that hold the slot
   const ActivationSlot* activation = nullptr;  ///< none: weights
+  std::vector<Tensor> scales = {};             ///< of weights, by node: those of the candidates, where they are learned
 
   size_t columns() const { return chosen.size(); }
   bool prunes() const { return bits[0] == 0; }

@@ -40,11 +40,9 @@ std::map<const ActivationSlot*, Histogram> observe(const Graph& graph, const std
   return histograms;
 }
 
-bool never_signed(const ActivationSlot& slot) { return slot.quantizer && slot.quantizer->never_signed; }
-
 /// An input whose values are known to lie in `range`: at one precision there is nothing to learn.
 void cover(ActivationSlot& slot, ValueRange range) {
-  slot.is_signed = range.low < 0 && !never_signed(slot);
+  slot.is_signed = range.low < 0 && !slot.quantizer->never_signed;
   const float clip = slot.is_signed ? std::max(range.high, -range.low) : range.high;
   slot.clip = Tensor::full({std::ssize(slot.precisions)}, clip > 0 ? clip : default_clip);
   slot.learn_clip = slot.precisions.size() > 1;
@@ -112,7 +110,7 @@ void calibrate(Graph& graph, const MixPrecOptions& options) {
   for (const auto& slot : graph.activation_slots()) {
     const Histogram& values = seen[slot.get()];
     const bool covered = range && slot == input && std::ranges::count(graph.nodes, input, &Node::output_slot) == 1;
-    if (values.smallest() < 0 && !never_signed(*slot)) slot->is_signed = true;
+    if (values.smallest() < 0 && !slot->quantizer->never_signed) slot->is_signed = true;
     const Sizes sizes = values.sizes(slot->is_signed);
     covered ? cover(*slot, *range) : fit_clips(*slot, sizes, options.clips);
     slot->clip.requires_grad(slot->learn_clip);

@@ -3,8 +3,6 @@
 
 #include <mixgrad/error.h>
 
-#include <kernels/quantize.h>
-
 #include <charconv>
 #include <cmath>
 #include <set>
@@ -25,17 +23,13 @@ float percentile(const Sizes& sizes, double percent) {
 
 std::vector<float> codes_of(const ActivationSlot& slot, size_t p, float clip, std::span<const float> x) {
   std::vector<float> codes(x.size());
-  if (slot.quantizer) {
-    slot.quantizer->codes(clip, slot.range(p), x, codes);
-  } else {
-    kernels::quantize_activation(slot.precisions[p], {.is_signed = slot.is_signed}, clip, x, codes);
-  }
+  slot.quantizer->codes(clip, slot.range(p), x, codes);
   return codes;
 }
 
 /// Σ (x - x̂)²
 double squared_error(const ActivationSlot& slot, size_t p, float clip, const Sizes& sizes) {
-  const float step = slot.quantizer ? slot.quantizer->step(clip, slot.range(p)) : clip / slot.largest_code(p);
+  const float step = slot.quantizer->step(clip, slot.range(p));
   const std::vector<float> codes = codes_of(slot, p, clip, sizes.values);
   double total = 0;
   for (size_t i = 0; i < codes.size(); ++i) {

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "placement.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
@@ -6,13 +8,6 @@
 
 namespace mixgrad {
 namespace {
-
-template <typename Slot>
-void want_gradients(const std::vector<std::shared_ptr<Slot>>& slots, Tensor Slot::*member, bool on) {
-  for (const auto& slot : slots) {
-    if ((*slot).*member) ((*slot).*member).requires_grad(on);
-  }
-}
 
 /// Weights and biases divided by the initial Σ θ_p over the candidates that keep a channel, so that the mixture starts
 /// at the float network's magnitude (SPEC §2; PLiNIO's compensate_weights_values).
@@ -27,6 +22,7 @@ void compensate(Graph& graph, double temperature) {
       for (float& w : node.weight().data().subspan(static_cast<size_t>(c * row), static_cast<size_t>(row))) w /= kept;
       if (node.bias()) node.bias().data()[static_cast<size_t>(c)] /= kept;
     }
+    start_scales(node);
   }
 }
 
@@ -66,30 +62,21 @@ Tensor MixPrec::get_regularization_loss(const Thetas& thetas) const { return cos
 std::vector<LayerSummary> MixPrec::arch_summary() const { return summarize(exported(discretize(graph_)), graph_); }
 
 std::vector<nn::NamedTensor> MixPrec::alpha_summary() const {
-  std::vector<nn::NamedTensor> out;
-  const auto add = [&](const std::string& name, const Tensor& alpha) {
-    const bool listed = std::ranges::any_of(out, [&](const nn::NamedTensor& n) { return n.tensor.is(alpha); });
-    if (alpha && !listed) out.push_back({name, alpha});
-  };
-  for (const Node& node : graph_.nodes) {
-    if (node.weight_slot) add(node.name + ".alpha_w", node.weight_slot->alpha);
-    if (node.output_slot) add(node.name + ".alpha_a", node.output_slot->alpha);
-  }
-  return out;
+  const std::vector<Parameter> alphas = graph_.parameters(Role::alpha);
+  return {alphas.begin(), alphas.end()};
 }
 
 std::vector<Tensor> MixPrec::net_parameters() const {
   std::vector<Tensor> out;
-  for (const nn::NamedTensor& p : graph_.named_parameters()) out.push_back(p.tensor);
-  std::ranges::copy(clip_parameters(), std::back_inserter(out));
+  for (const Parameter& p : graph_.parameters()) {
+    if (p.role != Role::alpha) out.push_back(p.tensor);
+  }
   return out;
 }
 
-std::vector<Tensor> MixPrec::clip_parameters() const { return graph_.clip_parameters(); }
-
 std::vector<Tensor> MixPrec::nas_parameters() const {
   std::vector<Tensor> out;
-  for (const nn::NamedTensor& alpha : alpha_summary()) out.push_back(alpha.tensor);
+  for (const Parameter& p : graph_.parameters(Role::alpha)) out.push_back(p.tensor);
   return out;
 }
 
@@ -97,7 +84,7 @@ Graph exported(const Graph& discrete) {
   Graph out = discrete;
   remove_pruned_channels(out);
   out = out.clone();
-  for (nn::NamedTensor& p : out.named_parameters()) p.tensor.requires_grad();  // whatever the search trained last
+  for (Parameter& p : out.parameters()) p.tensor.requires_grad();  // whatever the search trained last
   return out;
 }
 

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where quantizers stand (SPEC §5).
+#include "placement.h"
+
 #include <mixgrad/error.h>
+#include <mixgrad/ops.h>
 #include <mixgrad/search.h>
 
 #include <src/internal/channels.h>
@@ -108,12 +111,14 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
       slot = std::make_shared<WeightSlot>();
       slot->precisions = bits;
       slot->alpha = initial_alpha(bits, options, per_channel ? node.weight().dim(0) : 0);
+      slot->quantizer = options.weight_quantizer;
     }
     if (slot->precisions != bits) {
       bad_input("override: '{}' loses channels together with other layers, but has other candidates for its weights",
                 node.name);
     }
     node.weight_slot = slot;
+    start_scales(node);
   }
 }
 
@@ -129,9 +134,17 @@ std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, con
 
 }  // namespace
 
+void start_scales(Node& node) {
+  const WeightSlot& slot = *node.weight_slot;
+  if (!slot.quantizer->learns_scale) return;
+  node.weight_scales = candidate_scales(node.weight(), slot.precisions, *slot.quantizer).requires_grad();
+}
+
 void place_quantizers(Graph& graph, const MixPrecOptions& options) {
   const auto input_bits = quant::checked_precisions("input precisions", options.input_precisions, 2);
   check_names(graph, options);
+  if (!options.activation_quantizer || !options.weight_quantizer)
+    bad_input("the quantizer of {} is missing", options.weight_quantizer ? "activations" : "weights");
 
   place_weight_slots(graph, options);
 
@@ -150,8 +163,7 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
           "all",
           node.name);
     }
-    const bool cuts_negatives = slot->quantizer && slot->quantizer->never_signed;
-    slot->is_signed = slot->is_signed || (negative_possible(node) && !cuts_negatives);
+    slot->is_signed = slot->is_signed || (negative_possible(node) && !slot->quantizer->never_signed);
     node.output_slot = slot;
   }
 }

@@ -55,13 +55,38 @@ TapeObserver* observer_of(const Schedule& s) {
   return s.check_numerics ? &check : nullptr;
 }
 
-/// Weights with decay, biases (and γ, β) without, clips with a learning rate of their own.
-std::vector<optim::Group> groups_of(const std::vector<nn::NamedTensor>& parameters, const std::vector<Tensor>& clips,
-                                    const Schedule& s) {
-  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, biases{.parameters = {}};
-  for (const nn::NamedTensor& p : parameters)
-    (p.tensor.shape().rank() > 1 ? weights : biases).parameters.push_back(p.tensor);
-  return {weights, biases, {.parameters = clips, .lr_scale = s.clip_lr_scale}};
+/// Weights with decay, biases (and γ, β) without.
+std::vector<optim::Group> groups_of(const nn::Module& net, const Schedule& s) {
+  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, others{.parameters = {}};
+  for (const nn::NamedTensor& p : net.named_parameters())
+    (p.tensor.shape().rank() > 1 ? weights : others).parameters.push_back(p.tensor);
+  return {weights, others};
+}
+
+/// The same of a graph; clips have a learning rate of their own. α are not among them.
+std::vector<optim::Group> groups_of(const Graph& graph, const Schedule& s) {
+  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, others{.parameters = {}},
+      clips{.parameters = {}, .lr_scale = s.clip_lr_scale}, scales{.parameters = {}};
+  for (const Parameter& p : graph.parameters()) {
+    switch (p.role) {
+      case Role::weight:
+        weights.parameters.push_back(p.tensor);
+        break;
+      case Role::bias:
+      case Role::normalization:
+        others.parameters.push_back(p.tensor);
+        break;
+      case Role::clip:
+        clips.parameters.push_back(p.tensor);
+        break;
+      case Role::weight_scale:
+        scales.parameters.push_back(p.tensor);
+        break;
+      case Role::alpha:
+        break;
+    }
+  }
+  return {weights, others, clips, scales};
 }
 
 }  // namespace
@@ -72,7 +97,7 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   const Task& task = task_of(s, nullptr, splits);
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
-  optim::Sgd sgd(groups_of(net.named_parameters(), {}, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
+  optim::Sgd sgd(groups_of(net, s), {.lr = s.lr, .momentum = 0.9, .nesterov = true});
   std::vector<Tensor> state;
   for (const nn::NamedTensor& t : nn::state_of(net)) state.push_back(t.tensor);
   Best best(state, s.patience);
@@ -137,7 +162,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
   // Folded weights differ in scale from channel to channel, which Adam evens out and SGD does not survive.
-  optim::Adam weights(groups_of(net.graph().named_parameters(), net.clip_parameters(), s), {.lr = s.lr});
+  optim::Adam weights(groups_of(net.graph(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
   AlphaHistory history(net);
@@ -198,16 +223,19 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 
 namespace {
 
-/// Lets the scales of all weights follow the weights; the magnitudes that they had, which may be none.
-std::vector<Tensor> released_scales(const Graph& graph) {
-  std::vector<Tensor> magnitudes;
-  for (const auto& slot : graph.weight_slots()) magnitudes.push_back(std::exchange(slot->magnitude, Tensor()));
-  return magnitudes;
+/// Lets the scales that are not learned follow the weights; all scales as they were, by node, none where there are
+/// none.
+std::vector<Tensor> released_scales(Graph& graph) {
+  std::vector<Tensor> scales;
+  for (Node& node : graph.nodes) {
+    scales.push_back(node.weight_scales);
+    if (node.weight_slot && !node.weight_slot->quantizer->learns_scale) node.weight_scales = {};
+  }
+  return scales;
 }
 
-void fix_scales(const Graph& graph, const std::vector<Tensor>& magnitudes) {
-  const auto slots = graph.weight_slots();
-  for (size_t i = 0; i < slots.size(); ++i) slots[i]->magnitude = magnitudes[i];
+void restore_scales(Graph& graph, const std::vector<Tensor>& scales) {
+  for (size_t i = 0; i < scales.size(); ++i) graph.nodes[i].weight_scales = scales[i];
 }
 
 }  // namespace
@@ -217,7 +245,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   const Task& task = task_of(s, &graph, splits);
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
-  optim::Adam adam(groups_of(graph.named_parameters(), graph.clip_parameters(), s), {.lr = s.lr});
+  optim::Adam adam(groups_of(graph, s), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
   EpochLoop loop("finetune", task.metric, s, observer, checkpoints);
@@ -226,7 +254,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   best.list_state(loop.state);
   loop.resume();
   if (!best.known() && loop.goes_on()) best.offer_start(quality(graph, splits, task));
-  const std::vector<Tensor> magnitudes = best.known() ? released_scales(graph) : std::vector<Tensor>();
+  const std::vector<Tensor> scales = best.known() ? released_scales(graph) : std::vector<Tensor>();
   while (loop.goes_on()) {
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
@@ -244,7 +272,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
     loop.end_epoch(report, best.offer(validation));
   }
   best.restore();
-  if (best.is_start()) fix_scales(graph, magnitudes);
+  if (best.is_start()) restore_scales(graph, scales);
   return best.is_start();
 }
 

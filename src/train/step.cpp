@@ -58,11 +58,8 @@ bool is_finite(const StepResult& result) {
 }
 
 std::vector<Tensor> trained_tensors(const Graph& graph) {
-  std::vector<Tensor> out = graph.clip_parameters();
-  for (const nn::NamedTensor& p : graph.named_parameters()) out.push_back(p.tensor);
-  for (const auto& slot : graph.weight_slots()) out.push_back(slot->alpha);
-  for (const auto& slot : graph.activation_slots()) out.push_back(slot->alpha);
-  std::erase_if(out, [](const Tensor& t) { return !t; });
+  std::vector<Tensor> out;
+  for (const Parameter& p : graph.parameters()) out.push_back(p.tensor);
   return out;
 }
 

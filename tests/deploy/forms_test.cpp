@@ -33,7 +33,7 @@ std::set<std::string> contents(const FormCase& c) {
     if (conv != nullptr && conv->attrs.dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
     if (n.is_layer() && !n.bias()) out.insert("no bias");
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
-    if (n.weight_slot && n.weight_slot->magnitude) out.insert("inputs pruned");
+    if (n.weight_scales) out.insert("inputs pruned");
     if (const Pool2dAttrs* pool = test::pool_of(n)) {
       if (std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; })) out.insert(op + " padded");
       if (pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(op + " overlapping");

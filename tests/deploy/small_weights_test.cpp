@@ -45,8 +45,8 @@ TEST_CASE("small weights: their channels are counted, others are bound as ever")
     if (!node.is_layer()) continue;
     CAPTURE(node.name);
     CHECK(graph.channels_set_by_bias(node) == (node.as<op::Conv2d>() ? 7 : 0));  // γ of 1e-5 and less
-    const Tensor magnitude = weight_magnitude(node.weight()), coded = graph.coded_magnitude(node);
-    for (const size_t c : {0U, 1U}) CHECK(coded.data()[c] == magnitude.data()[c]);
+    const Tensor own = weight_scales(node.weight(), node.weight_slot->bits, *node.weight_slot->quantizer);
+    for (const size_t c : {0U, 1U}) CHECK(graph.coded_scales(node).data()[c] == own.data()[c]);
     for (const int32_t code : bias_codes(binding.nodes[i].bias, binding.nodes[i].scale))
       CHECK(std::abs(code) <= 1.0001 * 0x1p30);
     ++layers;
@@ -57,8 +57,8 @@ TEST_CASE("small weights: their channels are counted, others are bound as ever")
 TEST_CASE("small weights: fine-tuning them keeps gradients finite and biases in range") {
   Graph graph = test::coded_with_small_weights(2, MixPrecType::PER_CHANNEL).graph;
   const data::Batch batch = test::random_batch(16, graph.input_shape(), 4, 6);
-  std::vector<Tensor> parameters = graph.clip_parameters();
-  for (const nn::NamedTensor& p : graph.named_parameters()) parameters.push_back(p.tensor);
+  std::vector<Tensor> parameters;
+  for (const Parameter& p : graph.parameters()) parameters.push_back(p.tensor);
   optim::Adam adam({{.parameters = parameters}}, {.lr = 1e-3});
   for (int i = 0; i < 5; ++i) {
     CHECK(std::isfinite(train::step(graph, batch).task.loss));

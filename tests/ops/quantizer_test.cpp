@@ -59,7 +59,8 @@ MixPrec searched(std::shared_ptr<const ActivationQuantizer> q) {
 }  // namespace
 
 TEST_CASE("plinio-pact rounds down, never uses its top code, cuts negatives") {
-  const Result r = run(quant::plinio_pact(), {-1, 0, 0.99F, 1.01F, 2.9F, 3, 5}, 3, 2, false, {1, 1, 1, 1, 1, 1, 1});
+  const Result r = run(*quant::find_activation("plinio-pact"), {-1, 0, 0.99F, 1.01F, 2.9F, 3, 5}, 3, 2, false,
+                       {1, 1, 1, 1, 1, 1, 1});
   CHECK(r.value == Floats{0, 0, 0, 1, 2, 2, 2});  // 3 · 3 / 3.001 is below 3
   CHECK(r.gx == Floats{0, 0, 1, 1, 1, 0, 0});
   CHECK(r.gclip == doctest::Approx(2));
@@ -68,7 +69,7 @@ TEST_CASE("plinio-pact rounds down, never uses its top code, cuts negatives") {
 TEST_CASE("lsq: values and gradients of the paper's equations") {
   const float clip = 3.5F, step = 0.5F;  // signed 4 bits: codes -7 to 7
   const Floats x = {-9, -3.5F, -0.3F, 0.2F, 0.35F, 3.4F, 8}, g = {1, 2, 3, 4, 5, 6, 7};
-  const Result r = run(quant::lsq(), x, clip, 4, true, g);
+  const Result r = run(*quant::find_activation("lsq"), x, clip, 4, true, g);
   CHECK(r.value == Floats{-7, -7, -1, 0, 1, 7, 7});
   CHECK(r.gx == Floats{0, 0, 3, 4, 5, 6, 0});
   double expected = 0;
@@ -80,7 +81,7 @@ TEST_CASE("lsq: values and gradients of the paper's equations") {
 }
 
 TEST_CASE("quantizers: a mixture is Σ θ x̂, with its gradients") {
-  const ActivationQuantizer q = quant::lsq();
+  const ActivationQuantizer q = *quant::find_activation("lsq");
   const std::vector<int> bits{2, 8};
   const Floats values = {-0.4F, 0.31F, 0.77F, 1.2F, 2.6F}, g = {1, -2, 3, 0.5F, 2};
   const Tensor x = leaf(values), theta = Tensor::from({2}, Floats{0.3F, 0.7F}).requires_grad(),
@@ -108,6 +109,37 @@ TEST_CASE("quantizers: a mixture is Σ θ x̂, with its gradients") {
   CHECK(x.grad()[0] == 0);
 }
 
+TEST_CASE("pact without its fast ops gives what they give") {
+  const ActivationQuantizer fast = *quant::find_activation("pact");
+  ActivationQuantizer plain = fast;
+  plain.mixture = {};
+  plain.quantize = {};
+  const std::vector<int> bits{2, 5, 8};
+  const Floats values = {-3, -1.4F, -0.7F, -0.01F, 0, 0.02F, 0.4F, 1, 1.5F, 1.6F, 2.7F}, clips = {1.5F, 1, 2.6F},
+               g = {1, 2, -3, 4, 5, -6, 7, 8, 9, 10, -11};
+  for (const ActivationFormat format : {ActivationFormat{}, {.is_signed = true}, {.is_signed = true, .relu = true}}) {
+    CAPTURE(format.is_signed);
+    CAPTURE(format.relu);
+    const auto mixed = [&](const ActivationQuantizer& q) {
+      const Tensor x = leaf(values), theta = Tensor::from({3}, Floats{0.2F, 0.3F, 0.5F}).requires_grad(),
+                   clip = Tensor::from({3}, clips).requires_grad();
+      Tape tape;
+      const Tensor y = activation_mixture(x, theta, clip, bits, format, q);
+      y.set_grad(g);
+      tape.backward();
+      Floats all = y.to_vector();
+      for (const Tensor& t : {x, theta, clip}) all.insert(all.end(), t.grad().begin(), t.grad().end());
+      return all;
+    };
+    const Floats a = mixed(fast), b = mixed(plain);
+    REQUIRE(a.size() == b.size());
+    for (size_t i = 0; i < a.size(); ++i) CHECK(a[i] == doctest::Approx(b[i]).epsilon(1e-5));
+    const Tensor x = leaf(values), clip = Tensor::full({1}, 1.5F);
+    CHECK(quantize_activation(x, clip, 5, format, fast).to_vector() ==
+          quantize_activation(x, clip, 5, format, plain).to_vector());
+  }
+}
+
 TEST_CASE("quantizers: networks search, export exactly and come back from a file; a user's own too") {
   const auto own = std::make_shared<ActivationQuantizer>(quant::elementwise<Ternary>("ternary"));
   const auto find = [&](const std::string& name) { return name == "ternary" ? own : quant::find_activation(name); };
@@ -120,7 +152,7 @@ TEST_CASE("quantizers: networks search, export exactly and come back from a file
     const train::StepResult step =
         train::step(net.graph(), test::random_batch(4, {3, 32, 32}, 10, 3), {.sample = [&] { return net.sample(); }});
     CHECK(std::isfinite(step.task.loss));
-    for (const Tensor& clip : net.clip_parameters()) CHECK(!clip.grad().empty());
+    for (const Parameter& p : net.graph().parameters(Role::clip)) CHECK(!p.tensor.grad().empty());
     const Graph discrete = discretize(net.graph()), exported = net.arch_export();
     const std::string file =
         std::filesystem::temp_directory_path() / fmt::format("mixgrad-quantizer-{}.safetensors", ::getpid());

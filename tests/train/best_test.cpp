@@ -85,7 +85,7 @@ TEST_CASE(
   const Graph start = found_network();
   const data::Splits splits = mastered_by(start);
   REQUIRE(train::evaluate(start, splits.validation).value() == 1);
-  REQUIRE(std::ranges::any_of(start.weight_slots(), [](const auto& slot) { return bool(slot->magnitude); }));
+  REQUIRE(std::ranges::any_of(start.nodes, [](const Node& node) { return bool(node.weight_scales); }));
   const train::Schedule ruinous{.epochs = 2, .batch_size = 24, .lr = 3};
   for (const int64_t stopped_at : {endless, int64_t{1}, int64_t{3}}) {
     CAPTURE(stopped_at);

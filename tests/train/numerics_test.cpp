@@ -29,7 +29,7 @@ std::string of_search_step(const auto& spoil) {
 }
 
 Tensor parameter(const MixPrec& net, const std::string& name) {
-  for (const nn::NamedTensor& p : net.graph().named_parameters()) {
+  for (const Parameter& p : net.graph().parameters()) {
     if (p.name == name) return p.tensor;
   }
   FAIL("no parameter " << name);

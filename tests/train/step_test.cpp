@@ -55,8 +55,8 @@ std::vector<std::vector<float>> trained(int count) {
 
   std::vector<std::vector<float>> state;
   for (const Tensor& alpha : net.nas_parameters()) state.emplace_back(alpha.data().begin(), alpha.data().end());
-  for (const nn::NamedTensor& p : found.named_parameters())
-    state.emplace_back(p.tensor.data().begin(), p.tensor.data().end());
+  for (const Parameter& p : found.parameters())
+    if (p.role != Role::clip) state.emplace_back(p.tensor.data().begin(), p.tensor.data().end());
   for (const auto& slot : found.activation_slots())
     state.emplace_back(slot->clip.data().begin(), slot->clip.data().end());
   return state;

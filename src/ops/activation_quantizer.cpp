@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mixtures and codes of any quantizer; PACT has ops of its own, in one pass over memory.
+// Mixtures and codes of any quantizer of activations.
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
@@ -21,6 +21,7 @@ int64_t features_of(const Tensor& x) { return x.size() / x.dim(0); }
 
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format, const ActivationQuantizer& quantizer) {
+  if (quantizer.mixture) return quantizer.mixture(x, theta, clip, bits, format);
   if (x.dtype() != DType::float32)
     return cast(activation_mixture(cast(x, DType::float32), theta, clip, bits, format, quantizer), x.dtype());
   if (format.relu) return activation_mixture(relu(x), theta, clip, bits, {.is_signed = format.is_signed}, quantizer);
@@ -59,6 +60,7 @@ Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& cl
 
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format,
                            const ActivationQuantizer& quantizer) {
+  if (quantizer.quantize) return quantizer.quantize(x, clip, bits, format);
   if (format.relu) return quantize_activation(relu(x), clip, bits, {.is_signed = format.is_signed}, quantizer);
   check_vector("quantize_activation", "clip", clip, 1);
   const CodeRange range = range_of(bits, format.is_signed);
