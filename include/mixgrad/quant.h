@@ -13,10 +13,6 @@
 
 namespace mixgrad {
 
-namespace kernels {
-struct ActivationFormat;
-}
-
 /// Codes that a quantizer may give: whole numbers from low to high.
 struct CodeRange {
   float low, high;
@@ -26,8 +22,6 @@ struct CodeRange {
 /// evaluation, costs and export follow. `clip` is a slot's learned number, one per candidate. The functions are called
 /// from several threads at once.
 struct ActivationQuantizer {
-  using Format = kernels::ActivationFormat;
-
   std::string name;
   bool never_signed = false;       ///< negative values are cut in every tensor
   bool rounds_to_nearest = false;  ///< codes are rne(x / step) within the range, so that integer networks can have them
@@ -40,12 +34,13 @@ struct ActivationQuantizer {
       gradient;
 
   // Faster ops that give the same; without them, the formulas above are used.
-  std::function<Tensor(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits, Format)>
+  std::function<Tensor(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
+                       ActivationFormat)>
       mixture = {};
-  std::function<Tensor(const Tensor& x, const Tensor& clip, int bits, Format)> quantize = {};
+  std::function<Tensor(const Tensor& x, const Tensor& clip, int bits, ActivationFormat)> quantize = {};
   /// Accumulators to codes in fixed point, as integer networks compute them (requantize, ops.h).
   std::function<Tensor(const Tensor& acc, const Tensor& steps, const Tensor& bias, const Tensor& clip, int bits,
-                       Format)>
+                       ActivationFormat)>
       requantize = {};
 };
 

@@ -3,6 +3,8 @@
 
 #include <mixgrad/ops.h>
 
+#include <kernels/quantize.h>
+
 #include <algorithm>
 
 namespace mixgrad::quant {

@@ -3,6 +3,8 @@
 
 #include <mixgrad/ops.h>
 
+#include <kernels/quantize.h>
+
 #include <algorithm>
 #include <cmath>
 #include <utility>
@@ -29,16 +31,14 @@ struct Pact {
 }  // namespace
 
 ActivationQuantizer pact() {
-  using Format = ActivationQuantizer::Format;
   ActivationQuantizer q = elementwise<Pact>("pact");
   q.rounds_to_nearest = true;
   q.codes = [](float clip, CodeRange r, std::span<const float> x, std::span<float> codes) {
     kernels::quantize_activation(bits_of(r), {.is_signed = r.low < 0}, clip, x, codes);
   };
-  q.mixture = [](const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits, Format f) {
-    return activation_mixture(x, theta, clip, bits, f);
-  };
-  q.quantize = [](const Tensor& x, const Tensor& clip, int bits, Format f) {
+  q.mixture = [](const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
+                 ActivationFormat f) { return activation_mixture(x, theta, clip, bits, f); };
+  q.quantize = [](const Tensor& x, const Tensor& clip, int bits, ActivationFormat f) {
     return quantize_activation(x, clip, bits, f);
   };
   q.requantize = requantize;
