@@ -92,7 +92,8 @@ TEST_CASE("operators: each becomes the integer operator of its row, or is refuse
   }
 
   Graph norm;
-  norm.nodes.push_back({.name = "stem.norm", .op = op::BatchNorm(), .inputs = {}, .params = {}, .shape = {1}});
+  norm.nodes.emplace_back();
+  norm.nodes[0].name = "stem.norm";
   const Binding::NodeBinding binding;
   const IntegerNetwork lowered;
   IntegerNode out;

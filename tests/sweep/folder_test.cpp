@@ -85,13 +85,13 @@ TEST_CASE("sweep folder: a summary written before tasks had names tells its metr
   const test::Folder folder;
   const std::string file = folder.path / "summary.json", costs = R"("cost": {}, "cost_uniform8": {}})";
   io::write_file(file, R"({"float_accuracy": 0.9, "final_accuracy": 0.8, "float_loss": 1, "final_loss": 2, )" + costs);
-  sweep::Row row = sweep::read_row(searched("dnas", ""), file);
+  sweep::Row row = sweep::read_row(searched(Method::dnas, ""), file);
   CHECK(row.metric == train::find_task("classify").metric);
   CHECK(row.float_metric == 0.9);
   CHECK(row.final_metric == 0.8);
   io::write_file(file,
                  R"({"float_accuracy": null, "final_accuracy": null, "float_loss": 1, "final_loss": 2, )" + costs);
-  row = sweep::read_row(searched("dnas", ""), file);
+  row = sweep::read_row(searched(Method::dnas, ""), file);
   CHECK(row.metric == train::find_task("reconstruct").metric);
   CHECK(row.float_metric == 1.0);
   CHECK(row.final_metric == 2.0);
