@@ -7,7 +7,7 @@
 namespace mixgrad {
 namespace {
 
-/// Union-find over nodes: one set holds the tensors whose channels must stand in one order.
+/// Union-find over nodes: one set per group of tensors whose channels must have the same order.
 class Sets {
  public:
   explicit Sets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
@@ -21,7 +21,7 @@ class Sets {
   std::vector<size_t> parent_;
 };
 
-/// Whether the channels come in an order of their own, not in that of the inputs.
+/// Whether the order of the channels is independent of the inputs'.
 bool has_own_order(const IntegerNode& node) {
   switch (node.channel_rule()) {
     case op::Channels::made:
@@ -36,14 +36,14 @@ bool has_own_order(const IntegerNode& node) {
   return true;
 }
 
-/// Whether channels must stay where they are, the input's too.
+/// Whether the channels of the node and its input must keep their order.
 bool fixes_order(const IntegerNode& node) {
   return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::flattened;
 }
 
 template <typename T>
 void permute(std::vector<T>& values, const std::vector<size_t>& order) {
-  if (values.size() < order.size()) return;  // none, or one for all
+  if (values.size() < order.size()) return;  // empty, or one value for all channels
   const std::vector<T> old = values;
   const size_t per_channel = values.size() / order.size();
   for (size_t c = 0; c < order.size(); ++c) {
@@ -52,7 +52,7 @@ void permute(std::vector<T>& values, const std::vector<size_t>& order) {
   }
 }
 
-/// Columns [..., I], I = the input's channels in their new order; a linear layer's are [positions, I].
+/// Permutes columns [..., I], I = the input's channels; a linear layer has [positions, I].
 void permute_columns(integer::Layer& layer, const std::vector<size_t>& order) {
   const std::vector<int8_t> old = layer.weights;
   for (size_t begin = 0; begin < old.size(); begin += order.size()) {
@@ -80,7 +80,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     keep(static_cast<int>(i));
     keep(node.inputs[0]);
   }
-  std::vector<std::vector<size_t>> order(count);  // of every set, at its representative
+  std::vector<std::vector<size_t>> order(count);  // by set, at its representative
   for (size_t set = 0; set < count; ++set) {
     if (sets.find(set) != set) continue;
     order[set].resize(static_cast<size_t>(network.nodes[set].channels()));

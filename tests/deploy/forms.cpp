@@ -28,7 +28,7 @@ Tensor before(const Normalization& n, const Tensor& x) {
   return out;
 }
 
-/// Writes package `number` so that it can stand beside others.
+/// Writes package `number` so that several can be linked together.
 void write_package(const Folder& folder, const FormCase& c, size_t number) {
   const std::filesystem::path own = folder.path / std::to_string(number);
   std::filesystem::create_directory(own);
@@ -44,7 +44,7 @@ void write_package(const Folder& folder, const FormCase& c, size_t number) {
           number));
 }
 
-/// Networks this small are not worth waking other threads for.
+/// Runs on one thread: networks this small are not worth waking others.
 class OneThread {
  public:
   OneThread() { train::set_threads(1); }
