@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the kernels one at a time, on one thread: a micro-batch of a training step has no more (DESIGN, decision 3).
+// Times the kernels one at a time, on one thread, as in a micro-batch of a training step.
 #include <mixgrad/optim.h>
 #include <mixgrad/tensor.h>
 
@@ -26,10 +26,10 @@ namespace {
 namespace k = mixgrad::kernels;
 using Floats = std::vector<float>;
 
-/// Images of a micro-batch: what train::micro_batch_size gives ResNet8 with 1 MB of second-level cache.
+/// Images per micro-batch: the result of train::micro_batch_size for ResNet8 with 1 MB of second-level cache.
 constexpr int64_t images = 8;
 
-/// Normal values around 0: none is subnormal, and half of them lie below a ReLU.
+/// Normal values around 0: none is subnormal, and half of them are negative.
 Floats normal(int64_t size, float deviation = 1) {
   std::mt19937 generator(0);
   std::normal_distribution<float> distribution(0, deviation);
@@ -42,8 +42,8 @@ Floats filled(int64_t size, float value = 0) { return Floats(static_cast<size_t>
 
 k::Grad grad(Floats& into) { return {.data = into.data()}; }
 
-/// The first `count` bit-widths in an order that starts with those users search over. 2 to 8 are seven; the eighth
-/// repeats one, to see the kernel with all the room it has.
+/// The first `count` bit-widths, beginning with the most common candidates. There are seven from 2 to 8; the eighth is
+/// a repetition, which fills the kernel's capacity.
 std::vector<int> candidates(int64_t count) {
   const std::vector<int> order{8, 4, 2, 6, 3, 5, 7, 8};
   return {order.begin(), order.begin() + count};
@@ -51,7 +51,7 @@ std::vector<int> candidates(int64_t count) {
 
 // --- mixtures ---------------------------------------------------------------------------------------------------
 
-/// Elements of one ResNet8 tensor: of a micro-batch (stays in cache) and of a batch of 128.
+/// Elements of one ResNet8 tensor: for a micro-batch (stays in cache) and for a batch of 128.
 const std::vector<int64_t> tensor_sizes{images * 16 * 32 * 32, 128 * 16 * 32 * 32};
 
 struct ActivationCase {
@@ -71,7 +71,7 @@ struct ActivationCase {
   Floats x, g, theta, clip, out, gtheta, gclip;
 };
 
-/// Elements/s, and bytes/s of the tensors that one pass must read and write.
+/// Reports elements/s, and bytes/s of the tensors that one pass must read and write.
 void count_elements(benchmark::State& state, int64_t elements, int64_t tensors) {
   state.SetItemsProcessed(state.iterations() * elements);
   state.SetBytesProcessed(state.iterations() * elements * tensors * static_cast<int64_t>(sizeof(float)));
@@ -162,7 +162,7 @@ void add_mixtures() {
 
 // --- layers of the four MLPerf Tiny networks --------------------------------------------------------------------
 
-/// One distinct shape. `layers`: how many layers of the network have it.
+/// One distinct shape. `layers`: number of layers in the network with this shape.
 struct ConvShape {
   const char* network;
   int layers;
@@ -237,7 +237,7 @@ constexpr LinearShape linear_shapes[] = {
     {"autoencoder", 6, 128, 128}, {"autoencoder", 1, 128, 8},  {"autoencoder", 1, 8, 128}, {"autoencoder", 1, 128, 640},
 };
 
-/// Buffers of one layer; a gradient has its tensor's size.
+/// Buffers of one layer; a gradient is as large as its tensor.
 struct LayerCase {
   LayerCase(int64_t x_size, int64_t w_size, int64_t c_out, int64_t y_size)
       : x(normal(x_size)),
@@ -255,7 +255,7 @@ struct LayerCase {
   Floats x, w, bias, y, gx, gw, gbias;
 };
 
-/// Multiply-accumulates/s. The first call is not timed: it makes oneDNN's primitive.
+/// Reports multiply-accumulates/s. The first call is not timed, because it creates oneDNN's primitive.
 template <typename Body>
 void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
   body();
