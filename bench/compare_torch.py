@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""mixgrad's search step beside PyTorch's (torch_search.py): runs both in turn, prints times and the ratios that the project holds itself to.
+"""Compares mixgrad's search step with PyTorch's (torch_search.py): prints times, ratios and the project's targets.
 
-Every measurement is a process of its own, so its peak memory is its own; a round runs each kind once, and a ratio is
-the median over the rounds of the ratio within a round, so that a machine that slows down meanwhile slows both sides.
-This process stays small (no torch, no numpy): Linux hands the parent's peak memory on to a child's ru_maxrss.
+Every measurement runs in its own process, so its peak memory is its own. A round runs each kind once, and a ratio is
+the median over the rounds of the ratio within a round, so that a machine that slows down affects both sides.
+This process stays small (no torch, no numpy), because on Linux a child's ru_maxrss includes its parent's peak memory.
 """
 import argparse
 import json
@@ -22,7 +22,7 @@ LAYOUTS = ["nchw", "nhwc"]
 # --- running ------------------------------------------------------------------------------------------------------
 
 def environment(o, kind):
-    """Threads pinned; with --keep-memory PyTorch's processes return no memory to the system between steps."""
+    """Pins the threads; with --keep-memory, PyTorch's processes return no memory to the system between steps."""
     env = dict(os.environ, OMP_NUM_THREADS=str(o.threads))
     if o.keep_memory and kind.startswith("torch"):
         env.update(MALLOC_MMAP_THRESHOLD_=str(1 << 30), MALLOC_TRIM_THRESHOLD_=str(1 << 40))
@@ -30,7 +30,7 @@ def environment(o, kind):
 
 
 def run(command, env):
-    """The JSON object that a command prints last; ends the program with the command's own words if it fails."""
+    """The JSON object that a command prints last; on failure, exits with the command's error message."""
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True)
     except OSError as error:

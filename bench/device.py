@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A network that search found, image by image on one thread: C package, integer engine, ONNX Runtime's int8, own float evaluation.
+"""Times a network found by a search, one image at a time on one thread: C package, engines, ONNX Runtime, float.
 
-Runs all of them in turn, --rounds times, and prints the medians as one Markdown table. Needs gcc, and for ONNX Runtime node with
-`npm ci --ignore-scripts` in tests/onnx.
+Runs all of them interleaved, --rounds times, and prints the medians as one Markdown table. Needs gcc, and for ONNX
+Runtime node with `npm ci --ignore-scripts` in tests/onnx.
 """
 
 import argparse

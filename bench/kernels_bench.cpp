@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the kernels one at a time, on one thread: a micro-batch of a training step has no more (DESIGN, decision 3).
+// Times the kernels one at a time, on one thread, as in a micro-batch of a training step.
 #include "layers.h"
 
 #include <mixgrad/optim.h>
@@ -26,8 +26,8 @@ using namespace mixgrad::layers;
 
 namespace {
 
-/// The first `count` bit-widths in an order that starts with those users search over. 2 to 8 are seven; the eighth
-/// repeats one, to see the kernel with all the room it has.
+/// The first `count` bit-widths, beginning with the most common candidates. There are seven from 2 to 8; the eighth is
+/// a repetition, which fills the kernel's capacity.
 std::vector<int> candidates(int64_t count) {
   const std::vector<int> order{8, 4, 2, 6, 3, 5, 7, 8};
   return {order.begin(), order.begin() + count};
@@ -35,7 +35,7 @@ std::vector<int> candidates(int64_t count) {
 
 // --- mixtures ---------------------------------------------------------------------------------------------------
 
-/// Elements of one ResNet8 tensor: of a micro-batch (stays in cache) and of a batch of 128.
+/// Elements of one ResNet8 tensor: for a micro-batch (stays in cache) and for a batch of 128.
 const std::vector<int64_t> tensor_sizes{images * 16 * 32 * 32, 128 * 16 * 32 * 32};
 
 struct ActivationCase {
@@ -55,7 +55,7 @@ struct ActivationCase {
   Floats x, g, theta, clip, out, gtheta, gclip;
 };
 
-/// Elements/s, and bytes/s of the tensors that one pass must read and write.
+/// Reports elements/s, and bytes/s of the tensors that one pass must read and write.
 void count_elements(benchmark::State& state, int64_t elements, int64_t tensors) {
   state.SetItemsProcessed(state.iterations() * elements);
   state.SetBytesProcessed(state.iterations() * elements * tensors * static_cast<int64_t>(sizeof(float)));
@@ -146,7 +146,7 @@ void add_mixtures() {
 
 // --- layers -----------------------------------------------------------------------------------------------------
 
-/// Multiply-accumulates/s. The first call is not timed: it makes oneDNN's primitive.
+/// Reports multiply-accumulates/s. The first call is not timed, because it creates oneDNN's primitive.
 template <typename Body>
 void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
   body();

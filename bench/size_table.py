@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy at bounds on the size: the search in three schemes, and the baselines, from one float network.
+"""Accuracy at limits on the size: the search in three schemes, and the baselines, from one float network.
 
-Every run is a `mixgrad search` in a folder of its own under --out; a run whose summary.json stands is not repeated, so
-the script can be stopped and started again. All methods train for the same number of epochs after the float network.
-Prints one Markdown table: accuracy on the test set, mean over the seeds, with the least and the most.
+Every run is a `mixgrad search` in its own folder under --out; a run that already has a summary.json is not repeated, so
+the script can be stopped and restarted. All methods train for the same number of epochs after the float network.
+Prints one Markdown table: mean accuracy on the test set over the seeds, with the lowest and the highest.
 """
 
 import argparse
@@ -25,16 +25,16 @@ METHODS = {  # name: (flags, whether every seed runs)
 
 def parse():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--data", required=True, help="cifar10:DIR, or any other that mixgrad knows")
+    p.add_argument("--data", required=True, help="cifar10:DIR, or any other data set that mixgrad knows")
     p.add_argument("--model", default="resnet8")
     p.add_argument("--out", default="runs/size-table", help="folder of the runs")
     p.add_argument("--binary", default="build/mixgrad")
-    p.add_argument("--shares", default="30,50", help="bounds, in %% of the uniform 8-bit size")
+    p.add_argument("--shares", default="30,50", help="limits, in %% of the uniform 8-bit size")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--epochs", default="12,5,7", help="float, search, fine-tuning")
     p.add_argument("--dtype", default="auto", help="of the search's activations")
     p.add_argument("--threads", default="2")
-    p.add_argument("--table", action="store_true", help="only print the table of the runs that are finished")
+    p.add_argument("--table", action="store_true", help="only print the table of the finished runs")
     return p.parse_args()
 
 

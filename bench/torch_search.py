@@ -1,15 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The search step in PyTorch, written from SPEC: what compare_torch.py measures mixgrad against.
+"""The search step in PyTorch, written from SPEC, which compare_torch.py compares mixgrad with.
 
-Run as a program it is one worker: it measures one kind of step in a process of its own (so that the peak memory is
-that step's) and prints one JSON object; with `check DIR` it compares its two mixtures with the golden cases.
+Run as a program, it measures one kind of step in its own process (so that the peak memory is that step's) and prints one
+JSON object; with `check DIR` it compares its two mixtures with the golden cases.
 
 Choices that make it fast, each measured on PyTorch 1.13: the mixtures work in place on one buffer with plain
 vectorized passes (mul, clamp, round, add), because `fake_quantize_per_tensor_affine`, `bucketize`, `where` and sums
-of booleans are several times slower on a CPU; the gradient inside a clip is one `hardtanh_backward`, from whose sum the
-clip's gradient follows; ReLU is the lower clamp; quantized values are recomputed in the backward pass (keeping them was no
-faster and took 100 MiB more); optimizers use foreach.
+of booleans are several times slower on a CPU; the gradient within a clip is one `hardtanh_backward`, whose sum also
+gives the clip's gradient; ReLU is the lower clamp; quantized values are recomputed in the backward pass (keeping them was
+no faster and took 100 MiB more); optimizers use foreach.
 """
 import argparse
 import json
@@ -36,7 +36,7 @@ threshold_backward = torch.ops.aten.threshold_backward
 
 class WeightMixture(torch.autograd.Function):
     """Σ_p θ_p ŵ_p; θ: [P] or [P, C_out]. All candidates in one tensor [P, C_out, ...]: weights are small, so the
-    number of calls is what counts."""
+    number of calls dominates."""
 
     @staticmethod
     def forward(ctx, w, theta, bits):

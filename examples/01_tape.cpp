@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: tensors, ops, and the tape that differentiates them.
-// What it prints: a function's value, the ops that the tape wrote down, the gradients beside those worked out by hand,
-//   and five steps downhill.
+// Shows: tensors, ops, and the tape that differentiates them.
+// Prints: a function's value, the ops that the tape recorded, the gradients next to those derived by hand, and five
+//   steps of gradient descent.
 // Run: build/examples/01_tape
 #include <mixgrad/mixgrad.h>
 
@@ -27,14 +27,14 @@ Tensor bowl(const Tensor& a) {
 }  // namespace
 
 int main() {
-  // A tensor is a handle. A leaf is one whose gradient is wanted.
+  // A tensor is a handle. A leaf is a tensor whose gradient is computed.
   const Tensor a = Tensor::scalar(2).requires_grad();
   const Tensor b = Tensor::scalar(-1).requires_grad();
 
   // Without a tape, ops only compute.
   fmt::print("f(2, -1) = {}\n", f(a, b).item());
 
-  // While a tape lives, it writes down every op that leads to a leaf; backward() plays them from the last to the first.
+  // A tape records every op that depends on a leaf; backward() plays them from the last to the first.
   Tape tape;
   const Tensor y = f(a, b);
   fmt::print("recorded:");
@@ -43,11 +43,11 @@ int main() {
   fmt::print("\ndf/da = {} (3b + 1 = -2)\n", a.grad()[0]);
   fmt::print("df/db = {} (3a - 1/2 = 5.5)\n", b.grad()[0]);
 
-  // An optimizer reads the gradients, takes a step, and drops them. Gradients add up until then.
+  // An optimizer reads the gradients, takes a step, and clears them. Until then, gradients add up.
   a.zero_grad();
   optim::Sgd sgd({{.parameters = {a}}}, {.lr = 0.25, .momentum = 0});
   for (int step = 0; step < 5; ++step) {
-    Tape inner;  // tapes nest: the newest records
+    Tape inner;  // tapes nest: the innermost one records
     const Tensor loss = bowl(a);
     inner.backward(loss);
     fmt::print("step {}: (a - 3)^2 = {:.5f} at a = {:.5f}\n", step, loss.item(), a.item());

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: how to write an op of your own, and why a quantizer needs a straight-through gradient.
-// What it prints: values, what a 3-bit quantizer makes of them, and the gradient that gets through; then a weight that
-// is
-//   trained through the quantizer although the quantizer's true derivative is 0 nearly everywhere.
+// Shows: how to write your own op, and why a quantizer needs a straight-through gradient.
+// Prints: values, their 3-bit quantization, and the gradient that passes through it; then the training of a weight
+//   through the quantizer, although the quantizer's true derivative is 0 almost everywhere.
 // Run: build/examples/02_fake_quant
 #include <mixgrad/mixgrad.h>
 
@@ -16,17 +15,17 @@ using namespace mixgrad;
 
 namespace {
 
-/// x̂ = s · clamp(rne(x / s), -3, 3): the seven values that 3 bits tell apart, zero in their middle.
-/// Forward and gradient of an op stand side by side: forward overwrites, the gradient is added to what is there.
+/// x̂ = s · clamp(rne(x / s), -3, 3): seven levels of 3 bits, symmetric around zero.
+/// An op's forward and gradient are next to each other. Forward overwrites its output; the gradient is accumulated.
 Tensor fake_quantize(const Tensor& x, float step) {
   Tensor y = Tensor::empty(x.shape());
   for (int64_t i = 0; i < x.size(); ++i)
     y.data()[i] = step * std::clamp(std::nearbyint(x.data()[i] / step), -3.0F, 3.0F);
   return record("fake_quantize", y, {x}, [step](const Backward& b) {
     const auto gx = b.grad(0);
-    if (!gx) return;  // nobody needs it
+    if (!gx) return;  // the gradient of x is not needed
     for (int64_t i = 0; i < std::ssize(b.input(0)); ++i) {
-      const bool inside = std::abs(b.input(0)[i]) <= 3 * step;  // rounding counts as the identity, clamping as it is
+      const bool inside = std::abs(b.input(0)[i]) <= 3 * step;  // rounding counts as the identity, clamping does not
       gx.put(i, inside ? b.grad_output()[i] : 0.0F);
     }
   });
@@ -45,7 +44,7 @@ int main() {
     for (size_t i = 0; i < values.size(); ++i) fmt::print("{:>6} {:>10} {:>9}\n", values[i], y.data()[i], x.grad()[i]);
   }
 
-  // The loss (quantized w - 1)² has a gradient only because rounding is taken for the identity on the way back.
+  // The loss (quantized w - 1)² only has a gradient because the backward pass treats rounding as the identity.
   const Tensor w = Tensor::full({1, 1}, 0.1F).requires_grad();
   optim::Sgd sgd({{.parameters = {w}}}, {.lr = 0.2, .momentum = 0});
   fmt::print("\ntraining w until its quantized value is 1:\n");

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: the search itself, on one convolution. Every output channel holds an α for each candidate bit-width;
-//   its weights are the mixture Σ θ_p ŵ_p with θ = softmax(α / τ). The loss is the task's plus strength · cost, and its
-//   gradient moves α like any other parameter.
-// What it prints: θ of every channel as it moves, then the bits found. The convolution is to keep giving what it gives
-// in
-//   float. Its channels differ in scale by 4 each, so that an error in the first weighs most: it keeps the most bits.
+// Shows: the search itself, on one convolution. Every output channel has an α for each candidate bit-width; its weights
+//   are the mixture Σ θ_p ŵ_p with θ = softmax(α / τ). The loss is the task's plus strength · cost, and its gradient
+//   moves α like any other parameter.
+// Prints: θ of every channel during the search, then the bits found. The task is to reproduce the float convolution.
+//   Each channel's weights are 4 times smaller than the one before, so errors in the first channel matter most, and it
+//   keeps the most bits.
 // Run: build/examples/03_search_one_layer
 #include <mixgrad/mixgrad.h>
 
@@ -24,7 +24,7 @@ Tensor random_images(int64_t count, Rng& rng) {
   return x;
 }
 
-/// θ [P, C], one group of P numbers a channel.
+/// Prints θ [P, C], one group of P numbers per channel.
 void print_thetas(const Tensor& theta) {
   for (int64_t c = 0; c < channels; ++c) {
     fmt::print("  ");
@@ -46,7 +46,7 @@ int main() {
                         .weight_precisions = {2, 4, 8},
                         .w_mixprec_type = MixPrecType::PER_CHANNEL,
                         .regularizer = "size"});
-  search.train_nas_only();  // the weights stay: what moves is α
+  search.train_nas_only();  // the weights stay fixed; only α moves
   optim::Adam alphas({{.parameters = search.nas_parameters()}}, {.lr = 0.02});
   const auto slot = search.graph().weight_slots()[0];
 

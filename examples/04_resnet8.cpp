@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: the whole method as a loop of your own: a network, a float warm-up, MixPrec, the search, the export,
-//   fine-tuning. README.md shows this file.
-// What it prints: the size of the network after every search epoch, and the accuracy of what was found. It leaves that
-//   network in resnet8.safetensors.
-// Run: build/examples/04_resnet8 [IMAGES]   (about a minute; with 256 images a second, and an accuracy to match)
+// Shows: the whole method as your own training loop: a network, a float warm-up, MixPrec, the search, the export,
+//   fine-tuning. README.md contains this program.
+// Prints: the size of the network after every search epoch, and the accuracy of the network found, which is saved in
+//   resnet8.safetensors.
+// Run: build/examples/04_resnet8 [IMAGES]   (about a minute; with 256 images a second, at a much lower accuracy)
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>
@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
     search.set_temperature(5.0 * std::pow(0.1, epoch));
     loader.start(epoch);
     for (int64_t i = 0; i < loader.batches(); ++i) {
-      // Forward and backward of task + strength · cost, the batch cut into micro-batches, one thread each.
+      // Forward and backward pass of task + strength · cost; each micro-batch runs on one thread.
       train::step(search.graph(), loader.batch(i),
                   {.sample = [&] { return search.sample(); },
                    .regularization =

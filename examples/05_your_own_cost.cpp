@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: costs of your own. A chip that is well described by a cost per multiply-accumulate is a table (in a
-// file:
-//   --target table:FILE.toml). Any other cost is one function of a layer, of what is differentiable.
-// What it prints: what resnet8 costs at uniform 8 bits, the bits that a short search finds when both costs are to be at
-//   most half of that, and what those cost.
+// Shows: your own costs. A chip that is well described by a cost per multiply-accumulate needs only a table (in a file:
+//   --target table:FILE.toml). Any other cost is one function of a layer, made of differentiable ops.
+// Prints: the costs of resnet8 at uniform 8 bits, the bits that a short search finds when both costs must be halved,
+//   and the costs of the result.
 // Run: build/examples/05_your_own_cost
 #include <mixgrad/mixgrad.h>
 
@@ -16,8 +15,8 @@ using namespace mixgrad;
 
 namespace {
 
-/// Cycles on a chip with 8-bit inputs whose multipliers do two 4-bit or four 2-bit products in place of an 8-bit one, 8
-/// channels of one precision at a time.
+/// Cycles on a chip with 8-bit inputs, whose multipliers do two 4-bit or four 2-bit products in place of one 8-bit
+/// product, for 8 channels of the same precision at a time.
 cost::Model cycles() {
   cost::Table table{.name = "cycles", .unit = "cycles", .tile = 8, .per_mac = {}};
   for (const cost::LayerKind kind : cost::layer_kinds) {
@@ -26,8 +25,8 @@ cost::Model cycles() {
   return cost::look_up(table, "cycles of our chip");
 }
 
-/// Transfers of 32 bytes that bring each layer's weights from flash memory. ceil_div rounds up, and its gradient is
-/// that of the division.
+/// Number of 32-byte transfers needed to read each layer's weights from flash memory. ceil_div rounds up, with the
+/// gradient of the division.
 cost::Model flash_reads() {
   return cost::sum_over_layers("flash-reads", "transfers", "reads of weights", [](const cost::Layer& layer) {
     const auto positions = static_cast<double>(layer.kernel_positions());

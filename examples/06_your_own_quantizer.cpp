@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What you learn: a quantizer of your own, four formulas in one value, takes PACT's place everywhere, files included.
-// What it prints: the steps of activations under PACT and under a quantizer whose steps are powers of two, the accuracy
-//   with each after the same training, and how far the integer network agrees.
+// Shows: your own quantizer, a value with four formulas, which replaces PACT everywhere, including in files.
+// Prints: the steps of activations under PACT and under a quantizer whose steps are powers of two, the accuracy with
+//   each after the same training, and how well the integer network agrees.
 // Run: build/examples/06_your_own_quantizer
 #include <mixgrad/mixgrad.h>
 
@@ -14,13 +14,13 @@ using namespace mixgrad;
 
 namespace {
 
-/// Codes x / s with s the power of two at or above clip / high: a device then requantizes by shifting.
+/// Codes x / s, where s is the smallest power of two that is at least clip / high: a device can requantize by shifting.
 struct PowerOfTwo {
   static float step(float clip, CodeRange r) { return std::exp2(std::ceil(std::log2(clip / r.high))); }
   static float code(float x, float clip, CodeRange r) {
     return std::rint(std::clamp(x / step(clip, r), r.low, r.high));
   }
-  /// {∂x̂/∂x, ∂x̂/∂clip}: straight-through inside the range; outside, x̂ is its end, which moves with the clip.
+  /// {∂x̂/∂x, ∂x̂/∂clip}: straight-through within the range; outside, x̂ is an end of the range, which moves with clip.
   static std::pair<float, float> slopes(float x, float clip, CodeRange r) {
     const float steps = x / step(clip, r);
     if (steps > r.low && steps < r.high) return {1, 0};
@@ -31,11 +31,11 @@ struct PowerOfTwo {
 
 std::shared_ptr<const ActivationQuantizer> power_of_two() {
   auto q = std::make_shared<ActivationQuantizer>(quant::elementwise<PowerOfTwo>("power-of-two"));
-  q->rounds_to_nearest = true;  // so that an integer network can have it
+  q->rounds_to_nearest = true;  // required for integer networks
   return q;
 }
 
-/// Noise of 12 × 12 grey pixels, brighter in one of nine squares, which is the class.
+/// 12 × 12 grey pixels of noise, brighter in one of nine squares; the square is the class.
 data::Dataset spots(const char* name, int64_t count) {
   data::Dataset set{.name = name, .channels = 1, .height = 12, .width = 12};
   set.class_names.assign({"0", "1", "2", "3", "4", "5", "6", "7", "8"});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The programs under examples/: each is short, says what it teaches, runs, and prints what it promises.
+// The programs under examples/: each is short, has a header that describes it, runs, and prints what it promises.
 #include "shell.h"
 
 #include <mixgrad/mixgrad.h>
@@ -23,7 +23,7 @@ const fs::path sources = MIXGRAD_SOURCE_DIR;
 struct Example {
   const char *name, *arguments;
   std::vector<const char*> prints;
-  double least_accuracy = 0;  ///< of every "accuracy X" that it prints
+  double least_accuracy = 0;  ///< for every "accuracy X" that it prints
 };
 
 const std::vector<Example> examples = {
@@ -43,7 +43,7 @@ const std::vector<Example> examples = {
     {"06_your_own_quantizer", "", {"power-of-two  steps 0.00781 0.50000", "integers agree on 500 of 500"}, 0.8},
 };
 
-/// The numbers behind "accuracy ".
+/// The numbers after "accuracy ".
 std::vector<double> accuracies_in(const std::string& text) {
   std::vector<double> out;
   const std::string word = "accuracy ";
@@ -52,7 +52,7 @@ std::vector<double> accuracies_in(const std::string& text) {
   return out;
 }
 
-/// What 04_resnet8 says at its end of the network in the file that it leaves, for so many images.
+/// What 04_resnet8 prints last about the network in the file that it saves, for so many images.
 std::string said_of(const std::string& file, int64_t images) {
   const Graph found = load_graph(file);
   const data::Splits data = data::glyphs(1, 0.1, {.train = images, .test = images / 4});
@@ -79,7 +79,7 @@ TEST_CASE("examples: every program runs and prints what it promises") {
   }
 }
 
-TEST_CASE("examples: every program is short and says what one learns, what it prints and how to run it") {
+TEST_CASE("examples: every program is short, and its header says what it shows, what it prints and how to run it") {
   std::set<std::string> names, tested;
   for (const Example& e : examples) tested.insert(e.name);
   for (const fs::directory_entry& file : fs::directory_iterator(sources / "examples")) {
@@ -88,14 +88,14 @@ TEST_CASE("examples: every program is short and says what one learns, what it pr
     CAPTURE(name);
     names.insert(name);
     CHECK(std::ranges::count(text, '\n') <= 80);
-    CHECK(text.find("// What you learn: ") != std::string::npos);
-    CHECK(text.find("// What it prints: ") != std::string::npos);
+    CHECK(text.find("// Shows: ") != std::string::npos);
+    CHECK(text.find("// Prints: ") != std::string::npos);
     CHECK(text.find("// Run: build/examples/" + name) != std::string::npos);
   }
   CHECK(names == tested);
 }
 
-TEST_CASE("examples: the program that README.md shows is examples/04_resnet8.cpp") {
+TEST_CASE("examples: the program in README.md is examples/04_resnet8.cpp") {
   const std::string readme = io::read_file(sources / "README.md"),
                     program = io::read_file(sources / "examples/04_resnet8.cpp");
   const size_t begin = readme.find("```cpp\n") + 7;

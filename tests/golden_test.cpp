@@ -40,7 +40,7 @@ std::vector<std::pair<std::string, Case>> cases(const std::string& kind) {
   return out;
 }
 
-/// The tolerance of the golden README, or wider where a case's own scale asks for it.
+/// The tolerance of the golden README, or more if required by the scale of the case.
 void check_close(const std::string& what, std::span<const float> memory_order, const Tensor& expected,
                  double floor = 1e-6) {
   CAPTURE(what);
@@ -54,11 +54,11 @@ void check_close(const std::string& what, std::span<const float> memory_order, c
 }
 
 void check_grad(const std::string& what, const Tensor& leaf, const Tensor& expected, double floor = 1e-6) {
-  const std::vector<float> zeros(static_cast<size_t>(expected.size()), 0.0F);  // a tensor that nothing depends on
+  const std::vector<float> zeros(static_cast<size_t>(expected.size()), 0.0F);  // for a tensor that nothing depends on
   check_close(what, leaf.grad().empty() ? std::span<const float>(zeros) : leaf.grad(), expected, floor);
 }
 
-/// A graph as a case describes it; `q` names slots, which nodes share by name.
+/// The graph of a case; `q` names slots, which nodes share by name.
 class NetworkCase {
  public:
   explicit NetworkCase(const Case& c) : c_(c) {
@@ -123,7 +123,7 @@ class NetworkCase {
     if (op == "linear") return op::Linear{};
     if (op == "add") return op::Add{};
     if (op == "flatten") return op::Flatten{};
-    FAIL(op << " is no operator of a golden network");
+    FAIL(op << " is not an operator of golden networks");
     return op::Input{};
   }
 
@@ -154,7 +154,7 @@ class NetworkCase {
     graph.nodes.back().shape = shape_of_last();
   }
 
-  /// The shape a node's output has, by running the graph so far in float.
+  /// The shape of a node's output, from running the graph so far in float.
   Shape shape_of_last() const {
     Graph plain = graph;
     for (Node& node : plain.nodes) node.weight_slot = nullptr, node.output_slot = nullptr;

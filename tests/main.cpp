@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One line at the end that says how many test cases passed, failed and were skipped.
+// Prints a last line with the number of test cases that passed, failed and were skipped.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include "skip.h"
 

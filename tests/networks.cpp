@@ -10,7 +10,7 @@ std::unique_ptr<nn::Module> random_resnet8(uint64_t seed) {
   nn::initialize(*model.net, Rng(seed, "init"));
   model.net->train();
   const NoTape pause;
-  (*model.net)(random_batch(16, model.input_shape, 10, seed).x);  // moves the running moments off 0 and 1
+  (*model.net)(random_batch(16, model.input_shape, 10, seed).x);  // moves running mean and variance off 0 and 1
   return std::move(model.net);
 }
 
@@ -38,7 +38,7 @@ Graph random_export(const models::Model& model, MixPrecType type, const std::vec
 
 namespace {
 
-/// A ReLU and a ReLU6 beside an Add: all read the stem, whose values go far beyond 6, so that neither can join it.
+/// A ReLU and a ReLU6 next to an Add: all read the stem, whose values far exceed 6, so neither can be fused into it.
 class EveryOp : public nn::Module {
  public:
   explicit EveryOp(uint64_t seed)

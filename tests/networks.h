@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks and data that several tests share.
+// Networks and data shared by several tests.
 #pragma once
 
 #include <mixgrad/mixgrad.h>
@@ -8,24 +8,24 @@
 
 namespace mixgrad::test {
 
-/// resnet8 with random weights and batch-norm moments that one training step has moved.
+/// resnet8 with random weights, and batch-norm statistics from one training step.
 std::unique_ptr<nn::Module> random_resnet8(uint64_t seed);
-/// One of the zoo with random weights and batch-norm moments that one training step has moved.
+/// A model of the zoo with random weights, and batch-norm statistics from one training step.
 models::Model random_model(const std::string& name, uint64_t seed);
-/// Its exported form at random precisions, those of activations among 2, 4, 8; `input` in place of the model's own
+/// Its exported form at random precisions, those of activations among 2, 4 and 8; `input` replaces the model's own
 /// shape.
 Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed,
                     const Shape& input = {});
-/// An exported network with both pools (uneven, beyond the image, padding counted and not), grouped and depthwise
-/// convs, a ReLU and a ReLU6 of their own, and flattened images: [3, 16, 16] to 5.
+/// An exported network with both pools (uneven, past the image, padding counted and not), grouped and depthwise convs,
+/// a separate ReLU and ReLU6, and flattened images: [3, 16, 16] to 5.
 Graph every_op(bool quantize_output, uint64_t seed);
 /// Images in [0, 1), without labels.
 data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed);
 /// Images in [0, 1) with random labels.
 data::Batch random_batch(int64_t images, const Shape& image_shape, int64_t classes, uint64_t seed);
-/// Draws every α from N(0, 1), so that precisions interleave, and clips apart from each other.
+/// Draws every α from N(0, 1), so that precisions interleave, and different clips.
 void randomize_architecture(MixPrec& net, uint64_t seed);
-/// Whether both hold the same bytes.
+/// Whether both have the same bytes.
 bool same_bytes(std::span<const float> a, std::span<const float> b);
 
 }  // namespace mixgrad::test

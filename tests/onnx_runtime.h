@@ -9,9 +9,9 @@
 
 namespace mixgrad::test {
 
-/// Whether it is installed; where not, the running test case is skipped and says how to get it.
+/// Whether it is installed; if not, skips the running test case with a message on how to get it.
 bool has_onnx_runtime();
-/// What it makes of an input of these values and dimensions, its graph optimisations off. `model`: the bytes of an ONNX
+/// Its outputs for an input of these values and dimensions, without graph optimisations. `model`: the bytes of an ONNX
 /// file.
 std::vector<float> run_onnx(const std::string& model, const std::vector<float>& values,
                             const std::vector<int64_t>& dims);
@@ -22,7 +22,7 @@ struct OnnxJob {
   std::vector<float> values;
   std::vector<int64_t> dims;
 };
-/// The same of many models in one process; nothing for one that does not load or run, and the log says why.
+/// The same for many models in one process; unset for one that does not load or run, with the reason in the log.
 std::vector<std::vector<float>> run_onnx(const std::vector<OnnxJob>& jobs);
 
 }  // namespace mixgrad::test

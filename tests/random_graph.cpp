@@ -12,7 +12,7 @@
 namespace mixgrad::test {
 namespace {
 
-/// Draws for one network.
+/// Random choices for one network.
 class Dice {
  public:
   explicit Dice(uint64_t seed, const char* what = "random_graph") : rng_(seed, what) {}
@@ -25,7 +25,7 @@ class Dice {
   const T& one_of(const std::vector<T>& all) {
     return all[static_cast<size_t>(from(0, std::ssize(all) - 1))];
   }
-  /// Some of `all`, at least one.
+  /// A random, non-empty subset of `all`.
   std::vector<int> some_of(const std::vector<int>& all) {
     std::vector<int> out;
     while (out.empty()) {
@@ -46,7 +46,7 @@ class Dice {
   Rng rng_;
 };
 
-/// Grows step by step; every step reads values that there are, [C, H, W] or [features].
+/// Grows a network step by step; every step reads existing values, [C, H, W] or [features].
 class RandomNet : public nn::Module {
  public:
   RandomNet(Dice& dice, Dice& small) : dice_(dice), small_(small) {
@@ -93,14 +93,14 @@ class RandomNet : public nn::Module {
     return push([at, op](const std::vector<Tensor>& v) { return op(v[at]); });
   }
 
-  /// A value that further steps may read.
+  /// A value that later steps may read.
   void offer(size_t at) { values_.push_back(at); }
 
-  /// Whether nothing has been done to the input but flattening.
+  /// Whether the input has only been flattened so far.
   bool is_input(size_t at) const { return std::ranges::find(inputs_, at) != inputs_.end(); }
 
   void grow() {
-    const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // what several read
+    const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // which gives it several consumers
     const int64_t kind = dice_.from(0, 12);
     if (kind <= 4) {
       is_image(x) ? convolution(x) : linear(x);
@@ -121,7 +121,7 @@ class RandomNet : public nn::Module {
     return y;
   }
 
-  /// Batch norm, ReLU or ReLU6 behind a layer or an Add, max pooling between perhaps; only the last is offered.
+  /// Batch norm, ReLU or ReLU6 after a layer or an Add, perhaps with max pooling between; only the last can be read.
   void finish(size_t y, bool layer) {
     if (layer && dice_.chance(0.3)) y = batch_norm(y);
     if (is_image(y) && dice_.chance(0.1))
@@ -132,7 +132,7 @@ class RandomNet : public nn::Module {
     offer(y);
   }
 
-  /// Now and then weights of one channel that are next to nothing, as dead channels have.
+  /// Sometimes makes one channel's weights negligible, as in dead channels.
   void shrink_one(const Tensor& weight) {
     if (!small_.chance(0.3)) return;
     const int64_t row = weight.size() / weight.dim(0), c = small_.from(0, weight.dim(0) - 1);
@@ -156,8 +156,8 @@ class RandomNet : public nn::Module {
                   .dilation = {dice_.from(1, 2), dice_.from(1, 2)}};
     std::array<int64_t, 2> kernel{dice_.from(1, 3), dice_.from(1, 3)};
     for (size_t side = 0; side < 4; ++side) a.padding[side] = dice_.from(0, 2);
-    if (dice_.chance(0.4)) a = {.padding = {1, 1, 1, 1}}, kernel = {3, 3};  // an Add may take input and output
-    for (size_t d = 0; d < 2; ++d) {  // where the window would be larger than the padded image, one of 1
+    if (dice_.chance(0.4)) a = {.padding = {1, 1, 1, 1}}, kernel = {3, 3};  // keeps the shape, for an Add
+    for (size_t d = 0; d < 2; ++d) {  // a size of 1 if the window would be larger than the padded image
       if ((kernel[d] - 1) * a.dilation[d] + 1 > in[1 + static_cast<int>(d)] + a.padding[d] + a.padding[d + 2])
         kernel[d] = 1;
     }
@@ -217,7 +217,7 @@ class RandomNet : public nn::Module {
   }
 
   Dice &dice_, &small_;
-  std::vector<Tensor> samples_;  // what every step makes of zeros
+  std::vector<Tensor> samples_;  // the value of every step for an input of zeros
   std::vector<size_t> values_ = {0}, inputs_ = {0};
   std::vector<Step> steps_;
   std::vector<std::unique_ptr<nn::Module>> layers_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small networks of random structure, for tests that hold the forms of a network against each other.
+// Small networks of random structure, for tests that compare the forms of a network with each other.
 #pragma once
 
 #include <mixgrad/mixgrad.h>
@@ -9,19 +9,19 @@
 
 namespace mixgrad::test {
 
-/// A discrete network with random operators, weights, bit-widths and clips, and images for it. The seed tells all of
-/// it.
+/// A discrete network with random operators, weights, bit-widths and clips, and images for it, all determined by the
+/// seed.
 struct RandomNetwork {
   Graph graph;
-  Graph discrete;  ///< the same before its pruned channels are removed
+  Graph discrete;  ///< before its pruned channels are removed
   data::Dataset images;
 };
 RandomNetwork random_network(uint64_t seed, int64_t images);
 
-/// A pool's attributes; nullptr for other operators.
+/// A pool's attributes; null for other operators.
 const Pool2dAttrs* pool_of(const Node& node);
 
-/// A line for every node: operator, inputs, shape, what it is quantized to.
+/// One line per node: operator, inputs, shape, bits.
 std::string structure(const Graph& graph);
 
 }  // namespace mixgrad::test

@@ -10,7 +10,7 @@
 
 namespace mixgrad::test {
 
-/// The message of the error that `what` ends with, which must be of this kind; "accepted" where it ends without one.
+/// The message of the error that `what` throws, which must be of this kind; "accepted" if it throws none.
 inline std::string refusal(const std::function<void()>& what, Error::Kind kind = Error::Kind::bad_input) {
   try {
     what();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many searches in one process: what one took, the next takes again. MIXGRAD_SOAK=200 makes it long
-// (tests/torture/soak.py). A suite of its own: after other cases, in their process, it grew by more.
+// Many searches in one process must not use more and more memory. MIXGRAD_SOAK=200 makes it long
+// (tests/torture/soak.py). A suite of its own, because memory grows more after other cases in the same process.
 #include <mixgrad/mixgrad.h>
 
 #include <doctest/doctest.h>
@@ -26,7 +26,7 @@ double resident_mib() {
 
 }  // namespace
 
-TEST_CASE("soak: searches one after the other leave the memory as it was") {
+TEST_CASE("soak: consecutive searches do not use more and more memory") {
   const char* wanted = std::getenv("MIXGRAD_SOAK");
   const int searches = wanted != nullptr ? std::atoi(wanted) : 16;
   RunConfig config;
@@ -37,8 +37,8 @@ TEST_CASE("soak: searches one after the other leave the memory as it was") {
   config.threads = 1;
   config.warmup_epochs = config.search_epochs = config.finetune_epochs = 1;
   train::Observer quiet;
-  // Each network found has other shapes, for which kernels are planned and blocks kept: so memory wavers before it
-  // settles, and what counts is that all of the last searches have more than any of the first half.
+  // Networks found differ in shape, and kernels are planned and blocks cached for each shape, so memory wavers before
+  // it settles. It counts as growing if all of the last searches use more than any in the first half.
   double most_before = 0, least_after = std::numeric_limits<double>::infinity();
   for (int i = 0; i < searches; ++i) {
     config.seed = static_cast<uint64_t>(i);

@@ -7,7 +7,7 @@
 
 namespace mixgrad::test {
 
-/// The larger of two differences. NaN is infinitely large, where std::max would pass over it.
+/// The larger of two differences. NaN counts as infinitely large, where std::max would ignore it.
 inline double worse(double worst, double difference) {
   return std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
 }

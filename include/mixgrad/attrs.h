@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of ops, besides the tensors that they work on.
+// Attributes of operators.
 #pragma once
 
 #include <array>
@@ -17,16 +17,16 @@ struct Conv2dAttrs {
 
 struct Pool2dAttrs {
   std::array<int64_t, 2> kernel{2, 2};
-  std::array<int64_t, 2> stride{0, 0};         ///< 0: the kernel's
+  std::array<int64_t, 2> stride{0, 0};         ///< 0: same as the kernel
   std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right; each less than the kernel
-  bool ceil = false;                           ///< the last window may reach beyond the padded image
-  bool count_padding = true;                   ///< an average counts padding, as zeros; nothing beyond it counts
+  bool ceil = false;                           ///< the last window may extend past the padded image
+  bool count_padding = true;                   ///< averages include padding as zeros, but nothing past it
   bool operator==(const Pool2dAttrs&) const = default;
 };
 
 struct BatchNormAttrs {
   float eps = 1e-5F;
-  float momentum = 0.1F;  ///< weight of the newest batch in the running moments
+  float momentum = 0.1F;  ///< weight of the current batch in the running mean and variance
   bool training = false;
   bool operator==(const BatchNormAttrs&) const = default;
 };

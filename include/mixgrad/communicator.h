@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processes that a launcher (mpirun) started together, on one machine or several. All of MPI is behind this header.
+// The processes started together by a launcher (mpirun), on one machine or several. All use of MPI is behind
+// this interface.
 #pragma once
 
 #include <cstdint>
@@ -9,23 +10,23 @@
 
 namespace mixgrad {
 
-/// The processes that this one was started with, from construction to destruction; one, rank 0, where no launcher
-/// started it. Make one at most, first of all. Processes other than rank 0 print nothing on standard output.
+/// Connects the processes of one MPI job; without a launcher there is one process, of rank 0. Create at most one,
+/// before anything else. Only rank 0 writes to standard output.
 class Communicator {
  public:
-  /// Throws bad_input where a launcher started this process and this build has no MPI.
+  /// Throws bad_input if a launcher started this process but this build has no MPI.
   Communicator();
-  /// Waits for the others, unless an exception is on its way: then the launcher ends the others.
+  /// Waits for the other processes; during stack unwinding it aborts the whole job instead.
   ~Communicator();
   Communicator(const Communicator&) = delete;
   Communicator& operator=(const Communicator&) = delete;
 
-  /// Whether this build can be one of several processes.
+  /// Whether this build supports MPI.
   static bool has_mpi();
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  /// Cores of this machine for each of the processes on it.
+  /// Cores available to each process on this machine.
   int cores() const { return cores_; }
 
   struct Message {
@@ -33,23 +34,23 @@ class Communicator {
     std::string text;
   };
   void send(int rank, const std::string& text) const;
-  /// The next message that has arrived, from anyone. Does not wait.
+  /// The next message that has arrived from any process, if there is one. Does not wait.
   std::optional<Message> poll() const;
 
   void send(int rank, std::span<const float> values) const;
-  /// Waits for as many values as there is room for.
+  /// Waits for values.size() values.
   void receive(int rank, std::span<float> values) const;
-  /// Every process gets the values of `rank`.
+  /// Sends the values of `rank` to every process.
   void broadcast(int rank, std::span<float> values) const;
-  /// Every process gets the text of `rank`.
+  /// Sends the text of `rank` to every process.
   std::string broadcast(int rank, std::string text) const;
-  /// Every process gets the sum over all. Where only one has other than 0, that is its value exactly.
+  /// Sums over all processes. Exact where all but one contribute 0.
   void all_reduce(std::span<double> values) const;
 
   struct Range {
     int64_t begin, end;
   };
-  /// The part of this process of `count` things: contiguous, in the order of the ranks, as equal as can be.
+  /// This process's share of `count` items: contiguous, ordered by rank, of nearly equal size.
   Range part_of(int64_t count) const { return {count * rank_ / size_, count * (rank_ + 1) / size_}; }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cost models: what a network costs on a device, differentiable in every α (SPEC §6).
+// Cost models: the cost of a network on a device, differentiable in every α (SPEC §6).
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -17,14 +17,14 @@
 
 namespace mixgrad::cost {
 
-/// A cost, or a part of one: a number in double and, where a trained θ leads to it, that on the tape. The functions
-/// below make new ones of it, each with the gradient of the op of its name. A Value converts from and to scalar
-/// tensors, so any other op can be part of a cost, in float32.
+/// A cost or a part of one: a double and, if it depends on a trained θ, its tensor on the tape. The functions below
+/// combine values and carry the gradient of the op of the same name. A Value converts from and to scalar tensors, so
+/// any other op can be part of a cost, in float32.
 class Value {
  public:
   Value(double number = 0) : number_(number) {}
   Value(const Tensor& scalar);
-  /// For a function with a gradient of its own: `tensor` is what it gives on the tape.
+  /// For a function with its own gradient; `tensor` is its result on the tape.
   Value(double number, Tensor tensor) : number_(number), tensor_(std::move(tensor)) {}
 
   double item() const { return number_; }
@@ -33,7 +33,7 @@ class Value {
 
  private:
   double number_;
-  Tensor tensor_;  // none: nothing that is trained leads here
+  Tensor tensor_;  // none: independent of everything trained
 };
 
 /// factor · a · b
@@ -52,13 +52,13 @@ struct Precisions {
   std::vector<int> bits;
   Tensor theta;  ///< [P], or [P, C_out] for weights chosen per channel
 
-  /// Σ θ_p values_p, summed over channels where θ has them. One value a candidate.
+  /// Σ θ_p values_p, one value per candidate; summed over channels if θ is per channel.
   Value expected(const std::vector<double>& values) const;
-  /// E[b] = Σ θ_p b_p, likewise.
+  /// E[b] = Σ θ_p b_p, summed the same way.
   Value expected_bits() const;
 };
 
-/// What cost models tell layers apart by.
+/// The kinds of layer that cost models distinguish.
 enum class LayerKind { conv2d, depthwise, linear };
 inline constexpr std::array layer_kinds{LayerKind::conv2d, LayerKind::depthwise, LayerKind::linear};
 const char* name_of(LayerKind kind);
@@ -76,8 +76,9 @@ struct Layer {
 
   int64_t kernel_positions() const { return kernel[0] * kernel[1]; }
   int64_t output_positions() const { return output[0] * output[1]; }
-  /// Expected number of output channels at candidate p, or summed with one weight a candidate.
+  /// Expected number of output channels with candidate p.
   Value channels_at(size_t p) const;
+  /// Σ_p values_p channels_at(p), one value per candidate.
   Value over_channels(const std::vector<double>& values) const;
   /// Σ_c E[b_w,c]
   Value weight_bits_over_channels() const;
@@ -95,34 +96,34 @@ struct Activation {
 /// A whole network, as a cost model sees it.
 struct Network {
   const Graph& graph;
-  std::vector<Layer> layers;            ///< that lead to the output, in execution order
+  std::vector<Layer> layers;            ///< those that lead to the output, in execution order
   std::vector<Activation> activations;  ///< by node
 };
 
-/// A cost model: a name, what it counts, and one function, of Values or of any differentiable ops on scalars. It throws
-/// bad_input naming the layer that it has no cost for.
+/// A cost model: a name, what it counts, and one function of Values or of any differentiable ops on scalars. The
+/// function throws bad_input naming a layer that it has no cost for.
 struct Model {
   std::string name;
   std::string unit;
   std::string help;  ///< one line
   std::function<Value(const Network&)> of_network;
-  /// Optional: what makes a discrete network cost what it does, a phrase for messages.
+  /// Optional: explains the cost of a discrete network, in a phrase for messages.
   std::function<std::string(const Network&)> reason = {};
 };
 
-/// A model that adds up layers, and what the rest of the network costs, if anything, whatever the bits.
+/// A sum over layers, plus `of_rest` for the rest of the network, which does not depend on the bit-widths.
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
                       std::function<double(const Graph&)> of_rest = {});
 
-/// Cost per multiply-accumulate, by kind of layer, input bits and weight bits. With
-/// tiles, the channels of one precision are counted up to the next whole tile (straight-through).
+/// Cost per multiply-accumulate by kind of layer, input bits and weight bits. With tile > 1, the channels of each
+/// precision are rounded up to whole tiles (straight-through).
 struct Table {
   std::string name, unit;
   int64_t tile = 1;
   std::map<std::tuple<LayerKind, int, int>, double> per_mac;
 };
 Model look_up(Table table, std::string help);
-/// A table from a TOML file: unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
+/// Reads a table from a TOML file: unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
 /// per-mac. Throws bad_input naming file and entry.
 Table read_table(const std::string& path);
 
@@ -137,19 +138,19 @@ Model ne16_latency();
 Model activations();
 Model peak_ram();
 
-/// The built-in model called `name`, or the look-up table "table:FILE.toml"; bad_input lists the names when there is
-/// none.
+/// The built-in model called `name`, or the look-up table "table:FILE.toml". Throws bad_input listing the names if
+/// there is no such model.
 Model find(const std::string& name);
 /// The built-in models.
 std::vector<Model> all();
 std::vector<std::string> names();
 
-/// At the θ of a step. A scalar on the tape.
+/// The cost at the θ of a step: a scalar on the tape.
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas);
-/// The same of the arg max precisions: what reports show.
+/// The cost at the arg max precisions, as reports show it.
 double discrete(const Graph& graph, const Model& model);
-/// discrete() again and again, of a graph with fixed slots whose bits change between calls: layers that are as they
-/// were are not counted anew. The graph must stay where it is.
+/// Repeated discrete() of a graph with fixed slots whose bits change between calls: only layers that changed are
+/// counted again. Keeps a reference to the graph.
 class Meter {
  public:
   Meter(const Graph& graph, Model model);
@@ -169,12 +170,12 @@ class Meter {
   std::vector<Counted> layers_;  // by node
   double rest_ = 0;
 };
-/// The same with every weight and activation at `bits`, the network's output a float.
+/// The cost with every weight and activation at `bits` and a float output.
 double uniform(const Graph& graph, const Model& model, int bits);
-/// What makes a discrete graph cost what it does, or "" where the model can't tell: for activations and peak-ram
-/// the node at whose moment they peak, and the tensors that need it with their sizes.
+/// Explains the cost of a discrete graph, or "" if the model can't. For activations and peak-ram: the node at the peak,
+/// and the tensors alive there with their sizes.
 std::string reason(const Graph& graph, const Model& model);
-/// What `cost` returns; nothing where a model has no cost of one of the layers or of its bit-widths.
+/// The result of `cost`, or nothing if the model has no cost for one of the layers or its bit-widths.
 std::optional<double> if_defined(const std::function<double()>& cost);
 
 }  // namespace mixgrad::cost

@@ -21,13 +21,13 @@ class Error : public std::runtime_error {
   Kind kind_;
 };
 
-/// The caller gave something that cannot be right. Say what, where, and what would be right, in one line.
+/// Invalid input from the caller. Say what is wrong, where, and what would be right, in one line.
 template <typename... Args>
 [[noreturn]] void bad_input(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(Error::Kind::bad_input, fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// The input was right, but the run cannot go on (disk full, loss not finite).
+/// The input is valid, but the run cannot continue (disk full, loss not finite).
 template <typename... Args>
 [[noreturn]] void failed_run(fmt::format_string<Args...> format, Args&&... args) {
   throw Error(Error::Kind::failed_run, fmt::format(format, std::forward<Args>(args)...));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators of an integer network: a struct for each, with its numbers and its answers to what the library asks of
-// it. One that lacks an answer does not compile. Tensors are NHWC; a code is one byte.
+// The operators of an integer network: one struct each, with its constants and its answers to the library's questions.
+// An operator with a missing answer does not compile. Tensors are NHWC; a code is one byte.
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -27,7 +27,7 @@ struct CContext;
 struct CText;
 struct OnnxContext;
 
-/// How 32-bit sums become codes: (sum + bias) · ratio. A single ratio holds for all channels; no bias: zeros.
+/// How 32-bit sums become codes: (sum + bias) · ratio. One ratio may serve all channels; an empty bias means zeros.
 struct Rescaling {
   std::span<const int32_t> bias;
   std::span<const FixedPoint> ratios;
@@ -35,21 +35,21 @@ struct Rescaling {
 
 struct Input {
   static constexpr const char* name() { return op::Input::name(); }
-  static constexpr bool in_place = false;  ///< a device may write its output over an input of the same size
-  static constexpr bool own_codes = true;  ///< has a step and a range of its own, not its input's
+  static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
+  static constexpr bool own_codes = true;  ///< has its own step and range rather than its input's
   op::Channels channels() const { return op::Channels::made; }
   void count(DeviceBytes&) const {}        ///< adds its constants in the C package
-  Codes codes(const RunContext& c) const;  ///< its output, of inputs that are codes
+  Codes codes(const RunContext& c) const;  ///< computes its output codes from its input codes
   CText c_text(const CContext& c) const;
-  std::string onnx(const OnnxContext& c) const;  ///< the name of its real value, before its quantizer
+  std::string onnx(const OnnxContext& c) const;  ///< name of its real-valued output, before the quantizer
 };
 
-/// What a convolution and a linear layer have in common: weighted sums of codes.
+/// Common to convolutions and linear layers: weighted sums of codes.
 struct Layer {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = true;
-  Conv2dSize size = {};                 ///< of one image; linear: 1 × 1 over all its inputs as channels
-  std::vector<int> weight_bits = {};    ///< of every output channel
+  Conv2dSize size = {};                 ///< for one image; linear layers are 1 × 1 with all inputs as channels
+  std::vector<int> weight_bits = {};    ///< per output channel
   std::vector<int8_t> weights = {};     ///< codes [O, KH, KW, I / groups]
   std::vector<int32_t> bias = {};       ///< [O], in accumulator steps; empty: none
   std::vector<float> steps = {};        ///< real value of one accumulator step, [O]
@@ -58,7 +58,7 @@ struct Layer {
   int64_t weights_per_channel() const { return std::ssize(weights) / size.c_out; }
   op::Channels channels() const;
   void count(DeviceBytes& bytes) const;
-  std::vector<int32_t> sums(const RunContext& c) const;  ///< instead of codes: accumulators, without the bias
+  std::vector<int32_t> sums(const RunContext& c) const;  ///< replaces codes(): accumulators, without the bias
   Rescaling rescaling() const { return {bias, ratios}; }
   CText c_text(const CContext& c) const;
 };
@@ -87,7 +87,7 @@ struct Add {
   std::string onnx(const OnnxContext& c) const;
 };
 
-/// The range of its codes starts at 0; that of a ReLU6 ends at the code nearest to 6.
+/// Its codes range from 0 up; for ReLU6, to the code nearest to 6.
 struct Relu {
   static constexpr const char* name() { return op::Activate{}.name(); }
   static constexpr bool in_place = true;
@@ -113,11 +113,11 @@ struct Flatten {
   std::string onnx(const OnnxContext& c) const;
 };
 
-/// What both pools have in common.
+/// Common to both pools.
 struct Pool2d {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = false;
-  Pool2dSize size = {};  ///< of one image
+  Pool2dSize size = {};  ///< for one image
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes& bytes) const;
@@ -130,7 +130,7 @@ struct MaxPool2d : Pool2d {
   std::string onnx(const OnnxContext& c) const;
 };
 
-/// The mean of codes, halves up (SPEC §5).
+/// The mean of the codes, with ties rounded up (SPEC §5).
 struct AvgPool2d : Pool2d {
   static constexpr const char* name() { return op::AvgPool2d::name(); }
   Codes codes(const RunContext& c) const;
@@ -143,22 +143,22 @@ struct AvgPool2d : Pool2d {
 using IntegerOperator = std::variant<integer::Input, integer::Conv2d, integer::Linear, integer::Add, integer::Relu,
                                      integer::Flatten, integer::MaxPool2d, integer::AvgPool2d>;
 
-/// One operator on codes, which are bytes: two's complement where the range goes below zero.
+/// One operator on codes. A code is a byte, in two's complement if the range includes negative numbers.
 struct IntegerNode {
-  std::string name;  ///< of the graph's node
+  std::string name;  ///< of the graph node
   IntegerOperator op = {};
   std::vector<int> inputs = {};      ///< indices of earlier nodes
-  Shape shape = {};                  ///< of the output, without N: [C, H, W] or [features]
-  int low = 0, high = 255;           ///< range of its codes
+  Shape shape = {};                  ///< output without N: [C, H, W] or [features]
+  int low = 0, high = 255;           ///< range of the codes
   float step = 1;                    ///< real value of one code
-  bool raw = false;                  ///< the network's result without quantizer, in 32 bits
-  std::vector<int> channel_of = {};  ///< the graph's channel that each channel here is: layers sort theirs by precision
+  bool raw = false;                  ///< the network's unquantized result, in 32 bits
+  std::vector<int> channel_of = {};  ///< original channel of each channel here: layers sort theirs by precision
 
   template <typename Op>
   const Op* as() const {
     return std::get_if<Op>(&op);
   }
-  /// Null: it is no layer.
+  /// Null if it is not a layer.
   const integer::Layer* layer() const;
   integer::Layer* layer() { return const_cast<integer::Layer*>(std::as_const(*this).layer()); }
   bool is_layer() const { return layer() != nullptr; }
@@ -172,15 +172,15 @@ struct IntegerNode {
 struct IntegerNetwork {
   std::vector<IntegerNode> nodes;  ///< in execution order; node 0 is the input
   int output = 0;
-  Shape result_shape = {};  ///< without N, the graph's: [features] where flattening the result moves no byte
-  std::shared_ptr<const ActivationSlot> input_slot;  ///< makes codes of real inputs
-  Normalization normalization = {};                  ///< of the real inputs, the graph's
+  Shape result_shape = {};  ///< the graph's, without N: [features] if flattening the result moves no bytes
+  std::shared_ptr<const ActivationSlot> input_slot;  ///< quantizes real inputs
+  Normalization normalization = {};                  ///< the graph's, for real inputs
 
   const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
   const IntegerNode& input_of(const IntegerNode& node, size_t i = 0) const {
     return nodes[static_cast<size_t>(node.inputs[i])];
   }
-  /// Codes of x [N, C, H, W] or [N, features], NHWC.
+  /// Quantizes x [N, C, H, W] or [N, features] to codes, NHWC.
   std::vector<uint8_t> quantize(const Tensor& x) const;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Everything.
+// The whole library.
 #pragma once
 
 #include <mixgrad/bench.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Modules: networks as users write them, in float.
+// Modules: float networks as users write them.
 #pragma once
 
 #include <mixgrad/io.h>
@@ -20,7 +20,7 @@ struct NamedTensor {
 };
 
 /// A layer or a network. Derived classes hold their parameters and children as members, register them in the
-/// constructor, and say in `forward` what they compute. Neither copied nor moved: registration keeps addresses.
+/// constructor and compute in `forward`. Registration keeps addresses, so modules can be neither copied nor moved.
 class Module {
  public:
   Module() = default;
@@ -29,18 +29,18 @@ class Module {
   virtual ~Module() = default;
 
   virtual Tensor forward(const Tensor& x) = 0;
-  /// forward(x), with this module's name in the path that traces and errors show.
+  /// forward(x), with this module's name added to the path that traces and errors show.
   Tensor operator()(const Tensor& x);
 
-  /// What training changes, by path ("stack1.conv1.weight"), in order of registration.
+  /// The trained tensors by path ("stack1.conv1.weight"), in registration order.
   std::vector<NamedTensor> named_parameters() const;
-  /// What is kept besides (running moments of batch norm).
+  /// Tensors that are saved but not trained (running mean and variance of batch norm).
   std::vector<NamedTensor> named_buffers() const;
   std::vector<Tensor> parameters() const;
-  /// This module and all below it, each before its children.
+  /// This module and all its descendants, parents first.
   std::vector<Module*> modules();
 
-  /// Batch norm uses the batch's moments in training and the running ones in evaluation.
+  /// In training, batch norm uses the batch's mean and variance; in evaluation, the running ones.
   virtual void train(bool on = true);
   void eval() { train(false); }
   bool training() const { return training_; }
@@ -63,7 +63,7 @@ struct Conv2dOptions {
   int64_t in_channels = 0, out_channels = 0;
   std::array<int64_t, 2> kernel{3, 3};
   std::array<int64_t, 2> stride{1, 1};
-  std::array<int64_t, 2> padding{0, 0};  ///< both sides
+  std::array<int64_t, 2> padding{0, 0};  ///< on each side
   std::array<int64_t, 2> dilation{1, 1};
   int64_t groups = 1;
   bool bias = true;
@@ -72,7 +72,7 @@ struct Conv2dOptions {
 class Conv2d : public Module {
  public:
   explicit Conv2d(const Conv2dOptions& options);
-  /// weight_shape [O, I / groups, KH, KW]; with `attrs`, the padding may differ between the sides.
+  /// weight_shape [O, I / groups, KH, KW]; `attrs` allows different padding on each side.
   Conv2d(const Shape& weight_shape, const Conv2dAttrs& attrs, bool bias);
   Tensor forward(const Tensor& x) override;
   Tensor weight, bias;
@@ -86,7 +86,7 @@ struct Conv1dOptions {
   bool bias = true;
 };
 
-/// Over signals [N, C, 1, L]: a Conv2d of one row, weight [O, C / groups, 1, K].
+/// For signals [N, C, 1, L]: a Conv2d of height 1, weight [O, C / groups, 1, K].
 class Conv1d : public Conv2d {
  public:
   explicit Conv1d(const Conv1dOptions& o)
@@ -117,7 +117,7 @@ struct BatchNormOptions {
   float momentum = 0.1F;
 };
 
-/// Over the channels of [N, C, H, W]; also of [N, C].
+/// Over the channels of [N, C, H, W] or [N, C].
 class BatchNorm2d : public Module {
  public:
   explicit BatchNorm2d(int64_t channels, const BatchNormOptions& options = {});
@@ -161,7 +161,7 @@ class Flatten : public Module {
   Tensor forward(const Tensor& x) override { return flatten(x); }
 };
 
-/// Runs its modules one after the other; their names are "0", "1", ...
+/// Runs its modules in order; they are named "0", "1", ...
 class Sequential : public Module {
  public:
   /// Sequential net(std::make_unique<Conv2d>(...), std::make_unique<ReLU>(), ...)
@@ -181,13 +181,13 @@ void initialize(Module& net, Rng rng);
 
 /// Parameters, then buffers.
 std::vector<NamedTensor> state_of(const Module& net);
-/// Those by their names; the tensors stay shared.
+/// The same by name; tensors are shared.
 io::Safetensors to_safetensors(const Module& net);
-/// Writes them as a safetensors file.
+/// Saves the state as a safetensors file.
 void save_state(const Module& net, const std::string& path);
-/// Reads them back, or weights that another program wrote under the same names. Throws bad_input listing the names
-/// that are missing or that the network doesn't have, or the tensor whose shape differs or that holds NaN, infinity or
-/// a negative variance; then nothing is changed.
+/// Loads a state saved by save_state, or by another program under the same names. Throws bad_input listing names that
+/// are missing or unknown, or naming a tensor that has another shape or holds NaN, infinity or a negative variance; the
+/// network is then unchanged.
 void load_state(Module& net, const std::string& path);
 
 }  // namespace mixgrad::nn

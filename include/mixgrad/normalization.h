@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a network wants its input to be: values as they are read, or shifted and scaled by channel.
+// Normalization of a network's input, per channel.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace mixgrad {
 
-/// Channel c of an image is (v - mean[c]) / std[c], where v is the value as it is read (a byte's is byte / 255). Both
-/// are empty where the network takes v itself, otherwise they hold one finite number per channel, std's not 0.
+/// Channel c of the input is (v - mean[c]) / std[c], where v is the value read (byte / 255 for a byte). Either both are
+/// empty (no normalization), or they hold one finite number per channel, std nonzero.
 struct Normalization {
   std::vector<float> mean, std;
 
@@ -22,15 +22,15 @@ struct ValueRange {
   float low, high;
 };
 
-/// What an image of bytes can hold, in any channel: 0 to 1, normalized.
+/// The range of bytes, 0 to 1, after normalization, over all channels.
 ValueRange range_of_bytes(const Normalization& normalization);
 
-/// "MEAN/STD", each one number or one per channel, like "0.5/0.25" or "0.49,0.48,0.45/0.25,0.24,0.26"; or "imagenet" or
-/// "cifar10", whose numbers are widely used; "" for none. Throws bad_input for any other text.
+/// Parses "MEAN/STD", each one number or one per channel ("0.5/0.25", "0.49,0.48,0.45/0.25,0.24,0.26"), or the common
+/// presets "imagenet" and "cifar10"; "" for none. Throws bad_input for any other text.
 Normalization parse_normalization(const std::string& text, int64_t channels);
-/// The same back as text, to the last bit.
+/// The inverse of parse_normalization, exact to the last bit.
 std::string to_string(const Normalization& normalization);
-/// One normalization that does what `first` and then `second` do.
+/// The normalization that applies `first`, then `second`.
 Normalization composed(const Normalization& first, const Normalization& second);
 
 }  // namespace mixgrad

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators that a graph holds: a struct for each, with its attributes and its answers to what the library asks of
-// an operator. One that lacks an answer does not compile. docs/extending.md adds one step by step.
+// The operators of a graph: one struct each, with its attributes and its answers to the library's questions. An
+// operator with a missing answer does not compile. docs/extending.md describes how to add one.
 #pragma once
 
 #include <mixgrad/attrs.h>
@@ -18,36 +18,36 @@ struct Value;
 struct RunContext;
 struct LoweringContext;
 
-/// A function of single values that belongs to a node, or is a node of its own (op::Activate).
+/// An elementwise function, applied by a node to its output or as a node of its own (op::Activate).
 enum class Activation { none, relu, relu6 };
 
 namespace op {
 
-/// Which quantizer stands on an operator's output (SPEC §5).
+/// The quantizer of an operator's output (SPEC §5).
 enum class Quantizer {
-  own,     ///< one of its own
-  joint,   ///< one of its own, and one that its inputs share: it works on their codes
-  passed,  ///< that of its input, whose codes it hands on
+  own,     ///< its own
+  joint,   ///< its own, plus one shared by its inputs: it computes on their codes
+  passed,  ///< its input's: it passes codes on
 };
 
-/// How an operator's output channels follow from those of its inputs.
+/// How an operator's output channels depend on its input channels.
 enum class Channels {
-  made,       ///< new ones, each from all of the input's
-  grouped,    ///< new ones, each from the input's of its group
-  depthwise,  ///< one from each of the input's: both stay or go
-  passed,     ///< those of its input
-  tied,       ///< those of its inputs, which must be the same
-  flattened,  ///< each becomes as many as it has positions
+  made,       ///< new channels, each from all input channels
+  grouped,    ///< new channels, each from the input channels of its group
+  depthwise,  ///< one per input channel: the two are kept or removed together
+  passed,     ///< the input's channels
+  tied,       ///< the inputs' channels, which must be the same
+  flattened,  ///< each input channel becomes one channel per position
 };
 
-/// What becomes of a ReLU that alone reads an operator's output.
+/// What happens to a ReLU that is the only consumer of an operator's output.
 enum class ReluBehind {
-  joins,   ///< the node applies it (Node::activation)
-  passes,  ///< the two can change places: it may join what stands before
-  stays,   ///< it remains a node of its own
+  joins,   ///< is fused into the node (Node::activation)
+  passes,  ///< commutes with the operator, so it may be fused into the node before
+  stays,   ///< remains a separate node
 };
 
-/// Of a layer: what its weights [O, I / groups, kernel] work on.
+/// The geometry of a layer with weights [O, I / groups, kernel].
 struct LayerShape {
   int64_t groups = 1;
   std::array<int64_t, 2> kernel{1, 1};
@@ -56,17 +56,17 @@ struct LayerShape {
 
 struct Input {
   static constexpr const char* name() { return "input"; }
-  static constexpr std::array<const char*, 0> parameters{};  ///< names of Node::params; only a bias may be absent
+  static constexpr std::array<const char*, 0> parameters{};  ///< names of Node::params; only the bias is optional
   static constexpr int inputs = 0;
-  static constexpr bool is_layer = false;  ///< has weights that a WeightSlot may quantize, a bias and a layer_shape
+  static constexpr bool is_layer = false;  ///< has a layer_shape, a bias, and weights that a WeightSlot may quantize
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;       ///< a device may write its output over an input of the same size
-  static constexpr int64_t constant_bytes = 0;  ///< of the C package, beside those of layers
+  static constexpr bool in_place = false;       ///< a device may overwrite an input of the same size with the output
+  static constexpr int64_t constant_bytes = 0;  ///< in the C package, not counting a layer's weights and tables
 
   Channels channels(const Node&) const { return Channels::made; }
   Value run(const RunContext& c) const;  ///< on real values, or on the codes of fixed quantizers
-  /// To its integer form; throws bad_input that names the node where it has none.
+  /// Emits its integer form; throws bad_input naming the node if it has none.
   void lower(LoweringContext& c) const;
 };
 
@@ -166,7 +166,7 @@ struct Flatten {
   void lower(LoweringContext& c) const;
 };
 
-/// An activation function that could join no other node. On codes, ReLU6 is a bound: the code nearest to 6.
+/// An activation function that could not be fused. On codes, ReLU6 is an upper bound: the code nearest to 6.
 struct Activate {
   constexpr const char* name() const { return function == Activation::relu6 ? "relu6" : "relu"; }
   static constexpr std::array<const char*, 0> parameters{};
@@ -183,7 +183,7 @@ struct Activate {
   void lower(LoweringContext& c) const;
 };
 
-/// In float networks: fold_batch_norm makes it part of layers.
+/// Only in float networks: fold_batch_norm folds it into layers.
 struct BatchNorm {
   static constexpr const char* name() { return "batch_norm"; }
   static constexpr std::array parameters{"weight", "bias", "running_mean", "running_var"};
@@ -210,7 +210,7 @@ inline std::string_view name_of(const Operator& op) {
 }
 
 namespace op {
-/// One of each name, with the attributes of its default.
+/// One operator of each name, with default attributes.
 std::vector<Operator> all();
 }  // namespace op
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Differentiable ops. Activations [N, C, H, W] or [N, features]; each throws bad_input naming the op and the
-// shapes when they don't fit. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
+// Differentiable ops. Activations are [N, C, H, W] or [N, features]; every op throws bad_input naming itself and the
+// shapes if they don't fit. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -15,12 +15,12 @@ namespace mixgrad {
 
 // --- layers ---------------------------------------------------------------------------------------------------
 
-/// y [N, O, OH, OW] = x [N, C, H, W] ⋆ w [O, C / groups, KH, KW] + bias [O] (or no tensor).
+/// y [N, O, OH, OW] = x [N, C, H, W] ⋆ w [O, C / groups, KH, KW] + bias [O] (optional).
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dAttrs& attrs = {});
-/// y [N, O] = x [N, I] wᵀ + bias, w [O, I], bias [O] (or no tensor).
+/// y [N, O] = x [N, I] wᵀ + bias, w [O, I], bias [O] (optional).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
-/// Normalizes every channel of [N, C, H, W] or [N, C] (Ioffe and Szegedy 2015). In training the batch's moments
-/// are used and blended into running_mean and running_var, which are changed in place.
+/// Normalizes every channel of [N, C, H, W] or [N, C] (Ioffe and Szegedy 2015). Training uses the mean and variance of
+/// the batch and updates running_mean and running_var in place.
 Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, const Tensor& running_mean,
                   const Tensor& running_var, const BatchNormAttrs& attrs = {});
 Tensor relu(const Tensor& x);
@@ -34,10 +34,9 @@ Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Mean over all positions: [N, C, 1, 1].
 Tensor global_avg_pool2d(const Tensor& x);
-/// [N, ...] to [N, rest] in row-major order (C, H, W).
-/// A float32 result, whatever x is stored as.
+/// [N, ...] to [N, rest] in row-major order (C, H, W). The result is always float32.
 Tensor flatten(const Tensor& x);
-/// x stored as `dtype`, each value rounded to nearest even.
+/// x stored as `dtype`, rounded to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
 
 // --- losses and small algebra ---------------------------------------------------------------------------------
@@ -47,9 +46,9 @@ Tensor softmax(const Tensor& x, float temperature = 1.0F);
 /// Σ_n -log softmax(logits_n)[label_n] / denominator; logits [N, classes]. Denominator 0 means N (the mean).
 Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, double denominator = 0);
 /// Σ_n mean_f (x_nf - target_nf)² / denominator; x, target [N, features]. No gradient for the target. Denominator 0
-/// means N.
+/// means N (the mean).
 Tensor mse(const Tensor& x, const Tensor& target, double denominator = 0);
-/// Σ_p values_p θ_p, θ [P]; for θ [P, C] also summed over C. A scalar.
+/// Σ_p values_p θ_p for θ [P]; for θ [P, C] also summed over C. A scalar.
 Tensor expectation(const Tensor& theta, std::span<const double> values);
 /// factor · a · b of scalars.
 Tensor product(const Tensor& a, const Tensor& b, double factor = 1.0);
@@ -62,17 +61,17 @@ Tensor scale(const Tensor& x, double factor);
 
 // --- quantizers: soft mixtures (search) -----------------------------------------------------------------------
 
-/// Σ_p θ_p ŵ_p over candidate bit-widths; theta [P] (one for the layer) or [P, O] (per output channel). scales: [P, O],
-/// [O] (one for all candidates), or no tensor: those of the weights, without a gradient.
+/// Σ_p θ_p ŵ_p over candidate bit-widths; theta [P] (per layer) or [P, O] (per output channel). scales: [P, O], [O]
+/// (the same for all candidates), or no tensor: those of the weights, without a gradient.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const int> bits,
                       const WeightQuantizer& quantizer);
-/// The same of min-max (SPEC §2), in one pass over memory.
+/// The same for min-max (SPEC §2), in one pass over memory.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
 
-/// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. The bias itself
-/// where 0 bits are no candidate.
+/// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. Returns the bias
+/// itself if 0 bits is not a candidate.
 Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
-/// `value`, with the gradient going to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
+/// Returns `value` and passes its gradient to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 
 /// Σ_p θ_p x̂_p with one clip per candidate; theta, clip [P].
@@ -98,25 +97,25 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
 /// Codes of x with the single clip [1]; x̂ = codes · step.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format,
                            const ActivationQuantizer& quantizer);
-/// The same of PACT (SPEC §3), whose step is clip / levels.
+/// The same for PACT (SPEC §3), whose step is clip / levels.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
-/// Convolution and linear layer of codes, exact: Σ q_w q_x as an integer rounded once to float32. `bound` is
-/// max_c Σ|q_w,c| · max|q_x|; from 2^24 on the sum is formed from two halves of the activation codes.
+/// Convolution and linear layer on codes, exact: Σ q_w q_x as an integer, rounded once to float32. `bound` is
+/// max_c Σ|q_w,c| · max|q_x|; from 2^24 on, the sum is computed in two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
 Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
-/// Mean of codes rounded to a code, halves up (SPEC §5), straight-through.
+/// Mean of codes rounded to a code, ties up (SPEC §5), straight-through.
 Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
-/// acc · scale + bias per channel: from accumulators to real values. scale [C] or [1], a constant for gradients;
-/// bias [C] or no tensor.
+/// acc · scale + bias per channel: accumulators to real values. scale [C] or [1], not differentiated; bias [C]
+/// (optional).
 Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
 /// Accumulators to the codes of a PACT quantizer in fixed point, clamp(((acc + q_b) M + 2^(n-1)) >> n) with
-/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale): what an integer network computes
-/// (SPEC §7). Gradients as of rescale, relu and quantize_activation.
+/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale), as an integer network computes them
+/// (SPEC §7). Its gradients are those of rescale, relu and quantize_activation.
 Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits,
                   ActivationFormat format = {});
-/// scale_c / out_step of every channel, in fixed point.
+/// scale_c / out_step for every channel, in fixed point.
 std::vector<FixedPoint> fixed_points(const Tensor& scale, float out_step);
-/// rne(b / s) per channel, held to 32 bits (SPEC §4); none without a bias.
+/// rne(b / s) per channel, saturated to 32 bits (SPEC §4); empty without a bias.
 std::vector<int32_t> bias_codes(const Tensor& bias, const Tensor& scale);
 /// b̂ = s · bias_codes per channel, straight-through.
 Tensor quantize_bias(const Tensor& bias, const Tensor& scale);

@@ -12,15 +12,14 @@
 
 namespace mixgrad::optim {
 
-/// Parameters that share their settings. `lr_scale` multiplies the optimizer's learning rate.
+/// Parameters with common settings. `lr_scale` multiplies the optimizer's learning rate.
 struct Group {
   std::vector<Tensor> parameters;
   double weight_decay = 0;
   double lr_scale = 1;
 };
 
-/// What SGD and Adam have in common. A step reads each parameter's gradient and then drops it; a parameter
-/// that has none stays as it is.
+/// The common part of SGD and Adam. A step uses up each parameter's gradient and skips parameters without one.
 class Optimizer {
  public:
   explicit Optimizer(std::vector<Group> groups) : groups_(std::move(groups)) {}
@@ -30,11 +29,11 @@ class Optimizer {
   void set_lr(double lr) { lr_ = lr; }
   double lr() const { return lr_; }
   std::vector<Tensor> parameters() const;
-  /// Lists, under `name`, what a step changes besides the parameters.
+  /// Adds what a step changes besides the parameters to `state`, under `name`.
   virtual void list_state(State& state, const std::string& name);
 
  protected:
-  /// A tensor of zeros for every parameter.
+  /// A tensor of zeros for each parameter.
   std::vector<Tensor> moments() const;
   virtual void update(size_t index, double lr, double weight_decay, std::span<float> value,
                       std::span<const float> grad) = 0;
@@ -83,14 +82,14 @@ class Adam : public Optimizer {
   std::vector<Tensor> first_, second_;
 };
 
-/// Scales all gradients so that their joint L2 norm is at most `most`; returns the norm before.
+/// Scales all gradients so that their joint L2 norm is at most `most`; returns the original norm.
 double clip_grad_norm(std::span<const Tensor> parameters, double most);
 
-// Schedules: the learning rate of step `step` of `steps`.
+// Schedules: the learning rate at step `step` of `steps`.
 
 /// Half a cosine from `lr` to `end`.
 double cosine(double lr, int64_t step, int64_t steps, double end = 0);
-/// From lr/25 up to lr over the first `rise` of the steps, then a cosine to lr/10^4 (Smith and Topin 2018).
+/// From lr/25 up to lr over the fraction `rise` of the steps, then a cosine down to lr/10^4 (Smith and Topin 2018).
 double one_cycle(double lr, int64_t step, int64_t steps, double rise = 0.3);
 /// lr · gamma^step
 double exponential(double lr, int64_t step, double gamma);

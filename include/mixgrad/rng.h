@@ -22,7 +22,7 @@ class Rng {
   uint64_t below(uint64_t n);
   /// Standard normal (Box-Muller).
   double normal();
-  /// What a draw changes.
+  /// The generator's state, for checkpoints.
   std::span<uint64_t> state() { return state_; }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What changes while something trains, listed once: to write it down and to read it back alike.
+// Training state, listed once for saving and restoring.
 #pragma once
 
 #include <mixgrad/io.h>
@@ -15,7 +15,7 @@
 
 namespace mixgrad {
 
-/// References to tensors and numbers, by name. They must outlive it.
+/// References to named tensors and numbers, which must outlive this object.
 class State {
  public:
   void add(const std::string& name, const Tensor& tensor) { entries_.emplace_back(name, tensor); }
@@ -30,9 +30,9 @@ class State {
     add(name, std::span<Number>(&number, 1));
   }
 
-  /// As it is now; the tensors stay shared.
+  /// The current values; tensors are shared.
   io::Safetensors content() const;
-  /// Sets everything to what content() gave. Throws bad_input naming what is missing, or does not fit.
+  /// Restores what content() returned. Throws bad_input naming an entry that is missing or does not fit.
   void restore(const io::Safetensors& content) const;
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sweep: one float network, and many searches from it, each a process of its own with a folder of its own.
+// A sweep: one float network and many searches from it, each in its own process and folder.
 #pragma once
 
 #include <mixgrad/communicator.h>
@@ -11,12 +11,12 @@
 
 namespace mixgrad::sweep {
 
-/// What varies between the points. Targets and strengths may be empty, the others hold one value at least.
+/// What varies between points. Targets and strengths may be empty; every other axis needs at least one value.
 struct Axes {
   std::vector<Method> methods;
   std::vector<MixPrecType> schemes;
-  std::vector<std::string> targets;  ///< as RunConfig::target; "30%" means size=30%, and + stands for the comma
-  std::vector<double> strengths;     ///< of dnas, in points without a target
+  std::vector<std::string> targets;  ///< as RunConfig::target; "30%" means size=30%, and + replaces the comma
+  std::vector<double> strengths;     ///< for dnas points without a target
   std::vector<uint64_t> seeds;
 };
 
@@ -25,69 +25,69 @@ struct Point {
   RunConfig config;
 };
 
-/// The product of the axes on top of `base`, whose regularizer and refine are for points without a target. dnas takes
-/// every strength and every target; the other methods, which need one, the targets. uniform and sensitivity choose for
-/// whole layers, so they take the first scheme only. Throws bad_input where an axis has no point, or two are the same.
+/// The product of the axes, applied to `base`, whose regularizer and refine only apply to points without a target. dnas
+/// is combined with every strength and every target; the other methods need a target. uniform and sensitivity choose
+/// per layer, so they only take the first scheme. Throws bad_input if an axis yields no point or two points are equal.
 std::vector<Point> points(const RunConfig& base, const Axes& axes);
 
 struct Options {
   std::string out;         ///< folder of the sweep
-  int jobs = 1;            ///< points at a time, in each process
-  int threads = 0;         ///< of all jobs of a member together; 0: its cores
-  bool overwrite = false;  ///< run again what is finished or was run with other settings
+  int jobs = 1;            ///< concurrent points per process
+  int threads = 0;         ///< shared by all jobs of a process; 0: one per core
+  bool overwrite = false;  ///< rerun points that are finished or ran with other settings
 };
 
-/// A finished point, from its summary. Nothing where the run has no such number.
+/// A finished point, read from its summary. Values that the run does not report are unset.
 struct Row {
   Point point;
   train::Metric metric = {};  ///< of the run's task
   std::optional<double> strength = {}, float_metric = {}, final_metric = {}, final_loss = {};
   std::optional<double> size_bits = {}, size_share = {}, macs_share = {};  ///< shares of uniform 8-bit
-  bool pareto = false;  ///< no other point is as good and smaller, or better and as small
+  bool pareto = false;  ///< not dominated: no point is better and no larger, or as good and smaller
 };
 
-/// Mean of some values, their standard deviation (of a sample: over n - 1), and the ends of their range.
+/// Mean, sample standard deviation (n - 1) and range of some values.
 struct Spread {
   double mean, deviation, smallest, largest;
 };
-/// Of one value at least.
+/// Needs at least one value.
 Spread spread(const std::vector<double>& values);
 
-/// Finished points that differ in their seed alone. Nothing where not all have such a number.
+/// Finished points that differ only in their seed. A statistic is unset unless all points report the value.
 struct Group {
   std::string name;          ///< of its points, without the seed
-  std::vector<size_t> rows;  ///< where its points are
+  std::vector<size_t> rows;  ///< indices of its points
   std::optional<Spread> metric = {}, loss = {}, size_share = {};
 };
-/// In the order of their first rows.
+/// In the order of each group's first row.
 std::vector<Group> groups(const std::vector<Row>& rows);
 
-/// Told of what happens, on rank 0.
+/// Progress callbacks, called on rank 0.
 class Listener {
  public:
   virtual ~Listener() = default;
-  /// A float network is about to be trained.
+  /// Training of a float network starts.
   virtual void on_warm_up(const std::string& /*log*/) {}
   virtual void on_finished(const Row&, size_t /*done*/, size_t /*points*/) {}
   virtual void on_failed(const Point&, const std::string& /*complaint*/, size_t /*done*/, size_t /*points*/) {}
 };
 
 struct Result {
-  std::vector<Row> rows;            ///< in the order of the points; empty for members but rank 0
-  std::vector<std::string> failed;  ///< names
+  std::vector<Row> rows;            ///< in the order of the points; only on rank 0
+  std::vector<std::string> failed;  ///< names of failed points
 };
 
-/// Runs the points that are not finished, each as a process `mixgrad search`: a point that fails, or crashes, leaves
-/// the others alone. out/sweep.csv is up to date after every point; the processes take points as they become
-/// free. Throws bad_input where a point is impossible or its folder holds a run with other settings, before anything
-/// runs; failed_run where the float network's training fails, or a signal (SIGINT, SIGTERM) ended the points under way.
+/// Runs the unfinished points, each as a process `mixgrad search`, so that one that fails or crashes does not affect
+/// the others. Idle processes take the next point, and out/sweep.csv is updated after every point. Throws bad_input
+/// before anything runs if a point is impossible or its folder holds a run with other settings; failed_run if training
+/// the float network fails, or if a signal (SIGINT, SIGTERM) ended the running points.
 Result run(const std::vector<Point>& points, const Options& options, const Communicator& communicator,
            Listener& listener);
 
-/// Sets `pareto` of each.
+/// Sets `pareto` of each row.
 void mark_front(std::vector<Row>& rows);
-/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. Where points differ in their seed
-/// alone, all three tell the mean and the spread of each group of them too.
+/// The content of sweep.csv, of sweep --json, and a table of at most 100 columns. If points differ only in their seed,
+/// all three also give the mean and spread of each such group.
 std::string csv(const std::vector<Row>& rows);
 std::string json(const std::vector<Row>& rows);
 std::string table(const std::vector<Row>& rows);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reverse-mode differentiation: a tape records ops as they run and plays them backwards. Also the tracer.
+// Reverse-mode differentiation: a tape records ops as they run and plays them backwards. Also used for tracing.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -17,7 +17,7 @@ namespace mixgrad {
 
 struct Record;
 
-/// What an op's gradient sees of its record.
+/// An op's record as its gradient function sees it.
 struct Backward {
   const Record& record;
 
@@ -27,14 +27,14 @@ struct Backward {
   std::span<const T> output() const;
   template <typename T = float>
   std::span<const T> grad_output() const;
-  /// Where ∂loss/∂input i goes; false when nobody needs it. Ask once per pass: it is then written to.
+  /// Where ∂loss/∂input i goes; false if it is not needed. Call once per backward pass: the result is then written to.
   template <typename T = float>
   GradOf<T> grad(int i) const;
 };
 
 using BackwardFunction = std::function<void(const Backward&)>;
 
-/// What to record an op as: an operator that graphs can hold, or else a name.
+/// How to record an op: as an operator that graphs can hold, or just by name.
 struct RecordedOp {
   template <typename Op>
   requires std::is_constructible_v<Operator, Op> RecordedOp(const Op& op) : name(op.name()), graph_op(op) {}
@@ -46,27 +46,28 @@ struct RecordedOp {
 
 struct Record {
   const char* op;
-  std::optional<Operator> graph_op;  ///< none: graphs can't hold it
+  std::optional<Operator> graph_op;  ///< unset: graphs can't hold it
   std::vector<Tensor> inputs;
   Tensor output;
   BackwardFunction backward;
-  std::string module;  ///< path of the module, or the graph's node, that ran the op; when tracing or observed
+  std::string module;  ///< path of the module or graph node that ran the op; set when tracing or observed
 };
 
-/// Told of every op as a tape records it and as it plays it back.
+/// Called for every op that a tape records or plays back.
 class TapeObserver {
  public:
   virtual ~TapeObserver() = default;
-  /// The output holds its value.
+  /// The output has been computed.
   virtual void recorded(const Record&) {}
-  /// The inputs have received their gradients; the output still holds its own.
+  /// The inputs have received their gradients; the output's gradient still exists.
   virtual void played(const Record&) {}
 };
 
-/// Records this thread's ops while it lives. Tapes nest: the newest records. Without one, ops only compute.
+/// Records this thread's ops during its lifetime. Tapes nest: the innermost one records. Without a tape, ops only
+/// compute.
 class Tape {
  public:
-  /// `gradients` records what leads to a leaf that needs a gradient; `trace` records every op.
+  /// `gradients` records ops that depend on a leaf that needs a gradient; `trace` records every op.
   enum class Mode { gradients, trace };
 
   explicit Tape(Mode mode = Mode::gradients, TapeObserver* observer = nullptr);
@@ -74,12 +75,12 @@ class Tape {
   Tape(const Tape&) = delete;
   Tape& operator=(const Tape&) = delete;
 
-  /// Adds ∂loss/∂leaf to the gradient of every leaf. Uses the tape up. `loss` has one element.
+  /// Adds ∂loss/∂leaf to the gradient of every leaf and clears the tape. `loss` has one element.
   void backward(const Tensor& loss);
-  /// The same from the gradients that outputs already hold (Tensor::set_grad).
+  /// The same, starting from the gradients that outputs already hold (Tensor::set_grad).
   void backward();
-  /// ∂of/∂leaf for each of `leaves`, zeros where `of` does not depend on it. Every gradient that tensors hold, and the
-  /// tape, stay as they are. `of` has one element.
+  /// ∂of/∂leaf for each of `leaves`, zeros if `of` does not depend on it. Neither existing gradients nor the tape
+  /// change. `of` has one element.
   std::vector<Tensor> gradients(const Tensor& of, std::span<const Tensor> leaves) const;
 
   Mode mode() const { return mode_; }
@@ -87,7 +88,7 @@ class Tape {
   TapeObserver* observer() const { return observer_; }
   void push(Record record);
 
-  /// The tape that records on this thread, or null.
+  /// This thread's recording tape, or null.
   static Tape* current();
 
  private:
@@ -97,7 +98,7 @@ class Tape {
   std::vector<Record> records_;
 };
 
-/// Stops recording on this thread while it lives.
+/// Suspends recording on this thread during its lifetime.
 class NoTape {
  public:
   NoTape();
@@ -109,7 +110,7 @@ class NoTape {
   Tape* outer_;
 };
 
-/// Names the module, or the graph's node, that runs on this thread while it lives: for traces, observers and errors.
+/// Names the module or graph node that runs on this thread during its lifetime, for traces, observers and errors.
 class ModuleScope {
  public:
   explicit ModuleScope(const std::string& name);  ///< `name` must outlive the scope; empty adds nothing
@@ -118,7 +119,7 @@ class ModuleScope {
   ModuleScope& operator=(const ModuleScope&) = delete;
 };
 
-/// Puts an op on the current tape if there is one and a gradient is needed (or it traces); returns `output`.
+/// Records an op on the current tape, if there is one and it needs a gradient or traces; returns `output`.
 Tensor record(const RecordedOp& op, Tensor output, std::initializer_list<Tensor> inputs, BackwardFunction backward);
 
 }  // namespace mixgrad

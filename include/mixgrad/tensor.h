@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors: shaped values with an optional gradient.
+// Tensors: values with a shape and an optional gradient.
 #pragma once
 
 #include <mixgrad/types.h>
@@ -14,7 +14,7 @@
 
 namespace mixgrad {
 
-/// Up to four dimensions, in the order the field writes them: activations N, C, H, W; conv weights O, I, H, W.
+/// Up to four dimensions in the usual order: activations N, C, H, W; conv weights O, I, H, W.
 class Shape {
  public:
   static constexpr int max_rank = 4;
@@ -39,13 +39,13 @@ class Shape {
   int rank_ = 0;
 };
 
-/// How values (and their gradient) are stored. Parameters, losses and costs are float32; activations between layers
-/// may be bfloat16.
+/// Storage type of values and their gradient. Parameters, losses and costs are float32; activations between layers may
+/// be bfloat16.
 enum class DType { float32, bfloat16 };
 
-/// A handle: copies refer to the same values. Rank-4 tensors lie channels-last in memory (NHWC; weights
-/// O, H, W, I) while their shapes read NCHW (OIHW); all others lie row-major. `from` and `to_vector`
-/// speak row-major for every rank, so only kernels know of the memory order.
+/// A handle: copies refer to the same values. Rank-4 tensors are stored channels-last (NHWC; weights O, H, W, I) but
+/// their shapes are NCHW (OIHW); all others are row-major. `from` and `to_vector` use row-major order for every rank,
+/// so only kernels deal with the memory order.
 class Tensor {
  public:
   Tensor() = default;  ///< no tensor; converts to false
@@ -55,7 +55,7 @@ class Tensor {
   static Tensor full(const Shape& shape, float value);
   static Tensor zeros(const Shape& shape) { return full(shape, 0.0F); }
   static Tensor scalar(float value) { return full({}, value); }
-  /// From values in row-major order (NCHW); throws when their number does not fit the shape.
+  /// From values in row-major order (NCHW); throws if their number does not match the shape.
   static Tensor from(const Shape& shape, std::span<const float> row_major);
 
   explicit operator bool() const { return impl_ != nullptr; }
@@ -63,7 +63,7 @@ class Tensor {
   int64_t dim(int i) const { return shape()[i]; }
   int64_t size() const { return shape().size(); }
   DType dtype() const;
-  /// The values in memory order. T is what dtype() says: float or bfloat16; throws bad_input otherwise.
+  /// The values in memory order. T must match dtype() (float or bfloat16); throws bad_input otherwise.
   template <typename T = float>
   std::span<T> data() const;
   /// The values in row-major order (NCHW).
@@ -71,7 +71,7 @@ class Tensor {
   /// The value of a tensor with one element.
   float item() const;
 
-  /// Makes this a leaf whose gradient is wanted. Returns itself, for chaining.
+  /// Makes this a leaf whose gradient is computed. Returns itself, for chaining.
   Tensor& requires_grad(bool wanted = true);
   bool needs_grad() const;
   /// ∂loss/∂this in memory order; empty until a backward pass has reached this tensor.
@@ -82,16 +82,16 @@ class Tensor {
   void set_grad(std::span<const float> value) const;
   void zero_grad() const;
 
-  /// The same values as a new leaf that the tape does not connect to this one.
+  /// The same values as a new leaf, cut off from the tape.
   Tensor detach() const;
   /// A copy of the values as a new leaf.
   Tensor clone() const;
   /// Rows [begin, begin + count) of the first dimension, sharing memory, detached.
   Tensor rows(int64_t begin, int64_t count) const;
-  /// The same values under another shape of equal size, sharing memory, detached. Memory order is not changed.
+  /// The same values with another shape of equal size, sharing memory, detached. The memory order does not change.
   Tensor view(const Shape& shape) const;
 
-  /// Whether both are the same tensor (not: equal values).
+  /// Whether both are the same tensor (not merely equal values).
   bool is(const Tensor& other) const { return impl_ == other.impl_; }
   const void* id() const { return impl_.get(); }
 

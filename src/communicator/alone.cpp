@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without MPI: a process is always alone.
+// For builds without MPI: there is only one process.
 #include "cores.h"
 
 #include <mixgrad/communicator.h>
@@ -16,7 +16,8 @@ Communicator::Communicator() : cores_(cores_for_each_of(1)) {
     const char* size = std::getenv(name);
     if (size != nullptr && std::atoi(size) > 1)
       bad_input(
-          "started as one of {} processes, but built without MPI: install libopenmpi-dev and set Meson's option mpi",
+          "launched as one of {} processes, but this build has no MPI: install libopenmpi-dev and set Meson's option "
+          "mpi",
           size);
   }
 }

@@ -3,7 +3,7 @@
 
 namespace mixgrad {
 
-/// Cores of this machine for each of `members` processes on it, which the launcher may have bound to some of them.
+/// Cores for each of `members` processes on this machine, within those to which the launcher has bound this process.
 int cores_for_each_of(int members);
 
 }  // namespace mixgrad

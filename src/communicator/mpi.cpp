@@ -16,7 +16,7 @@ namespace {
 
 constexpr int text_tag = 1, values_tag = 2;
 
-/// MPI starts only where a launcher waits for it: alone it would take a second, and a port.
+/// MPI is only initialised under a launcher: on its own it would take a second and open a port.
 bool launched() {
   for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"}) {
     if (std::getenv(name) != nullptr) return true;
@@ -51,7 +51,7 @@ Communicator::~Communicator() {
   if (std::uncaught_exceptions() == 0) {
     MPI_Finalize();
   } else if (rank_ != 0) {
-    ::sleep(2);  // what went wrong for everyone is told by rank 0, whose end is everyone's
+    ::sleep(2);  // if all processes fail alike, rank 0 reports the error first and its exit ends the others
   }
 }
 

@@ -15,11 +15,11 @@ namespace mixgrad {
 namespace {
 
 constexpr size_t alignment = 64;
-constexpr size_t most_cached_bytes = size_t{64} << 20;  // per thread; beyond it memory goes back to the system
+constexpr size_t most_cached_bytes = size_t{64} << 20;  // per thread; more is returned to the system
 
-/// Freed blocks of one thread by size, which it takes again while they are still in its core's cache. A block goes
-/// back to the thread that asked for it, whichever frees it: else the blocks of a step drift between the threads,
-/// and each ends up holding the memory of all.
+/// One thread's freed blocks by size, reused while they are still in its core's cache. A block always returns to the
+/// thread that allocated it. Otherwise blocks would drift between threads, and each thread would end up holding the
+/// memory of all.
 class Cache {
  public:
   Cache() = default;
@@ -52,12 +52,12 @@ class Cache {
   }
 
  private:
-  std::mutex mutex_;  // rarely contended: most blocks are freed where they were asked for
+  std::mutex mutex_;  // rarely contended: most blocks are freed by the thread that allocated them
   std::unordered_map<size_t, std::vector<std::byte*>> free_;
   size_t cached_bytes_ = 0;
 };
 
-/// Lives until its thread has ended and its last block is freed.
+/// Lives until its thread has ended and all its blocks are freed.
 const std::shared_ptr<Cache>& own_cache() {
   thread_local const auto instance = std::make_shared<Cache>();
   return instance;
@@ -72,7 +72,7 @@ MemoryAllowance::~MemoryAllowance() { allowed = outer_; }
 
 std::shared_ptr<std::byte> allocate(int64_t wanted) {
   if (wanted > allowed)
-    bad_input("it takes too much memory: a tensor of {} bytes, where {} are left for one image", wanted, allowed);
+    bad_input("too much memory: a tensor needs {} bytes, but {} are left for one image", wanted, allowed);
   if (allowed != std::numeric_limits<int64_t>::max()) allowed -= wanted;
   const size_t bytes = std::max(static_cast<size_t>(wanted) + alignment - 1, alignment) / alignment * alignment;
   const std::shared_ptr<Cache>& cache = own_cache();

@@ -17,7 +17,7 @@ bool is_plain(char c) {
          std::string_view("_./:=,%+-").find(c) != std::string_view::npos;
 }
 
-/// Inside $'...'.
+/// For use inside $'...'.
 std::string escaped(char c) {
   if (c == '\'' || c == '\\') return {'\\', c};
   if (c >= ' ' && c <= '~') return {c};

@@ -15,7 +15,7 @@
 namespace mixgrad {
 namespace {
 
-/// Of the training images, as torchvision's documentation and most CIFAR-10 recipes give them.
+/// Statistics of the training images, as in torchvision's documentation and most CIFAR-10 recipes.
 const std::map<std::string, std::string> known = {
     {"imagenet", "0.485,0.456,0.406/0.229,0.224,0.225"},
     {"cifar10", "0.4914,0.4822,0.4465/0.247,0.2435,0.2616"},
@@ -23,13 +23,13 @@ const std::map<std::string, std::string> known = {
 
 [[noreturn]] void refuse(const std::string& text, int64_t channels) {
   bad_input(
-      "normalize: '{}' is not possible: expected MEAN/STD, each one number or {} (one per channel), with STD not 0, "
-      "like 0.5/0.25; "
-      "or imagenet or cifar10 for images of 3 channels{}",
+      "normalize: invalid value '{}': expected MEAN/STD, each one number or {} (one per channel), with nonzero STD, "
+      "such as 0.5/0.25; "
+      "or, for images of 3 channels, imagenet or cifar10{}",
       text, channels, did_you_mean(nearest(text, {"imagenet", "cifar10"})));
 }
 
-/// Numbers between commas; empty where there is anything else.
+/// Comma-separated numbers; empty if the list is malformed.
 std::vector<float> numbers(const std::string& list) {
   std::vector<float> out;
   for (const char *at = list.data(), *end = at + list.size();;) {

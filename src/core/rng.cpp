@@ -18,7 +18,7 @@ uint64_t splitmix64(uint64_t& x) {
 }  // namespace
 
 Rng::Rng(uint64_t seed, std::string_view purpose, uint64_t index) {
-  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a of the purpose keeps the streams apart
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a of the purpose separates the streams
   for (char c : purpose) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
   uint64_t mix = seed;
   mix = splitmix64(mix) ^ hash;
@@ -42,7 +42,7 @@ uint64_t Rng::next() {
 double Rng::uniform() { return static_cast<double>(next() >> 11) * 0x1.0p-53; }
 
 uint64_t Rng::below(uint64_t n) {
-  const uint64_t limit = -n % n;  // 2^64 mod n: numbers under it would favour small results
+  const uint64_t limit = -n % n;  // 2^64 mod n: smaller draws would favour small results
   uint64_t r;
   do r = next();
   while (r < limit);

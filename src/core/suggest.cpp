@@ -16,9 +16,9 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-/// Letters to change, insert, drop or swap with the next one to make `a` of `b`.
+/// Number of letters to change, insert, delete or swap with the next one to turn `b` into `a`.
 size_t distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);  // of a's first i - 2, i - 1 and i letters
+  std::vector<size_t> before, last(b.size() + 1), row(b.size() + 1);  // for a's first i - 2, i - 1 and i letters
   std::iota(last.begin(), last.end(), size_t{0});
   for (size_t i = 1; i <= a.size(); ++i) {
     row[0] = i;
@@ -33,7 +33,7 @@ size_t distance(std::string_view a, std::string_view b) {
   return last[b.size()];
 }
 
-/// How far apart words may be that are this long.
+/// The largest distance that still counts as near, for words of these lengths.
 size_t most_wrong(size_t a, size_t b) { return std::max<size_t>(1, std::max(a, b) / 3); }
 
 bool is_part_of(std::string_view word, std::string_view choice) {
@@ -47,7 +47,7 @@ bool is_part_of(std::string_view word, std::string_view choice) {
 std::string nearest(std::string_view word, const std::vector<std::string>& choices) {
   const std::string typed = lower(word);
   std::string best;
-  size_t fewest = typed.size();  // of an empty word, or all letters wrong, nothing follows
+  size_t fewest = typed.size();  // an empty or entirely different word suggests nothing
   for (const std::string& choice : choices) {
     const size_t most = most_wrong(typed.size(), choice.size());
     if (std::max(typed.size(), choice.size()) - std::min(typed.size(), choice.size()) > most) continue;

@@ -70,7 +70,7 @@ void Tape::push(Record record) {
 }
 
 void Tape::backward(const Tensor& loss) {
-  if (loss.size() != 1) bad_input("[backward] the loss has shape {}: it must be one value", loss.shape().str());
+  if (loss.size() != 1) bad_input("[backward] the loss has shape {}: expected one value", loss.shape().str());
   if (!loss.needs_grad()) bad_input("[backward] the loss does not depend on any tensor that needs a gradient");
   loss.set_grad(std::array{1.0F});
   backward();
@@ -80,7 +80,7 @@ void Tape::backward() {
   const NoTape pause;
   while (!records_.empty()) {
     Record last = std::move(records_.back());
-    records_.pop_back();  // values and gradients of the passed part of the tape are freed while still in the cache
+    records_.pop_back();  // values and gradients already processed are freed while still in the cache
     if (!last.output.has_grad()) continue;
     if (last.backward) last.backward({last});
     if (observer_ != nullptr) observer_->played(last);
@@ -109,7 +109,7 @@ std::vector<Tensor> Tape::gradients(const Tensor& of, std::span<const Tensor> le
     out.push_back(Tensor::zeros(leaf.shape()));
     std::ranges::copy(leaf.grad(), out.back().data().begin());
   }
-  // The last that was set aside of a tensor is nothing, the first is what it held.
+  // A tensor's first entry is its original gradient, so restoring in reverse order ends with it.
   for (; !aside.empty(); aside.pop_back()) aside.back().first.impl_->grad = aside.back().second;
   return out;
 }

@@ -51,7 +51,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
   int64_t values = 1;
   for (const int64_t d : shape.dims()) {
     if (d < 0 || __builtin_mul_overflow(values, d, &values) || values > most_values)
-      bad_input("[tensor] shape {} is not possible", shape.str());
+      bad_input("[tensor] invalid shape {}: dimensions must be >= 0, with at most 2^40 values", shape.str());
   }
   Tensor t;
   t.impl_ = std::make_shared<Impl>(Impl{.shape = shape, .dtype = dtype, .values = nullptr, .grad = nullptr});
@@ -77,12 +77,12 @@ Tensor Tensor::from(const Shape& shape, std::span<const float> row_major) {
 }
 
 const Shape& Tensor::shape() const {
-  if (!impl_) bad_input("[Tensor::shape] this handle holds no tensor");
+  if (!impl_) bad_input("[Tensor::shape] the tensor is empty");
   return impl_->shape;
 }
 
 DType Tensor::dtype() const {
-  shape();  // reports a handle without a tensor
+  shape();  // throws if the tensor is empty
   return impl_->dtype;
 }
 
@@ -91,7 +91,7 @@ namespace {
 template <typename T>
 std::span<T> elements(const std::shared_ptr<std::byte>& memory, const Shape& shape, DType dtype) {
   if ((dtype == DType::float32) != std::is_same_v<T, float>) {
-    bad_input("[tensor] the values of shape {} are stored as {}: ask for that type", shape.str(),
+    bad_input("[tensor] the values of shape {} are {}: request that type", shape.str(),
               dtype == DType::float32 ? "float32" : "bfloat16");
   }
   return {reinterpret_cast<T*>(memory.get()), static_cast<size_t>(shape.size())};
@@ -115,7 +115,7 @@ std::vector<float> Tensor::to_vector() const {
 }
 
 float Tensor::item() const {
-  if (size() != 1) bad_input("[Tensor::item] shape {} holds {} values, not one", shape().str(), size());
+  if (size() != 1) bad_input("[Tensor::item] shape {} has {} values: expected one", shape().str(), size());
   return data()[0];
 }
 
@@ -138,7 +138,7 @@ bool Tensor::has_grad() const { return impl_ && impl_->grad; }
 
 void Tensor::set_grad(std::span<const float> value) const {
   if (std::ssize(value) != size())
-    bad_input("[Tensor::set_grad] {} values given for shape {}", value.size(), shape().str());
+    bad_input("[Tensor::set_grad] {} values given for shape {}, which has {}", value.size(), shape().str(), size());
   if (!impl_->grad) impl_->grad = allocate(impl_->bytes());
   std::ranges::copy(value, grad().begin());
 }
@@ -156,7 +156,7 @@ Tensor Tensor::clone() const {
 Tensor Tensor::rows(int64_t begin, int64_t count) const {
   Shape part = shape();
   if (part.rank() == 0 || begin < 0 || count < 0 || begin + count > part[0]) {
-    bad_input("[Tensor::rows] rows {}..{} asked of shape {}", begin, begin + count, part.str());
+    bad_input("[Tensor::rows] rows {}..{} are out of range for shape {}", begin, begin + count, part.str());
   }
   const int64_t row = part[0] == 0 ? 0 : part.size() / part[0];
   part[0] = count;

@@ -11,8 +11,7 @@
 namespace mixgrad::cost {
 namespace {
 
-/// The node in whose memory the value of node `i` lies: what changes each value of one input, or its shape alone, takes
-/// no other place.
+/// The node whose memory holds the value of node `i`: flatten and a separate ReLU reuse their input's.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   const bool in_place = node.in_place() && node.inputs.size() == 1;
@@ -23,14 +22,14 @@ Value bits(const Activation& a) {
   return product(a.precisions.expected_bits(), a.live_channels, static_cast<double>(a.positions));
 }
 
-/// What is alive while a node runs: its inputs, its output, and whatever is still to be read.
+/// The tensors alive while a node runs: its inputs, its output, and those read later.
 struct Moment {
   int node;
   std::vector<int> alive;  // nodes
   Value bits;
 };
 
-/// By node: the last one at which its value is needed.
+/// By node: the last node that needs its value.
 std::vector<int> last_uses(const Graph& graph) {
   const auto stored_inputs = [&](size_t i) {
     std::vector<int> out = graph.nodes[i].inputs;
@@ -42,7 +41,7 @@ std::vector<int> last_uses(const Graph& graph) {
   return last;
 }
 
-/// The first moment at which most is alive, over the nodes in execution order.
+/// The first node, in execution order, at which the most bits are alive.
 Moment peak(const Network& network) {
   const Graph& graph = network.graph;
   const std::vector<int> last_use = last_uses(graph);
@@ -61,7 +60,7 @@ Moment peak(const Network& network) {
   return peak;
 }
 
-/// "most is alive at 'add': 'conv' (512 bits) and 'add' (256)"
+/// "activations peak at 'add', with 'conv' (512 bits) and 'add' (256) alive"
 std::string worst_moment(const Network& network) {
   const Moment worst = peak(network);
   const auto name = [&](int i) { return network.graph.nodes[static_cast<size_t>(i)].name; };
@@ -72,16 +71,16 @@ std::string worst_moment(const Network& network) {
     tensors += k == 0 ? "" : k + 1 == worst.alive.size() ? " and " : ", ";
     tensors += fmt::format("'{}' ({:.6g}{})", name(i), size, k == 0 ? " bits" : "");
   }
-  return fmt::format("most is alive at '{}': {}", name(worst.node), tensors);
+  return fmt::format("activations peak at '{}', with {} alive", name(worst.node), tensors);
 }
 
 }  // namespace
 
-/// Bits of the activations alive at the worst moment; its gradient is that moment's.
+/// Bits of the activations alive at the peak; its gradient is that of those activations.
 Model activations() {
   return {.name = "activations",
           .unit = "bits",
-          .help = "activations alive at the worst moment, in bits",
+          .help = "activations alive at the peak, in bits",
           .of_network = [](const Network& network) { return peak(network).bits; },
           .reason = worst_moment};
 }

@@ -13,14 +13,14 @@
 namespace mixgrad::cost {
 namespace {
 
-constexpr int float_bits = 32;  // of a layer or a tensor that is not quantized
+constexpr int float_bits = 32;  // of an unquantized layer or tensor
 
 Precisions single(int bits) { return {.bits = {bits}, .theta = Tensor::full({1}, 1)}; }
 
 constexpr int most_bits = 8;
 
-/// Fixed weights: the bit-widths that occur, ascending, and a one-hot column for each channel. A search for targets
-/// counts thousands of networks, so this neither sorts nor looks up.
+/// Fixed weights: the bit-widths that occur, ascending, and a one-hot column per channel. A search for targets
+/// evaluates thousands of networks, so this avoids sorting and look-ups.
 Precisions of_channels(const std::vector<int>& bits) {
   std::array<int, most_bits + 1> row;
   row.fill(-1);
@@ -41,7 +41,7 @@ Precisions of_channels(const std::vector<int>& bits) {
   return out;
 }
 
-/// How slots are seen: at the θ of a step, at the arg max, or all at one bit-width.
+/// The precisions of slots: at the θ of a step, at the arg max, or all at one bit-width.
 struct View {
   std::function<Precisions(const WeightSlot*)> weights;
   std::function<Precisions(const ActivationSlot*, bool is_output)> activations;
@@ -65,7 +65,7 @@ View arg_max_view() {
   return view_of([](const auto& slot) { return quant::one_hot(slot.alpha, slot.precisions); });
 }
 
-/// Expected live output channels of a layer: all, unless its weights can be pruned.
+/// Expected live output channels of a layer: all of them, unless its weights can be pruned.
 Value live_channels(const Precisions& weights, int64_t c_out) {
   if (weights.bits[0] != 0) return static_cast<double>(c_out);
   std::vector<double> live(weights.bits.size(), 1);
@@ -126,7 +126,7 @@ Network network_of(const Graph& graph, const View& view) {
 Value Precisions::expected(const std::vector<double>& values) const {
   const auto columns = static_cast<size_t>(theta.size()) / bits.size();
   if (values.size() != bits.size()) {
-    bad_input("[expected] {} values do not fit {} bit-widths", values.size(), bits.size());
+    bad_input("[expected] {} values for {} bit-widths: expected one each", values.size(), bits.size());
   }
   double number = 0;
   for (size_t p = 0; p < bits.size(); ++p) {

@@ -6,7 +6,7 @@
 namespace mixgrad::cost {
 namespace {
 
-/// Of one output channel at `bits`: whole words of weights, and the numbers beside them; of a float one the bias alone.
+/// Bytes of one output channel at `bits`: whole words of weights, plus its constants; for float weights only the bias.
 Value bytes_of_channel(const Layer& layer, int bits) {
   const bool is_float = bits > 8;
   const int64_t weight_bits = layer.kernel_positions() * (is_float ? 32 : storage_bits(bits));

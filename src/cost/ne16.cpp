@@ -16,11 +16,12 @@ void check(const Layer& layer) {
               layer.name, layer.kernel[0], layer.kernel[1], name_of(layer.kind), layer.groups > 1 ? " in groups" : "");
   }
   if (layer.input.bits != std::vector{8})
-    bad_input("ne16-latency: layer '{}' has inputs of other than 8 bits, which the accelerator can't take", layer.name);
+    bad_input("ne16-latency: layer '{}' does not have 8-bit inputs, the only ones that the accelerator supports",
+              layer.name);
 }
 
-/// One tile of k channels takes n_in (load + wo + mv + 2) + (9 + k) + 13 cycles, where wo and mv grow linearly with k:
-/// so k channels in T tiles take (n_in fixed + 22) T + (n_in growing + 1) k.
+/// One tile of k channels takes n_in (load + wo + mv + 2) + (9 + k) + 13 cycles, where wo and mv grow linearly with k.
+/// So k channels in T tiles take (n_in fixed + 22) T + (n_in growing + 1) k.
 Value of_layer(const Layer& layer) {
   check(layer);
   const bool depthwise = layer.kind == LayerKind::depthwise, pointwise = layer.kernel[0] == 1;
@@ -42,7 +43,7 @@ Value of_layer(const Layer& layer) {
 
 }  // namespace
 
-/// Analytical model of the NE16 accelerator (as in DORY's and PLiNIO's performance models).
+/// Analytical model of the NE16 accelerator (as in the performance models of DORY and PLiNIO).
 Model ne16_latency() { return sum_over_layers("ne16-latency", "cycles", "cycles on the NE16 accelerator", of_layer); }
 
 }  // namespace mixgrad::cost

@@ -5,7 +5,7 @@ namespace mixgrad::cost {
 
 /// K_h K_w (C_in,eff / groups) · live output channels.
 Model params() {
-  return sum_over_layers("params", "weights", "weights, whatever their bits", [](const Layer& layer) {
+  return sum_over_layers("params", "weights", "weights, at any bit-width", [](const Layer& layer) {
     return product(layer.live_outputs(), layer.live_inputs, static_cast<double>(layer.kernel_positions()));
   });
 }

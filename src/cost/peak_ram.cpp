@@ -11,12 +11,12 @@
 namespace mixgrad::cost {
 namespace {
 
-/// `size` in whole units, each of so many bytes.
+/// `size` rounded up to whole units, in bytes, where a unit has `bytes`.
 Value whole(const Value& size, int64_t unit, int64_t bytes) {
   return scale(ceil_div(size, static_cast<double>(unit)), static_cast<double>(bytes));
 }
 
-/// Codes take a byte each, whatever their bits; a tensor that stays float takes 4.
+/// A code takes one byte at any bit-width; a float value takes 4.
 int64_t bytes_per_value(const Precisions& precisions) { return precisions.bits.back() > 8 ? 4 : 1; }
 
 Value tensor_bytes(const Activation& a) {
@@ -30,7 +30,7 @@ Value patch_bytes(const Layer& layer) {
   return whole(codes, device::patch_step, device::patch_step * bytes);
 }
 
-/// The network as the package runs it, and what its tensors and patches take, by step.
+/// The network as the package runs it, and the sizes of its tensors and patches, by step.
 struct Program {
   std::vector<int> nodes;
   std::vector<device::Step> steps;
@@ -98,8 +98,8 @@ std::string highest_stack(const Network& network) {
 
 }  // namespace
 
-/// Bytes of the block in which the C package's activations take turns. Its gradient is that of the tensors and patches
-/// that lie on top of each other where the block is highest; ceilings are straight-through.
+/// Bytes of the memory block shared by the C package's activations. Its gradient is that of the tensors and patches
+/// stacked where the block is highest; ceilings are straight-through.
 Model peak_ram() {
   return {.name = "peak-ram",
           .unit = "bytes",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs from a look-up table: so a user with another chip writes a file, not code.
+// Costs from a look-up table: supporting another chip takes a file, not code.
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -15,13 +15,13 @@
 namespace mixgrad::cost {
 namespace {
 
-/// Costs per MAC of one weight precision for every candidate of the layer's input.
+/// Costs per MAC at one weight precision, for every candidate of the layer's input.
 std::vector<double> column(const Table& table, const Layer& layer, int weight_bits) {
   std::vector<double> costs;
   for (int input_bits : layer.input.bits) {
     const auto found = table.per_mac.find({layer.kind, input_bits, weight_bits});
     if (found == table.per_mac.end()) {
-      bad_input("{}: no cost of {} with {}-bit inputs and {}-bit weights, which layer '{}' can take", table.name,
+      bad_input("{}: no cost for {} with {}-bit inputs and {}-bit weights, which layer '{}' may use", table.name,
                 name_of(layer.kind), input_bits, weight_bits, layer.name);
     }
     costs.push_back(found->second);
@@ -42,7 +42,7 @@ Value of_layer(const Table& table, const Layer& layer) {
                  static_cast<double>(layer.output_positions() * layer.kernel_positions()));
 }
 
-/// Reads keys of one TOML table and refuses the ones that nobody asked for.
+/// Reads the keys of a TOML table and refuses unknown ones.
 class Keys {
  public:
   Keys(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {}
@@ -58,7 +58,7 @@ class Keys {
     known_.insert(key);
     const auto value = table_[key].value<double>();
     if (!value || !table_[key].is_number() || !std::isfinite(*value) || *value < 0) {
-      bad_input("{}: {} is missing or not a number from 0 on", where_, key);
+      bad_input("{}: {} is missing or not a non-negative number", where_, key);
     }
     return *value;
   }
@@ -98,7 +98,7 @@ void read_entry(Table& table, const toml::node& node, const std::string& where) 
   const double per_mac = keys.number("per-mac");
   keys.refuse_others();
   if (!table.per_mac.emplace(std::tuple(*kind, input_bits, weight_bits), per_mac).second) {
-    bad_input("{}: {} with {}-bit inputs and {}-bit weights has a cost already", where, op, input_bits, weight_bits);
+    bad_input("{}: duplicate cost for {} with {}-bit inputs and {}-bit weights", where, op, input_bits, weight_bits);
   }
 }
 
@@ -115,7 +115,7 @@ Table read_table(const std::string& path) {
   try {
     toml = toml::parse(content, path);
   } catch (const toml::parse_error& e) {
-    bad_input("{}:{}: not TOML from column {} on", path, e.source().begin.line, e.source().begin.column);
+    bad_input("{}:{}: invalid TOML at column {}", path, e.source().begin.line, e.source().begin.column);
   }
   Keys keys(toml, path);
   Table table{.name = path, .unit = keys.get<std::string>("unit", "text"), .per_mac = {}};
@@ -123,9 +123,9 @@ Table read_table(const std::string& path) {
   keys.allow("cost");
   keys.refuse_others();
   if (toml.contains("tile")) table.tile = keys.get<int64_t>("tile", "a whole number");
-  if (table.tile < 1) bad_input("{}: tile = {} is not possible: expected 1 or more channels", path, table.tile);
+  if (table.tile < 1) bad_input("{}: invalid tile = {}: expected 1 or more channels", path, table.tile);
   const toml::array* entries = toml["cost"].as_array();
-  if (entries == nullptr || entries->empty()) bad_input("{}: no [[cost]] entries", path);
+  if (entries == nullptr || entries->empty()) bad_input("{}: no [[cost]] entries: expected at least one", path);
   for (const toml::node& node : *entries) read_entry(table, node, fmt::format("{}:{}", path, node.source().begin.line));
   return table;
 }

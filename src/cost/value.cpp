@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Each function counts in double; the op of its name runs too where the tape leads to one of its inputs.
+// Each function computes in double, and also runs the op of its name if one of its inputs is on the tape.
 #include <mixgrad/cost.h>
 #include <mixgrad/ops.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// CIFAR-10 in its binary form: records of 1 label byte and the red, green and blue planes of 32×32 bytes.
+// CIFAR-10 in binary form: records of one label byte and the red, green and blue planes of 32×32 bytes.
 #include "classes.h"
 
 #include <mixgrad/data.h>
@@ -25,7 +25,7 @@ constexpr int64_t channels = 3, side = 32, plane = side * side;
 constexpr int64_t record_bytes = 1 + channels * plane;
 constexpr int classes = 10;
 
-/// Number of records in `file`, from its size alone.
+/// Number of records in `file`, from its size.
 int64_t count_records(const std::string& file) {
   std::error_code error;
   const auto status = fs::status(file, error);
@@ -66,7 +66,7 @@ void append(Dataset& set, const std::string& file, int64_t count) {
   });
 }
 
-/// One name a line; blank lines are skipped (the original file ends with one).
+/// One name per line; blank lines are skipped (the original file ends with one).
 std::vector<std::string> read_class_names(const std::string& file) {
   std::error_code error;
   if (!fs::exists(file, error))
@@ -79,7 +79,7 @@ std::vector<std::string> read_class_names(const std::string& file) {
     while (!line.empty() && (line.back() == '\r' || line.back() == ' ')) line.remove_suffix(1);
     if (!line.empty()) names.emplace_back(line);
   }
-  if (names.size() != classes) bad_input("{}: {} class names: expected {}, one a line", file, names.size(), classes);
+  if (names.size() != classes) bad_input("{}: {} class names: expected {}, one per line", file, names.size(), classes);
   return names;
 }
 
@@ -105,7 +105,7 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share) {
   std::vector<std::string> train;
   for (int batch = 1; batch <= 5; ++batch) train.push_back(path(fmt::format("data_batch_{}.bin", batch)));
   const std::vector<std::string> names = read_class_names(path("batches.meta.txt"));
-  Dataset test = read_set({path("test_batch.bin")}, names);  // the small one first: a fault shows sooner
+  Dataset test = read_set({path("test_batch.bin")}, names);  // the smaller part first, so that errors show sooner
   Dataset all = read_set(train, names);
   std::vector<std::string> notes = notes_on_empty_classes(all, test);
   return hold_out(std::move(all), std::move(test), seed, validation_share, std::move(notes));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names of classes, and classes without images.
+// Class names, and notes on classes without images.
 #include "classes.h"
 
 #include <fmt/ranges.h>
@@ -11,7 +11,7 @@
 namespace mixgrad::data {
 namespace {
 
-/// Which labels occur, from 0 to the largest of both parts.
+/// Which labels occur in either part, from 0 to the largest.
 std::vector<bool> labels_of(const Dataset& train, const Dataset& test) {
   std::vector<bool> present;
   for (const Dataset* set : {&train, &test}) {
@@ -30,7 +30,7 @@ std::vector<bool> classes_of(const Dataset& set) {
   return present;
 }
 
-/// "2 of 10 classes have no … images: 3, 7"; the first few by name.
+/// "2 of 10 classes have no … images: 3, 7", naming the first few.
 std::string note(const std::vector<std::string>& empty, int64_t classes, const char* images) {
   constexpr size_t most_named = 5;
   const std::span<const std::string> named(empty.data(), std::min(empty.size(), most_named));
@@ -68,7 +68,7 @@ std::vector<std::string> name_classes(Dataset& train, Dataset& test) {
       for (Dataset* set : {&train, &test}) {
         for (int32_t& label : set->labels) --label;
       }
-      notes.push_back(fmt::format("labels start at 1: they are taken as {0} classes, named 1 to {0}", train.classes()));
+      notes.push_back(fmt::format("labels start at 1: read as {0} classes named 1 to {0}", train.classes()));
     }
   }
   std::ranges::move(notes_on_empty_classes(train, test), std::back_inserter(notes));

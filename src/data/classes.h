@@ -5,8 +5,7 @@
 
 namespace mixgrad::data {
 
-/// A sentence for the classes that no training image has, and one for those that only no test image has; none where
-/// there are none.
+/// Up to two sentences: on classes without training images, and on classes that only lack test images.
 std::vector<std::string> notes_on_empty_classes(const Dataset& train, const Dataset& test);
 
 }  // namespace mixgrad::data

@@ -27,7 +27,7 @@ std::string gunzip(const std::string& file, size_t most) {
   int code = Z_OK;
   const std::string_view reason = gzerror(gz.get(), &code);  // "FILE: what"
   if (n < 0 || (code != Z_OK && code != Z_STREAM_END))
-    bad_input("{}: damaged gzip data: {}", file, reason.substr(reason.starts_with(file + ": ") ? file.size() + 2 : 0));
+    bad_input("{}: corrupt gzip data: {}", file, reason.substr(reason.starts_with(file + ": ") ? file.size() + 2 : 0));
   return content;
 }
 

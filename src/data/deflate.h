@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Compressed files.
+// Reading compressed files.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +8,13 @@
 
 namespace mixgrad::data {
 
-/// Deflated data hold at most this many bytes per byte of their own.
+/// The highest possible compression ratio of deflate.
 inline constexpr uint64_t highest_deflate_ratio = 1032;
 
-/// Whether a file's content begins as gzip writes it.
+/// Whether `content` starts with gzip's magic bytes.
 bool gzipped(std::string_view content);
-/// The first `most` bytes that the gzipped `file` holds; all of them, compared with its checksum, where it holds fewer.
-/// Throws bad_input naming a damaged file.
+/// The first `most` bytes of the decompressed `file`, or all of them, with the checksum verified, if there are fewer.
+/// Throws bad_input naming a corrupt file.
 std::string gunzip(const std::string& file, size_t most);
 
 }  // namespace mixgrad::data

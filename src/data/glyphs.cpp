@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pictures of digits, drawn as strokes over a cluttered ground. Each picture has its own generator, so neither the
-// number of threads nor of pictures changes it.
+// Pictures of digits, drawn as strokes over a cluttered ground. Each picture has its own generator, so pictures depend
+// neither on the number of threads nor on the number of pictures.
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/rng.h>
@@ -26,17 +26,17 @@ struct Range {
   float draw(Rng& rng) const { return static_cast<float>(rng.uniform(low, high)); }
 };
 
-// How hard the pictures are. Lengths in pixels, angles in radians, colours and noise in units of the full range.
+// Difficulty. Lengths in pixels, angles in radians, colours and noise as fractions of the full range.
 constexpr Range digit_half_height{8.0, 13.0};
 constexpr Range digit_aspect{0.75, 1.25};
 constexpr Range digit_rotation{-0.35, 0.35};
 constexpr Range digit_shear{-0.3, 0.3};
 constexpr Range digit_half_width{0.8, 1.9};  // of the pen
 constexpr Range digit_contrast{0.24, 0.70};  // distance in RGB to the nearest colour of the ground
-constexpr Range digit_warp{0.0, 0.12};       // of half the digit's height
-constexpr Range edge_softness{0.8, 1.8};     // how far ink takes to fade
+constexpr Range digit_warp{0.0, 0.12};       // as a fraction of half the digit's height
+constexpr Range edge_softness{0.8, 1.8};     // distance over which ink fades
 constexpr Range ground_colour{0.12, 0.88};
-constexpr Range ground_spread{0.0, 0.30};  // of the gradient's ends from their mean, per channel
+constexpr Range ground_spread{0.0, 0.30};  // distance of the gradient's ends from their mean, per channel
 constexpr Range wave_amplitude{0.0, 0.06};
 constexpr int blobs_at_most = 3;
 constexpr Range blob_radius{2.0, 6.0};
@@ -57,7 +57,7 @@ using Colour = std::array<float, channels>;
 
 constexpr float pi = std::numbers::pi_v<float>;
 
-/// Appends a part of an ellipse, from and to in degrees, 0 at the right and 90 at the bottom.
+/// Appends an elliptical arc; `from` and `to` in degrees, 0 at the right and 90 at the bottom.
 Stroke with_arc(Stroke stroke, Point centre, float rx, float ry, float from, float to) {
   const int steps = std::max(2, static_cast<int>(std::abs(to - from) / 24.0F));
   for (int i = 0; i <= steps; ++i) {
@@ -107,7 +107,7 @@ std::vector<Glyph> ways_to_write(int digit) {
   }
 }
 
-/// A picture under work, and the strokes drawn into it.
+/// A picture being drawn, with its strokes.
 class Canvas {
  public:
   explicit Canvas(Rng& rng) : rng_(rng) { fill_ground(); }
@@ -123,7 +123,7 @@ class Canvas {
     blend(half_width, softness, colour, opacity);
   }
 
-  /// A soft spot.
+  /// Adds a soft spot.
   void draw_blob(Point centre, float radius, const Colour& colour, float opacity) {
     draw(Stroke{centre, centre}, 0.5F * radius, radius, colour, opacity);
   }
@@ -136,7 +136,7 @@ class Canvas {
   }
 
  private:
-  /// A gradient between two colours with a wave of grey over it.
+  /// Fills the picture with a gradient between two colours and a grey wave over it.
   void fill_ground() {
     for (size_t c = 0; c < channels; ++c) {
       const float mean = ground_colour.draw(rng_);
@@ -160,7 +160,7 @@ class Canvas {
     }
   }
 
-  /// Squared distances from every pixel within `reach` to the nearest stroke.
+  /// Squared distance to the nearest stroke, for every pixel within `reach`.
   void measure(std::span<const Stroke> strokes, float reach) {
     distances_.fill(std::numeric_limits<float>::max());
     for (const Stroke& stroke : strokes)
@@ -195,7 +195,7 @@ class Canvas {
     }
   }
 
-  /// Nearly standard normal: a sum of four uniform numbers, from one draw.
+  /// Approximately standard normal: the sum of four uniform numbers, from one draw.
   float noise() {
     const uint64_t bits = rng_.next();
     const uint64_t sum = (bits & 0xffff) + (bits >> 16 & 0xffff) + (bits >> 32 & 0xffff) + (bits >> 48);
@@ -228,7 +228,7 @@ float contrast(const Colour& colour, const std::array<Colour, 2>& ground) {
   return std::sqrt(nearest);
 }
 
-/// Of some colours the one whose contrast is nearest to the wanted one, so that there always is a result.
+/// Of some random colours, the one whose contrast is nearest to the wanted one, so that there is always a result.
 Colour draw_ink(Rng& rng, const std::array<Colour, 2>& ground) {
   const float wanted = digit_contrast.draw(rng);
   Colour best{};
@@ -246,7 +246,7 @@ Point draw_position(Rng& rng) {
   return {x, y};
 }
 
-/// Bends a glyph smoothly, then scales, shears and turns it; the result is in pixels around the origin.
+/// Warps a glyph smoothly, then scales, shears and rotates it; the result is in pixels around the origin.
 Glyph deform(Glyph glyph, float half_height, Rng& rng) {
   const float angle = digit_rotation.draw(rng), shear = digit_shear.draw(rng), aspect = digit_aspect.draw(rng);
   const float warp = digit_warp.draw(rng);
@@ -268,7 +268,7 @@ void move(Glyph& glyph, float dx, float dy) {
     for (Point& p : stroke) p = {p.x + dx, p.y + dy};
 }
 
-/// Puts a glyph anywhere inside the picture, or in its middle where it is larger.
+/// Places a glyph at random inside the picture, or in the middle if it is larger.
 void place_inside(Glyph& glyph, float margin, Rng& rng) {
   Point low{1e9F, 1e9F}, high{-1e9F, -1e9F};
   for (const Stroke& stroke : glyph) {
@@ -294,7 +294,7 @@ void draw_blobs(Canvas& canvas, Rng& rng) {
   }
 }
 
-/// Parts of other digits: they look like the real thing, but are fragments, paler, and lie below it.
+/// Distractors: fragments of other digits, paler than the digit and below it.
 void draw_clutter(Canvas& canvas, const std::vector<std::vector<Glyph>>& font, Rng& rng) {
   const uint64_t count = rng.below(clutter_strokes_at_most + 1);
   for (uint64_t i = 0; i < count; ++i) {
@@ -329,7 +329,7 @@ void draw_occlusion(Canvas& canvas, Rng& rng) {
 }
 
 Dataset draw_set(std::string_view purpose, uint64_t seed, int64_t count) {
-  if (count < 0) bad_input("glyphs: {} pictures asked for", count);
+  if (count < 0) bad_input("glyphs: {} pictures: expected 0 or more", count);
   Dataset set{"glyphs", channels, side, side, {}, {}, {}};
   std::vector<std::vector<Glyph>> font;
   for (int digit = 0; digit < digits; ++digit) {

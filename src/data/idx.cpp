@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 constexpr uint8_t unsigned_bytes = 0x08;
 
-/// A file of bytes in `least` to `most` dimensions and nothing more, plain or gzipped.
+/// A file of bytes with `least` to `most` dimensions and nothing after them, optionally gzipped.
 class Idx {
  public:
   Idx(const std::string& file, size_t least, size_t most) : file_(file), mapped_(file) {
@@ -28,10 +28,10 @@ class Idx {
     if (packed) inflated_ = gunzip(file, header_size(most));
     read_sizes(packed ? inflated_ : mapped_.content(), least, most);
     const size_t header = header_size(dims_.size()), expected = value_count(packed ? highest_deflate_ratio : 1);
-    if (packed) inflated_ = gunzip(file, header + expected + 1);  // one more shows what is too long
+    if (packed) inflated_ = gunzip(file, header + expected + 1);  // one more byte, to detect trailing data
     values_ = (packed ? std::string_view(inflated_) : mapped_.content()).substr(header);
     if (values_.size() != expected) {
-      bad_input("{}: {} of values from offset {} on do not fit its sizes, {}: expected {} bytes", file,
+      bad_input("{}: {} of values from offset {} on don't match its sizes, {}: expected {} bytes", file,
                 packed && values_.size() > expected ? "more bytes" : fmt::format("{} bytes", values_.size()), header,
                 sizes(), expected);
     }
@@ -50,27 +50,27 @@ class Idx {
       bad_input("{}: not an IDX file: expected two zero bytes at offset 0", file_);
     if (byte(2) != unsigned_bytes)
       bad_input(
-          "{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; give others as NumPy arrays, "
+          "{}: values of type {:#04x} at offset 2: expected 0x08, unsigned bytes; for other types use NumPy arrays, "
           "npy:DIR",
           file_, byte(2));
     const size_t rank = byte(3);
     if (rank < least || rank > most)
       bad_input("{}: {} dimensions at offset 3: expected {} to {}", file_, rank, least, most);
-    if (content.size() < header_size(rank)) bad_input("{}: ends at offset {}, inside its sizes", file_, content.size());
+    if (content.size() < header_size(rank)) bad_input("{}: ends at offset {}, in its sizes", file_, content.size());
     for (size_t at = 4; at < header_size(rank); at += 4) {
       dims_.push_back(int64_t{byte(at)} << 24 | byte(at + 1) << 16 | byte(at + 2) << 8 | byte(at + 3));
     }
   }
 
-  /// How many values the sizes ask for, which so large a file can hold, at `ratio` bytes of content per byte.
+  /// The number of values given by the sizes, checked against what the file can hold at `ratio` content bytes per byte.
   size_t value_count(uint64_t ratio) const {
     const uint64_t bytes = mapped_.content().size();
     const uint64_t most = std::min<uint64_t>(bytes * ratio, std::numeric_limits<std::ptrdiff_t>::max());
     uint64_t total = 1;
     for (const int64_t d : dims_) {
-      if (d == 0) bad_input("{}: its sizes, {}, leave no values: expected at least one image", file_, sizes());
+      if (d == 0) bad_input("{}: no values: its sizes are {}, expected at least one image", file_, sizes());
       if (total > most / static_cast<uint64_t>(d))
-        bad_input("{}: its sizes, {}, ask for more bytes than a file of {} bytes holds", file_, sizes(), bytes);
+        bad_input("{}: sizes {} need more bytes than a file of {} bytes can hold", file_, sizes(), bytes);
       total *= static_cast<uint64_t>(d);
     }
     return static_cast<size_t>(total);
@@ -83,8 +83,8 @@ class Idx {
   std::string_view values_;
 };
 
-/// "train-images" is in train-images-idx3-ubyte or train-images.idx3-ubyte, or either with .gz; the number is one of
-/// `ranks`.
+/// The file of "train-images": train-images-idx3-ubyte or train-images.idx3-ubyte, optionally with .gz; the number is
+/// one of `ranks`.
 std::string find(const fs::path& dir, const std::string& name, const std::vector<int>& ranks) {
   std::error_code error;
   for (const int rank : ranks) {

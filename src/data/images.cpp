@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders of JPEG and PNG files, a folder a class.
+// Folders of JPEG and PNG files, one folder per class.
 #include "classes.h"
 #include "image.h"
 
@@ -24,14 +24,14 @@ std::string extension(const fs::path& file) {
   return out;
 }
 
-/// By its first bytes: names are often those of another format. What begins like neither is judged by its name.
+/// Chooses the decoder by the first bytes, because extensions are often wrong, and only then by the extension.
 Image read_image(const fs::path& file) {
   const std::string content = io::read_file(file);
   const bool jpeg = content.starts_with("\xff\xd8"), png = content.starts_with("\x89PNG");
   return png || (!jpeg && extension(file) == ".png") ? decode_png(file, content) : decode_jpeg(file, content);
 }
 
-/// What a folder holds, hidden files aside, in the order of the names.
+/// The entries of a folder except hidden ones, sorted by name.
 std::vector<fs::path> listed(const fs::path& dir) {
   std::error_code error;
   std::vector<fs::path> out;
@@ -52,10 +52,10 @@ std::vector<std::string> class_names(const fs::path& dir) {
   std::vector<std::string> names;
   for (const fs::path& path : listed(dir)) {
     std::error_code error;
-    if (!fs::is_directory(path, error)) bad_input("{}: expected only folders here, one a class", path.string());
+    if (!fs::is_directory(path, error)) bad_input("{}: not a folder: expected one folder per class", path.string());
     names.push_back(path.filename().string());
   }
-  if (names.empty()) bad_input("{}: expected folders here, one a class", dir.string());
+  if (names.empty()) bad_input("{}: no folders: expected one per class", dir.string());
   return names;
 }
 
@@ -63,7 +63,7 @@ std::vector<Labelled> images_of(const fs::path& dir, const std::vector<std::stri
   std::vector<Labelled> out;
   for (const fs::path& folder : listed(dir)) {
     const auto name = std::ranges::find(classes, folder.filename().string());
-    if (name == classes.end()) bad_input("{}: no such class among the training images", folder.string());
+    if (name == classes.end()) bad_input("{}: class without a folder of training images", folder.string());
     for (const fs::path& file : listed(folder)) {
       const std::string kind = extension(file);
       if (kind != ".png" && kind != ".jpg" && kind != ".jpeg")
@@ -75,7 +75,7 @@ std::vector<Labelled> images_of(const fs::path& dir, const std::vector<std::stri
   return out;
 }
 
-/// Copies an image to its place in a set of 3 channels.
+/// Copies an image into a data set of 3 channels.
 void put(const Image& image, Dataset& set, int64_t index) {
   uint8_t* to = set.pixels.data() + index * set.image_values();
   if (image.channels == 3) {
@@ -85,7 +85,7 @@ void put(const Image& image, Dataset& set, int64_t index) {
   }
 }
 
-/// What one file turned out to be.
+/// What decoding one file found.
 struct Seen {
   std::string fault = {};
   bool colour = false, transparent = false, deep = false, cmyk = false;
@@ -96,7 +96,7 @@ struct Read {
   std::vector<Seen> seen;
 };
 
-/// Decodes on all threads, straight into the set; of several faults the first file's is told.
+/// Decodes on all threads, directly into the data set; of several errors, reports that of the first file.
 Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
   const std::vector<Labelled> files = images_of(dir, classes);
   const Image first = read_image(files[0].file);
@@ -127,25 +127,25 @@ Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
   return read;
 }
 
-/// How many images of both parts are so.
+/// The number of images of both parts with this property.
 int64_t count(const Read& train, const Read& test, bool Seen::*so) {
   return std::ranges::count(train.seen, true, so) + std::ranges::count(test.seen, true, so);
 }
 
-/// What of the files' values did not stay as it was.
+/// Notes on values that were changed in reading.
 std::vector<std::string> changes(const Read& train, const Read& test) {
   std::vector<std::string> notes;
   const auto note = [&](bool Seen::*so, const char* what) {
     const int64_t n = count(train, test, so);
     if (n > 0) notes.push_back(fmt::format("{} {} {}", n, n == 1 ? "image has" : "images have", what));
   };
-  note(&Seen::transparent, "transparency, which is left out");
-  note(&Seen::deep, "16 bits a channel, which are rounded to 8");
-  note(&Seen::cmyk, "the colours of a printer (CMYK), which are converted to RGB without a colour profile");
+  note(&Seen::transparent, "transparency, which is ignored");
+  note(&Seen::deep, "16 bits per channel, which are rounded to 8");
+  note(&Seen::cmyk, "CMYK colours, which are converted to RGB without a colour profile");
   return notes;
 }
 
-/// The first of three equal channels.
+/// Keeps the first of three equal channels.
 void make_grey(Dataset& set) {
   for (size_t i = 0; 3 * i < set.pixels.size(); ++i) set.pixels[i] = set.pixels[3 * i];
   set.pixels.resize(set.pixels.size() / 3);

@@ -7,8 +7,7 @@ namespace mixgrad::data {
 
 Splits image_folder(const std::string& dir, uint64_t, double) {
   bad_input(
-      "images:{}: this mixgrad was built without JPEG and PNG: expected another data set, or a build with Meson's "
-      "option images",
+      "images:{}: this build does not support JPEG and PNG: use another data set, or build with Meson's option images",
       dir);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG by libjpeg-turbo.
+// JPEG decoding with libjpeg-turbo.
 #include "image.h"
 
 #include <mixgrad/error.h>
@@ -11,8 +11,8 @@
 namespace mixgrad::data {
 namespace {
 
-/// One channel of a CMYK pixel as light. Files hold inks inverted (255: none), and `k` darkens what the others let
-/// through; without a colour profile, this is what other readers do too.
+/// One channel of a CMYK pixel as light. Files store inverted ink (255: none), and `k` darkens what the other inks let
+/// through. Like other readers, this ignores colour profiles.
 uint8_t light(uint8_t ink, uint8_t k) { return static_cast<uint8_t>((ink * k + 127) / 255); }
 
 /// [pixels, 4] to [pixels, 3], in place.
@@ -33,12 +33,13 @@ Image decode_jpeg(const std::string& file, std::string_view content) {
   int width = 0, height = 0, subsampling = 0, colours = 0;
   const auto check = [&](int result) {
     if (result != 0)
-      bad_input("{}: not a whole JPEG image of 8 bits a channel: {}", file, tjGetErrorStr2(decoder.get()));
+      bad_input("{}: corrupt or unsupported JPEG image (8 bits per channel expected): {}", file,
+                tjGetErrorStr2(decoder.get()));
   };
   check(tjDecompressHeader3(decoder.get(), bytes, content.size(), &width, &height, &subsampling, &colours));
-  constexpr int64_t most_per_byte = 64 * 8;  // a block of 8×8 pixels takes a bit at least
+  constexpr int64_t most_per_byte = 64 * 8;  // a block of 8×8 pixels takes at least one bit
   if (int64_t{width} * height > static_cast<int64_t>(content.size()) * most_per_byte)
-    bad_input("{}: not a whole JPEG image: {}×{} pixels in {} bytes", file, width, height, content.size());
+    bad_input("{}: corrupt JPEG image: {}×{} pixels in {} bytes", file, width, height, content.size());
   const bool grey = colours == TJCS_GRAY, cmyk = colours == TJCS_CMYK || colours == TJCS_YCCK;
   const TJPF format = grey ? TJPF_GRAY : cmyk ? TJPF_CMYK : TJPF_RGB;
   Image image{.channels = grey ? 1 : 3, .height = height, .width = width, .pixels = {}, .cmyk = cmyk};

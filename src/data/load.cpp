@@ -19,7 +19,7 @@ namespace {
 
 /// A data set read from files: "prefix:PATH".
 struct Source {
-  std::string_view prefix, path;  // of the path, what help shows
+  std::string_view prefix, path;  // path: its placeholder in the help
   Splits (*read)(const std::string& path, uint64_t seed, double validation_share);
   Augmentation augmentation;
 };
@@ -32,7 +32,7 @@ constexpr Source file_sources[] = {
     {"npz", "FILE", numpy, {}},
 };
 
-/// The N of "glyphs:N", as many as by default without it: a test image to four for training.
+/// The counts for "glyphs:N", or the defaults without N: one test image for four training images.
 GlyphCounts glyph_counts(const std::string& spec) {
   GlyphCounts counts;
   if (spec == "glyphs") return counts;
@@ -46,7 +46,7 @@ GlyphCounts glyph_counts(const std::string& spec) {
   return counts;
 }
 
-/// The source that `spec` names, and its path; none for glyphs. Throws bad_input for any other.
+/// The file source in `spec` and its path; null for glyphs. Throws bad_input if unknown.
 std::pair<const Source*, std::string> source_of(const std::string& spec) {
   const auto colon = spec.find(':');
   if (spec.substr(0, colon) == "glyphs") {
@@ -60,7 +60,7 @@ std::pair<const Source*, std::string> source_of(const std::string& spec) {
   bad_input("unknown data set '{}': expected {}", spec, sources());
 }
 
-/// The elements at `indices` (ascending), each of `width` values, moved to the front; the others dropped.
+/// Keeps only the elements at `indices` (ascending), each `width` values wide.
 template <typename T>
 void keep(std::vector<T>& values, size_t width, std::span<const int64_t> indices) {
   if (values.empty()) return;
@@ -103,8 +103,8 @@ Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
           set.normalization};
 }
 
-/// All images in the order in which they are held out: any first part of it has its share of every class. Within a
-/// class the order is drawn; of n images, the k-th goes when a share of (k - 1/2) / n is held out.
+/// The order in which images are held out, such that every prefix is stratified by class. Within a class the order is
+/// random; of n images, the k-th is held out once the share reaches (k - 1/2) / n.
 std::vector<int64_t> holding_order(const Dataset& set, Rng& rng) {
   std::vector<int64_t> order(static_cast<size_t>(set.size()));
   std::iota(order.begin(), order.end(), int64_t{0});
@@ -131,7 +131,7 @@ Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_sh
   int64_t held = std::llround(validation_share * static_cast<double>(train.size()));
   if (validation_share > 0.0) held = std::max<int64_t>(held, 1);
   held = std::clamp<int64_t>(held, 0, std::max<int64_t>(train.size() - 1, 0));
-  // Both parts keep the set's order, so that neither depends on how the subset was drawn.
+  // Both parts keep the data set's order, so that it does not depend on the order of the draw.
   std::sort(order.begin(), order.begin() + held);
   std::sort(order.begin() + held, order.end());
   const std::span<const int64_t> drawn(order);

@@ -12,7 +12,7 @@
 namespace mixgrad::data {
 namespace {
 
-/// One image's variation: what stands at (y, x) came from (y + dy, x + dx), before mirroring.
+/// One image's variation: position (y, x) comes from (y + dy, x + dx), before mirroring.
 struct Variation {
   int64_t dy = 0, dx = 0;
   bool flip = false;
@@ -29,7 +29,7 @@ Variation draw(const Augmentation& augmentation, Rng& rng) {
   return v;
 }
 
-/// Row `y` of the varied image.
+/// Writes row `y` of the varied image.
 template <typename T>
 void copy_row(const Dataset& set, const T* image, const Variation& v, int64_t y, T* row) {
   const int64_t c = set.channels, w = set.width, from = y + v.dy;
@@ -84,12 +84,12 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&datase
   const auto values = static_cast<int64_t>(dataset.pixels.size() + dataset.features.size());
   const auto labels = static_cast<int64_t>(dataset.labels.size());
   if (values != dataset.size() * dataset.image_values() || (labels != 0 && labels != dataset.size())) {
-    bad_input("data set {}: {} labels and {} values do not fit images of {} values", dataset.name, labels, values,
+    bad_input("data set {}: {} labels and {} values don't match images of {} values", dataset.name, labels, values,
               dataset.image_values());
   }
   for (const std::vector<float>* n : {&dataset.normalization.mean, &dataset.normalization.std}) {
     if (!dataset.normalization.empty() && std::ssize(*n) != dataset.channels) {
-      bad_input("data set {}: normalized by {} numbers, but it has {} channels", dataset.name, n->size(),
+      bad_input("data set {}: its normalization has {} numbers: expected one per channel, {}", dataset.name, n->size(),
                 dataset.channels);
     }
   }

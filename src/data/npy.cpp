@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A magic string, a version, the length of a header, the header as a Python dict, values.
+// The layout of .npy: a magic string, a version, the header's length, the header as a Python dict, values.
 #include "npy.h"
 
 #include <mixgrad/error.h>
@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view magic = "\x93NUMPY";
 
-/// The header's text and where the values begin.
+/// The header's text and the offset of the values.
 std::pair<std::string, size_t> header_of(const std::string& name, std::string_view content) {
   const auto byte = [&](size_t i) { return static_cast<uint32_t>(static_cast<uint8_t>(content[i])); };
   if (!content.starts_with(magic) || content.size() < 12)
@@ -25,11 +25,11 @@ std::pair<std::string, size_t> header_of(const std::string& name, std::string_vi
   if (byte(6) < 1 || byte(6) > 3) bad_input("{}: format version {} at offset 6: expected 1 to 3", name, byte(6));
   const size_t begin = old ? 10 : 12;
   const size_t length = old ? byte(8) | byte(9) << 8 : byte(8) | byte(9) << 8 | byte(10) << 16 | byte(11) << 24;
-  if (content.size() - begin < length) bad_input("{}: ends at offset {}, inside its header", name, content.size());
+  if (content.size() - begin < length) bad_input("{}: ends at offset {}, in its header", name, content.size());
   return {std::string(content.substr(begin, length)), begin + length};
 }
 
-/// What follows 'key': in the header; between `open` and `close`, where they are given.
+/// What follows 'key': in the header; only the part within `enclosing`, if given.
 std::string_view entry(const std::string& name, std::string_view header, std::string_view key,
                        std::optional<std::array<char, 2>> enclosing = {}) {
   const size_t at = header.find(fmt::format("'{}':", key));
@@ -37,7 +37,7 @@ std::string_view entry(const std::string& name, std::string_view header, std::st
   const bool open = begin != header.npos && (!enclosing || header[begin] == enclosing->front());
   const size_t end = open && enclosing ? header.find(enclosing->back(), begin + 1) : header.npos;
   if (!open || (enclosing && end == header.npos))
-    bad_input("{}: its header has no {} that can be read here: {}", name, key, header.substr(0, 80));
+    bad_input("{}: its header has no valid {}: {}", name, key, header.substr(0, 80));
   return enclosing ? header.substr(begin + 1, end - begin - 1) : header.substr(begin);
 }
 
@@ -48,13 +48,13 @@ std::vector<int64_t> sizes(const std::string& name, std::string_view shape) {
   for (size_t at = 0; (at = shape.find_first_not_of(", ", at)) != shape.npos;) {
     const auto [end, error] = std::from_chars(shape.data() + at, shape.data() + shape.size(), out.emplace_back());
     if (error != std::errc() || digits.find(shape[at]) == digits.npos)
-      bad_input("{}: shape ({}) holds something else than sizes, or is too large", name, shape.substr(0, 80));
+      bad_input("{}: invalid shape ({}): expected 64-bit sizes", name, shape.substr(0, 80));
     at = static_cast<size_t>(end - shape.data());
   }
   return out;
 }
 
-/// Kind, width and byte order from a type like "<f4".
+/// Sets kind, width and byte order from a type such as "<f4".
 void set_type(Array& array, std::string_view descr) {
   struct Kind {
     char letter;
@@ -72,11 +72,10 @@ void set_type(Array& array, std::string_view descr) {
   }
   const bool text = descr.size() > 1 && (descr[1] == 'U' || descr[1] == 'S');
   bad_input("{}: values of type '{}': expected booleans, integers or floats of up to 64 bits, such as {}", array.name,
-            descr.substr(0, 40),
-            text ? "np.unique(y, return_inverse=True)[1] for names of classes" : "x.astype('float32')");
+            descr.substr(0, 40), text ? "np.unique(y, return_inverse=True)[1] for class names" : "x.astype('float32')");
 }
 
-/// Of Fortran order: the first index runs fastest.
+/// Strides of Fortran order: the first index varies fastest.
 std::vector<int64_t> fortran_strides(const std::vector<int64_t>& dims) {
   std::vector<int64_t> strides = {1};
   for (const int64_t d : dims) strides.push_back(strides.back() * d);
@@ -84,7 +83,7 @@ std::vector<int64_t> fortran_strides(const std::vector<int64_t>& dims) {
   return strides;
 }
 
-/// The index of value i, an entry per dimension.
+/// The multi-dimensional index of value i.
 std::vector<int64_t> index_of(const std::vector<int64_t>& dims, int64_t i) {
   std::vector<int64_t> index(dims.size());
   for (size_t d = dims.size(); d-- > 0; i /= dims[d]) index[d] = i % dims[d];
@@ -122,16 +121,16 @@ Array parse_npy(const std::string& name, std::string_view content) {
   uint64_t total = array.width;
   for (const int64_t d : array.dims) {
     const auto size = static_cast<uint64_t>(d);
-    if (size == 0) bad_input("{}: its shape ({}) has no values: expected at least one image", name, shape);
+    if (size == 0) bad_input("{}: no values: its shape is ({}), expected at least one image", name, shape);
     total = total > content.size() / size ? content.size() + 1 : total * size;
   }
   if (total != array.values.size()) {
-    bad_input("{}: {} bytes of values from offset {} on do not fit its shape ({}) of type {}", name,
+    bad_input("{}: {} bytes of values from offset {} on don't match its shape ({}) and type {}", name,
               array.values.size(), offset, shape, descr);
   }
   const std::string_view order = entry(name, header, "fortran_order");
   if (!order.starts_with("True") && !order.starts_with("False"))
-    bad_input("{}: its header's fortran_order is neither True nor False: {}", name, order.substr(0, 20));
+    bad_input("{}: invalid fortran_order in its header: {}: expected True or False", name, order.substr(0, 20));
   if (order.starts_with("True")) array.strides = fortran_strides(array.dims);
   return array;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// One NumPy array as a file holds it (numpy.lib.format).
+// The .npy format for one NumPy array (numpy.lib.format).
 #pragma once
 
 #include <algorithm>
@@ -12,26 +12,25 @@
 
 namespace mixgrad::data {
 
-/// An IEEE 754 number of 16 bits.
+/// A 16-bit IEEE 754 number.
 struct Half {
   uint16_t bits;
   operator double() const;
 };
 
-/// Values of any type, byte order and order of the dimensions. They are numbered in C order: the last index runs
-/// fastest.
+/// Values of any type, byte order and memory order. Indices are in C order: the last index varies fastest.
 struct Array {
   std::string name;           // for messages
   std::vector<int64_t> dims;  // each at least 1
-  std::string type;           // as NumPy names it: "bool", "uint8", "float16", …
+  std::string type;           // in NumPy's notation: "bool", "uint8", "float16", …
   char kind;                  // b, i, u or f
-  size_t width;               // bytes of one value
+  size_t width;               // bytes per value
   bool big_endian;
-  std::vector<int64_t> strides;  // in values; empty: those of C order
+  std::vector<int64_t> strides;  // in values; empty: C order
   std::string_view values;
 
   int64_t count() const { return static_cast<int64_t>(values.size() / width); }
-  /// The index of value i: "[12, 3, 0, 1]".
+  /// The multi-dimensional index of value i: "[12, 3, 0, 1]".
   std::string place(int64_t i) const;
   /// Calls use(i, double) for every value, in C order. 64-bit integers are rounded.
   template <typename Use>
@@ -40,10 +39,10 @@ struct Array {
  private:
   template <typename T, typename Use>
   void visit_as(const Use& use) const;
-  size_t position(int64_t i) const;  // of value i in the file
+  size_t position(int64_t i) const;  // position of value i in the file
 };
 
-/// An array from a file's content, which must outlive it. Throws bad_input naming `name` and, for damage, the offset.
+/// Parses a file's content, which must outlive the array. Throws bad_input naming `name` and, if corrupt, the offset.
 Array parse_npy(const std::string& name, std::string_view content);
 
 template <typename T, typename Use>
@@ -66,7 +65,7 @@ void Array::visit(const Use& use) const {
     case 'i':
       if (width <= 2) return width == 1 ? visit_as<int8_t>(use) : visit_as<int16_t>(use);
       return width == 4 ? visit_as<int32_t>(use) : visit_as<int64_t>(use);
-    default:  // u, and b: a byte
+    default:  // u, or b stored as one byte
       if (width <= 2) return width == 1 ? visit_as<uint8_t>(use) : visit_as<uint16_t>(use);
       return width == 4 ? visit_as<uint32_t>(use) : visit_as<uint64_t>(use);
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data sets of NumPy arrays: x_train, y_train, x_test and y_test, a file each or in one .npz file.
+// Data sets of NumPy arrays: x_train, y_train, x_test and y_test, in separate files or one .npz file.
 #include "classes.h"
 #include "deflate.h"
 #include "npy.h"
@@ -25,11 +25,11 @@ namespace fs = std::filesystem;
 
 constexpr int64_t most_classes = 1 << 16;
 
-/// The training or the test images, and how their arrays said it.
+/// The training or test images, and the format of their arrays.
 struct Part {
   Dataset set;
-  std::string type;      // of x, as NumPy names it
-  bool one_hot = false;  // y: then set has class names, one per column
+  std::string type;      // of x, in NumPy's notation
+  bool one_hot = false;  // format of y; if so, set has class names, one per column
 };
 
 void append_floats(const Array& x, std::vector<float>& out) {
@@ -37,19 +37,19 @@ void append_floats(const Array& x, std::vector<float>& out) {
   x.visit([&](int64_t i, double v) {
     if (!std::isfinite(v)) bad_input("{}: the value at {} is {:g}: expected finite numbers", x.name, x.place(i), v);
     if (std::abs(v) > std::numeric_limits<float>::max())
-      bad_input("{}: the value at {} is {:g}: too large for 32-bit floats", x.name, x.place(i), v);
+      bad_input("{}: the value at {} is {:g}, which is too large for a 32-bit float", x.name, x.place(i), v);
     out.push_back(static_cast<float>(v));
   });
 }
 
-/// Integers that are bytes, whatever their type. True is 255, which stands for 1.
+/// Integers of any type with values of bytes. True becomes 255, which stands for 1.
 void append_bytes(const Array& x, std::vector<uint8_t>& out) {
   out.reserve(static_cast<size_t>(x.count()));
   x.visit([&](int64_t i, double v) {
     if (x.kind == 'b') v = v == 0 ? 0 : 255;
     if (v < 0 || v > 255) {
       bad_input(
-          "{}: the value at {} is {:g}: integers are read as bytes, 0 to 255; give others as floats, such as "
+          "{}: the value at {} is {:g}: integers must be bytes, 0 to 255; convert others to floats, such as "
           "x.astype('float32') / 65535",
           x.name, x.place(i), v);
     }
@@ -76,7 +76,7 @@ Dataset read_images(const Array& x) {
   return set;
 }
 
-/// One class number an image; floats that are whole numbers too.
+/// One class number per image; floats must be whole numbers.
 std::vector<int32_t> class_numbers(const Array& y) {
   std::vector<int32_t> labels;
   y.visit([&](int64_t i, double v) {
@@ -88,12 +88,12 @@ std::vector<int32_t> class_numbers(const Array& y) {
   return labels;
 }
 
-/// The column of the only 1 in each row, y as [N, columns].
+/// The column of the only 1 in each row of y, [N, columns].
 std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
   std::vector<int32_t> labels(static_cast<size_t>(y.count() / columns), -1);
   const auto refuse = [&](int64_t i, const std::string& what) {
     bad_input(
-        "{}: {} at {}: rows of {} columns are read as one-hot, with a single 1 and else 0; expected that or class "
+        "{}: {} at {}: rows of {} columns must be one-hot, a single 1 and otherwise 0; alternatively, give class "
         "numbers of shape (N,)",
         y.name, what, y.place(i), columns);
   };
@@ -108,7 +108,7 @@ std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
   return labels;
 }
 
-/// Labels as [N], [N, 1] or the like, or one-hot as [N, K].
+/// Labels as [N], [N, 1] and the like, or one-hot as [N, K].
 void read_labels(const Array& y, Part& part) {
   std::vector<int64_t> dims = y.dims;
   const int64_t images = part.set.size();
@@ -126,7 +126,7 @@ void read_labels(const Array& y, Part& part) {
   for (int64_t c = 0; part.one_hot && c < dims[1]; ++c) part.set.class_names.push_back(std::to_string(c));
 }
 
-/// Gives the content of "x_train.npy" and the like to `use`; nothing where there is no such array.
+/// Passes the content of "x_train.npy" and the like to `use`; returns false if there is no such array.
 class Arrays {
  public:
   explicit Arrays(const std::string& path) : path_(path), zip_(nullptr, &zip_discard) {
@@ -163,9 +163,11 @@ class Arrays {
     if (zip_stat(zip_.get(), name.c_str(), 0, &status) != 0) return std::nullopt;
     const bool deflated = status.comp_method == ZIP_CM_DEFLATE;
     if (!deflated && status.comp_method != ZIP_CM_STORE)
-      bad_input("{}: {}: expected it stored or deflated, as np.savez and np.savez_compressed write it", path_, name);
+      bad_input(
+          "{}: {}: unsupported compression: expected stored or deflated, as np.savez and np.savez_compressed write",
+          path_, name);
     if (status.size / (deflated ? highest_deflate_ratio : 1) > status.comp_size)
-      bad_input("{}: {}: damaged: {} bytes of {}", path_, name, status.comp_size, status.size);
+      bad_input("{}: {}: corrupt: {} bytes can't expand to {}", path_, name, status.comp_size, status.size);
     const std::unique_ptr<zip_file_t, decltype(&zip_fclose)> file(zip_fopen(zip_.get(), name.c_str(), 0), &zip_fclose);
     std::string content;
     char part[1 << 16];
@@ -173,7 +175,7 @@ class Arrays {
     while (file && content.size() <= status.size && (n = zip_fread(file.get(), part, sizeof part)) > 0)
       content.append(part, static_cast<size_t>(n));
     if (!file || n < 0 || content.size() != status.size)
-      bad_input("{}: {}: damaged from offset {} of its content on", path_, name, content.size());
+      bad_input("{}: {}: corrupt from offset {} of its content on", path_, name, content.size());
     return content;
   }
 
@@ -188,13 +190,12 @@ Part read_part(const Arrays& arrays, const std::string& path, const std::string&
     part.type = x.type;
   };
   if (!arrays.with("x_" + name + ".npy", read_x))
-    bad_input("{}: holds no x_{}.npy: expected x_train, x_test and, where there are classes, y_train and y_test", path,
-              name);
+    bad_input("{}: no x_{}.npy: expected x_train, x_test and, if there are classes, y_train and y_test", path, name);
   arrays.with("y_" + name + ".npy", [&](const Array& y) { read_labels(y, part); });
   return part;
 }
 
-/// The same kind of images and labels in both parts.
+/// Both parts must hold the same kind of images and labels.
 void check_alike(const std::string& path, const Part& train, const Part& test) {
   const Dataset &a = train.set, &b = test.set;
   if (b.image_shape() != a.image_shape())
@@ -202,8 +203,8 @@ void check_alike(const std::string& path, const Part& train, const Part& test) {
   if (b.labels.empty() != a.labels.empty())
     bad_input("{}: one of y_train.npy and y_test.npy is missing: expected both or none", path);
   if (b.pixels.empty() != a.pixels.empty())
-    bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both, or bytes", path, train.type,
-              test.type);
+    bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both or bytes in both", path,
+              train.type, test.type);
   if (train.one_hot != test.one_hot || (train.one_hot && a.classes() != b.classes())) {
     const auto form = [](const Part& p) {
       return p.one_hot ? fmt::format("one-hot rows of {} columns", p.set.classes()) : "class numbers";
@@ -212,7 +213,7 @@ void check_alike(const std::string& path, const Part& train, const Part& test) {
   }
 }
 
-/// What is said of x that is taken as bytes although it is of another type, or does not look like bytes.
+/// Notes if x is read as bytes but has another type, or does not look like bytes.
 std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   std::vector<std::string> notes;
   const auto note = [&](const char* arrays, const std::string& type) {
@@ -231,7 +232,7 @@ std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   const auto above_1 = [](uint8_t v) { return v > 1; };
   if (std::ranges::none_of(train.set.pixels, above_1) && std::ranges::none_of(test.set.pixels, above_1))
     notes.emplace_back(
-        "no value of x is above 1, and bytes v stand for v / 255: where 1 is meant to be 1, give x as floats "
+        "no value of x is above 1, but a byte v stands for v / 255: if 1 should mean 1, store x as floats "
         "or booleans");
   return notes;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// PNG by libpng's full interface: the simplified one converts 16-bit values and values with a gAMA chunk to sRGB.
+// PNG decoding with libpng's full API: the simplified one converts 16-bit values and values with a gAMA chunk to sRGB.
 #include "deflate.h"
 #include "image.h"
 
@@ -25,7 +25,7 @@ class PngDecoder {
       throw std::bad_alloc();
     }
     png_set_read_fn(png_, this, on_read);
-    // Passes over all chunks but IHDR, PLTE, tRNS, IDAT and IEND: what colours mean does not matter here.
+    // Skip all chunks but IHDR, PLTE, tRNS, IDAT and IEND: colour metadata are ignored.
     png_set_keep_unknown_chunks(png_, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   }
   ~PngDecoder() { png_destroy_read_struct(&png_, &info_, nullptr); }
@@ -44,7 +44,7 @@ class PngDecoder {
     check_size(image);
     run([this] { ask_for_bytes(); });
     const auto row_bytes = static_cast<size_t>(image.width * image.channels);
-    if (png_get_rowbytes(png_, info_) != row_bytes) bad_input("{}: a PNG image of an unknown kind", file_);
+    if (png_get_rowbytes(png_, info_) != row_bytes) bad_input("{}: unsupported kind of PNG image", file_);
     image.pixels.resize(static_cast<size_t>(image.height) * row_bytes);
     std::vector<png_bytep> rows;
     for (size_t at = 0; at < image.pixels.size(); at += row_bytes) rows.push_back(&image.pixels[at]);
@@ -56,17 +56,17 @@ class PngDecoder {
   }
 
  private:
-  /// libpng leaves a call that fails by longjmp, which skips destructors: `calls` must own nothing. What it warns of,
-  /// once metadata are passed over, is damage too.
+  /// A failing libpng call exits by longjmp, which skips destructors, so `calls` must own nothing. With metadata
+  /// skipped, warnings indicate corruption too.
   template <typename Calls>
   void run(const Calls& calls) {
     if (setjmp(png_jmpbuf(png_)) != 0) refuse();
     calls();
     if (message_[0] != '\0') refuse();
   }
-  [[noreturn]] void refuse() const { bad_input("{}: not a whole PNG image: {}", file_, message_); }
+  [[noreturn]] void refuse() const { bad_input("{}: corrupt PNG image: {}", file_, message_); }
 
-  /// Values of 8 bits without alpha. They are scaled where they have other depths, and not otherwise changed.
+  /// Requests 8-bit values without alpha. Other depths are scaled; values are not changed otherwise.
   void ask_for_bytes() {
     const png_byte type = png_get_color_type(png_, info_);
     if (type == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png_);
@@ -77,12 +77,12 @@ class PngDecoder {
     png_read_update_info(png_, info_);
   }
 
-  /// The size that the file claims must be possible before memory is asked for it.
+  /// Checks that the size claimed by the file is possible before memory is allocated.
   void check_size(const Image& image) const {
     const auto bits = uint64_t{png_get_bit_depth(png_, info_)} * png_get_channels(png_, info_);
     const uint64_t bytes = static_cast<uint64_t>(image.height) * static_cast<uint64_t>(image.width) * bits / 8;
     if (bytes / highest_deflate_ratio > size_)
-      bad_input("{}: not a whole PNG image: {}×{} pixels in {} bytes", file_, image.width, image.height, size_);
+      bad_input("{}: corrupt PNG image: {}×{} pixels in {} bytes", file_, image.width, image.height, size_);
   }
 
   static PngDecoder& self(png_voidp pointer) { return *static_cast<PngDecoder*>(pointer); }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Drawn pictures at the size that a network takes.
+// Resizes drawn pictures to the input size of a network.
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 
@@ -12,9 +12,9 @@
 namespace mixgrad::data {
 namespace {
 
-constexpr int64_t feature_row = 32;  // features of a network without pictures: a grey picture, row by row
+constexpr int64_t feature_row = 32;  // a network on features gets a grey picture of this width, row by row
 
-/// The source positions that one target position is made of, and their shares: enlarging interpolates, shrinking
+/// The source positions that contribute to one target position, and their weights: enlarging interpolates, shrinking
 /// averages.
 struct Taps {
   int64_t first;
@@ -37,7 +37,7 @@ std::vector<Taps> taps(int64_t from, int64_t to) {
   return out;
 }
 
-/// Channel c of one pixel, or the mean of all for a grey picture.
+/// Channel c of one pixel, or the mean of its channels if grey.
 float value(const uint8_t* pixel, int64_t channels, int64_t c, bool grey) {
   if (!grey) return pixel[c];
   return static_cast<float>(std::accumulate(pixel, pixel + channels, 0)) / static_cast<float>(channels);
@@ -87,7 +87,10 @@ Splits resized(Splits splits, const Shape& shape) {
   const bool picture = shape.rank() == 3 && (shape[0] == 1 || shape[0] == 3);
   const bool features = shape.rank() == 3 && shape[0] % feature_row == 0 && shape[1] == 1 && shape[2] == 1;
   if (!picture && !features)
-    bad_input("data: '{}' can't be drawn at {}: give a data set of this shape", splits.train.name, shape.str());
+    bad_input(
+        "data: '{}' can't be drawn at {}: expected [1 or 3, H, W] or [a multiple of {}, 1, 1]; use a data set of "
+        "this shape",
+        splits.train.name, shape.str(), feature_row);
   for (Dataset* set : {&splits.train, &splits.validation, &splits.test}) *set = resized(*set, shape);
   return splits;
 }

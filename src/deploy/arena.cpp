@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device must hold: packed weights, and one block of memory in which activations take turns.
+// Memory on the device: packed weights, and one block shared by the activations.
 #include <mixgrad/deploy.h>
 
 #include <src/internal/memory_plan.h>

@@ -30,7 +30,7 @@ double ms_an_image(const std::vector<Tensor>& images, const std::function<void(c
 }  // namespace
 
 InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images) {
-  if (images < 1) bad_input("images: {} is not possible: expected at least 1", images);
+  if (images < 1) bad_input("images: {}: expected at least 1", images);
   const train::Threads one(1);
   const Graph floating = without_quantizers(discrete);
   const Binding float_binding = floating.bind(), discrete_binding = discrete.bind();
@@ -46,7 +46,7 @@ InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, in
       [&](const Tensor& t) { discrete.run(discrete_binding, t); },
       [&](const Tensor& t) { engine.run(network.quantize(t)); }};
   std::array<std::vector<double>, 3> ms;
-  for (int round = -1; round < rounds; ++round) {  // the first is not counted
+  for (int round = -1; round < rounds; ++round) {  // the first round is a warm-up
     for (size_t k = 0; k < kinds.size(); ++k) {
       const double taken = ms_an_image(x, kinds[k]);
       if (round >= 0) ms[k].push_back(taken);

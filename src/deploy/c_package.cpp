@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An integer network as C99 without libraries, heap or floating point.
+// An integer network as C99 without libraries, heap allocation or floating point.
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 
@@ -17,7 +17,7 @@ namespace {
 using fmt::format;
 using integer::c_numbers;
 
-/// A float constant: "1f" is none.
+/// A float constant with a decimal point or exponent, because "1f" is not valid C.
 std::string literal(float value) {
   std::string digits = format("{:.9g}", value);
   if (digits.find_first_of(".e") == std::string::npos) digits += ".0";
@@ -43,12 +43,12 @@ class Package {
 
 #include <stdint.h>
 
-{input}/* Output: {out_shape}; a value is its code * NET_OUTPUT_SCALE, and the largest code is the largest value. */
+{input}/* Output: {out_shape}; a value is its code * NET_OUTPUT_SCALE, so the largest code is the largest value. */
 #define NET_OUTPUT_SIZE {out_size}
 #define NET_OUTPUT_SCALE {out_step}
 
-/* Memory in bytes: activations (one static block, used anew by every call), and constants: packed weights, biases,
-   multipliers, shifts, sizes and 32-bit addresses. The caller holds input and output.
+/* Memory in bytes: activations (one static block, reused by every call), and constants: packed weights, biases,
+   multipliers, shifts, sizes and 32-bit addresses. The caller owns input and output.
    Code: about 2 KiB (gcc -Os, Cortex-M). */
 #define NET_ARENA_BYTES {arena}
 #define NET_WEIGHT_BYTES {weights}
@@ -75,7 +75,7 @@ void net_run(const {in_type} *in, {out_type} *out);
     }
     const std::string block =
         arena_.bytes > 0
-            ? format("/* Where activations take turns. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
+            ? format("/* Memory shared by the activations. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
             : "";
     return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) +
            functions(texts) + tables + block +
@@ -88,7 +88,7 @@ void net_run(const {in_type} *in, {out_type} *out);
     std::vector<int> codes;
     for (const uint8_t code : inputs) codes.push_back(network_.nodes[0].is_signed() ? static_cast<int8_t>(code) : code);
     return format(
-        R"(/* Runs the network on images and compares with what mixgrad computed; returns 0 when all outputs are equal. */
+        R"(/* Runs the network on images and compares the outputs with mixgrad's; returns 0 if all of them are equal. */
 #include "net.h"
 
 #include <stdio.h>
@@ -124,7 +124,7 @@ int main(void) {{
     return std::visit([&](const auto& o) { return o.c_text(c); }, c.node().op);
   }
 
-  /// What the network's operators need, each function once and behind those that it calls.
+  /// The functions that the network's operators need, each once and after those that it calls.
   std::string functions(const std::vector<integer::CText>& texts) const {
     std::vector<size_t> order(texts.size());
     std::iota(order.begin(), order.end(), size_t{0});
@@ -138,16 +138,15 @@ int main(void) {{
     return fmt::format("{}", fmt::join(all, ""));
   }
 
-  /// What the caller hands over, and how it is made of values as they are read.
+  /// Documents and declares the input: its layout, and how real values become codes.
   std::string input() const {
     const IntegerNode& in = network_.nodes[0];
     const Normalization& n = network_.normalization;
     const char* value = n.empty() ? "v" : "(v - mean[c]) / std[c]";
     const char* constants = n.empty() ? "" : " (NET_INPUT_MEAN and NET_INPUT_STD initialise mean and std)";
     std::string text = format(
-        "/* Input: {}, one byte a value. A value v of channel c, as it is read (of an image's byte: byte / 255), has "
-        "the\n"
-        "   code {} / NET_INPUT_SCALE{}, rounded to the nearest and held to {} to {}. */\n"
+        "/* Input: {}, one byte per value. A value v of channel c (byte / 255 for a byte of an image) has the\n"
+        "   code {} / NET_INPUT_SCALE{}, rounded to the nearest and clamped to {} to {}. */\n"
         "#define NET_INPUT_SIZE {}\n#define NET_INPUT_SCALE {}\n",
         layout(in.shape), value, constants, in.low, in.high, in.shape.size(), literal(in.step));
     if (!n.empty())

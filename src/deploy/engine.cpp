@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Integer networks on this machine: bytes in, bytes between, 32-bit sums.
+// Runs integer networks on this machine: codes in bytes, sums in 32 bits.
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 
@@ -15,7 +15,7 @@ using integer::Codes;
 struct IntegerEngine::Impl {
   IntegerNetwork network;
   int64_t batch;
-  std::vector<std::unique_ptr<const kernels::PackedConv2dInt8>> packed;  // of layers; null: the reference runs
+  std::vector<std::unique_ptr<const kernels::PackedConv2dInt8>> packed;  // by node; null: use the reference kernel
 
   integer::RunContext context(size_t i, const std::vector<Codes>& values) const {
     return {.network = network, .node = network.nodes[i], .batch = batch, .values = values, .packed = packed[i].get()};
@@ -41,7 +41,7 @@ struct IntegerEngine::Impl {
     return out;
   }
 
-  /// The result's 32 bits, of which some need more than a byte.
+  /// The result in 32 bits, which an unquantized result needs.
   std::vector<int32_t> result(size_t i, const std::vector<Codes>& values) const {
     const integer::RunContext c = context(i, values);
     return std::visit(

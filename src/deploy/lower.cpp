@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t most_int32 = std::numeric_limits<int32_t>::max();
 
-/// The nodes that lead to the result, on the same tensors.
+/// The nodes that the result depends on, with shared tensors.
 Graph needed_part(const Graph& graph) {
   Graph out = graph;
   drop_unused(out);
@@ -44,7 +44,7 @@ class Lowering {
     out_.input_slot = graph_.nodes[0].output_slot;
     out_.normalization = graph_.normalization;
     out_.output = static_cast<int>(lowered_[static_cast<size_t>(graph_.output)]);
-    if (out_.output == 0) bad_input("the network's result is its input: there is nothing to compute");
+    if (out_.output == 0) bad_input("the network's result is its input: expected at least one layer");
     out_.result_shape = source(static_cast<size_t>(graph_.output)).shape;
     return sort_channels(std::move(out_));
   }
@@ -79,14 +79,14 @@ class Lowering {
     return node;
   }
 
-  /// Of the images whose flattening, which a layer reads, has vanished.
+  /// Channels of the images whose flattening, now removed, the layer reads.
   int64_t flattened_channels(const Node& node) const {
     if (node.inputs.empty() || !vanishes(static_cast<size_t>(node.inputs[0]))) return 0;
     const Node& flatten = source(static_cast<size_t>(node.inputs[0]));
     return source(static_cast<size_t>(flatten.inputs[0])).shape[0];
   }
 
-  /// Whether the network's result is this node's own value, if only flattened from one position.
+  /// Whether this node's value is the network's result, apart from flattening a single position.
   bool makes_result(const Node& node) const {
     size_t i = static_cast<size_t>(graph_.output);
     while (source(i).as<op::Flatten>() && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
@@ -96,13 +96,13 @@ class Lowering {
   [[noreturn]] void refuse_float(const Node& node) const {
     const Node& last = source(static_cast<size_t>(graph_.output));
     if (&source(static_cast<size_t>(graph_.quantized_by(graph_.output))) == &node && last.passes_quantizer()) {
-      bad_input("'{}' has no quantizer, but '{}' behind it works on codes: searched anew, the network gets one",
+      bad_input("'{}' has no quantizer, but '{}' after it works on codes: search the network again to add one",
                 node.name, last.name);
     }
     bad_input("'{}' has no quantizer: a network with float layers has no integer form", node.name);
   }
 
-  /// Range and step of the quantizer on a node's output; the network's result may have none.
+  /// Range and step of a node's output quantizer; the network's result may have none.
   void set_codes(const Node& from, IntegerNode& node) const {
     const ActivationSlot* slot = from.output_slot.get();
     if (slot == nullptr) {
@@ -111,9 +111,9 @@ class Lowering {
       node.low = std::numeric_limits<int32_t>::min(), node.high = most_int32;
       return;
     }
-    if (!slot->fixed()) bad_input("'{}' is still searched: export the network first", from.name);
+    if (!slot->fixed()) bad_input("'{}' is still being searched: export the network first", from.name);
     if (!slot->quantizer->rounds_to_nearest) {
-      bad_input("'{}' is quantized by {}, which does not round to the nearest code: it has no integer form", from.name,
+      bad_input("'{}' is quantized by {}, which does not round to nearest and so has no integer form", from.name,
                 slot->quantizer->name);
     }
     const CodeRange range = slot->range();
@@ -122,7 +122,7 @@ class Lowering {
     node.step = slot->step();
   }
 
-  /// The ReLU of a result without quantizer.
+  /// Applies the ReLU of an unquantized result.
   static void cut_result(const Node& from, IntegerNode& node) {
     if (from.activation != Activation::none) node.low = 0;
     const double six = std::nearbyint(6 / static_cast<double>(node.step));
@@ -133,7 +133,7 @@ class Lowering {
   const Graph graph_;
   const std::vector<std::vector<int>> readers_;
   const Binding binding_;
-  std::vector<int64_t> lowered_;  // index in the integer network of every node
+  std::vector<int64_t> lowered_;  // by graph node: index in the integer network
   IntegerNetwork out_;
 };
 

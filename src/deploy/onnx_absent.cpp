@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without ONNX: no networks to files.
+// For builds without ONNX export.
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 
 namespace mixgrad {
 
 std::string to_onnx(const IntegerNetwork&, int) {
-  bad_input("to: this mixgrad was built without ONNX: expected c, or a build with Meson's option onnx");
+  bad_input("to: this build does not support ONNX: use c, or build with Meson's option onnx");
 }
 
 }  // namespace mixgrad

@@ -19,7 +19,7 @@ using fmt::format;
 using integer::OnnxType;
 using onnx::TensorProto;
 
-/// Writes into protobuf's graph.
+/// Writes to a protobuf graph.
 class Builder : public integer::OnnxWriter {
  public:
   explicit Builder(onnx::GraphProto& graph) : graph_(graph) {}
@@ -96,7 +96,7 @@ class Exporter {
         n.op);
   }
 
-  /// The ReLU of a result without quantizer.
+  /// Applies the ReLU of an unquantized result.
   static std::string cut(const integer::OnnxContext& c, const std::string& y) {
     if (c.node.low < 0) return y;
     if (c.node.high == std::numeric_limits<int32_t>::max()) return c.add.node("Relu", {y}, c.node.name + "/positive");
@@ -111,7 +111,7 @@ class Exporter {
     for (const int64_t d : shape.dims()) type.mutable_shape()->add_dim()->set_dim_value(d);
   }
 
-  /// y in codes and back. Clip where the codes' range is narrower than the type's.
+  /// Quantizes and dequantizes y, with a Clip if the range of the codes is narrower than that of their type.
   static std::string quantized(const integer::OnnxContext& c, std::string y) {
     const IntegerNode& n = c.node;
     if (n.is_signed() || n.high != 255) y = c.clipped(y);
@@ -127,13 +127,13 @@ class Exporter {
   int opset_;
   onnx::GraphProto& graph_;
   Builder add_;
-  std::vector<std::string> real_;  // name of every node's value
+  std::vector<std::string> real_;  // names of the nodes' values
 };
 
 }  // namespace
 
 std::string to_onnx(const IntegerNetwork& network, int opset) {
-  if (opset < 13 || opset > 21) bad_input("opset: {} is none of 13 to 21 (INT4 weights need 21)", opset);
+  if (opset < 13 || opset > 21) bad_input("opset: {}: expected 13 to 21 (INT4 weights need 21)", opset);
   onnx::ModelProto model;
   model.set_ir_version(opset >= 21 ? 10 : 7);
   model.set_producer_name("mixgrad");
@@ -142,7 +142,7 @@ std::string to_onnx(const IntegerNetwork& network, int opset) {
   set.set_domain("");
   set.set_version(opset);
   IntegerNetwork named = network;
-  for (IntegerNode& n : named.nodes) n.name = valid_utf8(n.name);  // protobuf's texts are
+  for (IntegerNode& n : named.nodes) n.name = valid_utf8(n.name);  // required by protobuf
   Exporter(named, opset, *model.mutable_graph()).run();
   return model.SerializeAsString();
 }

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What the new process does before it becomes the program.
+/// What the new process does before exec.
 class Preparation {
  public:
   Preparation(const fs::path& folder, const fs::path& log) {
@@ -52,10 +52,10 @@ int wait_for(pid_t process) {
 TemporaryFolder::TemporaryFolder(const fs::path& parent) {
   std::error_code error;
   const fs::path place = parent.empty() ? fs::temp_directory_path(error) : parent;
-  if (error) failed_run("can't make a temporary folder: TMPDIR is no folder");
+  if (error) failed_run("can't create a temporary folder: TMPDIR is not a folder");
   std::string name = place / ".mixgrad-XXXXXX";
   if (::mkdtemp(name.data()) == nullptr)
-    failed_run("can't make a temporary folder in {}: {}", place.string(), std::strerror(errno));
+    failed_run("can't create a temporary folder in {}: {}", place.string(), std::strerror(errno));
   path_ = name;
 }
 
@@ -65,7 +65,7 @@ TemporaryFolder::~TemporaryFolder() {
 }
 
 std::optional<Ended> run_program(std::vector<std::string> words, const fs::path& folder) {
-  const TemporaryFolder outside;  // so that the log is none of the program's files
+  const TemporaryFolder outside;  // keeps the log apart from the program's files
   const fs::path log = outside.path() / "log";
   const Preparation preparation(folder, log);
   std::vector<char*> arguments;

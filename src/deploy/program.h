@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Other programs, called with their words as they are: no shell reads them.
+// Runs other programs, without a shell.
 #pragma once
 
 #include <filesystem>
@@ -9,8 +9,8 @@
 
 namespace mixgrad {
 
-/// A folder that goes away with the object, in `parent` or where temporary files go; throws failed_run where none can
-/// be made.
+/// A temporary folder, deleted with the object, in `parent` or the system's default place. Throws failed_run if it
+/// can't be created.
 class TemporaryFolder {
  public:
   explicit TemporaryFolder(const std::filesystem::path& parent = {});
@@ -25,12 +25,12 @@ class TemporaryFolder {
 };
 
 struct Ended {
-  int exit_code;     ///< 128 + N where signal N ended it
-  std::string said;  ///< on standard output and standard error
+  int exit_code;     ///< 128 + N if signal N ended it
+  std::string said;  ///< standard output and standard error
 };
 
-/// Runs `words` (a program, looked for in PATH unless it holds a slash, and its arguments) in `folder` and waits for
-/// its end. Nothing where there is no such program.
+/// Runs `words` (a program, searched for in PATH unless it contains a slash, and its arguments) in `folder` and waits
+/// for it. Returns nothing if there is no such program.
 std::optional<Ended> run_program(std::vector<std::string> words, const std::filesystem::path& folder);
 
 }  // namespace mixgrad

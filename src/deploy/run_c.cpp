@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// C packages on this machine: written, built by its compiler, run on their own test images.
+// Writes C packages, and builds and runs them on this machine with their own test images.
 #include "program.h"
 
 #include <mixgrad/deploy.h>
@@ -18,18 +18,18 @@ namespace {
 namespace fs = std::filesystem;
 using Words = std::vector<std::string>;
 
-/// $CC, which may bring arguments along, or cc.
+/// $CC, which may include arguments, or cc.
 Words compiler() {
   const char* given = std::getenv("CC");
   std::istringstream text(given != nullptr ? given : "");
   Words words;
   for (std::string word; text >> word;) words.push_back(word);
   if (words.empty()) return {"cc"};
-  if (words[0].find('/') != std::string::npos) words[0] = fs::absolute(words[0]);  // it runs in another folder
+  if (words[0].find('/') != std::string::npos) words[0] = fs::absolute(words[0]);  // it will run in another folder
   return words;
 }
 
-/// The compiler's command that makes `program` of `sources`.
+/// The command that builds `program` from `sources`.
 Words build(const Words& sources, const std::string& program) {
   Words words = compiler();
   words.insert(words.end(), {"-std=c99", "-O2", "-o", program});
@@ -37,7 +37,7 @@ Words build(const Words& sources, const std::string& program) {
   return words;
 }
 
-/// Whether there is a compiler whose programs run here: one for another machine, or one without the C library, is none.
+/// Whether programs built by the compiler run here; a cross compiler, or one without the C library, does not count.
 bool compiler_works() {
   const TemporaryFolder folder;
   io::write_file(folder.path() / "probe.c",
@@ -56,11 +56,12 @@ void write_files(const CPackage& package, const fs::path& folder) {
   io::write_file(folder / file_names[2], package.test);
 }
 
-/// The files of `from` take their places in `to`.
+/// Moves the files from `from` to `to`.
 void move_files(const fs::path& from, const fs::path& to) {
   std::error_code error;
   for (const char* name : file_names) {
-    if (fs::is_directory(to / name, error)) bad_input("out: {} is a folder", (to / name).string());
+    if (fs::is_directory(to / name, error))
+      bad_input("out: {} is a folder: expected a file or nothing", (to / name).string());
   }
   for (const char* name : file_names) {
     fs::rename(from / name, to / name, error);
@@ -74,7 +75,7 @@ void write_c_package(const CPackage& package, const std::string& folder) {
   std::error_code error, unreachable;
   const bool made = fs::create_directories(folder, error);
   if (!fs::is_directory(folder, unreachable)) {
-    bad_input("out: can't make folder {}: {}", folder, error ? error.message() : "a file of this name is in the way");
+    bad_input("out: can't create folder {}: {}", folder, error ? error.message() : "a file of this name exists");
   }
   try {
     const TemporaryFolder aside(folder);
@@ -99,7 +100,8 @@ std::optional<CPackageRun> run_c_package(const CPackage& package) {
   const auto ran = run_program({folder.path() / "net_test"}, folder.path());
   long long equal = 0, images = 0;
   if (!ran || std::sscanf(ran->said.c_str(), "%lld of %lld", &equal, &images) != 2) {
-    failed_run("the C package, built by {}, stopped with exit code {}", run.compiler, ran ? ran->exit_code : -1);
+    failed_run("the test of the C package, built by {}, failed with exit code {}", run.compiler,
+               ran ? ran->exit_code : -1);
   }
   run.equal = equal;
   run.images = images;

@@ -9,7 +9,7 @@
 namespace mixgrad {
 namespace {
 
-/// Union-find over nodes: one set holds the tensors whose channels must stand in one order.
+/// Union-find over nodes: one set per group of tensors whose channels must have the same order.
 class Sets {
  public:
   explicit Sets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
@@ -23,7 +23,7 @@ class Sets {
   std::vector<size_t> parent_;
 };
 
-/// Whether the channels come in an order of their own, not in that of the inputs.
+/// Whether the order of the channels is independent of the inputs'.
 bool has_own_order(const IntegerNode& node) {
   switch (node.channel_rule()) {
     case op::Channels::made:
@@ -38,19 +38,19 @@ bool has_own_order(const IntegerNode& node) {
   return true;
 }
 
-/// Whether channels must stay where they are, the input's too.
+/// Whether the channels of the node and its input must keep their order.
 bool fixes_order(const IntegerNode& node) {
   return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::flattened;
 }
 
 template <typename T>
 void permute(std::vector<T>& values, const std::vector<size_t>& order) {
-  if (values.size() < order.size()) return;  // none, or one for all
+  if (values.size() < order.size()) return;  // empty, or one value for all channels
   auto rows = as_rows(values, std::ssize(order));
   rows = rows(order, Eigen::all).eval();
 }
 
-/// Columns [..., I], I = the input's channels in their new order; a linear layer's are [positions, I].
+/// Permutes columns [..., I], I = the input's channels; a linear layer has [positions, I].
 void permute_columns(integer::Layer& layer, const std::vector<size_t>& order) {
   auto columns = as_rows(layer.weights, std::ssize(layer.weights) / std::ssize(order));
   columns = columns(Eigen::all, order).eval();
@@ -76,7 +76,7 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     keep(static_cast<int>(i));
     keep(node.inputs[0]);
   }
-  std::vector<std::vector<size_t>> order(count);  // of every set, at its representative
+  std::vector<std::vector<size_t>> order(count);  // by set, at its representative
   for (size_t set = 0; set < count; ++set) {
     if (sets.find(set) != set) continue;
     order[set].resize(static_cast<size_t>(network.nodes[set].channels()));

@@ -5,8 +5,8 @@
 
 namespace mixgrad {
 
-/// Orders channels by the precision of the layers that make them, in those layers and whatever reads them. Tensors that
-/// meet in an Add, or that a pool or depthwise layer hands on, keep one order; the network's input and result keep
+/// Sorts channels by the precision of the layers that produce them, in those layers and their consumers. Tensors that
+/// meet in an Add, or are linked by a pool or a depthwise layer, share one order; the network's input and result keep
 /// theirs.
 IntegerNetwork sort_channels(IntegerNetwork network);
 

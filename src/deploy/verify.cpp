@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A discrete graph and its integer form side by side.
+// Compares a discrete graph with its integer form.
 #include <mixgrad/deploy.h>
 #include <mixgrad/train.h>
 
@@ -13,7 +13,7 @@
 namespace mixgrad {
 namespace {
 
-/// Calls f(graph's value, integer) for every element; both lie NHWC, the integers' channels in their own order.
+/// Calls f(graph's value, integer) for every element; both are NHWC, the integers' channels in their own order.
 template <typename F>
 void for_each_pair(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers, const F& f) {
   const size_t channels = node.channel_of.size();
@@ -102,7 +102,7 @@ class Comparison {
   std::vector<size_t> graph_node_;
 };
 
-/// How far float32 may round a result without quantizer, which is a layer's sum of up to 2^30 steps, or of two codes.
+/// How much float32 may round an unquantized result, which is a layer's sum of up to 2^30 steps, or that of two codes.
 double most_rounding(const IntegerNode& result) {
   return static_cast<double>(result.step) * (result.is_layer() ? 0x1p10 : 0.5);
 }

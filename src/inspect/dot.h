@@ -6,9 +6,9 @@
 
 namespace mixgrad::inspect {
 
-/// "text" in quotes, whatever it holds; line feeds begin new lines of a label.
+/// `text` as a quoted and escaped string; line feeds become line breaks in a label.
 std::string quoted(const std::string& text);
-/// digraph { settings, body }, drawn from the top down.
+/// A digraph with the common settings and `body`, drawn top to bottom.
 std::string digraph(const std::string& body);
 
 }  // namespace mixgrad::inspect

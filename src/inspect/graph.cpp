@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A network's nodes, and which of them share a quantizer.
+// A network's nodes and the quantizers that they share.
 #include "dot.h"
 
 #include <mixgrad/inspect.h>
@@ -83,14 +83,14 @@ std::string quantizer_lines(const GraphView& view) {
   size_t width = 10;
   for (const Quantizer& q : view.quantizers) width = std::max(width, kind_of(q).size());
   std::string out =
-      fmt::format("\nquantizer  {:<{}}  of; where several, they share one alpha (and clip)\n", "candidates", width);
+      fmt::format("\nquantizer  {:<{}}  nodes that share it, with one alpha (and clip)\n", "candidates", width);
   for (const Quantizer& q : view.quantizers) {
     out += fmt::format("{:<9}  {:<{}}  {}\n", q.id, kind_of(q), width, listed(q.nodes, 13 + width));
   }
   return out;
 }
 
-/// A light colour for every quantizer of activations that several nodes share, white for the others.
+/// A light colour for every activation quantizer shared by several nodes, white for the others.
 std::map<std::string, std::string> colours(const GraphView& view) {
   constexpr std::array palette = {"#cfe8ff", "#ffe0b8", "#d5f2cf", "#f4cfe6",
                                   "#fff3b0", "#d9d4f5", "#c9f0ee", "#f8d0cc"};

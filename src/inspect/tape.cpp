@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A training step, written down op by op while it runs.
+// Records a training step op by op.
 #include "dot.h"
 
 #include <mixgrad/error.h>
@@ -51,7 +51,7 @@ std::optional<double> largest_gradient(const Tensor& t) {
   by_dtype(t.dtype(), [&]<typename T>() {
     for (const T g : t.grad<T>()) {
       const double magnitude = std::abs(static_cast<float>(g));
-      if (!(magnitude <= largest)) largest = magnitude;  // a NaN stays
+      if (!(magnitude <= largest)) largest = magnitude;  // keeps NaN
     }
   });
   return largest;
@@ -61,7 +61,7 @@ const void* memory_of(const Tensor& t) {
   return t.dtype() == DType::float32 ? static_cast<const void*>(t.data().data()) : t.data<bfloat16>().data();
 }
 
-/// Writes down a step. Tensors are known by their memory: a micro-batch's leaves share theirs with what they stand for.
+/// Records a step. Tensors are identified by their memory, which a micro-batch's leaves share with the originals.
 class StepRecorder : public TapeObserver {
  public:
   explicit StepRecorder(const std::vector<nn::NamedTensor>& leaves) {
@@ -117,7 +117,7 @@ class StepRecorder : public TapeObserver {
 
   std::vector<nn::NamedTensor> leaves_;
   std::vector<TapeOp> ops_;
-  std::vector<Tensor> outputs_;               // kept, so that no memory comes back under another name
+  std::vector<Tensor> outputs_;               // kept, so that their memory is not reused under another name
   std::map<const void*, std::string> names_;  // by memory
   std::map<const void*, size_t> index_;       // of ops, by tensor
   Clock::time_point time_;
@@ -129,7 +129,7 @@ data::Batch first_images(const data::Splits& splits, int64_t images) {
   return loader.batch(0);
 }
 
-/// The second of two equal steps: the first makes what convolutions keep, so that times are those of a step among many.
+/// Records the second of two equal steps: the first fills the caches of convolutions, so that times are typical.
 template <typename Step>
 TapeView recorded(const std::vector<nn::NamedTensor>& leaves, const Step& step) {
   step(nullptr);
@@ -209,7 +209,7 @@ std::string label(const std::string& title, const Values& v) {
 
 TapeView tape(const RunConfig& config, const TapeOptions& options) {
   config.validate();
-  if (options.images < 1) bad_input("images: {} is not possible: expected at least 1", options.images);
+  if (options.images < 1) bad_input("images: {}: expected at least 1", options.images);
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());
@@ -265,7 +265,7 @@ std::string dot(const TapeView& view) {
     body += fmt::format("  {} [label={}, shape=ellipse, fillcolor=\"#e8e8e8\"]\n", quoted(leaf.name),
                         quoted(label(leaf.name, leaf.values)));
   }
-  std::map<std::string, std::string> clusters;  // by node, so that a layer's ops stand together
+  std::map<std::string, std::string> clusters;  // by node, so that a layer's ops are drawn together
   for (size_t i = 0; i < view.ops.size(); ++i) {
     const TapeOp& op = view.ops[i];
     const std::string id = fmt::format("%{}", i);

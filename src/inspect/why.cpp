@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why a search decided as it did: a layer's candidates through its epochs.
+// Explains a choice of bits: a layer's candidates over the epochs of a search.
 #include <mixgrad/error.h>
 #include <mixgrad/inspect.h>
 #include <mixgrad/run_folder.h>
@@ -20,7 +20,7 @@ bool holds(const AlphaReport& a, const std::string& layer) {
   return std::ranges::find(a.nodes, layer) != a.nodes.end();
 }
 
-/// Row p of [P] or [P, C], in the mean.
+/// Mean of row p of [P] or [P, C].
 double mean(const Tensor& t, size_t p) {
   const int64_t row = t.size() / t.dim(0);
   double total = 0;
@@ -42,7 +42,7 @@ std::vector<Candidate> candidates(const AlphaReport& a) {
   return out;
 }
 
-/// The α whose name ends with `suffix` and that the layer holds.
+/// The history of the layer's α whose name ends with `suffix`.
 std::optional<Story> story(const std::vector<HistoryEpoch>& history, const std::string& layer,
                            const std::string& suffix) {
   std::optional<Story> out;
@@ -70,7 +70,7 @@ std::vector<std::string> layers_of(const std::vector<HistoryEpoch>& history) {
   return out;
 }
 
-/// What became of the layer; nothing while the run goes on.
+/// The layer in the exported network; unset while the run is unfinished.
 std::optional<Exported> exported(const std::string& run, const Why& why) {
   const std::optional<Graph> graph = exported_network(run);
   if (!graph) return std::nullopt;
@@ -90,9 +90,8 @@ std::optional<Exported> exported(const std::string& run, const Why& why) {
 std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
 
 std::string table(const Story& s) {
-  std::string out =
-      fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits", "alpha", "theta",
-                  "task pull", "cost pull", "together", s.channels > 0 ? "  channels" : "");
+  std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits",
+                                "alpha", "theta", "task pull", "cost pull", "sum", s.channels > 0 ? "  channels" : "");
   for (const Story::Epoch& e : s.epochs) {
     for (const Candidate& c : e.candidates) {
       const bool first = &c == &e.candidates[0];
@@ -107,12 +106,12 @@ std::string table(const Story& s) {
 }
 
 std::string in_words(const Story& s) {
-  std::string out = fmt::format("\nIn the mean of {} epoch{}:\n", s.epochs.size(), s.epochs.size() == 1 ? "" : "s");
+  std::string out = fmt::format("\nMean over {} epoch{}:\n", s.epochs.size(), s.epochs.size() == 1 ? "" : "s");
   for (const Candidate& c : s.outcome()) {
-    out += fmt::format("  {} bits: the task pulls {}, the cost {}, together {}", c.bits, pull(c.task_pull),
-                       pull(c.cost_pull), pull(c.task_pull + c.cost_pull));
+    out += fmt::format("  {} bits: task pull {}, cost pull {}, sum {}", c.bits, pull(c.task_pull), pull(c.cost_pull),
+                       pull(c.task_pull + c.cost_pull));
     if (s.channels > 0) {
-      out += fmt::format("; {} of {} channels here", c.chosen, s.channels);
+      out += fmt::format("; chosen by {} of {} channels", c.chosen, s.channels);
     } else if (c.chosen > 0) {
       out += fmt::format("; chosen, with theta {:.3f}", c.theta);
     }
@@ -127,7 +126,7 @@ std::string text(const std::string& layer, const char* what, const Story& s) {
     out += fmt::format(" of {} channels, each with its own alpha (means over the channels)", s.channels);
   std::vector<std::string> others = s.nodes;
   std::erase(others, layer);
-  if (!others.empty()) out += fmt::format("\none alpha together with {}", fmt::join(others, ", "));
+  if (!others.empty()) out += fmt::format("\nshares its alpha with {}", fmt::join(others, ", "));
   if (s.epochs[0].candidates.size() == 1)
     return out + fmt::format("\n{} bits was the only candidate\n", s.epochs[0].candidates[0].bits);
   return out + "\n\n" + table(s) + in_words(s);
@@ -147,7 +146,7 @@ std::string in_words(const Exported& e) {
   return "\nAs exported: " + (out.empty() ? "float" : out) + "\n";
 }
 
-/// Channels by the arg max of their α at the search's end; a layer's one choice stands for all.
+/// Channels by the final arg max of their α; a per-layer choice counts for all channels.
 std::map<int, int64_t> at_arg_max(const Story& s, int64_t channels) {
   std::map<int, int64_t> out;
   for (const Candidate& c : s.outcome()) {
@@ -161,7 +160,7 @@ int chosen_bits(const Story& s) {
   return std::ranges::find(outcome, int64_t{1}, &Candidate::chosen)->bits;
 }
 
-/// Why a layer is not exported at the arg max of its α: for which targets, and from where the network was made.
+/// How the targets moved a layer from the arg max of its α, and from which network.
 std::string moved(const Why& why) {
   std::string out;
   int64_t channels = 0;
@@ -169,21 +168,21 @@ std::string moved(const Why& why) {
   if (why.weights && channels > 0) {
     const auto before = at_arg_max(*why.weights, channels);
     if (before != why.exported->channels) {
-      out += fmt::format("Its weights left the arg max ({}) for {}.\n", in_words(before),
+      out += fmt::format("Its weights moved from the arg max ({}) to {}.\n", in_words(before),
                          in_words(why.exported->channels));
     }
   }
   if (why.output && why.exported->output_bits && chosen_bits(*why.output) != *why.exported->output_bits) {
-    out += fmt::format("Its output left the arg max ({} bits) for {} bits.\n", chosen_bits(*why.output),
+    out += fmt::format("Its output moved from the arg max ({} bits) to {} bits.\n", chosen_bits(*why.output),
                        *why.exported->output_bits);
   }
   if (!why.repair) return out;
-  if (out.empty()) out = "The targets left this layer at its arg max.\n";
+  if (out.empty()) out = "To meet the targets, this layer did not have to leave its arg max.\n";
   for (const Repair::Cost& c : why.repair->costs) {
-    out += fmt::format("Target: {} of at most {:.6g}; {:.6g} by every arg max, {:.6g} as exported.\n", c.name, c.limit,
+    out += fmt::format("Target: {} of at most {:.6g}; {:.6g} at the arg max, {:.6g} as exported.\n", c.name, c.limit,
                        c.arg_max, c.found);
   }
-  return out + fmt::format("The network was made from {}.\n{} of its {} choices left their arg max.\n",
+  return out + fmt::format("The network was derived from {}.\n{} of its {} choices moved from their arg max.\n",
                            why.repair->start, why.repair->moved, why.repair->choices);
 }
 
@@ -236,7 +235,7 @@ Why why(const std::string& run, const std::string& layer) {
           .exported = {},
           .repair = {}};
   if (!out.weights && !out.output) {
-    bad_input("why: the search in {} had no choice of a layer '{}' to make: expected one of {}", run, layer,
+    bad_input("why: the search in {} did not choose any bits for a layer '{}': expected one of {}", run, layer,
               fmt::join(layers_of(history), ", "));
   }
   out.exported = exported(run, out);
@@ -250,9 +249,9 @@ std::string text(const Why& why) {
   if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
   if (why.exported) out += in_words(*why.exported) + moved(why);
   return out +
-         "\nA pull is -gradient, the direction in which it moves alpha: the mean over an epoch's steps.\n"
-         "Adam divides each step by the size of recent gradients: many small ones can outweigh a few\n"
-         "large ones, and alpha go against the sign of a mean pull.\n";
+         "\nA pull is -gradient, the direction in which it moves alpha, averaged over the steps of an epoch.\n"
+         "Adam divides each step by the magnitude of recent gradients: many small ones can outweigh a few\n"
+         "large ones, so alpha may move against the sign of a mean pull.\n";
 }
 
 std::string json(const Why& why) {

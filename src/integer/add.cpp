@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sums of two tensors' codes, which share a quantizer.
+// Sums of two tensors of codes that share a quantizer.
 #include "c_runtime.h"
 
 #include <mixgrad/error.h>
@@ -16,7 +16,7 @@ namespace mixgrad {
 void op::Add::lower(LoweringContext& c) const {
   const IntegerNode &a = c.input(0), &b = c.input(1);
   if (a.raw || b.raw || a.step != b.step)
-    bad_input("'{}' adds '{}' and '{}', which share no quantizer", c.node().name, a.name, b.name);
+    bad_input("'{}' adds '{}' and '{}', which must share a quantizer", c.node().name, a.name, b.name);
   if (c.out.raw) c.out.step = a.step;
   c.out.op = integer::Add{.ratio = fixed_points(Tensor::full({1}, a.step), c.out.step)[0]};
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The C99 functions that a package's net.c is made of, each in the text that is written out. A package takes those that
-// its network needs, so that none is unused.
+// The C99 functions that net.c consists of, as text. A package contains only those that its network needs, so that none
+// is unused.
 #pragma once
 
 namespace mixgrad::c_runtime {
 
-inline constexpr const char* codes = R"c(/* A code as a number: bytes of signed tensors are two's complement. */
+inline constexpr const char* codes = R"c(/* A code as a number: bytes of signed tensors are in two's complement. */
 static int32_t read_code(uint8_t code, int32_t is_signed) {
   return is_signed ? (int32_t)(code ^ 0x80u) - 0x80 : (int32_t)code;
 }
@@ -13,8 +13,8 @@ static int32_t read_code(uint8_t code, int32_t is_signed) {
 )c";
 
 inline constexpr const char* rescale =
-    R"c(/* x * multiplier / 2^shift, halves up, in [low, high]. (Right shifts of negative numbers are arithmetic wherever this
-   is likely to be compiled.) */
+    R"c(/* x * multiplier / 2^shift, ties up, clamped to [low, high]. (Right shifts of negative numbers are arithmetic
+   on every common compiler.) */
 static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low, int32_t high) {
   const int64_t half = shift > 0 ? (int64_t)1 << (shift - 1) : 0;
   const int64_t y = ((int64_t)x * multiplier + half) >> shift;
@@ -23,7 +23,7 @@ static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low
 
 )c";
 
-/// Weights come in whole 32-bit words, the first in the lowest bits; `x` is as long, with zeros at the end.
+/// Weights are whole 32-bit words, the first weight in the lowest bits; `x` is as long, with zeros at the end.
 inline constexpr const char* dot_2 = R"c(static int32_t dot_2(const uint32_t *w, const int16_t *x, int32_t words) {
   int32_t sum = 0, i, k;
   for (i = 0; i < words; ++i, x += 16) {
@@ -58,19 +58,19 @@ inline constexpr const char* dot_8 = R"c(static int32_t dot_8(const uint32_t *w,
 )c";
 
 inline constexpr const char* layer_type =
-    R"c(/* A convolution; a linear layer is one of 1 x 1. Tensors are height x width x channels. */
+    R"c(/* A convolution; a linear layer is a 1 x 1 convolution. Tensors are height x width x channels. */
 typedef struct {
   int32_t in_h, in_w, in_c, out_h, out_w, out_c;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
   int32_t in_signed, low, high;
-  const uint8_t *bits;       /* that store a weight of each output channel */
-  const uint32_t *weights;   /* every output channel begins a word */
+  const uint8_t *bits;       /* per weight, for each output channel */
+  const uint32_t *weights;   /* every output channel starts a new word */
   const int32_t *bias;
   const int32_t *multiplier;
   const uint8_t *shift;
 } layer;
 
-/* What one group of the output position (y, x) looks at, with zeros outside and up to a whole word of weights. */
+/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights. */
 static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, int16_t *patch) {
   const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
   int32_t ky, kx, c;
@@ -91,12 +91,12 @@ static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int3
 
 )c";
 
-/// {0}: the lines that choose a function by the precision of the weights.
+/// {0}: the lines that select a function by the precision of the weights.
 inline constexpr const char* run_layer =
     R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
 {0}}}
 
-/* Writes codes, or the 32 bits of the network's result to `wide`. */
+/* Writes codes, or the network's 32-bit result to `wide`. */
 static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   int32_t position, c, at = 0;
@@ -116,7 +116,7 @@ static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t
 
 )c";
 
-inline constexpr const char* run_add = R"c(/* a + b, codes of one quantizer. */
+inline constexpr const char* run_add = R"c(/* a + b, codes of the same quantizer. */
 static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t multiplier, uint8_t shift,
                     int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
   int32_t i;
@@ -152,19 +152,19 @@ static void run_flatten(const uint8_t *in, int32_t positions, int32_t channels, 
 
 inline constexpr const char* pool_type = R"c(typedef struct {
   int32_t channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, in_signed;
-  int32_t first_y, end_y, first_x, end_x;   /* the positions that an average counts */
+  int32_t first_y, end_y, first_x, end_x;   /* positions that count towards an average */
 } pool;
 
 )c";
 
-inline constexpr const char* overlap = R"c(/* How many of the k positions from `at` on lie in [first, end). */
+inline constexpr const char* overlap = R"c(/* How many of the k positions from `at` on are in [first, end). */
 static int32_t overlap(int32_t at, int32_t k, int32_t first, int32_t end) {
   return (at + k < end ? at + k : end) - (at > first ? at : first);
 }
 
 )c";
 
-/// {0}: the function's name; {1}: what it starts from; {2}: what it does with a code; {3}: the result.
+/// {0}: function name; {1}: initial value; {2}: statement for each code; {3}: statement for the result.
 inline constexpr const char* run_pool = R"c(static void {0}(const pool *p, const uint8_t *in, uint8_t *codes) {{
   int32_t y, x, c, ky, kx;
   for (y = 0; y < p->out_h; ++y) {{

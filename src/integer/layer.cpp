@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and linear layers: what a graph's become, how they run, their text in C.
+// Convolutions and linear layers: lowering, execution, and their C text.
 #include "c_runtime.h"
 
 #include <mixgrad/error.h>
@@ -23,7 +23,7 @@ namespace {
 using fmt::format;
 using integer::Layer;
 
-/// Largest |Σ q_w q_x + q_b| of every output channel.
+/// Largest |Σ q_w q_x + q_b| for every output channel.
 std::vector<int64_t> bounds(const Layer& layer, int64_t largest_input) {
   std::vector<int64_t> out;
   const int64_t columns = layer.weights_per_channel();
@@ -36,7 +36,7 @@ std::vector<int64_t> bounds(const Layer& layer, int64_t largest_input) {
   return out;
 }
 
-/// The finest step at which the largest sum still fits.
+/// The finest step for which the largest sum still fits.
 float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
   float step = 0;
   for (size_t o = 0; o < largest.size(); ++o)
@@ -44,24 +44,24 @@ float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
   return step == 0 ? 1 : step;
 }
 
-/// Devices keep weights of b bits in two's complement.
+/// Devices store weights of b bits in two's complement.
 void check_codes(const Node& node) {
   const WeightQuantizer& quantizer = *node.weight_slot->quantizer;
   for (const int bits : node.weight_slot->bits) {
     if (bits == 0) continue;
     const CodeRange range = quantizer.range(bits), held = signed_range(bits);
     if (range.low >= held.low && range.high <= held.high) continue;
-    bad_input(
-        "'{}' has weights quantized by {}, whose {}-bit codes go from {} to {}: an integer network holds {} to {}",
-        node.name, quantizer.name, bits, range.low, range.high, held.low, held.high);
+    bad_input("'{}': {} quantizes its {}-bit weights to codes from {} to {}: expected codes from {} to {}", node.name,
+              quantizer.name, bits, range.low, range.high, held.low, held.high);
   }
 }
 
-/// The codes of a layer of this size, its bias and its ratios.
+/// A layer of this size, with its codes, bias and ratios.
 Layer coded(const LoweringContext& c, const Conv2dSize& size) {
   const Node& from = c.node();
   const Binding::NodeBinding& b = c.binding;
-  if (!b.scale) bad_input("'{}' is a float layer: a network with such has no integer form", from.name);
+  if (!b.scale)
+    bad_input("'{}' is a float layer, which has no integer form: quantize its weights and input", from.name);
   check_codes(from);
   Layer layer{.size = size,
               .weight_bits = from.weight_slot->bits,
@@ -70,8 +70,8 @@ Layer coded(const LoweringContext& c, const Conv2dSize& size) {
               .steps = {b.scale.data().begin(), b.scale.data().end()}};
   const std::vector<int64_t> largest = bounds(layer, std::max(c.input().high, -c.input().low));
   if (const auto most = std::ranges::max_element(largest); *most > std::numeric_limits<int32_t>::max()) {
-    bad_input("'{}': sums of channel {} could reach {}, more than 32 bits hold", from.name, most - largest.begin(),
-              *most);
+    bad_input("'{}': sums of channel {} could reach {}, which does not fit in 32 bits", from.name,
+              most - largest.begin(), *most);
   }
   if (c.out.raw) c.out.step = raw_step(layer, largest);
   layer.ratios = fixed_points(b.scale, c.out.step);
@@ -141,7 +141,7 @@ std::vector<int32_t> Layer::sums(const RunContext& c) const {
 
 namespace {
 
-/// run_layer, with a dot product for each width of the network's weights.
+/// run_layer, with a dot product for each weight width of the network.
 std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   std::set<int> widths;
   for (const IntegerNode& n : network.nodes) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and linear layers as ONNX's Conv and Gemm on dequantized weights.
+// Convolutions and linear layers as ONNX's Conv and Gemm with dequantized weights.
 #include <mixgrad/deploy.h>
 
 #include <src/internal/matrix.h>
@@ -15,7 +15,7 @@ namespace {
 
 using fmt::format;
 
-/// Codes [O, positions, I] to [O, I, positions]: OHWI to OIHW; a linear layer's to the order of a flattened [C, H, W].
+/// Codes [O, positions, I] to [O, I, positions]: OHWI to OIHW, and linear layers to the order of a flattened [C, H, W].
 std::vector<int8_t> onnx_order(const Layer& layer, int64_t inner) {
   const auto size = static_cast<size_t>(layer.weights_per_channel());
   std::vector<int8_t> out(layer.weights.size());
@@ -25,7 +25,7 @@ std::vector<int8_t> onnx_order(const Layer& layer, int64_t inner) {
   return out;
 }
 
-/// Two values a byte, the first in the lower half.
+/// Packs two values per byte, the first in the lower half.
 std::vector<int8_t> nibbles(const std::vector<int8_t>& values) {
   std::vector<int8_t> out((values.size() + 1) / 2);
   for (size_t i = 0; i < values.size(); ++i)
@@ -45,7 +45,7 @@ std::string dequantized(OnnxWriter& add, const std::string& name, const std::vec
                   {{"axis", {0}}});
 }
 
-/// Neighbouring channels that one initializer holds: all as INT8; with opset 21, INT4 where 4 bits suffice.
+/// Adjacent channels stored in one initializer: all as INT8, or from opset 21 on as INT4 where 4 bits are enough.
 std::vector<ChannelRun> stored_runs(const Layer& layer, int opset) {
   if (opset < 21) return {{.bits = 8, .channels = layer.size.c_out}};
   std::vector<ChannelRun> runs;
@@ -57,7 +57,7 @@ std::vector<ChannelRun> stored_runs(const Layer& layer, int opset) {
   return runs;
 }
 
-/// `dims`: of one output channel. `inner`: the channels that lie innermost.
+/// `dims`: shape of one output channel. `inner`: number of innermost channels.
 std::string dequantized_weights(const OnnxContext& c, const Layer& layer, const std::vector<int64_t>& dims,
                                 int64_t inner) {
   const std::string& node = c.node.name;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The input, and what hands codes on one by one: ReLU and flattening.
+// The input, and operators that pass codes on one by one: ReLU and flattening.
 #include "c_runtime.h"
 
 #include <mixgrad/error.h>
@@ -17,7 +17,7 @@ void op::Input::lower(LoweringContext& c) const { c.out.op = integer::Input{}; }
 
 void op::Flatten::lower(LoweringContext& c) const { c.out.op = integer::Flatten{}; }
 
-/// A ReLU6 is a ReLU whose largest code is the one nearest to 6.
+/// A ReLU6 is a ReLU with the code nearest to 6 as its largest.
 void op::Activate::lower(LoweringContext& c) const {
   c.out.low = 0;
   if (function == Activation::relu6) {
@@ -28,7 +28,7 @@ void op::Activate::lower(LoweringContext& c) const {
 }
 
 void op::BatchNorm::lower(LoweringContext& c) const {
-  bad_input("'{}' stands behind no layer that could take it up", c.node().name);
+  bad_input("'{}' is a batch norm without a layer before it to fold it into", c.node().name);
 }
 
 namespace integer {
@@ -37,7 +37,7 @@ Codes Input::codes(const RunContext& c) const { return c.values[0]; }
 
 CText Input::c_text(const CContext&) const { return {}; }
 
-/// The network's input as it is read, in its own values.
+/// The network's input before normalization.
 std::string Input::onnx(const OnnxContext& c) const {
   const Normalization& n = c.network.normalization;
   if (n.empty()) return "input";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Largest codes and means of codes in windows.
+// Maxima and means of codes in windows.
 #include "c_runtime.h"
 
 #include <src/internal/c_context.h>
@@ -25,7 +25,7 @@ void op::AvgPool2d::lower(LoweringContext& c) const {
 namespace integer {
 namespace {
 
-/// Calls tap(code) for every element of one window of channel c that lies inside the image.
+/// Calls tap(code) for every element within the image of one window of channel c.
 template <typename Tap>
 void for_each_tap(const Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c, const Tap& tap) {
   for (int64_t ky = 0; ky < s.kh; ++ky) {
@@ -36,7 +36,8 @@ void for_each_tap(const Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t
   }
 }
 
-/// Of every window, reduce(each, count): each(take) calls take(code) for its codes, count as many as the mean is of.
+/// Calls reduce(each, count) for every window: each(take) calls take(code) for its codes, and count is the mean's
+/// divisor.
 template <typename Reduce>
 Codes pooled(const RunContext& c, const Pool2dSize& s, const Reduce& reduce) {
   const IntegerNode& input = c.input();
@@ -81,14 +82,14 @@ std::string call(const CContext& c, const char* function) {
   return fmt::format("{}(&pool_{}, {}, {});", function, c.index, c.x(), c.y());
 }
 
-/// ⌊(2 sum + n) / (2n)⌋: C's division rounds toward zero, so of a negative number one less than its complement.
+/// ⌊(2 sum + n) / (2n)⌋. C's division rounds toward zero, so negative numbers need a correction.
 constexpr const char* c_mean =
     R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
                           overlap(x * p->stride_w - p->pad_left, p->kernel_w, p->first_x, p->end_x);
         value = 2 * value + n;
         value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
 
-/// Padding as much before the image, and after it (of h rows and w columns) as the last windows reach.
+/// The given padding before an image of h rows and w columns, and after it as much as the last windows reach.
 OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
   const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
   return {{"kernel_shape", {p.kh, p.kw}},
@@ -96,7 +97,7 @@ OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, in
           {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
 }
 
-/// Padding that counts stands in a node of its own: runtimes differ in what they count beside it.
+/// Padding that counts gets its own node, because runtimes disagree on what else an AveragePool counts.
 std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
   const std::string& name = c.node.name;
   if (!p.count_padding)
@@ -152,7 +153,7 @@ CText AvgPool2d::c_text(const CContext& c) const {
           .call = call(c, "run_avg_pool")};
 }
 
-/// The mean is rounded to a code, halves up: in units of codes, so that halves are exact.
+/// Rounds the mean to a code, ties up, in units of codes so that ties are exact.
 std::string AvgPool2d::onnx(const OnnxContext& c) const {
   const std::string& name = c.node.name;
   const std::string x = c.operand();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network writes itself into a C package with.
+// What an operator of an integer network uses to add itself to a C package.
 #pragma once
 
 #include <mixgrad/deploy.h>
@@ -13,7 +13,7 @@ namespace mixgrad::integer {
 
 /// What a node adds to net.c.
 struct CText {
-  std::vector<std::string> functions;  ///< that it needs, of c_runtime.h, each behind those that it calls
+  std::vector<std::string> functions;  ///< from c_runtime.h, each after those that it calls
   std::string table;                   ///< its constants
   std::string call;                    ///< its line in net_run
 };
@@ -28,11 +28,11 @@ struct CContext {
   int input_signed(size_t i = 0) const { return input(i).is_signed() ? 1 : 0; }
   std::string x(size_t i = 0) const { return bytes(node().inputs[i]); }
   std::string y() const { return bytes(static_cast<int>(index)); }
-  /// The last two arguments of what makes sums: codes, and 32-bit sums; one of them is null.
+  /// The last two arguments of functions that compute sums: codes and 32-bit results, one of them null.
   std::string results() const { return node().raw ? "0, out" : y() + ", 0"; }
 
  private:
-  /// The C expression of a tensor's first byte.
+  /// The C expression for a tensor's first byte.
   std::string bytes(int i) const {
     if (i == 0) return "(const uint8_t *)in";
     if (i == network.output) return "(uint8_t *)out";
@@ -40,9 +40,9 @@ struct CContext {
   }
 };
 
-/// An integer constant: INT32_MIN has no literal of its own type.
+/// An integer constant in C. INT32_MIN has no literal of its own type.
 std::string c_literal(int value);
-/// Numbers, each with a comma, in lines of at most 120 columns.
+/// Comma-separated numbers in lines of at most 120 columns.
 std::string c_lines(const std::vector<std::string>& numbers);
 
 template <typename T>

@@ -12,7 +12,7 @@ class DisjointSets {
  public:
   explicit DisjointSets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
 
-  /// One member of i's set that stands for all.
+  /// The representative of i's set.
   size_t find(size_t i) const {
     while (parent_[i] != i) i = parent_[i];
     return i;

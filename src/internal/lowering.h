@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of a graph makes its integer form of.
+// What an operator of a graph uses to create its integer form.
 #pragma once
 
 #include <mixgrad/integer.h>
@@ -13,8 +13,8 @@ struct LoweringContext {
   int index;  ///< of the node in the graph
   const Binding::NodeBinding& binding;
   const IntegerNetwork& lowered;  ///< the nodes before
-  int64_t flattened_channels;     ///< of images [C, H, W] that the node reads flattened, in NHWC; 0: it reads none
-  IntegerNode& out;               ///< has all but `op`; its range and step are those of the quantizer on its output
+  int64_t flattened_channels;     ///< C of the NHWC images [C, H, W] that the node reads flattened; 0 if it does not
+  IntegerNode& out;               ///< has all but `op`; its range and step are those of its output quantizer
 
   const Node& node() const { return graph.nodes[static_cast<size_t>(index)]; }
   const IntegerNode& input(size_t i = 0) const { return lowered.input_of(out, i); }

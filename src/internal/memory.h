@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Caching allocator: a steady training step asks the system for nothing.
+// Caching allocator: a training step in steady state makes no system allocations.
 #pragma once
 
 #include <cstddef>
@@ -8,12 +8,12 @@
 
 namespace mixgrad {
 
-/// `bytes` uninitialised bytes, aligned to 64. Freed memory waits for the next request of the same size by
-/// the thread that asked for it first, so a micro-batch finds its buffers still in its core's cache.
+/// `bytes` uninitialised bytes, aligned to 64. Freed memory is kept for the next request of the same size by the
+/// allocating thread, so a micro-batch finds its buffers still in its core's cache.
 std::shared_ptr<std::byte> allocate(int64_t bytes);
 
-/// What tensors made on this thread may take together while it lives, freed ones included; whatever asks for more
-/// throws bad_input. A file of few bytes can describe a network of any size: so it is run once within an allowance.
+/// Limits the total size of tensors allocated on this thread during its lifetime, freed ones included; a request beyond
+/// it throws bad_input. A tiny file can describe a network of any size, so it is first run within a limit.
 class MemoryAllowance {
  public:
   explicit MemoryAllowance(int64_t bytes);
@@ -25,7 +25,7 @@ class MemoryAllowance {
   int64_t outer_;
 };
 
-/// For the values of one image.
+/// The limit for one image.
 constexpr int64_t bytes_of_one_image = int64_t{1} << 28;
 
 }  // namespace mixgrad

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network writes itself into an ONNX graph with: floats between QuantizeLinear and
-// DequantizeLinear (QDQ), weights as integers. Without protobuf, so that builds without ONNX know it too.
+// What an operator of an integer network uses to add itself to an ONNX graph: floats between QuantizeLinear and
+// DequantizeLinear (QDQ), weights as integers. Free of protobuf, so that builds without ONNX compile it too.
 #pragma once
 
 #include <mixgrad/integer.h>
@@ -15,7 +15,7 @@ namespace mixgrad::integer {
 /// TensorProto::DataType.
 enum class OnnxType : int { float32 = 1, uint8 = 2, int8 = 3, int32 = 6, int64 = 7, int4 = 22 };
 
-/// Adds nodes and initializers to a graph; every value has a name of its own.
+/// Adds nodes and initializers to a graph, each value under a unique name.
 class OnnxWriter {
  public:
   using Attributes = std::vector<std::pair<std::string, std::vector<int64_t>>>;
@@ -25,7 +25,7 @@ class OnnxWriter {
   OnnxWriter(const OnnxWriter&) = delete;
   OnnxWriter& operator=(const OnnxWriter&) = delete;
 
-  /// Returns the name of the output: `wanted` where it is free. Attributes of one number are numbers, others lists.
+  /// Returns the output's name: `wanted` if it is free. Attributes with one number are numbers, others lists.
   virtual std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted,
                            const Attributes& attributes = {}) = 0;
   /// `raw`: little-endian values.
@@ -34,7 +34,7 @@ class OnnxWriter {
 
   std::string floats(const std::string& name, const std::vector<float>& v) { return floats(name, v, {std::ssize(v)}); }
   std::string number(const std::string& name, float v) { return floats(name, {v}, {}); }
-  /// One value a channel of [N, C, H, W].
+  /// One value per channel of [N, C, H, W].
   std::string channels(const std::string& name, const std::vector<float>& v) {
     return floats(name, v, {1, std::ssize(v), 1, 1});
   }
@@ -49,19 +49,19 @@ struct OnnxContext {
   OnnxWriter& add;
   const IntegerNetwork& network;
   const IntegerNode& node;
-  const std::vector<std::string>& real;  ///< the names of the values of the nodes before
+  const std::vector<std::string>& real;  ///< names of the values of earlier nodes
   int opset;
 
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node, i); }
 
-  /// What the node works on: codes' flattening is of no account to an integer network, but ONNX counts dimensions.
+  /// Operand i, flattened if necessary: integer networks ignore flattening that moves no codes, but ONNX checks ranks.
   std::string operand(size_t i = 0) const {
     const std::string& from = real[static_cast<size_t>(node.inputs[i])];
     const bool flat = node.shape.rank() == 1 && input(i).shape.rank() == 3;
     return flat ? add.node("Flatten", {from}, node.name + "/flat") : from;
   }
 
-  /// y within the range of the codes.
+  /// y clipped to the range of the codes.
   std::string clipped(const std::string& y) const {
     const std::string low = add.number(node.name + "/low", static_cast<float>(node.low) * node.step);
     const std::string high = add.number(node.name + "/high", static_cast<float>(node.high) * node.step);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network runs on.
+// What an operator of an integer network sees when it runs.
 #pragma once
 
 #include <mixgrad/integer.h>
@@ -12,8 +12,8 @@ struct RunContext {
   const IntegerNetwork& network;
   const IntegerNode& node;
   int64_t batch;                            ///< images
-  const std::vector<Codes>& values;         ///< of the nodes before
-  const kernels::PackedConv2dInt8* packed;  ///< of a layer; null: the reference runs
+  const std::vector<Codes>& values;         ///< of earlier nodes
+  const kernels::PackedConv2dInt8* packed;  ///< a layer's; null: use the reference kernel
 
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node, i); }
   const Codes& codes(size_t i = 0) const { return values[static_cast<size_t>(node.inputs[i])]; }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a mistyped word was meant to be.
+// Suggestions for mistyped words.
 #pragma once
 
 #include <string>
@@ -8,12 +8,12 @@
 
 namespace mixgrad {
 
-/// The one of `choices` that `word` is nearest to by letters that are wrong, missing, too many or swapped (the Damerau-
-/// Levenshtein distance without regard to case), up to a third of its letters; the first of several. Otherwise the only
-/// one that has `word` for its first or last part, as batch-size has batch. "" where none is near.
+/// The first of `choices` nearest to `word` in Damerau-Levenshtein distance, ignoring case, if the distance is at most
+/// a third of the length. Otherwise the only choice with `word` as its first or last part (batch for batch-size). "" if
+/// there is none.
 std::string nearest(std::string_view word, const std::vector<std::string>& choices);
 
-/// "; did you mean resnet8?", to end a message with; nothing for no word.
+/// "; did you mean resnet8?", to be appended to a message; "" for an empty word.
 std::string did_you_mean(const std::string& meant);
 
 }  // namespace mixgrad

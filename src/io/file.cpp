@@ -28,7 +28,7 @@ class Descriptor {
 
   explicit operator bool() const { return fd_ >= 0; }
   int get() const { return fd_; }
-  /// Whether the file was closed without an error: some file systems report a failed write only here.
+  /// Returns whether closing succeeded: some file systems report a failed write only here.
   bool close() { return fd_ < 0 || ::close(std::exchange(fd_, -1)) == 0; }
 
  private:
@@ -49,7 +49,7 @@ bool write_all(int fd, std::string_view content) {
   failed_run("can't write {}: {}{}", path, std::strerror(error), full ? ": free some space" : "");
 }
 
-/// A path's folder, "" or with a slash at its end, and the name in it.
+/// A path's folder ("" or ending in a slash) and file name.
 std::pair<std::string, std::string> parts_of(const std::string& path) {
   const size_t name = path.rfind('/') + 1;
   return {path.substr(0, name), path.substr(name)};
@@ -59,30 +59,30 @@ int open_folder(const std::string& folder, int flags) {
   return ::open(folder.empty() ? "." : folder.c_str(), flags | O_DIRECTORY | O_CLOEXEC);
 }
 
-/// Opens a new file in `folder`; the name does not grow with the target's.
+/// Creates a temporary file in `folder`. Its name does not depend on the target's, so it is never too long.
 int create_aside(int folder, std::string& name) {
   static std::atomic<unsigned> counter{0};
   int fd = -1;
   do {
     name = fmt::format(".mixgrad-{}-{}.tmp", ::getpid(), counter++);
     fd = ::openat(folder, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (fd < 0 && errno == EEXIST);  // what a killed run left, or another machine's
+  } while (fd < 0 && errno == EEXIST);  // left by a killed run or in use on another machine
   return fd;
 }
 
-/// Makes a change of names in `folder` last. Not every file system can, and the file is whole either way.
+/// Makes a rename in `folder` durable. Not every file system can, but the file is complete either way.
 void sync_folder(const std::string& folder) {
   const Descriptor fd(open_folder(folder, O_RDONLY));
   if (fd) ::fsync(fd.get());
 }
 
-/// Devices and pipes (/dev/stdout) are written in place: a rename would replace them.
+/// Writes to devices and pipes (/dev/stdout), which a rename would replace.
 void write_in_place(const std::string& path, std::string_view content) {
   Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd || !write_all(fd.get(), content) || !fd.close()) cannot_write(path, errno);
 }
 
-/// Where a chain of links ends, so that a link stays one; `path` itself where there is no file yet.
+/// Follows symbolic links, so that a link is kept; returns `path` itself if there is no file yet.
 std::string resolve(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
   return real ? real.get() : path;
@@ -96,7 +96,7 @@ std::string read_file(const std::string& path) {
   if (!fd || ::fstat(fd.get(), &status) != 0) bad_input("can't read {}: {}", path, std::strerror(errno));
   std::string content;
   size_t used = 0;
-  for (;;) {  // the size is a hint: pipes have none, and a file may grow
+  for (;;) {  // the size is only a hint: pipes have none, and a file may grow
     if (used == content.size())
       content.resize(used == 0 ? static_cast<size_t>(std::max<off_t>(status.st_size, 0)) + 4096 : 2 * used);
     const ssize_t n = ::read(fd.get(), content.data() + used, content.size() - used);
@@ -126,7 +126,7 @@ Mapped::~Mapped() {
 
 void check_folder(const std::string& folder) {
   std::string probe =
-      (folder.empty() ? "." : folder) + "/.mixgrad-XXXXXX";  // permissions do not tell of a read-only file system
+      (folder.empty() ? "." : folder) + "/.mixgrad-XXXXXX";  // permissions alone don't show a read-only file system
   const int fd = ::mkstemp(probe.data());
   if (fd < 0) bad_input("can't write into folder {}: {}", folder.empty() ? "." : folder, std::strerror(errno));
   ::close(fd);
@@ -144,7 +144,7 @@ void write_file(const std::string& path, std::string_view content) {
   struct stat status {};
   if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);
   const auto [folder, name] = parts_of(resolve(path));
-  const Descriptor place(open_folder(folder, O_PATH));  // stays the same folder where it is moved meanwhile
+  const Descriptor place(open_folder(folder, O_PATH));  // keeps the folder even if it is moved meanwhile
   if (!place) cannot_write(path, errno);
   std::string aside;
   Descriptor fd(create_aside(place.get(), aside));
@@ -163,8 +163,7 @@ void write_at(const std::string& path, int64_t offset, std::string_view content)
   struct stat status {};
   if (!fd || ::fstat(fd.get(), &status) != 0) cannot_write(path, errno);
   if (status.st_size < offset)
-    failed_run("can't write {}: it has {} bytes, expected at least {}: it has been changed", path, status.st_size,
-               offset);
+    failed_run("can't write {}: it has changed: {} bytes, expected at least {}", path, status.st_size, offset);
   const auto cut = [&] { return ::ftruncate(fd.get(), offset) == 0; };
   if (!cut() || ::lseek(fd.get(), offset, SEEK_SET) != offset || !write_all(fd.get(), content) ||
       ::fsync(fd.get()) != 0) {

@@ -24,13 +24,13 @@ constexpr uint64_t length_bytes = 8;
 constexpr uint64_t max_header_bytes = 100'000'000;  // the format's own limit
 constexpr const char* metadata_key = "__metadata__";
 
-/// A name as it would stand in JSON: in quotes, on one line.
+/// A name as a JSON string, for messages.
 std::string in_quotes(const std::string& name) {
   return json(name).dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-/// The header's top-level names in the file's order, and the first key that stands twice in one object (a JSON
-/// library would quietly keep the last).
+/// The header's top-level names in the file's order, and the first duplicate key of any object (a JSON library would
+/// silently keep the last).
 struct Keys {
   std::vector<std::string> top;
   std::optional<std::string> duplicate;
@@ -47,7 +47,7 @@ struct Keys {
   }
 };
 
-/// Where a tensor lies in the data behind the header.
+/// A tensor's position in the data after the header.
 struct Entry {
   std::string name;
   Shape shape;
@@ -85,9 +85,9 @@ class Reader {
     uint64_t length = 0;
     std::memcpy(&length, file_.data(), length_bytes);
     if (length > max_header_bytes)
-      fail("not a safetensors file: a header of {} bytes, over the limit of {}", length, max_header_bytes);
+      fail("not a safetensors file: header of {} bytes, over the limit of {}", length, max_header_bytes);
     if (length > file_.size() - length_bytes)
-      fail("truncated: a header of {} bytes, but only {} follow", length, file_.size() - length_bytes);
+      fail("truncated: header of {} bytes, but only {} bytes follow", length, file_.size() - length_bytes);
     const char* text = file_.data() + length_bytes;
     if (length == 0 || *text != '{') fail("not a safetensors file: the header is not a JSON object");
     data_ = std::string_view(file_).substr(length_bytes + length);
@@ -103,7 +103,7 @@ class Reader {
     } catch (const json::parse_error& error) {
       fail("the header is not valid JSON (offset {})", length_bytes + error.byte);
     } catch (const json::out_of_range&) {
-      fail("the header holds a number out of range");
+      fail("the header contains a number that is out of range");
     }
   }
 
@@ -133,12 +133,12 @@ class Reader {
       fail("tensor {}: data_offsets is not [begin, end]", quoted_name);
     const Entry entry{name, shape, offsets[0].get<uint64_t>(), offsets[1].get<uint64_t>()};
     if (entry.begin > entry.end)
-      fail("tensor {}: it ends at {}, before its begin {}", quoted_name, entry.end, entry.begin);
+      fail("tensor {}: data_offsets [{}, {}] end before they begin", quoted_name, entry.begin, entry.end);
     if (entry.end > data_.size())
-      fail("tensor {}: its values end at {}, but the file holds {} bytes of them (truncated?)", quoted_name, entry.end,
+      fail("tensor {}: its values end at {}, but the file has {} bytes of values (truncated?)", quoted_name, entry.end,
            data_.size());
     if (entry.end - entry.begin != bytes)
-      fail("tensor {}: shape {} takes {} bytes, data_offsets give {}", quoted_name, shape.str(), bytes,
+      fail("tensor {}: shape {} needs {} bytes, but data_offsets span {}", quoted_name, shape.str(), bytes,
            entry.end - entry.begin);
     return entry;
   }
@@ -150,19 +150,19 @@ class Reader {
       fail("tensor {} has {} dimensions: at most {} are supported", quoted_name, array.size(), Shape::max_rank);
     std::vector<int64_t> dims;
     int64_t bytes = sizeof(float);
-    int64_t bound = bytes;  // with zeros taken as ones, so that no partial product overflows later
+    int64_t bound = bytes;  // zeros count as ones, so that no partial product can overflow later
     for (const json& dim : array) {
       int64_t d = 0;
       if (!dim.is_number_unsigned() || __builtin_add_overflow(dim.get<uint64_t>(), 0, &d) ||
           __builtin_mul_overflow(bound, std::max<int64_t>(d, 1), &bound))
-        fail("tensor {}: shape holds something else than sizes, or is too large", quoted_name);
+        fail("tensor {}: invalid shape: expected an array of sizes within 64 bits", quoted_name);
       dims.push_back(d);
       bytes *= d;
     }
     return {Shape(dims), static_cast<uint64_t>(bytes)};
   }
 
-  /// Sorts by offset; the tensors must cover the data without holes.
+  /// Sorts by offset; the tensors must cover the data without gaps.
   void check_layout(std::vector<Entry>& entries) const {
     std::stable_sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) {
       return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
@@ -170,8 +170,7 @@ class Reader {
     uint64_t covered = 0;
     for (const Entry& entry : entries) {
       if (entry.begin < covered) fail("tensor {} overlaps the one before it", in_quotes(entry.name));
-      if (entry.begin > covered)
-        fail("a hole of {} bytes before tensor {}", entry.begin - covered, in_quotes(entry.name));
+      if (entry.begin > covered) fail("gap of {} bytes before tensor {}", entry.begin - covered, in_quotes(entry.name));
       covered = entry.end;
     }
     if (covered != data_.size()) fail("{} bytes follow the last tensor", data_.size() - covered);
@@ -179,7 +178,7 @@ class Reader {
 
   Tensor values(const Entry& entry) const {
     std::vector<float> row_major((entry.end - entry.begin) / sizeof(float));
-    if (row_major.empty()) return Tensor::empty(entry.shape);  // its other sizes may be anything
+    if (row_major.empty()) return Tensor::empty(entry.shape);  // its other dimensions may be huge
     std::memcpy(row_major.data(), data_.data() + entry.begin, entry.end - entry.begin);
     return Tensor::from(entry.shape, row_major);
   }
@@ -195,7 +194,7 @@ std::string json_string(const std::string& text, const std::string& path) {
   try {
     return json(text).dump();
   } catch (const json::type_error&) {
-    bad_input("{}: {} is not UTF-8", path, in_quotes(text));
+    bad_input("{}: {} is not valid UTF-8", path, in_quotes(text));
   }
 }
 
@@ -210,15 +209,15 @@ std::string make_header(const std::string& path, const Safetensors& content) {
   std::set<std::string> seen{metadata_key};
   uint64_t end = 0;
   for (const auto& [name, tensor] : content.tensors) {
-    if (!seen.insert(name).second) bad_input("{}: {} can't be written twice", path, in_quotes(name));
-    if (!tensor) bad_input("{}: {} holds no tensor", path, in_quotes(name));
+    if (!seen.insert(name).second) bad_input("{}: duplicate or reserved tensor name {}", path, in_quotes(name));
+    if (!tensor) bad_input("{}: tensor {} is empty", path, in_quotes(name));
     const uint64_t begin = std::exchange(end, end + static_cast<uint64_t>(tensor.size()) * sizeof(float));
     items.push_back(fmt::format("{}:{{\"dtype\":\"F32\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
                                 json_string(name, path), fmt::join(tensor.shape().dims(), ","), begin, end));
   }
   std::string header = fmt::format("{{{}}}", fmt::join(items, ","));
-  header.resize((header.size() + 7) / 8 * 8, ' ');  // so that the values are aligned
-  if (header.size() > max_header_bytes) bad_input("{}: a header over {} bytes", path, max_header_bytes);
+  header.resize((header.size() + 7) / 8 * 8, ' ');  // aligns the values
+  if (header.size() > max_header_bytes) bad_input("{}: header over the limit of {} bytes", path, max_header_bytes);
   return header;
 }
 
@@ -235,7 +234,7 @@ void Safetensors::check_finite(const std::string& name) const {
   const auto found = std::ranges::find_if(values, [](float v) { return !std::isfinite(v); });
   if (found == values.end()) return;
   const char* what = std::isnan(*found) ? "NaN" : *found > 0 ? "infinity" : "-infinity";
-  bad_input("{}: tensor {} holds {} at index {}: expected finite numbers", path, in_quotes(name), what,
+  bad_input("{}: tensor {} contains {} at index {}: expected finite numbers", path, in_quotes(name), what,
             found - values.begin());
 }
 

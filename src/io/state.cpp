@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tensors as they are; numbers as text in the metadata, in the shortest form that gives every bit back.
+// Tensors are stored unchanged; numbers as text in the metadata, in the shortest form that restores every bit.
 #include <mixgrad/error.h>
 #include <mixgrad/state.h>
 
@@ -33,7 +33,7 @@ const std::string& text_of(const io::Safetensors& from, const std::string& name)
 void read(const io::Safetensors& from, const std::string& name, const Tensor& tensor) {
   const Tensor& found = from.at(name);
   if (found.shape() != tensor.shape()) {
-    bad_input("{}: '{}' has shape {}, but {} is wanted", from.path, name, found.shape().str(), tensor.shape().str());
+    bad_input("{}: '{}' has shape {}, expected {}", from.path, name, found.shape().str(), tensor.shape().str());
   }
   std::ranges::copy(found.data(), tensor.data().begin());
 }
@@ -45,10 +45,10 @@ void read(const io::Safetensors& from, const std::string& name, std::span<Number
   for (Number& number : numbers) {
     if (at != end && *at == ' ') ++at;
     const auto [behind, error] = std::from_chars(at, end, number);
-    if (error != std::errc()) bad_input("{}: '{}' holds no {} numbers", from.path, name, numbers.size());
+    if (error != std::errc()) bad_input("{}: '{}' is invalid: expected {} numbers", from.path, name, numbers.size());
     at = behind;
   }
-  if (at != end) bad_input("{}: '{}' holds more than {} numbers", from.path, name, numbers.size());
+  if (at != end) bad_input("{}: '{}' has too many numbers: expected {}", from.path, name, numbers.size());
 }
 
 void read(const io::Safetensors& from, const std::string& name, bool* flag) { *flag = text_of(from, name) == "true"; }

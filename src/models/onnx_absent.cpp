@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without ONNX: no networks from files.
+// For builds without ONNX import.
 #include "onnx_import.h"
 
 #include <mixgrad/error.h>
@@ -7,9 +7,7 @@
 namespace mixgrad::models {
 
 Model from_onnx(const std::string& path, const Options&) {
-  bad_input(
-      "{}: this mixgrad was built without ONNX: expected the name of a model, or a build with Meson's option onnx",
-      path);
+  bad_input("{}: this build does not support ONNX: use the name of a model, or build with Meson's option onnx", path);
 }
 
 }  // namespace mixgrad::models

@@ -82,20 +82,20 @@ void Context::refuse(const Node& n, const std::string& why) const {
 const Value& Context::value(const std::string& name, const std::string& where) const {
   const auto found = values.find(name);
   if (found == values.end()) {
-    file.fail(fmt::format("{} needs '{}', which neither the input nor an earlier node gives", where, name));
+    file.fail(fmt::format("{} needs '{}', which is neither the input nor the output of an earlier node", where, name));
   }
   return found->second;
 }
 
 const Value& Context::padded_input(const Node& n, size_t i) const {
-  if (i >= n.inputs.size()) refuse(n, fmt::format("it has {} inputs, too few", n.inputs.size()));
+  if (i >= n.inputs.size()) refuse(n, fmt::format("too few inputs: {}", n.inputs.size()));
   return value(n.inputs[i], fmt::format("{} '{}'", n.op, n.name));
 }
 
 const Value& Context::input(const Node& n, size_t i) const {
   const Value& x = padded_input(n, i);
   if (!x.padding.empty()) {
-    refuse(n, fmt::format("its input '{}' is padded: only a convolution or a pool can take a Pad up", n.inputs[i]));
+    refuse(n, fmt::format("its input '{}' is padded: only a convolution or a pool may follow a Pad", n.inputs[i]));
   }
   return x;
 }
@@ -103,7 +103,7 @@ const Value& Context::input(const Node& n, size_t i) const {
 const Value& Context::image(const Node& n) const {
   const Value& x = padded_input(n, 0);
   if (!x.layout.is({0, 1, 2})) {
-    refuse(n, fmt::format("it works on {}[N, {}]: expected images [N, C, H, W], channels first",
+    refuse(n, fmt::format("its input is {}[N, {}]: expected images [N, C, H, W], channels first",
                           x.layout.axes.size() == 2 ? "signals " : "", fmt::join(x.layout.dims(), ", ")));
   }
   return x;
@@ -118,21 +118,21 @@ const Constant* Context::constant(const Node& n, size_t i) const {
 
 const Constant& Context::needed(const Node& n, size_t i) const {
   const Constant* c = constant(n, i);
-  if (c == nullptr) refuse(n, fmt::format("it has {} inputs, too few", n.inputs.size()));
+  if (c == nullptr) refuse(n, fmt::format("too few inputs: {}", n.inputs.size()));
   return *c;
 }
 
 std::vector<int64_t> Context::numbers(const Node& n, size_t i, const char* attribute) const {
   const Constant* c = constant(n, i);
   if (c == nullptr) return Attributes(file, n).list(attribute);
-  if (!c->floats.empty()) refuse(n, fmt::format("'{}' is {}, expected integers", c->name, c->type));
+  if (!c->floats.empty()) refuse(n, fmt::format("'{}' has type {}, expected integers", c->name, c->type));
   return c->integers;
 }
 
 size_t Context::axis(const Node& n, int64_t a, size_t rank) const {
   const int64_t from_start = a < 0 ? a + static_cast<int64_t>(rank) : a;
   if (from_start < 0 || from_start >= static_cast<int64_t>(rank)) {
-    refuse(n, fmt::format("axis {} of {} dimensions", a, rank));
+    refuse(n, fmt::format("axis {} is out of range for {} dimensions", a, rank));
   }
   return static_cast<size_t>(from_start);
 }
@@ -140,13 +140,12 @@ size_t Context::axis(const Node& n, int64_t a, size_t rank) const {
 const std::vector<float>& Context::weights(const Node& n, const Constant& c, int64_t count) const {
   if (c.floats.empty() || (count >= 0 && c.size() != count)) {
     const std::string expected = count < 0 ? "floats" : fmt::format("{} floats", count);
-    refuse(n, fmt::format("'{}' is {} of [{}], expected {}", c.name, c.type, fmt::join(c.dims, ", "), expected));
+    refuse(n, fmt::format("'{}' is {} [{}], expected {}", c.name, c.type, fmt::join(c.dims, ", "), expected));
   }
   const auto endless = std::ranges::find_if(c.floats, [](float v) { return !std::isfinite(v); });
   if (endless != c.floats.end()) {
-    file.fail(
-        fmt::format("tensor '{}' of {} '{}' holds {} at index {}: a network can only be searched with finite weights",
-                    c.name, n.op, n.name, *endless, endless - c.floats.begin()));
+    file.fail(fmt::format("tensor '{}' of {} '{}' contains {} at index {}: weights must be finite", c.name, n.op,
+                          n.name, *endless, endless - c.floats.begin()));
   }
   return c.floats;
 }
@@ -214,7 +213,7 @@ ScaleShift Context::absorb(const Node& n, const Layout& layout) {
     if (!along) return out;
     weights(*next, *c);
     if (!out.then(next->op, *along, first)) return out;
-    if (!out.is_finite()) refuse(*next, fmt::format("by '{}' it leaves no finite numbers", c->name));
+    if (!out.is_finite()) refuse(*next, fmt::format("merging '{}' gives values that are not finite", c->name));
     absorbed.insert(next);
     last = next;
   }

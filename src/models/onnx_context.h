@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file on its way to a module: what its names stand for, and what the functions that read operators share.
+// State of an import: what the file's names refer to, and helpers shared by the functions that import operators.
 #pragma once
 
 #include "onnx_file.h"
@@ -19,9 +19,9 @@
 
 namespace mixgrad::models {
 
-constexpr int64_t most_positions = 1 << 16;  ///< of an input's dimension, and of what a window spans
+constexpr int64_t most_positions = 1 << 16;  ///< limit on an input dimension and on the span of a window
 
-/// A Pad that the next convolution or pool is to take up.
+/// A Pad to be merged into the next convolution or pool.
 struct Padding {
   std::array<int64_t, 4> sides{0, 0, 0, 0};  ///< top, left, bottom, right
   float value = 0;
@@ -29,17 +29,17 @@ struct Padding {
   bool empty() const { return sides == std::array<int64_t, 4>{0, 0, 0, 0}; }
 };
 
-/// What a name of the file stands for.
+/// What a name in the file refers to.
 struct Value {
-  size_t at = 0;  ///< among the module's values; 0: its input
-  Tensor sample;  ///< as it comes out for an input of zeros
+  size_t at = 0;  ///< index of the module's value; 0: its input
+  Tensor sample;  ///< its value for an input of zeros
   Layout layout;
-  size_t order = 0;  ///< of features, among Orders
+  size_t order = 0;  ///< of features, an index into Orders
   Padding padding = {};
-  bool nonnegative = false;  ///< as ReLUs make them
+  bool nonnegative = false;  ///< known to be, after a ReLU
 };
 
-/// y = scale x + shift of every channel, in the file's order.
+/// y = scale x + shift per channel, in the file's order.
 struct ScaleShift {
   std::vector<double> scale, shift;
 
@@ -47,18 +47,18 @@ struct ScaleShift {
   bool shifts() const;
   bool is_identity() const;
   bool is_finite() const;
-  /// The same followed by y op constant, or (constant_first) constant op y; op: Add, Sub, Mul or Div. False: a constant
-  /// divided by y is none.
+  /// Appends y op constant, or constant op y if constant_first; op is Add, Sub, Mul or Div. Returns false for a
+  /// constant divided by y, which has no such form.
   bool then(const std::string& op, const std::vector<float>& constant, bool constant_first);
   void then(const ScaleShift& next);
 };
 
-/// The layers of a file, and in what order they run.
+/// The imported layers, in execution order.
 class Imported : public nn::Module {
  public:
   using Function = std::function<Tensor(const std::vector<Tensor>&)>;
 
-  /// Returns where the function's value stands among all.
+  /// Returns the index of the function's value.
   size_t add(Function function, std::vector<size_t> inputs);
   void adopt(const std::string& name, std::unique_ptr<nn::Module> module);
   void set_output(size_t at) { output_ = at; }
@@ -83,54 +83,54 @@ class Context {
   Imported& net;
   Orders orders;
   std::map<std::string, Value> values;
-  std::set<const onnx_file::Node*> absorbed;  ///< that a layer before them took up
-  std::map<size_t, Value> rectified;          ///< what a ReLU worked on, by where its result stands
+  std::set<const onnx_file::Node*> absorbed;  ///< merged into an earlier layer
+  std::map<size_t, Value> rectified;          ///< the input of each ReLU, by the index of its result
   std::vector<std::string> notes;
-  int64_t batch = 1;  ///< N as the file has it; 1 where it is open
-  std::string head;   ///< the input's name, behind its normalization so far
+  int64_t batch = 1;  ///< N in the file; 1 if undefined
+  std::string head;   ///< name of the input after the normalization found so far
   std::optional<ScaleShift> normalization;
   std::string left_out;  ///< Model::left_out
 
-  /// Whether a node is the next one of the input's normalization: it alone reads the head.
+  /// Whether a node continues the input's normalization: it is the only consumer of the head.
   bool at_head(const onnx_file::Node& n) const;
 
   [[noreturn]] void refuse(const onnx_file::Node& n, const std::string& why) const;
 
   const Value& value(const std::string& name, const std::string& where) const;
-  /// Input i. With padding only where the caller takes it up.
+  /// Input i, which may have padding that the caller must merge.
   const Value& padded_input(const onnx_file::Node& n, size_t i) const;
   const Value& input(const onnx_file::Node& n, size_t i) const;
-  /// Input 0, an image that the file sees as [N, C, H, W].
+  /// Input 0, an image that is [N, C, H, W] in the file.
   const Value& image(const onnx_file::Node& n) const;
-  /// The constant at input i; none when the node has no such input.
+  /// The constant at input i; null if the node has no such input.
   const onnx_file::Constant* constant(const onnx_file::Node& n, size_t i) const;
   const onnx_file::Constant& needed(const onnx_file::Node& n, size_t i) const;
-  /// The numbers of input i, or of an attribute as older opsets have it.
+  /// The integers at input i, or in an attribute as in older opsets.
   std::vector<int64_t> numbers(const onnx_file::Node& n, size_t i, const char* attribute) const;
-  /// An axis of a value of `rank` axes with N, counted from the end where negative.
+  /// An axis of a value with `rank` axes including N; negative ones count from the end.
   size_t axis(const onnx_file::Node& n, int64_t a, size_t rank) const;
-  /// A constant's values, which must be finite floats; their number where it is given.
+  /// A constant's values, which must be finite floats, `count` of them if given.
   const std::vector<float>& weights(const onnx_file::Node& n, const onnx_file::Constant& c, int64_t count = -1) const;
 
-  /// The value of `function` of these, laid out like the first.
+  /// Applies `function` to `inputs`; the result has the layout of the first.
   Value step(Imported::Function function, const std::vector<const Value*>& inputs);
   /// The same with another layout; features get a free order.
   Value step(Imported::Function function, const std::vector<const Value*>& inputs, Layout layout);
-  /// The value behind a module of one input, called after `weight` where that is "NAME.weight", else after the node.
+  /// Applies a module with one input, named after `weight` if that is "NAME.weight", otherwise after the node.
   Value layer(const onnx_file::Node& n, const Value& x, std::unique_ptr<nn::Module> module, const std::string& weight,
               Layout layout);
-  /// A value as features. Images must be flat to the file: Layout::only_axis.
+  /// A value as features. An image must be flat in the file: Layout::only_axis.
   Value flat(const Value& x);
-  /// `fill` runs once all orders are known.
+  /// Registers `fill` to run once all orders are known.
   void later(std::function<void()> fill) { fills_.push_back(std::move(fill)); }
   void finish() const;
 
-  /// Additions, subtractions, multiplications and divisions by constants that alone read a layer's output; they are its
-  /// own from then on.
+  /// Merges additions, subtractions, multiplications and divisions by constants into a layer, as long as each is the
+  /// only consumer of the value before it.
   ScaleShift absorb(const onnx_file::Node& n, const Layout& layout);
 
  private:
-  std::map<size_t, Value> flattened_;  // by what is flattened
+  std::map<size_t, Value> flattened_;  // by index of the flattened value
   std::vector<std::function<void()>> fills_;
 };
 

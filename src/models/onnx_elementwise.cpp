@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What works value by value: arithmetic, batch normalization, activations.
+// Elementwise operators: arithmetic, batch normalization, activations.
 #include "onnx_operators.h"
 
 #include <fmt/ranges.h>
@@ -15,7 +15,7 @@ using onnx_file::Node;
 
 namespace {
 
-/// y = scale x + shift of every channel: a batch norm that keeps its moments, 0 and 1, in training too.
+/// y = scale x + shift per channel: a batch norm whose mean 0 and variance 1 stay fixed in training too.
 class FixedNorm : public nn::Module {
  public:
   explicit FixedNorm(int64_t channels)
@@ -41,7 +41,7 @@ void fill(const Tensor& to, const std::vector<float>& values) { std::ranges::cop
 
 std::vector<float> as_floats(const std::vector<double>& v) { return {v.begin(), v.end()}; }
 
-/// scale x + shift, by the input's normalization where the node belongs to that.
+/// scale x + shift; part of the input's normalization if the node continues that.
 Value scaled(Context& c, const Node& n, const Value& x, const ScaleShift& by) {
   if (x.at == 0 && c.at_head(n)) {
     if (!c.normalization) c.normalization = ScaleShift(by.scale.size());
@@ -70,13 +70,14 @@ Value with_constant(Context& c, const Node& n, bool constant_first) {
     along = x.layout.along_channels(k);
   }
   if (!along) {
-    c.refuse(n, fmt::format(
-                    "'{}' of [{}] meets [N, {}]: only a constant with one number, or one per channel, can be taken up",
-                    k.name, fmt::join(k.dims, ", "), fmt::join(x.layout.dims(), ", ")));
+    c.refuse(n,
+             fmt::format(
+                 "'{}' [{}] is combined with [N, {}]: only constants with one value, or one per channel, are supported",
+                 k.name, fmt::join(k.dims, ", "), fmt::join(x.layout.dims(), ", ")));
   }
   ScaleShift by(along->size());
-  if (!by.then(n.op, *along, constant_first)) c.refuse(n, "it divides a constant by a tensor");
-  if (!by.is_finite()) c.refuse(n, fmt::format("by '{}' it leaves no finite numbers", k.name));
+  if (!by.then(n.op, *along, constant_first)) c.refuse(n, "dividing a constant by a tensor is not supported");
+  if (!by.is_finite()) c.refuse(n, fmt::format("merging '{}' gives values that are not finite", k.name));
   return scaled(c, n, x, by);
 }
 
@@ -88,7 +89,7 @@ Value sum(Context& c, const Node& n, Value a, Value b) {
   }
   if (a.layout.extents != b.layout.extents || a.layout.axes != b.layout.axes) {
     if (!a.layout.only_axis() || !b.layout.only_axis()) {
-      c.refuse(n, "it adds images whose axes are in different orders");
+      c.refuse(n, "it adds images with different orders of axes");
     }
     a = c.flat(a);
     b = c.flat(b);
@@ -101,7 +102,7 @@ Value sum(Context& c, const Node& n, Value a, Value b) {
   return y;
 }
 
-/// Whether the file's first axis behind N runs through our channels or features.
+/// Whether the file's first axis after N is our channels or features.
 bool channels_first(const Layout& l) {
   return !l.axes.empty() && l.axes[0] == (l.extents[0] > 1 ? std::vector<int>{0} : std::vector<int>{});
 }
@@ -119,13 +120,13 @@ Value rectified(Context& c, Value x, bool to_six) {
 
 constexpr double endless = 3e38;
 
-/// Of Clip, and of Max and Min with a number; ±`endless` where there is none.
+/// The bounds of Clip, or of Max or Min with a constant; ±`endless` if unbounded.
 std::pair<double, double> bounds(const Context& c, const Node& n) {
   const Attributes a(c.file, n);
   const auto bound = [&](size_t i, const char* name, double otherwise) {
     const Constant* k = c.constant(n, i);
     if (k != nullptr && k->size() != 1) {
-      c.refuse(n, fmt::format("'{}' holds {} values, expected one", k->name, k->size()));
+      c.refuse(n, fmt::format("'{}' has {} values, expected one", k->name, k->size()));
     }
     return k == nullptr || k->floats.empty() ? a.real(name, otherwise) : static_cast<double>(k->floats[0]);
   };
@@ -140,8 +141,8 @@ Value import_arithmetic(Context& c, const Node& n) {
   const auto is_constant = [&](size_t i) { return i < n.inputs.size() && c.file.constant(n.inputs[i]) != nullptr; };
   if (c.absorbed.contains(&n)) return c.input(n, is_constant(0) ? 1 : 0);
   if (n.inputs.size() == 2 && (is_constant(0) || is_constant(1))) return with_constant(c, n, is_constant(0));
-  if (n.op != "Add" && n.op != "Sum") c.refuse(n, "it works on two tensors: one must be a constant");
-  if (n.op == "Add" && n.inputs.size() != 2) c.refuse(n, fmt::format("it has {} inputs, expected 2", n.inputs.size()));
+  if (n.op != "Add" && n.op != "Sum") c.refuse(n, "one of its two inputs must be a constant");
+  if (n.op == "Add" && n.inputs.size() != 2) c.refuse(n, fmt::format("{} inputs, expected 2", n.inputs.size()));
   Value y = c.input(n, 0);
   for (size_t i = 1; i < n.inputs.size(); ++i) y = sum(c, n, y, c.input(n, i));
   return y;
@@ -150,13 +151,13 @@ Value import_arithmetic(Context& c, const Node& n) {
 Value import_batch_norm(Context& c, const Node& n) {
   const Attributes a(c.file, n);
   if (a.number("training_mode", 0) != 0 || a.number("spatial", 1) == 0) {
-    c.refuse(n, "expected one with fixed moments per channel: export the network in evaluation mode");
+    c.refuse(n, "its mean and variance must be fixed, per channel: export the network in evaluation mode");
   }
   Value x = c.input(n, 0);
   if (!channels_first(x.layout) && x.layout.only_axis() == size_t{0}) x = c.flat(x);
   if (!channels_first(x.layout)) {
-    c.refuse(
-        n, fmt::format("it works on [N, {}], whose second axis is not its channels", fmt::join(x.layout.dims(), ", ")));
+    c.refuse(n,
+             fmt::format("the second axis of its input [N, {}] is not the channels", fmt::join(x.layout.dims(), ", ")));
   }
   const int64_t channels = x.layout.extents[0];
   const auto eps = static_cast<float>(a.real("epsilon", 1e-5));
@@ -164,7 +165,7 @@ Value import_batch_norm(Context& c, const Node& n) {
   for (size_t i = 0; i < 4; ++i) values[i] = c.weights(n, c.needed(n, i + 1), channels);
   const float least = *std::ranges::min_element(values[3]);
   if (!(least + eps > 0)) {
-    c.refuse(n, fmt::format("a variance of {} with an epsilon of {} has no square root", least, eps));
+    c.refuse(n, fmt::format("variance {} plus epsilon {} is not positive", least, eps));
   }
   if (x.at == 0 && c.at_head(n)) {
     ScaleShift by(static_cast<size_t>(channels));
@@ -192,7 +193,7 @@ Value import_clip(Context& c, const Node& n) {
   if (x.nonnegative) low = std::max(low, 0.0);
   if (low <= -endless && high >= endless) return x;
   if (low != 0 || (high != 6 && high < endless)) {
-    c.refuse(n, fmt::format("bounds {} and {}: expected 0 and 6", low, high));
+    c.refuse(n, fmt::format("unsupported bounds {} and {}: expected 0 and 6", low, high));
   }
   return rectified(c, x, high < endless);
 }
@@ -212,8 +213,8 @@ bool ends_network(const onnx_file::File& file, const Node& n) {
 Value import_ending(Context& c, const Node& n) {
   const Value& x = c.input(n, 0);
   const Layout& l = x.layout;
-  if (!ends_network(c.file, n)) c.refuse(n, "it can only be left out at the network's end");
-  if (n.op != "Sigmoid") {  // until opset 12 over all axes from this one on
+  if (!ends_network(c.file, n)) c.refuse(n, "only supported at the network's end, where it is removed");
+  if (n.op != "Sigmoid") {  // up to opset 12, over this axis and all after it
     const bool one_axis = c.file.opset() >= 13;
     const size_t first = c.axis(n, Attributes(c.file, n).number("axis", one_axis ? -1 : 1), l.axes.size() + 1);
     std::vector<int> over;
@@ -222,12 +223,11 @@ Value import_ending(Context& c, const Node& n) {
     }
     const bool of_classes = over == std::vector<int>{0} || (l.only_axis() && over == l.order());
     if (first == 0 || !of_classes) {
-      c.refuse(n, fmt::format("it works along axis {} of [N, {}], expected classes", first, fmt::join(l.dims(), ", ")));
+      c.refuse(n, fmt::format("axis {} of [N, {}] is not the classes", first, fmt::join(l.dims(), ", ")));
     }
   }
   c.left_out = fmt::format("{} '{}'", n.op, n.name);
-  c.notes.push_back(
-      fmt::format("its {} at the end is left out: what the network returns is what went into it", c.left_out));
+  c.notes.push_back(fmt::format("its final {} is removed: the network returns that operator's input", c.left_out));
   return x;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A file's input and output.
+// The file's input and output.
 #include "onnx_operators.h"
 
 #include <fmt/ranges.h>
@@ -17,7 +17,7 @@ namespace {
 
 using Dims = std::vector<int64_t>;
 
-/// Whether the input is [N, H, W, C], as far as its readers tell.
+/// Whether the input is [N, H, W, C], if its consumers tell.
 std::optional<bool> told_channels_last(const File& file) {
   static const std::set<std::string> elementwise = {"Add",      "Cast", "Clip", "Div",  "Dropout",
                                                     "Identity", "Mul",  "Pad",  "Relu", "Sub"};
@@ -34,7 +34,7 @@ std::optional<bool> told_channels_last(const File& file) {
   return std::nullopt;
 }
 
-/// Which of C, H, W each axis behind N is: of images where no reader tells, by their sizes.
+/// Which of C, H, W each axis after N is; if no consumer tells, a guess from the sizes.
 std::vector<int> permutation_of(Context& c, const Dims& dims) {
   if (dims.size() == 2) return {0};
   if (dims.size() == 3) return {1, 2};
@@ -43,14 +43,14 @@ std::vector<int> permutation_of(Context& c, const Dims& dims) {
   const auto few = [](int64_t d) { return d == 1 || d == 3 || d == 4; };
   if (!few(dims[3]) || few(dims[1])) return channels_first;
   c.notes.push_back(
-      fmt::format("its input [N, {}, {}, {}] is taken for rows, columns and channels", dims[1], dims[2], dims[3]));
+      fmt::format("its input [N, {}, {}, {}] is taken as rows, columns and channels", dims[1], dims[2], dims[3]));
   return channels_last;
 }
 
-/// The sizes behind N; `given` (C, H, W, or none) stands in for those that the file leaves open.
+/// The sizes after N, with undefined ones taken from `given` (C, H, W, or none).
 Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permutation, const Shape& given) {
   Dims is(declared.begin() + 1, declared.end());
-  const std::string described = fmt::format("its input '{}' is [N, {}]", file.input(), fmt::join(is, ", "));
+  const std::string described = fmt::format("its input '{}' has shape [N, {}]", file.input(), fmt::join(is, ", "));
   if (given.rank() > 0) {
     bool fits = given.rank() == 3;
     int64_t values = 1;
@@ -61,11 +61,11 @@ Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permu
       values *= wanted;
     }
     if (!fits || values != given.size()) {
-      file.fail(fmt::format("{} (0: open), which images {} (C, H, W) do not fit", described, given.str()));
+      file.fail(fmt::format("{} (0: undefined), which does not match images {} (C, H, W)", described, given.str()));
     }
   }
   if (std::ranges::find(is, 0) != is.end()) {
-    file.fail(fmt::format("{} (0: open): give the shape of an image, --input-shape {}", described,
+    file.fail(fmt::format("{} (0: undefined): give the shape of an image, --input-shape {}", described,
                           is.size() == 1 ? "F,1,1" : "C,H,W"));
   }
   if (std::ranges::any_of(is, [](int64_t d) { return d < 1 || d > most_positions; })) {
@@ -74,7 +74,7 @@ Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permu
   return is;
 }
 
-/// One number where all are equal.
+/// Joins the values, or gives just one if all are equal.
 std::string in_short(std::vector<float> v) {
   if (std::ranges::count(v, v[0]) == std::ssize(v)) v.resize(1);
   return fmt::format("{:.4g}", fmt::join(v, "/"));
@@ -91,7 +91,7 @@ Shape declare_input(Context& c, const Options& options) {
   }
   const int64_t type = c.file.input_type();
   if (type != onnx_file::type_float && type != onnx_file::type_uint8) {
-    c.file.fail("its input is neither of float32 nor of bytes");
+    c.file.fail("its input has an unsupported type: expected float32 or uint8");
   }
   const std::vector<int> permutation = permutation_of(c, dims);
   const Dims is = sizes(c.file, dims, permutation, options.input_shape);
@@ -108,20 +108,20 @@ Shape declare_input(Context& c, const Options& options) {
 Value take_result(Context& c) {
   const Value& y = c.value(c.file.output(), "the graph's output");
   const std::string name = fmt::format("its output '{}'", c.file.output());
-  if (!y.padding.empty()) c.file.fail(name + " is padded: only a convolution or a pool can take a Pad up");
+  if (!y.padding.empty()) c.file.fail(name + " is padded: only a convolution or a pool may follow a Pad");
   const bool image = y.layout.positions() > 1;
   if (image && (y.layout.is({0, 1, 2}) || y.layout.is({1, 2, 0}))) return y;
   if (image && !y.layout.only_axis()) {
     if (std::ranges::is_sorted(y.layout.order())) return y;
-    c.file.fail(
-        fmt::format("{} is [N, {}], whose values are not in the order of images [N, C, H, W]: end the network before "
-                    "they are moved",
-                    name, fmt::join(y.layout.dims(), ", ")));
+    c.file.fail(fmt::format(
+        "{} has shape [N, {}], which is not in the order of images [N, C, H, W]: end the network before its "
+        "axes are permuted",
+        name, fmt::join(y.layout.dims(), ", ")));
   }
   const Value flat = c.flat(y);
   if (!c.orders.settle_as_in_file(flat.order, flat.layout.size())) {
     c.file.fail(name +
-                " takes the values of images in the order H, W, C: end the network before they are flattened, or with "
+                " holds images flattened in the order H, W, C: end the network before they are flattened, or with "
                 "a linear layer");
   }
   return flat;
@@ -136,8 +136,8 @@ void take_normalization(const Context& c, Model& model) {
     const auto mean = static_cast<float>((0 - by.shift[k]) / by.scale[k]), std = static_cast<float>(1 / by.scale[k]);
     if (!std::isfinite(mean) || !std::isfinite(std) || std == 0) {
       c.file.fail(
-          fmt::format("its input '{}' is multiplied by {} and shifted by {} (channel {}): expected finite numbers, and "
-                      "a factor other than 0",
+          fmt::format("its input '{}' is multiplied by {} and shifted by {} (channel {}): expected finite numbers and "
+                      "a nonzero factor",
                       c.file.input(), by.scale[k], by.shift[k], k));
     }
     model.normalization.mean.push_back(mean);
@@ -145,9 +145,9 @@ void take_normalization(const Context& c, Model& model) {
     large = large || std::abs(mean) > 2 || std::abs(std) > 4;
   }
   model.pixels_to_255 = large;
-  model.notes.push_back(fmt::format(
-      "its input is normalized before its first layer, by mean {} and std {}{}: this is done to the data instead",
-      in_short(model.normalization.mean), in_short(model.normalization.std), large ? " of pixels from 0 to 255" : ""));
+  model.notes.push_back(fmt::format("its input normalization, mean {} and std {}{}, is applied to the data instead",
+                                    in_short(model.normalization.mean), in_short(model.normalization.std),
+                                    large ? " for pixels from 0 to 255" : ""));
 }
 
 }  // namespace mixgrad::models

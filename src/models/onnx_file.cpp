@@ -28,7 +28,7 @@ const onnx::AttributeProto* find(const Node& node, const std::string& name) {
 template <typename T>
 std::vector<T> from_raw(const std::string& raw) {
   std::vector<T> out(raw.size() / sizeof(T));
-  if (!out.empty()) std::memcpy(out.data(), raw.data(), out.size() * sizeof(T));  // memcpy takes no null pointer
+  if (!out.empty()) std::memcpy(out.data(), raw.data(), out.size() * sizeof(T));  // memcpy must not get a null pointer
   return out;
 }
 
@@ -45,7 +45,7 @@ File::File(const std::string& path) : path_(path), model_(std::make_unique<onnx:
   const io::Mapped file(path);
   if (file.content().size() > static_cast<size_t>(std::numeric_limits<int>::max()) ||
       !model_->ParseFromArray(file.content().data(), static_cast<int>(file.content().size())) || !model_->has_graph()) {
-    fail("damaged, or no ONNX model");
+    fail("corrupt, or not an ONNX model");
   }
   bytes_ = std::ssize(file.content());
   for (const auto& set : model_->opset_import()) {
@@ -74,7 +74,7 @@ void File::read_nodes(const onnx::GraphProto& graph) {
   }
 }
 
-/// A Constant's tensor, or the numbers that its other attributes hold.
+/// Reads a Constant's tensor, or the numbers in its other attributes.
 void File::read_constant(const Node& node) {
   const std::string& name = node.outputs[0];
   Constant out{.name = name, .type = "", .dims = {}, .floats = {}, .integers = {}};
@@ -91,7 +91,7 @@ void File::read_constant(const Node& node) {
     out.integers.assign(a->ints().begin(), a->ints().end());
     out.dims = {std::ssize(out.integers)};
   } else {
-    return;  // no numbers: whoever reads it refuses it
+    return;  // not numeric: its consumers will refuse it
   }
   if (out.type.empty()) out.type = out.integers.empty() ? "FLOAT" : "INT64";
   constants_[name] = std::move(out);
@@ -106,14 +106,14 @@ void File::find_ends(const onnx::GraphProto& graph) {
   if (inputs.size() != 1 || outputs.size() != 1) {
     const bool of_inputs = inputs.size() != 1;
     const std::vector<std::string>& names = of_inputs ? inputs : outputs;
-    fail(fmt::format("it has {} {} ('{}'), expected one: export the network with the one that is to be searched",
-                     names.size(), of_inputs ? "inputs" : "outputs", fmt::join(names, "', '")));
+    fail(fmt::format("{} {} ('{}'), expected one: export the network with only the one to be used", names.size(),
+                     of_inputs ? "inputs" : "outputs", fmt::join(names, "', '")));
   }
   input_ = inputs[0];
   output_ = outputs[0];
 }
 
-/// Nodes are in the order of execution, so that one walk from the end finds all that are needed.
+/// Nodes are in execution order, so a single backward pass finds all that are needed.
 void File::drop_unused() {
   std::set<std::string> needed = {output_};
   std::vector<Node> kept;
@@ -140,7 +140,7 @@ Constant File::read(const TensorProto& t, const std::string& name) const {
                .integers = {}};
   const bool raw = t.has_raw_data();
   if (t.data_location() == TensorProto::EXTERNAL) {
-    fail(fmt::format("tensor '{}' lies in another file: save the model as one file", name));
+    fail(fmt::format("tensor '{}' is stored in another file: save the model as one file", name));
   }
   if (t.data_type() == TensorProto::FLOAT) {
     out.floats = raw ? from_raw<float>(t.raw_data()) : std::vector<float>(t.float_data().begin(), t.float_data().end());
@@ -155,21 +155,19 @@ Constant File::read(const TensorProto& t, const std::string& name) const {
   int64_t size = 1;
   for (const int64_t d : out.dims) {
     if (d < 0 || (d > 0 && size > (int64_t{1} << 40) / d)) {
-      fail(fmt::format("tensor '{}' has an impossible dimension {}", name, d));
+      fail(fmt::format("tensor '{}' has an invalid dimension {}", name, d));
     }
     size *= d;
   }
   const bool counted =
       t.data_type() == TensorProto::FLOAT || t.data_type() == TensorProto::INT64 || t.data_type() == TensorProto::INT32;
   if (counted && out.size() != size) {
-    fail(fmt::format("tensor '{}' holds {} values, its dimensions ask for {}", name, out.size(), size));
+    fail(fmt::format("tensor '{}' has {} values, but its shape needs {}", name, out.size(), size));
   }
   const auto nan = std::ranges::find_if(out.floats, [](float v) { return std::isnan(v); });
   if (nan != out.floats.end()) {
-    fail(
-        fmt::format("tensor '{}' holds values that are no numbers (the first at index {}): export a network whose "
-                    "training went well",
-                    name, nan - out.floats.begin()));
+    fail(fmt::format("tensor '{}' contains NaN (first at index {}): export a network whose training succeeded", name,
+                     nan - out.floats.begin()));
   }
   return out;
 }

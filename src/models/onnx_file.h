@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An ONNX file as it stands: nodes, constants, input and output; sizes checked against the file.
+// The content of an ONNX file: nodes, constants, input and output, with sizes checked against the file.
 #pragma once
 
 #include <mixgrad/tensor.h>
@@ -20,7 +20,7 @@ class TensorProto;
 
 namespace mixgrad::models::onnx_file {
 
-/// Numbers of the file's types (TensorProto.DataType) that are asked for by number.
+/// The types used here by number (TensorProto.DataType).
 constexpr int64_t type_float = 1, type_uint8 = 2, type_int32 = 6, type_int64 = 7;
 
 struct Constant {
@@ -33,7 +33,7 @@ struct Constant {
 };
 
 struct Node {
-  std::string name, op;  ///< op of another domain than ONNX's: "domain.op"
+  std::string name, op;  ///< op: "domain.op" outside ONNX's own domain
   std::vector<std::string> inputs, outputs;
   const onnx::NodeProto* proto;
 };
@@ -49,21 +49,21 @@ class File {
   const std::string& path() const { return path_; }
   int64_t bytes() const { return bytes_; }
   int64_t opset() const { return opset_; }
-  /// Those that lead to the output, in the file's order.
+  /// Those that the output depends on, in the file's order.
   const std::vector<Node>& nodes() const { return nodes_; }
   Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
-  /// Null: no constant of this name.
+  /// Null if there is no constant of this name.
   const Constant* constant(const std::string& name) const;
   /// Makes a node's output a constant.
   void set_constant(const std::string& name, Constant constant);
   const std::string& input() const { return input_; }
   const std::string& output() const { return output_; }
-  /// Of the input, as declared; 0 where one is not fixed. None: no shape is declared.
+  /// The input's declared shape, with 0 for undefined sizes; empty if no shape is declared.
   std::vector<int64_t> input_dims() const;
   /// TensorProto.DataType
   int64_t input_type() const;
   const std::vector<const Node*>& consumers(const std::string& name) const;
-  /// Null: none, several, or the network's output.
+  /// Null if there is none, or several, or if this is the network's output.
   const Node* only_consumer(const std::string& name) const;
 
  private:

@@ -38,7 +38,7 @@ Constant cast(const Folding& f) {
     return out;
   }
   if (to != onnx_file::type_int64 && to != onnx_file::type_int32) {
-    f.refuse(fmt::format("type {} is neither float nor integer", to));
+    f.refuse(fmt::format("unsupported type {}: expected float or integer", to));
   }
   out.type = "INT64";
   out.integers = x.integers;
@@ -69,11 +69,11 @@ Constant range(const Folding& f) {
 using Real = double (*)(double, double);
 using Whole = int64_t (*)(int64_t, int64_t);
 
-/// Whole numbers wrap around where they leave 64 bits.
+/// Integers wrap around on overflow of 64 bits.
 int64_t wrapped(uint64_t v) { return static_cast<int64_t>(v); }
 uint64_t bits(int64_t v) { return static_cast<uint64_t>(v); }
 
-/// Elementwise, the smaller one repeated along dimensions of 1.
+/// Applies an operation elementwise, with broadcasting.
 Constant combined(const Folding& f, Real real, Whole whole) {
   const Constant &a = f.input(0), &b = f.input(1);
   if (a.size() > 0 && b.size() > 0 && a.floats.empty() != b.floats.empty()) f.refuse("it mixes floats and integers");
@@ -86,7 +86,7 @@ Constant combined(const Folding& f, Real real, Whole whole) {
   Dims dims;
   for (size_t d = 0; d < rank; ++d) {
     if (da[d] != db[d] && da[d] != 1 && db[d] != 1) {
-      f.refuse(fmt::format("'{}' and '{}' don't fit each other", a.name, b.name));
+      f.refuse(fmt::format("'{}' and '{}' have incompatible shapes", a.name, b.name));
     }
     dims.push_back(da[d] == 1 ? db[d] : da[d]);
   }
@@ -103,7 +103,7 @@ Constant combined(const Folding& f, Real real, Whole whole) {
       out.floats.push_back(
           static_cast<float>(real(static_cast<double>(a.floats[ia]), static_cast<double>(b.floats[ib]))));
     } else {
-      if (f.node.op == "Div" && b.integers[ib] == 0) f.refuse("it divides by 0");
+      if (f.node.op == "Div" && b.integers[ib] == 0) f.refuse("division by 0");
       out.integers.push_back(whole(a.integers[ia], b.integers[ib]));
     }
   });
@@ -145,7 +145,7 @@ Constant neg(const Folding& f) {
 
 using Function = Constant (*)(const Folding&);
 
-/// How each operator folds: one line an operator.
+/// The function that folds each operator.
 const std::map<std::string, Function>& table() {
   static const std::map<std::string, Function> t = {
       {"Add", add},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What exporters compute from constants and shapes, computed while the file is read.
+// Constant folding: evaluates what exporters compute from constants and shapes.
 #pragma once
 
 #include "onnx_file.h"
@@ -8,14 +8,14 @@
 
 namespace mixgrad::models {
 
-/// Whether folding knows an operator of constants.
+/// Whether constant folding supports an operator.
 bool can_fold(const std::string& op);
-/// Whether all inputs of a node that can be folded are constants by now.
+/// Whether a node can be folded and all its inputs are known constants.
 bool all_constant(const onnx_file::File& file, const onnx_file::Node& node);
-/// The constant that a node makes of constants; bad_input naming the node where it has none, or one of more than
-/// `most_values`.
+/// Evaluates a node on constants. Throws bad_input naming the node if it is invalid or its result has more than
+/// `most_values` values.
 onnx_file::Constant fold(const onnx_file::File& file, const onnx_file::Node& node, int64_t most_values);
-/// A constant of int64 in one dimension.
+/// A one-dimensional int64 constant.
 onnx_file::Constant integers(std::vector<int64_t> values);
 
 }  // namespace mixgrad::models

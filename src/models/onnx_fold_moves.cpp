@@ -8,7 +8,7 @@
 namespace mixgrad::models::onnx_folding {
 namespace {
 
-/// The values of `from` at these places, under `dims`.
+/// The values of `from` at `places`, with shape `dims`.
 Constant picked(const Constant& from, Dims dims, const std::vector<size_t>& places) {
   Constant out{.name = "", .type = from.type, .dims = std::move(dims), .floats = {}, .integers = {}};
   for (const size_t p : places) {
@@ -29,7 +29,7 @@ Constant reshaped(const Constant& from, Dims dims) {
 
 constexpr int64_t most_step = int64_t{1} << 40;
 
-/// One axis of a Slice: where it begins, by how much it steps, how many it takes.
+/// One axis of a Slice: its start, step and number of elements.
 struct Cut {
   int64_t start, step, count;
 };
@@ -68,7 +68,7 @@ Constant identity(const Folding& f) { return f.input(0); }
 
 Constant concat(const Folding& f) {
   const Constant& first = f.input(0);
-  if (first.dims.empty()) f.refuse("numbers without a dimension can't be joined");
+  if (first.dims.empty()) f.refuse("scalars can't be concatenated");
   const size_t axis = f.axis(f.attributes.number("axis", 0), first.dims.size());
   Constant out{.name = "", .type = first.type, .dims = first.dims, .floats = {}, .integers = {}};
   out.dims[axis] = 0;
@@ -77,7 +77,7 @@ Constant concat(const Folding& f) {
     Dims others = part.dims;
     if (others.size() == out.dims.size()) others[axis] = out.dims[axis];
     if (others != out.dims || (part.size() > 0 && first.size() > 0 && part.floats.empty() != first.floats.empty())) {
-      f.refuse(fmt::format("'{}' does not fit '{}'", part.name, first.name));
+      f.refuse(fmt::format("'{}' and '{}' have incompatible shapes or types", part.name, first.name));
     }
     out.dims[axis] += part.dims[axis];
   }
@@ -107,13 +107,13 @@ Constant gather(const Folding& f) {
   dims.insert(dims.end(), wanted.dims.begin(), wanted.dims.end());
   dims.insert(dims.end(), x.dims.begin() + static_cast<std::ptrdiff_t>(axis) + 1, x.dims.end());
   f.size_of(dims);
-  if (!wanted.floats.empty()) f.refuse(fmt::format("'{}' is {}, expected integers", wanted.name, wanted.type));
+  if (!wanted.floats.empty()) f.refuse(fmt::format("'{}' has type {}, expected integers", wanted.name, wanted.type));
   const int64_t inner = strides(x.dims)[axis];
   std::vector<size_t> places;
   for (int64_t o = 0; o < outer; ++o) {
     for (const int64_t w : wanted.integers) {
       const int64_t at = w < 0 ? w + x.dims[axis] : w;
-      if (at < 0 || at >= x.dims[axis]) f.refuse(fmt::format("index {} of {}", w, x.dims[axis]));
+      if (at < 0 || at >= x.dims[axis]) f.refuse(fmt::format("index {} is out of range for size {}", w, x.dims[axis]));
       for (int64_t k = 0; k < inner; ++k) places.push_back(static_cast<size_t>((o * x.dims[axis] + at) * inner + k));
     }
   }
@@ -126,13 +126,13 @@ Constant slice(const Folding& f) {
              steps = f.has(4) ? f.input(4).integers : Dims();
   Dims axes = f.numbers(3, "axes");
   for (size_t i = axes.size(); i < starts.size(); ++i) axes.push_back(static_cast<int64_t>(i));
-  if (ends.size() != starts.size() || axes.size() != starts.size()) f.refuse("starts, ends and axes differ in number");
+  if (ends.size() != starts.size() || axes.size() != starts.size()) f.refuse("starts, ends and axes differ in length");
   std::vector<Cut> cuts;
   for (const int64_t d : x.dims) cuts.push_back({0, 1, d});
   for (size_t i = 0; i < starts.size(); ++i) {
     const size_t axis = f.axis(axes[i], x.dims.size());
     const int64_t step = i < steps.size() ? steps[i] : 1;
-    if (step == 0 || step < -most_step || step > most_step) f.refuse(fmt::format("a step of {}", step));
+    if (step == 0 || step < -most_step || step > most_step) f.refuse(fmt::format("invalid step {}", step));
     cuts[axis] = cut(x.dims[axis], starts[i], ends[i], step);
   }
   Dims dims;
@@ -158,7 +158,7 @@ Constant transpose(const Folding& f) {
   std::ranges::sort(sorted);
   for (size_t d = 0; d < sorted.size(); ++d) {
     if (sorted.size() != x.dims.size() || sorted[d] != static_cast<int64_t>(d)) {
-      f.refuse("perm is no order of its dimensions");
+      f.refuse("perm is not a permutation of the dimensions");
     }
   }
   for (const int64_t d : order) dims.push_back(x.dims[static_cast<size_t>(d)]);
@@ -184,7 +184,8 @@ Constant reshape(const Folding& f) {
     const int64_t others = f.size_of(to);
     *open = others == 0 ? 0 : x.size() / others;
   }
-  if (f.size_of(to) != x.size()) f.refuse(fmt::format("it makes [{}] of {} values", fmt::join(to, ", "), x.size()));
+  if (f.size_of(to) != x.size())
+    f.refuse(fmt::format("can't reshape {} values to [{}]", x.size(), fmt::join(to, ", ")));
   return reshaped(x, std::move(to));
 }
 
@@ -197,7 +198,7 @@ Constant squeeze(const Folding& f) {
   for (size_t d = 0; d < x.dims.size(); ++d) {
     if (axes.empty() ? x.dims[d] != 1 : !dropped[d]) dims.push_back(x.dims[d]);
   }
-  if (f.size_of(dims) != x.size()) f.refuse("an axis that it drops is longer than 1");
+  if (f.size_of(dims) != x.size()) f.refuse("an axis to be removed is longer than 1");
   return reshaped(x, std::move(dims));
 }
 
@@ -207,7 +208,7 @@ Constant unsqueeze(const Folding& f) {
   const size_t rank = x.dims.size() + axes.size();
   std::vector<bool> added(rank, false);
   for (const int64_t a : axes) added[f.axis(a, rank)] = true;
-  if (std::ranges::count(added, true) != std::ssize(axes)) f.refuse("an axis is named twice");
+  if (std::ranges::count(added, true) != std::ssize(axes)) f.refuse("an axis is listed twice");
   Dims dims;
   auto next = x.dims.begin();
   for (const bool is_new : added) dims.push_back(is_new ? 1 : *next++);

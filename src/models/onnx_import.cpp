@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float networks made elsewhere: an ONNX file as a module. Debian's schema (libonnx 1.12) suffices: it lacks only types
-// and operators that came with opset 18 and later, which no float network of these operators needs.
+// ONNX import: a float network as a module. Debian's schema (libonnx 1.12) is sufficient: it only lacks types and
+// operators added in opset 18 and later, which no float network of the supported operators needs.
 #include "onnx_import.h"
 
 #include "onnx_fold.h"
@@ -62,7 +62,7 @@ Import import_of(const std::string& op) {
 
 namespace {
 
-constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // that a file may compute, beside its own length
+constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // limit on folded constants, in addition to the file's size
 
 class Importer {
  public:
@@ -102,7 +102,7 @@ class Importer {
     file_.set_constant(n.outputs[0], std::move(constant));
   }
 
-  /// Whether a node gives a constant.
+  /// Returns whether the node's output is a constant, folding it if possible.
   bool fold_constant(const Node& n) {
     if (file_.constant(n.outputs[0]) != nullptr) return true;
     if (!all_constant(file_, n)) return false;
@@ -114,7 +114,7 @@ class Importer {
     if (fold_constant(n)) return;
     if (n.op == "Shape") return keep(n, shape(n));
     const Import import = import_of(n.op);
-    if (import == nullptr) context_.refuse(n, "it works on a tensor, where only constants can be read");
+    if (import == nullptr) context_.refuse(n, "only supported on constants");
     const Value y = import(context_, n);
     context_.values[n.outputs[0]] = y;
     if (y.at == 0 && context_.at_head(n)) context_.head = n.outputs[0];
@@ -137,7 +137,7 @@ class Importer {
   const Options options_;
   std::unique_ptr<Imported> net_;
   Context context_;
-  int64_t most_folded_;  // values that folded constants may still hold
+  int64_t most_folded_;  // remaining limit for folded constants, in values
 };
 
 }  // namespace
@@ -147,7 +147,7 @@ Model from_onnx(const std::string& path, const Options& options) {
     return Importer(path, options).run();
   } catch (const Error& e) {
     if (std::string(e.what()).starts_with(path)) throw;
-    bad_input("{}: {}", path, e.what());  // shapes that an op refused
+    bad_input("{}: {}", path, e.what());  // shapes refused by an op
   }
 }
 

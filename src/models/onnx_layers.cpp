@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and linear layers, with the arithmetic by constants behind them.
+// Convolutions and linear layers, merged with the constant arithmetic after them.
 #include "onnx_operators.h"
 
 #include <src/internal/matrix.h>
@@ -17,7 +17,7 @@ using onnx_file::Node;
 
 namespace {
 
-/// Weights in `rank` dimensions, at input 1.
+/// The weights at input 1, which must have `rank` dimensions.
 const Constant& weight_constant(const Context& c, const Node& n, size_t rank) {
   const Constant& w = c.needed(n, 1);
   if (w.dims.size() != rank) {
@@ -27,7 +27,7 @@ const Constant& weight_constant(const Context& c, const Node& n, size_t rank) {
   return w;
 }
 
-/// Rows of a weight, and a bias, behind what follows a layer; a bias only where there is one.
+/// Merges the arithmetic after a layer into its weight and bias; adds a bias only if needed.
 void apply(const ScaleShift& behind, std::vector<float>& weight, std::vector<float>& bias) {
   const size_t rows = behind.scale.size(), columns = weight.size() / rows;
   if (bias.empty() && behind.shifts()) bias.resize(rows);
@@ -35,7 +35,7 @@ void apply(const ScaleShift& behind, std::vector<float>& weight, std::vector<flo
   for (size_t o = 0; o < bias.size(); ++o) bias[o] = static_cast<float>(bias[o] * behind.scale[o] + behind.shift[o]);
 }
 
-/// Row-major values (O, I, H, W) as they lie in memory (O, H, W, I), without a tensor in between.
+/// Copies row-major values (O, I, H, W) to memory order (O, H, W, I) without a temporary tensor.
 void fill(const Tensor& to, const std::vector<float>& row_major) {
   const bool image = to.shape().rank() == 4;
   const int64_t inputs = image ? to.dim(1) : 1, positions = image ? to.dim(2) * to.dim(3) : 1;
@@ -63,10 +63,10 @@ Conv2dAttrs conv_attributes(const Context& c, const Node& n, const Value& x, con
   out.padding = padding_of(c, n, size, reach, out.stride);
   for (size_t side = 0; side < 4; ++side) {
     out.padding[side] += x.padding.sides[side];
-    if (out.padding[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its window");
+    if (out.padding[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its kernel");
   }
   if (x.padding.value != 0) {
-    c.refuse(n, fmt::format("its input is padded with {}: a convolution's padding is 0", x.padding.value));
+    c.refuse(n, fmt::format("its input is padded with {}: a convolution can only be padded with 0", x.padding.value));
   }
   return out;
 }
@@ -82,19 +82,19 @@ Value linear(Context& c, const Node& n, const Value& x, const Constant& named, s
   const Tensor weight = module->weight, offset = module->bias;
   const Value y = c.layer(n, x, std::move(module), named.name, layout);
   c.later([&c, weight, offset, w = std::move(w), bias = std::move(bias), in, from = x.order,
-           to = y.order]() mutable {  // runs once, and needs no copies of large weights
+           to = y.order]() mutable {  // runs only once, so large weights can be moved
     fill(weight, c.orders.arranged(to, c.orders.columns_arranged(from, std::move(w), in), in));
     if (offset) fill(offset, c.orders.arranged(to, std::move(bias)));
   });
   return y;
 }
 
-/// Input 0 as features, which must be so many, along the last axis of the file.
+/// Input 0 as features, `count` of them along the file's last axis.
 Value features(Context& c, const Node& n, int64_t count) {
   const Value& x = c.input(n, 0);
   const std::vector<int64_t> dims = x.layout.dims();
   if (dims.empty() || dims.back() != count || x.layout.size() != count) {
-    c.refuse(n, fmt::format("it works on [N, {}], expected [N, {}]", fmt::join(dims, ", "), count));
+    c.refuse(n, fmt::format("its input has shape [N, {}], expected [N, {}]", fmt::join(dims, ", "), count));
   }
   return c.flat(x);
 }
@@ -130,7 +130,7 @@ Value import_conv(Context& c, const Node& n) {
 Value import_gemm(Context& c, const Node& n) {
   const Attributes a(c.file, n);
   const bool are_rows = a.number("transB", 0) != 0;
-  if (a.number("transA", 0) != 0) c.refuse(n, "transA must have its default");
+  if (a.number("transA", 0) != 0) c.refuse(n, "transA is not supported");
   const Constant& w = weight_constant(c, n, 2);
   const int64_t in = w.dims[are_rows ? 1 : 0], out = w.dims[are_rows ? 0 : 1];
   std::vector<float> bias;
@@ -138,14 +138,14 @@ Value import_gemm(Context& c, const Node& n) {
     c.weights(n, *b);
     const auto along = Layout::features(out).along_channels(*b);
     if (!along) {
-      c.refuse(n, fmt::format("'{}' is of [{}], expected {} numbers", b->name, fmt::join(b->dims, ", "), out));
+      c.refuse(n, fmt::format("'{}' has shape [{}], expected {} numbers", b->name, fmt::join(b->dims, ", "), out));
     }
     bias = *along;
     for (float& v : bias) v = static_cast<float>(v * a.real("beta", 1));
   }
   const Value x = features(c, n, in);
   if (x.layout.axes.size() != 1) {
-    c.refuse(n, fmt::format("it works on [N, {}], expected [N, {}]", fmt::join(x.layout.dims(), ", "), in));
+    c.refuse(n, fmt::format("its input has shape [N, {}], expected [N, {}]", fmt::join(x.layout.dims(), ", "), in));
   }
   return linear(c, n, x, w, rows(w, are_rows, a.real("alpha", 1)), out, std::move(bias));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How operators of a file are read: a function a family.
+// Import of ONNX operators: one function per family.
 #pragma once
 
 #include "onnx_context.h"
@@ -10,7 +10,7 @@ namespace mixgrad::models {
 
 using Import = Value (*)(Context&, const onnx_file::Node&);
 
-/// Null: operators of this name are not read.
+/// Null if the operator is not supported.
 Import import_of(const std::string& op);
 
 // onnx_layers.cpp
@@ -24,7 +24,7 @@ Value import_batch_norm(Context& c, const onnx_file::Node& n);
 Value import_relu(Context& c, const onnx_file::Node& n);
 Value import_clip(Context& c, const onnx_file::Node& n);
 Value import_ending(Context& c, const onnx_file::Node& n);
-/// Whether nothing but changes of shape stand between a node and the network's output.
+/// Whether only changes of shape lie between a node and the network's output.
 bool ends_network(const onnx_file::File& file, const onnx_file::Node& n);
 
 // onnx_pools.cpp
@@ -32,10 +32,10 @@ Value import_pad(Context& c, const onnx_file::Node& n);
 Value import_pool(Context& c, const onnx_file::Node& n);
 Value import_global_pool(Context& c, const onnx_file::Node& n);
 Value import_reduce(Context& c, const onnx_file::Node& n);
-/// Checks that sizes of a window are possible.
+/// Checks the sizes of a window.
 void check_window(const Context& c, const onnx_file::Node& n, std::initializer_list<int64_t> sizes);
-/// Padding {top, left, bottom, right} that a node asks for, for windows that reach over so many rows and columns of an
-/// input of this height and width.
+/// The node's padding {top, left, bottom, right}, for an input of `size` {height, width} and windows that span `reach`
+/// {rows, columns}.
 std::array<int64_t, 4> padding_of(const Context& c, const onnx_file::Node& n, std::array<int64_t, 2> size,
                                   std::array<int64_t, 2> reach, std::array<int64_t, 2> stride);
 
@@ -49,15 +49,16 @@ Value import_unsqueeze(Context& c, const onnx_file::Node& n);
 Value import_transpose(Context& c, const onnx_file::Node& n);
 
 // onnx_ends.cpp
-/// Makes the file's input the module's: [N, C, H, W], [N, H, W, C], [N, H, W] of grey images, or [N, features] as
-/// images of one pixel. Returns C, H, W of an image.
+/// Declares the file's input as the module's: [N, C, H, W], [N, H, W, C], [N, H, W] for grey images, or [N, features]
+/// as images of one pixel. Returns the C, H, W of an image.
 Shape declare_input(Context& c, const Options& options);
-/// The file's output as the module returns it: images [N, C, H, W], all else [N, values] in the file's order.
+/// The file's output as the module returns it: images as [N, C, H, W], anything else as [N, values] in the file's
+/// order.
 Value take_result(Context& c);
-/// Writes what the file does to its input before the first layer into `model`, as mean and std.
+/// Moves the file's arithmetic before the first layer into `model`, as mean and std.
 void take_normalization(const Context& c, Model& model);
 
-/// Throws bad_input that counts the operators that can't be searched, by kind, and says what to do.
+/// Throws bad_input that counts the unsupported operators by kind, with advice on each.
 void refuse_unsupported(const onnx_file::File& file);
 
 }  // namespace mixgrad::models

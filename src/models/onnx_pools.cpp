@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pools, and the Pads that they and convolutions take up.
+// Pools, and the Pads that are merged into them and into convolutions.
 #include "onnx_operators.h"
 
 #include <fmt/ranges.h>
@@ -14,23 +14,23 @@ using onnx_file::Node;
 
 namespace {
 
-constexpr float lowest = -3e38F;  // exporters write this or -∞ where a maximum is to pass over padding
+constexpr float lowest = -3e38F;  // exporters pad with this or -∞ so that a maximum ignores the padding
 
-/// Which of our axes each of an image's three is to the file: [N, C, H, W] or [N, H, W, C].
+/// Our axis for each of the file's three image axes: [N, C, H, W] or [N, H, W, C].
 std::array<int, 3> image_axes(const Context& c, const Node& n, const Layout& l) {
   if (l.is({0, 1, 2})) return {0, 1, 2};
   if (l.is({1, 2, 0})) return {1, 2, 0};
-  c.refuse(n, fmt::format("it pads [N, {}]: expected images", fmt::join(l.dims(), ", ")));
+  c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images", fmt::join(l.dims(), ", ")));
 }
 
-/// {before, after} of every axis of the file, N among them.
+/// {before, after} for every axis of the file, including N.
 std::vector<std::array<int64_t, 2>> pads_of(const Context& c, const Node& n, size_t rank) {
   std::vector<int64_t> pads = c.numbers(n, 1, "pads"), axes = c.numbers(n, 3, "axes");
   if (axes.empty()) {
     for (size_t a = 0; a < rank; ++a) axes.push_back(static_cast<int64_t>(a));
   }
   if (pads.size() != 2 * axes.size()) {
-    c.refuse(n, fmt::format("it has {} pads for {} axes, expected two each", pads.size(), axes.size()));
+    c.refuse(n, fmt::format("{} pads for {} axes: expected two per axis", pads.size(), axes.size()));
   }
   std::vector<std::array<int64_t, 2>> out(rank, {0, 0});
   for (size_t i = 0; i < axes.size(); ++i) out[c.axis(n, axes[i], rank)] = {pads[i], pads[i + axes.size()]};
@@ -41,7 +41,7 @@ float pad_value(const Context& c, const Node& n) {
   const Constant* k = c.constant(n, 2);
   if (k == nullptr) return static_cast<float>(Attributes(c.file, n).real("value", 0));
   if (k->floats.size() != 1) {
-    c.refuse(n, fmt::format("'{}' is {} of {} values, expected one float", k->name, k->type, k->size()));
+    c.refuse(n, fmt::format("'{}' is {} with {} values, expected one float", k->name, k->type, k->size()));
   }
   return k->floats[0];
 }
@@ -54,7 +54,7 @@ Value pooled(Context& c, const Value& x, const Pool2dAttrs& attrs, bool largest)
       },
       {&x}, layout);
   for (size_t d = 0; d < 3; ++d) layout.extents[d] = y.sample.dim(static_cast<int>(d) + 1);
-  for (std::vector<int>& axis : layout.axes) {  // what has become 1 has no order any more
+  for (std::vector<int>& axis : layout.axes) {  // axes of length 1 have no order
     std::erase_if(axis, [&](int a) { return layout.extents[static_cast<size_t>(a)] == 1; });
   }
   y.layout = layout;
@@ -62,7 +62,8 @@ Value pooled(Context& c, const Value& x, const Pool2dAttrs& attrs, bool largest)
   return y;
 }
 
-/// A maximum passes over padding with the lowest value, and over 0 where nothing is below; an average counts its 0.
+/// Merges a Pad into a pool. A maximum may ignore padding with the lowest value, or with 0 if no value is negative; an
+/// average counts padding with 0.
 void take_up(const Context& c, const Node& n, const Padding& before, bool largest, Pool2dAttrs& attrs,
              bool nonnegative) {
   if (before.empty()) return;
@@ -71,14 +72,14 @@ void take_up(const Context& c, const Node& n, const Padding& before, bool larges
                             : before.value == 0 && (!has_own || attrs.count_padding);
   if (!fits) {
     c.refuse(n, fmt::format("its input is padded with {}: {}", before.value,
-                            largest ? "a maximum takes up 0 only behind a ReLU, else -infinity"
-                                    : "an average takes up 0, if its own padding counts too"));
+                            largest ? "a maximum can be padded with -infinity, or with 0 after a ReLU"
+                                    : "an average can be padded with 0, if it counts its own padding"));
   }
   for (size_t side = 0; side < 4; ++side) attrs.padding[side] += before.sides[side];
   attrs.count_padding = true;
 }
 
-/// How many windows the file's runtimes see.
+/// The number of windows by ONNX's rules.
 int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
   const int64_t room = size + before + after - kernel;
   if (room + (ceil ? stride - 1 : 0) < 0) return 0;
@@ -111,10 +112,10 @@ std::array<int64_t, 4> padding_of(const Context& c, const Node& n, std::array<in
       out[d + 2] = total - out[d];
     }
   } else if (automatic != "VALID") {
-    c.refuse(n, fmt::format("auto_pad {} is unknown", automatic));
+    c.refuse(n, fmt::format("unknown auto_pad {}", automatic));
   }
   for (size_t side = 0; side < 4; ++side) {
-    if (out[side] < 0 || out[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its window");
+    if (out[side] < 0 || out[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its kernel");
   }
   return out;
 }
@@ -124,11 +125,11 @@ Value import_pad(Context& c, const Node& n) {
   const std::string mode = Attributes(c.file, n).text("mode", "constant");
   const auto pads = pads_of(c, n, x.layout.axes.size() + 1);
   if (std::ranges::all_of(pads, [](const auto& p) { return p[0] == 0 && p[1] == 0; })) return x;
-  if (mode != "constant") c.refuse(n, fmt::format("it pads by mode {}, expected constant", mode));
+  if (mode != "constant") c.refuse(n, fmt::format("unsupported mode {}: expected constant", mode));
   const float value = pad_value(c, n);
   const auto axes = image_axes(c, n, x.layout);
   if (!x.padding.empty() && x.padding.value != value) {
-    c.refuse(n, fmt::format("it pads with {} what is padded with {}", value, x.padding.value));
+    c.refuse(n, fmt::format("it pads with {} after padding with {}: expected equal values", value, x.padding.value));
   }
   x.padding.value = value;
   for (size_t a = 0; a < pads.size(); ++a) {
@@ -136,7 +137,7 @@ Value import_pad(Context& c, const Node& n) {
     for (size_t end = 0; end < 2; ++end) {
       const int64_t by = pads[a][end];
       if (by < 0 || by > most_positions || (by > 0 && ours == 0)) {
-        c.refuse(n, fmt::format("it pads axis {} of the file by {}: expected rows and columns, by 0 or more", a, by));
+        c.refuse(n, fmt::format("it pads axis {} by {}: only rows and columns can be padded, by 0 or more", a, by));
       }
       if (by > 0) x.padding.sides[static_cast<size_t>(ours - 1) + 2 * end] += by;
     }
@@ -149,7 +150,7 @@ Value import_pool(Context& c, const Node& n) {
   const Attributes a(c.file, n);
   const bool largest = n.op == "MaxPool";
   if (n.outputs.size() > 1 && !n.outputs[1].empty()) {
-    c.refuse(n, "its second output, the places of the maxima, can't be had");
+    c.refuse(n, "its second output, the indices of the maxima, is not supported");
   }
   Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}),
                     .stride = a.fixed<2>("strides", {1, 1}),
@@ -166,22 +167,22 @@ Value import_pool(Context& c, const Node& n) {
     expected.push_back(
         windows(size[d], attrs.padding[d], attrs.padding[d + 2], attrs.kernel[d], attrs.stride[d], attrs.ceil));
   }
-  if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // nothing to count: the default
+  if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // no padding: use the default
   take_up(c, n, x.padding, largest, attrs, x.nonnegative);
   const Value y = pooled(c, x, attrs, largest);
   if (y.layout.extents[1] != expected[0] || y.layout.extents[2] != expected[1]) {
-    c.refuse(n, fmt::format("a window of {} by {} begins in the padding before it", attrs.kernel[0], attrs.kernel[1]));
+    c.refuse(n, fmt::format("a window of {} by {} starts in the padding", attrs.kernel[0], attrs.kernel[1]));
   }
   return y;
 }
 
 Value import_global_pool(Context& c, const Node& n) {
   const Value& x = c.image(n);
-  if (!x.padding.empty()) c.refuse(n, "its input is padded: expected a pool with a window, or no padding");
+  if (!x.padding.empty()) c.refuse(n, "its input is padded: expected a pool with a kernel, or no padding");
   return pooled(c, x, {.kernel = {x.layout.extents[1], x.layout.extents[2]}}, n.op == "GlobalMaxPool");
 }
 
-/// Over rows, columns or both it is a pool.
+/// A reduction over rows, columns or both is a pool.
 Value import_reduce(Context& c, const Node& n) {
   const Value& x = c.input(n, 0);
   const bool kept = Attributes(c.file, n).number("keepdims", 1) != 0;
@@ -191,12 +192,12 @@ Value import_reduce(Context& c, const Node& n) {
   Pool2dAttrs attrs{.kernel = {1, 1}};
   for (size_t a = 1; a < rank; ++a) {
     for (const int ours : reduced[a] ? x.layout.axes[a - 1] : std::vector<int>()) {
-      if (ours == 0) c.refuse(n, "it works along channels: only rows and columns of images can be pooled");
+      if (ours == 0) c.refuse(n, "it reduces channels: only rows and columns of images can be reduced");
       attrs.kernel[static_cast<size_t>(ours - 1)] = x.layout.extents[static_cast<size_t>(ours)];
     }
   }
   if (reduced[0] || std::ranges::count(reduced, true) == 0) {
-    c.refuse(n, "it works along N, or names no axes: expected those of rows and columns");
+    c.refuse(n, "it reduces N, or has no axes: expected those of rows and columns");
   }
   Value y = attrs.kernel == std::array<int64_t, 2>{1, 1} ? x : pooled(c, x, attrs, n.op == "ReduceMax");
   if (kept) return y;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Changes of shape: here they change what the file sees of a value, not the value.
+// Changes of shape: they change the layout of a value in the file, not the value itself.
 #include "onnx_operators.h"
 
 #include <fmt/ranges.h>
@@ -15,11 +15,11 @@ namespace {
 
 using Dims = std::vector<int64_t>;
 
-/// x under other axes behind N.
+/// x with other axes after N.
 Value reshaped(const Context& c, const Node& n, const Value& x, const Dims& dims) {
   const std::optional<Layout> layout = x.layout.reshaped(dims);
   if (!layout) {
-    c.refuse(n, fmt::format("it makes [N, {}] of [N, {}]: expected [N, {}], or axes that were one before",
+    c.refuse(n, fmt::format("it reshapes [N, {1}] to [N, {0}]: expected [N, {2}], or axes that it had before",
                             fmt::join(dims, ", "), fmt::join(x.layout.dims(), ", "), x.layout.size()));
   }
   Value y = x;
@@ -27,10 +27,10 @@ Value reshaped(const Context& c, const Node& n, const Value& x, const Dims& dims
   return y;
 }
 
-/// The axes behind N that a Reshape asks for.
+/// The axes after N that a Reshape asks for.
 Dims target(const Context& c, const Node& n, const Layout& from) {
   const Dims to = c.numbers(n, 1, "shape"), is = from.dims();
-  const std::string asked = fmt::format("it makes [{}] of [N, {}]", fmt::join(to, ", "), fmt::join(is, ", "));
+  const std::string asked = fmt::format("it reshapes [N, {}] to [{}]", fmt::join(is, ", "), fmt::join(to, ", "));
   const bool copies = Attributes(c.file, n).number("allowzero", 0) == 0;
   const bool keeps_n = to.size() > 1 && (to[0] == -1 || to[0] == c.batch || (to[0] == 0 && copies));
   if (!keeps_n || std::ranges::count(to, -1) > 1) c.refuse(n, asked + ": expected the number of images first");
@@ -56,7 +56,7 @@ Value import_same(Context& c, const Node& n) { return c.padded_input(n, 0); }
 
 Value import_cast(Context& c, const Node& n) {
   if (Attributes(c.file, n).number("to", 0) != onnx_file::type_float) {
-    c.refuse(n, "networks run in float32: expected no other type");
+    c.refuse(n, "only casts to float32 are supported");
   }
   return c.padded_input(n, 0);
 }
@@ -88,7 +88,7 @@ Value import_squeeze(Context& c, const Node& n) {
     if (!is[a].empty() && dropped[a + 1]) c.refuse(n, fmt::format("axis {} is longer than 1", a + 1));
     if (!is[a].empty() || (!axes.empty() && !dropped[a + 1])) x.layout.axes.push_back(is[a]);
   }
-  if (dropped[0]) c.refuse(n, "it drops the axis of images: expected it to name the others");
+  if (dropped[0]) c.refuse(n, "it removes the first axis, N: only other axes can be removed");
   return x;
 }
 
@@ -99,7 +99,7 @@ Value import_unsqueeze(Context& c, const Node& n) {
   std::vector<bool> added(rank, false);
   for (const int64_t a : axes) added[c.axis(n, a, rank)] = true;
   if (added[0] || std::ranges::count(added, true) != std::ssize(axes)) {
-    c.refuse(n, "it adds an axis before that of images, or one twice");
+    c.refuse(n, "it adds an axis before N, or the same axis twice");
   }
   std::vector<std::vector<int>> out;
   auto next = x.layout.axes.begin();
@@ -117,7 +117,7 @@ Value import_transpose(Context& c, const Node& n) {
   bool keeps_n = order.size() == is.size() + 1 && order[0] == 0;
   for (size_t a = 0; keeps_n && a < sorted.size(); ++a) keeps_n = sorted[a] == static_cast<int64_t>(a);
   if (!keeps_n) {
-    c.refuse(n, fmt::format("order [{}] of {} axes: expected one that leaves the images first", fmt::join(order, ", "),
+    c.refuse(n, fmt::format("perm [{}] for {} axes: expected a permutation that keeps N first", fmt::join(order, ", "),
                             is.size() + 1));
   }
   for (size_t a = 0; a < is.size(); ++a) x.layout.axes[a] = is[static_cast<size_t>(order[a + 1]) - 1];

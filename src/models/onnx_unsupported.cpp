@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What to say about operators that can't be searched.
+// Error message on unsupported operators.
 #include "onnx_fold.h"
 #include "onnx_operators.h"
 
@@ -20,20 +20,20 @@ struct Advice {
   std::vector<const char*> ops;
 };
 
-/// What would help, by operator.
+/// Advice by operator.
 const char* advice(const std::string& kind) {
   static const std::vector<Advice> all = {
-      {"train it with Relu, or Clip to [0, 6], in its place",
+      {"train it with Relu, or Clip to [0, 6], instead",
        {"Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu",
         "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}},
       {"join branches by Add", {"Concat"}},
-      {"only whole tensors can be read", {"Gather", "Slice", "Split"}},
-      {"leave gates, such as squeeze and excite, out", {"Div of two tensors", "Mul of two tensors"}},
-      {"only Add joins two tensors", {"Sub of two tensors"}},
+      {"only whole tensors are supported", {"Gather", "Slice", "Split"}},
+      {"remove gates, such as squeeze and excite", {"Div of two tensors", "Mul of two tensors"}},
+      {"use Add: no other operation on two tensors is supported", {"Sub of two tensors"}},
       {"only strides and pools change the size of images",
        {"ConvTranspose", "DepthToSpace", "Resize", "SpaceToDepth", "Upsample"}},
-      {"it can be left out at the network's end, and nowhere else", {"LogSoftmax", "Softmax"}},
-      {"train it with BatchNormalization in its place",
+      {"it is only supported at the network's end, where it is removed", {"LogSoftmax", "Softmax"}},
+      {"train it with BatchNormalization instead",
        {"GroupNormalization", "InstanceNormalization", "LRN", "LayerNormalization", "LpNormalization",
         "MeanVarianceNormalization"}},
       {"export the float network: the search quantizes it",
@@ -41,8 +41,8 @@ const char* advice(const std::string& kind) {
         "QuantizeLinear"}},
       {"export the network with fixed shapes", {"Equal", "Expand", "If", "Loop", "NonZero", "Scan", "Tile", "Where"}},
       {"end the network before it", {"ArgMax", "NonMaxSuppression", "TopK"}},
-      {"pad with zeros", {"Pad that reflects", "Pad that repeats the edge"}},
-      {"only networks of convolutions and linear layers are searched",
+      {"pad with zeros", {"Pad by reflection", "Pad by edge values"}},
+      {"only networks of convolutions and linear layers are supported",
        {"Attention", "Einsum", "GRU", "LSTM", "MatMul of two tensors", "RNN"}},
   };
   for (const Advice& a : all) {
@@ -53,7 +53,7 @@ const char* advice(const std::string& kind) {
 
 using Constants = std::set<std::string>;
 
-/// What a node that can't be read is called; empty: it can, as far as its operator tells.
+/// The kind of an unsupported node; empty if supported, judged by the operator alone.
 std::string unsupported(const File& file, const Node& n, const Constants& constants) {
   const auto is_constant = [&](const std::string& name) { return name.empty() || constants.contains(name); };
   const bool two_tensors = n.inputs.size() > 1 && !is_constant(n.inputs[0]) && !is_constant(n.inputs[1]);
@@ -62,12 +62,12 @@ std::string unsupported(const File& file, const Node& n, const Constants& consta
   }
   if ((n.op == "Softmax" || n.op == "LogSoftmax" || n.op == "Sigmoid") && !ends_network(file, n)) return n.op;
   const std::string mode = n.op == "Pad" ? Attributes(file, n).text("mode", "constant") : "";
-  if (mode == "reflect" || mode == "wrap") return "Pad that reflects";
-  if (mode == "edge") return "Pad that repeats the edge";
+  if (mode == "reflect" || mode == "wrap") return "Pad by reflection";
+  if (mode == "edge") return "Pad by edge values";
   return import_of(n.op) == nullptr ? n.op : "";
 }
 
-/// What nodes give constants, shapes among them.
+/// Whether a node's output is a constant, such as a shape.
 bool gives_constant(const File& file, const Node& n, const Constants& constants) {
   const auto known = [&](const std::string& name) {
     return name.empty() || constants.contains(name) || file.constant(name) != nullptr;
@@ -93,7 +93,7 @@ void refuse_unsupported(const File& file) {
   if (kinds.empty()) return;
   std::vector<std::pair<std::string, std::vector<std::string>>> sorted(kinds.begin(), kinds.end());
   std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
-  std::string said = fmt::format("{} of operators can't be searched:",
+  std::string said = fmt::format("{} of operators can't be imported:",
                                  kinds.size() == 1 ? "1 kind" : fmt::format("{} kinds", kinds.size()));
   for (auto& [kind, names] : sorted) {
     const size_t count = names.size(), shown = std::min<size_t>(3, count);

@@ -15,7 +15,7 @@ nn::Conv2dOptions conv3x3(int64_t in, int64_t out, int64_t stride) {
           .bias = false};
 }
 
-/// relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)); the shortcut is a 1×1 conv where the stride is 2.
+/// relu(bn(conv(relu(bn(conv(x))))) + shortcut(x)); the shortcut is a 1×1 conv if the stride is not 1.
 class Stack : public nn::Module {
  public:
   Stack(int64_t in, int64_t out, int64_t stride)

@@ -19,7 +19,7 @@ class ConvBlock : public nn::Module {
   nn::BatchNorm2d bn_;
 };
 
-/// A depthwise 3×3 block, then a pointwise one (Howard et al. 2017, arXiv 1704.04861).
+/// A depthwise 3×3 block followed by a pointwise one (Howard et al. 2017, arXiv 1704.04861).
 class Separable : public nn::Module {
  public:
   Separable(int64_t in, int64_t out, int64_t stride)

@@ -31,8 +31,7 @@ const std::vector<Entry>& zoo() {
 
 [[noreturn]] void refuse_name(const std::string& name) {
   bad_input(
-      "model: unknown '{}': expected {}, or FILE.onnx; a network made elsewhere is read from an ONNX file, so export "
-      "yours to one (PyTorch: "
+      "model: unknown '{}': expected {}, or FILE.onnx; to use a network from elsewhere, export it to ONNX (PyTorch: "
       "torch.onnx.export; TensorFlow, Keras, TFLite: tf2onnx)",
       name, fmt::join(names(), ", "));
 }
@@ -62,7 +61,7 @@ Model make(const std::string& name, int64_t classes, const Options& options) {
     if (name != e.name) continue;
     if (options.input_shape.rank() > 0 && options.input_shape != e.input_shape) {
       bad_input(
-          "{} takes images {} (C, H, W), not {}: another shape can only be given for an ONNX file that leaves it open",
+          "{} takes images {} (C, H, W), not {}: only an ONNX file with an undefined input shape can be given another",
           name, e.input_shape.str(), options.input_shape.str());
     }
     return {.name = name,

@@ -16,7 +16,7 @@ namespace {
 
 Shape checked_weight_shape(const Conv2dOptions& o) {
   if (o.in_channels < 1 || o.out_channels < 1 || o.groups < 1 || o.in_channels % o.groups != 0) {
-    bad_input("[Conv2d] {} input and {} output channels in {} groups: channels must be positive and divisible",
+    bad_input("[Conv2d] {} input and {} output channels in {} groups: all must be positive, inputs divisible by groups",
               o.in_channels, o.out_channels, o.groups);
   }
   return {o.out_channels, o.in_channels / o.groups, o.kernel[0], o.kernel[1]};

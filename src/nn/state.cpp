@@ -19,7 +19,7 @@ std::vector<std::string> names_missing(const io::Safetensors& file, const std::v
   return names;
 }
 
-/// PyTorch counts the batches that a batch norm has seen; nothing here does.
+/// PyTorch's counter of batches in a batch norm, which is not used here.
 bool ignored(const std::string& name) { return name.ends_with("num_batches_tracked"); }
 
 std::vector<std::string> names_unknown(const io::Safetensors& file, const std::vector<NamedTensor>& state) {
@@ -37,7 +37,7 @@ void check_values(const io::Safetensors& file, const std::string& name) {
   const std::span<const float> values = file.at(name).data();
   const auto negative = std::ranges::find_if(values, [](float v) { return v < 0; });
   if (variance && negative != values.end()) {
-    bad_input("{}: '{}' holds {} at index {}: a variance can't be below 0", file.path, name, *negative,
+    bad_input("{}: '{}' contains {} at index {}: a variance can't be negative", file.path, name, *negative,
               negative - values.begin());
   }
 }
@@ -69,7 +69,7 @@ void load_state(Module& net, const std::string& path) {
   for (const NamedTensor& t : state) {
     const Shape& found = file.at(t.name).shape();
     if (found != t.tensor.shape()) {
-      bad_input("{}: '{}' has shape {}, but the network wants {}", path, t.name, found.str(), t.tensor.shape().str());
+      bad_input("{}: '{}' has shape {}, but the network expects {}", path, t.name, found.str(), t.tensor.shape().str());
     }
     check_values(file, t.name);
   }

@@ -22,7 +22,7 @@ Tensor add(const Tensor& a, const Tensor& b) {
   });
 }
 
-/// Codes of one quantizer are added as integers.
+/// Adds codes of the same quantizer as integers.
 Value op::Add::run(const RunContext& c) const {
   const Value &a = c.input(0), &b = c.input(1);
   if (a.codes_of != nullptr && a.codes_of == b.codes_of) return {add(a.tensor, b.tensor), nullptr, a.steps};

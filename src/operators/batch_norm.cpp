@@ -12,7 +12,7 @@
 namespace mixgrad {
 namespace {
 
-/// running += momentum (batch - running); the running variance is the unbiased one, as everywhere else.
+/// running += momentum (batch - running); as usual, the running variance is the unbiased one.
 void blend(std::span<float> running, std::span<const float> batch, float momentum, float correction) {
   for (size_t c = 0; c < running.size(); ++c) running[c] += momentum * (batch[c] * correction - running[c]);
 }
@@ -26,7 +26,7 @@ Tensor batch_norm(const Tensor& x, const Tensor& gamma, const Tensor& beta, cons
     check_vector(op::BatchNorm::name(), "a parameter", *t, channels);
   }
   if (attrs.training && rows < 2)
-    bad_input("[batch_norm] training wants more than one value per channel, got input {}", x.shape().str());
+    bad_input("[batch_norm] training needs more than one value per channel: input {}", x.shape().str());
 
   Tensor mean = running_mean, inv_std = Tensor::empty({channels});
   Tensor variance = running_var;

@@ -14,8 +14,8 @@
 namespace mixgrad {
 namespace {
 
-/// A batch in parts, each of which one thread convolves while it lies in that thread's cache. Parts never depend on the
-/// number of threads, so neither do the bytes; within a micro-batch, which has one thread, there is one.
+/// Splits a batch into parts small enough for one thread's cache. The split does not depend on the number of threads,
+/// so neither do the results; within a micro-batch, which runs on one thread, there is a single part.
 class Parts {
  public:
   explicit Parts(const Conv2dSize& s, size_t value_bytes) : size_(s), images_(s.n) {
@@ -54,7 +54,7 @@ std::span<T> span_of(GradOf<T> g, int64_t size) {
   return {g.data, static_cast<size_t>(size)};
 }
 
-/// Adds up the parts' sums, [count, size] each after the other, in their order.
+/// Adds up the parts' sums [count, size], in order.
 void add_parts(std::span<const float> sums, int64_t size, Grad out) {
   if (!out) return;
   constexpr int64_t grain = 1024;
@@ -83,7 +83,7 @@ void grad_w(const Conv2dSize& s, std::span<const T> x, std::span<const T> gy, Gr
   if (bias_sums) add_parts(bias_sums.data(), s.c_out, gbias);
 }
 
-/// The gradient, whichever way the output was computed.
+/// Records the op; the gradient is the same for real values and codes.
 template <typename T>
 Tensor recorded(const Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x, const Tensor& w,
                 const Tensor& bias) {

@@ -11,7 +11,7 @@ namespace mixgrad {
 
 Tensor flatten(const Tensor& x) {
   const Shape& s = x.shape();
-  if (s.rank() < 2) bad_input("[flatten] input {} has no dimension besides N", s.str());
+  if (s.rank() < 2) bad_input("[flatten] input {}: expected at least one dimension besides N", s.str());
   const int64_t n = s[0], c = s[1], positions = n * c == 0 ? 0 : s.size() / (n * c);
   Tensor y = Tensor::empty({n, c * positions});
   return by_dtype(x.dtype(), [&]<typename T>() {

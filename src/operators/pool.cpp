@@ -40,7 +40,7 @@ Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) {
 }
 
 Tensor global_avg_pool2d(const Tensor& x) {
-  const bool image = x.shape().rank() == 4;  // avg_pool2d reports any other
+  const bool image = x.shape().rank() == 4;  // avg_pool2d refuses any other
   return avg_pool2d(x, {.kernel = {image ? x.dim(2) : 1, image ? x.dim(3) : 1}});
 }
 

@@ -21,7 +21,7 @@ bool stands(const fs::path& path) {
   return fs::exists(path, error);
 }
 
-/// Where two texts of settings part: "lr = 0.1, now lr = 0.15".
+/// The first difference between two sets of settings: "lr = 0.1, now lr = 0.15".
 std::string difference(std::string_view before, std::string_view now) {
   const auto line = [](std::string_view& rest) {
     const std::string_view first = rest.substr(0, rest.find('\n'));
@@ -69,19 +69,20 @@ std::optional<double> metric_of(const nlohmann::json& summary, const std::string
 void make_folder(const fs::path& path) {
   std::error_code error;
   fs::create_directories(path, error);
-  if (error) bad_input("out: can't make folder {}: {}", path.string(), error.message());
+  if (error) bad_input("out: can't create folder {}: {}", path.string(), error.message());
   io::check_folder(path);
 }
 
 bool SubFolder::finished() const {
   if (!stands(path_ / settings_name)) {
     if (stands(path_ / result_))
-      bad_input("out: {} holds a run of no sweep: choose another folder, or give --overwrite", path_.string());
+      bad_input("out: {} holds a run that is not part of a sweep: choose another folder, or give --overwrite",
+                path_.string());
     return false;
   }
   const std::string before = io::read_file(path_ / settings_name);
   if (before != settings_) {
-    bad_input("out: {} was run with other settings ({}): choose another folder, or give --overwrite", path_.string(),
+    bad_input("out: {} has a run with other settings ({}): choose another folder, or give --overwrite", path_.string(),
               difference(before, settings_));
   }
   return stands(path_ / result_);
@@ -91,7 +92,7 @@ void SubFolder::prepare(bool overwrite) const {
   std::error_code error;
   if (overwrite || stands(path_ / settings_name)) fs::remove_all(path_, error);
   fs::create_directories(path_, error);
-  if (error) failed_run("can't make folder {}: {}", path_.string(), error.message());
+  if (error) failed_run("can't create folder {}: {}", path_.string(), error.message());
   io::write_file(path_ / settings_name, settings_);
 }
 
@@ -109,7 +110,7 @@ Row read_row(const Point& point, const std::string& file) {
     row.macs_share = share(summary, "macs");
     return row;
   } catch (const nlohmann::json::exception&) {
-    bad_input("{}: damaged: expected the summary of a run", file);
+    bad_input("{}: corrupt: expected the summary of a run", file);
   }
 }
 

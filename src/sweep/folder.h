@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a sweep finds in its folder and leaves there.
+// The files in the folder of a sweep.
 #pragma once
 
 #include <mixgrad/sweep.h>
@@ -9,21 +9,22 @@
 
 namespace mixgrad::sweep {
 
-/// Makes the sweep's own folder. Throws bad_input where that, or writing there, is not possible.
+/// Creates the folder of the sweep. Throws bad_input if that or writing there is not possible.
 void make_folder(const std::filesystem::path& path);
 
-/// A sub-folder for one run of the sweep, with its settings beside what it leaves.
+/// The folder of one run in the sweep, with its settings next to its results.
 class SubFolder {
  public:
-  /// `result`: the file that stands there once the run is finished.
+  /// `result`: the file that exists once the run is finished.
   SubFolder(std::filesystem::path path, std::string settings, const char* result)
       : path_(std::move(path)), settings_(std::move(settings)), result_(result) {}
 
   std::string log() const { return path_ / "log"; }
   std::string file(const std::string& name) const { return path_ / name; }
-  /// Whether a run with these settings finished here. Throws bad_input where one with others did, or began.
+  /// Whether a run with these settings finished here. Throws bad_input if a run with other settings finished or
+  /// started.
   bool finished() const;
-  /// Empties the place and writes the settings.
+  /// Empties the folder and writes the settings.
   void prepare(bool overwrite) const;
 
  private:
@@ -32,7 +33,7 @@ class SubFolder {
   const char* result_;
 };
 
-/// Throws bad_input when the summary in `file` is not one.
+/// Throws bad_input if `file` is not a run's summary.
 Row read_row(const Point& point, const std::string& file);
 
 }  // namespace mixgrad::sweep

@@ -9,7 +9,7 @@
 namespace mixgrad::sweep {
 namespace {
 
-/// What a point is bound by: a target, a strength, or neither (the default strength).
+/// A point's constraint: a target, a strength, or neither (the default strength).
 struct Bound {
   std::string target = {};
   std::optional<double> strength = {};
@@ -32,10 +32,10 @@ std::vector<Bound> bounds(Method method, const Axes& axes) {
   for (const std::string& target : axes.targets) out.push_back({.target = whole_target(target)});
   if (!out.empty()) return out;
   if (method == Method::dnas) return {Bound{}};
-  bad_input("methods: {} needs targets to meet, like --targets 30%,50%", name_of(method));
+  bad_input("methods: {} needs targets, such as --targets 30%,50%", name_of(method));
 }
 
-/// A file's name: anything unusual becomes _.
+/// A file name: unusual characters become _.
 std::string file_name(std::string text) {
   for (char& c : text) {
     if (c == ',') c = '+';
@@ -58,7 +58,7 @@ std::string name_of(const RunConfig& c) {
 
 std::vector<Point> points(const RunConfig& base, const Axes& axes) {
   if (!axes.strengths.empty() && std::ranges::find(axes.methods, Method::dnas) == axes.methods.end()) {
-    bad_input("strengths: only the method dnas takes them: add it to the methods, or give targets");
+    bad_input("strengths: only the method dnas uses them: add it to the methods, or give targets");
   }
   std::vector<Point> out;
   std::set<std::string> names;
@@ -72,7 +72,7 @@ std::vector<Point> points(const RunConfig& base, const Axes& axes) {
           point.config.scheme = axes.schemes[s];
           point.config.target = bound.target;
           point.config.strength = bound.strength;
-          if (!bound.target.empty() && !axes.strengths.empty()) {  // they are for the points that have a strength
+          if (!bound.target.empty() && !axes.strengths.empty()) {  // they are for the points with a strength
             point.config.regularizer.clear();
             point.config.refine = false;
           }
@@ -80,13 +80,13 @@ std::vector<Point> points(const RunConfig& base, const Axes& axes) {
           point.name = name_of(point.config);
           point.config.validate();
           if (!names.insert(point.name).second)
-            bad_input("sweep: the point {} comes up twice: give each value once", point.name);
+            bad_input("sweep: duplicate point {}: give each value once", point.name);
           out.push_back(point);
         }
       }
     }
   }
-  if (out.empty()) bad_input("sweep: no points: methods, schemes and seeds need a value each");
+  if (out.empty()) bad_input("sweep: no points: methods, schemes and seeds need at least one value each");
   return out;
 }
 

@@ -27,7 +27,7 @@ void take(int signal, struct sigaction* old) {
   ::sigaction(signal, &action, old);
 }
 
-/// Pointers for exec, which wants them to end with a null.
+/// The null-terminated array of pointers for exec.
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
   for (std::string& text : texts) out.push_back(text.data());
@@ -35,7 +35,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return out;
 }
 
-/// This process's environment without what would make the child take itself for a member of an MPI job.
+/// This process's environment, without variables that would make the child join an MPI job.
 std::vector<std::string> environment() {
   std::vector<std::string> out;
   for (char** entry = environ; *entry != nullptr; ++entry) {
@@ -48,7 +48,7 @@ std::vector<std::string> environment() {
   return out;
 }
 
-/// The last complaint in a log, in main.cpp's form.
+/// The last error message in a log, in the form that main.cpp prints.
 std::string complaint_in(const std::string& log) {
   const std::string content = "\n" + io::read_file(log);
   constexpr std::string_view mark = "\nmixgrad: ";
@@ -75,7 +75,7 @@ Processes::Processes() {
 }
 
 Processes::~Processes() {
-  for (const auto& [pid, child] : children_) ::kill(pid, SIGKILL);  // SIGTERM would leave half a search as a result
+  for (const auto& [pid, child] : children_) ::kill(pid, SIGKILL);  // SIGTERM would make a search export half-way
   for (const auto& [pid, child] : children_) {
     while (::waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
@@ -91,9 +91,9 @@ void Processes::start(size_t id, const std::vector<std::string>& arguments, cons
   const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
   if (out < 0) failed_run("can't write {}: {}", log, std::strerror(errno));
   const pid_t parent = ::getpid(), pid = ::fork();
-  if (pid == 0) {  // only async-signal-safe calls from here on
+  if (pid == 0) {  // only async-signal-safe calls below
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    ::setpgid(0, 0);  // Ctrl-C is for the sweep to answer
+    ::setpgid(0, 0);  // only the sweep itself handles Ctrl-C
     if (::getppid() != parent) ::_exit(1);
     ::dup2(::open("/dev/null", O_RDONLY), STDIN_FILENO);
     ::dup2(out, STDOUT_FILENO);

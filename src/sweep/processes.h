@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// This program's own binary, run again as processes beside this one.
+// Runs this program's own binary in child processes.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@
 
 namespace mixgrad::sweep {
 
-/// Processes end with this object, and with this process however it ends. While it lives, SIGINT and SIGTERM only set
-/// stopped().
+/// Child processes end with this object, and with this process however it ends. During its lifetime, SIGINT and SIGTERM
+/// only set stopped().
 class Processes {
  public:
   Processes();
@@ -21,19 +21,19 @@ class Processes {
   Processes(const Processes&) = delete;
   Processes& operator=(const Processes&) = delete;
 
-  /// Runs `mixgrad arguments`, what it prints going to file `log`. `id` is the caller's name for it.
+  /// Runs `mixgrad arguments` with its output in the file `log`. `id` is the caller's name for it.
   void start(size_t id, const std::vector<std::string>& arguments, const std::string& log);
 
   struct Ended {
     size_t id;
-    std::string complaint;  ///< empty if all went well
+    std::string complaint;  ///< empty on success
   };
-  /// A process that has ended since. Does not wait.
+  /// A process that has ended, if any. Does not wait.
   std::optional<Ended> poll();
 
-  /// Whether a signal wants this process to end.
+  /// Whether a signal has asked this process to end.
   static bool stopped();
-  /// Lets a moment pass between two polls.
+  /// Sleeps for a moment between polls.
   static void pause();
 
  private:

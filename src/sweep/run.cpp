@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Who runs which point when: rank 0 hands them out, every member runs its own as processes.
+// Scheduling: rank 0 hands out the points, and every process runs its share as child processes.
 #include "folder.h"
 #include "processes.h"
 
@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 constexpr const char* no_more = "no more";
 
-/// The points of a sweep as processes to start.
+/// The points of a sweep, ready to be started as processes.
 class Work {
  public:
   Work(const std::vector<Point>& points, const Options& options, const Communicator& communicator)
@@ -66,7 +66,7 @@ void check_init(const std::string& file) {
   for (const auto& tensor : weights.tensors) weights.check_finite(tensor.first);
 }
 
-/// Another member than rank 0: runs the points that it is told, until there are no more.
+/// All ranks but 0: runs the points received from rank 0 until there are no more.
 void serve(const Work& work, const Communicator& communicator) {
   Processes processes;
   while (!Processes::stopped()) {
@@ -80,7 +80,7 @@ void serve(const Work& work, const Communicator& communicator) {
   failed_run("stopped by a signal");
 }
 
-/// Rank 0.
+/// Rank 0: hands out points and collects results.
 class Coordinator {
  public:
   Coordinator(const Work& work, const Options& options, const Communicator& communicator, Listener& listener)
@@ -117,7 +117,7 @@ class Coordinator {
  private:
   void check_stopped() const {
     if (!Processes::stopped()) return;
-    failed_run("stopped by a signal: {} of {} points are finished, the same command runs the others",
+    failed_run("stopped by a signal: {} of {} points are finished; run the same command again for the others",
                done_ - failed_.size(), rows_.size());
   }
 
@@ -142,7 +142,7 @@ class Coordinator {
     }
   }
 
-  /// Points go to the member with the most free places, so that they spread before they crowd.
+  /// Each point goes to the process with the most free slots, which spreads points evenly.
   void hand_out() {
     for (; !waiting_.empty(); waiting_.pop_front(), ++underway_) {
       const auto most = std::ranges::max_element(free_);
@@ -166,7 +166,7 @@ class Coordinator {
       write();
       return listener_.on_finished(*rows_[i], done_, rows_.size());
     }
-    check_stopped();  // a terminal's Ctrl-C reaches the points too, which is no failure of theirs
+    check_stopped();  // Ctrl-C in a terminal also reaches the points: that does not count as their failure
     failed_.push_back(work_.points()[i].name);
     listener_.on_failed(work_.points()[i], complaint, done_, rows_.size());
   }
@@ -190,7 +190,7 @@ class Coordinator {
   std::vector<std::optional<Row>> rows_;
   std::vector<std::string> failed_;
   std::deque<size_t> waiting_;
-  std::vector<int> free_;  // places by member
+  std::vector<int> free_;  // slots by rank
   size_t underway_ = 0, done_ = 0;
 };
 

@@ -33,7 +33,7 @@ std::optional<Spread> spread_of(const std::vector<Row>& rows, const Group& group
 
 bool has_several(const Group& group) { return group.rows.size() > 1; }
 
-/// For every row, the group it is in; nothing in all of them where no group has several.
+/// The group of every row; all unset if no group has several rows.
 std::vector<std::optional<Group>> groups_of_rows(const std::vector<Row>& rows) {
   std::vector<std::optional<Group>> out(rows.size());
   const std::vector<Group> all = groups(rows);
@@ -44,7 +44,7 @@ std::vector<std::optional<Group>> groups_of_rows(const std::vector<Row>& rows) {
   return out;
 }
 
-/// As RFC 4180 wants it.
+/// Quoted as in RFC 4180.
 std::string cell(const std::string& value) {
   if (value.find_first_of("\",\n") == std::string::npos) return value;
   std::string quoted = "\"";
@@ -52,7 +52,7 @@ std::string cell(const std::string& value) {
   return quoted + '"';
 }
 
-/// Larger is better; nothing where the run has no result to compare.
+/// Larger is better; unset if the run has no result to compare.
 std::optional<double> quality(const Row& row) {
   if (!row.final_metric) return std::nullopt;
   return row.metric.larger_is_better ? *row.final_metric : -*row.final_metric;
@@ -88,7 +88,7 @@ nlohmann::ordered_json value(const std::optional<Spread>& s) {
   return {{"mean", s->mean}, {"deviation", s->deviation}, {"smallest", s->smallest}, {"largest", s->largest}};
 }
 
-/// ",seeds,accuracy_mean,..." of csv().
+/// The cells of ",seeds,accuracy_mean,..." in csv().
 std::string spread_cells(const Row& row, const Group& group) {
   std::string out = fmt::format(",{}", group.rows.size());
   for (const auto& s : {accuracy(row, group.metric), group.loss, group.size_share}) {
@@ -99,12 +99,12 @@ std::string spread_cells(const Row& row, const Group& group) {
 
 std::string percent(const std::optional<double>& share) { return share ? fmt::format("{:.1f}%", 100 * *share) : "-"; }
 
-/// The end of a long name says more than its beginning.
+/// Keeps the end of a long name, which says more than its beginning.
 std::string shortened(const std::string& name) {
   return name.size() <= longest_name ? name : ".." + name.substr(name.size() - longest_name + 2);
 }
 
-/// What the seeds of every group come to; nothing where each has one.
+/// Statistics over the seeds of every group; empty if no group has several.
 std::string table_of_groups(const std::vector<Row>& rows) {
   const std::vector<Group> all = groups(rows);
   if (std::ranges::none_of(all, has_several)) return "";

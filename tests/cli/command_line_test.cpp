@@ -70,7 +70,7 @@ TEST_CASE("command line: a word or a name of few is told with what was meant") {
   check_refused({
       {"search --model resnet9", "model: unknown 'resnet9': expected "},
       {"search --model resnet9", "; did you mean resnet8?"},
-      {"search --model x.tflite", "export yours to one"},
+      {"search --model x.tflite", "export it to ONNX"},
       {"search --model x.pt", "torch.onnx.export"},
       {"search --scheme per-chanel", "; did you mean per-channel?"},
       {"search --method unifrom", "; did you mean uniform?"},

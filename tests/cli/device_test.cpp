@@ -152,7 +152,7 @@ TEST_CASE("cli: a network from an ONNX file is searched, trained further, and ev
 
   CHECK(run(place, "search --model nowhere.onnx" + untrained, 2).find("nowhere.onnx") != std::string::npos);
   io::write_file(place.path / "cut.onnx", test::plain_onnx_file().substr(0, 900));
-  CHECK(run(place, "search --model cut.onnx" + untrained, 2).find("cut.onnx: damaged") != std::string::npos);
+  CHECK(run(place, "search --model cut.onnx" + untrained, 2).find("cut.onnx: corrupt") != std::string::npos);
 }
 
 TEST_CASE("cli: operators of an ONNX file that can't be searched are told a line a kind") {
@@ -163,6 +163,6 @@ TEST_CASE("cli: operators of an ONNX file that can't be searched are told a line
   io::write_file(place.path / "net.onnx", n.bytes("e"));
   const std::string said = run(place, "inspect net.onnx", 2);
   CAPTURE(said);
-  CHECK(said.find("2 kinds of operators can't be searched:\n  1 x Elu ('node_e'): ") != std::string::npos);
+  CHECK(said.find("2 kinds of operators can't be imported:\n  1 x Elu ('node_e'): ") != std::string::npos);
   CHECK(said.find("\n  1 x Tanh ('node_t'): ") != std::string::npos);
 }

@@ -136,7 +136,7 @@ TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it")
         "bench inference run", "report run", "inspect why run conv"}) {
     CAPTURE(arguments);
     check_complaint(mixgrad_run(place, arguments), 2,
-                    fmt::format("run/model.safetensors: tensor \"{}\" holds NaN at index 3", weight->first));
+                    fmt::format("run/model.safetensors: tensor \"{}\" contains NaN at index 3", weight->first));
   }
 }
 

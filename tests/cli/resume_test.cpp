@@ -127,14 +127,14 @@ TEST_CASE("state: every bit comes back, and what does not fit is named") {
   CHECK(t.to_vector() == values);
 
   content.metadata["words"] = "1 2 3";
-  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' holds more than 2 numbers", Error);
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' has too many numbers: expected 2", Error);
   content.metadata["words"] = "1";
-  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' holds no 2 numbers", Error);
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' is invalid: expected 2 numbers", Error);
   content.metadata.erase("words");
   CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 'words' is missing", Error);
   content = state.content();
   content.tensors[0].second = Tensor::zeros({3});
-  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 't' has shape [3], but [2, 1, 1, 2] is wanted", Error);
+  CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 't' has shape [3], expected [2, 1, 1, 2]", Error);
 }
 
 TEST_CASE("resume: runs killed at random moments end with the bytes of an undisturbed one") {

@@ -98,7 +98,7 @@ TEST_CASE("sweep: what can't be is refused before anything runs") {
            {"--methods uniform", "needs targets"},
            {"--methods uniform --targets 40% --strengths 1e-6", "only the method dnas"},
            {"--methods guess --targets 40%", "dnas, uniform, sensitivity, random"},
-           {"--seeds 1,1", "comes up twice"},
+           {"--seeds 1,1", "duplicate point"},
            {"--seeds 1,x", "--seeds: '1,x'"},
            {"--seed 1 --seeds 2", "seeds: given beside --seed"},
            {"--targets 1%", "smallest that these candidates reach is"},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The team's messages, by several processes: this program runs itself under mpirun, and every member checks what it
-// gets.
+// Messages between several processes: this program runs itself under mpirun, and every process checks what it
+// receives.
 #include "../cli/workplace.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -26,7 +26,7 @@ void check_parts(const Communicator& communicator) {
     const Communicator::Range part = communicator.part_of(count);
     std::vector<double> held(static_cast<size_t>(count));
     for (int64_t i = part.begin; i < part.end; ++i) held[static_cast<size_t>(i)] = 1 + communicator.rank();
-    communicator.all_reduce(held);  // one member holds each, in the order of the ranks
+    communicator.all_reduce(held);  // each value comes from one process, in the order of the ranks
     for (size_t i = 0; i < held.size(); ++i) {
       CHECK(held[i] >= (i == 0 ? 1 : held[i - 1]));
       CHECK(held[i] <= communicator.size());
@@ -47,7 +47,7 @@ void check_broadcasts(const Communicator& communicator) {
   }
 }
 
-/// Values go around in a ring.
+/// Passes values around in a ring.
 void check_ring(const Communicator& communicator) {
   const int next = (communicator.rank() + 1) % communicator.size(),
             before = (communicator.rank() + communicator.size() - 1) % communicator.size();
@@ -59,7 +59,7 @@ void check_ring(const Communicator& communicator) {
   CHECK(got == Floats(3, static_cast<float>(before)));
 }
 
-/// Everyone tells rank 0 two things, which arrive in their order.
+/// Every process sends two messages to rank 0, which must arrive in order.
 void check_messages(const Communicator& communicator) {
   if (communicator.rank() != 0) {
     for (const char* text : {"first", ""}) communicator.send(0, text);
@@ -89,7 +89,7 @@ void check(const Communicator& communicator) {
 
 }  // namespace
 
-TEST_CASE("communicator: a process that nobody launched is alone") {
+TEST_CASE("communicator: a process without a launcher is alone") {
   const Communicator communicator;
   CHECK(communicator.rank() == 0);
   CHECK(communicator.size() == 1);
@@ -97,8 +97,8 @@ TEST_CASE("communicator: a process that nobody launched is alone") {
   check(communicator);
 }
 
-TEST_CASE("communicator: 1 to 4 processes get what was sent, in order, and the same sums") {
-  if (!Communicator::has_mpi()) return test::skip("this build is without MPI");
+TEST_CASE("communicator: 1 to 4 processes receive what was sent, in order, and equal sums") {
+  if (!Communicator::has_mpi()) return test::skip("this build has no MPI");
   if (!test::has("mpirun")) return test::skip("mpirun is missing: apt-get install openmpi-bin");
   const test::Folder folder;
   const std::string self = std::filesystem::read_symlink("/proc/self/exe");
@@ -110,7 +110,7 @@ TEST_CASE("communicator: 1 to 4 processes get what was sent, in order, and the s
   }
 }
 
-TEST_CASE("communicator: a process of several, as the case above runs it" * doctest::skip()) {
+TEST_CASE("communicator: a process of several, started by the case above" * doctest::skip()) {
   const char* size = std::getenv(size_variable);
   if (size == nullptr) return test::skip("no launcher started this process");
   const Communicator communicator;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random numbers, memory, sets, tensors and tapes: what everything else stands on.
+// Random numbers, memory, sets, tensors and tapes: the foundation of everything else.
 #include "../../src/core/disjoint_sets.h"
 #include "../../src/core/memory.h"
 #include "../refusal.h"
@@ -20,7 +20,7 @@
 using namespace mixgrad;
 using mixgrad::test::refusal;
 
-TEST_CASE("core: random numbers are those of an independent xoshiro256++, by seed, purpose and index") {
+TEST_CASE("core: random numbers match an independent xoshiro256++, by seed, purpose and index") {
   struct Case {
     uint64_t seed;
     const char* purpose;
@@ -65,7 +65,7 @@ TEST_CASE("core: random numbers have the mean, spread and range of their distrib
   }
 }
 
-TEST_CASE("core: memory is aligned, comes back to those who freed it, and ends where an allowance does") {
+TEST_CASE("core: memory is aligned, is reused by the thread that allocated it, and respects an allowance") {
   const std::byte* first = nullptr;
   for (const int64_t bytes : {0, 1, 64, 1000003}) {
     CAPTURE(bytes);
@@ -78,18 +78,18 @@ TEST_CASE("core: memory is aligned, comes back to those who freed it, and ends w
   {
     const MemoryAllowance inner(100);
     allocate(60);
-    CHECK(refusal([] { allocate(60); }).find("a tensor of 60 bytes, where 40 are left") != std::string::npos);
+    CHECK(refusal([] { allocate(60); }).find("a tensor needs 60 bytes, but 40 are left") != std::string::npos);
     allocate(40);
   }
   allocate(1000);
-  CHECK(refusal([] { allocate(1); }).find("where 0 are left") != std::string::npos);
+  CHECK(refusal([] { allocate(1); }).find("but 0 are left") != std::string::npos);
 }
 
-TEST_CASE("core: sets that are joined are one") {
+TEST_CASE("core: united sets are one set") {
   DisjointSets sets(6);
   sets.unite(0, 3);
   sets.unite(4, 3);
-  sets.unite(0, 4);  // are one already
+  sets.unite(0, 4);  // already united
   sets.unite(1, 5);
   const std::array<int, 6> expected = {0, 1, 2, 0, 0, 1}, sizes = {3, 2, 1, 3, 3, 2};
   for (int a = 0; a < 6; ++a) {
@@ -99,7 +99,7 @@ TEST_CASE("core: sets that are joined are one") {
   }
 }
 
-TEST_CASE("core: tensors of rank 4 lie channels-last, all read row-major; views and rows share, clones do not") {
+TEST_CASE("core: rank-4 tensors are stored channels-last and read row-major; views and rows share, clones do not") {
   std::vector<float> values(12);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
   const Tensor image = Tensor::from({2, 3, 1, 2}, values), matrix = Tensor::from({4, 3}, values);
@@ -116,7 +116,7 @@ TEST_CASE("core: tensors of rank 4 lie channels-last, all read row-major; views 
   CHECK_FALSE(same.is(matrix));
 }
 
-TEST_CASE("core: what tensors and tapes can't do is refused, with the shape") {
+TEST_CASE("core: invalid operations on tensors and tapes are refused, with the shape") {
   const Tensor t = Tensor::zeros({2, 3});
   const std::vector<float> five(5);
   struct Case {
@@ -132,16 +132,16 @@ TEST_CASE("core: what tensors and tapes can't do is refused, with the shape") {
             [] {
               Shape({1, 2, 3, 4, 5});
             }},
-           {"shape [2, -1] is not possible",
+           {"invalid shape [2, -1]",
             [] {
               Tensor::zeros({2, -1});
             }},
-           {"holds no tensor", [] { static_cast<void>(Tensor().shape()); }},
-           {"shape [2, 3] holds 6 values, not one", [&] { static_cast<void>(t.item()); }},
+           {"the tensor is empty", [] { static_cast<void>(Tensor().shape()); }},
+           {"shape [2, 3] has 6 values: expected one", [&] { static_cast<void>(t.item()); }},
            {"5 values given for shape [2, 3]", [&] { t.set_grad(five); }},
-           {"rows 1..3 asked of shape", [&] { t.rows(1, 2); }},
+           {"rows 1..3 are out of range for shape", [&] { t.rows(1, 2); }},
            {"shape [4] does not hold the 6 values", [&] { t.view({4}); }},
-           {"ask for that type", [&] { static_cast<void>(t.data<bfloat16>()); }},
+           {"request that type", [&] { static_cast<void>(t.data<bfloat16>()); }},
            {"the loss has shape [2, 3]", [&] { Tape().backward(t); }},
            {"does not depend on any tensor that needs a gradient", [] { Tape().backward(Tensor::scalar(1)); }}}) {
     CAPTURE(c.says);
@@ -150,7 +150,7 @@ TEST_CASE("core: what tensors and tapes can't do is refused, with the shape") {
   }
 }
 
-TEST_CASE("core: the newest tape records, and gradients() leaves everything as it was") {
+TEST_CASE("core: the innermost tape records, and gradients() changes nothing") {
   const Tensor x = Tensor::scalar(3).requires_grad(), y = Tensor::scalar(2).requires_grad();
   Tape outer;
   const Tensor z = product(x, y);
@@ -170,7 +170,7 @@ TEST_CASE("core: the newest tape records, and gradients() leaves everything as i
   CHECK(x.grad()[0] == 6);
   CHECK_FALSE(y.has_grad());
   outer.backward(z);
-  CHECK(x.grad()[0] == 6 + 2);  // added
+  CHECK(x.grad()[0] == 6 + 2);  // accumulated
   CHECK(outer.records().empty());
   CHECK(Tape::current() == &outer);
 }

@@ -9,7 +9,7 @@
 using namespace mixgrad;
 using mixgrad::test::refusal;
 
-TEST_CASE("a normalization is read from text and written back to the same numbers") {
+TEST_CASE("normalization: text and numbers convert both ways without loss") {
   CHECK(parse_normalization("", 3).empty());
   CHECK(parse_normalization("0.5/0.25", 2) == Normalization{.mean = {0.5F, 0.5F}, .std = {0.25F, 0.25F}});
   CHECK(parse_normalization("0.1,0.2/3", 2) == Normalization{.mean = {0.1F, 0.2F}, .std = {3, 3}});
@@ -21,7 +21,7 @@ TEST_CASE("a normalization is read from text and written back to the same number
   }
 }
 
-TEST_CASE("texts that are no normalization are refused") {
+TEST_CASE("normalization: invalid text is refused") {
   for (const char* text : {"0.5", "/", "0.5/", "/0.5", "0.5/0", "a/b", "0.5/0.25x", "0.5,/0.25", "1,2/1", "1/1,2",
                            "nan/1", "inf/1", "1/2/3", "Imagenet"}) {
     CAPTURE(text);
@@ -31,7 +31,7 @@ TEST_CASE("texts that are no normalization are refused") {
   CHECK(refusal([] { parse_normalization("imagenet", 1); }).find("images of 3 channels") != std::string::npos);
 }
 
-TEST_CASE("two normalizations make one") {
+TEST_CASE("normalization: two are composed into one") {
   const Normalization first{.mean = {0.5F}, .std = {0.25F}}, second{.mean = {2}, .std = {-4}};
   const Normalization both = composed(first, second);
   for (const double v : {0.0, 0.3, 1.0}) {
@@ -42,7 +42,7 @@ TEST_CASE("two normalizations make one") {
   CHECK(composed(first, {}) == first);
 }
 
-TEST_CASE("a loader normalizes bytes and floats by channel, and what a crop brings in as black") {
+TEST_CASE("normalization: a loader applies it per channel to bytes and floats, after the zeros of a crop") {
   data::Dataset bytes{.name = "bytes",
                       .channels = 2,
                       .height = 1,
@@ -52,7 +52,7 @@ TEST_CASE("a loader normalizes bytes and floats by channel, and what a crop brin
                       .class_names = {}};
   bytes.normalization = {.mean = {0.5F, 0}, .std = {0.5F, 0.1F}};
   const data::Batch batch = data::Loader(bytes, {.batch_size = 1}).batch(0);
-  CHECK(batch.x.to_vector() == std::vector<float>{-1, -0.6F, 10, 4});  // [1, 2, 1, 2]: channel by channel
+  CHECK(batch.x.to_vector() == std::vector<float>{-1, -0.6F, 10, 4});  // [1, 2, 1, 2], in channel order
 
   data::Dataset floats{.name = "floats",
                        .channels = 1,
@@ -67,5 +67,6 @@ TEST_CASE("a loader normalizes bytes and floats by channel, and what a crop brin
   for (const float v : cropped.x.to_vector()) CHECK((v == 1 || v == -1));
 
   floats.normalization = {.mean = {2, 3}, .std = {1, 1}};
-  CHECK(refusal([&] { data::Loader(floats, {}); }).find("2 numbers, but it has 1 channels") != std::string::npos);
+  CHECK(refusal([&] { data::Loader(floats, {}); }).find("has 2 numbers: expected one per channel, 1") !=
+        std::string::npos);
 }

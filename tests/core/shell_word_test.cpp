@@ -28,7 +28,7 @@ const std::vector<std::string> odd_names = {"",
 
 }  // namespace
 
-TEST_CASE("shell word: plain text stays as it is, and only what can be shown is shown") {
+TEST_CASE("shell word: plain text is unchanged, and the rest is quoted or escaped to be printable") {
   CHECK(shell_word("runs/net-1.onnx") == "runs/net-1.onnx");
   CHECK(shell_word("it's") == R"('it'\''s')");
   CHECK(shell_word("") == "''");
@@ -37,7 +37,7 @@ TEST_CASE("shell word: plain text stays as it is, and only what can be shown is 
   CHECK_FALSE(is_utf8("\xff"));
 }
 
-TEST_CASE("shell word: a shell reads every name back as one word") {
+TEST_CASE("shell word: a shell reads every name back as a single word") {
   if (!test::has("bash")) return test::skip("bash is missing");
   const test::Folder folder;
   for (const std::string& name : odd_names) {

@@ -5,7 +5,7 @@
 
 using mixgrad::nearest;
 
-TEST_CASE("suggest: the nearest word, by letters wrong, missing, too many or swapped") {
+TEST_CASE("suggest: the nearest word, by wrong, missing, extra or swapped letters") {
   const std::vector<std::string> words = {"search",        "sweep",         "train",  "batch-size",
                                           "search-epochs", "warmup-epochs", "resnet8"};
   CHECK(nearest("serach", words) == "search");
@@ -15,14 +15,14 @@ TEST_CASE("suggest: the nearest word, by letters wrong, missing, too many or swa
   CHECK(nearest("resnet9", words) == "resnet8");
   CHECK(nearest("batchsize", words) == "batch-size");
   CHECK(nearest("batch", words) == "batch-size");
-  CHECK(nearest("epochs", words).empty());  // two end so
+  CHECK(nearest("epochs", words).empty());  // two words end in it
   CHECK(nearest("quantum", words).empty());
   CHECK(nearest("", words).empty());
   CHECK(nearest("search", {}).empty());
-  CHECK(nearest("x", {"y"}).empty());  // all of its letters are wrong
+  CHECK(nearest("x", {"y"}).empty());  // every letter is wrong
 }
 
-TEST_CASE("suggest: how it is said") {
+TEST_CASE("suggest: the text of a suggestion") {
   CHECK(mixgrad::did_you_mean("resnet8") == "; did you mean resnet8?");
   CHECK(mixgrad::did_you_mean("").empty());
 }

@@ -40,7 +40,7 @@ Node input(const Shape& shape, std::vector<int> bits) {
           .output_slot = activation(std::move(bits))};
 }
 
-/// A layer that reads node `from`, with fixed weights; convs have a square kernel, and such padding on all sides.
+/// A layer that reads node `from`, with fixed weights; convs have a square kernel and equal padding on all sides.
 Node layer(const std::string& name, int from, const Shape& weight, const Shape& out, std::vector<int> weight_bits,
            int64_t groups = 1, int64_t padding = 0) {
   Node node{.name = name,
@@ -64,7 +64,7 @@ Node flatten(int from, int64_t values) {
           .output_slot = nullptr};
 }
 
-/// Every node's shape must be what its operator makes: costs of anything else would prove nothing.
+/// Checks that every node has the shape that its operator produces: otherwise its cost would prove nothing.
 Graph graph_of(std::vector<Node> nodes) {
   Graph graph{.nodes = std::move(nodes)};
   graph.output = static_cast<int>(graph.nodes.size()) - 1;
@@ -89,7 +89,7 @@ Graph one_layer(int input_bits, int weight_bits) {
 
 double cost_of(const Graph& graph, const std::string& name) { return cost::discrete(graph, cost::find(name)); }
 
-/// A file that goes away again.
+/// A temporary file.
 struct TableFile {
   explicit TableFile(const std::string& content) { io::write_file(path, content); }
   ~TableFile() { std::filesystem::remove(path); }
@@ -99,7 +99,7 @@ struct TableFile {
 
 }  // namespace
 
-TEST_CASE("cost: NE16 cycles are those of the golden single layers") {
+TEST_CASE("cost: NE16 cycles equal those of the golden single layers") {
   const json golden = json::parse(io::read_file(MIXGRAD_SOURCE_DIR "/tests/golden/ne16.json"));
   REQUIRE(!golden.at("cases").empty());
   for (const json& c : golden.at("cases")) {
@@ -115,16 +115,16 @@ TEST_CASE("cost: NE16 cycles are those of the golden single layers") {
   }
 }
 
-TEST_CASE("cost: NE16 refuses what the accelerator can't run, by layer") {
+TEST_CASE("cost: NE16 refuses layers that the accelerator can't run, by name") {
   CHECK(refusal([] { cost_of(one_layer(8, 8), "ne16-latency"); }).find("layer 'conv' is a 2×2 conv2d") !=
         std::string::npos);
   const Graph graph =
       graph_of({input({3, 4, 4}, {4}), layer("conv", 0, {5, 3, 3, 3}, {5, 2, 2}, std::vector<int>(5, 8))});
-  CHECK(refusal([&] { cost_of(graph, "ne16-latency"); }).find("layer 'conv' has inputs of other than 8 bits") !=
+  CHECK(refusal([&] { cost_of(graph, "ne16-latency"); }).find("layer 'conv' does not have 8-bit inputs") !=
         std::string::npos);
 }
 
-TEST_CASE("cost: MPIC cycles and joules by the table, any other pair refused") {
+TEST_CASE("cost: MPIC cycles and joules follow the table, and other pairs of bits are refused") {
   struct Pair {
     int input, weight;
     double throughput;
@@ -146,26 +146,26 @@ TEST_CASE("cost: MPIC cycles and joules by the table, any other pair refused") {
   }
   CHECK(cost_of(one_layer(8, 0), "mpic-latency") == 0);
   CHECK(refusal([] { cost_of(one_layer(8, 3), "mpic-latency"); }) ==
-        "mpic-latency: no cost of conv2d with 8-bit inputs and 3-bit weights, which layer 'conv' can take");
+        "mpic-latency: no cost for conv2d with 8-bit inputs and 3-bit weights, which layer 'conv' may use");
 }
 
-TEST_CASE("cost: pruned channels cost nothing, and their readers lose inputs; by hand") {
-  // conv [4 of 3×3×2] with one channel pruned → depthwise [4] → grouped [6 in 2 groups] has all; flatten; fc
+TEST_CASE("cost: pruned channels cost nothing, and their consumers lose inputs; by hand") {
+  // conv [4 of 3×3×2] with one channel pruned → depthwise [4] → grouped [6 in 2 groups] with all; flatten; fc
   const Graph graph = graph_of({input({2, 4, 4}, {8}), layer("conv", 0, {4, 2, 3, 3}, {4, 4, 4}, {0, 2, 4, 8}, 1, 1),
                                 layer("dw", 1, {4, 1, 3, 3}, {4, 2, 2}, {0, 8, 8, 2}, 4), flatten(2, 16),
                                 layer("fc", 3, {3, 16}, {3}, {4, 4, 2})});
   CHECK(cost_of(graph, "params") == 9 * 2 * 3 + 9 * 3 + 3 * 12);
   CHECK(cost_of(graph, "ops") == 16 * 9 * 2 * 3 + 4 * 9 * 3 + 3 * 12);
   CHECK(cost_of(graph, "size") == 9 * 2 * (2 + 4 + 8) + 9 * (8 + 8 + 2) + 12 * 10);
-  // dw and fc read real values (32 bits): nothing quantizes the outputs of conv and dw here.
+  // dw and fc read real values (32 bits), because the outputs of conv and dw are not quantized here.
   CHECK(cost_of(graph, "macs") == 16.0 * 9 * 2 * 14 * 8 + 4.0 * 9 * 18 * 32 + 12.0 * 10 * 32);
   const Graph grouped =
       graph_of({input({4, 2, 2}, {8}), layer("g", 0, {6, 2, 1, 1}, {6, 2, 2}, {8, 8, 8, 8, 8, 8}, 2)});
   CHECK(cost_of(grouped, "size") == 6 * 2 * 8);
 }
 
-TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's bytes, by hand") {
-  // x [2,4,4] at 8 bits: 32 bytes; a [4,4,4] at 4: 32; b [4,4,4] at 4: 32; add at 2: 16 (one more reader of a).
+TEST_CASE("cost: activations are the bits at the peak, peak RAM the package's bytes, by hand") {
+  // x [2,4,4] at 8 bits: 32 bytes; a [4,4,4] at 4: 32; b [4,4,4] at 4: 32; add at 2: 16 (a has two consumers).
   std::vector<Node> nodes = {input({2, 4, 4}, {8}),
                              layer("a", 0, {4, 2, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
                              layer("b", 1, {4, 4, 1, 1}, {4, 4, 4}, {8, 8, 8, 8}),
@@ -189,24 +189,24 @@ TEST_CASE("cost: activations are the worst moment's bits, peak RAM the package's
   nodes[2].output_slot = activation({4});
   Graph graph = graph_of(nodes);
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 16));  // at the Add: a, b and its result
-  const int patch = 32;                                        // 16 codes of 16 bits, of a 1×1 conv's 2 or 4 inputs
-  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, while it reads a; the Add writes over an operand
+  const int patch = 32;                                        // 16 codes of 16 bits, for a 1×1 conv's 2 or 4 inputs
+  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, which reads a; the Add overwrites an operand
   CHECK(cost::reason(graph, cost::activations()) ==
-        "most is alive at 'add': 'a' (256 bits), 'b' (256) and 'add' (128)");
+        "activations peak at 'add', with 'a' (256 bits), 'b' (256) and 'add' (128) alive");
   CHECK(cost::reason(graph, cost::peak_ram()) ==
         "memory peaks at 'b', with 'a' (64 bytes), 'b' (64) and the patch of 'b' (32) on top of each other");
   graph.nodes[3].output_slot = activation({8});
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 64));
-  graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // half of the channels are gone
+  graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // removes half of the channels
   CHECK(cost_of(graph, "activations") == 8 * (16 + 16 + 32));
   CHECK(cost_of(graph, "peak-ram") == 32 + 32 + patch);
   graph.nodes[0].output_slot = activation({32 / 4});
   graph.nodes[0].shape = {32, 4, 4};
   graph.nodes[1].params[0] = Tensor::zeros({4, 32, 1, 1});
-  CHECK(cost_of(graph, "activations") == 8 * (512 + 16));  // now at a
+  CHECK(cost_of(graph, "activations") == 8 * (512 + 16));  // the peak is now at a
 }
 
-TEST_CASE("cost: gradients of every cost in every α agree with differences of the soft cost") {
+TEST_CASE("cost: gradients of every cost in every α match differences of the soft cost") {
   MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}), {.activation_precisions = {2, 4, 8},
                                                                   .weight_precisions = {0, 2, 4, 8},
                                                                   .w_mixprec_type = MixPrecType::PER_CHANNEL});
@@ -236,7 +236,7 @@ TEST_CASE("cost: gradients of every cost in every α agree with differences of t
           alpha.tensor.data()[i] = kept;
           return value;
         };
-        // Fourth order: float32 sums allow no small step.
+        // Fourth order, because float32 sums do not allow small steps.
         const double difference =
             (8 * (at(kept + step) - at(kept - step)) - (at(kept + 2 * step) - at(kept - 2 * step))) / (12 * step);
         CHECK((analytic.empty() ? 0.0F : analytic[i]) == doctest::Approx(difference).epsilon(0.02).scale(scale * 2e-5));
@@ -258,12 +258,12 @@ cost = [
   mixed.nodes[1].weight_slot = weights({2, 8, 8, 2, 0});
   CHECK(cost_of(mixed, file.cost()) == (0.5 + 0.25) * macs_per_channel * 4);
   CHECK(refusal([&] { cost_of(one_layer(8, 4), file.cost()); }) ==
-        file.path + ": no cost of conv2d with 8-bit inputs and 4-bit weights, which layer 'conv' can take");
+        file.path + ": no cost for conv2d with 8-bit inputs and 4-bit weights, which layer 'conv' may use");
   CHECK(refusal([&] { cost_of(one_layer(4, 8), file.cost()); }).find("4-bit inputs and 8-bit weights") !=
         std::string::npos);
 }
 
-TEST_CASE("cost: refine fills tiles, with weights alone") {
+TEST_CASE("cost: refine fills tiles, changing only weights") {
   const TableFile file(R"(unit = "cycles"
 tile = 4
 cost = [
@@ -275,24 +275,23 @@ cost = [
   slot.precisions = {2, 8};
   slot.alpha = Tensor::from({2, 6}, std::vector<float>{5, 4, 3, 2, 1, 0, 0, 0, 0, 0, 3, 4});
   const Graph refined = refine(searched, cost::find(file.cost()));
-  CHECK(refined.nodes[1].weight_slot->bits == std::vector{2, 2, 8, 8, 8, 8});  // the two with least to lose
+  CHECK(refined.nodes[1].weight_slot->bits == std::vector{2, 2, 8, 8, 8, 8});  // the two that lose the least
   CHECK(cost_of(refined, file.cost()) == cost_of(discretize(searched), file.cost()));
 }
 
-TEST_CASE("cost: a table that can't be used is told with its file and line") {
+TEST_CASE("cost: the error for an invalid table names the file and line") {
   const std::string entry = R"({ op = "conv2d", input-bits = 8, weight-bits = 8, per-mac = 0.5 })";
   const auto complaint = [](const std::string& content) {
     const TableFile file(content);
     return refusal([&] { cost::find(file.cost()); }).substr(file.path.size());
   };
-  CHECK(complaint("unit = \"cycles\"\n") == ": no [[cost]] entries");
+  CHECK(complaint("unit = \"cycles\"\n") == ": no [[cost]] entries: expected at least one");
   CHECK(complaint("cost = [" + entry + "]") == ": unit is missing or not text");
   CHECK(complaint("unit = \"c\"\nspeed = 3\ncost = [" + entry + "]") == ": unknown key 'speed'");
-  CHECK(complaint("unit = \"c\"\ntile = 0\ncost = [" + entry + "]").find("tile = 0 is not possible") !=
-        std::string::npos);
-  CHECK(complaint("unit = = 3").find(":1: not TOML from column") == 0);
+  CHECK(complaint("unit = \"c\"\ntile = 0\ncost = [" + entry + "]").find("invalid tile = 0") != std::string::npos);
+  CHECK(complaint("unit = = 3").find(":1: invalid TOML at column") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n" + entry + ",\n" + entry + "]") ==
-        ":4: conv2d with 8-bit inputs and 8-bit weights has a cost already");
+        ":4: duplicate cost for conv2d with 8-bit inputs and 8-bit weights");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"pool\" }]") ==
         ":3: unknown op 'pool': expected conv2d, depthwise, linear");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]")
@@ -303,13 +302,13 @@ TEST_CASE("cost: a table that can't be used is told with its file and line") {
   CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, flash, macs") == 0);
 }
 
-TEST_CASE("cost: a model of the user's own is one function") {
+TEST_CASE("cost: a user's model is a single function") {
   const cost::Model widest = cost::sum_over_layers("channels", "channels", "live output channels",
                                                    [](const cost::Layer& l) { return l.live_outputs(); });
   CHECK(cost::discrete(one_layer(8, 8), widest) == 5);
 }
 
-TEST_CASE("cost: discrete costs are exact beyond float32's whole numbers") {
+TEST_CASE("cost: discrete costs are exact beyond float32's range of integers") {
   // 4,099 channels of 4,097 weights, one at 3 bits, the others at 7.
   std::vector<int> bits(4099, 7);
   bits[0] = 3;
@@ -332,7 +331,7 @@ TEST_CASE("cost: discrete costs are exact beyond float32's whole numbers") {
   CHECK(cost_of(conv, "ne16-latency") == static_cast<double>(cycles));
 }
 
-TEST_CASE("cost: a model may be made of tensors and their ops, beside values") {
+TEST_CASE("cost: a model may combine tensors and their ops with values") {
   const cost::Model model = cost::sum_over_layers("reads", "reads", "", [](const cost::Layer& layer) {
     const Tensor inputs = scale(layer.live_inputs, 2), bits = layer.input.expected_bits();
     const Tensor terms[] = {product(inputs, layer.live_outputs()), product(layer.live_outputs(), bits),
@@ -353,7 +352,7 @@ TEST_CASE("cost: a model may be made of tensors and their ops, beside values") {
   for (size_t i = 0; i < 10; ++i) CHECK(theta.grad()[i] == (i < 5 ? 0 : 2 * 3 + 8));
 }
 
-TEST_CASE("cost: values need a tape only where what is trained leads to them") {
+TEST_CASE("cost: values only need a tape if they depend on something trained") {
   const cost::Value constant = 3, doubled = scale(constant, 2);
   CHECK(!doubled.needs_grad());
   CHECK(doubled.item() == 6);

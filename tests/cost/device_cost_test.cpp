@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs in bytes of the exported package: before there is one, to the byte what it then takes.
+// Costs in bytes of the C package: predicted before the export, and exact to the byte.
 #include "../networks.h"
 #include "../random_graph.h"
 #include "../refusal.h"
@@ -15,7 +15,7 @@ using test::refusal;
 
 namespace {
 
-/// `graph` and, where channels are pruned, its exported form cost what the package takes.
+/// Checks that `graph` and, if channels are pruned, its exported form cost what the package takes.
 void check_bytes(const Graph& discrete) {
   const Graph found = exported(discrete);
   const IntegerNetwork network = to_integer(found);
@@ -33,7 +33,7 @@ int64_t size_of(const std::string& type) {
   return sizes.at(type);
 }
 
-/// Bytes of the constants in a net.c where addresses have 4 bytes: arrays, and structs of 32-bit numbers and addresses.
+/// Bytes of the constants in a net.c with 4-byte addresses: arrays, and structs of 32-bit numbers and addresses.
 int64_t constants_in(const std::string& source) {
   int64_t bytes = 0;
   std::istringstream lines(source);
@@ -51,7 +51,7 @@ int64_t constants_in(const std::string& source) {
   return bytes;
 }
 
-/// A search of resnet8 with channels to prune.
+/// A search of resnet8 that may prune channels.
 MixPrec pruning_search() {
   MixPrec net(simplified(*test::random_resnet8(4), {3, 32, 32}), {.activation_precisions = {2, 4, 8},
                                                                   .weight_precisions = {0, 2, 3, 8},
@@ -62,7 +62,7 @@ MixPrec pruning_search() {
 
 }  // namespace
 
-TEST_CASE("device costs: flash and peak-ram are the package's bytes, on random networks with pruned channels") {
+TEST_CASE("device costs: flash and peak-ram equal the package's bytes, on random networks with pruned channels") {
   for (uint64_t seed = 0; seed < 150; ++seed) {
     const test::RandomNetwork random = test::random_network(seed, 2);
     CAPTURE(seed);
@@ -71,7 +71,7 @@ TEST_CASE("device costs: flash and peak-ram are the package's bytes, on random n
   }
 }
 
-TEST_CASE("device costs: flash and peak-ram are the package's bytes, on the zoo's models") {
+TEST_CASE("device costs: flash and peak-ram equal the package's bytes, on the zoo's models") {
   uint64_t seed = 0;
   for (const std::string& name : models::names()) {
     const models::Model model = test::random_model(name, 5);
@@ -88,7 +88,7 @@ TEST_CASE("device costs: flash and peak-ram are the package's bytes, on the zoo'
   }
 }
 
-TEST_CASE("device costs: uniform 8-bit is the exported uniform network, and float has four bytes for a number") {
+TEST_CASE("device costs: uniform 8-bit equals the exported uniform network, and float takes four bytes per number") {
   const models::Model model = test::random_model("resnet8", 5);
   const Graph floating = simplified(*model.net, model.input_shape);
   MixPrec net(floating, {.activation_precisions = {8}, .weight_precisions = {8}});
@@ -96,14 +96,14 @@ TEST_CASE("device costs: uniform 8-bit is the exported uniform network, and floa
   CHECK(cost::uniform(floating, cost::flash(), 8) == static_cast<double>(device_bytes(network).constants()));
   CHECK(cost::uniform(floating, cost::peak_ram(), 8) == static_cast<double>(plan_arena(network).bytes));
   CHECK(cost::uniform(floating, cost::peak_ram(), 2) == cost::uniform(floating, cost::peak_ram(), 8));
-  CHECK(cost::uniform(floating, cost::flash(), 5) == cost::uniform(floating, cost::flash(), 8));  // stored alike
+  CHECK(cost::uniform(floating, cost::flash(), 5) == cost::uniform(floating, cost::flash(), 8));  // equal storage
   CHECK(cost::uniform(floating, cost::flash(), 3) == cost::uniform(floating, cost::flash(), 4));
-  // What the Add reads, one tensor more, a patch.
+  // The inputs of the Add, one more tensor, and a patch.
   CHECK(cost::discrete(floating, cost::peak_ram()) == 4 * (3 * 16 * 1024 + 9 * 16));
   CHECK(cost::discrete(floating, cost::flash()) > 4 * 77360);
 }
 
-TEST_CASE("device costs: NET_CONSTANT_BYTES are the numbers in net.c, but those of an Add, which stand in the code") {
+TEST_CASE("device costs: NET_CONSTANT_BYTES counts the numbers in net.c, and those of an Add, which are in its code") {
   for (const bool quantize_output : {false, true}) {
     const IntegerNetwork network = to_integer(test::every_op(quantize_output, 45));
     const std::string source = c_package(network, "every op", {}).source;
@@ -112,7 +112,7 @@ TEST_CASE("device costs: NET_CONSTANT_BYTES are the numbers in net.c, but those 
   }
 }
 
-TEST_CASE("device costs: layers that lead nowhere cost nothing, as the package leaves them out") {
+TEST_CASE("device costs: layers that lead nowhere cost nothing, because the package leaves them out") {
   const Graph graph = test::every_op(false, 45);
   Graph more = graph;
   more.nodes.push_back(graph.nodes[1]);
@@ -124,7 +124,7 @@ TEST_CASE("device costs: layers that lead nowhere cost nothing, as the package l
   }
 }
 
-TEST_CASE("device costs: a layer without bias has zeros for it in the package") {
+TEST_CASE("device costs: a layer without bias has zeros in the package") {
   IntegerNetwork network = to_integer(test::every_op(false, 45));
   const DeviceBytes with_bias = device_bytes(network);
   for (IntegerNode& node : network.nodes) {
@@ -133,12 +133,12 @@ TEST_CASE("device costs: a layer without bias has zeros for it in the package") 
   CHECK(device_bytes(network).biases == with_bias.biases);
 }
 
-TEST_CASE("device costs: the gradient in the share of pruned channels is that of the cost but for its steps") {
+TEST_CASE("device costs: the gradient in the share of pruned channels is the cost's slope, ignoring its steps") {
   const MixPrec net = pruning_search();
   for (const cost::Model& model : {cost::flash(), cost::peak_ram()}) {
     CAPTURE(model.name);
     const auto soft = [&] { return cost::soft(net.graph(), model, net.graph().softmax_thetas(1.3)); };
-    const auto shift = [&](float by) {  // α of 0 bits, of every channel
+    const auto shift = [&](float by) {  // α of 0 bits, for every channel
       for (const Tensor& alpha : net.nas_parameters()) {
         if (alpha.shape().rank() != 2) continue;
         for (int64_t c = 0; c < alpha.dim(1); ++c) alpha.data()[static_cast<size_t>(c)] += by;
@@ -167,7 +167,7 @@ TEST_CASE("device costs: the gradient in the share of pruned channels is that of
   }
 }
 
-TEST_CASE("device costs: at one-hot θ the soft cost is the discrete one") {
+TEST_CASE("device costs: the soft cost at one-hot θ equals the discrete cost") {
   const MixPrec net = pruning_search();
   Thetas one_hot = net.graph().softmax_thetas(1.0);
   for (const auto& slot : net.graph().weight_slots()) {
@@ -182,7 +182,7 @@ TEST_CASE("device costs: at one-hot θ the soft cost is the discrete one") {
   }
 }
 
-TEST_CASE("device costs: a target below what C stores is refused with the reason") {
+TEST_CASE("device costs: a target below what C can store is refused with the reason") {
   const models::Model model = test::random_model("resnet8", 5);
   MixPrec net(*model.net,
               {.input_shape = model.input_shape, .activation_precisions = {2, 4, 8}, .weight_precisions = {2, 4, 8}});

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The gradient of every cost in every θ against differences of the cost, which ceilings do not spoil: along one
-// candidate of all channels, as many of them as fill whole tiles, words and patches, a ceiling grows by exactly what
-// its straight-through gradient says. Costs have degree two at most in a slot's θ, so that central differences are
-// exact.
+// The gradient of every cost in every θ, compared with differences of the cost. Ceilings do not disturb them: if one
+// candidate of all channels changes by as many channels as fill whole tiles, words and patches, a ceiling grows by
+// exactly its straight-through gradient. Costs are at most quadratic in a slot's θ, so central differences are exact.
 #include "../networks.h"
 
 #include <doctest/doctest.h>
@@ -13,7 +12,7 @@ using namespace mixgrad;
 
 namespace {
 
-/// A network that every cost has a number for: 3×3, depthwise and 1×1 convs, tensors that meet, a linear layer.
+/// A network for which every cost is defined: 3×3, depthwise and 1×1 convs, an Add, a linear layer.
 class Net : public nn::Module {
  public:
   Net()
@@ -49,16 +48,16 @@ class Net : public nn::Module {
 struct Case {
   std::string cost;
   std::vector<int> activation_bits = {2, 4, 8};
-  double channels = 32;  ///< by which a candidate's share grows and shrinks
+  double channels = 32;  ///< by which a candidate's share changes
 };
 
-/// Every built-in cost, so that a new one is tested too.
+/// Every built-in cost, so that new ones are tested too.
 std::vector<Case> cases() {
   std::vector<Case> out;
   for (const std::string& name : cost::names()) {
     out.push_back({.cost = name});
     if (name == "ne16-latency") out.back().activation_bits = {8};
-    if (name == "activations") out.back().channels = 0.5;  // another tensor may become the largest
+    if (name == "activations") out.back().channels = 0.5;  // the peak may move to another tensor
     if (name == "peak-ram") out.back().channels = 16;      // likewise
   }
   return out;
@@ -113,6 +112,6 @@ void check_gradients(const Case& c) {
 
 }  // namespace
 
-TEST_CASE("cost: gradients of every cost in every θ agree with differences, ceilings included") {
+TEST_CASE("cost: gradients of every cost in every θ match differences, including ceilings") {
   for (const Case& c : cases()) check_gradients(c);
 }

@@ -42,7 +42,7 @@ auto with_threads(int threads, const Body& body) {
 #endif
 }
 
-/// Images whose every byte is another one as far as bytes go; the label tells the image.
+/// Images in which every byte is different, as far as 256 values allow; the label is the index of the image.
 data::Dataset counting(int64_t size, int64_t channels, int64_t height, int64_t width) {
   data::Dataset set{"counting", channels, height, width, {}, {}, {"only"}};
   for (int64_t i = 0; i < size; ++i) {
@@ -68,7 +68,7 @@ Epoch run(const data::Loader& loader) {
   return epoch;
 }
 
-/// A CIFAR-10 folder with `records` records a file; pixel p of record r of file f is (f * 50 + r * 7 + p) % 256.
+/// A CIFAR-10 folder with `records` records per file; pixel p of record r of file f is (f * 50 + r * 7 + p) % 256.
 struct CifarFolder {
   fs::path path;
   explicit CifarFolder(int records = 4) {
@@ -103,7 +103,7 @@ std::vector<int64_t> histogram(const data::Dataset& set) {
 
 }  // namespace
 
-TEST_CASE("glyphs: all classes in equal numbers, the same pictures for any number of threads") {
+TEST_CASE("glyphs: classes are balanced, and pictures do not depend on the number of threads") {
   const auto draw = [] { return data::glyphs(5, 0.1, {.train = 400, .test = 100}); };
   const data::Splits one = with_threads(1, draw), three = with_threads(3, draw);
   CHECK(one.train.pixels == three.train.pixels);
@@ -120,7 +120,7 @@ TEST_CASE("glyphs: all classes in equal numbers, the same pictures for any numbe
   CHECK(both == std::vector<int64_t>(10, 40));
 }
 
-TEST_CASE("glyphs: another seed gives other pictures, a smaller set the first of a larger one, and no two are equal") {
+TEST_CASE("glyphs: seeds give different pictures, a smaller set is a prefix of a larger one, and no two are equal") {
   const data::Dataset large = data::glyphs(1, 0, {.train = 200, .test = 200}).train;
   const data::Splits small = data::glyphs(1, 0, {.train = 50, .test = 50});
   CHECK(std::equal(small.train.pixels.begin(), small.train.pixels.end(), large.pixels.begin()));
@@ -132,7 +132,7 @@ TEST_CASE("glyphs: another seed gives other pictures, a smaller set the first of
   CHECK(distinct.size() == 200);
 }
 
-TEST_CASE("hold_out: the parts are the set, each in its order, and the seed chooses") {
+TEST_CASE("hold_out: the two parts make up the set, each in its order, and depend on the seed") {
   const auto split = [](uint64_t seed, double share) { return data::hold_out(counting(20, 1, 2, 2), {}, seed, share); };
   const data::Splits s = split(1, 0.3);
   CHECK(s.validation.size() == 6);
@@ -157,7 +157,7 @@ TEST_CASE("hold_out: the parts are the set, each in its order, and the seed choo
   CHECK(refusal([&] { split(1, -0.1); }) == "validation share -0.1 is outside [0, 1)");
 }
 
-TEST_CASE("hold_out: every class gives its share, rounded, and a rare one keeps an image to learn from") {
+TEST_CASE("hold_out: classes are stratified, and a rare one keeps at least one training image") {
   data::Dataset set = counting(100, 1, 1, 1);
   set.class_names = {"many", "few", "two", "one"};
   for (size_t i = 0; i < 100; ++i) set.labels[i] = i < 77 ? 0 : i < 97 ? 1 : i < 99 ? 2 : 3;
@@ -172,7 +172,7 @@ TEST_CASE("hold_out: every class gives its share, rounded, and a rare one keeps 
   CHECK(data::hold_out(set, {}, 1, 0.1).validation.pixels == data::hold_out(unlabelled, {}, 1, 0.1).validation.pixels);
 }
 
-TEST_CASE("cifar10: records become channels-last images with their labels and the standard names") {
+TEST_CASE("cifar10: records become channels-last images with labels and the standard class names") {
   const CifarFolder folder;
   const data::Splits s = folder.read(0);
   CHECK(s.train.size() == 20);
@@ -193,7 +193,7 @@ TEST_CASE("cifar10: records become channels-last images with their labels and th
   CHECK(folder.read().validation.class_names.back() == "last one");
 }
 
-TEST_CASE("cifar10: every fault is one line with the file and what would be right") {
+TEST_CASE("cifar10: every error is one line with the file and what would be right") {
   const CifarFolder folder(2);
   CHECK(refusal([] { data::cifar10("/no/such/folder", 0); }) ==
         "/no/such/folder: no such folder; expected one with data_batch_1..5.bin and test_batch.bin");
@@ -219,10 +219,10 @@ TEST_CASE("cifar10: every fault is one line with the file and what would be righ
   CHECK(folder.complaint() ==
         folder.file("test_batch.bin") + ": no such file; CIFAR-10 has data_batch_1..5.bin and test_batch.bin");
   folder.write("batches.meta.txt", "a\nb\n");
-  CHECK(folder.complaint() == folder.file("batches.meta.txt") + ": 2 class names: expected 10, one a line");
+  CHECK(folder.complaint() == folder.file("batches.meta.txt") + ": 2 class names: expected 10, one per line");
 }
 
-TEST_CASE("load: names of data sets, and what suits them") {
+TEST_CASE("load: names of data sets, and their default augmentation") {
   const CifarFolder folder(2);
   CHECK(data::load("cifar10:" + folder.path.string(), 3, 0.5).validation.size() == 5);
   for (const std::string spec : {"", "glyph", "glyphs2", "cifar10", "cifar10:", "mnist"}) {
@@ -245,7 +245,7 @@ TEST_CASE("load: names of data sets, and what suits them") {
   CHECK(data::default_augmentation("glyphs").crop == 2);
 }
 
-TEST_CASE("loader: without shuffling and augmentation it is the data set, divided by 255") {
+TEST_CASE("loader: without shuffling and augmentation, it returns the data set divided by 255") {
   const data::Dataset set = counting(10, 3, 4, 5);
   const data::Loader loader(set, {.batch_size = 4});
   CHECK(loader.batches() == 3);
@@ -262,7 +262,7 @@ TEST_CASE("loader: without shuffling and augmentation it is the data set, divide
   CHECK(data::Loader(counting(0, 3, 4, 5), {.batch_size = 4}).batches() == 0);
 }
 
-TEST_CASE("loader: an epoch visits every image once, in another order each epoch") {
+TEST_CASE("loader: an epoch visits every image once, in a different order each epoch") {
   const data::Dataset set = counting(100, 1, 2, 2);
   data::Loader loader(set, {.batch_size = 16, .shuffle = true, .seed = 9});
   const std::vector<int32_t> first = run(loader).labels;
@@ -278,7 +278,7 @@ TEST_CASE("loader: an epoch visits every image once, in another order each epoch
   }
 }
 
-TEST_CASE("loader: an epoch has the same bytes whatever was called before, and for any number of threads") {
+TEST_CASE("loader: an epoch's bytes do not depend on earlier calls or on the number of threads") {
   const data::Dataset set = counting(50, 3, 8, 8);
   const data::LoaderOptions options{
       .batch_size = 16, .shuffle = true, .augmentation = {.flip = true, .crop = 2}, .seed = 4};
@@ -298,7 +298,7 @@ TEST_CASE("loader: an epoch has the same bytes whatever was called before, and f
   CHECK_FALSE(run(other) == expected);
 }
 
-TEST_CASE("loader: every augmented image is one of the shifted, mirrored images, and all of them occur") {
+TEST_CASE("loader: every augmented image is a shifted or mirrored image, and all variations occur") {
   const int crop = 2;
   const data::Dataset set = counting(1, 3, 6, 5);
   const auto naive = [&](int dy, int dx, bool flip) {
@@ -331,7 +331,7 @@ TEST_CASE("loader: every augmented image is one of the shifted, mirrored images,
   }
 }
 
-TEST_CASE("loader: wrong options and batches are refused") {
+TEST_CASE("loader: invalid options and batches are refused") {
   const data::Dataset set = counting(10, 3, 4, 5);
   const auto make = [&](data::LoaderOptions options) { return refusal([&] { data::Loader(set, options); }); };
   CHECK(make({.batch_size = 0}) == "batch size 0: expected at least 1");
@@ -343,7 +343,7 @@ TEST_CASE("loader: wrong options and batches are refused") {
   data::Dataset broken = set;
   broken.pixels.pop_back();
   CHECK(refusal([&] { data::Loader(broken, {}); }) ==
-        "data set counting: 10 labels and 599 values do not fit images of 60 values");
+        "data set counting: 10 labels and 599 values don't match images of 60 values");
 }
 
 TEST_CASE("cifar10: the real set") {
@@ -354,7 +354,7 @@ TEST_CASE("cifar10: the real set") {
   CHECK(s.validation.size() == 5000);
   CHECK(histogram(s.test) == std::vector<int64_t>(10, 1000));
   CHECK(s.train.class_names[2] == "bird");
-  // Neighbouring pixels of a photograph are alike: the planes were put together in the right order.
+  // Neighbouring pixels of a photograph are similar only if the planes were interleaved in the right order.
   int64_t along = 0, across = 0;
   for (size_t i = 0; i < 3072 - 96; ++i) {
     along += std::abs(s.test.pixels[i] - s.test.pixels[i + 3]);

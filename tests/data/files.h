@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of readers share: a folder of files that a test writes and damages, and what is said of them.
+// Shared by the tests of readers: a folder of files that a test writes and corrupts, and checks of messages.
 #pragma once
 
 #include "../refusal.h"
@@ -16,7 +16,7 @@
 
 namespace mixgrad::test {
 
-/// A folder that goes away again.
+/// A temporary folder.
 struct DataFolder {
   DataFolder() : path(std::filesystem::temp_directory_path() / fmt::format("mixgrad-readers-{}", ::getpid())) {
     std::filesystem::remove_all(path);
@@ -36,7 +36,7 @@ struct DataFolder {
 
 inline bool says(const std::string& text, const std::string& part) {
   const bool found = text.find(part) != std::string::npos;
-  if (!found) MESSAGE("said: " << text << ", wanted: " << part);
+  if (!found) MESSAGE("message: " << text << ", expected: " << part);
   return found;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG and PNG files: written here, read back, then damaged.
+// JPEG and PNG files: written by the tests, read back, then corrupted.
 #include "files.h"
 
 #include <mixgrad/data.h>
@@ -42,7 +42,7 @@ std::string jpeg(const std::vector<uint8_t>& pixels, int width, int height, TJPF
 
 }  // namespace
 
-TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only where all are") {
+TEST_CASE("images: JPEG and PNG in class folders; images stay grey only if all of them are") {
   const DataFolder folder;
   const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250},
                              red = {255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0};
@@ -68,9 +68,9 @@ TEST_CASE("images: JPEG and PNG of one class folder each; grey stays grey only w
   CHECK(s.train.pixels[19] < 15);
 }
 
-TEST_CASE("images: CMYK is converted as other readers do without a colour profile, and that is said") {
+TEST_CASE("images: CMYK is converted without a colour profile, as in other readers, and a note says so") {
   const DataFolder folder;
-  std::vector<uint8_t> light_red, dark_cyan;  // inks as files hold them: 255 is none
+  std::vector<uint8_t> light_red, dark_cyan;  // inks as stored in files: 255 is none
   for (int i = 0; i < 64; ++i) {
     light_red.insert(light_red.end(), {255, 60, 80, 255});
     dark_cyan.insert(dark_cyan.end(), {0, 255, 200, 100});
@@ -83,11 +83,10 @@ TEST_CASE("images: CMYK is converted as other readers do without a colour profil
   const int expected[] = {255, 60, 80, 0, 100, 78};
   for (size_t c = 0; c < 6; ++c) CHECK(std::abs(s.train.pixels[c / 3 * 192 + c % 3] - expected[c]) <= 3);
   CHECK(s.notes ==
-        std::vector<std::string>{
-            "2 images have the colours of a printer (CMYK), which are converted to RGB without a colour profile"});
+        std::vector<std::string>{"2 images have CMYK colours, which are converted to RGB without a colour profile"});
 }
 
-TEST_CASE("images: a file is read as what it is, whatever its name says") {
+TEST_CASE("images: the format is detected from the content, not from the name") {
   const DataFolder folder;
   const std::vector<uint8_t> grey = {0, 50, 100, 150, 200, 250};
   for (const char* part : {"train", "test"}) {
@@ -98,10 +97,11 @@ TEST_CASE("images: a file is read as what it is, whatever its name says") {
   CHECK(s.train.pixels[3] == 50);
   CHECK(s.train.pixels[18] == 7);
   const std::string webp = folder.write("train/a/3.jpg", "RIFF....WEBP");
-  CHECK(says(refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }), webp + ": not a whole JPEG image"));
+  CHECK(says(refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }),
+             webp + ": corrupt or unsupported JPEG"));
 }
 
-TEST_CASE("images: a class folder without images is told") {
+TEST_CASE("images: a note reports classes without images") {
   const DataFolder folder;
   const std::string grey = png(std::vector<uint8_t>(6, 9), 3, 2, PNG_FORMAT_GRAY);
   for (const char* name : {"train/cat/1.png", "train/dog/1.png", "test/cat/1.png"}) folder.write(name, grey);
@@ -112,7 +112,7 @@ TEST_CASE("images: a class folder without images is told") {
                                             "1 of 3 classes has no test images: dog"});
 }
 
-TEST_CASE("images: every fault names its file") {
+TEST_CASE("images: every error names its file") {
   const DataFolder folder;
   const std::vector<uint8_t> grey(6, 9);
   const auto read = [&] { return refusal([&] { data::load("images:" + folder.path.string(), 0, 0); }); };
@@ -124,19 +124,19 @@ TEST_CASE("images: every fault names its file") {
   CHECK(read() == "accepted");
   for (size_t length : {size_t{0}, size_t{7}, size_t{20}, good.size() - 14}) {
     const std::string cut = folder.write("train/cat/2.png", good.substr(0, length));
-    CHECK(says(read(), cut + ": not a whole PNG image"));
+    CHECK(says(read(), cut + ": corrupt PNG image"));
   }
   fs::remove(folder.file("train/cat/2.png"));
   const std::string whole = jpeg(std::vector<uint8_t>(18, 7), 3, 2);
   for (size_t length : {size_t{0}, size_t{2}, whole.size() / 2}) {
     const std::string cut = folder.write("train/cat/2.jpeg", whole.substr(0, length));
-    CHECK(says(read(), cut + ": not a whole JPEG image"));
+    CHECK(says(read(), cut + ": corrupt or unsupported JPEG image"));
   }
   fs::remove(folder.file("train/cat/2.jpeg"));
   const std::string large = folder.write("train/cat/3.png", png(std::vector<uint8_t>(12, 1), 4, 3, PNG_FORMAT_GRAY));
   CHECK(says(read(), large + ": 4×3 pixels"));
   fs::remove(large);
-  CHECK(says((folder.write("test/cow/1.png", good), read()), "test/cow: no such class"));
+  CHECK(says((folder.write("test/cow/1.png", good), read()), "test/cow: class without a folder of training images"));
   fs::remove_all(folder.file("test/cow"));
   const std::string text = folder.write("train/cat/notes.txt", "");
   CHECK(says(read(), text + ": expected .jpg, .jpeg or .png"));

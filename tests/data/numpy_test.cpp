@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NumPy arrays: written here as NumPy writes them, read back, then damaged.
+// NumPy arrays: written by the tests as NumPy writes them, read back, then corrupted.
 #include "files.h"
 
 #include <mixgrad/mixgrad.h>
@@ -44,7 +44,7 @@ std::string swapped(const std::vector<T>& values) {
   return out;
 }
 
-const std::vector<float> features = {0.5F, -1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11};  // 4 of 3 features
+const std::vector<float> features = {0.5F, -1, 2, 3, -4, 5, 6, 7, 8, 9, 10, 11};  // 4 rows of 3 features
 
 void write_arrays(const DataFolder& folder) {
   for (const char* part : {"train", "test"}) {
@@ -55,7 +55,7 @@ void write_arrays(const DataFolder& folder) {
 
 }  // namespace
 
-TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions, labels of any integer type, or none") {
+TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions; labels of any integer type, or none") {
   const DataFolder folder;
   write_arrays(folder);
   data::Splits s = data::load("npy:" + folder.path.string(), 0, 0);
@@ -108,7 +108,7 @@ TEST_CASE("numpy: the arrays of one .npz file, stored or deflated") {
   }
 }
 
-TEST_CASE("numpy: every fault names its file and place") {
+TEST_CASE("numpy: every error names its file and position") {
   const DataFolder folder;
   write_arrays(folder);
   const auto with = [&](const std::string& name, const std::string& content) {
@@ -121,20 +121,20 @@ TEST_CASE("numpy: every fault names its file and place") {
   };
   const std::string x = "x_train.npy", y = "y_train.npy", good = npy("<f4", "4, 3", bytes_of(features));
   CHECK(says(with(x, ""), "not a NumPy array"));
-  CHECK(says(with(x, good.substr(0, 60)), "ends at offset 60, inside its header"));
-  CHECK(says(with(x, good.substr(0, good.size() - 1)), "do not fit its shape (4, 3)"));
-  CHECK(says(with(x, good + "z"), "do not fit its shape"));
-  CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "Maybe")), "neither True nor False: Maybe"));
+  CHECK(says(with(x, good.substr(0, 60)), "ends at offset 60, in its header"));
+  CHECK(says(with(x, good.substr(0, good.size() - 1)), "don't match its shape (4, 3)"));
+  CHECK(says(with(x, good + "z"), "don't match its shape"));
+  CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(features), "Maybe")), "invalid fortran_order in its header: Maybe"));
   for (const char* type : {"<c8", "|O", "<U5", "<M8[ns]", "<f16", "<f1", "|b2", "<i3"})
     CHECK(says(with(x, npy(type, "4, 3", std::string(96, 'a'))),
                fmt::format("type '{}': expected booleans, integers", type)));
   CHECK(
-      says(with(y, npy("<U1", "4,", std::string(16, 'a'))), "such as np.unique(y, return_inverse=True)[1] for names"));
+      says(with(y, npy("<U1", "4,", std::string(16, 'a'))), "such as np.unique(y, return_inverse=True)[1] for class"));
   CHECK(says(with(x, npy("<f4", "12,", bytes_of(features))), "1 dimensions"));
-  CHECK(says(with(x, npy("<f4", "0, 3", "")), "shape (0, 3) has no values"));
-  CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "too large"));
+  CHECK(says(with(x, npy("<f4", "0, 3", "")), "no values: its shape is (0, 3)"));
+  CHECK(says(with(x, npy("<f4", "99999999999999999999, 3", "")), "invalid shape (99999999999999999999, 3)"));
   CHECK(says(with(x, npy("<f4", "999999999999, 999999999999, 999999999999", bytes_of(features))),
-             "do not fit its shape"));
+             "don't match its shape"));
   CHECK(
       says(with(x, npy("<f4", "4, 3, 1", bytes_of(features))), "training images are [1, 3, 1], test images [3, 1, 1]"));
   CHECK(says(with(x, npy("|u1", "4, 3", "abcdefghijkl")), "x_train is of type uint8, x_test of type float32"));
@@ -145,9 +145,10 @@ TEST_CASE("numpy: every fault names its file and place") {
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(damaged), "True")), "x_train.npy: the value at [1, 1] is nan"));
   CHECK(
       says(with(x, npy("<f2", "4, 3", std::string("\0\x7c", 2) + std::string(22, 'a'))), "the value at [0, 0] is inf"));
-  CHECK(says(with(x, npy("<f8", "4, 3", bytes_of(std::vector<double>(12, -1e300)))), "[0, 0] is -1e+300: too large"));
+  CHECK(says(with(x, npy("<f8", "4, 3", bytes_of(std::vector<double>(12, -1e300)))),
+             "[0, 0] is -1e+300, which is too large"));
   CHECK(says(with(x, npy("<i2", "4, 3", bytes_of(std::vector<int16_t>{0, 255, 256, 0, 0, 0, 0, 0, 0, 0, 0, 0}))),
-             "x_train.npy: the value at [0, 2] is 256: integers are read as bytes"));
+             "x_train.npy: the value at [0, 2] is 256: integers must be bytes"));
   CHECK(says(with(y, npy("<i8", "3,", bytes_of(std::vector<int64_t>{0, 1, 2}))), "3 labels for 4 images"));
   CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, 1, 1.5, 0}))),
              "label at [2] is 1.5: expected a whole"));
@@ -165,11 +166,11 @@ TEST_CASE("numpy: every fault names its file and place") {
   CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "expected both or none"));
   fs::remove(folder.file(x));
   CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }),
-             "holds no x_train.npy: expected x_train, x_test"));
+             ": no x_train.npy: expected x_train, x_test"));
   CHECK(says(refusal([&] { data::load("npz:nowhere.npz", 0, 0); }), "nowhere.npz"));
 }
 
-TEST_CASE("numpy: every byte order, order of dimensions and float type gives the same values") {
+TEST_CASE("numpy: every byte order, memory order and float type gives the same values") {
   const DataFolder folder;
   write_arrays(folder);
   const auto read = [&](const std::string& x) {
@@ -188,7 +189,7 @@ TEST_CASE("numpy: every byte order, order of dimensions and float type gives the
   CHECK(std::vector<float>(read_extreme.begin(), read_extreme.begin() + 6) ==
         std::vector<float>{0x1p-24F, -0x1.ff8p-15F, 0x1p-14F, 65504, 0, 0x1.554p-2F});
 
-  // [2, 2, 1, 3] in Fortran order: the first index runs fastest.
+  // [2, 2, 1, 3] in Fortran order: the first index varies fastest.
   std::vector<float> columns;
   for (size_t c = 0; c < 3; ++c)
     for (size_t h = 0; h < 2; ++h)
@@ -224,7 +225,7 @@ TEST_CASE("numpy: labels of any type, as a column, and one-hot") {
   }
   CHECK(read(npy("|b1", "4,", "\1\0\0\1"s)).train.labels == std::vector<int32_t>{1, 0, 0, 1});
 
-  // Four columns, of which the last has no image, and neither has it in classes that start at 1.
+  // Four columns, the last of which has no image; nor has class 4 where classes start at 1.
   const std::vector<float> rows = {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0};
   for (const std::string& y :
        {npy("<f4", "4, 4", bytes_of(rows)), npy("|b1", "4, 4", std::string(rows.begin(), rows.end()))}) {
@@ -240,10 +241,10 @@ TEST_CASE("numpy: labels of any type, as a column, and one-hot") {
   const data::Splits from_1 = read(npy("<f8", "4, 1", bytes_of(std::vector<double>{1, 2, 3, 2})));
   CHECK(from_1.test.labels == std::vector<int32_t>{0, 1, 2, 1});
   CHECK(from_1.test.class_names == std::vector<std::string>{"1", "2", "3"});
-  CHECK(from_1.notes == std::vector<std::string>{"labels start at 1: they are taken as 3 classes, named 1 to 3"});
+  CHECK(from_1.notes == std::vector<std::string>{"labels start at 1: read as 3 classes named 1 to 3"});
 }
 
-TEST_CASE("numpy: integers within 0 to 255 are bytes, booleans 0 and 1, and that is said") {
+TEST_CASE("numpy: integers within 0 to 255 are read as bytes, booleans as 0 and 1, with a note") {
   const DataFolder folder;
   write_arrays(folder);
   const auto read = [&](const std::string& train, const std::string& test) {
@@ -270,5 +271,5 @@ TEST_CASE("numpy: integers within 0 to 255 are bytes, booleans 0 and 1, and that
         std::vector<float>{0, 1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0});
   CHECK(s.notes == std::vector<std::string>{"x_train and x_test are of booleans: False is read as 0, True as 1"});
   const std::string ones = npy("|u1", "4, 3", "\0\1\1\0\0\1\1\0\0\1\1\0"s);
-  CHECK(says(read(ones, ones).notes.at(0), "no value of x is above 1, and bytes v stand for v / 255"));
+  CHECK(says(read(ones, ones).notes.at(0), "no value of x is above 1, but a byte v stands for v / 255"));
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Values of PNG files, of every kind that there is, are read as they stand.
+// Values of every kind of PNG file are read as stored.
 #include "files.h"
 
 #include <mixgrad/data.h>
@@ -17,12 +17,12 @@ namespace {
 struct Png {
   uint32_t width, height;
   int depth, type;
-  std::vector<uint8_t> rows;  // a value a byte, of 16 bits two
-  double gamma = 0;           // of the gAMA chunk
+  std::vector<uint8_t> rows;  // one byte per value, two for 16 bits
+  double gamma = 0;           // in the gAMA chunk
   bool interlaced = false;
   std::vector<png_color> palette = {};
   std::vector<uint8_t> palette_alpha = {};
-  int transparent = -1;      // the value of the tRNS chunk
+  int transparent = -1;      // the value in the tRNS chunk
   std::string profile = {};  // the iCCP chunk
 };
 
@@ -72,18 +72,18 @@ using Bytes = std::vector<uint8_t>;
 
 }  // namespace
 
-TEST_CASE("png: values are read as they stand, whatever the file says that they mean") {
+TEST_CASE("png: values are read as stored, whatever the colour metadata") {
   const Bytes values = {40, 128, 200, 0, 255, 1};
   for (const double gamma : {0.0, 1.0, 0.45455}) {
     CHECK(pixels({2, 1, 8, PNG_COLOR_TYPE_RGB, values, gamma}) == values);
     CHECK(pixels({3, 2, 8, PNG_COLOR_TYPE_GRAY, values, gamma}) == values);
   }
   Png broken_profile{3, 2, 8, PNG_COLOR_TYPE_GRAY, values};
-  broken_profile.profile = "a profile that is none";
+  broken_profile.profile = "not a profile";
   CHECK(pixels(broken_profile) == values);
 }
 
-TEST_CASE("png: each of the 16-bit values becomes the nearest of 8 bits, and that is said") {
+TEST_CASE("png: every 16-bit value becomes the nearest 8-bit value, with a note") {
   Png p{256, 256, 16, PNG_COLOR_TYPE_GRAY, {}};
   Bytes nearest;
   for (int v = 0; v < 65536; ++v) {
@@ -95,10 +95,10 @@ TEST_CASE("png: each of the 16-bit values becomes the nearest of 8 bits, and tha
   p.interlaced = true;
   CHECK(pixels(p) == nearest);
   CHECK(read({bytes_of(p)}).notes ==
-        std::vector<std::string>{"2 images have 16 bits a channel, which are rounded to 8"});
+        std::vector<std::string>{"2 images have 16 bits per channel, which are rounded to 8"});
 }
 
-TEST_CASE("png: grey of 1, 2 and 4 bits spans 0 to 255, palettes give their colours") {
+TEST_CASE("png: grey of 1, 2 and 4 bits is scaled to 0 to 255, and palettes give their colours") {
   for (const int depth : {1, 2, 4}) {
     const int most = (1 << depth) - 1;
     Png p{static_cast<uint32_t>(most) + 1, 1, depth, PNG_COLOR_TYPE_GRAY, {}};
@@ -123,7 +123,7 @@ TEST_CASE("png: grey of 1, 2 and 4 bits spans 0 to 255, palettes give their colo
   }
 }
 
-TEST_CASE("png: transparency is left out, colours behind it stay, and that is said") {
+TEST_CASE("png: transparency is ignored, the colours behind it are kept, with a note") {
   const Bytes values = {40, 128, 200, 9, 8, 7};
   const std::vector<std::string> files = {
       bytes_of({2, 1, 8, PNG_COLOR_TYPE_RGB_ALPHA, {40, 128, 200, 0, 9, 8, 7, 100}}),
@@ -134,11 +134,11 @@ TEST_CASE("png: transparency is left out, colours behind it stay, and that is sa
   const data::Splits s = read(files);
   CHECK(s.train.pixels ==
         Bytes{40, 128, 200, 9, 8, 7, 40, 40, 40, 9, 9, 9, 40, 128, 200, 9, 8, 7, 40, 128, 200, 9, 8, 7});
-  CHECK(s.notes == std::vector<std::string>{"6 images have transparency, which is left out"});
+  CHECK(s.notes == std::vector<std::string>{"6 images have transparency, which is ignored"});
   CHECK(read({files[3]}).notes.empty());
 }
 
-TEST_CASE("png: no prefix and no changed byte of a file is taken") {
+TEST_CASE("png: every truncated or corrupted file is refused") {
   const Png p{.width = 3,
               .height = 2,
               .depth = 8,
@@ -151,11 +151,11 @@ TEST_CASE("png: no prefix and no changed byte of a file is taken") {
   const auto taken = [](const std::string& file) { return refusal([&] { read({file}); }); };
   REQUIRE(taken(whole) == "accepted");
   for (size_t length = 0; length < whole.size(); ++length)
-    CHECK(says(taken(whole.substr(0, length)), "not a whole PNG image"));
+    CHECK(says(taken(whole.substr(0, length)), "corrupt PNG image"));
   for (size_t at = 0; at < whole.size(); ++at) {
     std::string changed = whole;
     changed[at] = static_cast<char>(changed[at] ^ 0x11);
     CAPTURE(at);
-    CHECK(says(taken(changed), "0.png: not a whole PNG image"));
+    CHECK(says(taken(changed), "0.png: corrupt PNG image"));
   }
 }

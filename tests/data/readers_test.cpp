@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Data sets that users bring: files are written here, read back, then damaged.
+// Data sets from users: files are written by the tests, read back, then corrupted.
 #include "files.h"
 
 #include <mixgrad/mixgrad.h>
@@ -65,7 +65,7 @@ TEST_CASE("idx: images of two or three dimensions with their labels") {
   CHECK(data::load("idx:" + folder.path.string(), 0, 0).train.image_shape() == Shape{3, 1, 2});
 }
 
-TEST_CASE("idx: every fault names its file and place") {
+TEST_CASE("idx: every error names its file and position") {
   const DataFolder folder;
   const std::string images = folder.write("train-images-idx3-ubyte", idx({2, 2, 3}, "abcdefghijkl"));
   const std::string labels = folder.write("train-labels-idx1-ubyte", idx({2}, "ab"));
@@ -85,12 +85,12 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(with(images, good.substr(0, 3)), images + ": not an IDX file"));
   CHECK(says(with(images, good.substr(0, 9)), images + ": ends at offset 9"));
   CHECK(says(with(images, good.substr(0, 20)),
-             images + ": 4 bytes of values from offset 16 on do not fit its sizes, 2×2×3: expected 12 bytes"));
-  CHECK(says(with(images, good + "m"), "13 bytes of values from offset 16 on do not fit its sizes"));
+             images + ": 4 bytes of values from offset 16 on don't match its sizes, 2×2×3: expected 12 bytes"));
+  CHECK(says(with(images, good + "m"), "13 bytes of values from offset 16 on don't match its sizes"));
   CHECK(says(with(images, "x" + good), "offset 0"));
   CHECK(says(with(images, idx({0xffffffff, 0xffffffff, 0xffffffff}, "")),
-             "ask for more bytes than a file of 16 bytes holds"));
-  CHECK(says(with(images, idx({0, 2, 3}, "")), "its sizes, 0×2×3, leave no values"));
+             "need more bytes than a file of 16 bytes can hold"));
+  CHECK(says(with(images, idx({0, 2, 3}, "")), "no values: its sizes are 0×2×3"));
   CHECK(says(with(images, std::string("\0\0\x0d\x03", 4) + good.substr(4)),
              "type 0x0d at offset 2: expected 0x08, unsigned bytes"));
   CHECK(says(with(images, idx({12}, "abcdefghijkl")), "1 dimensions at offset 3"));
@@ -100,7 +100,7 @@ TEST_CASE("idx: every fault names its file and place") {
   CHECK(says(read(), "can't read " + labels));
 }
 
-TEST_CASE("idx: gzipped files, beside plain ones, and named as plain ones") {
+TEST_CASE("idx: gzipped files, next to plain ones, or under the name of plain ones") {
   const DataFolder folder;
   const std::string images = idx({2, 2, 3}, "abcdefghijkl"), labels = idx({2}, std::string("\x00\x01", 2));
   folder.write("train-images-idx3-ubyte.gz", gzip(images));
@@ -116,8 +116,7 @@ TEST_CASE("idx: gzipped files, beside plain ones, and named as plain ones") {
   CHECK(load().train.pixels[11] == 'L');
 }
 
-TEST_CASE(
-    "idx: no prefix and no changed value of a gzipped file is taken, and no more is inflated than its sizes say") {
+TEST_CASE("idx: every incomplete or altered gzip file is refused, and not inflated beyond the sizes in its header") {
   const DataFolder folder;
   for (const char* part : {"train", "t10k"}) {
     folder.write(fmt::format("{}-images-idx3-ubyte.gz", part), gzip(idx({2, 2, 3}, "abcdefghijkl")));
@@ -133,15 +132,15 @@ TEST_CASE(
   for (size_t length = 0; length < whole.size(); ++length) CHECK(says(with(whole.substr(0, length)), file));
   std::string changed = whole;
   changed[whole.size() - 6] = static_cast<char>(changed[whole.size() - 6] ^ 1);  // the checksum
-  CHECK(says(with(changed), file + ": damaged gzip data: incorrect data check"));
-  CHECK(says(with(gzip(idx({2, 2, 3}, "abcd"))), "4 bytes of values from offset 16 on do not fit its sizes, 2×2×3"));
-  CHECK(
-      says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))), "more bytes of values from offset 16 on do not fit"));
-  CHECK(says(with(gzip(idx({60000, 1000, 1000}, ""))), "ask for more bytes than a file of"));
+  CHECK(says(with(changed), file + ": corrupt gzip data: incorrect data check"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, "abcd"))), "4 bytes of values from offset 16 on don't match its sizes, 2×2×3"));
+  CHECK(says(with(gzip(idx({2, 2, 3}, std::string(1 << 20, 'a')))),
+             "more bytes of values from offset 16 on don't match"));
+  CHECK(says(with(gzip(idx({60000, 1000, 1000}, ""))), "need more bytes than a file of"));
   CHECK(says(with(gzip("text")), "not an IDX file"));
 }
 
-TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes without images are told") {
+TEST_CASE("idx: labels that start at 1 are classes from 1 on, and notes report classes without images") {
   const DataFolder folder;
   using Notes = std::vector<std::string>;
   const auto read = [&](const std::string& train, const std::string& test) {
@@ -154,14 +153,14 @@ TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes withou
   CHECK(s.test.labels == std::vector<int32_t>{2, 1, 0});
   CHECK(s.train.class_names == Notes{"1", "2", "3"});
   CHECK(s.test.class_names == s.train.class_names);
-  CHECK(s.notes == Notes{"labels start at 1: they are taken as 3 classes, named 1 to 3"});
+  CHECK(s.notes == Notes{"labels start at 1: read as 3 classes named 1 to 3"});
 
   s = read("\x01\x02\x03", std::string("\x00\x03", 2));
   CHECK(s.train.labels == std::vector<int32_t>{1, 2, 3});
   CHECK(s.train.class_names == Notes{"0", "1", "2", "3"});
   CHECK(s.notes == Notes{"1 of 4 classes has no training images: 0", "2 of 4 classes have no test images: 1, 2"});
 
-  s = read("\x01\x04", "\x04\x01");  // some of 0 to 4, or of 1 to 4
+  s = read("\x01\x04", "\x04\x01");  // either some of 0 to 4, or some of 1 to 4
   CHECK(s.train.labels == std::vector<int32_t>{1, 4});
   CHECK(s.notes == Notes{"3 of 5 classes have no training images: 0, 2, 3"});
 
@@ -172,7 +171,7 @@ TEST_CASE("idx: labels that start at 1 are classes from 1 on, and classes withou
   CHECK(read(std::string("\x00\x01", 2), std::string("\x01\x00", 2)).notes.empty());
 }
 
-TEST_CASE("glyphs: drawn at the shape that a model takes") {
+TEST_CASE("glyphs: drawn at the input shape of a model") {
   for (const std::string& name : models::names()) {
     const Shape shape = models::make(name, 10).input_shape;
     const data::Splits s = data::resized(data::glyphs(1, 0.1, {.train = 20, .test = 10}), shape);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packages compiled without a warning, and their bytes held against the engine's: on this machine by gcc and clang, on
-// Cortex-M4 and M7 boards and on RISC-V by QEMU.
+// Packages must compile without warnings and give the engine's bytes: on this machine with gcc and clang, on
+// Cortex-M4 and M7 boards and on RISC-V under QEMU.
 #include "../networks.h"
 #include "../refusal.h"
 #include "../shell.h"
@@ -28,7 +28,7 @@ struct Case {
   data::Dataset images;
 };
 
-/// Networks with every op, and all kinds of channels.
+/// Networks with every op and every kind of channels.
 std::vector<Case> cases() {
   std::vector<Case> out;
   const auto add = [&](const std::string& name, const models::Model& model, MixPrecType type,
@@ -82,7 +82,7 @@ struct Written {
   std::vector<uint8_t> inputs;
 };
 
-/// The environment's CC, for as long as the object lives.
+/// Sets CC in the environment during its lifetime.
 class Compiler {
  public:
   explicit Compiler(const std::string& command) {
@@ -104,7 +104,7 @@ CPackage small_package() {
 
 }  // namespace
 
-TEST_CASE("C package: compiles without a warning and gives the engine's bytes") {
+TEST_CASE("C package: compiles without warnings and gives the engine's bytes") {
   if (!has("gcc")) return test::skip("no gcc: apt-get install gcc");
   std::vector<std::string> compilers = {"gcc -O2"};
   if (has("clang-14")) compilers.push_back("clang-14 -O2");
@@ -126,7 +126,7 @@ TEST_CASE("C package: compiles without a warning and gives the engine's bytes") 
   }
 }
 
-TEST_CASE("C package: the header states the memory that the compiler gives") {
+TEST_CASE("C package: the header states the memory that the compiler allocates") {
   if (!has("gcc") || !has("size")) return test::skip("no gcc and size: apt-get install gcc binutils");
   const Written package(cases()[0], 1);
   package.folder.run("gcc -std=c99 -Os -fno-pic -c net.c -o net.o && size -A net.o");
@@ -139,8 +139,8 @@ TEST_CASE("C package: the header states the memory that the compiler gives") {
   CHECK(section(".bss") < bytes.arena + 64);
   const auto layers = std::ranges::count_if(package.network.nodes, &IntegerNode::is_layer);
   const auto adds = std::ranges::count(package.network.nodes, "add", &IntegerNode::op_name);
-  CHECK(section(".rodata") >= bytes.constants() - 5 * adds);     // an Add's numbers stand in the code
-  CHECK(section(".rodata") < bytes.constants() + 200 * layers);  // addresses of 64 bits, and gaps between arrays
+  CHECK(section(".rodata") >= bytes.constants() - 5 * adds);     // an Add's numbers are in the code
+  CHECK(section(".rodata") < bytes.constants() + 200 * layers);  // 64-bit addresses, and gaps between arrays
   CHECK(section(".text") < 6000);
 }
 
@@ -173,7 +173,7 @@ TEST_CASE("C package: the same bytes on RISC-V") {
   }
 }
 
-TEST_CASE("C package: its header's formula makes the engine's codes of values as they are read") {
+TEST_CASE("C package: the formula in its header gives the engine's codes for raw input values") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   Graph graph = test::every_op(false, 45);
   graph.normalization = {.mean = {0.485F, 0.25F, -1}, .std = {0.5F, 2, 0.25F}};
@@ -203,7 +203,7 @@ int main(void) {{
         std::string::npos);
 }
 
-TEST_CASE("C package: built and run by whatever compiler there is") {
+TEST_CASE("C package: built and run by any compiler") {
   const CPackage package = small_package();
   for (const char* none : {"no-such-compiler", "false", "/dev/null", "/"}) {
     const Compiler compiler(none);
@@ -219,7 +219,7 @@ TEST_CASE("C package: built and run by whatever compiler there is") {
   CHECK(run->equal == 3);
 }
 
-TEST_CASE("C package: other outputs, what does not build and what stops are found") {
+TEST_CASE("C package: wrong outputs, failed builds and crashes are detected") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   const Compiler compiler("gcc");
   CPackage other = small_package(), broken = small_package(), stops = small_package();
@@ -231,10 +231,10 @@ TEST_CASE("C package: other outputs, what does not build and what stops are foun
             .find("the C package does not build: gcc: net.c:") == 0);
   stops.test.replace(stops.test.find("int image, i"), 3, "return 3; int");
   CHECK(test::refusal([&] { run_c_package(stops); }, Error::Kind::failed_run) ==
-        "the C package, built by gcc, stopped with exit code 3");
+        "the test of the C package, built by gcc, failed with exit code 3");
 }
 
-TEST_CASE("C package: written as a whole or not at all") {
+TEST_CASE("C package: written completely or not at all") {
   const CPackage package = small_package();
   const test::Folder folder;
   const auto entries = [](const std::filesystem::path& p) {
@@ -248,9 +248,9 @@ TEST_CASE("C package: written as a whole or not at all") {
   CHECK(entries(folder.path / "a/b") == 4);
 
   io::write_file(folder.path / "file", "");
-  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file"); }).find("can't make folder") !=
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file"); }).find("can't create folder") !=
         std::string::npos);
-  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file/below"); }).find("can't make folder") !=
+  CHECK(test::refusal([&] { write_c_package(package, folder.path / "file/below"); }).find("can't create folder") !=
         std::string::npos);
   std::filesystem::create_directories(folder.path / "taken/net_test.c");
   CHECK(test::refusal([&] { write_c_package(package, folder.path / "taken"); }).find("net_test.c is a folder") !=

@@ -8,7 +8,7 @@ namespace {
 
 using Tail = Tensor (*)(const Tensor&);
 
-/// Two convolutions with a ReLU between them, and what follows them.
+/// Two convolutions with a ReLU between them, followed by `tail`.
 class Net : public nn::Module {
  public:
   explicit Net(Tail tail)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks that end in all the ways that networks do, exported at random precisions.
+// Networks with every possible end, exported at random precisions.
 #pragma once
 
 #include "forms.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// However a network ends, it has an integer form, and what has none is known before training.
+// Networks have an integer form whatever their last operator, and those without one are detected before training.
 #include "../networks.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -25,7 +25,7 @@ Graph searched(const MixPrecOptions& changes) {
 
 }  // namespace
 
-TEST_CASE("ends of networks: codes, or sums where a layer or an Add makes the result, in every form") {
+TEST_CASE("ends of networks: codes, or sums if a layer or an Add produces the result, in every form") {
   for (const bool quantize_output : {false, true}) {
     const std::vector<FormCase> cases = test::networks_by_end(quantize_output);
     for (const FormCase& c : cases) {
@@ -41,7 +41,7 @@ TEST_CASE("ends of networks: codes, or sums where a layer or an Add makes the re
   if (!test::has("gcc")) test::skip("no gcc: apt-get install gcc");
 }
 
-TEST_CASE("ends of networks: a ReLU6 cuts a result without quantizer at 6") {
+TEST_CASE("ends of networks: a ReLU6 clamps an unquantized result at 6") {
   for (const FormCase& c : test::networks_by_end(false)) {
     if (c.name != "a ReLU6") continue;
     Graph graph = c.graph.clone();
@@ -55,7 +55,7 @@ TEST_CASE("ends of networks: a ReLU6 cuts a result without quantizer at 6") {
   }
 }
 
-TEST_CASE("ends of networks: classes as images of one position are learned like others") {
+TEST_CASE("ends of networks: classes as images of one position are trained as usual") {
   const FormCase c = std::move(test::networks_by_end(false)[1]);
   REQUIRE(c.network.result_shape == Shape{5, 1, 1});
   data::Dataset labelled = c.images;
@@ -65,16 +65,16 @@ TEST_CASE("ends of networks: classes as images of one position are learned like 
   CHECK(score.images == 20);
 }
 
-TEST_CASE("ends of networks: one found before pools had codes to work on is refused, by what would help") {
+TEST_CASE("ends of networks: one from before pools worked on codes is refused with advice") {
   const FormCase c = std::move(test::networks_by_end(false)[2]);
   Graph old = c.graph.clone();
   std::ranges::find(old.nodes, "head", &Node::name)->output_slot = nullptr;
   CHECK_THROWS_WITH(
       to_integer(old),
-      "'head' has no quantizer, but 'flatten' behind it works on codes: searched anew, the network gets one");
+      "'head' has no quantizer, but 'flatten' after it works on codes: search the network again to add one");
 }
 
-TEST_CASE("ends of networks: what will have no integer form is known before any training") {
+TEST_CASE("ends of networks: a missing integer form is detected before training") {
   CHECK(integer_obstacle(searched({})) == "");
   CHECK(integer_obstacle(searched({.exclude_names = {"stack2.conv1"}})).find("'stack2.conv1'") == 0);
   CHECK(integer_obstacle(searched({.activation_quantizer = quant::find_activation("plinio-pact")}))

@@ -28,7 +28,7 @@ Tensor before(const Normalization& n, const Tensor& x) {
   return out;
 }
 
-/// Writes package `number` so that it can stand beside others.
+/// Writes package `number` so that several can be linked together.
 void write_package(const Folder& folder, const FormCase& c, size_t number) {
   const std::filesystem::path own = folder.path / std::to_string(number);
   std::filesystem::create_directory(own);

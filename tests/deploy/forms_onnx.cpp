@@ -10,7 +10,7 @@
 namespace mixgrad::test {
 namespace {
 
-/// Images whose results are the simulation's; -1 where there are not as many values.
+/// The number of images with the simulation's results; -1 if the number of values differs.
 int64_t same_results(const FormCase& c, const std::vector<float>& got) {
   const std::vector<float> expected = c.graph.forward(c.x).to_vector();
   if (got.size() != expected.size()) return -1;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random networks, and those that once failed, in ONNX Runtime.
+// Random networks, and networks that failed in the past, in ONNX Runtime.
 #include "../networks.h"
 #include "../onnx_runtime.h"
 #include "ends.h"
@@ -27,7 +27,7 @@ void check_random_networks(uint64_t count) {
   CHECK(others * 200 <= static_cast<int64_t>(count) * images_each);
 }
 
-/// Networks whose flattening is followed by what is no linear layer.
+/// Networks whose flattening is followed by something other than a linear layer.
 class FlatRelu : public nn::Module {
  public:
   explicit FlatRelu(bool adds)
@@ -61,24 +61,24 @@ TEST_CASE("forms: Flatten before a ReLU or an Add loads in ONNX Runtime") {
   CHECK(test::check_onnx({{"relu", flat_relu(false), images}, {"add", flat_relu(true), images}}) == 0);
 }
 
-TEST_CASE("forms: networks give the same results in ONNX Runtime however they end") {
+TEST_CASE("forms: networks give the same results in ONNX Runtime whatever their last operator") {
   if (!test::has_onnx_runtime()) return;
   for (const bool quantize_output : {false, true}) CHECK(test::check_onnx(test::networks_by_end(quantize_output)) <= 1);
 }
 
-TEST_CASE("forms: channels of small weights give the same results in ONNX Runtime") {
+TEST_CASE("forms: channels with small weights give the same results in ONNX Runtime") {
   if (!test::has_onnx_runtime()) return;
   CHECK(test::check_onnx(test::networks_with_small_weights()) <= 1);
 }
 
-TEST_CASE("forms: an ONNX file takes values as they are read and normalizes them itself") {
+TEST_CASE("forms: an ONNX file takes raw values and normalizes them itself") {
   if (!test::has_onnx_runtime()) return;
   Graph graph = test::every_op(false, 3);
   graph.normalization = {.mean = {0.5F, 0.25F, -1}, .std = {0.5F, 2, 0.125F}};
   CHECK(test::check_onnx({{"normalized", std::move(graph), test::random_images(20, {3, 16, 16}, 2)}}) == 0);
 }
 
-TEST_CASE("forms: names in an ONNX file are UTF-8, and every value has its own") {
+TEST_CASE("forms: names in an ONNX file are UTF-8, and all values have different names") {
   Graph graph = test::every_op(false, 3);
   const std::vector<std::string> names = {"a", "a/weight", "a/bias", "caf\xe9", "*/\n", "output", "a/sum", "a/value"};
   for (size_t i = 1; i < graph.nodes.size() && i <= names.size(); ++i) graph.nodes[i].name = names[i - 1];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random networks in simulation, engine and C; forms_onnx_test.cpp has ONNX.
+// Random networks in simulation, engine and C; forms_onnx_test.cpp covers ONNX.
 #include "../random_graph.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -16,7 +16,7 @@ using test::FormCase;
 
 namespace {
 
-/// What a network holds that its forms could get wrong.
+/// The features of a network that its forms could get wrong.
 std::set<std::string> contents(const FormCase& c) {
   const Graph& graph = c.graph;
   std::set<std::string> out;
@@ -62,7 +62,7 @@ void check_in_c_and_engine(uint64_t count) {
 
 }  // namespace
 
-TEST_CASE("forms: random networks hold all that networks can") {
+TEST_CASE("forms: random networks cover all features") {
   constexpr uint64_t networks = 200;
   std::map<std::string, uint64_t> counts;
   test::for_each_batch(networks, [&](const std::vector<FormCase>& batch) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The integer form of networks with interleaved precisions: the same codes, packed as few bytes as promised.
+// The integer form of networks with interleaved precisions: equal codes, packed into the promised number of bytes.
 #include "../networks.h"
 #include "../refusal.h"
 
@@ -29,7 +29,7 @@ std::string refusal(const Graph& graph) {
   return test::refusal([&] { to_integer(graph); });
 }
 
-/// The codes that a layer's words hold, by channel.
+/// The codes in a layer's packed words, by channel.
 std::vector<int8_t> unpacked(const integer::Layer& layer) {
   const std::vector<uint32_t> words = pack_weights(layer);
   std::vector<int8_t> out;
@@ -52,7 +52,7 @@ std::vector<int8_t> unpacked(const integer::Layer& layer) {
 
 }  // namespace
 
-TEST_CASE("integer network: the codes of every tensor, by oneDNN and by plain loops") {
+TEST_CASE("integer network: the codes of every tensor, with oneDNN and with reference loops") {
   uint64_t seed = 30;
   for (const std::string& name : models::names()) {
     for (const Scheme& scheme : schemes()) {
@@ -78,7 +78,7 @@ TEST_CASE("integer network: the codes of every tensor, by oneDNN and by plain lo
   }
 }
 
-TEST_CASE("integer network: channels sorted by precision, packed in whole words, nothing lost") {
+TEST_CASE("integer network: channels are sorted by precision and packed in whole words, without loss") {
   const models::Model model = test::random_model("resnet8", 4);
   const Graph graph = test::random_export(model, MixPrecType::PER_CHANNEL, {2, 4, 8}, 4);
   const IntegerNetwork network = to_integer(graph);
@@ -99,17 +99,17 @@ TEST_CASE("integer network: channels sorted by precision, packed in whole words,
   }
   const DeviceBytes bytes = device_bytes(network);
   CHECK(8 * bytes.weights >= bits);
-  CHECK(8 * bytes.weights < bits + 32 * 400);  // less than a word a channel
+  CHECK(8 * bytes.weights < bits + 32 * 400);  // less than one extra word per channel
   CHECK(static_cast<double>(bits) == cost::discrete(graph, cost::size()));
 }
 
-TEST_CASE("arena: tensors that are needed at one time lie apart") {
+TEST_CASE("arena: tensors that are alive together do not overlap") {
   for (const std::string& name : models::names()) {
     CAPTURE(name);
     const IntegerNetwork network =
         to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
     const Arena arena = plan_arena(network);
-    std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // who wrote each byte last
+    std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // the last writer of each byte
     for (size_t i = 1; i < network.nodes.size(); ++i) {
       const IntegerNode& node = network.nodes[i];
       const auto write = [&](int64_t at, int64_t bytes, size_t who) {
@@ -120,7 +120,7 @@ TEST_CASE("arena: tensors that are needed at one time lie apart") {
       if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(*node.layer()), SIZE_MAX);
       const bool in_place = node.as<integer::Add>() || node.as<integer::Relu>();
       if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
-      for (const int n : node.inputs) {  // still there when the output is being written
+      for (const int n : node.inputs) {  // must still exist when the output is written
         const int64_t at = arena.offsets[static_cast<size_t>(n)],
                       bytes = network.nodes[static_cast<size_t>(n)].shape.size();
         if (at < 0) continue;
@@ -132,7 +132,7 @@ TEST_CASE("arena: tensors that are needed at one time lie apart") {
   }
 }
 
-TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of its own, a quantized result") {
+TEST_CASE("integer network: pools, flattened images, grouped convs, a separate ReLU, a quantized result") {
   for (const bool quantize_output : {false, true}) {
     const Graph graph = test::every_op(quantize_output, 8);
     const IntegerNetwork network = to_integer(graph);
@@ -152,7 +152,7 @@ TEST_CASE("integer network: pools, flattened images, grouped convs, a ReLU of it
   }
 }
 
-TEST_CASE("integer network: what has none is refused by name") {
+TEST_CASE("integer network: networks without one are refused by layer") {
   const models::Model model = test::random_model("resnet8", 6);
   Graph graph = test::random_export(model, MixPrecType::PER_LAYER, {8}, 6);
   const auto node = [](Graph& g, const char* name) -> Node& { return *std::ranges::find(g.nodes, name, &Node::name); };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Names are data: whatever bytes a layer's name or a title holds, what is written stays whole.
+// Names are data: whatever bytes a layer's name or a title contains, the output stays valid.
 #include "../networks.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -26,7 +26,7 @@ const std::vector<std::string> hostile = {"*/ int x; /*",
                                           "%s {} @DATA@",
                                           "input/value"};
 
-/// A network with every op whose nodes are called like that.
+/// A network with every op, whose nodes have these names.
 test::FormCase hostile_case() {
   Graph graph = test::every_op(false, 3);
   for (size_t i = 1; i < graph.nodes.size(); ++i)
@@ -36,7 +36,7 @@ test::FormCase hostile_case() {
 
 }  // namespace
 
-TEST_CASE("names: in a comment in C") {
+TEST_CASE("names: in C comments") {
   CHECK(c_comment("stack1.conv1") == "stack1.conv1");
   CHECK(c_comment("*/ int x; /*") == "* / int x; / *");
   CHECK(c_comment("/*/*/") == "/ * / * /");
@@ -51,14 +51,14 @@ TEST_CASE("names: as UTF-8, on one line") {
   CHECK(on_one_line("a\nb\x7f") == "a b ");
 }
 
-TEST_CASE("names: a C package compiles and gives the engine's outputs whatever its layers are called") {
+TEST_CASE("names: a C package compiles and gives the engine's outputs, whatever the names of its layers") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   std::vector<test::FormCase> cases(hostile.size(), hostile_case());
   for (size_t i = 0; i < cases.size(); ++i) cases[i].name = hostile[i];
   test::check_c(cases);
 }
 
-TEST_CASE("names: clang, too, finds neither a comment in a comment nor a trigraph") {
+TEST_CASE("names: clang also finds neither a comment in a comment nor a trigraph") {
   if (!test::has("clang-14")) return test::skip("no clang: apt-get install clang-14");
   const test::FormCase c = hostile_case();
   const CPackage package = c_package(c.network, fmt::format("{}", fmt::join(hostile, "")), c.network.quantize(c.x));
@@ -69,7 +69,7 @@ TEST_CASE("names: clang, too, finds neither a comment in a comment nor a trigrap
   folder.run("clang-14 -std=c99 -Wall -Wextra -Wtrigraphs -Wcomment -pedantic -Werror net.c net_test.c -o t && ./t");
 }
 
-TEST_CASE("names: a network is saved and loaded, a node's name with what is no UTF-8 replaced") {
+TEST_CASE("names: a network is saved and loaded with invalid UTF-8 in node names replaced") {
   const test::Folder folder;
   Graph graph = test::every_op(false, 3);
   const auto pool = std::ranges::find(graph.nodes, "max_pool2d", &Node::op_name);
@@ -79,7 +79,7 @@ TEST_CASE("names: a network is saved and loaded, a node's name with what is no U
   CHECK(loaded.nodes[static_cast<size_t>(pool - graph.nodes.begin())].name == valid_utf8(hostile[5]));
 }
 
-TEST_CASE("names: Graphviz draws a network whatever its layers are called") {
+TEST_CASE("names: Graphviz draws a network, whatever the names of its layers") {
   if (!test::has("dot")) return test::skip("no dot: apt-get install graphviz");
   const test::Folder folder;
   io::write_file(folder.path / "net.dot", inspect::dot(inspect::view(hostile_case().graph)));
@@ -88,7 +88,7 @@ TEST_CASE("names: Graphviz draws a network whatever its layers are called") {
   CHECK(io::read_file(folder.path / "net.svg").find("*/ int x; /*") != std::string::npos);
 }
 
-TEST_CASE("names: tables and reports stay whole") {
+TEST_CASE("names: tables and reports keep their structure") {
   const inspect::GraphView view = inspect::view(hostile_case().graph);
   const std::string text = inspect::text(view);
   CHECK(static_cast<size_t>(std::ranges::count(text, '\n')) >= view.nodes.size());

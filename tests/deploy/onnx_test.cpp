@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX files in onnx's own checker and in the real ONNX Runtime.
+// ONNX files in ONNX's own checker and in the real ONNX Runtime.
 #include "../networks.h"
 #include "../onnx_runtime.h"
 
@@ -60,7 +60,7 @@ std::vector<Case> cases() {
 
 }  // namespace
 
-TEST_CASE("ONNX out: onnx's checker has nothing to say, weights are integers") {
+TEST_CASE("ONNX out: ONNX's checker accepts the files, and weights are integers") {
   for (const Case& c : cases()) {
     CAPTURE(c.name);
     onnx::ModelProto model;
@@ -73,7 +73,7 @@ TEST_CASE("ONNX out: onnx's checker has nothing to say, weights are integers") {
   }
 }
 
-TEST_CASE("ONNX out: the same top-1 in ONNX Runtime, INT8 and INT4") {
+TEST_CASE("ONNX out: ONNX Runtime gives the same top-1, with INT8 and INT4") {
   if (!test::has_onnx_runtime()) return;
   for (const Case& c : cases()) {
     const Tensor x = batch_of(c.images);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels whose weights are next to nothing beside their biases stay the function that they are.
+// Channels whose weights are negligible compared with their biases still compute the right function.
 #include "small_weights.h"
 
 #include "../networks.h"
@@ -12,14 +12,14 @@
 
 using namespace mixgrad;
 
-TEST_CASE("small weights: 8 bits give the float network's function, whatever γ and β are") {
+TEST_CASE("small weights: 8 bits give the float network's function, whatever γ and β") {
   for (const float largest : {0.0F, 1e-3F, 2.0F, 1e4F, 1e12F}) {
     for (const MixPrecType type : {MixPrecType::PER_LAYER, MixPrecType::PER_CHANNEL}) {
       CAPTURE(largest);
       const test::FormCase coded = test::coded_with_small_weights(largest, type);
       const std::vector<float> expected = test::float_with_small_weights(largest).forward(coded.x).to_vector(),
                                got = coded.graph.forward(coded.x).to_vector();
-      float size = 1, off = 0;  // other channels' values are near 1
+      float size = 1, off = 0;  // values of the other channels are near 1
       for (size_t i = 0; i < got.size(); ++i) {
         size = std::max(size, std::abs(expected[i]));
         off = std::max(off, std::abs(got[i] - expected[i]));
@@ -36,7 +36,7 @@ TEST_CASE("small weights: simulation, engine and C agree") {
   if (test::has("gcc")) check_c(cases);
 }
 
-TEST_CASE("small weights: their channels are counted, others are bound as ever") {
+TEST_CASE("small weights: their channels are counted, and others are bound as usual") {
   const Graph graph = test::coded_with_small_weights(2, MixPrecType::PER_CHANNEL).graph;
   const Binding binding = graph.bind();
   int layers = 0;
@@ -54,7 +54,7 @@ TEST_CASE("small weights: their channels are counted, others are bound as ever")
   CHECK(layers == 3);
 }
 
-TEST_CASE("small weights: fine-tuning them keeps gradients finite and biases in range") {
+TEST_CASE("small weights: fine-tuning keeps gradients finite and biases in range") {
   Graph graph = test::coded_with_small_weights(2, MixPrecType::PER_CHANNEL).graph;
   const data::Batch batch = test::random_batch(16, graph.input_shape(), 4, 6);
   std::vector<Tensor> parameters;

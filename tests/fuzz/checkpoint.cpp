@@ -5,7 +5,7 @@
 
 #include <mixgrad/train.h>
 
-/// The newest checkpoint of a stopped run, which has no other; then what it says of itself.
+/// The only checkpoint of a stopped run, and then its description of itself.
 void mixgrad::fuzz::read_checkpoint(const Folder& folder, std::string_view bytes) {
   folder.put("checkpoint.safetensors", bytes);
   std::string damage;

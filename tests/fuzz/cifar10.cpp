@@ -3,7 +3,7 @@
 
 #include <mixgrad/data.h>
 
-/// The bytes as test images, then as the names of the classes.
+/// The bytes as test images, then as class names.
 void mixgrad::fuzz::read_cifar10(const Folder& folder, std::string_view bytes) {
   const std::string image(3073, '\1');
   for (const char* batch : {"1", "2", "3", "4", "5"}) folder.put(std::string("data_batch_") + batch + ".bin", image);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What fuzzing starts from and what it once found, read again by every build.
+// The seed inputs of fuzzing and its former findings, read again by every build.
 #include "targets.h"
 
 #include <mixgrad/io.h>
@@ -24,7 +24,7 @@ std::vector<fs::path> inputs_of(const fuzz::Target& target) {
 
 }  // namespace
 
-TEST_CASE("every reader takes good files, and complains about bad ones in one line") {
+TEST_CASE("fuzz: every reader accepts good files, and reports bad ones in one line") {
   for (const fuzz::Target& target : fuzz::targets()) {
     const std::vector<fs::path> files = inputs_of(target);
     CHECK(

@@ -14,7 +14,7 @@ struct Net : mixgrad::nn::Module {
 
 }  // namespace
 
-/// The two small languages of the command line, --override and --target, a line each.
+/// The two small languages of the command line, --override and --target, one line each.
 void mixgrad::fuzz::read_flags(const Folder&, std::string_view bytes) {
   const size_t line = bytes.find('\n');
   Net net;

@@ -7,7 +7,7 @@
 #include <mixgrad/deploy.h>
 #include <mixgrad/graph.h>
 
-/// A network as saved, and what commands do with one: what it costs, how it is drawn and written, and its integer form.
+/// A saved network, and what commands do with one: its costs, pictures, files and integer form.
 void mixgrad::fuzz::read_graph(const Folder& folder, std::string_view bytes) {
   const Graph graph = load_graph(folder.put("model.safetensors", bytes));
   for (const cost::Model& model : cost::all()) cost::if_defined([&] { return cost::discrete(graph, model); });

@@ -12,7 +12,7 @@ constexpr std::string_view two_labels = "\0\0\x08\x01\0\0\0\2\0\1"sv;
 
 }  // namespace
 
-/// The bytes as images or, where they say that they have one dimension, as labels.
+/// The bytes as images or, if they claim to have one dimension, as labels.
 void mixgrad::fuzz::read_idx(const Folder& folder, std::string_view bytes) {
   const bool labels = bytes.size() > 3 && bytes[3] == '\1';
   for (const std::string part : {"train", "t10k"}) {

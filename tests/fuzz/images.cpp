@@ -6,7 +6,7 @@
 namespace mixgrad::fuzz {
 namespace {
 
-/// A folder with one class and one image, which is in both parts.
+/// A folder with one class and one image, in both parts.
 void read_image(const Folder& folder, const std::string& extension, std::string_view bytes) {
   for (const std::string part : {"train", "test"})
     folder.put(extension + "/" + part + "/class/image." + extension, bytes);

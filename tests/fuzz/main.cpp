@@ -16,7 +16,7 @@ const mixgrad::fuzz::Target* chosen = nullptr;
 
 extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
 
-/// Keeps the length of a safetensors header right seven times of eight: else hardly a mutation would get past it.
+/// Repairs the length in a safetensors header seven times out of eight: otherwise few mutations would get past it.
 extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
   uint64_t length = 0;
   if (size > sizeof length) std::memcpy(&length, data, sizeof length);
@@ -31,7 +31,7 @@ extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max
 }
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
-  constexpr std::string_view flag = "--target=";  // libFuzzer passes over what starts with two dashes
+  constexpr std::string_view flag = "--target=";  // libFuzzer ignores arguments that start with two dashes
   for (int i = 1; i < *argc; ++i) {
     const std::string_view argument = (*argv)[i];
     for (const auto& target : mixgrad::fuzz::targets()) {

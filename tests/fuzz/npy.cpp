@@ -14,7 +14,7 @@ constexpr std::string_view two_labels =
 
 }  // namespace
 
-/// The bytes as images or, where their shape is of one dimension or ends in four of 1, as labels.
+/// The bytes as images or, if their shape has one dimension or four that end in 1, as labels.
 void mixgrad::fuzz::read_npy(const Folder& folder, std::string_view bytes) {
   const std::string_view header = bytes.substr(0, 128);
   const bool labels = header.find(",)") != header.npos || header.find(", 1, 1, 1, 1)") != header.npos;

@@ -4,7 +4,7 @@
 #include <mixgrad/models.h>
 #include <mixgrad/search.h>
 
-/// A network as exported elsewhere, as a search begins with it.
+/// An imported network, as a search starts with it.
 void mixgrad::fuzz::read_onnx(const Folder& folder, std::string_view bytes) {
   const models::Model model = models::make(folder.put("t.onnx", bytes), 10);
   simplified(*model.net, model.input_shape);

@@ -5,7 +5,7 @@
 
 #include <mixgrad/run_folder.h>
 
-/// Lines of a run's metrics and history, and the summary of a run, which a report shows.
+/// Lines of a run's metrics and history, and the summary of a run, as shown by a report.
 void mixgrad::fuzz::read_run(const Folder& folder, std::string_view bytes) {
   folder.put("summary.json", bytes);
   const std::string history = folder.put("history.jsonl", bytes);

@@ -3,7 +3,7 @@
 
 #include <mixgrad/settings.h>
 
-/// The file of --config, and what a search asks of its settings before it begins.
+/// The file of --config, and the checks of a search's settings before it starts.
 void mixgrad::fuzz::read_settings(const Folder& folder, std::string_view bytes) {
   RunConfig config;
   std::vector<NamedVariable> variables;

@@ -3,7 +3,7 @@
 
 #include <mixgrad/state.h>
 
-/// The state of something with one of each kind.
+/// A state with one entry of each kind.
 void mixgrad::fuzz::read_state(const Folder& folder, std::string_view bytes) {
   const Tensor weights[] = {Tensor::zeros({2, 3}), Tensor::zeros({4})};
   double losses[] = {0, 0, 0};

@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 Folder::Folder() {
   std::string name = fs::temp_directory_path() / "mixgrad-fuzz-XXXXXX";
-  if (::mkdtemp(name.data()) == nullptr) failed_run("can't make a folder like {}", name);
+  if (::mkdtemp(name.data()) == nullptr) failed_run("can't create a folder like {}", name);
   path_ = name;
 }
 Folder::~Folder() { fs::remove_all(path_); }

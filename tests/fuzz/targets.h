@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every reader of files, given bytes that may be anything: it takes them or throws bad_input.
+// Every reader of files, given arbitrary bytes: it accepts them or throws bad_input.
 #pragma once
 
 #include <filesystem>
@@ -9,7 +9,7 @@
 
 namespace mixgrad::fuzz {
 
-/// A folder of its own for the files that a reader is given; it goes away at the end.
+/// A temporary folder for a reader's files.
 class Folder {
  public:
   Folder();
@@ -17,7 +17,7 @@ class Folder {
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
 
-  /// Writes a file, in a folder that is made where there is none; returns its path.
+  /// Writes a file, creating its folder if necessary; returns its path.
   std::string put(const std::string& name, std::string_view bytes) const;
   std::string path() const { return path_; }
 
@@ -29,12 +29,12 @@ class Folder {
 struct Target {
   const char* name;
   void (*read)(const Folder& folder, std::string_view bytes);
-  bool safetensors = false;  ///< its files are of this format
+  bool safetensors = false;  ///< its files have this format
 };
 std::span<const Target> targets();
 
-/// Reads `bytes` in a folder that lasts as long as the program. Passes on whatever is thrown but bad_input.
-/// Returns the complaint, or nothing where the bytes were taken.
+/// Reads `bytes` in a folder that lasts as long as the program. Returns the message of a bad_input error, or nothing if
+/// the bytes were accepted; passes on any other exception.
 std::string complaint_of(const Target& target, std::string_view bytes);
 
 void read_checkpoint(const Folder& folder, std::string_view bytes);

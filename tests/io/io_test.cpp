@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// A folder of its own, removed at the end.
+/// A temporary folder, removed at the end.
 struct Folder {
   fs::path path;
   Folder() {
@@ -35,7 +35,7 @@ struct Folder {
   int64_t files() const { return std::distance(fs::directory_iterator(path), fs::directory_iterator()); }
 };
 
-/// "bad_input: message" or "failed_run: message" of the error that `body` throws; "" for none.
+/// "bad_input: message" or "failed_run: message" of the error that `body` throws; "" if it throws none.
 template <typename Body>
 std::string error_of(const Body& body) {
   try {
@@ -53,7 +53,7 @@ std::string safetensors_bytes(const std::string& header, const std::string& data
   return bytes + header + data;
 }
 
-/// What reading a file with these bytes complains about, without the path.
+/// The error in reading a file with these bytes, without the path.
 std::string complaint(const std::string& bytes) {
   const Folder folder;
   const std::string path = folder / "t.safetensors";
@@ -69,7 +69,7 @@ std::string entry(const std::string& name, const std::string& shape, uint64_t be
          "," + std::to_string(end) + "]}";
 }
 
-/// What `write` says where no file may grow beyond 4096 bytes.
+/// The error of `write` when no file may grow beyond 4096 bytes.
 template <typename Write>
 std::string error_on_a_full_disk(const Write& write) {
   rlimit before{};
@@ -85,7 +85,7 @@ std::string error_on_a_full_disk(const Write& write) {
 
 }  // namespace
 
-TEST_CASE("a written file has its content, whether it was there before or not, and nothing lies beside it") {
+TEST_CASE("io: a written file has its content, whether it existed before or not, and leaves no temporary file") {
   const Folder folder;
   const std::string path = folder / "a.bin", content("x\0y\n", 4);
   io::write_file(path, "something longer than what follows");
@@ -99,7 +99,7 @@ TEST_CASE("a written file has its content, whether it was there before or not, a
   CHECK(io::read_file(path) == large);
 }
 
-TEST_CASE("a link stays a link, and the longest possible name can be written") {
+TEST_CASE("io: a link remains a link, and the longest possible name can be written") {
   const Folder folder;
   io::write_file(folder / "real", "old");
   fs::create_symlink("real", folder / "link");
@@ -111,7 +111,7 @@ TEST_CASE("a link stays a link, and the longest possible name can be written") {
   CHECK(folder.files() == 3);
 }
 
-TEST_CASE("a file name without a folder is written where the process stands") {
+TEST_CASE("io: a file name without a folder is written to the working folder") {
   const Folder folder;
   const fs::path before = fs::current_path();
   fs::current_path(folder.path);
@@ -120,7 +120,7 @@ TEST_CASE("a file name without a folder is written where the process stands") {
   CHECK(io::read_file(folder / "here") == "1");
 }
 
-TEST_CASE("a failed write names the path and the reason, and leaves nothing behind") {
+TEST_CASE("io: a failed write names the path and the reason, and leaves nothing behind") {
   const Folder folder;
   const std::string lost = folder / "none/a", taken = folder / "taken";
   CHECK(error_of([&] { io::write_file(lost, "1"); }) ==
@@ -135,7 +135,7 @@ TEST_CASE("a failed write names the path and the reason, and leaves nothing behi
   CHECK(folder.files() == 1);
 }
 
-TEST_CASE("a write that fails half-way leaves the old file and nothing beside it") {
+TEST_CASE("io: a write that fails half-way leaves the old file and no temporary file") {
   const Folder folder;
   const std::string path = folder / "a", large(100'000, 'q');
   io::write_file(path, "old");
@@ -145,7 +145,7 @@ TEST_CASE("a write that fails half-way leaves the old file and nothing beside it
   CHECK(folder.files() == 1);
 }
 
-TEST_CASE("what is added to a file follows what it is to follow, or is not there at all") {
+TEST_CASE("io: write_at appends at its offset completely, or not at all") {
   const Folder folder;
   const std::string path = folder / "a", large(100'000, 'q');
   io::write_at(path, 0, "one\ntwo\n");
@@ -156,7 +156,7 @@ TEST_CASE("what is added to a file follows what it is to follow, or is not there
         "failed_run: can't write " + path + ": File too large");
   CHECK(io::read_file(path) == "one\n2\n3\n");
   CHECK(error_of([&] { io::write_at(path, 9, "4\n"); }) ==
-        "failed_run: can't write " + path + ": it has 8 bytes, expected at least 9: it has been changed");
+        "failed_run: can't write " + path + ": it has changed: 8 bytes, expected at least 9");
   io::write_at(path, 4, "");
   CHECK(io::read_file(path) == "one\n");
   const std::string lost = folder / "none";
@@ -165,7 +165,7 @@ TEST_CASE("what is added to a file follows what it is to follow, or is not there
   CHECK(folder.files() == 1);
 }
 
-TEST_CASE("a file that can't be read is bad input with its name") {
+TEST_CASE("io: a file that can't be read is bad input, by name") {
   const Folder folder;
   const std::string lost = folder / "none";
   CHECK(error_of([&] { io::read_file(lost); }) == "bad_input: can't read " + lost + ": No such file or directory");
@@ -173,10 +173,10 @@ TEST_CASE("a file that can't be read is bad input with its name") {
         "bad_input: can't read " + folder.path.string() + ": Is a directory");
 }
 
-TEST_CASE("safetensors: the bytes are those of the format") {
+TEST_CASE("safetensors: the bytes follow the format") {
   const Folder folder;
   io::Safetensors content;
-  // Logical [1, 2, 1, 2] lies channels-last in memory; the file is row-major.
+  // Logical [1, 2, 1, 2] is stored channels-last in memory; the file is row-major.
   content.tensors.emplace_back("w", Tensor::from({1, 2, 1, 2}, std::vector<float>{1, 2, 3, 4}));
   content.tensors.emplace_back("s", Tensor::scalar(5));
   content.metadata = {{"z", "last"}, {"a", "q\"\n"}};
@@ -189,7 +189,7 @@ TEST_CASE("safetensors: the bytes are those of the format") {
   CHECK(io::read_file(path) == safetensors_bytes(header, {reinterpret_cast<const char*>(values.data()), 20}));
 }
 
-TEST_CASE("safetensors: what was written is read back, bit by bit") {
+TEST_CASE("safetensors: content is read back exactly") {
   const Folder folder;
   io::Safetensors content;
   content.tensors.emplace_back("rank 0", Tensor::scalar(-0.0F));
@@ -220,7 +220,7 @@ TEST_CASE("safetensors: what was written is read back, bit by bit") {
   CHECK(error_of([&] { read.at("nothing"); }) == "bad_input: " + (folder / "a") + ": no tensor \"nothing\"");
 }
 
-TEST_CASE("safetensors: what can't be a file is refused before anything is written") {
+TEST_CASE("safetensors: invalid content is refused before anything is written") {
   const Folder folder;
   const std::string path = folder / "t";
   const auto error = [&](std::vector<std::pair<std::string, Tensor>> tensors) {
@@ -229,14 +229,15 @@ TEST_CASE("safetensors: what can't be a file is refused before anything is writt
     return error_of([&] { io::write_safetensors(path, content); });
   };
   const Tensor one = Tensor::scalar(1);
-  CHECK(error({{"a", one}, {"a", one}}) == "bad_input: " + path + ": \"a\" can't be written twice");
-  CHECK(error({{"__metadata__", one}}) == "bad_input: " + path + ": \"__metadata__\" can't be written twice");
-  CHECK(error({{"a", Tensor()}}) == "bad_input: " + path + ": \"a\" holds no tensor");
-  CHECK(error({{"\xff", one}}) == "bad_input: " + path + ": \"\xef\xbf\xbd\" is not UTF-8");
+  CHECK(error({{"a", one}, {"a", one}}) == "bad_input: " + path + ": duplicate or reserved tensor name \"a\"");
+  CHECK(error({{"__metadata__", one}}) ==
+        "bad_input: " + path + ": duplicate or reserved tensor name \"__metadata__\"");
+  CHECK(error({{"a", Tensor()}}) == "bad_input: " + path + ": tensor \"a\" is empty");
+  CHECK(error({{"\xff", one}}) == "bad_input: " + path + ": \"\xef\xbf\xbd\" is not valid UTF-8");
   CHECK(folder.files() == 0);
 }
 
-TEST_CASE("safetensors: order of the header does not matter, order of the values does") {
+TEST_CASE("safetensors: the order of the header does not matter, the order of the values does") {
   const Folder folder;
   const std::vector<float> values{1, 2, 3};
   io::write_file(folder / "t", safetensors_bytes("{" + entry("b", "[2]", 4, 12) + "," + entry("a", "[1]", 0, 4) + "}",
@@ -249,7 +250,7 @@ TEST_CASE("safetensors: order of the header does not matter, order of the values
   CHECK(io::read_safetensors(folder / "none").tensors.empty());
 }
 
-TEST_CASE("safetensors: every malformed file is named with what is wrong") {
+TEST_CASE("safetensors: the error for every malformed file says what is wrong") {
   const std::string four(4, 'x'), eight(8, 'x');
   const auto with = [](const std::string& items, const std::string& data) {
     return complaint(safetensors_bytes("{" + items + "}", data));
@@ -258,15 +259,15 @@ TEST_CASE("safetensors: every malformed file is named with what is wrong") {
   CHECK(complaint("") == "0 bytes is too short for a safetensors file");
   CHECK(complaint("1234567") == "7 bytes is too short for a safetensors file");
   CHECK(complaint(std::string(16, '\xff')) ==
-        "not a safetensors file: a header of 18446744073709551615 bytes, over the limit of 100000000");
-  CHECK(complaint(safetensors_bytes("{}", "").substr(0, 9)) == "truncated: a header of 2 bytes, but only 1 follow");
+        "not a safetensors file: header of 18446744073709551615 bytes, over the limit of 100000000");
+  CHECK(complaint(safetensors_bytes("{}", "").substr(0, 9)) == "truncated: header of 2 bytes, but only 1 bytes follow");
   CHECK(complaint(safetensors_bytes("", four)) == "not a safetensors file: the header is not a JSON object");
   CHECK(complaint(safetensors_bytes("[]", "")) == "not a safetensors file: the header is not a JSON object");
   CHECK(complaint(safetensors_bytes("{\"a\":}", "")) == "the header is not valid JSON (offset 14)");
   CHECK(complaint(safetensors_bytes("{\"\xff\":1}", "")) == "the header is not valid JSON (offset 11)");
   CHECK(complaint(safetensors_bytes("{} x", "")) == "the header is not valid JSON (offset 12)");
   CHECK(complaint(safetensors_bytes(std::string(100000, '{'), "")) == "the header is not valid JSON (offset 10)");
-  CHECK(with("\"a\":1e999", "") == "the header holds a number out of range");
+  CHECK(with("\"a\":1e999", "") == "the header contains a number that is out of range");
 
   CHECK(with("\"a\":1", "") == "tensor \"a\" has no dtype");
   CHECK(with("\"a\":{\"dtype\":7}", "") == "tensor \"a\": dtype is not a string");
@@ -276,7 +277,7 @@ TEST_CASE("safetensors: every malformed file is named with what is wrong") {
   CHECK(with("\"a\\nb\":{\"dtype\":\"F32\",\"shape\":[1]}", "") == "tensor \"a\\nb\" has no data_offsets");
   CHECK(with(entry("a", "{}", 0, 4), four) == "tensor \"a\": shape is not an array");
   CHECK(with(entry("a", "[1,1,1,1,1]", 0, 4), four) == "tensor \"a\" has 5 dimensions: at most 4 are supported");
-  const std::string bad_shape = "tensor \"a\": shape holds something else than sizes, or is too large";
+  const std::string bad_shape = "tensor \"a\": invalid shape: expected an array of sizes within 64 bits";
   for (const char* shape : {"[-1]", "[1.0]", "[\"1\"]", "[4294967296,4294967296]", "[0,4294967296,4294967296]",
                             "[18446744073709551615]", "[4611686018427387904]", "[99999999999999999999]", "[null]"})
     CHECK(with(entry("a", shape, 0, 4), four) == bad_shape);
@@ -284,15 +285,15 @@ TEST_CASE("safetensors: every malformed file is named with what is wrong") {
         "tensor \"a\": data_offsets is not [begin, end]");
   CHECK(with("\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}", four) ==
         "tensor \"a\": data_offsets is not [begin, end]");
-  CHECK(with(entry("a", "[1]", 4, 0), four) == "tensor \"a\": it ends at 0, before its begin 4");
+  CHECK(with(entry("a", "[1]", 4, 0), four) == "tensor \"a\": data_offsets [4, 0] end before they begin");
   CHECK(with(entry("a", "[2]", 0, 8), four) ==
-        "tensor \"a\": its values end at 8, but the file holds 4 bytes of them (truncated?)");
+        "tensor \"a\": its values end at 8, but the file has 4 bytes of values (truncated?)");
   CHECK(with(entry("a", "[1000000000000]", 0, 4000000000000), four) ==
-        "tensor \"a\": its values end at 4000000000000, but the file holds 4 bytes of them (truncated?)");
-  CHECK(with(entry("a", "[2]", 0, 4), four) == "tensor \"a\": shape [2] takes 8 bytes, data_offsets give 4");
+        "tensor \"a\": its values end at 4000000000000, but the file has 4 bytes of values (truncated?)");
+  CHECK(with(entry("a", "[2]", 0, 4), four) == "tensor \"a\": shape [2] needs 8 bytes, but data_offsets span 4");
   CHECK(with(entry("a", "[1]", 0, 4) + "," + entry("b", "[1]", 0, 4), four) ==
         "tensor \"b\" overlaps the one before it");
-  CHECK(with(entry("a", "[1]", 4, 8), eight) == "a hole of 4 bytes before tensor \"a\"");
+  CHECK(with(entry("a", "[1]", 4, 8), eight) == "gap of 4 bytes before tensor \"a\"");
   CHECK(with(entry("a", "[1]", 0, 4), eight) == "4 bytes follow the last tensor");
   CHECK(with("", four) == "4 bytes follow the last tensor");
 
@@ -304,7 +305,7 @@ TEST_CASE("safetensors: every malformed file is named with what is wrong") {
   CHECK(with("\"__metadata__\":{\"k\":\"1\",\"k\":\"1\"}", "") == "the header has \"k\" twice");
 }
 
-TEST_CASE("safetensors: an empty tensor with a huge other size is read at once") {
+TEST_CASE("safetensors: an empty tensor with another, huge dimension is read at once") {
   const Folder folder;
   io::write_file(folder / "t", safetensors_bytes("{" + entry("a", "[1000000000000,0,1,1]", 0, 0) + "}", ""));
   const io::Safetensors read = io::read_safetensors(folder / "t");
@@ -313,7 +314,7 @@ TEST_CASE("safetensors: an empty tensor with a huge other size is read at once")
   CHECK(io::read_safetensors(folder / "u").at("a").shape() == Shape({1000000000000, 0, 1, 1}));
 }
 
-TEST_CASE("safetensors: no prefix and no changed byte of a file leads to anything but a result or bad input") {
+TEST_CASE("safetensors: every truncated or corrupted file leads to a result or bad input") {
   const Folder folder;
   io::Safetensors content;
   content.tensors.emplace_back("ab", Tensor::from({2, 1}, std::vector<float>{1, 2}));

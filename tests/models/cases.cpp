@@ -21,7 +21,7 @@ int64_t product(const std::vector<int64_t>& dims) {
   return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
 }
 
-/// The values of images [N, C, H, W] in the order N, H, W, C, or back.
+/// Permutes images [N, C, H, W] to N, H, W, C, or back.
 std::vector<float> moved(const std::vector<float>& values, int64_t channels, int64_t positions, bool to_last) {
   std::vector<float> out(values.size());
   for (size_t k = 0; k < values.size(); ++k) {
@@ -33,18 +33,18 @@ std::vector<float> moved(const std::vector<float>& values, int64_t channels, int
   return out;
 }
 
-/// Whether the file takes [N, H, W, C].
+/// Whether the file's input is [N, H, W, C].
 bool channels_last(const models::Model& model, const Array& x) {
   const Shape& s = model.input_shape;
   return x.dims.size() == 4 &&
          std::vector<int64_t>(x.dims.begin() + 1, x.dims.end()) != std::vector<int64_t>{s[0], s[1], s[2]};
 }
 
-/// The Softmax, LogSoftmax or Sigmoid that the notes say was left out, over the classes of every image.
+/// Applies the final Softmax, LogSoftmax or Sigmoid that the import removed, according to its notes.
 void finish(const models::Model& model, std::vector<float>& y, int64_t classes) {
   const auto said = [&](const char* op) {
-    return std::ranges::any_of(model.notes,
-                               [&](const std::string& n) { return n.starts_with(std::string("its ") + op + " '"); });
+    return std::ranges::any_of(
+        model.notes, [&](const std::string& n) { return n.starts_with(std::string("its final ") + op + " '"); });
   };
   if (said("Sigmoid")) {
     for (float& v : y) v = 1 / (1 + std::exp(-v));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks as exporters write them: each is read and right, or refused for what is true.
+// Networks as written by exporters: each is imported correctly, or refused with the true reason.
 #include "../refusal.h"
 #include "cases.h"
 
@@ -19,10 +19,10 @@ namespace {
 
 const fs::path folder = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
 
-/// What a refusal of a case must say.
+/// The words that a case's error message must contain.
 const std::map<std::string, std::vector<std::string>>& refused() {
   static const std::map<std::string, std::vector<std::string>> all = {
-      {"conv1d", {"Conv '/f/f.0/Conv': it works on signals [N, 3, 64]"}},
+      {"conv1d", {"Conv '/f/f.0/Conv': its input is signals [N, 3, 64]"}},
       {"densenet", {"2 x Concat ("}},
       {"leaky", {"1 x LeakyRelu ("}},
       {"lenet", {"3 x Tanh ("}},
@@ -66,7 +66,7 @@ void check_case(const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("ONNX cases: read and right, or refused for what is true") {
+TEST_CASE("ONNX cases: imported correctly, or refused with the true reason") {
   const std::set<std::string> names = all_names();
   for (const auto& [name, words] : refused()) CHECK_MESSAGE(names.contains(name), name);
   for (const std::string& name : names) check_case(name);

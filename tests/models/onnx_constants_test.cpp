@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes and constants computed on the way, the ends of a network, and what a file leaves open.
+// Computed shapes and constants, the two ends of a network, and what a file leaves undefined.
 #include "onnx_forms.h"
 
 #include <fmt/core.h>
@@ -9,7 +9,7 @@
 using namespace mixgrad;
 using namespace mixgrad::test;
 
-TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form") {
+TEST_CASE("ONNX forms: computed shapes, and constants in every form") {
   check_forms({
       {"a view of computed sizes",
        {4, 6, 6},
@@ -50,7 +50,7 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.node("Unsqueeze", "u", {"r", "axes"});
          return dense(n, "out", n.node("Squeeze", "s", {"u", "axes"}), 4, 3);
        }},
-      {"weights turned and reshaped, a bias of [1, O], factors",
+      {"weights transposed and reshaped, a bias of [1, O], factors",
        {4, 3, 3},
        [](OnnxNet& n) {
          n.node("Transpose", "wt", {n.floats("w", {2, 3, 4, 5})});  // to [5, 4, 3, 2]
@@ -62,7 +62,7 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
          n.number("transB", 1).real("alpha", 0.5F).real("beta", 2);
          return std::string("g");
        }},
-      {"arithmetic by constants behind layers is theirs",
+      {"arithmetic with constants after layers is merged into them",
        {3, 5, 5},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
@@ -107,12 +107,12 @@ TEST_CASE("ONNX forms: shapes computed on the way, and constants in every form")
   });
 }
 
-TEST_CASE("ONNX forms: arithmetic at the network's head becomes the input's normalization") {
+TEST_CASE("ONNX forms: arithmetic on the network's input becomes its normalization") {
   const auto conv = [](OnnxNet& n, const std::string& x) {
     return n.node("Conv", "c", {x, n.floats("w", {4, 3, 3, 3})});
   };
   const std::vector<Form> forms = {
-      {"mean and deviation by channel",
+      {"mean and deviation per channel",
        {3, 6, 6},
        [&](OnnxNet& n) {
          n.node("Sub", "s", {"x", n.values("mean", {3, 1, 1}, {0.5F, 0.4F, 0.3F})});
@@ -126,7 +126,7 @@ TEST_CASE("ONNX forms: arithmetic at the network's head becomes the input's norm
          return transpose(n, "back", conv(n, transpose(n, "t", "m", {0, 3, 1, 2})), {0, 2, 3, 1});
        }},
       {"batch norm", {3, 6, 6}, [&](OnnxNet& n) { return conv(n, n.batch_norm("bn", "x", 3)); }},
-      {"turned over",
+      {"subtracted from a constant",
        {3, 6, 6},
        [&](OnnxNet& n) {
          return conv(n, n.node("Sub", "s", {n.scalar("one", 1), "x"}));
@@ -137,7 +137,7 @@ TEST_CASE("ONNX forms: arithmetic at the network's head becomes the input's norm
     CAPTURE(f.name);
     const models::Model model = import_bytes(bytes_of(f));
     CHECK(model.normalization.mean.size() == 3);
-    CHECK(trace(*model.net, model.input_shape).nodes.size() == 2);  // nothing but the convolution is left
+    CHECK(trace(*model.net, model.input_shape).nodes.size() == 2);  // only the convolution is left
     CHECK(!model.pixels_to_255);
     CHECK(model.notes.size() == 1);
   }
@@ -153,7 +153,7 @@ TEST_CASE("ONNX forms: arithmetic at the network's head becomes the input's norm
         }).find("its input 'x' is multiplied by 0 and shifted by 0 (channel 1)") != std::string::npos);
 }
 
-TEST_CASE("ONNX forms: an input that others read too keeps its arithmetic") {
+TEST_CASE("ONNX forms: an input with other consumers keeps its arithmetic") {
   const auto build = [](OnnxNet& n) {
     n.node("Mul", "m", {"x", n.scalar("two", 2)});
     n.node("Conv", "a", {"m", n.floats("v", {3, 3, 1, 1})});
@@ -164,7 +164,7 @@ TEST_CASE("ONNX forms: an input that others read too keeps its arithmetic") {
   check_forms({{"read twice", {3, 6, 6}, build}});
 }
 
-TEST_CASE("ONNX forms: bytes are an input too") {
+TEST_CASE("ONNX forms: the input may be bytes") {
   const auto build = [](OnnxNet& n) {
     n.node("Cast", "real", {"x"});
     n.number("to", 1);
@@ -177,7 +177,7 @@ TEST_CASE("ONNX forms: bytes are an input too") {
   CHECK(model.pixels_to_255);
 }
 
-TEST_CASE("ONNX forms: Softmax, LogSoftmax and Sigmoid at the end are left out, and said") {
+TEST_CASE("ONNX forms: a final Softmax, LogSoftmax or Sigmoid is removed, with a note") {
   const auto end = [](const char* op, int64_t axis) {
     return [=](OnnxNet& n) {
       n.node("Flatten", "f", {"x"});
@@ -193,9 +193,8 @@ TEST_CASE("ONNX forms: Softmax, LogSoftmax and Sigmoid at the end are left out, 
   check_forms(forms);
   for (const Form& f : forms) {
     const models::Model model = import_bytes(bytes_of(f));
-    CHECK(model.notes ==
-          std::vector<std::string>{fmt::format(
-              "its {} 'node_end' at the end is left out: what the network returns is what went into it", f.name)});
+    CHECK(model.notes == std::vector<std::string>{fmt::format(
+                             "its final {} 'node_end' is removed: the network returns that operator's input", f.name)});
     CHECK(model.left_out == f.name + " 'node_end'");
     CHECK(model.output_shape == Shape{5});
   }
@@ -207,21 +206,22 @@ TEST_CASE("ONNX forms: Softmax, LogSoftmax and Sigmoid at the end are left out, 
       return std::string("end");
     };
   };
-  CHECK(form_refusal({3, 6, 6}, along("Softmax")).find("it works along axis 3 of [N, 3, 6, 6], expected classes") !=
+  CHECK(form_refusal({3, 6, 6}, along("Softmax")).find("axis 3 of [N, 3, 6, 6] is not the classes") !=
         std::string::npos);
 }
 
-TEST_CASE("ONNX forms: sizes that a file leaves open are asked for") {
+TEST_CASE("ONNX forms: undefined sizes must be given") {
   const auto build = [](OnnxNet& n) {
     n.node("Conv", "c", {"x", n.floats("w", {4, 3, 3, 3})});
     return n.node("GlobalAveragePool", "p", {"c"});
   };
   const std::string open = bytes_of({"", {3, 0, 0}, build});
   const auto said = [&](const models::Options& options) { return refusal([&] { import_bytes(open, options); }); };
-  CHECK(said({}).find("its input 'x' is [N, 3, 0, 0] (0: open): give the shape of an image, --input-shape C,H,W") !=
+  CHECK(said({}).find(
+            "its input 'x' has shape [N, 3, 0, 0] (0: undefined): give the shape of an image, --input-shape C,H,W") !=
         std::string::npos);
-  CHECK(said({.input_shape = {1, 8, 9}}).find("which images [1, 8, 9] (C, H, W) do not fit") != std::string::npos);
-  CHECK(said({.input_shape = {3, 8}}).find("do not fit") != std::string::npos);
+  CHECK(said({.input_shape = {1, 8, 9}}).find("which does not match images [1, 8, 9] (C, H, W)") != std::string::npos);
+  CHECK(said({.input_shape = {3, 8}}).find("does not match") != std::string::npos);
   const models::Model model = import_bytes(open, {.input_shape = {3, 8, 9}});
   CHECK(model.input_shape == Shape{3, 8, 9});
   CHECK(model.output_shape.size() == 4);
@@ -230,26 +230,26 @@ TEST_CASE("ONNX forms: sizes that a file leaves open are asked for") {
         }).find("resnet8 takes images [3, 32, 32]") != std::string::npos);
 }
 
-TEST_CASE("ONNX forms: weights that are not finite, and constants that ask for too much, are named") {
+TEST_CASE("ONNX forms: infinite or NaN weights, and constants that are too large, are refused by name") {
   CHECK(form_refusal({3, 6, 6}, [](OnnxNet& n) {
           std::vector<float> w(12, 1);
           w[7] = std::numeric_limits<float>::infinity();
           return n.node("Conv", "c", {"x", n.values("c.weight", {4, 3, 1, 1}, w)});
-        }).find("tensor 'c.weight' of Conv 'node_c' holds inf at index 7") != std::string::npos);
+        }).find("tensor 'c.weight' of Conv 'node_c' contains inf at index 7") != std::string::npos);
   CHECK(form_refusal({3, 6, 6}, [](OnnxNet& n) {
           std::vector<float> w(12, 1);
           w[3] = std::numeric_limits<float>::quiet_NaN();
           return n.node("Conv", "c", {"x", n.values("c.weight", {4, 3, 1, 1}, w)});
-        }).find("tensor 'c.weight' holds values that are no numbers (the first at index 3)") != std::string::npos);
+        }).find("tensor 'c.weight' contains NaN (first at index 3)") != std::string::npos);
   CHECK(form_refusal({3, 6, 6}, [](OnnxNet& n) {
           return n.node("Conv", "c", {"x", n.node("ConstantOfShape", "w", {n.integers("size", {1 << 20, 3, 30, 30})})});
-        }).find("takes too much memory") != std::string::npos);
+        }).find("needs too much memory") != std::string::npos);
   CHECK(form_refusal({3, 6, 6}, [](OnnxNet& n) {
           return n.node("Reshape", "r", {"x", n.node("Div", "d", {n.integers("a", {4}), n.integers("b", {0})})});
-        }).find("it divides by 0") != std::string::npos);
+        }).find("division by 0") != std::string::npos);
 }
 
-TEST_CASE("models: a file of another kind is told how to come here") {
+TEST_CASE("models: the error for another kind of file says how to convert it") {
   for (const char* name : {"x.tflite", "x.pt", "resnet9"}) {
     const std::string said = refusal([&] { models::make(name, 10); });
     CHECK(said == refusal([&] { models::check_name(name); }));

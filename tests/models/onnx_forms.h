@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks in the forms in which exporters write them: outputs held against the real ONNX Runtime.
+// Networks in the forms written by exporters: outputs compared with the real ONNX Runtime.
 #pragma once
 
 #include "../onnx_runtime.h"
@@ -18,12 +18,12 @@
 
 namespace mixgrad::test {
 
-/// Adds nodes to a network, returns the name of its output.
+/// Adds nodes to a network and returns the name of its output.
 using Build = std::function<std::string(OnnxNet&)>;
 
 struct Form {
   std::string name;
-  Dims input;  ///< as the file has it, without N
+  Dims input;  ///< in the file, without N
   Build build;
   int opset = 13;
 };
@@ -43,7 +43,7 @@ inline std::string form_refusal(const Dims& input, const Build& build) {
   return refusal([&] { import_bytes(bytes_of({"", input, build})); });
 }
 
-/// Every form gives ONNX Runtime's outputs.
+/// Checks that every form gives ONNX Runtime's outputs.
 inline void check_forms(const std::vector<Form>& forms) {
   if (!has_onnx_runtime()) return;
   for (const Form& f : forms) {

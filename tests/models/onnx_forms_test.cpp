@@ -11,7 +11,7 @@ using namespace mixgrad::test;
 
 namespace {
 
-/// [N, 6, 5, 3] of Keras to a ReLU'd convolution [N, 6, 5, C], as its converters write it.
+/// From [N, 6, 5, 3] of Keras to a convolution with ReLU, [N, 6, 5, C], as written by its converters.
 std::string keras_conv(OnnxNet& n, const std::string& name, const std::string& x, int64_t channels) {
   n.node("Conv", name + "_conv",
          {transpose(n, name + "_in", x, {0, 3, 1, 2}), n.floats(name + ".weight", {channels, 3, 3, 3})});
@@ -24,7 +24,7 @@ std::string flattened(OnnxNet& n, const std::string& name, const std::string& x,
   return n.node("Reshape", name, {x, n.integers(name + ".shape", {-1, features})});
 }
 
-/// A pool behind a ReLU'd convolution [N, 4, 7, 9].
+/// A pool after a convolution with ReLU, [N, 4, 7, 9].
 Form pool_form(const std::string& name, const std::string& op, const std::function<void(OnnxNet&)>& attributes,
                const std::string& before = "") {
   return {name, {3, 9, 11}, [=](OnnxNet& n) {
@@ -43,9 +43,9 @@ Form pool_form(const std::string& name, const std::string& op, const std::functi
 
 }  // namespace
 
-TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
+TEST_CASE("ONNX forms: the order of channels and positions is preserved") {
   check_forms({
-      {"batch norm and residual addition behind a flattening",
+      {"batch norm and residual addition after flattening",
        {6, 5, 3},
        [](OnnxNet& n) {
          const std::string flat = n.batch_norm("bn", flattened(n, "flat", keras_conv(n, "c", "x", 4), 120), 120);
@@ -53,7 +53,7 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
          n.node("Relu", "r", {n.batch_norm("bn2", "sum", 120)});
          return dense(n, "out", "r", 120, 7);
        }},
-      {"two flattened branches, and constants of every value",
+      {"two flattened branches, and constants for every value",
        {6, 5, 3},
        [](OnnxNet& n) {
          const std::string a = flattened(n, "a", keras_conv(n, "c", "x", 4), 120),
@@ -73,7 +73,7 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
          n.node("Add", "s2", {"s1", flat});
          return dense(n, "out", "s2", 120, 5);
        }},
-      {"constants by channel in [N, H, W, C]",
+      {"constants per channel in [N, H, W, C]",
        {6, 5, 3},
        [](OnnxNet& n) {
          n.node("Mul", "m", {keras_conv(n, "c", "x", 4), n.floats("scales", {4})});
@@ -95,15 +95,15 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
          n.list("axes", {-3, -2});
          return n.node("Squeeze", "s", {dense(n, "out", "p", 4, 3), n.integers("squeezed", {1, 2})});
        }},
-      {"maximum over rows alone",
+      {"maximum over rows only",
        {6, 5, 3},
        [](OnnxNet& n) {
          n.node("ReduceMax", "p", {keras_conv(n, "c", "x", 4)});
          n.list("axes", {1}).number("keepdims", 0);
          return dense(n, "out", flattened(n, "flat", "p", 20), 20, 3);
        }},
-      {"the result an image [N, H, W, C]", {6, 5, 3}, [](OnnxNet& n) { return keras_conv(n, "c", "x", 4); }},
-      {"positions joined, transposed and averaged",
+      {"the result is an image [N, H, W, C]", {6, 5, 3}, [](OnnxNet& n) { return keras_conv(n, "c", "x", 4); }},
+      {"positions merged, transposed and averaged",
        {3, 6, 5},
        [](OnnxNet& n) {
          n.node("Conv", "c", {"x", n.floats("c.weight", {4, 3, 1, 1})});
@@ -112,13 +112,13 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
          n.list("axes", {1}).number("keepdims", 0);
          return dense(n, "out", "p", 4, 3);
        }},
-      {"a network that begins by flattening [N, H, W, C]",
+      {"a network that starts by flattening [N, H, W, C]",
        {6, 5, 3},
        [](OnnxNet& n) { return dense(n, "out", flattened(n, "flat", "x", 90), 90, 3); }},
-      {"grey images without an axis of channels",
+      {"grey images without a channel axis",
        {6, 5},
        [](OnnxNet& n) { return dense(n, "out", flattened(n, "flat", "x", 30), 30, 3); }},
-      {"flattened and put back together",
+      {"flattened and restored",
        {3, 6, 5},
        [](OnnxNet& n) {
          const std::string whole =
@@ -128,11 +128,11 @@ TEST_CASE("ONNX forms: the order of channels and positions is never lost") {
   });
 }
 
-TEST_CASE("ONNX forms: what can't be brought into one order is refused") {
+TEST_CASE("ONNX forms: conflicting orders are refused") {
   const Dims keras = {6, 5, 3};
   CHECK(form_refusal(keras, [](OnnxNet& n) {
           return flattened(n, "flat", keras_conv(n, "c", "x", 4), 120);
-        }).find("its output 'flat' takes the values of images in the order H, W, C") != std::string::npos);
+        }).find("its output 'flat' holds images flattened in the order H, W, C") != std::string::npos);
   CHECK(form_refusal(keras, [](OnnxNet& n) {
           const std::string flat = flattened(n, "flat", keras_conv(n, "c", "x", 4), 120);
           return n.node("Add", "sum", {flat, dense(n, "d", flat, 120, 120)});
@@ -146,21 +146,21 @@ TEST_CASE("ONNX forms: what can't be brought into one order is refused") {
   CHECK(form_refusal(keras, [](OnnxNet& n) {
           const std::string flat = flattened(n, "flat", keras_conv(n, "c", "x", 4), 120);
           return n.node("Reshape", "split", {dense(n, "d", flat, 120, 120), n.integers("shape", {-1, 4, 6, 5})});
-        }).find("Reshape 'node_split': it makes [N, 4, 6, 5] of [N, 120]") != std::string::npos);
+        }).find("Reshape 'node_split': it reshapes [N, 120] to [N, 4, 6, 5]") != std::string::npos);
   CHECK(form_refusal(keras, [](OnnxNet& n) {
           return n.batch_norm("bn", keras_conv(n, "c", "x", 4), 6);
-        }).find("whose second axis is not its channels") != std::string::npos);
+        }).find("the second axis of its input") != std::string::npos);
   CHECK(form_refusal({4, 4, 4}, [](OnnxNet& n) {
           n.node("Conv", "c", {"x", n.floats("w", {4, 4, 1, 1})});
           return n.node("Add", "sum", {"c", transpose(n, "t", "c", {0, 2, 1, 3})});
-        }).find("axes are in different orders") != std::string::npos);
+        }).find("images with different orders of axes") != std::string::npos);
   CHECK(form_refusal({3, 4, 4}, [](OnnxNet& n) {
           n.node("Conv", "c", {"x", n.floats("w", {4, 3, 1, 1})});
           return n.node("Add", "sum", {"c", n.floats("map", {4, 4, 4})});
-        }).find("'map' of [4, 4, 4] meets [N, 4, 4, 4]") != std::string::npos);
+        }).find("'map' [4, 4, 4] is combined with [N, 4, 4, 4]") != std::string::npos);
 }
 
-TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, padding that counts or not") {
+TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, and padding that counts or not") {
   const auto window = [](const Dims& kernel, const Dims& stride) {
     return [=](OnnxNet& n) { n.list("kernel_shape", kernel).list("strides", stride); };
   };
@@ -180,8 +180,8 @@ TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, padding that counts
       pool_form("average, ceil, default", "AveragePool", padded({0, 0, 0, 0}, 1, -1)),
       pool_form("maximum, uneven padding", "MaxPool", padded({0, 2, 1, 1}, 0, -1)),
       pool_form("maximum, ceil", "MaxPool", padded({1, 2, 0, 0}, 1, -1)),
-      pool_form("zeros before a maximum of what is not below 0", "MaxPool", window({3, 3}, {2, 2}), "zero"),
-      pool_form("the lowest before a maximum", "MaxPool", window({3, 3}, {2, 2}), "lowest"),
+      pool_form("zeros before a maximum of non-negative values", "MaxPool", window({3, 3}, {2, 2}), "zero"),
+      pool_form("the lowest value before a maximum", "MaxPool", window({3, 3}, {2, 2}), "lowest"),
       pool_form("zeros before an average", "AveragePool", window({3, 3}, {2, 2}), "zero"),
   };
   for (const char* how : {"SAME_UPPER", "SAME_LOWER", "VALID"}) {
@@ -192,8 +192,8 @@ TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, padding that counts
   check_forms(forms);
 }
 
-TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up are refused") {
-  check_forms({{"zeros around, then a convolution with padding of its own",
+TEST_CASE("ONNX forms: a Pad before a convolution; Pads that can't be merged are refused") {
+  check_forms({{"a Pad with zeros, then a convolution with its own padding",
                 {3, 8, 8},
                 [](OnnxNet& n) {
                   n.node("Pad", "p", {"x", n.integers("pads", {0, 0, 1, 0, 0, 0, 0, 1})});
@@ -201,7 +201,7 @@ TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up ar
                   n.list("pads", {1, 1, 1, 0});
                   return std::string("c");
                 }},
-               {"zeros around [N, H, W, C], opset 10",
+               {"a Pad with zeros on [N, H, W, C], opset 10",
                 {8, 8, 3},
                 [](OnnxNet& n) {
                   n.node("Pad", "p", {"x"});
@@ -211,7 +211,7 @@ TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up ar
                   return transpose(n, "back", "c", {0, 2, 3, 1});
                 },
                 10},
-               {"nothing around, of whatever", {3, 8, 8}, [](OnnxNet& n) {
+               {"a Pad of width 0, with any value", {3, 8, 8}, [](OnnxNet& n) {
                   n.node("Flatten", "f", {"x"});
                   n.node("Pad", "p", {"f", n.integers("pads", {0, 0, 0, 0})});
                   return dense(n, "out", "p", 192, 3);
@@ -235,10 +235,10 @@ TEST_CASE("ONNX forms: zeros before a convolution; pads that nothing takes up ar
           n.node("MaxPool", "m", {pad(n, "x", around)});
           n.list("kernel_shape", {2, 2});
           return std::string("m");
-        }).find("a maximum takes up 0 only behind a ReLU") != std::string::npos);
+        }).find("a maximum can be padded with -infinity, or with 0 after a ReLU") != std::string::npos);
   CHECK(form_refusal(image, [](OnnxNet& n) {
           n.node("Pad", "p", {"x", n.integers("pads", {0, 0, 1, 1, 0, 0, 1, 1})});
           n.text("mode", "reflect");
           return std::string("p");
-        }).find("1 x Pad that reflects ('node_p'): pad with zeros") != std::string::npos);
+        }).find("1 x Pad by reflection ('node_p'): pad with zeros") != std::string::npos);
 }

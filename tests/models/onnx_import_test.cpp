@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Float networks from ONNX files: outputs held against the real ONNX Runtime, and everything that such a file can get
-// wrong.
+// Float networks from ONNX files: outputs compared with the real ONNX Runtime, and everything that can be wrong with
+// such a file.
 #include "../networks.h"
 #include "../onnx_runtime.h"
 #include "../shell.h"
@@ -21,7 +21,7 @@ using test::OnnxNet;
 
 namespace {
 
-/// As PyTorch writes a residual network: Conv, BatchNormalization, Relu, Clip, Add, pools, Flatten, Gemm.
+/// A residual network as PyTorch writes it: Conv, BatchNormalization, Relu, Clip, Add, pools, Flatten, Gemm.
 std::string residual_net() {
   OnnxNet n({3, 12, 10});
   n.node("Conv", "c1", {"x", n.floats("c1.weight", {8, 3, 3, 3}), n.floats("c1.bias", {8})});
@@ -49,7 +49,7 @@ std::string residual_net() {
   return n.bytes("fc2");
 }
 
-/// As TensorFlow's converter writes one: images NHWC, Transposes around, MatMul and Add, Reshape.
+/// A network as TensorFlow's converter writes it: NHWC images, surrounded by Transposes, MatMul and Add, Reshape.
 std::string channels_last_net() {
   OnnxNet n({9, 8, 3});
   n.node("Transpose", "t", {"x"});
@@ -68,7 +68,7 @@ std::string channels_last_net() {
   return n.bytes("m2b");
 }
 
-/// Global pooling in its three forms, each ended otherwise.
+/// Global pooling in its three forms, each followed by something else.
 std::string pooled_net(const std::string& form) {
   OnnxNet n({4, 6, 6});
   n.node("Conv", "c", {"x", n.floats("c.weight", {7, 4, 1, 1})});
@@ -85,7 +85,7 @@ std::string pooled_net(const std::string& form) {
   return n.bytes("fc");
 }
 
-/// Features instead of images, reconstructed.
+/// An autoencoder on features instead of images.
 std::string feature_net() {
   OnnxNet n({20});
   n.node("Gemm", "e", {"x", n.floats("e.weight", {20, 6}), n.floats("e.bias", {6})});
@@ -98,7 +98,7 @@ std::string feature_net() {
 struct Case {
   const char* name;
   std::string bytes;
-  std::vector<int64_t> input;  ///< as the file has it, without N
+  std::vector<int64_t> input;  ///< in the file, without N
 };
 
 std::vector<Case> cases() {
@@ -130,7 +130,7 @@ std::string complaint(const std::string& bytes) {
 
 }  // namespace
 
-TEST_CASE("ONNX in: the float outputs are ONNX Runtime's, traced and simplified too") {
+TEST_CASE("ONNX in: float outputs equal ONNX Runtime's, also when traced and simplified") {
   if (!test::has_onnx_runtime()) return;
   for (const Case& c : cases()) {
     CAPTURE(c.name);
@@ -146,7 +146,7 @@ TEST_CASE("ONNX in: the float outputs are ONNX Runtime's, traced and simplified 
   }
 }
 
-TEST_CASE("ONNX in: what was read is searched, and exported with the search's codes") {
+TEST_CASE("ONNX in: an imported network is searched, and exported with the search's codes") {
   for (const Case& c : cases()) {
     CAPTURE(c.name);
     models::Model model = import(c.bytes);
@@ -164,7 +164,7 @@ TEST_CASE("ONNX in: what was read is searched, and exported with the search's co
   }
 }
 
-TEST_CASE("ONNX in: operators that can't be searched are counted by kind, with what to do, a line a kind") {
+TEST_CASE("ONNX in: unsupported operators are counted by kind, one line each, with advice") {
   OnnxNet n({3, 8, 8});
   n.node("Sigmoid", "gate", {"x"});
   n.node("Mul", "swish", {"x", "gate"});
@@ -173,13 +173,13 @@ TEST_CASE("ONNX in: operators that can't be searched are counted by kind, with w
   n.node("Softmax", "end", {last});
   const std::string said = complaint(n.bytes("end"));
   CHECK(said.ends_with(
-      "net.onnx: 3 kinds of operators can't be searched:\n"
-      "  5 x HardSwish ('node_h0', 'node_h1', 'node_h2', ...): train it with Relu, or Clip to [0, 6], in its place\n"
-      "  1 x Mul of two tensors ('node_swish'): leave gates, such as squeeze and excite, out\n"
-      "  1 x Sigmoid ('node_gate'): train it with Relu, or Clip to [0, 6], in its place"));
+      "net.onnx: 3 kinds of operators can't be imported:\n"
+      "  5 x HardSwish ('node_h0', 'node_h1', 'node_h2', ...): train it with Relu, or Clip to [0, 6], instead\n"
+      "  1 x Mul of two tensors ('node_swish'): remove gates, such as squeeze and excite\n"
+      "  1 x Sigmoid ('node_gate'): train it with Relu, or Clip to [0, 6], instead"));
 }
 
-TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
+TEST_CASE("ONNX in: the error for a malformed file names the node and the reason") {
   const auto check = [](const char* words, const auto& build) {
     CAPTURE(words);
     OnnxNet n({3, 8, 8});
@@ -187,18 +187,18 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
     CAPTURE(said);
     CHECK(said.find(words) != std::string::npos);
   };
-  check("'w' holds 108 values, its dimensions ask for 1000000", [](OnnxNet& n) {
+  check("'w' has 108 values, but its shape needs 1000000", [](OnnxNet& n) {
     n.floats("w", {4, 3, 3, 3});
     for (int d = 0; d < 4; ++d) n.graph().mutable_initializer(0)->set_dims(d, d == 0 ? 1'000'000 : 1);
     return n.node("Conv", "c", {"x", "w"});
   });
-  check("impossible dimension", [](OnnxNet& n) {
+  check("invalid dimension", [](OnnxNet& n) {
     n.floats("w", {4, 3, 3, 3});
     for (int d = 0; d < 4; ++d) n.graph().mutable_initializer(0)->set_dims(d, int64_t{1} << 40);
     return n.node("Conv", "c", {"x", "w"});
   });
-  check("'nowhere', which neither", [](OnnxNet& n) { return n.node("Relu", "r", {"nowhere"}); });
-  check("'b', which neither", [](OnnxNet& n) {  // a cycle
+  check("'nowhere', which is neither", [](OnnxNet& n) { return n.node("Relu", "r", {"nowhere"}); });
+  check("'b', which is neither", [](OnnxNet& n) {  // a cycle
     n.node("Relu", "a", {"b"});
     return n.node("Relu", "b", {"a"});
   });
@@ -239,18 +239,18 @@ TEST_CASE("ONNX in: a malformed file is told with the node and the reason") {
   });
 }
 
-TEST_CASE("ONNX in: a file of few bytes that asks for more memory than one image may take is refused") {
+TEST_CASE("ONNX in: a tiny file that describes a network too large for memory is refused") {
   for (const int64_t size : {65536, 4096}) {
     OnnxNet n({1, size, size});
     std::string last = "x";
     for (int i = 0; i < 8; ++i) last = n.node("Relu", fmt::format("r{}", i), {last});
-    CHECK(complaint(n.bytes(last)).find("it takes too much memory") != std::string::npos);
+    CHECK(complaint(n.bytes(last)).find("too much memory") != std::string::npos);
   }
 }
 
-TEST_CASE("ONNX in: no prefix and no changed byte of a file leads to anything but a network or bad input") {
+TEST_CASE("ONNX in: every truncated or corrupted file leads to a network or bad input") {
   const std::string whole = pooled_net("Squeeze");
-  CHECK(complaint("").find("no ONNX model") != std::string::npos);
+  CHECK(complaint("").find("not an ONNX model") != std::string::npos);
   for (size_t size = 1; size < whole.size(); size += 11) CHECK_NOTHROW(complaint(whole.substr(0, size)));
   Rng rng(3, "damage");
   for (int i = 0; i < 400; ++i) {

@@ -14,7 +14,7 @@ namespace mixgrad::test {
 
 using Dims = std::vector<int64_t>;
 
-/// Builds a model; every value is called as the node that makes it.
+/// Builds a model; every value has the name of the node that computes it.
 class OnnxNet {
  public:
   explicit OnnxNet(const Dims& input, int opset = 13) {
@@ -78,7 +78,7 @@ class OnnxNet {
     raw(name, onnx::TensorProto::INT64, {std::ssize(v)}, v.data(), v.size() * sizeof(int64_t));
     return name;
   }
-  /// y = BatchNormalization(x), moments off 0 and 1.
+  /// y = BatchNormalization(x), with mean and variance other than 0 and 1.
   std::string batch_norm(const std::string& name, const std::string& x, int64_t channels) {
     return node("BatchNormalization", name,
                 {x, floats(name + ".gamma", {channels}, 0.2, 1), floats(name + ".beta", {channels}),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX's own cases, converted from PyTorch's tests: whatever is read is right.
+// ONNX's own test cases, converted from PyTorch's tests: every case that can be imported gives the expected outputs.
 #include "../skip.h"
 #include "cases.h"
 
@@ -34,7 +34,7 @@ test::Array read_tensor(const fs::path& file) {
   return out;
 }
 
-/// What a refusal is about: the operator that it names, or its own words without names.
+/// The reason of an error message: the operator that it names, or its words without names.
 std::string reason(const std::string& said) {
   std::smatch found;
   if (std::regex_search(said, found, std::regex("\n  1 x ([A-Za-z ]+) \\("))) return found[1];
@@ -49,7 +49,7 @@ std::string reason(const std::string& said) {
 
 }  // namespace
 
-TEST_CASE("ONNX suite: what is read of the cases converted from PyTorch is right") {
+TEST_CASE("ONNX suite: cases converted from PyTorch give the expected outputs if they can be imported") {
   const fs::path folder = fs::path(test::shared_folder()) / "data/onnx-suite/pytorch-converted";
   if (!fs::exists(folder)) return test::skip("no suite: " + folder.string() + " is missing");
   std::set<fs::path> cases;

@@ -49,7 +49,7 @@ MixPrecOptions options_for(const models::Model& model, MixPrecType type, std::ve
           .calibration = {test::random_batch(2, model.input_shape, 2, 5).x}};
 }
 
-/// The channels of a node's value that export keeps, from the search network's discrete form.
+/// The channels of a node's value that the export keeps, from the search network's discrete form.
 std::vector<int64_t> live_channels(const Graph& discrete, int i) {
   const Node& node = discrete.nodes[static_cast<size_t>(i)];
   std::vector<int64_t> live;
@@ -86,7 +86,7 @@ std::vector<float> kept(const Tensor& whole, const std::vector<int64_t>& live) {
   return out;
 }
 
-/// Codes of every node agree on the channels that are kept, and logits to 1e-5 of their range.
+/// Checks that the codes of every node agree on the kept channels, and logits to 1e-5 of their range.
 void check_export(MixPrec& net, const Tensor& x) {
   const Graph discrete = discretize(net.graph()), exported = net.arch_export();
   REQUIRE(exported.nodes.size() == discrete.nodes.size());
@@ -110,7 +110,7 @@ void check_export(MixPrec& net, const Tensor& x) {
   CHECK(worst <= 1e-5 * (high - low));
 }
 
-/// Every removed channel is gone from the layer and from its readers.
+/// Checks that every removed channel is gone from its layer and from the layer's consumers.
 void check_removed(const MixPrec& net, bool pruning) {
   const Graph discrete = discretize(net.graph()), exported = net.arch_export();
   int64_t removed = 0;
@@ -132,7 +132,7 @@ void check_removed(const MixPrec& net, bool pruning) {
 
 }  // namespace
 
-TEST_CASE("zoo: layers, weights and MACs are those of the official definitions") {
+TEST_CASE("zoo: layers, weights and MACs match the official definitions") {
   const json zoo = json::parse(io::read_file(MIXGRAD_SOURCE_DIR "/tests/golden/zoo.json"));
   REQUIRE(zoo.size() == 4);
   for (const auto& [name, expected] : zoo.items()) {
@@ -153,7 +153,7 @@ TEST_CASE("zoo: layers, weights and MACs are those of the official definitions")
   }
 }
 
-TEST_CASE("zoo: every model trains, converts and searches: finite losses and a gradient for every α") {
+TEST_CASE("zoo: every model trains, converts and searches, with finite losses and a gradient for every α") {
   for (const std::string& name : models::names()) {
     CAPTURE(name);
     const models::Model model = test::random_model(name, 2);

@@ -5,7 +5,7 @@
 
 using namespace mixgrad;
 
-TEST_CASE("Conv1d: the sum over a window of the signal") {
+TEST_CASE("Conv1d: computes the sum over a window of the signal") {
   nn::Conv1d conv({.in_channels = 2, .out_channels = 3, .kernel = 3, .stride = 2, .padding = 1});
   Rng rng(3, "test");
   for (float& v : conv.weight.data()) v = static_cast<float>(rng.uniform(-1, 1));
@@ -31,7 +31,7 @@ TEST_CASE("Conv1d: the sum over a window of the signal") {
   }
 }
 
-TEST_CASE("Conv1d: a network of it converts, searches and exports") {
+TEST_CASE("Conv1d: networks with it convert, search and export") {
   nn::Sequential net(
       std::make_unique<nn::Conv1d>(nn::Conv1dOptions{.in_channels = 2, .out_channels = 8, .kernel = 5, .padding = 2}),
       std::make_unique<nn::ReLU>(),

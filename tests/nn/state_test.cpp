@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Weights from a file: values that no network can have are refused, by tensor and index, and change nothing.
+// Weights from a file: invalid values are refused by tensor and index, and change nothing.
 #include "../refusal.h"
 #include "../shell.h"
 
@@ -15,7 +15,7 @@ using namespace mixgrad;
 
 namespace {
 
-/// What load_state says of resnet8's weights with one value changed; the network must stay as it was.
+/// The error of load_state for resnet8's weights with one value changed; the network must not change.
 std::string refused(const std::string& tensor, size_t index, float value) {
   const test::Folder folder;
   const std::string path = folder.path / "weights.safetensors";
@@ -34,13 +34,13 @@ bool says(const std::string& message, const std::string& words) { return message
 
 }  // namespace
 
-TEST_CASE("state: weights that are NaN or infinite are refused, naming tensor and index") {
+TEST_CASE("state: NaN and infinite weights are refused, naming tensor and index") {
   constexpr float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
-  CHECK(says(refused("fc.weight", 7, nan), R"("fc.weight" holds NaN at index 7)"));
-  CHECK(says(refused("conv.weight", 0, infinity), R"("conv.weight" holds infinity at index 0)"));
-  CHECK(says(refused("bn.running_mean", 3, -infinity), R"("bn.running_mean" holds -infinity at index 3)"));
+  CHECK(says(refused("fc.weight", 7, nan), R"("fc.weight" contains NaN at index 7)"));
+  CHECK(says(refused("conv.weight", 0, infinity), R"("conv.weight" contains infinity at index 0)"));
+  CHECK(says(refused("bn.running_mean", 3, -infinity), R"("bn.running_mean" contains -infinity at index 3)"));
 }
 
-TEST_CASE("state: a variance below 0 is refused") {
-  CHECK(says(refused("bn.running_var", 2, -0.5F), "'bn.running_var' holds -0.5 at index 2"));
+TEST_CASE("state: a negative variance is refused") {
+  CHECK(says(refused("bn.running_var", 2, -0.5F), "'bn.running_var' contains -0.5 at index 2"));
 }

@@ -28,7 +28,7 @@ double distance_after(optim::Optimizer& optimizer, const Tensor& w, float target
 
 }  // namespace
 
-TEST_CASE("SGD: two steps by hand, with momentum and weight decay") {
+TEST_CASE("SGD: two steps with momentum and weight decay, by hand") {
   const Tensor w = parameter({1.0F});
   optim::Sgd sgd({{.parameters = {w}, .weight_decay = 0.1}}, {.lr = 0.5, .momentum = 0.9});
   w.set_grad(std::vector{2.0F});
@@ -47,7 +47,7 @@ TEST_CASE("SGD: Nesterov looks ahead") {
   CHECK(w.data()[0] == doctest::Approx(-0.9));
 }
 
-TEST_CASE("Adam: the first step has the learning rate's size, whatever the gradient's") {
+TEST_CASE("Adam: the first step is as large as the learning rate, whatever the gradient") {
   const Tensor w = parameter({1.0F, 1.0F});
   optim::Adam adam({{.parameters = {w}}}, {.lr = 0.01});
   w.set_grad(std::vector{1e-3F, -50.0F});
@@ -56,7 +56,7 @@ TEST_CASE("Adam: the first step has the learning rate's size, whatever the gradi
   CHECK(w.data()[1] == doctest::Approx(1.01).epsilon(1e-4));
 }
 
-TEST_CASE("both find a minimum, and groups scale the learning rate") {
+TEST_CASE("optim: both find a minimum, and groups scale the learning rate") {
   const Tensor a = parameter({3, -2}), b = parameter({3, -2});
   optim::Sgd sgd({{.parameters = {a}}}, {.lr = 0.1});
   optim::Adam adam({{.parameters = {b}}}, {.lr = 0.1});
@@ -69,17 +69,17 @@ TEST_CASE("both find a minimum, and groups scale the learning rate") {
   grouped.step();
   CHECK(fast.data()[0] == doctest::Approx(0.5));
   CHECK(slow.data()[0] == doctest::Approx(0.95));
-  CHECK(fast.grad().empty());  // a step uses gradients up
+  CHECK(fast.grad().empty());  // a step uses the gradient up
 }
 
-TEST_CASE("a parameter without a gradient stays, decay or not") {
+TEST_CASE("optim: a parameter without a gradient does not change, even with decay") {
   const Tensor w = parameter({1});
   optim::Sgd sgd({{.parameters = {w}, .weight_decay = 0.5}}, {.lr = 0.5});
   sgd.step();
   CHECK(w.data()[0] == 1.0F);
 }
 
-TEST_CASE("gradient clipping scales the joint norm") {
+TEST_CASE("optim: gradient clipping scales the joint norm") {
   const Tensor a = parameter({0}), b = parameter({0});
   a.set_grad(std::vector{3.0F});
   b.set_grad(std::vector{4.0F});
@@ -91,7 +91,7 @@ TEST_CASE("gradient clipping scales the joint norm") {
   CHECK(b.grad()[0] == doctest::Approx(0.8));
 }
 
-TEST_CASE("schedules at their ends") {
+TEST_CASE("optim: schedules at their ends") {
   CHECK(optim::cosine(1, 0, 100) == doctest::Approx(1));
   CHECK(optim::cosine(1, 50, 100) == doctest::Approx(0.5));
   CHECK(optim::cosine(1, 100, 100, 0.1) == doctest::Approx(0.1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a sweep makes of the folders of its points.
+// How a sweep uses the folders of its points.
 #include "../../src/sweep/folder.h"
 #include "../refusal.h"
 #include "../shell.h"
@@ -27,14 +27,14 @@ sweep::Point searched(Method method, const std::string& target) {
 
 }  // namespace
 
-TEST_CASE("sweep folder: a place is finished once its result stands there, run with the same settings") {
+TEST_CASE("sweep folder: a point is finished once its result exists, from a run with the same settings") {
   const test::Folder folder;
   const fs::path path = folder.path / "point";
   const sweep::SubFolder place(path, "lr = 0.1\nseed = 1\n", "summary.json");
   CHECK_FALSE(place.finished());
   place.prepare(false);
   CHECK(io::read_file(path / "settings.toml") == "lr = 0.1\nseed = 1\n");
-  CHECK_FALSE(place.finished());  // begun
+  CHECK_FALSE(place.finished());  // only started
   io::write_file(place.file("summary.json"), "{}");
   CHECK(place.finished());
   CHECK(place.log() == (path / "log").string());
@@ -42,20 +42,20 @@ TEST_CASE("sweep folder: a place is finished once its result stands there, run w
   const auto said = [&](const std::string& settings) {
     return refusal([&] { static_cast<void>(sweep::SubFolder(path, settings, "summary.json").finished()); });
   };
-  CHECK(said("lr = 0.15\nseed = 1\n").find("was run with other settings (lr = 0.1, now lr = 0.15)") !=
+  CHECK(said("lr = 0.15\nseed = 1\n").find("has a run with other settings (lr = 0.1, now lr = 0.15)") !=
         std::string::npos);
   CHECK(said("lr = 0.1\n").find("(seed = 1, now nothing)") != std::string::npos);
   CHECK(said("lr = 0.1\nseed = 1\nhard = true\n").find("(nothing, now hard = true)") != std::string::npos);
 }
 
-TEST_CASE(
-    "sweep folder: a run of no sweep is left alone, unless it is to be overwritten; what was begun is begun anew") {
+TEST_CASE("sweep folder: a run that is not part of a sweep is kept unless overwritten; unfinished ones are restarted") {
   const test::Folder folder;
   const fs::path path = folder.path / "point";
   const sweep::SubFolder place(path, "seed = 1\n", "summary.json");
   fs::create_directory(path);
   io::write_file(path / "summary.json", "{}");
-  CHECK(refusal([&] { static_cast<void>(place.finished()); }).find("holds a run of no sweep") != std::string::npos);
+  CHECK(refusal([&] { static_cast<void>(place.finished()); }).find("holds a run that is not part of a sweep") !=
+        std::string::npos);
   place.prepare(true);
   CHECK_FALSE(fs::exists(path / "summary.json"));
   io::write_file(path / "metrics.jsonl", "");
@@ -64,7 +64,7 @@ TEST_CASE(
   CHECK(fs::exists(path / "settings.toml"));
 }
 
-TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where it tells nothing") {
+TEST_CASE("sweep folder: a row has the values of the summary, and leaves missing ones unset") {
   const test::Folder folder;
   const std::string file = folder.path / "summary.json";
   io::write_file(file, summary);
@@ -76,7 +76,7 @@ TEST_CASE("sweep folder: a row holds what the summary tells, and nothing where i
   CHECK(row.final_loss == 0.25);
   CHECK(row.size_bits == 300.0);
   CHECK(row.size_share == 0.25);
-  CHECK_FALSE(row.macs_share);  // nothing to compare with
+  CHECK_FALSE(row.macs_share);  // no reference
   CHECK_FALSE(sweep::read_row(searched(Method::dnas, "size=30%"), file).strength);
   CHECK_FALSE(sweep::read_row(searched(Method::uniform, "size=30%"), file).strength);
 }
@@ -97,13 +97,13 @@ TEST_CASE("sweep folder: a summary written before tasks had names tells its metr
   CHECK(row.final_metric == 2.0);
 }
 
-TEST_CASE("sweep folder: a summary that is none is named") {
+TEST_CASE("sweep folder: a corrupt summary is refused by name") {
   const test::Folder folder;
   const std::string file = folder.path / "summary.json";
   for (const char* content : {"", "{", "[1]", R"({"strength": 1})", R"({"cost": {"size": 1}})"}) {
     CAPTURE(content);
     io::write_file(file, content);
     CHECK(refusal([&] { sweep::read_row(searched(Method::dnas, ""), file); }) ==
-          file + ": damaged: expected the summary of a run");
+          file + ": corrupt: expected the summary of a run");
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sweeps over a network from a file: it comes with its weights, so that nothing is trained before the first point.
+// Sweeps over an imported network: it comes with its weights, so nothing is trained before the first point.
 #include "../cli/workplace.h"
 #include "../models/onnx_net.h"
 #include "../skip.h"
@@ -15,7 +15,7 @@ using namespace mixgrad::test;
 namespace io = mixgrad::io;
 
 TEST_CASE(
-    "sweep: a network from a file begins in a fresh folder, and the command that repeats a point works elsewhere") {
+    "sweep: an imported network runs in a new folder, and the command that repeats a point works from any folder") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   io::write_file(place.root / "it's my net.onnx", plain_onnx_file());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which searches a sweep consists of, and which of their results are on the front.
+// The points of a sweep, and the Pareto front of its results.
 #include "../refusal.h"
 
 #include <mixgrad/sweep.h>
@@ -31,7 +31,7 @@ sweep::Row row(const std::string& name, std::optional<double> accuracy, std::opt
 
 }  // namespace
 
-TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, layer-wise ones a single scheme") {
+TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, per-layer methods a single scheme") {
   CHECK(names_of({.methods = {Method::dnas, Method::uniform},
                   .schemes = {MixPrecType::PER_CHANNEL, MixPrecType::PER_LAYER},
                   .targets = {"30%"},
@@ -56,7 +56,7 @@ TEST_CASE("sweep points: dnas takes strengths and targets, the others targets, l
   CHECK(both[0].config.target == "size=30%,macs=2e+8");
 }
 
-TEST_CASE("sweep points: axes that make no sense are refused") {
+TEST_CASE("sweep points: invalid axes are refused") {
   const auto said = [](const sweep::Axes& axes) { return refusal([&] { sweep::points({}, axes); }); };
   CHECK(said({.methods = {Method::uniform},
               .schemes = {MixPrecType::PER_LAYER},
@@ -75,14 +75,14 @@ TEST_CASE("sweep points: axes that make no sense are refused") {
               .targets = {},
               .strengths = {},
               .seeds = {1, 1}})
-            .find("comes up twice") != std::string::npos);
+            .find("duplicate point") != std::string::npos);
   CHECK(
       said(
           {.methods = {Method::dnas}, .schemes = {MixPrecType::PER_LAYER}, .targets = {}, .strengths = {}, .seeds = {}})
           .find("no points") != std::string::npos);
 }
 
-TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; with targets alone they are refused") {
+TEST_CASE("sweep points: regularizer and refine apply to points with strengths; with targets alone they are refused") {
   const RunConfig base{.regularizer = "macs", .refine = true};
   const auto both = sweep::points(base, {.methods = {Method::dnas},
                                          .schemes = {MixPrecType::PER_LAYER},
@@ -103,7 +103,7 @@ TEST_CASE("sweep points: beside strengths, regularizer and refine are for them; 
         }).starts_with("regularizer: with a target"));
 }
 
-TEST_CASE("sweep table: the front holds what no other point beats; a point without a result is not on it") {
+TEST_CASE("sweep table: the front has the points that are not dominated; a point without a result is not on it") {
   std::vector<sweep::Row> rows = {row("small", 0.7, 100), row("beaten", 0.69, 120), row("large", 0.8, 200),
                                   row("equal", 0.8, 200), row("failed", {}, 50)};
   sweep::mark_front(rows);
@@ -125,7 +125,7 @@ TEST_CASE("sweep table: of errors the smaller is better, and no column calls the
   CHECK(sweep::json(rows).find(R"("final_accuracy": null)") != std::string::npos);
 }
 
-TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
+TEST_CASE("sweep table: a cell with commas or quotes remains one cell") {
   std::vector<sweep::Row> rows = {row("a", 0.5, 10)};
   rows[0].point.config.target = "table:a\"b.toml=1,size=30%";
   const std::string csv = sweep::csv(rows);
@@ -133,7 +133,7 @@ TEST_CASE("sweep table: a cell with commas or quotes stays one cell") {
   CHECK(csv.find(",0.500000,") != std::string::npos);
 }
 
-TEST_CASE("sweep table: points that differ in their seed alone tell mean and spread; one seed looks as ever") {
+TEST_CASE("sweep table: points that differ only in their seed also give mean and spread; a single seed does not") {
   std::vector<sweep::Row> rows = {row("dnas-seed1", 0.9, 100), row("uniform-seed1", 0.5, 100),
                                   row("dnas-seed2", 0.7, 300), row("dnas-seed3", 0.8, 200)};
   for (size_t i = 0; i < rows.size(); ++i) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a sweep tells what became of its runs. They are started from this program's own binary: here, its case below.
+// How a sweep learns the outcome of its runs. They are started from this program's own binary: here, the case below.
 #include "../../src/sweep/processes.h"
 #include "../cli/workplace.h"
 #include "../shell.h"
@@ -23,7 +23,7 @@ using namespace mixgrad;
 
 namespace {
 
-/// What a child says and how it ends: an exit code, or minus a signal.
+/// What a child prints and how it ends: with an exit code, or by minus a signal.
 struct Case {
   const char* says;
   int end;
@@ -54,12 +54,12 @@ sweep::Processes::Ended ended(sweep::Processes& processes) {
 
 }  // namespace
 
-TEST_CASE("sweep processes: each ends with its complaint, or none, and with its own log") {
+TEST_CASE("sweep processes: each ends with its error message, if any, and its own log") {
   if (test::emulated()) return test::skip("a program under an emulator can't start itself");
-  if (under_valgrind()) return test::skip("valgrind stands in place of the program that would start itself");
+  if (under_valgrind()) return test::skip("under valgrind, a program can't start itself");
   const test::Folder folder;
   sweep::Processes processes;
-  ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);  // which a child must not see
+  ::setenv("OMPI_COMM_WORLD_SIZE", "2", 1);  // must be hidden from the children
   for (size_t i = 0; i < cases.size(); ++i) {
     CAPTURE(i);
     ::setenv(case_variable, std::to_string(i).c_str(), 1);
@@ -77,7 +77,7 @@ TEST_CASE("sweep processes: each ends with its complaint, or none, and with its 
   CHECK_FALSE(processes.poll());
 }
 
-TEST_CASE("sweep processes: a child, as the case above starts it" * doctest::skip()) {
+TEST_CASE("sweep processes: a child, started by the case above" * doctest::skip()) {
   const char* number = std::getenv(case_variable);
   if (number == nullptr) return test::skip("no sweep started this process");
   if (std::getenv("OMPI_COMM_WORLD_SIZE") != nullptr) ::_exit(99);
@@ -88,7 +88,7 @@ TEST_CASE("sweep processes: a child, as the case above starts it" * doctest::ski
   ::_exit(c.end);
 }
 
-TEST_CASE("sweep processes: while they live, SIGTERM only says that it came, and they end with their object") {
+TEST_CASE("sweep processes: SIGTERM is only recorded during their lifetime, and they end with their object") {
   CHECK_FALSE(sweep::Processes::stopped());
   {
     sweep::Processes processes;
@@ -99,7 +99,7 @@ TEST_CASE("sweep processes: while they live, SIGTERM only says that it came, and
   CHECK_FALSE(sweep::Processes::stopped());
 }
 
-TEST_CASE("sweep table: mean, deviation of a sample, and range") {
+TEST_CASE("sweep table: mean, sample deviation and range") {
   struct Spread {
     std::vector<double> values;
     sweep::Spread expected;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How sweeps begin: with the weights that they are given, in a folder that is not there yet, or not at all.
+// How sweeps start: from given weights, in a folder that does not exist yet, or not at all.
 #include "../cli/workplace.h"
 #include "../skip.h"
 
@@ -26,7 +26,7 @@ void train(const Workplace& place) {
 
 }  // namespace
 
-TEST_CASE("sweep: --init begins in a fresh folder, without a warm-up, and goes on there") {
+TEST_CASE("sweep: --init starts in a new folder, without a warm-up, and continues there") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   train(place);
@@ -41,24 +41,22 @@ TEST_CASE("sweep: --init begins in a fresh folder, without a warm-up, and goes o
   CHECK(io::read_file(place.path("deep/s/sweep.csv")) == csv);
 }
 
-TEST_CASE(
-    "sweep: weights that every point would refuse, and a folder that can't be made, are refused before anything is "
-    "written") {
+TEST_CASE("sweep: unusable weights and a folder that can't be created are refused before anything is written") {
   const Workplace place;
   train(place);
   io::Safetensors weights = io::read_safetensors(place.path("float/float.safetensors"));
   weights.at("fc.weight").data()[5] = std::numeric_limits<float>::quiet_NaN();
   io::write_safetensors(place.path("cifar/nan.safetensors"), weights);
   check_complaint(mixgrad_run(place, tiny + "--init cifar/nan.safetensors --out s"), 2,
-                  "tensor \"fc.weight\" holds NaN at index 5");
+                  "tensor \"fc.weight\" contains NaN at index 5");
   check_complaint(mixgrad_run(place, tiny + "--init nowhere.safetensors --out s"), 2, "nowhere.safetensors");
-  check_complaint(mixgrad_run(place, tiny + "--out cifar/test_batch.bin/s"), 2, "can't make folder ");
+  check_complaint(mixgrad_run(place, tiny + "--out cifar/test_batch.bin/s"), 2, "can't create folder ");
   check_complaint(mixgrad_run(place, tiny + "--out /proc"), 2, "can't write into folder /proc");
   std::filesystem::remove_all(place.root / "float");
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("search: weights that are not finite are refused by tensor and index, and no folder is left") {
+TEST_CASE("search: NaN and infinite weights are refused by tensor and index, and no folder is left") {
   const Workplace place;
   train(place);
   io::Safetensors weights = io::read_safetensors(place.path("float/float.safetensors"));
@@ -66,7 +64,7 @@ TEST_CASE("search: weights that are not finite are refused by tensor and index, 
   io::write_safetensors(place.path("cifar/infinite.safetensors"), weights);
   std::filesystem::rename(place.root / "float/float.safetensors", place.root / "cifar/finite.safetensors");
   std::filesystem::remove_all(place.root / "float");
-  const std::string words = "cifar/infinite.safetensors: tensor \"conv.weight\" holds -infinity at index 1";
+  const std::string words = "cifar/infinite.safetensors: tensor \"conv.weight\" contains -infinity at index 1";
   check_complaint(mixgrad_run(place, "search --data glyphs:80 --quiet --init cifar/infinite.safetensors --out run"), 2,
                   words);
   check_complaint(mixgrad_run(place, "inspect tape --data glyphs:80 --init cifar/infinite.safetensors"), 2, words);

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Kills runs with SIGKILL at random moments, resumes them, and compares what they leave with an undisturbed run's.
+"""Kills runs with SIGKILL at random moments, resumes them, and compares their results with an uninterrupted run's.
 
     tests/torture/kill_resume.py MIXGRAD [--kills 50] [--cases all] [--seed 0]
 
-Every case is run once undisturbed, then again and again under kills until there were enough of them. A third of the kills
-waits for a checkpoint that is being written. model.safetensors (float.safetensors), history.jsonl and metrics.jsonl, times
-aside, must be the same byte for byte, and so must be the list of files. Ends with figures, or with exit code 1 at the first difference."""
+Every case is run once uninterrupted, then repeatedly with kills until there have been enough. A third of the kills
+waits for a checkpoint that is being written. model.safetensors (float.safetensors), history.jsonl and metrics.jsonl,
+except times, must be equal byte for byte, and so must the list of files. Prints figures, or exits with 1 at the first
+difference."""
 import argparse, collections, json, pathlib, random, shutil, signal, subprocess, sys, tempfile, time
 
 COMMON = ["--batch-size", "40", "--seed", "3"]

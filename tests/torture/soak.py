@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Whether memory stays flat: many short searches in one process, and one long search.
+"""Checks that memory does not grow: many short searches in one process, and one long search.
 
     tests/torture/soak.py BUILD [--searches 200] [--minutes 40]
 
-BUILD is the build directory. Prints resident memory and its growth; exits with 1 where it grows by more than 2%."""
+BUILD is the build directory. Prints resident memory and its growth; exits with 1 if it grows by more than 2%."""
 import argparse, os, pathlib, re, signal, subprocess, sys, tempfile, time
 
 MOST_GROWTH = 0.02
@@ -19,7 +19,7 @@ def mean(values):
 
 
 def check(name, samples):
-    """The last fifth of the samples against the second: the first is still warming up."""
+    """Compares the last fifth of the samples with the second: during the first, memory is still warming up."""
     fifth = len(samples) // 5
     before, after = mean(samples[fifth:2 * fifth]), mean(samples[-fifth:])
     growth = after / before - 1
