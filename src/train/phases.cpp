@@ -139,6 +139,27 @@ Tensor regularization(const MixPrec& net, const SearchSchedule& s, int epoch, co
   return scale(constraint_violation(net.graph(), s.targets, thetas), first * std::pow(last / first, progress));
 }
 
+/// A step of an epoch of the search; `s` and `task` must outlive it.
+StepOptions search_step(MixPrec& net, const SearchSchedule& s, const Task& task, int epoch,
+                        std::vector<Tensor> watched) {
+  return {.sample = [&net] { return net.sample(); },
+          .regularization = [&net, &s, epoch](const Thetas& t) { return regularization(net, s, epoch, t); },
+          .dtype = s.dtype,
+          .watched = std::move(watched),
+          .observer = observer_of(s),
+          .communicator = s.communicator,
+          .task = &task};
+}
+
+/// Adds what an epoch of the search reports besides its losses.
+void add_state(EpochReport& report, const MixPrec& net, AlphaHistory& history) {
+  report.tau = net.temperature();
+  report.entropy = net.mean_entropy();
+  report.cost_soft = net.get_regularization_loss().item();
+  report.cost_discrete = net.discrete_cost();
+  report.alphas = history.report();
+}
+
 /// The training images, or two parts of them: for the weights and for α.
 struct SearchData {
   SearchData(const data::Splits& all, const SearchSchedule& s) : splits(all) {
@@ -176,14 +197,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   loop.resume();
   while (loop.goes_on()) {
     net.set_temperature(temperature(s, loop.epoch()));
-    const StepOptions options{
-        .sample = [&] { return net.sample(); },
-        .regularization = [&](const Thetas& t) { return regularization(net, s, loop.epoch(), t); },
-        .dtype = s.dtype,
-        .watched = history.alphas(),
-        .observer = observer_of(s),
-        .communicator = s.communicator,
-        .task = &task};
+    const StepOptions options = search_step(net, s, task, loop.epoch(), history.alphas());
     const auto alpha_step = [&](const StepResult& result) {
       history.add(result);
       alphas.step();
@@ -199,24 +213,17 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     if (images.parts && !loop.stops()) {
       net.train_nas_only();
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
-      report.seconds += loop.run_epoch(
-                                arch_loader,
-                                [&](const data::Batch& batch, int64_t) {
-                                  const StepResult result = step(net.graph(), batch, options);
-                                  alpha_step(result);
-                                  return result;
-                                },
-                                1)
-                            .seconds;
+      const auto arch_step = [&](const data::Batch& batch, int64_t) {
+        const StepResult result = step(net.graph(), batch, options);
+        alpha_step(result);
+        return result;
+      };
+      report.seconds += loop.run_epoch(arch_loader, arch_step, 1).seconds;
       net.train_net_and_nas();
     }
     if (loop.stops()) break;
     const double validation = validate(discretize(net.graph()), splits, task, report);
-    report.tau = net.temperature();
-    report.entropy = net.mean_entropy();
-    report.cost_soft = net.get_regularization_loss().item();
-    report.cost_discrete = net.discrete_cost();
-    report.alphas = history.report();
+    add_state(report, net, history);
     loop.end_epoch(report, best.offer(validation));
   }
 }
