@@ -35,6 +35,7 @@ RunConfig all_changed() {
   return {.model = "ds_cnn",
           .input_shape = {3, 16, 16},
           .data = "glyphs:96",
+          .loss = "reconstruct",
           .normalize = "0.5/0.25",
           .val_split = 0.2,
           .scheme = MixPrecType::PER_LAYER,
@@ -108,8 +109,9 @@ TEST_CASE("settings: the texts of files and checkpoints are those that older run
   CHECK(toml.find("threads") == std::string::npos);
   CHECK(search_toml({}).find("strength") == std::string::npos);
   CHECK(train_toml(all_changed()) ==
-        "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nnormalize = '0.5/0.25'\nval-split = 0.2\n"
-        "epochs = 1\nbatch-size = 32\nlr = 0.1\npatience = 4\ncheck-numerics = true\nseed = 5\n");
+        "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nloss = 'reconstruct'\n"
+        "normalize = '0.5/0.25'\nval-split = 0.2\nepochs = 1\nbatch-size = 32\nlr = 0.1\npatience = 4\ncheck-numerics "
+        "= true\nseed = 5\n");
 }
 
 TEST_CASE("settings: a name that an enum does not have is refused with those that it has, and nothing is set") {
