@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random numbers, memory, sets, tensors and tapes: the foundation of everything else.
-#include "../../src/core/disjoint_sets.h"
-#include "../../src/core/memory.h"
+#include <src/internal/disjoint_sets.h>
+#include <src/internal/memory.h>
 #include "../refusal.h"
 
 #include <mixgrad/ops.h>

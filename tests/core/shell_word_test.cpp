@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../../src/core/names.h"
+#include <src/internal/names.h>
 
 #include "../shell.h"
 #include "../skip.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "../../src/core/suggest.h"
+#include <src/internal/suggest.h>
 
 #include <doctest/doctest.h>
 
