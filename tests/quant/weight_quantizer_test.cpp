@@ -280,7 +280,7 @@ TEST_CASE("weight quantizers: codes beyond a device's bits are refused by name")
   wide.range = [](int bits) { return CodeRange{signed_range(bits).low, signed_range(bits).high + 1}; };
   const Graph graph = searched(std::make_shared<WeightQuantizer>(wide), MixPrecType::PER_LAYER, {2}).arch_export();
   CHECK(refusal([&] { to_integer(graph); }) ==
-        "'conv' has weights quantized by wide, whose 2-bit codes go from -2 to 2: an integer network holds -2 to 1");
+        "'conv': wide quantizes its 2-bit weights to codes from -2 to 2: expected codes from -2 to 1");
 }
 
 TEST_CASE("weight quantizers: min-max without its fast ops gives what they give") {
