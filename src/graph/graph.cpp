@@ -50,7 +50,7 @@ op::LayerShape Node::layer_shape() const {
   return std::visit(
       [&]<typename Op>(const Op& o) -> op::LayerShape {
         if constexpr (Op::is_layer) return o.layer_shape(*this);
-        bad_input("'{}' is no layer but a {}", name, o.name());
+        bad_input("'{}' is not a layer but a {}", name, o.name());
       },
       op);
 }

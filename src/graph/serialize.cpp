@@ -148,9 +148,7 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const {
-    bad_input("{}: not a network of mixgrad: {}", file_.path, why);
-  }
+  [[noreturn]] void fail(const std::string& why) const { bad_input("{}: not a mixgrad network: {}", file_.path, why); }
 
   Tensor optional_tensor(const std::string& name) const {
     if (!file_.contains(name)) return {};
@@ -165,7 +163,7 @@ class Reader {
     } catch (const Error& e) {
       bad_input("{}: {}", file_.path, e.what());
     }
-    bad_input("{}: there is no quantizer '{}'", file_.path, name);
+    bad_input("{}: unknown quantizer '{}'", file_.path, name);
   }
 
   void read_weight_slot(const json& j) {
@@ -287,7 +285,7 @@ void check_runs(const Graph& graph, const std::string& path) {
       if (is != node.shape) bad_input("'{}' has the shape {}, but makes {}", node.name, node.shape.str(), is.str());
     }
   } catch (const Error& e) {
-    bad_input("{}: its layers don't fit each other: {}", path, e.what());
+    bad_input("{}: its layers don't fit together: {}", path, e.what());
   }
 }
 

@@ -82,7 +82,7 @@ class Tracer {
   Graph finish(const Tensor& y) {
     const auto found = node_of_.find(y.id());
     if (found == node_of_.end())
-      bad_input("the network's output was not made by an op of this library: it can't be traced");
+      bad_input("the network's output is not the result of a mixgrad op: it can't be traced");
     graph_.output = found->second;
     drop_unused(graph_);
     return std::move(graph_);
@@ -92,8 +92,7 @@ class Tracer {
   int input_node(const Tensor& t, const std::string& where) const {
     const auto found = node_of_.find(t.id());
     if (found == node_of_.end()) {
-      bad_input("cannot trace {}: one of its inputs does not come from the network's input by ops of this library",
-                where);
+      bad_input("cannot trace {}: one of its inputs is not computed from the network's input by mixgrad ops", where);
     }
     return found->second;
   }

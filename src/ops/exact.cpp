@@ -9,7 +9,7 @@ namespace mixgrad {
 
 bool needs_halves(const char* op, double bound) {
   constexpr double limit = 1 << 24;
-  if (bound / 8 >= limit) bad_input("[{}] sums of codes up to {:.3g} can't be formed exactly", op, bound);
+  if (bound / 8 >= limit) bad_input("[{}] sums of codes up to {:.3g} can't be computed exactly", op, bound);
   return bound >= limit;
 }
 

@@ -32,8 +32,8 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
               w.str());
   }
   if (a.groups < 1 || x[1] % a.groups != 0 || w[0] % a.groups != 0 || w[1] != x[1] / a.groups) {
-    bad_input("[conv2d] input {} does not fit weights {} with {} groups: weights want [O, {}, H, W]", x.str(), w.str(),
-              a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
+    bad_input("[conv2d] input {} does not fit weights {} with {} groups: expected weights [O, {}, H, W]", x.str(),
+              w.str(), a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
   }
   if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
     bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);

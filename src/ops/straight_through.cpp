@@ -9,7 +9,7 @@ namespace mixgrad {
 
 Tensor straight_through(const Tensor& value, const Tensor& source) {
   if (value.shape() != source.shape()) {
-    bad_input("[straight_through] value {} and source {} must have one shape", value.shape().str(),
+    bad_input("[straight_through] value {} and source {} must have the same shape", value.shape().str(),
               source.shape().str());
   }
   return record("straight_through", value.detach(), {source},

@@ -85,7 +85,7 @@ LayerOverride read_override(const std::string& part, const std::string& name, co
   if (slashes) imported.erase(0, imported.find_first_not_of('.'));
   const std::string meant = nearest(imported, layers);
   bad_input("{}: the network has no layer '{}'{}: expected one of {}{}", where, name,
-            slashes ? " (a / in a file's names became . when it was read)" : "", fmt::join(quoted, ", "),
+            slashes ? " (the import replaced / in names by .)" : "", fmt::join(quoted, ", "),
             did_you_mean(meant.empty() ? "" : "'" + meant + "'"));
 }
 

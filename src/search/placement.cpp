@@ -41,7 +41,7 @@ std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
   const std::vector<int> checked = quant::checked_precisions("weight precisions", bits, per_channel ? 0 : 2);
   if (checked == std::vector{0})
-    bad_input("weight precisions: 0 bits alone would prune all of '{}': expected others besides", node.name);
+    bad_input("weight precisions: 0 bits alone would prune all of '{}': expected other candidates, too", node.name);
   return checked;
 }
 

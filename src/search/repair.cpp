@@ -53,7 +53,7 @@ Repair repair_from_json(const std::string& text) {
     }
     return out;
   } catch (const nlohmann::json::exception& e) {
-    bad_input("how the targets were met is not told as it should be: {}", e.what());
+    bad_input("repair: corrupt: {}", e.what());
   }
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("what can't be traced is named") {
         "cannot trace conv2d in module 'conv': one of its inputs does not come from the network's input by ops of this "
         "library");
   CHECK(message([](Custom&, const Tensor& x) { return x.clone(); }) ==
-        "the network's output was not made by an op of this library: it can't be traced");
+        "the network's output is not the result of a mixgrad op: it can't be traced");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(flatten(x)); }).starts_with("[conv2d] input [1, 72]"));
 }
 
