@@ -141,12 +141,13 @@ TEST_CASE("loss: data and networks that don't fit the task are refused, both by 
           "data: 'npy:data10' has 10 classes, but model five.onnx returns 5 values: --loss classify expects one value "
           "per class\n");
   refused("--model net.onnx --data npy:data0 --loss classify",
-          "data: 'npy:data0' has no labels: --loss classify needs them to train model net.onnx");
+          "data: 'npy:data0' has no labels, which --loss classify needs to train model net.onnx");
   refused("--model five.onnx --data npy:data0",
           "but model five.onnx returns 5 values: --loss reconstruct expects 10, one per value of the image; the data "
           "have no labels for --loss classify");
   refused("--model sigmoid.onnx --data npy:data10 --loss reconstruct",
-          "model sigmoid.onnx: its Sigmoid 'node_y' at the end is left out, which --loss reconstruct can't do without");
+          "model sigmoid.onnx: the Sigmoid 'node_y' at its end is not supported and was left out, but --loss "
+          "reconstruct needs it");
   CHECK_FALSE(std::filesystem::exists(place.path("run")));
 
   REQUIRE(place.search("--model net.onnx --data npy:data10 --out run").exit_code == 0);

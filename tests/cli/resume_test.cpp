@@ -176,7 +176,7 @@ TEST_CASE(
   CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
 
   damage(runs / "data/x_train.npy");
-  CHECK(says(runs.search(failing + " --resume", 2), "resume: data: not what the run began with"));
+  CHECK(says(runs.search(failing + " --resume", 2), "resume: data has changed since the run started"));
   damage(runs / "data/x_train.npy");  // mended
   damage(runs / "run/metrics.jsonl");
   CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl: not as the checkpoint knows it"));
