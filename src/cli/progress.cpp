@@ -74,7 +74,7 @@ Progress::~Progress() {
 }
 
 void Progress::on_resume(const train::Place& place, const std::string& damage) {
-  if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: going on from the checkpoint before it\n", damage);
+  if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: resuming from the previous checkpoint\n", damage);
   if (shows_ == Show::all) fmt::print("going on from {}\n", place.str());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of settings of a run: a new one is a field of RunConfig and a row here.
+// The table of a run's settings. A new setting is a field of RunConfig and a row here.
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
@@ -30,7 +30,7 @@ std::string loss_form() {
 
 std::string regularizer_form() { return fmt::format("{}|table:FILE.toml", fmt::join(cost::names(), "|")); }
 
-/// Nothing stays nothing.
+/// "" stays "".
 std::string absolute_path(const std::string& path) {
   std::error_code error;
   const std::filesystem::path whole = std::filesystem::absolute(path, error);
@@ -39,13 +39,13 @@ std::string absolute_path(const std::string& path) {
 
 std::string absolute_model(const std::string& model) { return model.ends_with(".onnx") ? absolute_path(model) : model; }
 
-/// A cost's name: that of a table is its file.
+/// A cost's name; a table's name contains its file.
 std::string absolute_cost(const std::string& cost) {
   constexpr std::string_view table = "table:";
   return cost.starts_with(table) ? std::string(table) + absolute_path(cost.substr(table.size())) : cost;
 }
 
-/// Of "size=40%,table:costs.toml=1e6".
+/// For targets like "size=40%,table:costs.toml=1e6".
 std::string absolute_target(const std::string& target) {
   std::string out;
   for (size_t begin = 0, end; begin < target.size(); begin = end + 1) {
@@ -61,7 +61,7 @@ using enum Setting::Effect;
 using InTrain = Setting::InTrain;
 using Rows = std::vector<Setting>;
 
-/// What is trained, on what.
+/// The model and its data.
 Rows task() {
   return {
       {.name = "model",
@@ -100,7 +100,7 @@ Rows task() {
   };
 }
 
-/// What is searched for.
+/// The search space and its goal.
 Rows bit_widths() {
   return {
       {.name = "scheme", .member = &RunConfig::scheme, .help = "what a weight's bits are chosen for"},
@@ -130,7 +130,7 @@ Rows bit_widths() {
   };
 }
 
-/// How long and how fast it learns.
+/// The length and learning rates of the phases.
 Rows schedule() {
   return {
       {.name = "init",
@@ -158,7 +158,7 @@ Rows schedule() {
   };
 }
 
-/// How bit-widths are sampled and values quantized on the way.
+/// Sampling and quantization during the search.
 Rows details() {
   return {
       {.name = "sampler",
@@ -184,7 +184,7 @@ Rows details() {
   };
 }
 
-/// Of any training.
+/// All kinds of training.
 Rows general() {
   return {
       {.name = "patience",
@@ -221,7 +221,7 @@ std::span<const Setting> run_settings() {
 const Setting& run_setting(std::string_view name) {
   const std::span<const Setting> all = run_settings();
   const auto found = std::ranges::find(all, name, &Setting::name);
-  if (found == all.end()) bad_input("unknown setting '{}': expected one of src/run/settings.cpp", name);
+  if (found == all.end()) bad_input("unknown setting '{}': expected one from src/run/settings.cpp", name);
   return *found;
 }
 

@@ -281,7 +281,7 @@ TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run i
   const Workplace place;
   const Outcome failed = mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out fresh");
   check_complaint(failed, 1, "search");
-  check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done), from which --resume goes on");
+  check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done): fix the cause and continue with --resume");
   CHECK(fs::exists(place.root / "fresh/checkpoint.safetensors"));
   for (const char* name : {"summary.json", "model.safetensors"}) CHECK_FALSE(fs::exists(place.root / "fresh" / name));
 

@@ -150,7 +150,7 @@ TEST_CASE("command line: a settings file's keys and words are told with line and
     check_complaint(mixgrad_run(place, "search --config cifar/run.toml"), 2, words);
   };
   complaint("seed = 1\nbatchsize = 2\n",
-            "cifar/run.toml:2: unknown key 'batchsize': the keys are the flags, without --; did you mean batch-size?");
+            "cifar/run.toml:2: unknown key 'batchsize': expected a flag's name without --; did you mean batch-size?");
   complaint(
       "scheme = \"per-chanel\"\n",
       "cifar/run.toml:1: scheme: unknown 'per-chanel': expected per-layer, per-channel; did you mean per-channel?");

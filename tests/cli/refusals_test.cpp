@@ -88,9 +88,9 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --config nowhere.toml", "nowhere.toml"},
            {"eval", "folder"},
            {"eval nowhere", "nowhere: no such folder"},
-           {"eval cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run"},
-           {"report cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run or a sweep"},
-           {"inspect why cifar/file.txt conv", "cifar/file.txt: a file: expected the folder of a run"},
+           {"eval cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run"},
+           {"report cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run or a sweep"},
+           {"inspect why cifar/file.txt conv", "cifar/file.txt: not a folder: expected the folder of a run"},
            {"search --data cifar10:cifar/file.txt", "cifar/file.txt: not a folder; expected one with"},
            {"eval cifar", "summary.json is missing"},
            {"bench", "bench step"},
@@ -152,13 +152,13 @@ TEST_CASE("cli: a fault in a configuration file is told with file, line and key"
   complaint("batch-size = \"128\"\n", "cifar/run.toml:1: batch-size: expected a whole number");
   complaint("batch-size = 1.5\n", "cifar/run.toml:1: batch-size: expected a whole number");
   complaint("warmup-epochs = 3000000000\n", "cifar/run.toml:1: warmup-epochs: expected a whole number");
-  complaint("seed = -1\n", "cifar/run.toml:1: seed: expected a whole number from 0 on");
+  complaint("seed = -1\n", "cifar/run.toml:1: seed: expected a whole number of 0 or more");
   complaint("\nlr = \"fast\"\n", "cifar/run.toml:2: lr: expected a number");
   complaint("weight-bits = [2, \"4\"]\n", "cifar/run.toml:1: weight-bits: expected whole numbers");
   complaint("quiet = 1\n", "cifar/run.toml:1: quiet: expected true or false");
   complaint("model = 8\n", "cifar/run.toml:1: model: expected text");
   complaint("weight-bits = []\n", "weight-bits: the list");
   complaint("target = \"size=40%\"\nregularizer = \"macs\"\n", "regularizer: with a target");
-  complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: not TOML");
+  complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: invalid TOML");
   CHECK(place.holds_only_data());
 }

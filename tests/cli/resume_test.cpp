@@ -166,30 +166,30 @@ TEST_CASE(
   const std::string failing = "--strength 1e38 --out run";
   const std::string failed = runs.search(failing, 1);
   CHECK(says(failed, "search, epoch 1, step 1: op scale: infinity at element 0"));
-  CHECK(says(failed, "expected smaller weights, or a smaller strength; kept"));
-  CHECK(says(failed, "kept in its folder: a checkpoint (warmup, epoch 2 done), from which --resume goes on"));
+  CHECK(says(failed, "expected smaller weights, or a smaller strength; its folder keeps"));
+  CHECK(says(failed, "its folder keeps a checkpoint (warmup, epoch 2 done): fix the cause and continue with --resume"));
   CHECK_FALSE(runs.holds("run/summary.json"));
 
-  CHECK(says(runs.search(failing, 2), "give --resume to go on with it, or --overwrite"));
+  CHECK(says(runs.search(failing, 2), "continue it with --resume or replace it with --overwrite"));
   CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2),
-             "seed is '2' here, but was '0'; strength is '1.0' here, but was '1e+38'"));
+             "seed is '2' now, but was '0'; strength is '1.0' now, but was '1e+38'"));
   CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
 
   damage(runs / "data/x_train.npy");
   CHECK(says(runs.search(failing + " --resume", 2), "resume: data has changed since the run started"));
   damage(runs / "data/x_train.npy");  // mended
   damage(runs / "run/metrics.jsonl");
-  CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl: not as the checkpoint knows it"));
+  CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl has changed since the checkpoint"));
   damage(runs / "run/metrics.jsonl");
 
   damage(runs / "run/checkpoint.safetensors");
   const std::string before = runs.search(failing + " --resume", 1);
   CHECK(says(before,
-             "checkpoint.safetensors: its checksum does not fit its content: going on from the checkpoint before it"));
+             "checkpoint.safetensors: the checksum does not match the content: resuming from the previous checkpoint"));
   CHECK(says(before, "search, epoch 1, step 1: op scale: infinity"));
   for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"})
     fs::resize_file(runs / name, 1000);
-  CHECK(says(runs.search(failing + " --resume", 2), "start anew with --overwrite"));
+  CHECK(says(runs.search(failing + " --resume", 2), "start again with --overwrite"));
   CHECK(runs.holds("run/checkpoint.safetensors"));
 
   runs.search("--overwrite --out run");
@@ -227,7 +227,7 @@ TEST_CASE("resume: a full disk leaves the checkpoint whole, and once there is sp
   if (!disk) return test::skip("resume on a full disk: mounting a small file system needs root");
   runs.search("--out undisturbed");
   const std::string full = runs.search("--out disk/run", 1);
-  CHECK(says(full, "No space left on device: free some space; kept in its folder: a checkpoint ("));
+  CHECK(says(full, "No space left on device: free some space; its folder keeps a checkpoint ("));
   CHECK_FALSE(runs.holds("disk/run/summary.json"));
   CHECK(says(runs.search("--resume --out disk/run", 1), "No space left on device"));
   disk.grow(64 << 20);

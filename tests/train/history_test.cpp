@@ -173,10 +173,10 @@ TEST_CASE("history: a line reads back unchanged to 6 digits; a corrupt one is na
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2));
   CHECK(read_history(folder.path).size() == 1);  // the search is still writing the second
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2) + "\n");
-  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:2: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:2: corrupt"), Error);
   nlohmann::json wrong = nlohmann::json::parse(line);
   wrong["alphas"][1]["theta"][0].erase(0);
   io::write_file(folder.path / "history.jsonl", wrong.dump() + "\n");
-  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:1: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:1: corrupt"), Error);
   CHECK_THROWS_WITH_AS(read_history(folder.path / "nowhere"), doctest::Contains("no such folder"), Error);
 }
