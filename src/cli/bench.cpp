@@ -59,7 +59,7 @@ void run(BenchInference& b) {
 
 void add_inference(CLI::App& bench) {
   CLI::App* command =
-      bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
+      bench.add_subcommand("inference", "time the network found by a search, image by image: float, discrete, integer");
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
   b->options.add("data", &b->data, "test images of another data set [the run's own]", run_setting("data").form);
@@ -72,18 +72,18 @@ void add_inference(CLI::App& bench) {
 }  // namespace
 
 void add_bench(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("bench", "measure how fast this machine is");
-  CLI::App* step = command->add_subcommand("step", "a training step on random images");
+  CLI::App* command = app.add_subcommand("bench", "measure the speed of training and inference on this machine");
+  CLI::App* step = command->add_subcommand("step", "time a training step on random images");
   const auto b = std::make_shared<BenchStep>(*step);
   b->options.add("model", &b->step.model, "network", run_setting("model").form);
   b->options.add("batch", &b->step.batch, "images per step");
-  b->options.add("phase", &b->step.phase, "float: the warm-up");
-  b->options.add("scheme", &b->step.scheme, "what a weight's bits are chosen for");
+  b->options.add("phase", &b->step.phase, "kind of step; float: of the warm-up");
+  b->options.add("scheme", &b->step.scheme, "choose the bits of weights per layer or per output channel");
   b->options.add("weight-bits", &b->step.weight_bits, "candidates for weights");
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
-  b->options.add("dtype", &b->step.dtype, "how the search step keeps activations between layers");
-  b->options.add("threads", &b->step.threads, "0 for all cores");
-  b->options.add("steps", &b->step.steps, "steps that are timed");
+  b->options.add("dtype", &b->step.dtype, "type of activations between layers in the search step");
+  b->options.add("threads", &b->step.threads, "number of threads, 0 for all cores");
+  b->options.add("steps", &b->step.steps, "number of timed steps");
   b->options.add("json", &b->json, "print one JSON object");
   show_examples(*step, {"mixgrad bench step --threads 2", "mixgrad bench step --model ds_cnn --phase float --json"});
   step->callback([b] { run(*b); });

@@ -205,7 +205,7 @@ if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mix
 }  // namespace
 
 void add_completion(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("completion", "print a script that completes this command line in a shell");
+  CLI::App* command = app.add_subcommand("completion", "print a script that makes a shell complete this command line");
   const auto shell = std::make_shared<std::string>();
   command->add_option("SHELL", *shell, "the shell")->type_name(shell_form);
   show_examples(*command, {"mixgrad completion bash > mixgrad.bash", "mixgrad completion zsh > _mixgrad"});

@@ -75,14 +75,15 @@ void run(Export& e) {
 }  // namespace
 
 void add_export(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("export", "write a network that search found in a form that runs elsewhere");
+  CLI::App* command =
+      app.add_subcommand("export", "export the network found by a search as a C package or an ONNX file");
   const auto e = std::make_shared<Export>(*command);
   command->add_option("DIR", e->folder, "folder of a run")->type_name("");
-  e->options.add("to", &e->to, "a folder with net.h, net.c, net_test.c, or a file", "c|onnx");
+  e->options.add("to", &e->to, "c: a folder with net.h, net.c and net_test.c; onnx: a file", "c|onnx");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
   e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", run_setting("data").form);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
-  e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
+  e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command,
                 {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
   command->callback([e] { run(*e); });

@@ -49,7 +49,7 @@ void Options::add_in_train(RunConfig& config) {
 
 void Options::add_config_file() {
   config_flag_ =
-      command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win");
+      command_.add_option("--config", config_file_, "TOML file whose keys are the names of flags; flags override it");
   config_flag_->type_name(file_form);
 }
 

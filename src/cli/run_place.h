@@ -19,11 +19,11 @@ struct RunPlace {
 
   void add_to(Options& o) {
     o.add("out", &out, "folder for the results [a dated one under runs/]", folder_form);
-    o.add("overwrite", &options.overwrite, "replace the run that --out holds");
+    o.add("overwrite", &options.overwrite, "replace the run in --out");
     o.add("resume", &options.resume,
-          "go on with the run in --out that was stopped, to the same bytes; begin it where there is none");
+          "continue the stopped run in --out, with the same result to the byte; start one if there is none");
     o.add("checkpoint-minutes", &options.checkpoint_minutes,
-          "between checkpoints within an epoch, 0: after every step; one more ends every epoch");
+          "minutes between checkpoints within an epoch, 0: after every step; every epoch also ends with one");
   }
 
   /// The folder; without --out a new one.

@@ -81,7 +81,7 @@ void add_options(Search& s) {
   s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
   o.add("data-parallel", &s.data_parallel,
-        "under mpirun: spread the images of every search and fine-tuning step over its processes");
+        "under mpirun: distribute the images of every search and fine-tuning step over the processes");
   o.add("json", &s.json, "print the run's summary.json only");
   o.add_config_file();
 }
@@ -90,7 +90,7 @@ void add_options(Search& s) {
 
 void add_search(CLI::App& app, const Communicator& communicator) {
   CLI::App* command =
-      app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
+      app.add_subcommand("search", "train a network, search its bit-widths, then export and fine-tune the result");
   const auto search = std::make_shared<Search>(*command);
   add_options(*search);
   show_examples(*command, {"mixgrad search --target size=30% --out run",

@@ -57,7 +57,7 @@ void Train::run() {
 }  // namespace
 
 void add_train(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
+  CLI::App* command = app.add_subcommand("train", "train a float network and save its weights for search --init");
   const auto train = std::make_shared<Train>(*command);
   Options& o = train->options;
   o.add_in_train(train->config);

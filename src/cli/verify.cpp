@@ -124,8 +124,9 @@ void run(Verify& verify) {
 }  // namespace
 
 void add_verify(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "verify", "compare a network that search found with its integer form, code by code, and that with its C package");
+  CLI::App* command = app.add_subcommand("verify",
+                                         "compare the network found by a search with its integer form, code by code, "
+                                         "and the integer form with its C package");
   const auto verify = std::make_shared<Verify>(*command);
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
   verify->options.add("data", &verify->data, "test images of another data set [the run's own]",
@@ -133,8 +134,8 @@ void add_verify(CLI::App& app) {
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
   verify->options.add("no-c", &verify->no_c,
-                      "leave out the C package, which $CC or cc builds and which then runs here");
-  verify->options.add("threads", &verify->threads, "0 for all cores");
+                      "leave out the C package, which is otherwise built with $CC or cc and run here");
+  verify->options.add("threads", &verify->threads, "number of threads, 0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});
   command->callback([verify] { run(*verify); });

@@ -30,7 +30,7 @@ std::string version() {
 }  // namespace
 
 void add_version(CLI::App& app) {
-  app.set_version_flag("--version", version, "print the version, and which fast paths this build takes on this CPU");
+  app.set_version_flag("--version", version, "print the version and the fast paths that this build uses on this CPU");
 }
 
 }  // namespace mixgrad::cli
