@@ -28,7 +28,7 @@ void run(BenchStep& b) {
   if (b.json)
     return print_json(
         {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
-  fmt::print("{:.1f} ms a step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
+  fmt::print("{:.1f} ms per step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
              t.images_per_s, t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
 }
 
@@ -44,7 +44,7 @@ struct BenchInference {
 void run(BenchInference& b) {
   b.options.apply();
   if (b.folder.empty())
-    bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
+    bad_input("bench inference: no folder given: expected mixgrad bench inference DIR with the folder of a search");
   const FinishedRun run = load_run(b.folder, b.data);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
   if (b.json) {
@@ -53,8 +53,9 @@ void run(BenchInference& b) {
     fmt::print("{}\n", times.dump());
     return;
   }
-  fmt::print("ms an image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
-             t.float_ms, t.discrete_ms, t.integer_ms);
+  fmt::print(
+      "ms per image, one at a time on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
+      t.float_ms, t.discrete_ms, t.integer_ms);
 }
 
 void add_inference(CLI::App& bench) {
@@ -89,7 +90,7 @@ void add_bench(CLI::App& app) {
   step->callback([b] { run(*b); });
   command->callback([command] {
     if (command->get_subcommands().empty())
-      bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
+      bad_input("bench: nothing to measure: expected mixgrad bench step or mixgrad bench inference");
   });
   add_inference(*command);
   show_examples(*command, {"mixgrad bench step", "mixgrad bench inference RUN"});

@@ -24,8 +24,7 @@ struct Eval {
 
 void run(Eval& eval) {
   eval.options.apply();
-  if (eval.folder.empty())
-    bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
+  if (eval.folder.empty()) bad_input("eval: no folder given: expected mixgrad eval DIR with the folder of a search");
   check_threads(eval.threads);
   const train::Threads threads(eval.threads);
   const train::Score score = evaluate_run(eval.folder, eval.data);

@@ -14,7 +14,7 @@
 namespace mixgrad::cli {
 namespace {
 
-/// What the forms of inspect share: how to print.
+/// What all inspect commands share: printing.
 struct Inspect {
   explicit Inspect(CLI::App& command) : options(command) {}
 
@@ -60,7 +60,7 @@ void add_quantizer_options(Options& o, RunConfig& c) {
 
 void run(Network& n) {
   n.apply_options();
-  check_form("model", n.config.model, run_setting("model").form + "|why|tape");  // a mistyped command comes here too
+  check_form("model", n.config.model, run_setting("model").form + "|why|tape");  // mistyped commands end up here, too
   if (n.classes < 1) bad_input("classes: {} is not possible: expected at least 1", n.classes);
   const inspect::GraphView view = inspect::view(inspect::network(n.config, n.classes, n.traced));
   if (!n.dot.empty()) io::write_file(n.dot, inspect::dot(view));
@@ -70,7 +70,8 @@ void run(Network& n) {
 void run(Why& w) {
   w.apply_options();
   if (w.run.empty() || w.layer.empty())
-    bad_input("inspect why: expected mixgrad inspect why DIR LAYER, DIR being what search writes to");
+    bad_input(
+        "inspect why: folder or layer missing: expected mixgrad inspect why DIR LAYER with the folder of a search");
   w.print(inspect::why(w.run, w.layer));
 }
 

@@ -13,10 +13,10 @@
 namespace mixgrad::cli {
 namespace {
 
-/// Refuses what a forgotten value, or a shell's variable that is not set, leaves for one.
+/// Refuses the results of a forgotten value or an unset shell variable.
 void check_given(const std::string& name, const std::string& text, const std::string& form) {
   if (text.empty()) bad_input("--{}: the value is empty: expected {}", name, form);
-  if (text.starts_with("--")) bad_input("--{}: '{}' stands where its value should: expected {}", name, text, form);
+  if (text.starts_with("--")) bad_input("--{}: '{}' is not its value but a flag: expected {}", name, text, form);
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ struct Report {
 void run(Report& report) {
   report.options.apply();
   if (report.folder.empty())
-    bad_input("report: no folder given: expected mixgrad report DIR, DIR being what search or sweep wrote to");
+    bad_input("report: no folder given: expected mixgrad report DIR with the folder of a search or a sweep");
   if (report.json)
     std::puts(report::page_data(report.folder).c_str());
   else

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where a run's results go: the flags that search and train share.
+// The folder of a run's results: flags that search and train share.
 #pragma once
 
 #include "options.h"
@@ -26,14 +26,14 @@ struct RunPlace {
           "minutes between checkpoints within an epoch, 0: after every step; every epoch also ends with one");
   }
 
-  /// The folder; without --out a new one.
+  /// The folder: --out, or a new one.
   std::string path() const {
     if (options.resume && out.empty())
-      bad_input("resume: --out is missing: expected the folder of the run to go on with");
+      bad_input("resume: --out is missing: expected the folder of the run to continue");
     return out.empty() ? dated_folder() : out;
   }
 
-  void say_finished() const { fmt::print("{} holds a finished run: nothing is left to do\n", out); }
+  void say_finished() const { fmt::print("{} holds a finished run: nothing left to do\n", out); }
 };
 
 }  // namespace mixgrad::cli

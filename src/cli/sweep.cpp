@@ -33,7 +33,7 @@ struct Sweep {
 constexpr const char* axes_names[][2] = {
     {"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
 
-/// What the values of an axis are: those named, or that of the setting.
+/// The values of an axis: those given, or else that of the setting.
 template <typename Enum>
 std::vector<Enum> values_of(const std::vector<std::string>& names, Enum otherwise) {
   if (names.empty()) return {otherwise};
@@ -68,7 +68,7 @@ class Printer : public sweep::Listener {
 void Sweep::check_axes() const {
   for (const auto& [axis, flag] : axes_names) {
     if (options.given(axis) && options.given(flag))
-      bad_input("{}: given beside --{}: expected one of them", axis, flag);
+      bad_input("{}: can't be combined with --{}: expected only one of them", axis, flag);
   }
   if (how.jobs < 1 || how.jobs > 256) bad_input("jobs: {} is not possible: expected 1 to 256", how.jobs);
 }
@@ -96,7 +96,7 @@ void Sweep::run(const Communicator& communicator) {
     if (!quiet && !page.empty()) fmt::print("report: {}\n", page);
   }
   if (!result.failed.empty()) {
-    failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(),
+    failed_run("{} of {} points failed: {}; run the same command to retry them", result.failed.size(), points.size(),
                fmt::join(result.failed, ", "));
   }
 }

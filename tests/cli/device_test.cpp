@@ -46,7 +46,8 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
 
   CHECK(verified.find("C package") != std::string::npos);
   CHECK(run(place, "verify run --images 2 --no-c").find("C package") == std::string::npos);
-  CHECK(run(place, "verify run --c-images 0", 2).find("c-images: 0 is below 1 (--no-c leaves the C package out)") !=
+  CHECK(run(place, "verify run --c-images 0", 2)
+            .find("c-images: 0 is not possible: expected at least 1, or --no-c to leave out the C package") !=
         std::string::npos);
   CHECK(run(place, "export run --to java --out net", 2).find("expected c, onnx") != std::string::npos);
   CHECK(run(place, "export run --to c", 2).find("--out is missing") != std::string::npos);
@@ -73,8 +74,7 @@ TEST_CASE("cli: the C package is built and compared before it is left anywhere")
   io::write_file(place.path / "wrong",
                  "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y > high ? high/y > high ? low/' net.c\nexec gcc \"$@\"\n");
   place.run("chmod +x wrong; CC=$PWD/wrong " + mixgrad_binary + "verify run --images 2; test $? = 1");
-  CHECK(place.said().find("verify: the C package gives other outputs than the integer engine on ") !=
-        std::string::npos);
+  CHECK(place.said().find("verify: the C package's outputs differ from the integer engine's on ") != std::string::npos);
   place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");
   CHECK(place.said().find("nothing was written") != std::string::npos);
   CHECK(!std::filesystem::exists(place.path / "other"));

@@ -139,7 +139,8 @@ TEST_CASE("cli: fine-tuning with a huge learning rate keeps the initial accuracy
       place, "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --lr 500 --out run" + data);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
-  CHECK(run.out.find("fine-tuning found nothing better on the validation images than its start\n") !=
+  CHECK(run.out.find(
+            "no epoch of fine-tuning was as good on the validation images, so the network before it is kept\n") !=
         std::string::npos);
   const auto summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("kept_start") == true);
