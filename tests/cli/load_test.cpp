@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens around a run: others read its data, nobody reads its output any more, its folder goes away.
+// Events around a run: others read its data, the reader of its output exits, its folder disappears.
 #include "../shell.h"
 #include "workplace.h"
 
@@ -14,7 +14,7 @@ using namespace mixgrad;
 using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
-TEST_CASE("load: a closed pipe, or a full disk behind standard output, is told; the run is whole") {
+TEST_CASE("load: a closed pipe or a full disk at standard output is reported; the run is complete") {
   const Workplace place;
   const Outcome closed = shell_run(
       place, fmt::format("{{ '{}' {}--out closed; echo $? >exit_code; }} | head -n 1", binary(), quick(place)));
@@ -37,7 +37,8 @@ TEST_CASE("load: two runs share a data folder") {
   CHECK(io::read_file(place.path("a/model.safetensors")) == io::read_file(place.path("b/model.safetensors")));
 }
 
-TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-written; one with a checkpoint goes on") {
+TEST_CASE(
+    "load: a run whose folder vanishes says so and leaves no incomplete files; one with a checkpoint can be resumed") {
   const Workplace place;
   const std::string endless = quick(place) + "--search-epochs 100000 --quiet --out run";
   const Outcome vanished = shell_run(

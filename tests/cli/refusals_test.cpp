@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command line refuses: one line that names the fault, exit code 2, nothing left behind.
+// Bad input: one line that names the error, exit code 2, nothing left behind.
 #include "workplace.h"
 
 #include <mixgrad/io.h>
@@ -103,7 +103,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("cli: a damaged data set or run is named") {
+TEST_CASE("cli: corrupt data sets and runs are named") {
   const Workplace place;
   fs::resize_file(place.root / "cifar/data_batch_3.bin", 3073 * 12 + 5);
   check_complaint(mixgrad_run(place, "search --data cifar10:cifar --out run"), 2, "data_batch_3.bin");
@@ -118,7 +118,7 @@ TEST_CASE("cli: a damaged data set or run is named") {
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
 }
 
-TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it") {
+TEST_CASE("cli: a network found that contains NaN is refused by all commands that read it") {
   const Workplace place;
   REQUIRE(mixgrad_run(place,
                       "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 "
@@ -140,7 +140,7 @@ TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it")
   }
 }
 
-TEST_CASE("cli: a fault in a configuration file is told with file, line and key") {
+TEST_CASE("cli: errors in a configuration file name file, line and key") {
   const Workplace place;
   const auto complaint = [&](const std::string& content, const std::string& words) {
     CAPTURE(content);

@@ -24,7 +24,7 @@ const std::string sweep_6 =
 }  // namespace
 
 TEST_CASE(
-    "sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
+    "sweep: killed halfway and started again, or run under mpirun, it gives the same results as an undisturbed one") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const Outcome whole = mixgrad_run(place, sweep_6 + "whole");
@@ -57,8 +57,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all "
-    "again") {
+    "sweep: a failed point does not affect the others; after that or SIGTERM, finished points are not run again except "
+    "with --overwrite") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const std::string sweep =

@@ -80,8 +80,7 @@ TEST_CASE("best: the start is kept unless an epoch is as good, and patience coun
   CHECK(t.data()[0] == 7);
 }
 
-TEST_CASE(
-    "fine-tuning that ruins a network leaves it as it was, byte for byte, also where it was stopped and resumed") {
+TEST_CASE("fine-tuning that ruins a network leaves it unchanged, byte for byte, even if it was stopped and resumed") {
   const Graph start = found_network();
   const data::Splits splits = mastered_by(start);
   REQUIRE(train::evaluate(start, splits.validation).value() == 1);
