@@ -45,7 +45,7 @@ struct Outcome {
   double measured = 0;  ///< Σ over the images
 };
 
-/// A network and a data set to be used together, with the names that their user knows them by.
+/// A network and a data set to be used together, with their names for the user.
 struct Pairing {
   const data::Dataset& images;
   std::string data;      ///< "cifar10:DIR"

@@ -45,7 +45,7 @@ void LogFile::add(const std::string& line) {
 std::string LogFile::place() const { return place_text(bytes_, sum_); }
 
 void LogFile::go_back(const std::string& place) {
-  if (place == this->place()) return remove();  // the checkpoint knows of no lines
+  if (place == this->place()) return remove();  // no lines at the checkpoint
   std::from_chars(place.data(), place.data() + place.size(), bytes_);
   for (const fs::path& file : {next_, own_}) {  // either of them, if the run was killed while one replaced the other
     const io::Checksum sum = sum_of_lines(file, bytes_);

@@ -30,7 +30,7 @@ double quality(const Graph& graph, const data::Splits& splits, const Task& task)
   return evaluate(graph, splits.validation, all_images, &task).quality();
 }
 
-/// The same, told in the report.
+/// The same, also stored in the report.
 double validate(const Graph& graph, const data::Splits& splits, const Task& task, EpochReport& report) {
   const Score score = evaluate(graph, splits.validation, all_images, &task);
   report.val_loss = score.mean_loss();

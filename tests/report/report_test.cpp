@@ -202,7 +202,7 @@ TEST_CASE("report: a sweep's data contain a run per point; corrupt files are nam
   CHECK(data.at("runs").at(2).at("summary").at("method") == "uniform");
 
   CHECK(complaint(folder.path / "nothing").find("no such folder") != std::string::npos);
-  CHECK(complaint(folder.path).find("neither a finished run (summary.json) nor a sweep (sweep.csv)") !=
+  CHECK(complaint(folder.path).find("expected a folder with a finished run (summary.json) or a sweep (sweep.csv)") !=
         std::string::npos);
   io::write_file(folder.path / "sweep/b/history.jsonl", "{\"tau\": 1}\n");
   CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: corrupt") != std::string::npos);
