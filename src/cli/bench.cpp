@@ -53,9 +53,8 @@ void run(BenchInference& b) {
     fmt::print("{}\n", times.dump());
     return;
   }
-  fmt::print(
-      "ms per image, one at a time on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
-      t.float_ms, t.discrete_ms, t.integer_ms);
+  fmt::print("ms per image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
+             t.float_ms, t.discrete_ms, t.integer_ms);
 }
 
 void add_inference(CLI::App& bench) {
