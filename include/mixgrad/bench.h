@@ -15,7 +15,7 @@ namespace mixgrad::bench {
 struct StepOptions {
   std::string model = "resnet8";
   int64_t batch = 128;
-  StepKind phase = StepKind::search;  ///< warm_up: a step of the warm-up, including batch norm
+  StepKind phase = StepKind::search;  ///< warm_up: a step of the float warm-up, batch norm included
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};

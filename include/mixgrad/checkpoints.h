@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The memory of a run that can be resumed.
+// Checkpoints of a run, for resuming it.
 #pragma once
 
 #include <mixgrad/io.h>
@@ -10,32 +10,32 @@
 
 namespace mixgrad::train {
 
-/// The memory of a run that can be resumed: what its finished phases gave, and where the running one stands. From the
-/// last checkpoint, a run goes on to the bytes of one that was never stopped. Those that write() keeps nothing of are
-/// not kept.
+/// The checkpoints of a run: the results of its finished phases and the state of the current one. A run resumed from
+/// its last checkpoint ends with the same bytes as one that was never stopped. This base class writes nothing; derived
+/// classes override write().
 class Checkpoints {
  public:
-  /// `last`: where to go on from; empty: from the beginning.
+  /// `last`: the checkpoint to resume from; empty: start from the beginning.
   explicit Checkpoints(io::Safetensors last = {});
   virtual ~Checkpoints() = default;
 
-  /// Whether `phase` has given its result, in this run or the one before the last checkpoint.
+  /// Whether `phase` has finished, in this process or before the last checkpoint.
   bool finished(const std::string& phase) const;
   io::Safetensors result(const std::string& phase) const;
   void finish(const std::string& phase, const io::Safetensors& result);
 
-  /// What a run can't do without, by its checksum. Throws bad_input where the run to go on with began with another.
+  /// Records an input of the run by its checksum. Throws bad_input if the run being resumed started with another one.
   void needs(const std::string& name, const std::string& checksum);
 
-  /// Asked after every step: whether to write one in the midst of an epoch. One is written after every epoch.
+  /// Called after every step: whether to write a checkpoint in mid-epoch. One is written after every epoch in any case.
   virtual bool due() const { return false; }
   void keep(const Place& place, const State& state);
-  /// Restores `state` where the last checkpoint was written in `phase`.
+  /// Restores `state` if the last checkpoint was written in `phase`.
   void resume(const std::string& phase, const State& state) const;
 
  protected:
   const io::Safetensors& last() const { return last_; }
-  /// Tensors are shared with the run: good until this returns.
+  /// The tensors are shared with the run and valid only until this returns.
   virtual void write(io::Safetensors) {}
 
  private:

@@ -20,48 +20,48 @@ namespace mixgrad::train {
 struct Schedule {
   int epochs = 1;
   int64_t batch_size = 128;
-  double lr = 0.1;             ///< of weights and biases, at its highest
-  double weight_decay = 2e-4;  ///< of weights; biases, α and clips have none
-  double clip_lr_scale = 1;    ///< the clips' learning rate, relative to the weights'
-  bool check_numerics =
-      false;         ///< look at the values and gradients of every op, not only at the step's loss and gradients
-  int patience = 0;  ///< stop after so many epochs without a better validation result; 0: never
-  bool start_counts = false;  ///< warm_up: the network comes trained, so its start is a candidate beside the epochs
+  double lr = 0.1;              ///< peak learning rate of weights and biases
+  double weight_decay = 2e-4;   ///< of weights; biases, α and clips have none
+  double clip_lr_scale = 1;     ///< the clips' learning rate, relative to the weights'
+  bool check_numerics = false;  ///< check the values and gradients of every op, not only the step's loss and gradients
+  int patience = 0;             ///< stop after this many epochs without a better validation result; 0: never
+  bool start_counts = false;    ///< warm_up: the network is already trained, so its initial state is a candidate, too
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
-  const Communicator* communicator = nullptr;  ///< of StepOptions
-  const Task* task = nullptr;                  ///< of StepOptions
+  const Communicator* communicator = nullptr;  ///< as in StepOptions
+  const Task* task = nullptr;                  ///< as in StepOptions
 };
 
 struct SearchSchedule : Schedule {
   DType dtype = DType::float32;      ///< of activations between layers
   double arch_lr = 1e-2;             ///< of α (Adam)
-  double strength = 0;               ///< the loss is task + strength · cost; without targets
+  double strength = 0;               ///< the loss is task + strength · cost; used without targets
   std::vector<Target> targets = {};  ///< the loss is task + a growing strength · constraint_violation
-  double arch_split = 0;  ///< share of the training images that α learns from, while weights learn from the others;
-                          ///< 0: all learn from all, in the same steps
+  double arch_split = 0;  ///< share of the training images that α is trained on, the weights on the others; 0: both are
+                          ///< trained on all images, in the same steps
   double tau_start = 5, tau_end = 0.1;
   bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
 };
 
-// Each writes to `checkpoints`, and goes on from the last of them if that is of this phase.
+// Each writes to `checkpoints`, and resumes from the last one if it was written in this phase.
 
-/// Float training, one-cycle; ends at the epoch that was best on the validation set, or at the start if that counts and
-/// was better: returns whether it did. Throws bad_input for a network that could not be simplified, before it trains.
+/// Float training with a one-cycle schedule. Ends with the parameters of the best epoch on the validation set, or, with
+/// start_counts, the initial ones if they were better: returns whether they were. Throws bad_input before training if
+/// the network can't be simplified.
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer,
              Checkpoints* checkpoints = nullptr);
-/// Weights, clips and α together; θ sharpens as the temperature falls.
+/// Trains weights, clips and α together; θ sharpens as the temperature falls.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer,
             Checkpoints* checkpoints = nullptr);
-/// Quantization-aware training of a discrete network, weight scales following the weights; ends at the epoch that was
-/// best on the validation set, or leaves the network as it was, scales included, if no epoch was as good: returns
-/// whether it did.
+/// Quantization-aware training of a discrete network, whose weight scales follow the weights. Ends with the parameters
+/// of the best epoch on the validation set, or leaves the network unchanged, scales included, if no epoch was as good:
+/// returns whether it was left unchanged.
 bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& schedule, const cost::Model& cost,
                Observer& observer, Checkpoints* checkpoints = nullptr);
 
-/// Temperature of an epoch (SPEC §1).
+/// The temperature τ of an epoch (SPEC §1).
 double temperature(const SearchSchedule& schedule, int epoch);
-/// The batches that calibrate clips: 8 of the training set, in an order from the seed.
+/// The batches for calibrating clips: 8 from the training set, in an order that depends on the seed.
 std::vector<Tensor> calibration_batches(const data::Dataset& train, int64_t batch_size, uint64_t seed);
 
 }  // namespace mixgrad::train

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole run: warm-up, search, export, fine-tuning, test. Reads data, writes nothing (run_folder.h does).
+// A whole run: warm-up, search, export, fine-tuning, test. It reads data but writes nothing; run_folder.h does.
 #pragma once
 
 #include <mixgrad/data.h>
@@ -17,32 +17,32 @@
 
 namespace mixgrad {
 
-/// The weight of the cost in the loss where no strength is given: every regularizer starts alike.
+/// The weight of the cost in the loss if no strength is given: it makes all regularizers start with the same loss.
 double default_strength(const Graph& floating, const cost::Model& regularizer);
 
 /// The configured model; `classes` as for models::make.
 models::Model make_model(const RunConfig& config, int64_t classes);
 
-/// Of the images, before what the network's own file does to them: as config.normalize says, or as the weights in
-/// config.init were trained. Throws bad_input where the two differ.
+/// How images are normalized before any normalization in the network's own file: by config.normalize, or as for the
+/// weights in config.init. Throws bad_input if the two differ.
 Normalization image_normalization(const RunConfig& config, int64_t channels);
 
-/// What the network is trained for: as config.loss says; without it, as the weights in config.init were trained; else
-/// what a built-in model is for; else what `images` ask for: classify where they have labels, reconstruct without.
+/// The task, from the first of these that is set: config.loss, the task of the weights in config.init, the task of a
+/// built-in model, the default for `images` (classify with labels, reconstruct without).
 const train::Task& run_task(const RunConfig& config, const data::Dataset& images);
 
-/// The data for the configured model, normalized as it wants them, without labels if its task does not read them.
-/// Throws bad_input when data, model and task don't fit.
+/// The data for the configured model, normalized for it, without labels if its task does not read them. Throws
+/// bad_input if data, model and task do not fit together.
 data::Splits load_data(const RunConfig& config);
 
-/// One cost model's count of three networks; nothing where the model has no cost of one of its layers.
+/// One cost of three networks; nothing if the cost model does not support one of the layers.
 struct CostReport {
   std::string name, unit;
   double found;
   std::optional<double> uniform8, floating;
 };
 
-/// A target and what the network found costs.
+/// A target and the cost of the network found.
 struct TargetReport {
   std::string name, unit;
   double limit, found;
@@ -51,13 +51,13 @@ struct TargetReport {
 struct RunResult {
   Graph network;  ///< exported and fine-tuned
   std::vector<LayerSummary> layers;
-  std::vector<CostReport> costs;  ///< every built-in model that has a cost of the network found
+  std::vector<CostReport> costs;  ///< all built-in cost models that support the network found
   std::vector<TargetReport> targets;
   std::optional<Repair> repair;    ///< how the targets were met
   double strength = 0;             ///< 0 with targets
-  std::vector<std::string> notes;  ///< what Observer::on_note was told
-  bool kept_start = false;         ///< no epoch of fine-tuning was as good on the validation images as its start
-  bool interrupted = false;        ///< the observer ended it before all epochs were done
+  std::vector<std::string> notes;  ///< as passed to Observer::on_note
+  bool kept_start = false;         ///< no epoch of fine-tuning was as good on the validation images as the start
+  bool interrupted = false;        ///< the observer stopped it before the last epoch
   int threads = 0;
   int64_t test_images = 0;
   train::Score floating, searched, final;  ///< on the test set; searched: the discrete network before fine-tuning
@@ -69,29 +69,28 @@ struct RunResult {
 /// A float network after its warm-up.
 struct FloatResult {
   std::unique_ptr<nn::Module> net;
-  std::string normalize;  ///< of the images, kept in its file: as RunConfig::normalize, in numbers
-  std::string task;       ///< that it was trained for, by its name; kept in its file
-  train::Score test;      ///< on the test set
-  bool kept_start =
-      false;  ///< no epoch was as good on the validation images as the network that the model's file holds
+  std::string normalize;    ///< of the images, as RunConfig::normalize but in numbers; stored in its file
+  std::string task;         ///< name of the task that it was trained for; stored in its file
+  train::Score test;        ///< on the test set
+  bool kept_start = false;  ///< no epoch was as good on the validation images as the network in the model's file
   bool interrupted = false;
 };
 
-/// What float.safetensors holds: weights by name, and in the metadata how the images were normalized, and the task.
+/// The content of float.safetensors: weights by name, and the images' normalization and the task in the metadata.
 io::Safetensors float_weights(const FloatResult& result);
-/// Of that, whatever the task.
+/// Checksum of that content, apart from the task.
 std::string checksum(const FloatResult& result);
 
-/// Throws bad_input for what data and network make impossible (a target out of reach, a candidate without a cost):
-/// before an hour of training, not after. The runs share model and data.
+/// Throws bad_input if data and network make a run impossible (a target out of reach, a candidate without a cost), so
+/// that this shows before an hour of training and not after. The runs share model and data.
 void check_possible(std::span<const RunConfig> runs);
 
-/// The warm-up alone.
+/// Runs the warm-up alone.
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr);
 
-/// Validates `config`, reads the data and runs all phases. `observer` is told of every step and epoch. With
-/// `checkpoints`, finished phases are not run again, and the one that was running goes on; what lies between phases is
-/// computed anew.
+/// Validates `config`, reads the data and runs all phases. `observer` is notified of every step and epoch. With
+/// `checkpoints`, finished phases are skipped, the phase that was running resumes, and whatever is done between phases
+/// is computed again.
 RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr,
                      const Communicator* communicator = nullptr);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The configuration of a run, and what follows from it. How users write it: settings.h.
+// The configuration of a run, and what follows from it. For how users write it, see settings.h.
 #pragma once
 
 #include <mixgrad/error.h>
@@ -14,23 +14,23 @@
 
 namespace mixgrad {
 
-/// What finds the bit-widths: the search, or a baseline (search.h).
+/// How bit-widths are found: by the search or by a baseline (search.h).
 enum class Method { dnas, uniform, sensitivity, random };
-/// From tau_start to tau_end by a constant factor, or the paper's τ ← τ exp(-0.045) per epoch.
+/// From tau_start to tau_end by a constant factor per epoch, or the paper's τ ← τ exp(-0.045).
 enum class TauSchedule { geometric, exponential };
-/// The type of activations between layers in a search; automatic: bfloat16 where the CPU is fast at it.
+/// The type of activations between layers in a search; automatic: bfloat16 if the CPU has fast instructions for it.
 enum class ActivationType { float32, bfloat16, automatic };
-/// A training step to time or to look at: of the search, or of the warm-up.
+/// The kind of training step to time or inspect: of the search or of the warm-up.
 enum class StepKind { search, warm_up };
 
-/// A value of an enum, and what users call it.
+/// A value of an enum and its name for users.
 template <typename Enum>
 struct Named {
   Enum value;
   const char* name;
 };
 
-// The names of the values of every enum that users choose from, in the order in which help lists them.
+// The names of all enum values that users can choose, in the order of the help text.
 constexpr auto names_of(MixPrecType) {
   return std::to_array<Named<MixPrecType>>(
       {{MixPrecType::PER_LAYER, "per-layer"}, {MixPrecType::PER_CHANNEL, "per-channel"}});
@@ -63,10 +63,10 @@ const char* name_of(Enum value) {
   for (const Named<Enum>& named : names_of(value)) {
     if (named.value == value) return named.name;
   }
-  bad_input("{} is no value of its enum: expected one that has a name", static_cast<int>(value));
+  bad_input("{} is not a value of its enum: expected one that has a name", static_cast<int>(value));
 }
 
-/// The value of this name, if there is one.
+/// The value with this name, if there is one.
 template <typename Enum>
 std::optional<Enum> find_by_name(std::string_view name) {
   for (const Named<Enum>& named : names_of(Enum{})) {
@@ -75,15 +75,14 @@ std::optional<Enum> find_by_name(std::string_view name) {
   return std::nullopt;
 }
 
-/// What a run can be told. Each field has a row in the table of settings (src/run/settings.cpp).
+/// The settings of a run. Each field has a row in the table of settings (src/run/settings.cpp).
 struct RunConfig {
   std::string model = "resnet8";      ///< a name that models::make knows
-  std::vector<int> input_shape = {};  ///< C, H, W of the images, for a model's file that leaves them open
+  std::vector<int> input_shape = {};  ///< C, H, W of the images, if the model's file leaves them open
   std::string data = "glyphs";        ///< what data::load takes
-  std::string loss = "";              ///< what to train for, a name that train::find_task knows; "": run_task says
-  std::string normalize =
-      "";                  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's own, if it has one
-  double val_split = 0.1;  ///< share of the training images held out for every choice
+  std::string loss = "";              ///< the task, a name that train::find_task knows; "": see run_task
+  std::string normalize = "";  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
+  double val_split = 0.1;      ///< share of the training images held out for validation
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};
@@ -91,45 +90,45 @@ struct RunConfig {
   std::string override_layers = "";  ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
   Method method = Method::dnas;
   std::string target = "";              ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
-  std::string regularizer = "";         ///< a name that cost::find knows, "": size; without targets
-  std::optional<double> strength = {};  ///< without one, 0.6 / cost of the uniform 8-bit network; without targets
-  bool refine = false;    ///< raise weights where that does not raise the regularizer's cost; without targets
+  std::string regularizer = "";         ///< a name that cost::find knows; "": size; used without targets
+  std::optional<double> strength = {};  ///< unset: 0.6 / cost of the uniform 8-bit network; used without targets
+  bool refine = false;    ///< raise weights' bits if the regularizer's cost does not grow; used without targets
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
-  double lr = 0.15;       ///< of the warm-up, at its highest; search and fine-tuning take shares of it
+  double lr = 0.15;       ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
   double arch_lr = 1e-2;  ///< of α
   double tau_start = 5, tau_end = 0.1;
   TauSchedule tau_schedule = TauSchedule::geometric;
   SamplerKind sampler = SamplerKind::SOFTMAX;
-  bool hard = false;  ///< hard samples: one-hot θ with the gradient of the soft one
+  bool hard = false;  ///< hard samples: one-hot θ with the gradient of the soft θ
   AlphaInit alpha_init = AlphaInit::SCALED;
   std::string act_quantizer = "pact";  ///< a name that quant::find_activation knows
-  std::string calibration = "mse";     ///< how clips start: or "max", "percentile=N" (parse_clip_rule)
-  bool quantize_output = false;        ///< a quantizer on the network's output too
-  double arch_split = 0;               ///< share of the training images kept for α's own steps; 0: joint steps
-  int patience = 0;                    ///< stop a phase after so many epochs without improvement; 0: never
-  bool check_numerics = false;         ///< look for NaN and infinity in every op, not only in every step's gradients
+  std::string calibration = "mse";     ///< initial clips: this, "max" or "percentile=N" (parse_clip_rule)
+  bool quantize_output = false;        ///< put a quantizer on the network's output too
+  double arch_split = 0;               ///< share of the training images for separate steps of α; 0: joint steps
+  int patience = 0;                    ///< stop a phase after this many epochs without improvement; 0: never
+  bool check_numerics = false;         ///< check every op for NaN and infinity, not only every step's gradients
   ActivationType dtype = ActivationType::float32;
   uint64_t seed = 0;
-  int threads = 0;  ///< 0: as many as OpenMP finds
+  int threads = 0;  ///< 0: OpenMP's default
 
-  /// Throws bad_input naming the setting that can't be right.
+  /// Throws bad_input naming an invalid setting.
   void validate() const;
 };
 
-/// Throws bad_input for bfloat16 on a CPU that has no instructions for it.
+/// Throws bad_input for bfloat16 on a CPU without instructions for it.
 DType dtype_of(ActivationType type);
 
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
 
-/// The name of the cost that a run lowers: its first target's, else the regularizer's.
+/// The name of the cost that a run minimizes: that of its first target, else the regularizer's.
 std::string cost_to_lower(const RunConfig& config);
-/// That cost. `targets`: those of `config`.
+/// The model of that cost. `targets`: those of `config`.
 cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targets);
 
-/// What `config` asks of a search, without calibration batches; with targets, the first takes the regularizer's place.
+/// The search options of `config`, without calibration batches; with targets, the first one's cost is the regularizer.
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets = {});
 
 }  // namespace mixgrad

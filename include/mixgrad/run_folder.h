@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The folder of a run: what it leaves there, where it goes on from, and what others read back.
+// The folder of a run: its results, its checkpoints for resuming, and functions that read them back.
 #pragma once
 
 #include <mixgrad/run.h>
@@ -16,9 +16,9 @@ namespace mixgrad {
 
 /// The text of summary.json.
 std::string summary(const RunConfig& config, const RunResult& result);
-/// A line of metrics.jsonl, without line feed: null where the phase has no such number.
+/// A line of metrics.jsonl, without line feed; numbers that the phase does not have are null.
 std::string metrics_line(const train::EpochReport& epoch);
-/// A line of history.jsonl, without line feed: every α after a search epoch, and what pulled at it.
+/// A line of history.jsonl, without line feed: every α after a search epoch, and the gradients that drove it.
 std::string history_line(const train::EpochReport& epoch);
 /// A line of history.jsonl read back.
 struct HistoryEpoch {
@@ -26,48 +26,47 @@ struct HistoryEpoch {
   double tau;
   std::vector<train::AlphaReport> alphas;
 };
-/// The history of the search in folder `path`, finished or still running. Throws bad_input when it holds none, or a
-/// damaged one.
+/// The history of the search in folder `path`, finished or still running. Throws bad_input if it is missing or corrupt.
 std::vector<HistoryEpoch> read_history(const std::string& path);
 
 class RunLog;
 
 struct RunFolderOptions {
-  bool overwrite = false;         ///< a run that stands there
-  bool resume = false;            ///< go on with a run that was stopped; begin one where there is none
-  double checkpoint_minutes = 5;  ///< between checkpoints in the midst of an epoch; 0: after every step
+  bool overwrite = false;         ///< replace an existing run
+  bool resume = false;            ///< continue a stopped run, or start one if there is none
+  double checkpoint_minutes = 5;  ///< between checkpoints within an epoch; 0: after every step
 };
 
-/// A folder to hold one run. Made, and checked to be writable, before the run starts. A run that fails before its first
-/// checkpoint leaves nothing behind: what was made is taken away again, and a run that was to be overwritten stays as
-/// it was. One that is stopped later leaves its checkpoint, to resume from; with the result on the disk, that goes
-/// away.
+/// The folder of one run, created and checked to be writable before the run starts. A run that fails before its first
+/// checkpoint leaves nothing behind: whatever was created is removed, and a run to be overwritten stays unchanged. A
+/// run that is stopped later leaves its checkpoint, to be resumed from; once the result is on disk, the checkpoint is
+/// removed.
 class RunFolder {
  public:
-  /// Throws bad_input when `path` can't be a run's folder, another process writes into it, or it holds a run that
-  /// `options` does not speak of.
+  /// Throws bad_input if `path` can't be a run's folder, another process is writing into it, or it holds a run and
+  /// `options` neither overwrite nor resume it.
   RunFolder(const std::string& path, const RunFolderOptions& options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
 
-  /// Whether the run to resume has all of its results already.
+  /// Whether the run to resume already has all of its results.
   bool finished() const { return finished_; }
-  /// Whether there is a checkpoint to go on from.
+  /// Whether there is a checkpoint to resume from.
   bool resumes() const { return resumes_; }
 
-  /// Adds the epoch's lines to metrics.jsonl and history.jsonl; an old run that is to be overwritten keeps its own
-  /// until the result.
+  /// Adds the epoch's lines to metrics.jsonl and history.jsonl. If an old run is being overwritten, its files are kept
+  /// until the result is written.
   void add(const train::EpochReport& epoch);
-  /// The network, then the summary: where a summary stands, the run is complete.
+  /// Writes the network, then the summary: a run with a summary is complete.
   void write_result(const RunConfig& config, const RunResult& result);
   void write_weights(const FloatResult& result);
   std::string path() const { return path_; }
 
   double checkpoint_minutes() const { return checkpoint_minutes_; }
-  /// The newest checkpoint that is whole; `damage` says what is wrong with a newer one.
+  /// The newest intact checkpoint; `damage` says what is wrong with a newer one.
   io::Safetensors checkpoint(std::string& damage) const;
-  /// What was logged after `checkpoint` goes away. Throws bad_input where what was logged before has changed.
+  /// Removes log lines newer than `checkpoint`. Throws bad_input if older ones have changed.
   void go_back_to(const io::Safetensors& checkpoint);
   void write_checkpoint(io::Safetensors content);
   void drop_checkpoints();
@@ -82,49 +81,50 @@ class RunFolder {
   std::filesystem::path path_;
   std::vector<std::filesystem::path> made_;  // outermost first
   bool complete_ = false, finished_ = false, resumes_ = false;
-  bool foreign_checkpoints_ = false;  // those there are belong to a run that is to be overwritten
+  bool foreign_checkpoints_ = false;  // existing checkpoints belong to a run to be overwritten
   double checkpoint_minutes_;
   int lock_ = -1;
   std::unique_ptr<RunLog> log_;
 };
 
-/// run_search, and what it leaves in `folder`; goes on from the folder's checkpoint where it is to resume. `render`
-/// adds to the folder of a result what shows it (report::write_page), before the checkpoint goes away. Throws bad_input
-/// naming the settings that have changed since; a failed run's error says that there is a checkpoint.
+/// Runs run_search and writes its result, log and checkpoints into `folder`; resumes from the folder's checkpoint if
+/// asked to. `render` adds a report to the finished folder (report::write_page), before the checkpoint is removed.
+/// Throws bad_input naming settings that have changed since the checkpoint; the error of a failed run mentions its
+/// checkpoint.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
                         const Communicator* communicator = nullptr,
                         const std::function<void(const std::string& path)>& render = {});
 
-/// run_warm_up, and what it leaves in `folder`: metrics.jsonl and float.safetensors.
+/// Runs run_warm_up and writes metrics.jsonl and float.safetensors into `folder`.
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);
 
-/// A name under runs/ that tells when the run started and is not taken.
+/// An unused name under runs/, made from the current time.
 std::string dated_folder();
 
 // --- what a folder holds --------------------------------------------------------------------------------------
 
-/// Throws bad_input unless `path`, which should be the folder of `what`, is one.
+/// Throws bad_input unless `path`, the folder of `what`, is an existing folder.
 void check_existing_folder(const std::string& path, const char* what = "a run");
 
-/// What a run folder holds, with the test set of `data`, or of the run's own data when that is empty. Throws bad_input
-/// when the folder holds no finished run, or the data do not fit the network.
+/// The network of a finished run, with the test set of `data` or, if empty, of the run's own data. Throws bad_input if
+/// the folder holds no finished run, or the data do not fit the network.
 struct FinishedRun {
-  std::string model;  ///< its name: of a file, without the folder
+  std::string model;  ///< its name; for a file without the folder
   Graph network;
-  data::Dataset test;  ///< without labels where the network reconstructs
+  data::Dataset test;  ///< without labels if the network reconstructs
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
 
-/// The network of a finished run, without its data. Throws bad_input when the folder holds none.
+/// The network of a finished run, without its data. Throws bad_input if the folder holds no finished run.
 Graph load_network(const std::string& path);
 
-/// The network of a finished run; nothing where the run goes on, or was of train.
+/// The network of a finished search; nothing if the run is not finished or was made by `mixgrad train`.
 std::optional<Graph> exported_network(const std::string& path);
-/// How the finished run in folder `path` met its targets; nothing where it had none. Throws bad_input for a damaged
+/// How the finished run in folder `path` met its targets; nothing if it had none. Throws bad_input for a corrupt
 /// summary.
 std::optional<Repair> repair_of(const std::string& path);
 
-/// Measures the network in run folder `path` on the test set of `data`, or of the run's own data when that is empty.
+/// Evaluates the network in run folder `path` on the test set of `data` or, if empty, of the run's own data.
 train::Score evaluate_run(const std::string& path, const std::string& data = "");
 
 }  // namespace mixgrad

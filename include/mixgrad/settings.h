@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings: variables that users set by name, and the table of those of a run. Flags, TOML files, summary.json,
-// checkpoints and the command that repeats a run all read it.
+// Settings: variables that users set by name, and the table of a run's settings. Flags, TOML files, summary.json,
+// checkpoints and the command that repeats a run all use this table.
 #pragma once
 
 #include <mixgrad/run_config.h>
@@ -18,7 +18,7 @@
 
 namespace mixgrad {
 
-/// A variable of an enum that has names_of, set and read by name.
+/// A variable of an enum type with names_of, set and read by name.
 class Choice {
  public:
   template <typename Enum>
@@ -32,7 +32,7 @@ class Choice {
   }
 
   std::string name() const { return name_(); }
-  /// False where no value has this name.
+  /// Returns false if no value has this name.
   bool set(std::string_view name) const { return set_(name); }
   /// "per-layer|per-channel"
   const std::string& form() const { return form_; }
@@ -43,44 +43,44 @@ class Choice {
   std::string form_;
 };
 
-/// Where a setting's value is kept.
+/// A pointer to the variable that holds a setting's value.
 using Variable =
     std::variant<std::string*, int*, int64_t*, uint64_t*, double*, std::optional<double>*, bool*, std::vector<int>*,
                  std::vector<uint64_t>*, std::vector<double>*, std::vector<std::string>*, Choice>;
 
-/// A variable under the name that a flag and a key of a TOML file have for it.
+/// A variable and its name, as a flag and as a key in TOML files.
 struct NamedVariable {
   std::string name;
   Variable variable;
-  /// What a value looks like, of a list each item: words and placeholders in capitals, like "pact|lsq" or
+  /// The form of a value, or of each item of a list: words, and placeholders in capitals, like "pact|lsq" or
   /// "glyphs|idx:DIR". "": any value of the type.
   std::string form = "";
 };
 
-/// What help shows for a value: its form, or a placeholder for the type.
+/// The value in the help text: its form, or a placeholder for the type.
 std::string form_of(const NamedVariable& v);
-/// The value as help shows it; "" where there is none.
+/// The value as text, for defaults in the help text; "" if unset.
 std::string value_text(const Variable& variable);
-/// Sets it to the text of a flag. Throws bad_input naming the flag and what would be right.
+/// Sets the variable from the text of a flag. Throws bad_input naming the flag and what is expected.
 void set_from_text(const NamedVariable& v, const std::string& text);
-/// Sets the variables whose keys are in the TOML file. Throws bad_input naming the file, line and key that can't be
-/// right: an unknown key, a value of another type or form.
+/// Sets the variables whose keys are in the TOML file. Throws bad_input naming file, line and key of an unknown key or
+/// a value of the wrong type or form.
 void set_from_toml(std::span<const NamedVariable> variables, const std::string& file);
-/// A file for set_from_toml that gives them their present values; the same values give the same bytes. Throws bad_input
-/// for text that is not UTF-8.
+/// The content of a file from which set_from_toml restores the current values; the same values give the same bytes.
+/// Throws bad_input for text that is not UTF-8.
 std::string to_toml(std::span<const NamedVariable> variables);
-/// Throws bad_input naming the alternatives, and the one that may have been meant, unless `value` has this form.
+/// Throws bad_input unless `value` has this form, listing the alternatives and the one probably meant.
 void check_form(const std::string& where, const std::string& value, const std::string& form);
 
-/// A setting of a run: a row of the table.
+/// A setting of a run: a row of the table of settings.
 struct Setting {
-  /// What changes with its value: the result, only what is checked on the way, or only how fast it is.
+  /// What the value affects: the result, only the checks made during the run, or only its speed.
   enum class Effect { result, checks, speed };
-  /// What `mixgrad train`, a run that ends after the warm-up, calls it; "": the same.
+  /// Its name and help in `mixgrad train`, a run that ends after the warm-up; "": the same.
   struct InTrain {
     std::string name = "", help = "";
   };
-  /// A pointer to the member that it sets.
+  /// A pointer to the member of RunConfig that it sets.
   class Member {
    public:
     template <typename T>
@@ -94,31 +94,33 @@ struct Setting {
   std::string name;
   Member member;
   std::string help;
-  std::string form = "";                                        ///< of NamedVariable
-  std::optional<InTrain> in_train = {};                         ///< none: the warm-up does not ask for it
-  std::string (*absolute)(const std::string& value) = nullptr;  ///< the same value, from any folder: paths are absolute
+  std::string form = "";                 ///< as in NamedVariable
+  std::optional<InTrain> in_train = {};  ///< unset: not used by the warm-up
+  std::string (*absolute)(const std::string& value) =
+      nullptr;  ///< makes paths absolute, so that the value is valid in any folder
   Effect effect = Effect::result;
 
   NamedVariable of(RunConfig& config) const { return {name, member(config), form}; }
-  /// The same of `mixgrad train`, which must have it.
+  /// The same for `mixgrad train`, which must have this setting.
   NamedVariable of_train(RunConfig& config) const {
     return {in_train->name.empty() ? name : in_train->name, member(config), form};
   }
 };
 
-/// The table, in the order of help.
+/// The table, in the order of the help text.
 std::span<const Setting> run_settings();
-/// Throws bad_input when there is none of this name.
+/// The setting with this name. Throws bad_input if there is none.
 const Setting& run_setting(std::string_view name);
 
-/// The same run, told from any folder: its paths are absolute.
+/// The same run with absolute paths, so that it can be repeated from any folder.
 RunConfig from_any_folder(RunConfig config);
-/// What decides a run's result, as text by name: a run is resumed with the same. Paths are absolute.
+/// The settings that determine a run's result, as text by name. A resumed run must have the same. Paths are absolute.
 std::map<std::string, std::string> decisive_settings(const RunConfig& config);
-/// The command line that repeats the run from any folder: `mixgrad search` with what is not at its default, quoted for
-/// a shell.
+/// The command line that repeats the run from any folder: `mixgrad search` with all settings that differ from their
+/// defaults, quoted for a shell.
 std::string search_command(const RunConfig& config);
-/// What the run is to compute, as a file for `mixgrad search --config`, or train's.
+/// The settings that determine what the run computes, as a file for `mixgrad search --config` or `mixgrad train
+/// --config`.
 std::string search_toml(RunConfig config);
 std::string train_toml(RunConfig config);
 

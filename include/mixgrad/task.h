@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a network is trained for: a loss, and the metric that networks are compared by.
+// What a network is trained for: a loss, and the metric by which networks are compared.
 #pragma once
 
 #include <mixgrad/data.h>
@@ -11,12 +11,12 @@
 
 namespace mixgrad::train {
 
-/// What tells how well a network does its task.
+/// A measure of how well a network does its task.
 struct Metric {
   std::string name = {};   ///< "accuracy"
-  std::string label = {};  ///< short, for a line of progress: "acc"
+  std::string label = {};  ///< short form for progress lines: "acc"
   bool larger_is_better = true;
-  bool is_share = false;  ///< from 0 to 1, shown in percent
+  bool is_share = false;  ///< from 0 to 1; shown in percent
 
   bool operator==(const Metric&) const = default;
 };
@@ -29,9 +29,9 @@ struct Score {
   Metric metric = {};
 
   double mean_loss() const { return mean(loss); }
-  /// The metric, in the mean over the images.
+  /// The mean of the metric over the images.
   double value() const { return mean(measured); }
-  /// What to choose by: larger is better, whatever the metric.
+  /// The metric, negated if smaller is better: larger quality is always better.
   double quality() const { return metric.larger_is_better ? value() : -value(); }
   Score& operator+=(const Score& other);
 
@@ -45,37 +45,37 @@ struct Outcome {
   double measured = 0;  ///< Σ over the images
 };
 
-/// A network and a data set that are to go together, by what their user calls them.
+/// A network and a data set to be used together, with their names for the user.
 struct Pairing {
   const data::Dataset& images;
   std::string data;      ///< "cifar10:DIR"
   Shape input, output;   ///< of the network, without N
   std::string network;   ///< "model net.onnx"
-  std::string left_out;  ///< the function at the network's end that reading its file left out: "Sigmoid 'y'"
-  std::string notes;     ///< what the reader of the data did, for an error about them
+  std::string left_out;  ///< the function at the network's end that its import left out: "Sigmoid 'y'"
+  std::string notes;     ///< the data reader's notes, quoted in errors about the data
 };
 
 struct Task {
-  std::string name;  ///< for --loss and files
+  std::string name;  ///< in --loss and in files
   Metric metric;
   bool reads_labels = false;
-  /// Of a network's `output`, [N, values] or [N, C, H, W], for `batch`.
+  /// The loss and metric of a network's `output`, [N, values] or [N, C, H, W], for `batch`.
   std::function<Outcome(const Tensor& output, const data::Batch& batch, double denominator)> loss_and_metric;
   /// The metric of the best guess that ignores the images.
   std::function<double(const data::Dataset& images)> chance;
-  /// Throws bad_input naming network, data and --loss where these can't be trained for the task together.
+  /// Throws bad_input naming the network, the data and --loss if they can't be combined for this task.
   std::function<void(const Pairing&)> check;
 
-  /// What `loss_and_metric` gave for `images` images with this denominator.
+  /// The score of `images` images, from the result of `loss_and_metric` with this denominator.
   Score score(const Outcome& outcome, int64_t images, double denominator) const;
 };
 
 /// The built-in tasks: classify (cross entropy, accuracy), and reconstruct (mean squared error against the input).
 const std::vector<Task>& tasks();
-/// Throws bad_input listing the names; `where` says where this one stands.
+/// The built-in task called `name`. Throws bad_input listing the names if there is none; the error starts with `where`.
 const Task& find_task(const std::string& name, const std::string& where = "loss");
-/// `chosen`, if given; else the task called `name` (Graph::task), if there is a name; else what the data ask for:
-/// classify where they have labels, reconstruct where they have none.
+/// `chosen` if given; else the task called `name` (Graph::task) if not empty; else the default for the data:
+/// classify if they have labels, reconstruct if not.
 const Task& task_for(const Task* chosen, const std::string& name, bool has_labels);
 
 }  // namespace mixgrad::train

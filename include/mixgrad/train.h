@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training, all of it: tasks, one step, and the phases of a run with what they tell and keep.
+// All of training: tasks, one step, and the phases of a run with their observers and checkpoints.
 #pragma once
 
 #include <mixgrad/checkpoints.h>
@@ -10,7 +10,7 @@
 
 namespace mixgrad::train {
 
-/// While it lives, what this thread starts runs on so many threads; 0 leaves their number as it is.
+/// While it lives, parallel work started by this thread uses `threads` threads; 0 leaves their number unchanged.
 class Threads {
  public:
   explicit Threads(int threads);
@@ -21,7 +21,7 @@ class Threads {
  private:
   int before_;
 };
-/// The number of threads of what starts now.
+/// The number of threads that parallel work started now would use.
 int threads();
 
 }  // namespace mixgrad::train

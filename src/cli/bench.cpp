@@ -28,7 +28,7 @@ void run(BenchStep& b) {
   if (b.json)
     return print_json(
         {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
-  fmt::print("{:.1f} ms a step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
+  fmt::print("{:.1f} ms per step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
              t.images_per_s, t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
 }
 
@@ -44,7 +44,7 @@ struct BenchInference {
 void run(BenchInference& b) {
   b.options.apply();
   if (b.folder.empty())
-    bad_input("bench inference: no folder given: expected mixgrad bench inference DIR, DIR being what search wrote to");
+    bad_input("bench inference: no folder given: expected mixgrad bench inference DIR with the folder of a search");
   const FinishedRun run = load_run(b.folder, b.data);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
   if (b.json) {
@@ -53,13 +53,13 @@ void run(BenchInference& b) {
     fmt::print("{}\n", times.dump());
     return;
   }
-  fmt::print("ms an image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
+  fmt::print("ms per image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
              t.float_ms, t.discrete_ms, t.integer_ms);
 }
 
 void add_inference(CLI::App& bench) {
   CLI::App* command =
-      bench.add_subcommand("inference", "a network that search found, image by image: float, discrete, integers");
+      bench.add_subcommand("inference", "time the network found by a search, image by image: float, discrete, integer");
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
   b->options.add("data", &b->data, "test images of another data set [the run's own]", run_setting("data").form);
@@ -72,24 +72,24 @@ void add_inference(CLI::App& bench) {
 }  // namespace
 
 void add_bench(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("bench", "measure how fast this machine is");
-  CLI::App* step = command->add_subcommand("step", "a training step on random images");
+  CLI::App* command = app.add_subcommand("bench", "measure the speed of training and inference on this machine");
+  CLI::App* step = command->add_subcommand("step", "time a training step on random images");
   const auto b = std::make_shared<BenchStep>(*step);
   b->options.add("model", &b->step.model, "network", run_setting("model").form);
   b->options.add("batch", &b->step.batch, "images per step");
-  b->options.add("phase", &b->step.phase, "float: the warm-up");
-  b->options.add("scheme", &b->step.scheme, "what a weight's bits are chosen for");
+  b->options.add("phase", &b->step.phase, "kind of step; float: of the warm-up");
+  b->options.add("scheme", &b->step.scheme, "choose the bits of weights per layer or per output channel");
   b->options.add("weight-bits", &b->step.weight_bits, "candidates for weights");
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
-  b->options.add("dtype", &b->step.dtype, "how the search step keeps activations between layers");
-  b->options.add("threads", &b->step.threads, "0 for all cores");
-  b->options.add("steps", &b->step.steps, "steps that are timed");
+  b->options.add("dtype", &b->step.dtype, "type of activations between layers in the search step");
+  b->options.add("threads", &b->step.threads, "number of threads, 0 for all cores");
+  b->options.add("steps", &b->step.steps, "number of timed steps");
   b->options.add("json", &b->json, "print one JSON object");
   show_examples(*step, {"mixgrad bench step --threads 2", "mixgrad bench step --model ds_cnn --phase float --json"});
   step->callback([b] { run(*b); });
   command->callback([command] {
     if (command->get_subcommands().empty())
-      bad_input("bench: nothing to measure given: expected mixgrad bench step or bench inference");
+      bad_input("bench: nothing to measure: expected mixgrad bench step or mixgrad bench inference");
   });
   add_inference(*command);
   show_examples(*command, {"mixgrad bench step", "mixgrad bench inference RUN"});

@@ -17,13 +17,13 @@ using Words = std::vector<std::string>;
 
 bool is_option(const std::string& word) { return word.size() > 1 && word.starts_with('-'); }
 
-/// "--lr=0.1" is lr.
+/// "lr" for "--lr=0.1".
 std::string bare(const std::string& option) {
   const size_t begin = option.find_first_not_of('-'), end = option.find('=');
   return begin < end ? option.substr(begin, end - begin) : "";
 }
 
-/// "mixgrad inspect tape".
+/// The full command, like "mixgrad inspect tape".
 std::string path_of(const CLI::App& app) {
   return app.get_parent() == nullptr ? app.get_name() : path_of(*app.get_parent()) + " " + app.get_name();
 }
@@ -47,7 +47,7 @@ std::vector<const CLI::Option*> arguments_of(const CLI::App& app) {
   return app.get_options([](const CLI::Option* option) { return option->get_positional(); });
 }
 
-/// `app` and the commands entered, outermost first.
+/// `app` and the commands given, outermost first.
 std::vector<const CLI::App*> entered(const CLI::App& app) {
   std::vector<const CLI::App*> out = {&app};
   while (!out.back()->get_subcommands().empty()) out.push_back(out.back()->get_subcommands().front());
@@ -61,13 +61,13 @@ std::vector<const CLI::App*> entered(const CLI::App& app) {
   bad_input("unknown command '{}': expected one of {}; see {} --help", word, fmt::join(commands, ", "), path_of(app));
 }
 
-/// What to do about an unknown option; empty where nothing comes near.
+/// A suggestion for an unknown option; "" if none is close.
 std::string advice(const CLI::App& app, const std::string& option) {
   if (!app.get_subcommands().empty()) {
     const CLI::App& command = *entered(app).back();
     const Words later = options_of(command);
     if (std::ranges::find(later, bare(option)) != later.end())
-      return fmt::format("it belongs behind {}", path_of(command));
+      return fmt::format("it belongs after {}", path_of(command));
   }
   const std::string meant = nearest(bare(option), options_of(app));
   return meant.empty() ? "" : fmt::format("did you mean --{}?", meant);
@@ -99,8 +99,8 @@ std::string advice(const CLI::App& app, const std::string& option) {
             did_you_mean(meant.empty() ? "" : "--" + meant));
 }
 
-/// A word in the place of a command, where `app` has commands and none was entered: `leftover`, or what its own
-/// argument took, if that comes near a command. Empty where there is no such word.
+/// The word given instead of a command, if `app` has commands and none was given: a word taken as an argument of `app`
+/// that is close to a command, else `leftover`. "" if there is no such word.
 std::string in_place_of_command(const CLI::App& app, const std::string& leftover) {
   if (!app.get_subcommands().empty() || commands_of(app).empty()) return "";
   for (const CLI::Option* taken : arguments_of(app)) {
@@ -109,7 +109,7 @@ std::string in_place_of_command(const CLI::App& app, const std::string& leftover
   return is_option(leftover) ? "" : leftover;
 }
 
-/// Of the outermost command that has words left over.
+/// Refuses the leftover words of the outermost command that has some.
 [[noreturn]] void refuse_leftovers(const CLI::App& app) {
   for (const CLI::App* command : entered(app)) {
     Words words = command->remaining(), options;
@@ -121,25 +121,25 @@ std::string in_place_of_command(const CLI::App& app, const std::string& leftover
     if (!options.empty()) refuse_options(*command, options);
     refuse_arguments(*command, words);
   }
-  bad_input("can't make sense of the command line: see {} --help", app.get_name());
+  bad_input("can't parse the command line: see {} --help", app.get_name());
 }
 
-/// An option that has too few or too many values.
+/// Refuses an option with too few or too many values.
 [[noreturn]] void refuse_values(const CLI::App& app, const std::string& what) {
   std::string name = what.substr(0, what.find_first_of(": "));
   if (!name.starts_with('-')) name = "--" + name;
-  if (what.find("flag override") != std::string::npos) bad_input("{}: takes no value: it is given or not", name);
-  if (what.find("At Most") != std::string::npos) bad_input("{}: given more than once: expected it once", name);
+  if (what.find("flag override") != std::string::npos) bad_input("{}: takes no value: expected the flag alone", name);
+  if (what.find("At Most") != std::string::npos) bad_input("{}: given more than once: expected only once", name);
   const CLI::Option* option = entered(app).back()->get_option_no_throw(name);
   bad_input("{}: a value is missing: expected {}", name, option == nullptr ? "one" : option->get_type_name());
 }
 
-/// The library takes the next word for the value of "--out=".
+/// Refuses "--out=", for which the library would take the next word as the value.
 void check_words(int argc, char** argv) {
   for (int i = 1; i < argc && std::string_view(argv[i]) != "--"; ++i) {
     const std::string_view word = argv[i];
     if (word.starts_with("--") && word.find('=') == word.size() - 1)
-      bad_input("{}: a value is missing behind the =", word);
+      bad_input("{}: a value is missing after the =", word);
   }
 }
 

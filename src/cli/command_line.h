@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// The words of a command line: what is refused, and how that is said.
+// Parsing of the command line, with clear errors.
 #pragma once
 
 #include <CLI/CLI.hpp>
 
 namespace mixgrad::cli {
 
-/// Has `app` parse the command line. Returns false where that was a wish for help or the version, which is then
-/// printed. Throws bad_input naming the words that fit no command and no option, in the order typed, and what may have
-/// been meant.
+/// Parses the command line with `app`. Returns false if it asked for help or the version, which is then printed. Throws
+/// bad_input naming words that match no command or option, in the order typed, and suggesting what was probably meant.
 bool parse(CLI::App& app, int argc, char** argv);
 
 }  // namespace mixgrad::cli

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subcommands: each function adds one to the command line, with what runs when it is chosen. One adds --version.
+// The subcommands: each function adds one to the command line, with the action that it runs. One adds --version.
 #pragma once
 
 #include <mixgrad/communicator.h>

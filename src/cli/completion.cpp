@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// completion: scripts for shells, written from the command line's own tree.
+// mixgrad completion: scripts for shells, generated from the tree of commands and options.
 #include "commands.h"
 #include "options.h"
 
@@ -19,7 +19,7 @@ using Words = std::vector<std::string>;
 
 constexpr const char* shell_form = "bash|zsh";
 
-/// What may stand for an option's value, from its form: "f32|bf16" are words, "glyphs|idx:DIR" a word and paths.
+/// Completions of an option's value, by its form: "f32|bf16" are words, "glyphs|idx:DIR" is a word or a path.
 struct Values {
   Words words;
   bool paths = false;
@@ -52,7 +52,7 @@ std::vector<const CLI::Option*> positionals_of(const CLI::App& app) {
 
 bool takes_value(const CLI::Option& option) { return option.get_items_expected_max() > 0; }
 
-/// "--help", and where there is one "-h".
+/// The long name of a flag and, if there is one, the short one: "--help", "-h".
 Words spellings(const CLI::Option& flag) {
   Words all;
   for (const std::string& name : flag.get_snames()) all.push_back("-" + name);
@@ -62,7 +62,7 @@ Words spellings(const CLI::Option& flag) {
 
 // --- bash -----------------------------------------------------------------------------------------------------
 
-/// What may follow a command: commands, flags, words of its positionals.
+/// The words that can follow a command: subcommands, flags, values of its positionals.
 Words bash_words(const CLI::App& app) {
   Words words;
   for (const CLI::App* command : commands_of(app)) words.push_back(command->get_name());
@@ -77,8 +77,8 @@ Words bash_words(const CLI::App& app) {
 std::string in_one(const Words& words) { return shell_word(fmt::format("{}", fmt::join(words, " "))); }
 
 struct BashCases {
-  Words commands;             // that can be entered: 'mixgrad inspect'
-  std::string values, words;  // cases of a flag's values, and of a command's words
+  Words commands;             // quoted full commands: 'mixgrad inspect'
+  std::string values, words;  // case branches for the values of flags and the words of commands
 };
 
 void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
@@ -120,7 +120,7 @@ complete -o default -F _mixgrad mixgrad
 
 // --- zsh ------------------------------------------------------------------------------------------------------
 
-/// With a backslash before what _arguments and _describe would take for their own.
+/// Puts a backslash before characters that are special to _arguments and _describe.
 std::string escaped(const std::string& text) {
   std::string out;
   for (const char c : text) {
@@ -130,7 +130,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-/// ":what it is:how to complete it".
+/// ":description:how to complete it".
 std::string zsh_value(const CLI::Option& option) {
   const Values values = values_of(option);
   const std::string words = fmt::format("{}", fmt::join(values.words, " "));
@@ -149,7 +149,7 @@ Words zsh_flags(const CLI::App& app) {
   return specs;
 }
 
-/// A function that completes what follows a command.
+/// A function that completes the words after a command.
 std::string zsh_function(const CLI::App& app, const std::string& name) {
   Words specs = zsh_flags(app);
   const std::vector<const CLI::Option*> positionals = positionals_of(app);
@@ -158,7 +158,7 @@ std::string zsh_function(const CLI::App& app, const std::string& name) {
   return fmt::format("{}() {{\n  _arguments {}\n}}\n\n", name, fmt::join(specs, " \\\n    "));
 }
 
-/// The same for a command that holds others, after theirs; the others may stand where its only positional does.
+/// The same for a command with subcommands, after their functions. A subcommand can replace its only positional.
 std::string zsh_functions(const CLI::App& app, const std::string& name) {
   const std::vector<const CLI::App*> commands = commands_of(app);
   if (commands.empty()) return zsh_function(app, name);
@@ -205,7 +205,7 @@ if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mix
 }  // namespace
 
 void add_completion(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("completion", "print a script that completes this command line in a shell");
+  CLI::App* command = app.add_subcommand("completion", "print a script that makes a shell complete this command line");
   const auto shell = std::make_shared<std::string>();
   command->add_option("SHELL", *shell, "the shell")->type_name(shell_form);
   show_examples(*command, {"mixgrad completion bash > mixgrad.bash", "mixgrad completion zsh > _mixgrad"});

@@ -24,8 +24,7 @@ struct Eval {
 
 void run(Eval& eval) {
   eval.options.apply();
-  if (eval.folder.empty())
-    bad_input("eval: no folder given: expected mixgrad eval DIR, DIR being what search wrote to");
+  if (eval.folder.empty()) bad_input("eval: no folder given: expected mixgrad eval DIR with the folder of a search");
   check_threads(eval.threads);
   const train::Threads threads(eval.threads);
   const train::Score score = evaluate_run(eval.folder, eval.data);
@@ -40,13 +39,12 @@ void run(Eval& eval) {
 }  // namespace
 
 void add_eval(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("eval",
-                                         "print how well an exported network does its task on a test set: its accuracy "
-                                         "as a fraction of 1, or its mean squared error");
+  CLI::App* command = app.add_subcommand(
+      "eval", "evaluate an exported network on a test set: accuracy as a fraction of 1, or mean squared error");
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
   eval->options.add("data", &eval->data, "test images of another data set [the run's own]", run_setting("data").form);
-  eval->options.add("threads", &eval->threads, "0 for all cores");
+  eval->options.add("threads", &eval->threads, "number of threads, 0 for all cores");
   eval->options.add("json", &eval->json, "print one JSON object, with loss and number of images");
   show_examples(*command, {"mixgrad eval RUN", "mixgrad eval RUN --data cifar10:DIR --json"});
   command->callback([eval] { run(*eval); });

@@ -27,24 +27,25 @@ struct Export {
   int opset = 13;
 };
 
-/// Throws failed_run where the package's outputs, built and run here, are not the engine's. What was compared, in
-/// words.
+/// Builds and runs the package here and returns the outcome in words. Throws failed_run if its outputs differ from the
+/// engine's.
 std::string compared(const CPackage& package) {
   const std::optional<CPackageRun> run = run_c_package(package);
   if (!run) return "not compared: no C compiler found";
   if (run->equal != run->images) {
     failed_run(
-        "export: the C package gives other outputs than the integer engine on {} of {} images: nothing was written",
+        "export: the C package's outputs differ from the integer engine's on {} of {} images: nothing was written",
         run->images - run->equal, run->images);
   }
-  return fmt::format("compared: built by {}, it gives the integer engine's outputs on all {} images", run->compiler,
+  return fmt::format("compared: built by {}, its outputs equal the integer engine's on all {} images", run->compiler,
                      run->images);
 }
 
 void write_c(const Export& e) {
-  if (e.images < 1) bad_input("images: {} is below 1", e.images);
+  if (e.images < 1) bad_input("images: {} is not possible: expected at least 1", e.images);
   std::error_code error;
-  if (fs::exists(e.out, error) && !fs::is_directory(e.out, error)) bad_input("out: {} is no folder", e.out);
+  if (fs::exists(e.out, error) && !fs::is_directory(e.out, error))
+    bad_input("out: {} is not a folder: expected a folder to write the C package to", e.out);
   const FinishedRun run = load_run(e.folder, e.data);
   const IntegerNetwork network = to_integer(run.network);
   const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images));
@@ -64,25 +65,25 @@ void write_onnx(const Export& e) {
 
 void run(Export& e) {
   e.options.apply();
-  if (e.folder.empty())
-    bad_input("export: no folder given: expected mixgrad export DIR, DIR being what search wrote to");
-  if (e.out.empty()) bad_input("export: --out is missing: where the result goes");
+  if (e.folder.empty()) bad_input("export: no folder given: expected mixgrad export DIR with the folder of a search");
+  if (e.out.empty()) bad_input("export: --out is missing: expected a folder or file to write to");
   if (e.to == "c") return write_c(e);
   if (e.to == "onnx") return write_onnx(e);
-  bad_input("to: unknown form '{}': expected c or onnx", e.to);
+  bad_input("to: unknown format '{}': expected c or onnx", e.to);
 }
 
 }  // namespace
 
 void add_export(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("export", "write a network that search found in a form that runs elsewhere");
+  CLI::App* command =
+      app.add_subcommand("export", "export the network found by a search as a C package or an ONNX file");
   const auto e = std::make_shared<Export>(*command);
   command->add_option("DIR", e->folder, "folder of a run")->type_name("");
-  e->options.add("to", &e->to, "a folder with net.h, net.c, net_test.c, or a file", "c|onnx");
+  e->options.add("to", &e->to, "c: a folder with net.h, net.c and net_test.c; onnx: a file", "c|onnx");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
   e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", run_setting("data").form);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
-  e->options.add("opset", &e->opset, "of the ONNX file; with 21, weights of up to 4 bits are INT4");
+  e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command,
                 {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
   command->callback([e] { run(*e); });

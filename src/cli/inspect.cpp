@@ -14,7 +14,7 @@
 namespace mixgrad::cli {
 namespace {
 
-/// What the forms of inspect share: how to print.
+/// What all inspect commands share: printing.
 struct Inspect {
   explicit Inspect(CLI::App& command) : options(command) {}
 
@@ -55,12 +55,12 @@ void add_quantizer_options(Options& o, RunConfig& c) {
   o.add(run_setting("weight-bits"), c, "candidates for weights");
   o.add(run_setting("act-bits"), c, "candidates for activations");
   o.add(run_setting("input-bits"), c);
-  o.add(run_setting("override"), c, "other bits for some layers, as search takes them");
+  o.add(run_setting("override"), c, "different bits for some layers, as for search");
 }
 
 void run(Network& n) {
   n.apply_options();
-  check_form("model", n.config.model, run_setting("model").form + "|why|tape");  // a mistyped command comes here too
+  check_form("model", n.config.model, run_setting("model").form + "|why|tape");  // mistyped commands end up here, too
   if (n.classes < 1) bad_input("classes: {} is not possible: expected at least 1", n.classes);
   const inspect::GraphView view = inspect::view(inspect::network(n.config, n.classes, n.traced));
   if (!n.dot.empty()) io::write_file(n.dot, inspect::dot(view));
@@ -70,7 +70,8 @@ void run(Network& n) {
 void run(Why& w) {
   w.apply_options();
   if (w.run.empty() || w.layer.empty())
-    bad_input("inspect why: expected mixgrad inspect why DIR LAYER, DIR being what search writes to");
+    bad_input(
+        "inspect why: folder or layer missing: expected mixgrad inspect why DIR LAYER with the folder of a search");
   w.print(inspect::why(w.run, w.layer));
 }
 
@@ -83,7 +84,7 @@ void run(Step& s) {
 
 void add_why(CLI::App& inspect) {
   CLI::App* command = inspect.add_subcommand(
-      "why", "what pulled at one layer's bit-widths during a search: the task and the cost, epoch by epoch");
+      "why", "show what drove one layer's bit-widths during a search: the task and the cost, epoch by epoch");
   const auto w = std::make_shared<Why>(*command);
   command->add_option("DIR", w->run, "folder of a search, finished or running")->type_name("");
   command->add_option("LAYER", w->layer, "name of a layer")->type_name("");
@@ -93,24 +94,25 @@ void add_why(CLI::App& inspect) {
 }
 
 void add_tape(CLI::App& inspect) {
-  CLI::App* command = inspect.add_subcommand("tape", "one training step op by op: shapes, values, gradients, times");
+  CLI::App* command =
+      inspect.add_subcommand("tape", "show one training step op by op: shapes, values, gradients, times");
   const auto s = std::make_shared<Step>(*command);
   Options& o = s->options;
   RunConfig& c = s->config;
   o.add(run_setting("model"), c, "network");
   o.add(run_setting("data"), c, "images for the step");
-  o.add(run_setting("loss"), c, "what to train for [as --init, the model or the data say]");
-  o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [drawn from the seed]");
-  o.add("phase", &s->step.phase, "float: the warm-up");
+  o.add(run_setting("loss"), c, "task [from --init, the model or the data]");
+  o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [random, from the seed]");
+  o.add("phase", &s->step.phase, "kind of step; float: of the warm-up");
   o.add("images", &s->step.images, "size of the micro-batch");
   add_quantizer_options(o, c);
   o.add(run_setting("regularizer"), c, "cost in the loss [size]");
   o.add(run_setting("strength"), c);
-  o.add(run_setting("dtype"), c, "how the search step keeps activations between layers");
+  o.add(run_setting("dtype"), c, "type of activations between layers in the search step");
   o.add(run_setting("seed"), c);
   o.add(run_setting("threads"), c);
   o.add("json", &s->json, "print one JSON object");
-  o.add("dot", &s->dot, "also draw it into this file, for Graphviz", file_form);
+  o.add("dot", &s->dot, "also write it to this file as a Graphviz drawing", file_form);
   show_examples(*command, {"mixgrad inspect tape --images 8", "mixgrad inspect tape --phase float --dot step.dot"});
   command->callback([s] { run(*s); });
 }
@@ -119,19 +121,19 @@ void add_tape(CLI::App& inspect) {
 
 void add_inspect(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
-      "inspect", "show a network's nodes and which of them share a quantizer; a search's reasons; a step op by op");
+      "inspect", "show a network's nodes and shared quantizers, what drove a search, or a training step op by op");
   const auto n = std::make_shared<Network>(*command);
   Options& o = n->options;
   const Setting& model = run_setting("model");
   command->add_option("MODEL", n->config.model, "network")->type_name(model.form);
-  o.add(model, n->config, "the same");
+  o.add(model, n->config, "the same as MODEL");
   o.add(run_setting("input-shape"), n->config);
   add_quantizer_options(o, n->config);
-  o.add(run_setting("quantize-output"), n->config, "a quantizer on the network's output too");
-  o.add("classes", &n->classes, "that the network tells apart");
-  o.add("traced", &n->traced, "as traced, before batch norms are folded and quantizers placed");
+  o.add(run_setting("quantize-output"), n->config, "quantize the network's output too");
+  o.add("classes", &n->classes, "number of classes");
+  o.add("traced", &n->traced, "show the graph as traced, before batch norms are folded and quantizers placed");
   o.add("json", &n->json, "print one JSON object");
-  o.add("dot", &n->dot, "also draw it into this file, for Graphviz", file_form);
+  o.add("dot", &n->dot, "also write it to this file as a Graphviz drawing", file_form);
   show_examples(*command, {"mixgrad inspect resnet8", "mixgrad inspect resnet8 --weight-bits 0,2,4,8 --dot net.dot"});
   add_why(*command);
   add_tape(*command);

@@ -9,7 +9,7 @@ namespace {
 
 volatile std::sig_atomic_t caught = 0;
 
-/// Both signals, unless they are ignored (by nohup, or a shell for what it runs in the background).
+/// Sets the handler of both signals unless they are ignored (by nohup, or by a shell for background jobs).
 void handle(void (*handler)(int)) {
   for (const int signal : std::array{SIGINT, SIGTERM}) {
     if (std::signal(signal, handler) == SIG_IGN) std::signal(signal, SIG_IGN);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C (SIGINT) and SIGTERM: the first one asks a run to end with what it has reached, the second ends the program.
+// Ctrl-C (SIGINT) and SIGTERM: the first signal asks a run to stop and save its result, the second ends the program.
 #pragma once
 
 namespace mixgrad::cli {
 
-/// Catches the signals while it lives; one at a time.
+/// Catches the signals during its lifetime. At most one may exist at a time.
 class Interrupt {
  public:
   Interrupt();
@@ -12,9 +12,9 @@ class Interrupt {
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
-  /// The first signal that was caught, or 0.
+  /// The first signal caught, or 0.
   static int signal();
-  /// Of the program: 0, or as shells tell a signal, 128 and its number (130 after Ctrl-C, 143 after SIGTERM).
+  /// The program's exit code: 0, or 128 + the signal, as in shells (130 after Ctrl-C, 143 after SIGTERM).
   static int exit_code() { return signal() == 0 ? 0 : 128 + signal(); }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Entry of the command line. Whatever goes wrong ends here, as one line on standard error: exit code 2 for bad
-// input, 1 for a run that failed.
+// The program's entry. All errors end up here and print one line on standard error: exit code 2 for bad input, 1 for a
+// failed run.
 #include "command_line.h"
 #include "commands.h"
 #include "interrupt.h"
@@ -39,9 +39,9 @@ int run(int argc, char** argv) {
 
 int complain(std::string message, int exit_code) {
   for (size_t i = 0; i < message.size(); ++i) {
-    const bool of_list = message.compare(i, 3, "\n  ") == 0;  // a list has a line an item
+    const bool of_list = message.compare(i, 3, "\n  ") == 0;  // lists have one line per item
     if (!of_list && std::iscntrl(static_cast<unsigned char>(message[i])) != 0)
-      message[i] = ' ';  // a file's name may hold line feeds
+      message[i] = ' ';  // the name of a file may contain line feeds
   }
   std::fflush(stdout);
   std::fprintf(stderr, "mixgrad: %s\n", message.c_str());
@@ -49,13 +49,13 @@ int complain(std::string message, int exit_code) {
 }
 
 int complain_of_output() {
-  return complain("can't write to standard output: the reader has gone, or the disk is full", 1);
+  return complain("can't write to standard output: its reader has exited or the disk is full", 1);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a reader of standard output that has gone ends no run
+  std::signal(SIGPIPE, SIG_IGN);  // a run must not end when the reader of its output exits
   try {
     const int exit_code = run(argc, argv);
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return complain_of_output();
@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return complain("out of memory", 1);
   } catch (const std::exception& e) {
-    if (std::ferror(stdout) != 0) return complain_of_output();  // fmt's, of what it could not print
+    if (std::ferror(stdout) != 0) return complain_of_output();  // thrown by fmt when printing fails
     return complain(std::string("internal error, please report it: ") + e.what(), 1);
   }
 }

@@ -13,10 +13,10 @@
 namespace mixgrad::cli {
 namespace {
 
-/// Refuses what a forgotten value, or a shell's variable that is not set, leaves for one.
+/// Refuses the results of a forgotten value or an unset shell variable.
 void check_given(const std::string& name, const std::string& text, const std::string& form) {
   if (text.empty()) bad_input("--{}: the value is empty: expected {}", name, form);
-  if (text.starts_with("--")) bad_input("--{}: '{}' stands where its value should: expected {}", name, text, form);
+  if (text.starts_with("--")) bad_input("--{}: '{}' is not its value but a flag: expected {}", name, text, form);
 }
 
 }  // namespace
@@ -49,7 +49,7 @@ void Options::add_in_train(RunConfig& config) {
 
 void Options::add_config_file() {
   config_flag_ =
-      command_.add_option("--config", config_file_, "TOML file whose keys are named like the flags; flags win");
+      command_.add_option("--config", config_file_, "TOML file whose keys are the names of flags; flags override it");
   config_flag_->type_name(file_form);
 }
 

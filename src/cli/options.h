@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Settings of a subcommand: each is a flag, and a key of a TOML file if the subcommand takes one.
+// Settings of a subcommand: each is a flag and, if the subcommand has --config, a key of its TOML file.
 #pragma once
 
 #include <mixgrad/settings.h>
@@ -19,19 +19,19 @@ class Options {
   Options(const Options&) = delete;
   Options& operator=(const Options&) = delete;
 
-  /// Flag --`name`; help shows the variable's present value as the default. `form`: of NamedVariable.
+  /// Adds the flag --`name`. Help shows the variable's current value as the default. `form`: as in NamedVariable.
   void add(const std::string& name, const Variable& variable, const std::string& help, const std::string& form = "");
-  /// A setting of a run, in other words where `help` is given.
+  /// Adds a setting of a run; `help` replaces its own help text if not empty.
   void add(const Setting& setting, RunConfig& config, const std::string& help = "");
-  /// Those of `mixgrad train`.
+  /// Adds the settings of `mixgrad train`.
   void add_in_train(RunConfig& config);
-  /// --config FILE, with the names of the flags added so far as keys.
+  /// Adds --config FILE, whose keys are the names of the flags added so far.
   void add_config_file();
 
-  /// Sets the variables: from the file, then from the command line, which wins. Throws bad_input naming the flag, or
-  /// the file, line and key, that can't be right: a value of another type or form, or an empty one on the command line.
+  /// Sets the variables from the file and then from the command line, which overrides it. Throws bad_input naming the
+  /// flag, or the file, line and key, of a value of the wrong type or form or an empty one on the command line.
   void apply();
-  /// Whether the command line holds the flag.
+  /// Whether the flag is on the command line.
   bool given(const std::string& name) const;
 
  private:
@@ -47,10 +47,10 @@ class Options {
   std::string config_file_;
 };
 
-// What values look like, for Options::add.
+// Forms of values, for Options::add.
 constexpr const char *folder_form = "DIR", *file_form = "FILE";
 
-/// Ends the help of `command` with these command lines.
+/// Adds these command lines as examples at the end of the help of `command`.
 void show_examples(CLI::App& command, const std::vector<std::string>& lines);
 
 }  // namespace mixgrad::cli

@@ -18,7 +18,7 @@ namespace {
 
 constexpr auto refresh = std::chrono::milliseconds(100);
 
-/// About how long an epoch of each phase takes, relative to the others: for phases that have not begun.
+/// Approximate duration of an epoch of each phase, relative to the others; for phases that have not started.
 struct Pace {
   const char* phase;
   double seconds;
@@ -48,7 +48,7 @@ std::string short_number(double value) {
   return fmt::format("{:.4g}{}", value, suffixes[i]);
 }
 
-/// Discrete cost, and where θ is soft, how far the soft cost is off and how undecided θ is.
+/// The discrete cost and, during the search, the soft cost's deviation from it and the entropy of θ.
 std::string cost_part(const std::string& name, const train::EpochReport& e) {
   const std::string_view phase = e.phase;
   if (phase == "warmup") return "";
@@ -58,7 +58,7 @@ std::string cost_part(const std::string& name, const train::EpochReport& e) {
   return part;
 }
 
-/// "  acc 81.3%"; nothing for a metric that is no share.
+/// "  acc 81.3%", or "" if the metric is not a share.
 std::string share_part(const train::Metric& metric, const std::string& label, double value, int digits) {
   return metric.is_share ? fmt::format("  {} {:.{}f}%", label, 100 * value, digits) : "";
 }
@@ -74,8 +74,8 @@ Progress::~Progress() {
 }
 
 void Progress::on_resume(const train::Place& place, const std::string& damage) {
-  if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: going on from the checkpoint before it\n", damage);
-  if (shows_ == Show::all) fmt::print("going on from {}\n", place.str());
+  if (!damage.empty()) fmt::print(stderr, "mixgrad: {}: resuming from the previous checkpoint\n", damage);
+  if (shows_ == Show::all) fmt::print("resuming from {}\n", place.str());
 }
 
 void Progress::on_note(const std::string& note) {
@@ -86,7 +86,7 @@ void Progress::on_note(const std::string& note) {
 
 void Progress::enter(const std::string& phase, double done) {
   if (phase == phase_) return;
-  if (open_) std::fputc('\n', stdout);  // the last state of a phase stays
+  if (open_) std::fputc('\n', stdout);  // keep the last line of a phase
   open_ = false;
   phase_ = phase;
   cost_.clear();
@@ -121,7 +121,8 @@ bool Progress::stop() const {
   if (std::exchange(told_, true)) return true;
   if (std::exchange(open_, false)) std::fputc('\n', stdout);
   std::fflush(stdout);
-  fmt::print(stderr, "mixgrad: interrupted in {}: saving what was reached; once more ends at once\n", reached_);
+  fmt::print(stderr, "mixgrad: interrupted in {}: saving the results so far; interrupt again to exit at once\n",
+             reached_);
   return true;
 }
 
@@ -135,7 +136,8 @@ void Progress::show(const train::StepReport& s) {
 }
 
 void Progress::on_epoch(const train::EpochReport& e) {
-  if (shows_ != Show::all || std::ferror(stdout) != 0) return;  // a reader that has gone ends no run
+  if (shows_ != Show::all || std::ferror(stdout) != 0)
+    return;  // a run must not end when the reader of its output exits
   enter(e.phase, e.epoch);
   cost_ = cost_part(cost_to_lower(config_), e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,

@@ -23,7 +23,7 @@ struct Report {
 void run(Report& report) {
   report.options.apply();
   if (report.folder.empty())
-    bad_input("report: no folder given: expected mixgrad report DIR, DIR being what search or sweep wrote to");
+    bad_input("report: no folder given: expected mixgrad report DIR with the folder of a search or a sweep");
   if (report.json)
     std::puts(report::page_data(report.folder).c_str());
   else
@@ -33,11 +33,11 @@ void run(Report& report) {
 }  // namespace
 
 void add_report(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "report", "write DIR/report.html, a page with charts of a run or a sweep that opens from disk");
+  CLI::App* command =
+      app.add_subcommand("report", "write DIR/report.html, a self-contained page with charts of a run or a sweep");
   const auto report = std::make_shared<Report>(*command);
   command->add_option("DIR", report->folder, "folder of a run or a sweep")->type_name("");
-  report->options.add("json", &report->json, "print what the page shows instead, as JSON");
+  report->options.add("json", &report->json, "print the page's data as JSON instead");
   show_examples(*command, {"mixgrad report RUN", "mixgrad report sweep"});
   command->callback([report] { run(*report); });
 }

@@ -28,15 +28,15 @@ struct Search {
   bool quiet = false, json = false, data_parallel = false;
 };
 
-/// Tells the other processes where the run goes on from: a checkpoint, an empty one where it begins; nothing where it
-/// is finished.
+/// Sends the other processes the checkpoint to start from: an empty one for a new run, an empty string for a finished
+/// run.
 void tell_start(const RunFolder& folder, const Communicator& communicator) {
-  std::string damage;  // told by rank 0's own run
+  std::string damage;  // reported by the run of rank 0
   const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
   communicator.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
 }
 
-/// The same run as rank 0's, which tells and writes the results.
+/// Takes part in the run of rank 0, which reports and writes the results.
 void take_part(const RunConfig& config, const Communicator& communicator) {
   const std::string start = communicator.broadcast(0, std::string());
   if (start.empty()) return;
@@ -49,8 +49,8 @@ void Search::run(const Communicator& communicator) {
   options.apply();
   if (communicator.size() > 1 && !data_parallel)
     bad_input(
-        "search: started as one of {} processes: expected --data-parallel, which shares every step among them, or "
-        "sweep",
+        "search: started as one of {} processes: expected --data-parallel, which distributes every step over them, or "
+        "mixgrad sweep",
         communicator.size());
   if (communicator.size() > 1 && config.threads == 0) config.threads = communicator.cores();
   config.validate();
@@ -72,7 +72,7 @@ void Search::run(const Communicator& communicator) {
     if (!quiet) std::printf("\nwritten to %s\nreport: %s/report.html\n", path.c_str(), path.c_str());
   }
   if (result.interrupted)
-    fmt::print(stderr, "mixgrad: interrupted: the network reached so far, tested and complete, is in {}\n", path);
+    fmt::print(stderr, "mixgrad: interrupted: the network found so far is complete, tested and saved in {}\n", path);
 }
 
 void add_options(Search& s) {
@@ -81,7 +81,7 @@ void add_options(Search& s) {
   s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");
   o.add("data-parallel", &s.data_parallel,
-        "under mpirun: spread the images of every search and fine-tuning step over its processes");
+        "under mpirun: distribute the images of every search and fine-tuning step over the processes");
   o.add("json", &s.json, "print the run's summary.json only");
   o.add_config_file();
 }
@@ -90,7 +90,7 @@ void add_options(Search& s) {
 
 void add_search(CLI::App& app, const Communicator& communicator) {
   CLI::App* command =
-      app.add_subcommand("search", "train a network, search its bit-widths, export and fine-tune what was found");
+      app.add_subcommand("search", "train a network, search its bit-widths, then export and fine-tune the result");
   const auto search = std::make_shared<Search>(*command);
   add_options(*search);
   show_examples(*command, {"mixgrad search --target size=30% --out run",

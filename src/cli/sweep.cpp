@@ -33,7 +33,7 @@ struct Sweep {
 constexpr const char* axes_names[][2] = {
     {"methods", "method"}, {"schemes", "scheme"}, {"targets", "target"}, {"strengths", "strength"}, {"seeds", "seed"}};
 
-/// What the values of an axis are: those named, or that of the setting.
+/// The values of an axis: those given, or else that of the setting.
 template <typename Enum>
 std::vector<Enum> values_of(const std::vector<std::string>& names, Enum otherwise) {
   if (names.empty()) return {otherwise};
@@ -68,7 +68,7 @@ class Printer : public sweep::Listener {
 void Sweep::check_axes() const {
   for (const auto& [axis, flag] : axes_names) {
     if (options.given(axis) && options.given(flag))
-      bad_input("{}: given beside --{}: expected one of them", axis, flag);
+      bad_input("{}: can't be combined with --{}: expected only one of them", axis, flag);
   }
   if (how.jobs < 1 || how.jobs > 256) bad_input("jobs: {} is not possible: expected 1 to 256", how.jobs);
 }
@@ -96,7 +96,7 @@ void Sweep::run(const Communicator& communicator) {
     if (!quiet && !page.empty()) fmt::print("report: {}\n", page);
   }
   if (!result.failed.empty()) {
-    failed_run("{} of {} points failed: {}; the same command runs them again", result.failed.size(), points.size(),
+    failed_run("{} of {} points failed: {}; run the same command to retry them", result.failed.size(), points.size(),
                fmt::join(result.failed, ", "));
   }
 }
@@ -106,18 +106,19 @@ void Sweep::add_options(CLI::App& command) {
   for (const Setting& setting : run_settings()) {
     if (setting.effect != Setting::Effect::speed) o.add(setting, config);
   }
-  o.add("methods", &methods, "dnas and baselines, which need targets [--method]",
+  o.add("methods", &methods, "dnas or baselines; baselines need targets [--method]",
         form_of(run_setting("method").of(config)));
   o.add("schemes", &schemes, "per-layer,per-channel [--scheme]", form_of(run_setting("scheme").of(config)));
   o.add("targets", &axes.targets,
-        "a point for each: 30%,50% of uniform 8-bit's size, or macs=40%, or both: size=30%+macs=40% [--target]");
-  o.add("strengths", &axes.strengths, "a point of dnas for each, without a target [--strength]");
-  o.add("seeds", &axes.seeds, "of search and fine-tuning; the float network is from the first [--seed]");
-  o.add("jobs", &how.jobs, "points at a time, which share the threads");
-  o.add("threads", &how.threads, "of all jobs together, 0 for all cores");
+        "one point each: 30%,50% of the uniform 8-bit size, or macs=40%, or both: size=30%+macs=40% [--target]");
+  o.add("strengths", &axes.strengths, "one dnas point each, without a target [--strength]");
+  o.add("seeds", &axes.seeds, "seeds of search and fine-tuning; the first one also trains the float network [--seed]");
+  o.add("jobs", &how.jobs, "number of points to run at a time; they share the threads");
+  o.add("threads", &how.threads, "number of threads of all jobs together, 0 for all cores");
   o.add("out", &how.out,
-        "folder for the results; what it holds of this sweep is not run again [a dated one under runs/]", folder_form);
-  o.add("overwrite", &how.overwrite, "run all points again, whatever --out holds");
+        "folder for the results; points already finished there are not run again [a dated one under runs/]",
+        folder_form);
+  o.add("overwrite", &how.overwrite, "run all points again, even those finished in --out");
   o.add("quiet", &quiet, "print the final table only");
   o.add("json", &json, "print the results as JSON only");
   o.add_config_file();
@@ -129,7 +130,8 @@ void Sweep::add_options(CLI::App& command) {
 
 void add_sweep(CLI::App& app, const Communicator& communicator) {
   CLI::App* command = app.add_subcommand(
-      "sweep", "many searches from one float network: every method, scheme, target, strength and seed, in parallel");
+      "sweep",
+      "run many searches from one float network in parallel: all methods, schemes, targets, strengths and seeds");
   const auto sweep = std::make_shared<Sweep>(*command);
   sweep->add_options(*command);
   command->callback([sweep, &communicator] { sweep->run(communicator); });

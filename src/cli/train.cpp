@@ -48,16 +48,16 @@ void Train::run() {
   } else {
     const std::string quality = fmt::format("{} {:.4f}", result.test.metric.name, result.test.value());
     if (result.kept_start && !quiet)
-      fmt::print("training found nothing better on the validation images than its start\n");
+      fmt::print("no epoch was as good on the validation images, so the initial network is kept\n");
     fmt::print("{}, weights in {} (checksum {})\n", quality, weights, sum);
   }
-  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights reached so far are in {}\n", weights);
+  if (result.interrupted) fmt::print(stderr, "mixgrad: interrupted: the weights trained so far are in {}\n", weights);
 }
 
 }  // namespace
 
 void add_train(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("train", "train a float network and leave its weights for search --init");
+  CLI::App* command = app.add_subcommand("train", "train a float network and save its weights for search --init");
   const auto train = std::make_shared<Train>(*command);
   Options& o = train->options;
   o.add_in_train(train->config);

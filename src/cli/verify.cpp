@@ -30,7 +30,7 @@ struct Verify {
 struct Result {
   Agreement agreement;
   DeviceBytes bytes;
-  std::optional<CPackageRun> c;  ///< none: left out, or no compiler
+  std::optional<CPackageRun> c;  ///< unset: left out, or no compiler found
 };
 
 void print(const Agreement& agreement, const DeviceBytes& bytes) {
@@ -48,8 +48,8 @@ void print(const Agreement& agreement, const DeviceBytes& bytes) {
 
 std::string about(const std::optional<CPackageRun>& c) {
   if (!c) return "C package: not compared: no C compiler found";
-  return fmt::format("C package, built by {}: the integer engine's outputs on {} of {} images", c->compiler, c->equal,
-                     c->images);
+  return fmt::format("C package, built by {}: outputs equal the integer engine's on {} of {} images", c->compiler,
+                     c->equal, c->images);
 }
 
 void print_as_json(const Result& result) {
@@ -76,7 +76,7 @@ void print_as_json(const Result& result) {
                 {"arena", b.arena}}}});
 }
 
-/// Throws failed_run where two forms of the network differ.
+/// Throws failed_run if two forms of the network differ.
 void judge(const Result& result) {
   if (const TensorAgreement* broken = result.agreement.broken()) {
     failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name,
@@ -87,16 +87,18 @@ void judge(const Result& result) {
                result.agreement.result_difference);
   }
   if (result.c && result.c->equal != result.c->images) {
-    failed_run("verify: the C package gives other outputs than the integer engine on {} of {} images",
+    failed_run("verify: the C package's outputs differ from the integer engine's on {} of {} images",
                result.c->images - result.c->equal, result.c->images);
   }
 }
 
 void check(const Verify& verify) {
   if (verify.folder.empty())
-    bad_input("verify: no folder given: expected mixgrad verify DIR, DIR being what search wrote to");
-  if (verify.images < 0) bad_input("images: {} is below 0", verify.images);
-  if (verify.c_images < 1) bad_input("c-images: {} is below 1 (--no-c leaves the C package out)", verify.c_images);
+    bad_input("verify: no folder given: expected mixgrad verify DIR with the folder of a search");
+  if (verify.images < 0) bad_input("images: {} is not possible: expected 0 (all) or more", verify.images);
+  if (verify.c_images < 1)
+    bad_input("c-images: {} is not possible: expected at least 1, or --no-c to leave out the C package",
+              verify.c_images);
   check_threads(verify.threads);
 }
 
@@ -124,8 +126,9 @@ void run(Verify& verify) {
 }  // namespace
 
 void add_verify(CLI::App& app) {
-  CLI::App* command = app.add_subcommand(
-      "verify", "compare a network that search found with its integer form, code by code, and that with its C package");
+  CLI::App* command = app.add_subcommand("verify",
+                                         "compare the network found by a search with its integer form, code by code, "
+                                         "and the integer form with its C package");
   const auto verify = std::make_shared<Verify>(*command);
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
   verify->options.add("data", &verify->data, "test images of another data set [the run's own]",
@@ -133,8 +136,8 @@ void add_verify(CLI::App& app) {
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
   verify->options.add("no-c", &verify->no_c,
-                      "leave out the C package, which $CC or cc builds and which then runs here");
-  verify->options.add("threads", &verify->threads, "0 for all cores");
+                      "leave out the C package, which is otherwise built with $CC or cc and run here");
+  verify->options.add("threads", &verify->threads, "number of threads, 0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});
   command->callback([verify] { run(*verify); });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --version: the version, and what makes this build fast or slow on this machine.
+// --version: the version, and what determines the speed of this build on this machine.
 #include "commands.h"
 
 #include <kernels/cpu.h>
@@ -10,7 +10,7 @@ namespace mixgrad::cli {
 namespace {
 
 std::string fast_path() {
-  if (kernels::onednn_version().empty()) return "none: built without oneDNN, convolutions run by kernels of its own";
+  if (kernels::onednn_version().empty()) return "none: built without oneDNN, convolutions run in mixgrad's own kernels";
   return fmt::format("float32 by oneDNN, bfloat16 by {}, int8 by {}",
                      !kernels::bfloat16_is_fast()                 ? "way of float32"
                      : kernels::onednn_isa() == "avx512_core_amx" ? "AMX"
@@ -30,7 +30,7 @@ std::string version() {
 }  // namespace
 
 void add_version(CLI::App& app) {
-  app.set_version_flag("--version", version, "print the version, and which fast paths this build takes on this CPU");
+  app.set_version_flag("--version", version, "print the version and the fast paths that this build uses on this CPU");
 }
 
 }  // namespace mixgrad::cli

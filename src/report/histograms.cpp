@@ -15,9 +15,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr int bins = 61;  // odd: one of them holds zero
+constexpr int bins = 61;  // odd: zero is in the middle of a bin
 
-/// All channels of a layer at one bit-width. Each has a scale of its own; divided by it, they share one grid.
+/// All channels of a layer at one bit-width. Divided by their own scales, they share one grid.
 struct Grid {
   Grid() : counts(bins) {}
   explicit Grid(CodeRange range)
@@ -25,7 +25,7 @@ struct Grid {
         at_level(static_cast<size_t>(range.high - range.low) + 1),
         lowest_code(static_cast<int>(range.low)) {}
 
-  /// `end`: the largest weight that has a place.
+  /// `end`: the largest weight in the histogram.
   void add(std::span<const float> weights, float end) {
     for (const float w : weights) {
       const float place = (w / end + 1) / 2 * bins;
@@ -51,7 +51,7 @@ struct Grid {
   std::vector<float> steps;
 };
 
-/// `bits` 32: floats, without levels.
+/// `bits` = 32: floats, which have no levels.
 ordered_json to_json(int bits, const Grid& g) {
   ordered_json out = {{"bits", bits}, {"channels", g.channels}, {"weights", g.total}, {"counts", g.counts}};
   if (g.steps.empty()) return out;
@@ -100,7 +100,7 @@ ordered_json grids(const Graph& network, const Node& node) {
   return out;
 }
 
-/// The first node whose output has the same quantizer: a search lists its α under that name.
+/// The first node whose output has the same quantizer: the history of a search lists its α under that name.
 std::string output_name(const Graph& network, const Node& node) {
   return node.output_slot ? std::ranges::find(network.nodes, node.output_slot, &Node::output_slot)->name : node.name;
 }

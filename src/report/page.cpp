@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The report: a page with everything in it, made from src/report/html/ when the library is built.
+// The report: a self-contained page, assembled from src/report/html/ when the library is built.
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
 
@@ -15,11 +15,11 @@ constexpr std::string_view page_parts[] = {
 
 constexpr std::string_view data_mark = "@DATA@";
 
-/// JSON that may stand in a script element: whatever a layer is called, it can't end it.
+/// JSON that is safe in a script element: no name of a layer can end the element.
 std::string escaped(const std::string& json) {
   std::string out;
   out.reserve(json.size());
-  for (const char c : json) c == '<' ? out += "\\u003c" : out += c;  // in JSON, only strings hold a <
+  for (const char c : json) c == '<' ? out += "\\u003c" : out += c;  // in JSON, < occurs in strings only
   return out;
 }
 

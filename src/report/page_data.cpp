@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a report shows, read from the files of a run, or of every run of a sweep.
+// The data of a report, read from the files of a run or of all runs of a sweep.
 #include "page_data.h"
 
 #include <mixgrad/error.h>
@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-/// Calls `use(line, its number from 1)` for every line that is not empty.
+/// Calls `use(line, number)` for every non-empty line, numbered from 1.
 template <typename Use>
 void each_line(const std::string& content, Use&& use) {
   int number = 0;
@@ -39,7 +39,7 @@ void each_value(const fs::path& file, Use&& use) {
     try {
       use(ordered_json::parse(line));
     } catch (const nlohmann::json::exception&) {
-      bad_input("{}:{}: damaged: expected an epoch of a run, as one line of JSON", file.string(), number);
+      bad_input("{}:{}: corrupt: expected an epoch of a run, as one line of JSON", file.string(), number);
     }
   });
 }
@@ -59,7 +59,7 @@ void add_epoch(ordered_json& alpha, const ordered_json& line) {
   }
   for (const ordered_json& row : line.at("alpha")) {
     double total = 0;
-    for (const ordered_json& a : row) total += a.get<double>();  // a number is its own only item
+    for (const ordered_json& a : row) total += a.get<double>();  // iterating over a number gives the number itself
     mean.push_back(std::round(1e4 * total / static_cast<double>(std::max<size_t>(row.size(), 1))) / 1e4);
   }
   alpha["theta"].push_back(std::move(theta));
@@ -72,7 +72,7 @@ ordered_json read_summary(const fs::path& file) {
     if (summary.at("cost").is_object() && summary.at("layers").is_array()) return summary;
   } catch (const nlohmann::json::exception&) {
   }
-  bad_input("{}: damaged: expected the summary of a run, with its cost and layers", file.string());
+  bad_input("{}: corrupt: expected the summary of a run, with its cost and layers", file.string());
 }
 
 ordered_json read_run(const fs::path& folder, const std::string& name) {
@@ -85,7 +85,7 @@ ordered_json read_run(const fs::path& folder, const std::string& name) {
   return run;
 }
 
-/// The fields of a line of CSV; quotes around one may hold commas, and two of them stand for one.
+/// The fields of a CSV line. Quoted fields may contain commas, and doubled quotes for a quote.
 std::vector<std::string> fields(std::string_view line) {
   std::vector<std::string> out(1);
   bool quoted = false;
@@ -115,11 +115,11 @@ std::vector<std::string> read_names(const fs::path& file) {
       return;
     }
     if (row.size() != columns || row[column].empty()) {
-      bad_input("{}:{}: damaged: expected {} fields, among them a name", file.string(), number, columns);
+      bad_input("{}:{}: corrupt: expected {} fields, one of them a name", file.string(), number, columns);
     }
     names.push_back(row[column]);
   });
-  if (names.empty()) bad_input("{}: holds no points", file.string());
+  if (names.empty()) bad_input("{}: has no points: expected at least one", file.string());
   return names;
 }
 
@@ -158,11 +158,11 @@ std::string page_data(const std::string& path) {
   } else if (fs::exists(folder / "summary.json", error)) {
     runs.push_back(read_run(folder, name));
   } else {
-    bad_input("{}: holds neither a finished run (summary.json) nor a sweep (sweep.csv)", path);
+    bad_input("{}: expected a folder with a finished run (summary.json) or a sweep (sweep.csv)", path);
   }
   const ordered_json all = {
       {"kind", sweep ? "sweep" : "run"}, {"name", name}, {"version", MIXGRAD_VERSION}, {"runs", std::move(runs)}};
-  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // a folder's name need not be UTF-8
+  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // the name of a folder may not be UTF-8
 }
 
 }  // namespace mixgrad::report

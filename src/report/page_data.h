@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of a report's data, each from one file of a run.
+// Parts of a report's data, each read from one file of a run.
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -13,11 +13,11 @@ namespace mixgrad::report {
 
 /// The lines of a file of JSON values. Throws bad_input naming file and line.
 nlohmann::ordered_json read_lines(const std::filesystem::path& file);
-/// history.jsonl with what a page draws: temperature, and per α its bits, θ in percent and the mean α of each
-/// candidate, all by epoch. Throws bad_input naming file and line.
+/// The data of history.jsonl that the page draws, by epoch: the temperature and, for each α, its bits, θ in percent and
+/// the mean α of each candidate. Throws bad_input naming file and line.
 nlohmann::ordered_json read_replay(const std::filesystem::path& file);
-/// Per layer the name that its output's α has, and per bit-width a histogram of w / max|w_c|, the quantizer's levels on
-/// that scale, and the weights at each.
+/// For each layer, the name of its output's α; for each of its bit-widths, a histogram of w / max|w_c|, the quantizer's
+/// levels on that scale, and the number of weights at each level.
 nlohmann::ordered_json histograms(const Graph& network);
 
 }  // namespace mixgrad::report

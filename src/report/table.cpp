@@ -15,7 +15,7 @@ namespace {
 
 std::string cell(const std::optional<int>& bits) { return bits ? std::to_string(*bits) : "-"; }
 
-/// Channels at `bits`; a dot where there are none, so that the choices stand out.
+/// The number of channels at `bits`, or a dot for none, so that the choices stand out.
 std::string channels_at(const LayerSummary& layer, int bits) {
   const auto count = bits == 0 ? layer.pruned : std::ranges::count(layer.weight_bits, bits);
   return count == 0 ? "." : std::to_string(count);
@@ -62,7 +62,7 @@ std::string costs(const RunResult& result) {
   return out;
 }
 
-/// What was done to meet the targets after the search.
+/// How the network was changed after the search to meet the targets.
 std::string repair(const RunResult& result) {
   if (!result.repair) return "";
   const Repair& r = *result.repair;
@@ -71,8 +71,8 @@ std::string repair(const RunResult& result) {
     out += fmt::format("arg max at {} of the target {}: {:.0f}% of the saving was made after the search\n",
                        share(c.arg_max, c.limit), c.name, 100 * c.share());
   }
-  out += fmt::format("made from {}", r.start);
-  if (r.choices > 0) out += fmt::format("; {} of {} choices left their arg max", r.moved, r.choices);
+  out += fmt::format("derived from {}", r.start);
+  if (r.choices > 0) out += fmt::format("; {} of {} choices moved from their arg max", r.moved, r.choices);
   const train::Metric& metric = result.final.metric;
   const auto shown = [&](double quality) { return metric.larger_is_better ? quality : -quality; };
   if (r.quality) out += fmt::format("\n{} on the validation images: ", metric.name);
@@ -100,7 +100,9 @@ std::string table(const RunConfig& config, const RunResult& result) {
          fmt::format("\n{} on {} test images: float {}, after the search {}, fine-tuned {}\n", result.final.metric.name,
                      grouped(static_cast<double>(result.test_images)), shown(result.floating), shown(result.searched),
                      shown(result.final)) +
-         (result.kept_start ? "fine-tuning found nothing better on the validation images than its start\n" : "") +
+         (result.kept_start
+              ? "no epoch of fine-tuning was as good on the validation images, so the network before it is kept\n"
+              : "") +
          fmt::format("checksum of the network found: {}\n", checksum(result.network));
 }
 

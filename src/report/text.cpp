@@ -18,7 +18,7 @@ std::string shortened(const std::string& name, size_t longest) {
   const std::string line = on_one_line(name);
   if (line.size() <= longest) return line;
   size_t at = line.size() - longest + 2;
-  while (at < line.size() && (static_cast<unsigned char>(line[at]) & 0xc0) == 0x80) ++at;  // within a character
+  while (at < line.size() && (static_cast<unsigned char>(line[at]) & 0xc0) == 0x80) ++at;  // inside a character
   return ".." + line.substr(at);
 }
 

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int untimed_steps = 3, classes = 10;
 
-/// The rules are a run's: asked of a run with the same settings.
+/// The rules are those of a run: validates a run with the same settings.
 void validate(const StepOptions& o) {
   RunConfig run;
   run.model = o.model;
@@ -42,7 +42,7 @@ data::Batch random_batch(const Shape& image, int64_t size) {
   return batch;
 }
 
-/// Runs and times `step`; all threads count their convolutions at the same time.
+/// Runs and times `step`; all threads add up the time of their convolutions.
 StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   using Clock = std::chrono::steady_clock;
   std::vector<double> ms, conv_ms;
@@ -70,7 +70,7 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   return times;
 }
 
-/// What the model is for: a file's classifies, like most.
+/// The model's task: models from files are timed as classifiers.
 const train::Task& task_of(const StepOptions& o) { return train::task_for(nullptr, models::task_of(o.model), true); }
 
 StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {

@@ -5,8 +5,8 @@
 
 namespace mixgrad {
 
-/// Whether `score` is hardly better than `chance` (Task::chance): less than a tenth of the way from there to a perfect
-/// network.
+/// Whether `score` is hardly better than `chance` (Task::chance): less than a tenth of the distance from chance to a
+/// perfect network.
 bool is_near_chance(const train::Score& score, double chance);
 
 }  // namespace mixgrad

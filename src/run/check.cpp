@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a run asks of its network, tried out before it trains.
+// Checks before training whether network and data allow what a run's settings ask for.
 #include "check.h"
 #include "float_network.h"
 
@@ -13,7 +13,7 @@ double default_strength(const Graph& floating, const cost::Model& regularizer) {
   constexpr double pull = 0.6;  // strength · cost of the uniform 8-bit network
   const auto uniform = cost::if_defined([&] { return cost::uniform(floating, regularizer, 8); });
   if (!uniform)
-    bad_input("strength: {} has no cost of uniform 8-bit, from which a strength would follow: give one",
+    bad_input("strength: {} has no cost for the uniform 8-bit network, so there is no default: set --strength",
               regularizer.name);
   return pull / *uniform;
 }
@@ -27,13 +27,13 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   place_quantizers(graph, options);
   calibrate(graph, options);
   std::string obstacle = integer_obstacle(graph);
-  if (config.method == Method::uniform) return obstacle;  // candidates without a cost are passed over
+  if (config.method == Method::uniform) return obstacle;  // candidates without a cost are skipped
   const Thetas thetas = graph.softmax_thetas();
-  for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws where a candidate has no cost
+  for (const Target& t : targets) cost::soft(graph, t.model, thetas);  // throws if a candidate has no cost
   if (targets.empty()) {
     const cost::Model regularizer = model_to_lower(config, targets);
     cost::soft(graph, regularizer, thetas);
-    if (!config.strength) default_strength(graph, regularizer);  // throws where none follows
+    if (!config.strength) default_strength(graph, regularizer);  // throws if there is no default
   }
   check_reachable(graph, targets);
   return obstacle;

@@ -7,7 +7,7 @@
 
 namespace mixgrad {
 
-/// check_possible of one run whose data are read. Returns why the network found will have no integer form
+/// check_possible for one run whose data have been read. Returns why the network found will have no integer form, or ""
 /// (integer_obstacle).
 std::string check_wishes(const RunConfig& config, const data::Splits& splits);
 

@@ -14,7 +14,7 @@ io::Safetensors read_whole(const fs::path& file) {
   io::Safetensors content = io::read_safetensors(file);
   const auto checksum = content.metadata.extract(checksum_key);
   if (checksum.empty() || checksum.mapped() != io::checksum(content))
-    bad_input("{}: its checksum does not fit its content", file.string());
+    bad_input("{}: the checksum does not match the content", file.string());
   return content;
 }
 
@@ -32,23 +32,23 @@ bool CheckpointFiles::any() const {
 
 io::Safetensors CheckpointFiles::newest(std::string& damage) const {
   std::error_code error;
-  if (!fs::exists(newest_, error)) return read_whole(previous_);  // killed between two renames
+  if (!fs::exists(newest_, error)) return read_whole(previous_);  // the run was killed between two renames
   try {
     return read_whole(newest_);
   } catch (const Error& e) {
     damage = e.what();
   }
   if (!fs::exists(previous_, error))
-    bad_input("{}: there is no checkpoint before it: start anew with --overwrite", damage);
+    bad_input("{}: there is no previous checkpoint: start again with --overwrite", damage);
   try {
     return read_whole(previous_);
   } catch (const Error& e) {
-    bad_input("{}; {}: start anew with --overwrite", damage, e.what());
+    bad_input("{}; {}: start again with --overwrite", damage, e.what());
   }
 }
 
 void CheckpointFiles::write(io::Safetensors content) {
-  content.metadata[checksum_key] = io::checksum(content);  // without itself
+  content.metadata[checksum_key] = io::checksum(content);  // computed before it is added
   io::write_safetensors(next_, content);
   std::error_code error;
   if (fs::exists(newest_, error)) fs::rename(newest_, previous_, error);

@@ -8,15 +8,15 @@
 
 namespace mixgrad {
 
-/// checkpoint.safetensors in a run's folder and, until a newer one is whole on the disk, the one before it.
+/// checkpoint.safetensors in a run's folder, and the previous one until the new one is completely on disk.
 class CheckpointFiles {
  public:
   explicit CheckpointFiles(const std::filesystem::path& folder);
 
   bool any() const;
-  /// The newest that is whole; `damage` says what is wrong with a newer one. Throws bad_input when none is whole.
+  /// The newest intact checkpoint; `damage` says what is wrong with a newer one. Throws bad_input if there is none.
   io::Safetensors newest(std::string& damage) const;
-  /// Takes the newest's place; that becomes the previous one. Throws failed_run, and both stay as they were.
+  /// Replaces the newest, which becomes the previous one. Throws failed_run and leaves both unchanged on failure.
   void write(io::Safetensors content);
   void remove();
 

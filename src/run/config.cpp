@@ -26,14 +26,14 @@ void check_not_negative(const char* name, double value) {
   if (!(value >= 0) || !std::isfinite(value)) bad_input("{}: {} is not possible: expected 0 or more", name, value);
 }
 
-/// What is trained, on what.
+/// The model and its data.
 void check_task(const RunConfig& c) {
   models::check_name(c.model);
   const bool positive = std::ranges::all_of(c.input_shape, [](int d) { return d >= 1; });
   if (!c.input_shape.empty() && (c.input_shape.size() != 3 || !positive)) {
     bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(c.input_shape, ","));
   }
-  data::default_augmentation(c.data);  // refuses what is no data set
+  data::default_augmentation(c.data);  // throws for an unknown data set
   if (!c.loss.empty()) train::find_task(c.loss);
   if (!(c.val_split > 0 && c.val_split < 1))
     bad_input("val-split: {} is not possible: expected a share between 0 and 1", c.val_split);
@@ -47,18 +47,18 @@ void check_candidates(const RunConfig& c) {
   parse_overrides(c.override_layers);
 }
 
-/// What the network found is to cost.
+/// Targets and costs.
 void check_goal(const RunConfig& c) {
   if (c.target.empty()) {
     if (c.method != Method::dnas)
       bad_input("method: {} needs a target to meet, like --target size=40%", name_of(c.method));
     cost::find(cost_to_lower(c));
   } else {
-    if (c.strength) bad_input("strength: with a target the strength follows from it: give one of them");
+    if (c.strength) bad_input("strength: a target determines the strength itself: set only one of them");
     if (!c.regularizer.empty())
-      bad_input("regularizer: with a target it is the target's cost that is lowered: give one of them");
+      bad_input("regularizer: with a target, the target's cost is minimized: set only one of them");
     if (c.refine)
-      bad_input("refine: with a target, weights are raised as far as it allows anyway: leave one of them out");
+      bad_input("refine: with a target, weights are always raised as far as it allows: set only one of them");
   }
   if (c.strength) check_not_negative("strength", *c.strength);
 }
@@ -119,7 +119,7 @@ DType dtype_of(ActivationType type) {
   if (type == ActivationType::float32) return DType::float32;
   if (kernels::bfloat16_is_fast()) return DType::bfloat16;
   if (type == ActivationType::automatic) return DType::float32;
-  bad_input("dtype: this CPU has neither AMX nor AVX512_BF16, so bf16 would only be slower: expected f32 or auto");
+  bad_input("dtype: this CPU has neither AMX nor AVX512_BF16, so bf16 would be slower: expected f32 or auto");
 }
 
 void check_threads(int threads) {

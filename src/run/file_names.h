@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The files of a run's folder.
+// Names of the files in a run's folder.
 #pragma once
 
 namespace mixgrad {

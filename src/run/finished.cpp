@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is read back from the folder of a finished run.
+// Reads the folder of a finished run.
 #include "file_names.h"
 
 #include <mixgrad/error.h>
@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What evaluate_run needs of a summary.
+/// The part of a summary that evaluate_run needs.
 struct Origin {
   std::string model, data;
   uint64_t seed;
@@ -23,19 +23,20 @@ Origin read_origin(const fs::path& folder) {
   std::error_code error;
   check_existing_folder(folder);
   const std::string file = folder / summary_name;
-  if (!fs::exists(file, error)) bad_input("{}: holds no finished run: {} is missing", folder.string(), summary_name);
+  if (!fs::exists(file, error))
+    bad_input("{}: not the folder of a finished run: {} is missing", folder.string(), summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
     return {.model = fs::path(json.at("model").get<std::string>()).filename(),
             .data = json.at("data").get<std::string>(),
             .seed = json.at("seed").get<uint64_t>()};
   } catch (const nlohmann::json::exception&) {
-    bad_input("{}: damaged: expected the summary of a run, with its model, data and seed", file);
+    bad_input("{}: corrupt: expected the summary of a run, with its model, data and seed", file);
   }
 }
 
-/// What the network of a finished run was trained for. Files written before tasks had names do not say: then, whatever
-/// returned as many values as its input has was trained to reconstruct it.
+/// The task of a finished run's network. Older files do not name it: their networks reconstruct if they return as many
+/// values as their input has.
 const train::Task& task_of_run(const Graph& network, const std::string& file) {
   if (!network.task.empty()) return train::find_task(network.task, file + ": task");
   const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
@@ -47,7 +48,7 @@ const train::Task& task_of_run(const Graph& network, const std::string& file) {
 void check_existing_folder(const std::string& path, const char* what) {
   std::error_code error;
   if (fs::is_directory(path, error)) return;
-  if (fs::exists(path, error)) bad_input("{}: a file: expected the folder of {}", path, what);
+  if (fs::exists(path, error)) bad_input("{}: not a folder: expected the folder of {}", path, what);
   bad_input("{}: no such folder", path);
 }
 
@@ -92,7 +93,7 @@ std::optional<Repair> repair_of(const std::string& path) {
     if (!summary.contains("repair") || summary.at("repair").is_null()) return std::nullopt;
     return repair_from_json(summary.at("repair").dump());
   } catch (const nlohmann::json::exception&) {
-    bad_input("{}: damaged: expected the summary of a run", file);
+    bad_input("{}: corrupt: expected the summary of a run", file);
   }
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The network before its search, and what all phases of a run have in common.
+// The network before the search, and what all phases of a run share.
 #pragma once
 
 #include <mixgrad/run.h>
@@ -9,12 +9,12 @@
 
 namespace mixgrad {
 
-/// Of a phase of `epochs` epochs.
+/// The schedule of a phase of `epochs` epochs.
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                          int epochs, double lr);
 
-/// On the test set, of a network that came out of `phase`; `untrained`: where its weights are from, if not from
-/// training here. Throws where the network's outputs are not finite.
+/// The score of a network on the test set after `phase`; `untrained`: the file that its weights are from, if this run
+/// has not trained them. Throws if the network's outputs are not finite.
 train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits,
                         const std::string& untrained = "");
 
@@ -22,14 +22,15 @@ struct WarmedUp {
   std::unique_ptr<nn::Module> net;
   bool kept_start = false;
 };
-/// The float network: read from a file, or trained from the seed. One made elsewhere is trained further only on wish.
+/// The float network: read from a file, or trained from the seed. A network from a file is trained further only on
+/// request.
 WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                    train::Observer& observer, train::Checkpoints& checkpoints, bool train_further = false);
 
-/// The graph of a float network that takes the images of `splits` as they are normalized.
+/// The graph of a float network whose input is the normalized images of `splits`.
 Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& splits);
 
-/// The file that the float network's weights are from, if it is not trained here.
+/// The file that the float network's weights are from, or "" if this run trains it.
 std::string weights_file(const RunConfig& config);
 
 }  // namespace mixgrad

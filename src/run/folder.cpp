@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run's folder: checked before anything is written, files whole or not at all.
+// A run's folder: checked before anything is written to it; files are written completely or not at all.
 #include "checkpoint_files.h"
 #include "file_names.h"
 #include "log.h"
@@ -23,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// What tells of a run that a folder holds.
+/// Files that show that a folder holds a run.
 constexpr const char* signs[] = {summary_name, "metrics.jsonl", "history.jsonl", network_name, float_name};
 constexpr const char* log_prefix = "log/";
 
@@ -32,7 +32,7 @@ constexpr const char* log_prefix = "log/";
 RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
     : path_(fs::absolute(path)), checkpoint_minutes_(options.checkpoint_minutes) {
   if (options.overwrite && options.resume)
-    bad_input("out: give --overwrite to begin anew or --resume to go on, not both");
+    bad_input("out: --overwrite starts again and --resume continues a run: set only one of them");
   if (!(checkpoint_minutes_ >= 0))
     bad_input("checkpoint-minutes: {} is not possible: expected 0 or more", checkpoint_minutes_);
   if (!path_.has_filename()) path_ = path_.parent_path();  // "runs/a/" is runs/a
@@ -46,9 +46,9 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
   if (!options.resume) {
     for (const char* name : signs) old_run = old_run || fs::exists(path_ / name, error);
     if (stopped && !options.overwrite)
-      bad_input("out: {} holds a run that was stopped: give --resume to go on with it, or --overwrite", path);
+      bad_input("out: {} holds a stopped run: continue it with --resume or replace it with --overwrite", path);
     if (old_run && !options.overwrite)
-      bad_input("out: {} holds a run already: choose another folder, or give --overwrite", path);
+      bad_input("out: {} already holds a run: choose another folder or replace it with --overwrite", path);
   }
   try {
     make_folders();
@@ -63,12 +63,12 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
 }
 
 RunFolder::~RunFolder() {
-  if (log_ && !complete_ && !CheckpointFiles(path_).any()) log_->remove();  // a run that failed
+  if (log_ && !complete_ && !CheckpointFiles(path_).any()) log_->remove();  // the run failed
   remove_empty();
   if (lock_ >= 0) ::close(lock_);
 }
 
-/// Two runs would take each other's files away. Not every file system can lock; then there is no check.
+/// Two runs would overwrite each other's files. Not every file system can lock; there, this is not checked.
 void RunFolder::lock() {
   lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
@@ -77,7 +77,7 @@ void RunFolder::lock() {
   }
 }
 
-/// What a run that was killed was about to write.
+/// Removes incomplete files of a run that was killed.
 void RunFolder::clear_leftovers() const {
   std::error_code ignored;
   for (const fs::directory_entry& entry : fs::directory_iterator(path_, ignored)) {
@@ -101,7 +101,8 @@ void RunFolder::drop_checkpoints() {
 
 void RunFolder::remove_empty() {
   std::error_code ignored;
-  for (; !made_.empty(); made_.pop_back()) fs::remove(made_.back(), ignored);  // leaves a folder with files in it
+  for (; !made_.empty(); made_.pop_back())
+    fs::remove(made_.back(), ignored);  // fails for a folder with files in it, as it should
 }
 
 void RunFolder::make_folders() {
@@ -121,7 +122,7 @@ void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
 void RunFolder::begin_result() {
   std::error_code error;
   fs::remove(path_ / report_name, error);
-  fs::remove(path_ / summary_name, error);  // without it, no old summary can stand beside a new network
+  fs::remove(path_ / summary_name, error);  // first, so that no old summary is ever next to a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
   log_->replace_old();
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a value looks like: "pact|lsq" are words, "glyphs|idx:DIR" a word and a pattern.
+// Forms of values: "pact|lsq" are two words, "glyphs|idx:DIR" a word and a pattern.
 
 #include <mixgrad/error.h>
 #include <mixgrad/settings.h>
@@ -27,8 +27,8 @@ std::vector<std::string> parts_of(std::string_view form) {
 
 bool is_capital(char c) { return std::isupper(static_cast<unsigned char>(c)) != 0; }
 
-/// Whether `value` is the word `part` of a form, or what its capitals stand for. Behind a colon, anything is; a file of
-/// another kind than FILE.onnx is left to whoever reads it, who knows what would help.
+/// Whether `value` matches `part` of a form, where capitals are placeholders. After a colon, anything matches.
+/// FILE.onnx matches files of any type, because their reader has the better error message.
 bool fits(const std::string& value, std::string part) {
   if (part.starts_with("FILE.")) return value.find('.') != std::string::npos;
   const auto colon = part.find(':');
@@ -43,7 +43,7 @@ bool fits(const std::string& value, std::string part) {
   return ::fnmatch(pattern.c_str(), value.c_str(), 0) == 0;
 }
 
-/// The part of a form that may have been meant: words as they are, "cifar10:DIR" by what stands before the colon.
+/// The part of a form that was probably meant: the nearest word, or "cifar10:DIR" by its prefix before the colon.
 std::string part_meant(const std::string& value, const std::vector<std::string>& parts) {
   std::vector<std::string> words, kinds;
   for (const std::string& part : parts) {

@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-/// 6 significant digits: enough to plot, a third of the file.
+/// 6 significant digits: enough for plots, and the file has a third of the size.
 ordered_json number(float value) {
   return std::isfinite(value) ? ordered_json(std::strtod(fmt::format("{:.6g}", value).c_str(), nullptr)) : nullptr;
 }
@@ -100,15 +100,16 @@ std::vector<HistoryEpoch> read_history(const std::string& path) {
   std::error_code error;
   check_existing_folder(path);
   if (!std::filesystem::exists(file, error)) {
-    bad_input("{}: holds no history.jsonl: expected the folder of a search that has finished an epoch", path);
+    bad_input("{}: has no history.jsonl: expected the folder of a search that has finished an epoch", path);
   }
   std::istringstream lines(io::read_file(file));
   std::vector<HistoryEpoch> out;
-  for (std::string line; std::getline(lines, line) && !lines.eof();) {  // a line that does not end is being written
+  for (std::string line;
+       std::getline(lines, line) && !lines.eof();) {  // an unfinished last line is still being written
     try {
       out.push_back(epoch_from(line));
-    } catch (const std::exception&) {  // JSON's and tensors' complaints alike
-      bad_input("{}:{}: damaged: expected an epoch of a search with its alphas", file.string(), out.size() + 1);
+    } catch (const std::exception&) {  // errors of JSON and of tensors
+      bad_input("{}:{}: corrupt: expected an epoch of a search with its alphas", file.string(), out.size() + 1);
     }
   }
   return out;

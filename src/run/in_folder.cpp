@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run that keeps its folder's log and checkpoints up to date.
+// Runs that keep their folder's log and checkpoints up to date.
 #include "checkpoint_files.h"
 
 #include <mixgrad/error.h>
@@ -15,17 +15,17 @@ namespace {
 
 constexpr const char* settings_prefix = "settings/";
 
-/// Throws bad_input naming every setting that is not as it was.
+/// Throws bad_input naming every setting that has changed since the checkpoint.
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
   const auto before = checkpoint.part(settings_prefix).metadata;
   std::vector<std::string> changed;
   for (const auto& [name, value] : decisive_settings(config)) {
     const auto found = before.find(name);
     if (found == before.end() || found->second == value) continue;
-    changed.push_back(fmt::format("{} is '{}' here, but was '{}'", name, value, found->second));
+    changed.push_back(fmt::format("{} is '{}' now, but was '{}'", name, value, found->second));
   }
   if (!changed.empty())
-    bad_input("resume: {}: a run goes on with the settings it began with", fmt::join(changed, "; "));
+    bad_input("resume: {}: a run can only continue with its original settings", fmt::join(changed, "; "));
 }
 
 io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder, std::string& damage) {
@@ -35,13 +35,13 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
   return content;
 }
 
-/// Keeps the folder's log and checkpoints up to date and passes everything on.
+/// Keeps the folder's log and checkpoints up to date and forwards all events to the next observer.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
   RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next)
       : RunWriter(config, folder, next, std::string()) {}
 
-  /// `run`'s result. An error says what is kept, if anything is.
+  /// Returns the result of `run`. An error mentions the checkpoint, if there is one.
   template <typename Run>
   auto guard(const Run& run) {
     try {
@@ -50,8 +50,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
       const bool bad_input = e.kind() == Error::Kind::bad_input;
       if (bad_input && !folder_.resumes()) folder_.drop_checkpoints();
       if (bad_input || kept_.empty() || !CheckpointFiles(folder_.path()).any()) throw;
-      failed_run("{}; kept in its folder: a checkpoint ({}), from which --resume goes on once the cause is gone",
-                 e.what(), kept_);
+      failed_run("{}; its folder keeps a checkpoint ({}): fix the cause and continue with --resume", e.what(), kept_);
     }
   }
 
@@ -100,7 +99,7 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
     folder.write_weights(result);
-    if (!result.interrupted) folder.drop_checkpoints();  // last: until here, a run that is killed goes on from them
+    if (!result.interrupted) folder.drop_checkpoints();  // last, so that a run killed before this can be resumed
     return result;
   });
 }

@@ -11,7 +11,7 @@ namespace {
 
 constexpr const char *normalize_key = "normalize", *task_key = "task";  // in the metadata of float weights
 
-/// What the file of the weights that the run starts from says; empty where it says nothing, or there is none.
+/// Metadata of the weights that the run starts from; "" if the file does not have it, or there is none.
 std::string said_by_init(const RunConfig& config, const char* key) {
   if (config.init.empty()) return "";
   const io::Safetensors weights = io::read_safetensors(config.init);
@@ -24,7 +24,7 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
   const data::Dataset& train = splits.train;
   const Shape is = train.image_shape(), &wanted = model.input_shape;
   if (is != wanted) {
-    const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // read as height, width, channels
+    const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // was read as height, width, channels
     bad_input("data: images of '{}' are {}, but model {} takes {}{}", config.data, is.str(), config.model, wanted.str(),
               channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
   }
@@ -37,7 +37,7 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
               .notes = fmt::format("{}", fmt::join(splits.notes, "; "))});
 }
 
-/// What the model's file does to images that the loader gives it: bytes come as 0 to 1.
+/// The normalization in the model's file, for images from the loader, which scales bytes to 0 to 1.
 Normalization normalization_of(const models::Model& model, const data::Dataset& images) {
   Normalization out = model.normalization;
   if (!model.pixels_to_255 || images.pixels.empty()) return out;
@@ -55,7 +55,7 @@ Normalization image_normalization(const RunConfig& config, int64_t channels) {
   if (trained_with.empty()) return given;
   const Normalization trained = parse_normalization(trained_with, channels);
   if (!given.empty() && given != trained) {
-    bad_input("normalize: {} was trained on images normalized by {}, not by {}: leave --normalize out", config.init,
+    bad_input("normalize: {} was trained on images normalized by {}, not by {}: leave out --normalize", config.init,
               trained_with, config.normalize);
   }
   return trained;

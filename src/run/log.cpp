@@ -18,7 +18,7 @@ constexpr const char *metrics_key = "metrics", *history_key = "history";
 
 std::string place_text(int64_t bytes, const io::Checksum& sum) { return fmt::format("{} {}", bytes, sum.str()); }
 
-/// Of the lines in the file's first `bytes`; of none where there is no such file.
+/// Checksum of the lines in the file's first `bytes`; of no lines if there is no such file.
 io::Checksum sum_of_lines(const fs::path& file, int64_t bytes) {
   io::Checksum sum;
   std::error_code error;
@@ -45,9 +45,9 @@ void LogFile::add(const std::string& line) {
 std::string LogFile::place() const { return place_text(bytes_, sum_); }
 
 void LogFile::go_back(const std::string& place) {
-  if (place == this->place()) return remove();  // there were no lines yet
+  if (place == this->place()) return remove();  // no lines at the checkpoint
   std::from_chars(place.data(), place.data() + place.size(), bytes_);
-  for (const fs::path& file : {next_, own_}) {  // killed while the one replaced the other, it may be either
+  for (const fs::path& file : {next_, own_}) {  // either of them, if the run was killed while one replaced the other
     const io::Checksum sum = sum_of_lines(file, bytes_);
     if (place_text(bytes_, sum) != place) continue;
     file_ = file;
@@ -55,8 +55,8 @@ void LogFile::go_back(const std::string& place) {
     return io::write_at(file_, bytes_, "");
   }
   bad_input(
-      "resume: {}: not as the checkpoint knows it: expected its first {} bytes unchanged; else start anew with "
-      "--overwrite",
+      "resume: {} has changed since the checkpoint: expected its first {} bytes unchanged: restore it or start again "
+      "with --overwrite",
       own_.string(), bytes_);
 }
 
@@ -89,7 +89,7 @@ void RunLog::go_back(const std::map<std::string, std::string>& places) {
   for (const auto& [key, file] : {std::pair{metrics_key, &metrics_}, std::pair{history_key, &history_}}) {
     const auto place = places.find(key);
     if (place == places.end())
-      bad_input("resume: the checkpoint does not tell how far {}.jsonl had come: start anew with --overwrite", key);
+      bad_input("resume: the checkpoint does not give the length of {}.jsonl: start again with --overwrite", key);
     file->go_back(place->second);
   }
 }

@@ -10,38 +10,38 @@
 
 namespace mixgrad {
 
-/// A file of lines that a run adds to: NAME.jsonl, or NAME.next.jsonl where an old run's is to stay whole until the new
-/// run is.
+/// A file of lines that a run appends to: NAME.jsonl, or NAME.next.jsonl if an old run's file must be kept until the
+/// new run is complete.
 class LogFile {
  public:
   LogFile(const std::filesystem::path& folder, const std::string& name, bool beside_old);
 
-  /// On the disk when this returns. Throws failed_run, and the lines before stay.
+  /// The line is on disk when this returns. Throws failed_run and keeps the previous lines on failure.
   void add(const std::string& line);
-  /// How far the file has come, "BYTES CHECKSUM".
+  /// The file's length and checksum so far: "BYTES CHECKSUM".
   std::string place() const;
-  /// Cuts off what was added after `place`. Throws bad_input where what comes before is not as it was.
+  /// Removes what was added after `place`. Throws bad_input if anything before it has changed.
   void go_back(const std::string& place);
-  /// From here on it is NAME.jsonl, which there is even without lines.
+  /// Makes the file NAME.jsonl, even if it has no lines.
   void replace_old();
   void remove() const;
   bool empty() const { return bytes_ == 0; }
 
  private:
-  std::filesystem::path own_, next_, file_;  // `file_`: the one of the two that is written
+  std::filesystem::path own_, next_, file_;  // `file_`: the one being written
   int64_t bytes_ = 0;
   io::Checksum sum_;
 };
 
-/// metrics.jsonl, and history.jsonl from the first epoch of a search on. A checkpoint says how far they have come: with
-/// their lines it would grow with the run.
+/// metrics.jsonl and, from the first epoch of a search on, history.jsonl. Checkpoints hold their places, not their
+/// lines, so that they do not grow with the run.
 class RunLog {
  public:
   RunLog(const std::filesystem::path& folder, bool beside_old);
 
   void add(const train::EpochReport& epoch);
   std::map<std::string, std::string> places() const;
-  /// Throws bad_input like LogFile, and where `places` names no place.
+  /// Throws bad_input like LogFile, and if a place is missing from `places`.
   void go_back(const std::map<std::string, std::string>& places);
   void replace_old();
   void remove() const;

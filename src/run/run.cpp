@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A search from its data to its result.
+// A search, from its data to its result.
 #include "chance.h"
 #include "check.h"
 #include "float_network.h"
@@ -17,8 +17,8 @@
 namespace mixgrad {
 namespace {
 
-/// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near where
-/// the search's cosine ended: larger steps would first undo what it learned.
+/// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near the final
+/// rate of the search's cosine: larger steps would first undo what the search learned.
 constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
 
 constexpr int64_t sensitivity_images = 512;
@@ -47,30 +47,30 @@ train::SearchSchedule search_schedule(const RunConfig& config, const data::Split
   return s;
 }
 
-/// What a run has read before its search: the float network and what is wanted of its discrete form.
+/// The inputs of a run's search: the float network, and the demands on its discrete form.
 struct Start {
   const RunConfig& config;
   const data::Splits& splits;
   const Communicator* communicator;
   const Graph& floating;
   std::vector<Target> targets;
-  std::function<void(const std::string&)> note;  ///< tells the user of the run, and its result
+  std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
 };
 
-/// The weight of the cost in the loss of a search: none with targets, nor for baselines.
+/// The weight of the cost in the loss of a search: 0 with targets and for baselines.
 double strength_of(const Start& start) {
   const RunConfig& config = start.config;
   if (config.method != Method::dnas || !start.targets.empty()) return 0;
   return config.strength ? *config.strength : default_strength(start.floating, model_to_lower(config, start.targets));
 }
 
-/// What the networks that meet the targets are compared by.
+/// How networks that meet the targets are compared.
 Judge judge(const data::Splits& splits) {
   return {.quality = [&](const Graph& g) { return train::evaluate(g, splits.validation).quality(); },
           .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images).mean_loss(); }};
 }
 
-/// A network, and where there are targets how it met them.
+/// A network and, if there are targets, how it met them.
 struct Found {
   Graph network;
   std::optional<Repair> repair = {};
@@ -78,7 +78,7 @@ struct Found {
   static Found met(MetTargets m) { return {.network = std::move(m.network), .repair = std::move(m.repair)}; }
 };
 
-/// The network that the search, or a baseline in its place, finds.
+/// The network found by the search, or by a baseline instead.
 Found found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
   const RunConfig& config = start.config;
   MixPrecOptions options = mix_prec_options(config, start.targets);
@@ -101,7 +101,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
 }
 
-/// The same, or what it gave before the run was resumed; what it had to tell is told either way.
+/// The same, or its result from before the run was resumed; repeats the notes in either case.
 Found found(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
   constexpr const char *notes_key = "notes", *repair_key = "repair";  // notes: one a line
   if (checkpoints.finished("search")) {
@@ -111,7 +111,7 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
     const auto repair = before.metadata.find(repair_key);
     const bool told = repair != before.metadata.end();
     Graph network = graph_from(before);
-    network.task = start.floating.task;  // which a checkpoint written before tasks had names does not say
+    network.task = start.floating.task;  // older checkpoints do not name it
     return {.network = std::move(network),
             .repair = told ? std::optional(repair_from_json(repair->second)) : std::nullopt};
   }
@@ -129,23 +129,23 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
   return out;
 }
 
-/// Baselines spend the search's epochs on fine-tuning: every method trains equally long.
+/// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
 int finetune_epochs(const RunConfig& config) {
   return config.finetune_epochs + (config.method == Method::dnas ? 0 : config.search_epochs);
 }
 
-/// What to tell of a float network that is hardly better than a constant.
+/// The note about a float network that is hardly better than a constant.
 std::string near_chance(const RunConfig& config, const train::Score& score) {
   return fmt::format(
-      "the float network's {} of {} on the test images is hardly better than chance, so bit-widths found from it mean "
-      "nothing: {}",
+      "the float network's {} of {} on the test images is hardly better than chance, so bit-widths found from it are "
+      "meaningless: {}",
       score.metric.name, fmt::format(fmt::runtime(score.metric.is_share ? "{:.4f}" : "{:.4g}"), score.value()),
       !weights_file(config).empty()
-          ? "were the images it was trained on normalized (--normalize), or its classes in another order?"
+          ? "were its training images normalized differently (--normalize), or its classes in another order?"
           : "train it first (--warmup-epochs, --lr, --init)");
 }
 
-/// What to tell of channels whose weights are too small to set their steps; empty without any.
+/// The note about channels whose weights are too small to set their steps; "" if there are none.
 std::string small_weights(const Graph& discrete) {
   std::vector<std::string> counts;
   for (const Node& node : discrete.nodes) {
@@ -154,7 +154,7 @@ std::string small_weights(const Graph& discrete) {
   }
   if (counts.empty()) return "";
   return fmt::format(
-      "channels whose weights are so small that their biases set the step, and what they give is all but "
+      "the weights of some channels are so small that the biases set the steps, and their outputs are almost "
       "constant: {}",
       fmt::join(counts, ", "));
 }
@@ -173,7 +173,7 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
   return out;
 }
 
-/// A search on its way through its phases, each of which adds its part to the result.
+/// The phases of a search, each of which adds its part to the result.
 class SearchRun {
  public:
   SearchRun(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
@@ -183,7 +183,7 @@ class SearchRun {
     result_.test_images = splits.test.size();
   }
 
-  /// Tells the user of the run, and its result.
+  /// Adds a note for the user and to the result.
   void note(const std::string& text) {
     observer_.on_note(text);
     result_.notes.push_back(text);
@@ -267,8 +267,9 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   SearchRun run(config, splits, observer, checkpoints, communicator);
   for (const std::string& text : splits.notes) run.note(text);
   if (!obstacle.empty())
-    run.note(
-        fmt::format("the network found will run in simulation only, without C package or ONNX file: {}", obstacle));
+    run.note(fmt::format(
+        "the network found will run in simulation only and can't be exported as a C package or ONNX file: {}",
+        obstacle));
   RunResult result = run.result();
   result.seconds.total = total.seconds();
   return result;

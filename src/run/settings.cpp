@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table of settings of a run: a new one is a field of RunConfig and a row here.
+// The table of a run's settings. A new setting is a field of RunConfig and a row here.
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
@@ -30,7 +30,7 @@ std::string loss_form() {
 
 std::string regularizer_form() { return fmt::format("{}|table:FILE.toml", fmt::join(cost::names(), "|")); }
 
-/// Nothing stays nothing.
+/// "" stays "".
 std::string absolute_path(const std::string& path) {
   std::error_code error;
   const std::filesystem::path whole = std::filesystem::absolute(path, error);
@@ -39,13 +39,13 @@ std::string absolute_path(const std::string& path) {
 
 std::string absolute_model(const std::string& model) { return model.ends_with(".onnx") ? absolute_path(model) : model; }
 
-/// A cost's name: that of a table is its file.
+/// A cost's name; a table's name contains its file.
 std::string absolute_cost(const std::string& cost) {
   constexpr std::string_view table = "table:";
   return cost.starts_with(table) ? std::string(table) + absolute_path(cost.substr(table.size())) : cost;
 }
 
-/// Of "size=40%,table:costs.toml=1e6".
+/// For targets like "size=40%,table:costs.toml=1e6".
 std::string absolute_target(const std::string& target) {
   std::string out;
   for (size_t begin = 0, end; begin < target.size(); begin = end + 1) {
@@ -61,67 +61,69 @@ using enum Setting::Effect;
 using InTrain = Setting::InTrain;
 using Rows = std::vector<Setting>;
 
-/// What is trained, on what.
+/// The model and its data.
 Rows task() {
   return {
       {.name = "model",
        .member = &RunConfig::model,
-       .help = "network to search; a file comes with its weights and is not warmed up",
+       .help = "network to search; a file brings its own weights and is not warmed up",
        .form = model_form(),
-       .in_train = InTrain{.help = "network to train; a file's is trained further"},
+       .in_train = InTrain{.help = "network to train; one from a file is trained further"},
        .absolute = absolute_model},
       {.name = "input-shape",
        .member = &RunConfig::input_shape,
-       .help = "of the images, for a model's file that leaves height or width open [as the file says]",
+       .help = "shape of the images, for a model's file that leaves height or width open [from the file]",
        .form = "C,H,W",
        .in_train = InTrain{}},
       {.name = "data",
        .member = &RunConfig::data,
-       .help = "images to train on and to test with",
+       .help = "images to train and test on",
        .form = data_form(),
        .in_train = InTrain{},
        .absolute = data::absolute},
       {.name = "loss",
        .member = &RunConfig::loss,
-       .help = "what to train for: labels, or the input [as --init or the model says, else labels where the data have "
-               "them]",
+       .help = "task: predict labels or reconstruct the input [from --init or the model, else classify if the data "
+               "have labels]",
        .form = loss_form(),
        .in_train = InTrain{}},
       {.name = "normalize",
        .member = &RunConfig::normalize,
-       .help = "of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [as --init or the "
-               "model's file says, or none]",
+       .help = "normalization of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [from "
+               "--init or the model's file, else none]",
        .form = "MEAN/STD|imagenet|cifar10",
        .in_train = InTrain{}},
       {.name = "val-split",
        .member = &RunConfig::val_split,
-       .help = "share of the training images held out for every choice",
-       .in_train = InTrain{.help = "share of the training images held out for choosing the best epoch"}},
+       .help = "share of the training images held out for validation",
+       .in_train = InTrain{.help = "share of the training images held out to choose the best epoch"}},
   };
 }
 
-/// What is searched for.
+/// The search space and its goal.
 Rows bit_widths() {
   return {
-      {.name = "scheme", .member = &RunConfig::scheme, .help = "what a weight's bits are chosen for"},
+      {.name = "scheme",
+       .member = &RunConfig::scheme,
+       .help = "choose the bits of weights per layer or per output channel"},
       {.name = "weight-bits",
        .member = &RunConfig::weight_bits,
-       .help = "candidates for weights, 2 to 8; per-channel also 0, which removes the channel"},
+       .help = "candidates for weights, 2 to 8; per channel also 0, which removes the channel"},
       {.name = "act-bits", .member = &RunConfig::act_bits, .help = "candidates for activations, 2 to 8"},
       {.name = "input-bits", .member = &RunConfig::input_bits, .help = "candidates for the network's input"},
       {.name = "override",
        .member = &RunConfig::override_layers,
-       .help = "other bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)"},
+       .help = "different bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)"},
       {.name = "method",
        .member = &RunConfig::method,
        .help = "differentiable search, or a baseline that meets the target"},
       {.name = "target",
        .member = &RunConfig::target,
-       .help = "bounds that the network found must keep: size=40KiB,macs=30% (% of uniform 8-bit) [none]",
+       .help = "limits on costs of the network found: size=40KiB,macs=30% (% of uniform 8-bit) [none]",
        .absolute = absolute_target},
       {.name = "regularizer",
        .member = &RunConfig::regularizer,
-       .help = "cost to lower, without a target [size]",
+       .help = "cost to minimize if there is no target [size]",
        .form = regularizer_form(),
        .absolute = absolute_cost},
       {.name = "strength",
@@ -130,77 +132,85 @@ Rows bit_widths() {
   };
 }
 
-/// How long and how fast it learns.
+/// The length and learning rates of the phases.
 Rows schedule() {
   return {
       {.name = "init",
        .member = &RunConfig::init,
-       .help = "start from these weights instead of a warm-up (float.safetensors of mixgrad train)",
+       .help = "weights to start from instead of a warm-up (float.safetensors of mixgrad train)",
        .form = "FILE",
        .absolute = absolute_path},
       {.name = "warmup-epochs",
        .member = &RunConfig::warmup_epochs,
-       .help = "float training",
+       .help = "epochs of float training",
        .in_train = InTrain{.name = "epochs", .help = "passes over the training images"}},
-      {.name = "search-epochs", .member = &RunConfig::search_epochs, .help = "weights and bit-widths together"},
-      {.name = "finetune-epochs", .member = &RunConfig::finetune_epochs, .help = "training of the network found"},
+      {.name = "search-epochs",
+       .member = &RunConfig::search_epochs,
+       .help = "epochs of training weights and bit-widths together"},
+      {.name = "finetune-epochs",
+       .member = &RunConfig::finetune_epochs,
+       .help = "epochs of training the network found"},
       {.name = "batch-size", .member = &RunConfig::batch_size, .help = "images per step", .in_train = InTrain{}},
       {.name = "lr",
        .member = &RunConfig::lr,
-       .help = "learning rate of the warm-up at its highest; later phases take shares of it",
-       .in_train = InTrain{.help = "learning rate at its highest"}},
-      {.name = "arch-lr", .member = &RunConfig::arch_lr, .help = "learning rate of the bit-widths' coefficients"},
+       .help = "peak learning rate of the warm-up; later phases use fractions of it",
+       .in_train = InTrain{.help = "peak learning rate"}},
+      {.name = "arch-lr",
+       .member = &RunConfig::arch_lr,
+       .help = "learning rate of the bit-widths' coefficients (alpha)"},
       {.name = "tau-start", .member = &RunConfig::tau_start, .help = "temperature of the first search epoch"},
       {.name = "tau-end", .member = &RunConfig::tau_end, .help = "temperature of the last search epoch"},
       {.name = "tau-schedule",
        .member = &RunConfig::tau_schedule,
-       .help = "from start to end, or times exp(-0.045) per epoch"},
+       .help = "geometric from tau-start to tau-end, or times exp(-0.045) per epoch"},
   };
 }
 
-/// How bit-widths are sampled and values quantized on the way.
+/// Sampling and quantization during the search.
 Rows details() {
   return {
       {.name = "sampler",
        .member = &RunConfig::sampler,
-       .help = "how the shares of the candidates follow from their coefficients"},
-      {.name = "hard", .member = &RunConfig::hard, .help = "one-hot samples, with the gradient of the soft ones"},
-      {.name = "alpha-init", .member = &RunConfig::alpha_init, .help = "in proportion to the bits, or all the same"},
+       .help = "how the candidates' shares are computed from their coefficients"},
+      {.name = "hard", .member = &RunConfig::hard, .help = "one-hot samples with the gradient of soft ones"},
+      {.name = "alpha-init",
+       .member = &RunConfig::alpha_init,
+       .help = "initial coefficients: proportional to the bits, or all the same"},
       {.name = "act-quantizer",
        .member = &RunConfig::act_quantizer,
-       .help = "learned clip, learned step, or one that rounds down, to compare with",
+       .help = "learned clip, learned step, or, for comparison, a learned clip with rounding down",
        .form = fmt::format("{}", fmt::join(quant::activation_names(), "|"))},
       {.name = "calibration",
        .member = &RunConfig::calibration,
-       .help = "how activations' clips start: to keep all values, N% of them, or at the least error",
+       .help = "initial clips of activations: cover all values, cover N% of them, or minimize the squared error",
        .form = "max|percentile=N|mse"},
       {.name = "quantize-output", .member = &RunConfig::quantize_output, .help = "quantize the network's output too"},
       {.name = "refine",
        .member = &RunConfig::refine,
-       .help = "raise weights to more bits where that does not raise the cost, without a target"},
+       .help = "raise weights to more bits if that does not raise the cost; not with a target"},
       {.name = "arch-split",
        .member = &RunConfig::arch_split,
-       .help = "share of the training images that the bit-widths learn from, in steps of their own"},
+       .help = "share of the training images for training the bit-widths in separate steps"},
   };
 }
 
-/// Of any training.
+/// All kinds of training.
 Rows general() {
   return {
       {.name = "patience",
        .member = &RunConfig::patience,
-       .help = "stop a phase after so many epochs without improvement, 0: never",
-       .in_train = InTrain{.help = "stop after so many epochs without improvement, 0: never"}},
+       .help = "stop a phase after N epochs without improvement, 0: never",
+       .in_train = InTrain{.help = "stop after N epochs without improvement, 0: never"}},
       {.name = "check-numerics",
        .member = &RunConfig::check_numerics,
-       .help = "look for NaN and infinity in every op, not only in every step's gradients",
+       .help = "check every op for NaN and infinity, not only every step's gradients",
        .in_train = InTrain{},
        .effect = checks},
-      {.name = "dtype", .member = &RunConfig::dtype, .help = "how the search keeps activations between layers"},
-      {.name = "seed", .member = &RunConfig::seed, .help = "of everything random", .in_train = InTrain{}},
+      {.name = "dtype", .member = &RunConfig::dtype, .help = "type of activations between layers in the search"},
+      {.name = "seed", .member = &RunConfig::seed, .help = "seed of all random numbers", .in_train = InTrain{}},
       {.name = "threads",
        .member = &RunConfig::threads,
-       .help = "0 for all cores",
+       .help = "number of threads, 0 for all cores",
        .in_train = InTrain{},
        .effect = speed},
   };
@@ -221,7 +231,7 @@ std::span<const Setting> run_settings() {
 const Setting& run_setting(std::string_view name) {
   const std::span<const Setting> all = run_settings();
   const auto found = std::ranges::find(all, name, &Setting::name);
-  if (found == all.end()) bad_input("unknown setting '{}': expected one of src/run/settings.cpp", name);
+  if (found == all.end()) bad_input("unknown setting '{}': expected one from src/run/settings.cpp", name);
   return *found;
 }
 

@@ -7,7 +7,7 @@
 
 namespace mixgrad {
 
-/// Every setting by name, as summary.json holds them: null where there is no value, paths absolute.
+/// All settings by name, as in summary.json: null if unset, with absolute paths.
 nlohmann::ordered_json settings_json(const RunConfig& config);
 
 }  // namespace mixgrad

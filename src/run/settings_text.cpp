@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A run's settings as files and command lines hold them.
+// A run's settings as text, for files and command lines.
 #include "settings_json.h"
 
 #include <mixgrad/settings.h>
@@ -20,7 +20,7 @@ ordered_json to_json(const T* value) {
   return *value;
 }
 
-/// As a flag's value.
+/// The value as text for a flag.
 std::string text_of(const ordered_json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return value.dump();
@@ -29,12 +29,12 @@ std::string text_of(const ordered_json& value) {
   return list;
 }
 
-/// The words of one flag.
+/// One flag with its value.
 std::string flag(const std::string& name, const ordered_json& value) {
   return value.is_boolean() ? " --" + name : fmt::format(" --{} {}", name, shell_word(text_of(value)));
 }
 
-/// What is to be computed: how fast is up to whoever starts it.
+/// Whether a setting determines what is computed, not just how fast.
 bool is_of_task(const Setting& setting) { return setting.effect != Setting::Effect::speed; }
 
 }  // namespace
@@ -63,7 +63,7 @@ std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
   for (const Setting& s : run_settings()) {
     if (s.effect != Setting::Effect::result) continue;
     const std::string text = text_of(all.at(s.name));
-    out[s.name] = is_utf8(text) ? text : shell_word(text);  // a path, which a checkpoint could not hold as it is
+    out[s.name] = is_utf8(text) ? text : shell_word(text);  // a path that a checkpoint could not hold unquoted
   }
   return out;
 }

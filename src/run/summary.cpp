@@ -15,7 +15,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-/// One number where the whole layer has one choice, a list per channel where each has its own.
+/// One number if the whole layer has one choice, or a list with one number per channel.
 ordered_json weight_bits(const LayerSummary& layer, bool per_layer) {
   if (layer.weight_bits.empty()) return nullptr;
   return per_layer ? ordered_json(layer.weight_bits[0]) : ordered_json(layer.weight_bits);
@@ -25,7 +25,7 @@ ordered_json metric(const train::Metric& m) {
   return {{"name", m.name}, {"label", m.label}, {"larger_is_better", m.larger_is_better}, {"is_share", m.is_share}};
 }
 
-/// Null for a task that has another metric.
+/// Null if the task has another metric.
 ordered_json accuracy(const train::Score& score) {
   return score.metric.name == "accuracy" ? ordered_json(score.value()) : ordered_json(nullptr);
 }
@@ -46,12 +46,12 @@ ordered_json layers(const RunResult& result, bool per_layer) {
   return list;
 }
 
-// A folder's name need not be UTF-8.
+// The name of a folder may not be UTF-8.
 std::string text(const ordered_json& value) {
   return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-/// A line for every key, and for every layer.
+/// One line per key and per layer.
 std::string laid_out(const ordered_json& all) {
   std::string out;
   for (const auto& [key, value] : all.items()) {
@@ -72,7 +72,7 @@ ordered_json targets(const RunResult& result) {
   return out;
 }
 
-/// What the network needs on a device; null where it has no integer form (float layers).
+/// The network's memory on a device; null if it has no integer form (float layers).
 ordered_json device(const Graph& network) {
   try {
     const DeviceBytes b = device_bytes(to_integer(network));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How each type of setting is read and written, as a flag's text and in TOML.
+// How each type of setting is read and written, from flags and in TOML.
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -26,21 +26,21 @@ struct Overload : Functions... {
 template <typename... Functions>
 Overload(Functions...) -> Overload<Functions...>;
 
-// What each type is called in messages.
+// The name of each type in messages.
 const char* kind(const Choice&) { return "text"; }
 const char* kind(const std::string&) { return "text"; }
 const char* kind(double) { return "a number"; }
 const char* kind(const std::optional<double>&) { return "a number"; }
 const char* kind(const std::vector<int>&) { return "whole numbers like 2,4,8"; }
-const char* kind(const std::vector<uint64_t>&) { return "whole numbers from 0 on, like 1,2,3"; }
+const char* kind(const std::vector<uint64_t>&) { return "whole numbers of 0 or more, like 1,2,3"; }
 const char* kind(const std::vector<double>&) { return "numbers like 1e-7,3e-7"; }
-const char* kind(const std::vector<std::string>&) { return "a list with commas"; }
+const char* kind(const std::vector<std::string>&) { return "a comma-separated list"; }
 const char* kind(bool) { return "true or false"; }
 const char* kind(int) { return "a whole number"; }
 const char* kind(int64_t) { return "a whole number"; }
-const char* kind(uint64_t) { return "a whole number from 0 on"; }
+const char* kind(uint64_t) { return "a whole number of 0 or more"; }
 
-/// Throws bad_input unless the value that was just set has the form that it should.
+/// Throws bad_input unless the value just set has the expected form.
 void check_value(const NamedVariable& v, const std::string& where) {
   if (v.form.empty()) return;
   std::visit(Overload{[&](const std::string* value) {
@@ -132,11 +132,10 @@ bool convert(const toml::node& node, std::vector<Item>& values) {
                              [&](const toml::node& item) { return convert(item, values.emplace_back()); });
 }
 
-// --- and to one -----------------------------------------------------------------------------------------------
+// --- to a TOML file -------------------------------------------------------------------------------------------
 
 std::string toml_text(const std::string& value) {
-  if (!is_utf8(value))
-    bad_input("'{}' is not UTF-8, so that no settings file can hold it: expected another name", value);
+  if (!is_utf8(value)) bad_input("'{}' is not UTF-8, so no settings file can hold it: expected a UTF-8 name", value);
   std::ostringstream out;
   out << toml::value(value);
   return out.str();
@@ -158,12 +157,12 @@ toml::table parse_toml(const std::string& file) {
   try {
     return toml::parse(content, file);
   } catch (const toml::parse_error& e) {
-    bad_input("{}:{}: not TOML from column {} on: expected lines like batch-size = 128", file, e.source().begin.line,
+    bad_input("{}:{}: invalid TOML at column {}: expected lines like batch-size = 128", file, e.source().begin.line,
               e.source().begin.column);
   }
 }
 
-/// Sets the variable to a value of the file. `where`: file, line and key.
+/// Sets the variable to a value from the file. `where`: file, line and key.
 void set_from_node(const NamedVariable& v, const toml::node& node, const std::string& where) {
   const auto expect = [&](bool good, const char* what) {
     if (!good) bad_input("{}: expected {}", where, what);
@@ -217,7 +216,7 @@ void set_from_toml(std::span<const NamedVariable> variables, const std::string& 
     const std::string where = fmt::format("{}:{}", file, node.source().begin.line);
     const auto found = std::ranges::find(variables, key.str(), &NamedVariable::name);
     if (found == variables.end()) {
-      bad_input("{}: unknown key '{}': the keys are the flags, without --{}", where, key.str(),
+      bad_input("{}: unknown key '{}': expected a flag's name without --{}", where, key.str(),
                 did_you_mean(nearest(key.str(), names)));
     }
     set_from_node(*found, node, fmt::format("{}: {}", where, found->name));

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a checkpoint holds: results/PHASE/... of finished phases, running/... of the one it was written in, and its
-// place.
+// Contents of a checkpoint: results/PHASE/... of finished phases, running/... of the current one, and its place.
 #include <mixgrad/checkpoints.h>
 #include <mixgrad/error.h>
 
@@ -11,7 +10,7 @@ namespace {
 
 const std::string results = "results/", running = "running/";
 
-/// With tensors of its own.
+/// A deep copy.
 io::Safetensors copy_of(io::Safetensors content) {
   for (auto& [name, tensor] : content.tensors) tensor = tensor.clone();
   return content;
@@ -27,7 +26,8 @@ std::string Place::str() const {
 Place Place::of(const io::Safetensors& checkpoint) {
   const auto text = [&](const char* key) {
     const auto found = checkpoint.metadata.find(key);
-    if (found == checkpoint.metadata.end()) bad_input("{}: not a checkpoint: {} is missing", checkpoint.path, key);
+    if (found == checkpoint.metadata.end())
+      bad_input("{}: not a checkpoint: expected '{}' in its metadata", checkpoint.path, key);
     return found->second;
   };
   return {.phase = text("phase"), .epoch = std::atoll(text("epoch").c_str()), .step = std::atoll(text("step").c_str())};
@@ -46,7 +46,7 @@ void Checkpoints::finish(const std::string& phase, const io::Safetensors& result
 void Checkpoints::needs(const std::string& name, const std::string& checksum) {
   const auto [before, is_new] = results_.metadata.emplace(name, checksum);
   if (!is_new && before->second != checksum)
-    bad_input("resume: {}: not what the run began with: expected checksum {}, found {}", name, before->second,
+    bad_input("resume: {} has changed since the run started: expected checksum {}, found {}", name, before->second,
               checksum);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// To give images their labels: cross entropy, accuracy.
+// The task of classification: cross entropy, accuracy.
 #include "tasks.h"
 
 #include <mixgrad/error.h>
@@ -10,7 +10,7 @@
 namespace mixgrad::train {
 namespace {
 
-/// Images whose largest logit stands at their label; logits [N, classes].
+/// The number of images whose largest logit is that of their label; logits [N, classes].
 int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
   const int64_t classes = logits.dim(1);
   int64_t correct = 0;
@@ -23,7 +23,7 @@ int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
 }
 
 Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double denominator) {
-  const Tensor logits = output.shape().rank() == 2 ? output : flatten(output);  // or classes of one position
+  const Tensor logits = output.shape().rank() == 2 ? output : flatten(output);  // [N, classes, 1, 1]
   return {.loss = cross_entropy(logits, batch.labels, denominator),
           .measured = static_cast<double>(count_correct(logits, batch.labels))};
 }
@@ -37,7 +37,7 @@ double chance(const data::Dataset& images) {
 
 void check(const Pairing& p) {
   if (p.images.labels.empty())
-    bad_input("data: '{}' has no labels: --loss classify needs them to train {}", p.data, p.network);
+    bad_input("data: '{}' has no labels, which --loss classify needs to train {}", p.data, p.network);
   if (p.output.rank() == 3 && p.output.size() != p.output[0]) {
     bad_input(
         "data: '{}' has one label per image, but {} returns images {}: for --loss classify, end it with a global pool "

@@ -61,7 +61,7 @@ EpochLoop::EpochLoop(const char* phase, const Metric& metric, const Schedule& sc
     const std::string name = fmt::format("sums.{}.", i);
     state.add(name + "steps", sums_[i].steps);
     state.add(name + "loss", sums_[i].task.loss);
-    state.add(name + "correct", sums_[i].task.measured);  // the name that it had when accuracy was the only metric
+    state.add(name + "correct", sums_[i].task.measured);  // its name from when accuracy was the only metric
     state.add(name + "images", sums_[i].task.images);
     state.add(name + "regularization", sums_[i].regularization);
     state.add(name + "seconds", sums_[i].seconds);
@@ -83,9 +83,9 @@ StepResult EpochLoop::located(const Step& step, int64_t index) const {
     return step();
   } catch (const Error& e) {
     if (e.kind() != Error::Kind::failed_run) throw;
-    if (epoch_ == 0 && sums_[0].steps + sums_[1].steps == 0) {  // no learning rate has had its say
+    if (epoch_ == 0 && sums_[0].steps + sums_[1].steps == 0) {  // the learning rate has had no effect yet
       failed_run(
-          "{}, epoch 1, step 1: {}: before anything was trained, so not for the learning rate: expected smaller "
+          "{}, epoch 1, step 1: {}: this is the first step, so the learning rate is not the cause: expected smaller "
           "weights{}",
           phase_, e.what(), phase_ == std::string_view("search") ? ", or a smaller strength" : "");
     }

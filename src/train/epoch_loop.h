@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the phases have in common: epochs of steps, the best epoch so far, and that all of it can be resumed.
+// What the phases have in common: a loop over epochs and steps, the best epoch so far, and resuming from checkpoints.
 #pragma once
 
 #include <mixgrad/phases.h>
@@ -14,17 +14,17 @@
 
 namespace mixgrad::train {
 
-/// Parameters as they were at the best epoch so far, or before the first one if that was better.
+/// The parameters of the best epoch so far, or those before the first epoch if they were better.
 class Best {
  public:
   Best(std::vector<Tensor> tensors, int patience);
 
-  /// The parameters before the first epoch are a candidate too. An epoch that is as good wins, and patience counts
-  /// epochs only.
+  /// Makes the parameters before the first epoch a candidate. An epoch that is as good wins, and patience counts epochs
+  /// only.
   void offer_start(double quality);
-  /// Whether to go on: false once `patience` epochs in a row were no better than an earlier epoch.
+  /// Whether to continue: false once `patience` epochs in a row were no better than an earlier one.
   bool offer(double quality);
-  /// Whether there is a candidate: a resumed phase brings its own.
+  /// Whether there is a candidate; a resumed phase has one from its checkpoint.
   bool known() const { return known_; }
   bool is_start() const { return is_start_; }
   /// Sets the parameters to those of the best candidate, if there is one.
@@ -36,19 +36,19 @@ class Best {
 
   std::vector<Tensor> tensors_, values_;
   bool known_ = false, is_start_ = false;
-  double quality_ = -std::numeric_limits<double>::infinity();  // of the candidate kept
+  double quality_ = -std::numeric_limits<double>::infinity();  // of the best candidate
   double best_epoch_ = quality_;
   int64_t patience_, epochs_since_ = 0;
 };
 
-/// A phase on its way through its epochs. What its steps change is listed in `state`: with it, resume() brings the
-/// phase to where its last checkpoint was written, in the midst of an epoch or behind it.
+/// The loop over the epochs of a phase. Everything that its steps change is listed in `state`, from which resume()
+/// restores the phase to its last checkpoint, in the middle of an epoch or after one.
 class EpochLoop {
  public:
-  /// One training step on a batch; `step` counts over all epochs.
+  /// One training step on a batch; `step` counts steps of all epochs.
   using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
 
-  /// `metric`: of the task.
+  /// `metric`: that of the task.
   EpochLoop(const char* phase, const Metric& metric, const Schedule& schedule, Observer& observer,
             Checkpoints* checkpoints);
   EpochLoop(const EpochLoop&) = delete;
@@ -57,19 +57,19 @@ class EpochLoop {
   State state;
   void resume();
 
-  /// False too once the observer wants to stop.
+  /// Also false once the observer wants to stop.
   bool goes_on() const { return epoch_ < schedule_.epochs && !stops(); }
-  /// Whether the observer wants to stop, of this or any other process.
+  /// Whether the observer of this or any other process wants to stop.
   bool stops() const { return train::stops(observer_, schedule_.communicator); }
   int epoch() const { return static_cast<int>(epoch_); }
-  /// The steps of this epoch over the training set, or over one of its two parts; those that a resumed epoch has behind
-  /// it are not done again.
+  /// Runs the steps of this epoch on the training set, or on one of its two parts. A resumed epoch skips the steps
+  /// that it has already done.
   EpochReport run_epoch(data::Loader& loader, const TrainStep& train_step, size_t part = 0);
-  /// Tells the observer. The phase ends here unless it `goes_on`.
+  /// Reports the epoch to the observer. Without `goes_on`, the phase ends here.
   void end_epoch(const EpochReport& report, bool goes_on);
 
  private:
-  /// What an epoch has come to.
+  /// The sums of an epoch so far.
   struct Sums {
     int64_t steps = 0;
     Score task = {};
@@ -77,7 +77,7 @@ class EpochLoop {
   };
 
   void keep();
-  /// What `step` returns; an error says in which step it came up.
+  /// Calls `step`; an error names the step in which it occurred.
   template <typename Step>
   StepResult located(const Step& step, int64_t index) const;
 
@@ -87,7 +87,7 @@ class EpochLoop {
   Observer& observer_;
   Checkpoints* checkpoints_;
   int64_t epoch_ = 0;
-  std::array<Sums, 2> sums_;  // of the epoch's parts
+  std::array<Sums, 2> sums_;  // of the two parts of the epoch
 };
 
 }  // namespace mixgrad::train

@@ -10,19 +10,19 @@
 
 namespace mixgrad::train {
 
-/// Adds the gradients of micro-batches to their binding's tensors: in the order of the micro-batches, so that any
-/// number of threads gives the same bytes, but each as soon as its turn has come, so that few are kept at a time.
+/// Adds the gradients of micro-batches to their binding's tensors, in the order of the micro-batches so that any number
+/// of threads gives the same bytes, and each as soon as it is next, so that few are kept at a time.
 ///
-/// In a communicator, whose members' micro-batches follow each other in the order of the ranks, one running sum goes
-/// from member to member: the bytes of a single process. All but the first then wait for it with gradients in hand.
+/// With several processes, micro-batches are ordered by rank, and one running sum goes from rank to rank, so that the
+/// result has the bytes of a single process. Meanwhile, all but the first keep their gradients until the sum arrives.
 class GradientSum {
  public:
-  /// Of `count` micro-batches of this process. `communicator` may be null: it is alone.
+  /// `count`: the number of this process's micro-batches. `communicator` may be null: this process alone.
   GradientSum(const Binding& binding, int64_t count, const Communicator* communicator);
 
-  /// What Binding::with_leaves gave to micro-batch `i`, after its backward pass. From any thread.
+  /// Adds the leaves that Binding::with_leaves made for micro-batch `i`, after its backward pass. Thread-safe.
   void add(int64_t i, std::vector<Tensor> leaves);
-  /// After all were added: every process has the sum of all.
+  /// Call after adding all micro-batches: gives every process the sum over all processes.
   void finish();
 
  private:
@@ -30,10 +30,10 @@ class GradientSum {
 
   const Communicator* communicator_;
   std::vector<Tensor> sources_;
-  std::mutex mutex_;                                         // of what follows
+  std::mutex mutex_;                                         // guards the members below
   std::vector<std::optional<std::vector<Tensor>>> waiting_;  // by micro-batch
   size_t turn_ = 0;
-  bool busy_;  // a thread adds, or the sum of the members before is still to come
+  bool busy_;  // a thread is adding, or the sum of the lower ranks has not arrived
 };
 
 }  // namespace mixgrad::train

@@ -16,7 +16,7 @@ void accumulate(std::span<const float> values, std::vector<double>& sums) {
   std::ranges::transform(values, sums, sums.begin(), std::plus<double>());
 }
 
-/// The nodes whose slot holds α, and its candidates.
+/// The nodes whose slot uses this α, and its candidates.
 template <typename Slot>
 void add_holders(const Graph& graph, std::shared_ptr<Slot> Node::*slot, const Tensor& alpha, AlphaReport& report) {
   for (const Node& node : graph.nodes) {

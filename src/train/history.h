@@ -9,18 +9,18 @@
 
 namespace mixgrad::train {
 
-/// What an epoch's steps do to every α, the task's part and the cost's apart.
+/// The gradients of every α over an epoch's steps, with the task's and the cost's part apart.
 class AlphaHistory {
  public:
   explicit AlphaHistory(const MixPrec& net);
 
-  /// What a step has to watch.
+  /// The leaves that a step must watch (StepOptions::watched).
   const std::vector<Tensor>& alphas() const { return alphas_; }
-  /// Between the step and the optimizer's, while α still hold their gradients.
+  /// Call between the training step and the optimizer's, while α still hold their gradients.
   void add(const StepResult& step);
-  /// Of the steps since the last report.
+  /// Means over the steps since the last report.
   std::vector<AlphaReport> report();
-  /// Lists the sums so far.
+  /// Lists the sums so far as state for checkpoints.
   void list_state(State& state);
 
  private:

@@ -21,7 +21,7 @@ std::optional<std::string> bad_number(std::span<const T> values) {
   return fmt::format("{} at element {}", std::isnan(static_cast<float>(*at)) ? "NaN" : "infinity", at - values.begin());
 }
 
-/// "NaN at element 7"; nothing where all values, or all that the gradient holds, are finite.
+/// "NaN at element 7"; nothing if all values (or all of the gradient's) are finite.
 std::optional<std::string> bad_value(const Tensor& t) {
   return by_dtype(t.dtype(), [&]<typename T>() { return bad_number(std::span<const T>(t.data<T>())); });
 }
@@ -40,9 +40,9 @@ void NumericsCheck::recorded(const Record& r) {
   if (!bad) return;
   for (size_t i = 0; i < r.inputs.size(); ++i) {
     const auto before = r.inputs[i] ? bad_value(r.inputs[i]) : std::nullopt;
-    // what another op has made was looked at when it was recorded
+    // outputs of other ops were checked when they were recorded
     if (before)
-      failed_run("{}: {} of its input {}, {}, which weights or data hold", name_of(r), *before, i,
+      failed_run("{}: {} of its input {}, {}, which comes from weights or data", name_of(r), *before, i,
                  r.inputs[i].shape().str());
   }
   failed_run("{}: {} of its output, {}, from finite inputs", name_of(r), *bad, r.output.shape().str());

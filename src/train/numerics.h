@@ -7,14 +7,14 @@
 
 namespace mixgrad::train {
 
-/// Throws failed_run at the first op that gives NaN or infinity, forward or backward, and names it and its layer.
+/// Throws failed_run at the first op that produces NaN or infinity, forward or backward, naming the op and its layer.
 class NumericsCheck : public TapeObserver {
  public:
   void recorded(const Record& record) override;
   void played(const Record& record) override;
 };
 
-/// Whether the gradients that these tensors hold are finite.
+/// Whether the gradients of these tensors are finite, where they have any.
 bool finite_gradients(std::span<const Tensor> tensors);
 
 }  // namespace mixgrad::train

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three phases of a run: float warm-up, search, fine-tuning of what was found.
+// The three phases of a run: float warm-up, search, and fine-tuning of the network found.
 #include "epoch_loop.h"
 #include "history.h"
 #include "numerics.h"
@@ -21,7 +21,7 @@ namespace {
 
 constexpr int64_t all_images = std::numeric_limits<int64_t>::max();
 
-/// What a phase on `graph`, or on a module where that is null, trains for.
+/// The task of a phase that trains `graph`, or a module if that is null.
 const Task& task_of(const Schedule& s, const Graph* graph, const data::Splits& splits) {
   return task_for(s.task, graph == nullptr ? "" : graph->task, !splits.train.labels.empty());
 }
@@ -30,7 +30,7 @@ double quality(const Graph& graph, const data::Splits& splits, const Task& task)
   return evaluate(graph, splits.validation, all_images, &task).quality();
 }
 
-/// The same, told in the report.
+/// The same, also stored in the report.
 double validate(const Graph& graph, const data::Splits& splits, const Task& task, EpochReport& report) {
   const Score score = evaluate(graph, splits.validation, all_images, &task);
   report.val_loss = score.mean_loss();
@@ -38,7 +38,7 @@ double validate(const Graph& graph, const data::Splits& splits, const Task& task
   return score.quality();
 }
 
-constexpr uint64_t arch_stream = uint64_t{1} << 32;  // beside streams 0, 1, 2 of every seed
+constexpr uint64_t arch_stream = uint64_t{1} << 32;  // apart from streams 0, 1, 2 of every seed
 
 data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream) {
   return {train,
@@ -49,13 +49,13 @@ data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint
            .drop_last = train.size() >= s.batch_size}};
 }
 
-/// Who looks at every op of a step.
+/// The observer of every op of a step.
 TapeObserver* observer_of(const Schedule& s) {
   static NumericsCheck check;
   return s.check_numerics ? &check : nullptr;
 }
 
-/// Weights with decay, biases (and γ, β) without.
+/// Weights have decay; biases (and γ, β) have none.
 std::vector<optim::Group> groups_of(const nn::Module& net, const Schedule& s) {
   optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, others{.parameters = {}};
   for (const nn::NamedTensor& p : net.named_parameters())
@@ -63,7 +63,7 @@ std::vector<optim::Group> groups_of(const nn::Module& net, const Schedule& s) {
   return {weights, others};
 }
 
-/// The same of a graph; clips have a learning rate of their own. α are not among them.
+/// The same for a graph, without α; clips have their own learning rate.
 std::vector<optim::Group> groups_of(const Graph& graph, const Schedule& s) {
   optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, others{.parameters = {}},
       clips{.parameters = {}, .lr_scale = s.clip_lr_scale}, scales{.parameters = {}};
@@ -93,7 +93,7 @@ std::vector<optim::Group> groups_of(const Graph& graph, const Schedule& s) {
 
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer,
              Checkpoints* checkpoints) {
-  simplified(net, splits.train.image_shape(), true);  // refuses now what could not be evaluated after an epoch
+  simplified(net, splits.train.image_shape(), true);  // refuse now what could not be evaluated after an epoch
   const Task& task = task_of(s, nullptr, splits);
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();
@@ -117,7 +117,7 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
       sgd.step();
       return result;
     });
-    if (loop.stops()) {  // an epoch cut short is not reported, but what it reached is a candidate
+    if (loop.stops()) {  // an interrupted epoch is not reported, but its parameters are a candidate
       best.offer(now());
       break;
     }
@@ -131,15 +131,15 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
 
 namespace {
 
-/// strength · cost; with targets, their constraint_violation, at a strength that grows from epoch to epoch.
+/// strength · cost; with targets, their constraint_violation times a strength that grows from epoch to epoch.
 Tensor regularization(const MixPrec& net, const SearchSchedule& s, int epoch, const Thetas& thetas) {
   if (s.targets.empty()) return scale(net.get_regularization_loss(thetas), s.strength);
-  constexpr double first = 0.1, last = 2;  // of a task loss near 1
+  constexpr double first = 0.1, last = 2;  // relative to a task loss near 1
   const double progress = s.epochs <= 1 ? 1 : static_cast<double>(epoch) / (s.epochs - 1);
   return scale(constraint_violation(net.graph(), s.targets, thetas), first * std::pow(last / first, progress));
 }
 
-/// A step of an epoch of the search; `s` and `task` must outlive it.
+/// One step of a search epoch; `s` and `task` must outlive it.
 StepOptions search_step(MixPrec& net, const SearchSchedule& s, const Task& task, int epoch,
                         std::vector<Tensor> watched) {
   return {.sample = [&net] { return net.sample(); },
@@ -151,7 +151,7 @@ StepOptions search_step(MixPrec& net, const SearchSchedule& s, const Task& task,
           .task = &task};
 }
 
-/// Adds what an epoch of the search reports besides its losses.
+/// Adds what a search epoch reports besides its losses.
 void add_state(EpochReport& report, const MixPrec& net, AlphaHistory& history) {
   report.tau = net.temperature();
   report.entropy = net.mean_entropy();
@@ -166,7 +166,7 @@ struct SearchData {
     if (s.arch_split == 0) return;
     parts = data::hold_out(all.train, {}, s.seed, s.arch_split);
     if (parts->validation.size() < 1)
-      bad_input("arch-split: {} of {} training images leave none", s.arch_split, all.train.size());
+      bad_input("arch-split: {} of {} training images leaves one part empty", s.arch_split, all.train.size());
   }
   const data::Dataset& for_weights() const { return parts ? parts->train : splits.train; }
 
@@ -182,10 +182,10 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   const Task& task = task_of(s, &net.graph(), splits);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
-  // Folded weights differ in scale from channel to channel, which Adam evens out and SGD does not survive.
+  // The scale of folded weights differs widely between channels: Adam compensates for this, SGD diverges.
   optim::Adam weights(groups_of(net.graph(), s), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
-  Best best({}, s.patience);  // for its patience: the last θ, not the best, is what sharpened
+  Best best({}, s.patience);  // for its patience only: the final θ is used, as only that has sharpened
   AlphaHistory history(net);
 
   EpochLoop loop("search", task.metric, s, observer, checkpoints);
@@ -230,8 +230,8 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
 
 namespace {
 
-/// Lets the scales that are not learned follow the weights; all scales as they were, by node, none where there are
-/// none.
+/// Makes the scales that are not learned follow the weights. Returns all previous scales by node, empty for nodes
+/// without any.
 std::vector<Tensor> released_scales(Graph& graph) {
   std::vector<Tensor> scales;
   for (Node& node : graph.nodes) {

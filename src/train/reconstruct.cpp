@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// To give back the input: mean squared error, of loss and metric alike.
+// The task of reconstructing the input: the mean squared error is both loss and metric.
 #include "tasks.h"
 
 #include <mixgrad/error.h>
@@ -13,7 +13,7 @@ Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double d
   return {.loss = loss, .measured = loss.item() * denominator};
 }
 
-/// The error of the mean image: the mean over an image's values of their variance over the images.
+/// The error of predicting the mean image: the variance of each value over the images, averaged over the values.
 double chance(const data::Dataset& images) {
   constexpr int64_t at_once = 256;
   data::Loader loader(images, {.batch_size = at_once});
@@ -44,8 +44,8 @@ void check(const Pairing& p) {
   }
   if (!p.left_out.empty()) {
     bad_input(
-        "{}: its {} at the end is left out, which --loss reconstruct can't do without: end it with ReLU or with a "
-        "linear layer",
+        "{}: the {} at its end is not supported and was left out, but --loss reconstruct needs it: end the network "
+        "with ReLU or a linear layer",
         p.network, p.left_out);
   }
 }

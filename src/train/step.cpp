@@ -24,7 +24,7 @@ std::vector<data::Batch> cut(const data::Batch& batch, int64_t size) {
   return parts;
 }
 
-/// One micro-batch's forward and backward, gradients in `leaves`.
+/// Runs forward and backward of one micro-batch; its gradients are in `leaves`.
 Score run_micro_batch(const Graph& graph, const Binding& binding, const data::Batch& part, const StepOptions& options,
                       const Task& task, double batch_size) {
   Tape tape(Tape::Mode::gradients, options.observer);
@@ -34,7 +34,7 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const data::Ba
   return task.score(outcome, part.size(), batch_size);
 }
 
-/// Every process gets the scores of all micro-batches.
+/// Gives every process the scores of all micro-batches.
 void share(const Communicator& communicator, Communicator::Range own, const Metric& metric,
            std::vector<Score>& scores) {
   std::vector<double> values(3 * scores.size());
@@ -63,7 +63,8 @@ std::vector<Tensor> trained_tensors(const Graph& graph) {
   return out;
 }
 
-/// `run` of a step; where a loss or gradient is not finite, runs it again under observation, to tell which op began it.
+/// Calls `run` for a step. If a loss or gradient is not finite, runs it again under observation to find the op at
+/// fault.
 template <typename Run>
 StepResult finite_step(const Run& run, const std::vector<Tensor>& trained) {
   StepResult result = run(nullptr);
@@ -85,10 +86,10 @@ bool stops(const Observer& observer, const Communicator* communicator) {
 int64_t micro_batch_size(const Graph& graph, DType dtype) {
   int64_t widest = 1;
   for (const Node& node : graph.nodes) widest = std::max(widest, node.shape.size());
-  // What a layer's gradient touches: values and gradients of its input and output, and as much again in a residual
-  // branch and oneDNN's buffers. (bench step: larger is not faster, and takes memory.)
+  // Memory touched by a layer's gradient: values and gradients of its input and output, and as much again in a residual
+  // branch and oneDNN's buffers. (bench step: larger micro-batches are not faster, and take memory.)
   const int64_t images = kernels::cache_bytes() / (8 * widest * (dtype == DType::float32 ? 4 : 2));
-  int64_t size = dtype == DType::float32 ? 2 : 4;  // fewer would spend their time on packing weights
+  int64_t size = dtype == DType::float32 ? 2 : 4;  // smaller ones would spend their time on packing weights
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
 }
@@ -140,7 +141,7 @@ StepResult run_step(nn::Module& module, const data::Batch& batch, TapeObserver* 
 }  // namespace
 
 StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
-  if (batch.size() == 0) bad_input("[step] the batch holds no images");
+  if (batch.size() == 0) bad_input("[step] the batch is empty: expected at least one image");
   if (options.observer != nullptr) return run_step(graph, batch, options);
   StepOptions observed = options;
   return finite_step(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The built-in tasks, each in a file of its name. A new one is declared and listed here; nothing else names them all.
+// The built-in tasks, each in a file of its name. A new one is declared and listed here, and nowhere else.
 #pragma once
 
 #include <mixgrad/task.h>

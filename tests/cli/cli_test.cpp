@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The command line from end to end, through the binary, on a CIFAR-10 folder of a few hundred records.
+// The command line end to end, with the real program, on a CIFAR-10 folder of a few hundred records.
 #include "workplace.h"
 
 #include <mixgrad/io.h>
@@ -42,7 +42,7 @@ void check_layers(const json& layers, bool per_layer) {
   if (!per_layer) CHECK(layers[0].at("weight_bits").size() == 16);
 }
 
-/// Everything a summary must hold, with its type.
+/// Everything that a summary must contain, with its type.
 void check_summary(const json& summary, const Workplace& place, const std::string& scheme) {
   CHECK(summary.at("model") == "resnet8");
   CHECK(summary.at("data") == place.data());
@@ -72,7 +72,7 @@ void check_summary(const json& summary, const Workplace& place, const std::strin
   CHECK(parts <= summary.at("seconds").at("total").get<double>());
 }
 
-/// The size of the layers' bits, which the summary's cost must equal.
+/// The size computed from the layers' bits, which must equal the summary's cost.
 double size_of(const json& layers) {
   double bits = 0;
   for (const json& layer : layers) {
@@ -124,7 +124,7 @@ void check_history(const std::vector<json>& lines, bool per_layer) {
   }
 }
 
-/// The metrics with their times taken out.
+/// The metrics without their times.
 std::string without_seconds(const std::string& file) {
   std::string out;
   for (json& line : json_lines(file)) {
@@ -134,7 +134,7 @@ std::string without_seconds(const std::string& file) {
   return out;
 }
 
-/// A run and its evaluation, in `scheme`.
+/// Runs and evaluates a search with `scheme`.
 void check_run(const std::string& scheme) {
   const Workplace place;
   const Outcome run =
@@ -167,11 +167,11 @@ void check_run(const std::string& scheme) {
 
 }  // namespace
 
-TEST_CASE("cli: a search per channel leaves network, metrics and summary, and eval measures the same") {
+TEST_CASE("cli: a search per channel writes network, metrics and summary, and eval gives the same result") {
   check_run("per-channel");
 }
 
-TEST_CASE("cli: a search per layer leaves network, metrics and summary, and eval measures the same") {
+TEST_CASE("cli: a search per layer writes network, metrics and summary, and eval gives the same result") {
   check_run("per-layer");
 }
 
@@ -192,16 +192,16 @@ TEST_CASE("cli: the same seed and threads give the same bytes; a folder in use i
   CHECK(parsed(place.path("a/summary.json")).at("seed") == 4);
 }
 
-TEST_CASE("cli: a loss that is not finite ends the run with exit code 1 and leaves nothing") {
+TEST_CASE("cli: a loss that is not finite ends the run with exit code 1 and leaves nothing behind") {
   const Workplace place;
-  // Sums of huge products: oneDNN's order ends in infinity, our own kernels' passes it and ends in NaN.
+  // Sums of huge products: with oneDNN's order the result is infinity, with our own kernels' it is NaN.
   const std::string number = mixgrad::kernels::onednn_version().empty() ? "NaN" : "infinity";
   check_complaint(mixgrad_run(place, quick(place) + "--lr 1e30 --out run"), 1,
                   "warmup, epoch 1, step 2: op conv2d of layer stack1.conv1: " + number + " at element 0");
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("cli: a configuration file sets what flags set, and flags win") {
+TEST_CASE("cli: a configuration file sets what flags set, and flags override it") {
   const Workplace place;
   mixgrad::io::write_file(place.root / "cifar/run.toml", fmt::format(R"(data = "{}"
 scheme = "per-layer"
@@ -227,7 +227,7 @@ out = "run"
   CHECK_FALSE(fs::exists(place.root / "run/history.jsonl"));
 }
 
-TEST_CASE("cli: help and version go to standard output; bench step measures") {
+TEST_CASE("cli: help and version go to standard output; bench step prints its times") {
   const Workplace place;
   const Outcome help = mixgrad_run(place, "search --help");
   CHECK(help.exit_code == 0);
@@ -241,7 +241,7 @@ TEST_CASE("cli: help and version go to standard output; bench step measures") {
   CHECK(version.starts_with("mixgrad "));
   for (const char* line : {"\nCPU: ", "\noneDNN: ", "\nfast path: ", "\nMPI: "})
     CHECK(version.find(line) != std::string::npos);
-  if (version.find("\noneDNN: no\n") == std::string::npos) {  // what oneDNN uses decides, not what the CPU has
+  if (version.find("\noneDNN: no\n") == std::string::npos) {  // depends on what oneDNN uses, not on what the CPU has
     const std::string limited = shell_run(place, "ONEDNN_MAX_CPU_ISA=AVX2 '" + binary() + "' --version").out;
     CHECK(limited.find(", uses avx2\n") != std::string::npos);
     CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by the reference kernels\n") !=
@@ -258,7 +258,7 @@ TEST_CASE("cli: help and version go to standard output; bench step measures") {
   }
 }
 
-TEST_CASE("cli: a search from the weights of train gives the bytes of a search that warms up itself") {
+TEST_CASE("cli: a search from train's weights gives the same bytes as a search with its own warm-up") {
   const Workplace place;
   const std::string common = " --data " + place.data() + " --batch-size 40 --threads 2 --seed 3 --quiet ";
   REQUIRE(mixgrad_run(place, "train --epochs 1 --out trained" + common).exit_code == 0);
@@ -277,11 +277,11 @@ TEST_CASE("cli: a search from the weights of train gives the bytes of a search t
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }
 
-TEST_CASE("cli: a run that fails leaves its checkpoint, no result, and the run it was to overwrite whole") {
+TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be overwritten unchanged") {
   const Workplace place;
   const Outcome failed = mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out fresh");
   check_complaint(failed, 1, "search");
-  check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done), from which --resume goes on");
+  check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done): fix the cause and continue with --resume");
   CHECK(fs::exists(place.root / "fresh/checkpoint.safetensors"));
   for (const char* name : {"summary.json", "model.safetensors"}) CHECK_FALSE(fs::exists(place.root / "fresh" / name));
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Faults in the words of a command line: one line each, exit code 2, what was meant, and nothing is written.
+// Errors in the command line: one line, exit code 2, a suggestion, and nothing is written.
 #include "workplace.h"
 
 #include <mixgrad/io.h>
@@ -26,11 +26,11 @@ void check_refused(const std::vector<Case>& cases) {
   CHECK(place.holds_only_data());
 }
 
-const char* const bytes = "\"$(printf '\\377\\376')\"";  // as a word of the shell
+const char* const bytes = "\"$(printf '\\377\\376')\"";  // quoted for the shell
 
 }  // namespace
 
-TEST_CASE("command line: a mistyped command or option is told with what was meant") {
+TEST_CASE("command line: a mistyped command or option is refused with a suggestion") {
   check_refused({
       {"serach --lr 1", "unknown command 'serach': did you mean mixgrad search?"},
       {"exprot run", "did you mean mixgrad export?"},
@@ -42,13 +42,13 @@ TEST_CASE("command line: a mistyped command or option is told with what was mean
       {"search --batch=32", "unknown option --batch: did you mean --batch-size?"},
       {"search --quantum 1", "unknown option --quantum: see mixgrad search --help"},
       {"inspect tape --imagse 8", "did you mean --images?"},
-      {"--lr 0.1 search", "unknown option --lr: it belongs behind mixgrad search"},
+      {"--lr 0.1 search", "unknown option --lr: it belongs after mixgrad search"},
       {"--quantum", "unknown option --quantum: expected a command first: search"},
       {"sweep --strenghts 1e-6", "did you mean --strengths?"},
   });
 }
 
-TEST_CASE("command line: words that fit nowhere are told in the order typed") {
+TEST_CASE("command line: unexpected words are named in the order typed") {
   check_refused({
       {"search --quantum 1 --lrr 2 --tesseract",
        "unknown options --quantum, --lrr (did you mean --lr?), --tesseract: see mixgrad search --help"},
@@ -66,7 +66,7 @@ TEST_CASE("command line: words that fit nowhere are told in the order typed") {
   });
 }
 
-TEST_CASE("command line: a word or a name of few is told with what was meant") {
+TEST_CASE("command line: an unknown value of a fixed set is refused with a suggestion") {
   check_refused({
       {"search --model resnet9", "model: unknown 'resnet9': expected "},
       {"search --model resnet9", "; did you mean resnet8?"},
@@ -86,11 +86,11 @@ TEST_CASE("command line: a word or a name of few is told with what was meant") {
   });
 }
 
-TEST_CASE("command line: a value that is missing, too much, empty or given twice") {
+TEST_CASE("command line: values that are missing, unexpected, empty or given twice") {
   check_refused({
       {"search --lr", "--lr: a value is missing: expected "},
-      {"search --lr=", "--lr=: a value is missing behind the ="},
-      {"search --out --quiet", "--out: '--quiet' stands where its value should: expected DIR"},
+      {"search --lr=", "--lr=: a value is missing after the ="},
+      {"search --out --quiet", "--out: '--quiet' is not its value but a flag: expected DIR"},
       {"train --data", "--data: a value is missing"},
       {"eval run --data", "--data: a value is missing"},
       {"search --quiet=yes", "--quiet: takes no value"},
@@ -112,7 +112,7 @@ TEST_CASE("command line: a value that is missing, too much, empty or given twice
   });
 }
 
-TEST_CASE("command line: a folder in the place of a file, and bytes that are no text") {
+TEST_CASE("command line: a folder instead of a file, and bytes that are not text") {
   const Workplace place;
   std::filesystem::create_directory(place.root / "cifar/net.onnx");
   std::vector<std::pair<std::string, std::string>> cases = {
@@ -143,14 +143,14 @@ TEST_CASE("command line: a folder in the place of a file, and bytes that are no 
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("command line: a settings file's keys and words are told with line and what was meant") {
+TEST_CASE("command line: unknown keys and values in a settings file are named with their line and a suggestion") {
   const Workplace place;
   const auto complaint = [&](const std::string& content, const std::string& words) {
     mixgrad::io::write_file(place.root / "cifar/run.toml", content);
     check_complaint(mixgrad_run(place, "search --config cifar/run.toml"), 2, words);
   };
   complaint("seed = 1\nbatchsize = 2\n",
-            "cifar/run.toml:2: unknown key 'batchsize': the keys are the flags, without --; did you mean batch-size?");
+            "cifar/run.toml:2: unknown key 'batchsize': expected a flag's name without --; did you mean batch-size?");
   complaint(
       "scheme = \"per-chanel\"\n",
       "cifar/run.toml:1: scheme: unknown 'per-chanel': expected per-layer, per-channel; did you mean per-channel?");

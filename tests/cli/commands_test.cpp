@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every command line that the documentation shows. Those in blocks are run, made small, one after the other in one
-// folder; of those within sentences, command and flags must exist. docs/cli.md is the help of every command, whose
-// examples so are among them.
+// Every command line in the documentation. Those in blocks are run, scaled down, one after the other in one folder; for
+// those within sentences, the command and its flags must exist. docs/cli.md is the help of every command, so its
+// examples are included.
 #include "../models/onnx_net.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -42,7 +42,7 @@ std::vector<std::string> matches(const std::string& text, const std::string& pat
   return all;
 }
 
-/// What ./dev makes of its first word, where it hands the others on: "search" is "build/mixgrad search".
+/// The command that ./dev runs for its first word, if it passes on the others: "search" is "build/mixgrad search".
 std::string without_dev(const std::string& line) {
   static const std::string script = mixgrad::io::read_file(sources / "dev");
   std::smatch called, does;
@@ -54,7 +54,7 @@ std::string without_dev(const std::string& line) {
   return handed_on ? does[1].str() + called[2].str() : "";
 }
 
-/// Lines that a page shows in blocks, and those within sentences; without "build/", "mpirun -n 2" and comments.
+/// The command lines of a page, in blocks and within sentences, without "build/", "mpirun -n 2" and comments.
 std::vector<std::string> in_blocks(const std::string& page) {
   return matches(
       page,
@@ -69,7 +69,7 @@ class Program {
  public:
   explicit Program(const Workplace& place) : place_(place) {}
 
-  /// "inspect tape": the commands that a line begins with.
+  /// The commands at the start of a line, like "inspect tape".
   std::string command_of(const std::string& line) {
     std::istringstream words(line);
     std::string command, word;
@@ -91,7 +91,7 @@ class Program {
     return text;
   }
 
-  /// The same work on little: what a line says twice, it means the second time.
+  /// The same command on little data; if a flag is given twice, the second one counts.
   std::string made_small(std::string line) {
     const std::string command = command_of(line);
     for (const auto& [flag, value] : std::vector<std::pair<std::string, std::string>>{{"--warmup-epochs", "0"},
@@ -115,14 +115,14 @@ class Program {
   std::map<std::string, std::string> helps_;
 };
 
-/// What the pages speak of: a folder of data, a finished run, somebody's network.
+/// What the pages refer to: a folder of data, a finished run, a user's network.
 void furnish(const Workplace& place) {
   fs::create_directory_symlink(place.root / "cifar", place.root / "DIR");
   mixgrad::io::write_file(place.root / "yours.onnx", plain_onnx_file());
   REQUIRE(mixgrad_run(place, quick(place) + "--warmup-epochs 0 --finetune-epochs 0 --out RUN").exit_code == 0);
 }
 
-/// Runs a line; what it wrote to the same place before goes away, unless it means to go on with it.
+/// Runs a line, after removing its earlier output in the same place unless the line resumes it.
 void check_run(const Workplace& place, Program& program, const std::string& line) {
   std::smatch out;
   if (line.find("--resume") == std::string::npos && std::regex_search(line, out, std::regex("--out ([^ ]+)")))
@@ -137,7 +137,7 @@ void check_run(const Workplace& place, Program& program, const std::string& line
 
 }  // namespace
 
-TEST_CASE("docs: every command shown in a block runs, and its tables fit 100 columns") {
+TEST_CASE("docs: every command in a block runs, and its tables fit in 100 columns") {
   const Workplace place;
   furnish(place);
   Program program(place);
@@ -147,7 +147,7 @@ TEST_CASE("docs: every command shown in a block runs, and its tables fit 100 col
     for (const std::string& shown : in_blocks(mixgrad::io::read_file(page))) {
       CAPTURE(shown);
       const std::string line = without_dev(shown);
-      if (emulated() && line.find("sweep") != std::string::npos) continue;  // it can't start its runs there
+      if (emulated() && line.find("sweep") != std::string::npos) continue;  // it can't start processes there
       if (!line.empty() && seen.insert(line).second) check_run(place, program, line);
     }
   }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What an interactive zsh makes of a line when Tab is pressed after it: zsh -f complete.zsh FOLDER_OF__mixgrad LINE
+# Prints what an interactive zsh makes of a line when Tab is pressed: zsh -f complete.zsh FOLDER_OF__mixgrad LINE
 zmodload zsh/zpty
 zpty shell zsh -f -i
 zpty -w shell "PS1= PS2= RPS1=; unsetopt zle_bracketed_paste; fpath=(${(q)1} \$fpath); autoload -Uz compinit; compinit -D -u"

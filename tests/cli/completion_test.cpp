@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The completion scripts, in the shells that they are for.
+// The completion scripts, in their shells.
 #include "../shell.h"
 #include "../skip.h"
 #include "workplace.h"
@@ -13,7 +13,7 @@ using namespace mixgrad::test;
 
 namespace {
 
-/// What bash offers after these words, the last of which is being written.
+/// The completions that bash offers for the last of these words.
 std::string offered(const Workplace& place, const std::string& words) {
   const std::string script = fmt::format(
       "source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; "
@@ -22,7 +22,7 @@ std::string offered(const Workplace& place, const std::string& words) {
   return shell_run(place, "bash -c " + quoted(script)).out;
 }
 
-/// The line that zsh makes of `line` at the press of Tab.
+/// The line that zsh makes of `line` when Tab is pressed.
 std::string completed(const Workplace& place, const std::string& line) {
   return shell_run(place, fmt::format("timeout 20 zsh -f {} \"$PWD\" {}",
                                       quoted(MIXGRAD_SOURCE_DIR "/tests/cli/complete.zsh"), quoted(line)))
@@ -47,7 +47,7 @@ TEST_CASE("completion: bash offers commands, flags and words for values") {
         "complete -o default -F _mixgrad mixgrad\n");
 }
 
-TEST_CASE("completion: words that mean something to a shell are words like any other") {
+TEST_CASE("completion: words that are special to a shell are completed like any other") {
   if (!has("bash")) return skip("bash is missing");
   const Workplace place;
   REQUIRE(mixgrad_run(place, "completion bash >mixgrad.bash").exit_code == 0);
@@ -78,7 +78,7 @@ TEST_CASE("completion: zsh completes commands, flags and words for values") {
   CHECK(completed(place, "mixgrad eval cif") == "mixgrad eval cifar/\n");
 }
 
-TEST_CASE("completion: another shell is refused") {
+TEST_CASE("completion: other shells are refused") {
   const Workplace place;
   check_complaint(mixgrad_run(place, "completion fish"), 2, "completion: unknown 'fish': expected bash, zsh");
   check_complaint(mixgrad_run(place, "completion bahs"), 2, "did you mean bash?");

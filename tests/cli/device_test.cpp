@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a network found to a device, and from an ONNX file to a network found, through the binary.
+// From the network found to a device, and from an ONNX file to the network found, with the real program.
 #include "../models/onnx_net.h"
 #include "../shell.h"
 #include "../skip.h"
@@ -20,7 +20,7 @@ const std::string untrained =
     " --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --threads 2 --quiet --data glyphs ";
 const std::string on_little = untrained + "--data glyphs:100 --model ds_cnn ";
 
-/// What a command prints; the test fails unless it exits with `exit_code`.
+/// The output of a command; the test fails unless it exits with `exit_code`.
 std::string run(const test::Folder& place, const std::string& arguments, int exit_code = 0) {
   place.run(fmt::format("{}{}; test $? = {}", mixgrad_binary, arguments, exit_code));
   return place.said();
@@ -28,7 +28,7 @@ std::string run(const test::Folder& place, const std::string& arguments, int exi
 
 }  // namespace
 
-TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed") {
+TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed") {
   const test::Folder place;
   run(place, "search" + untrained + "--weight-bits 2,4,8 --act-bits 4,8 --out run");
   const std::string verified = run(place, "verify run --images 200");
@@ -46,7 +46,8 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
 
   CHECK(verified.find("C package") != std::string::npos);
   CHECK(run(place, "verify run --images 2 --no-c").find("C package") == std::string::npos);
-  CHECK(run(place, "verify run --c-images 0", 2).find("c-images: 0 is below 1 (--no-c leaves the C package out)") !=
+  CHECK(run(place, "verify run --c-images 0", 2)
+            .find("c-images: 0 is not possible: expected at least 1, or --no-c to leave out the C package") !=
         std::string::npos);
   CHECK(run(place, "export run --to java --out net", 2).find("expected c, onnx") != std::string::npos);
   CHECK(run(place, "export run --to c", 2).find("--out is missing") != std::string::npos);
@@ -54,7 +55,7 @@ TEST_CASE("cli: a network found is verified, exported as C and ONNX, and timed")
   CHECK(run(place, "bench inference run --images 0", 2).find("images: 0") != std::string::npos);
 }
 
-TEST_CASE("cli: the C package is built and compared before it is left anywhere") {
+TEST_CASE("cli: the C package is built and compared before it is written") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   const test::Folder place;
   run(place, "search" + on_little + "--weight-bits 2 --out run");
@@ -73,17 +74,16 @@ TEST_CASE("cli: the C package is built and compared before it is left anywhere")
   io::write_file(place.path / "wrong",
                  "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y > high ? high/y > high ? low/' net.c\nexec gcc \"$@\"\n");
   place.run("chmod +x wrong; CC=$PWD/wrong " + mixgrad_binary + "verify run --images 2; test $? = 1");
-  CHECK(place.said().find("verify: the C package gives other outputs than the integer engine on ") !=
-        std::string::npos);
+  CHECK(place.said().find("verify: the C package's outputs differ from the integer engine's on ") != std::string::npos);
   place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");
   CHECK(place.said().find("nothing was written") != std::string::npos);
   CHECK(!std::filesystem::exists(place.path / "other"));
 }
 
-TEST_CASE("cli: a model's path may hold anything") {
+TEST_CASE("cli: a model's path may contain any characters") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   const test::Folder place;
-  const std::string folder = "a *_ int x; \"; rm _* <_script> \xff\\";  // a slash would end the folder's name
+  const std::string folder = "a *_ int x; \"; rm _* <_script> \xff\\";  // everything but a slash
   const std::string file = "*/" + folder + ".onnx";
   std::filesystem::create_directories(place.path / folder / "*");
   io::write_file(place.path / folder / file, test::plain_onnx_file());
@@ -101,7 +101,7 @@ TEST_CASE("cli: a model's path may hold anything") {
   place.run(in + mixgrad_binary + "export again --to onnx --out net.onnx");
 }
 
-TEST_CASE("cli: ONNX is exported without the run's data") {
+TEST_CASE("cli: export to ONNX does not need the run's data") {
   const test::Folder place;
   run(place, "search" + on_little + "--out run");
   std::string summary = io::read_file(place.path / "run/summary.json");
@@ -115,7 +115,7 @@ TEST_CASE("cli: ONNX is exported without the run's data") {
         std::string::npos);
 }
 
-TEST_CASE("cli: networks that end in a convolution and a pool are searched, verified and exported") {
+TEST_CASE("cli: networks that end with a convolution and a pool are searched, verified and exported") {
   const test::Folder place;
   test::OnnxNet pooled({3, 32, 32}), image({3, 32, 32});
   for (test::OnnxNet* n : {&pooled, &image}) {
@@ -155,7 +155,7 @@ TEST_CASE("cli: a network from an ONNX file is searched, trained further, and ev
   CHECK(run(place, "search --model cut.onnx" + untrained, 2).find("cut.onnx: corrupt") != std::string::npos);
 }
 
-TEST_CASE("cli: operators of an ONNX file that can't be searched are told a line a kind") {
+TEST_CASE("cli: unsupported operators of an ONNX file are listed, one line per kind") {
   const test::Folder place;
   test::OnnxNet n({3, 8, 8});
   n.node("Tanh", "t", {"x"});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// docs/cli.md is what the program's help says.
+// docs/cli.md is the program's help.
 #include "../shell.h"
 
 #include <mixgrad/io.h>
@@ -13,5 +13,5 @@ TEST_CASE("docs: cli.md is up to date") {
   const std::string sources = MIXGRAD_SOURCE_DIR;
   folder.run("'" + sources + "/tests/cli/reference.sh' '" MIXGRAD_BINARY "' >cli.md");
   const bool same = io::read_file(folder.path / "cli.md") == io::read_file(sources + "/docs/cli.md");
-  CHECK_MESSAGE(same, "docs/cli.md is not what the help of the commands says: run ./dev docs");
+  CHECK_MESSAGE(same, "docs/cli.md differs from the help of the commands: run ./dev docs");
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ctrl-C and SIGTERM: a run ends with what it has reached; --json says what tables say.
+// Ctrl-C and SIGTERM stop a run, which saves its results so far; --json prints what the tables show.
 #include "../shell.h"
 #include "../skip.h"
 #include "pictures.h"
@@ -22,11 +22,11 @@ namespace {
 struct Interrupted : test::Folder {
   std::string data = test::write_pictures(path / "data");
 
-  /// Runs `mixgrad arguments`, sends `signals` (with waits between) once `phase` has reported an epoch, and checks the
+  /// Runs `mixgrad arguments`, sends `signals` (with pauses between) once `phase` has reported an epoch, and checks the
   /// exit code.
   void interrupt(const std::string& arguments, const std::string& phase, const std::string& signals,
                  int exit_code) const {
-    io::write_file(path / "script.sh", fmt::format(R"(set -m  # else jobs ignore SIGINT
+    io::write_file(path / "script.sh", fmt::format(R"(set -m  # otherwise jobs ignore SIGINT
 OMP_WAIT_POLICY=passive '{}' {} --data '{}' --batch-size 40 --threads 2 --out run >out 2>err &
 until grep -q '"{}"' run/metrics.jsonl 2>/dev/null; do kill -0 $! || break; sleep 0.05; done
 {}
@@ -47,13 +47,13 @@ const std::string endless = "search --warmup-epochs 1 --search-epochs 100000 --f
 
 }  // namespace
 
-TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reached, exit code 130") {
+TEST_CASE("cli: Ctrl-C during the search exports, tests and saves the network so far, with exit code 130") {
   const Interrupted place;
   place.interrupt(endless, "search", "kill -INT $!", 130);
   const std::string complaint = test::told(io::read_file(place.path / "err")).rest;
   CAPTURE(complaint);
   CHECK(complaint.starts_with("mixgrad: interrupted in search, epoch "));
-  CHECK(complaint.ends_with("mixgrad: interrupted: the network reached so far, tested and complete, is in run\n"));
+  CHECK(complaint.ends_with("mixgrad: interrupted: the network found so far is complete, tested and saved in run\n"));
   CHECK(std::ranges::count(complaint, '\n') == 2);
   CHECK(io::read_file(place.path / "out").find("stack3.shortcut") != std::string::npos);
 
@@ -65,7 +65,7 @@ TEST_CASE("cli: Ctrl-C in the search exports, tests and saves what it has reache
   CHECK(eval.at("images") == 40);
 }
 
-TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train keeps its weights") {
+TEST_CASE("cli: SIGTERM during fine-tuning keeps the targets, with exit code 143; train keeps its weights") {
   const Interrupted place;
   place.interrupt("search --json --warmup-epochs 0 --search-epochs 1 --finetune-epochs 100000 --target size=40%",
                   "finetune", "kill -TERM $!", 143);
@@ -82,7 +82,7 @@ TEST_CASE("cli: SIGTERM in fine-tuning keeps the targets, exit code 143; train k
   CHECK(fs::exists(place.path / "run/float.safetensors"));
 }
 
-TEST_CASE("cli: a second Ctrl-C ends at once") {
+TEST_CASE("cli: a second Ctrl-C exits at once") {
   if (test::emulated())
     return test::skip("a second Ctrl-C: an emulator does not show which signals its program handles");
   const Interrupted place;
@@ -91,7 +91,7 @@ TEST_CASE("cli: a second Ctrl-C ends at once") {
   CHECK_FALSE(fs::exists(place.path / "run/summary.json"));
 }
 
-TEST_CASE("cli: --json prints what the tables say") {
+TEST_CASE("cli: --json prints what the tables show") {
   const Interrupted place;
   const json summary = place.printed(
       "search --json --warmup-epochs 0 --search-epochs 0 --finetune-epochs 0 --out run --data " + place.data);

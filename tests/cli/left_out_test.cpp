@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Only in builds without ONNX and pictures: files of these formats are refused in one line.
+// Only in builds without ONNX and image files: files of these formats are refused in one line.
 #include "workplace.h"
 
 #include <doctest/doctest.h>

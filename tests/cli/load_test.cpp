@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What happens around a run: others read its data, nobody reads its output any more, its folder goes away.
+// Events around a run: others read its data, the reader of its output exits, its folder disappears.
 #include "../shell.h"
 #include "workplace.h"
 
@@ -14,7 +14,7 @@ using namespace mixgrad;
 using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
-TEST_CASE("load: a closed pipe, or a full disk behind standard output, is told; the run is whole") {
+TEST_CASE("load: a closed pipe or a full disk at standard output is reported; the run is complete") {
   const Workplace place;
   const Outcome closed = shell_run(
       place, fmt::format("{{ '{}' {}--out closed; echo $? >exit_code; }} | head -n 1", binary(), quick(place)));
@@ -37,7 +37,8 @@ TEST_CASE("load: two runs share a data folder") {
   CHECK(io::read_file(place.path("a/model.safetensors")) == io::read_file(place.path("b/model.safetensors")));
 }
 
-TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-written; one with a checkpoint goes on") {
+TEST_CASE(
+    "load: a run whose folder vanishes says so and leaves no incomplete files; one with a checkpoint can be resumed") {
   const Workplace place;
   const std::string endless = quick(place) + "--search-epochs 100000 --quiet --out run";
   const Outcome vanished = shell_run(
@@ -48,7 +49,7 @@ TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-wri
   CHECK(vanished.exit_code == 1);
   CHECK_MESSAGE(vanished.err.find("run/") != std::string::npos, vanished.err);
   CHECK_MESSAGE(vanished.err.find("No such file or directory") != std::string::npos, vanished.err);
-  CHECK(vanished.err.find("kept in its folder") == std::string::npos);
+  CHECK(vanished.err.find("its folder keeps") == std::string::npos);
   CHECK_FALSE(fs::exists(place.path("run")));
   for (const fs::directory_entry& entry : fs::directory_iterator(place.path("moved"))) {
     CHECK_MESSAGE(!entry.path().filename().string().starts_with(".mixgrad-"), entry.path().string());
@@ -56,5 +57,5 @@ TEST_CASE("load: a run whose folder vanishes says so and leaves nothing half-wri
   const Outcome resumed = mixgrad_run(
       place, quick(place) + "--search-epochs 100000 --resume --checkpoint-minutes 0 --out moved --search-epochs 1");
   CHECK(resumed.exit_code == 2);  // the settings have changed
-  CHECK(resumed.err.find("search-epochs is '1' here, but was '100000'") != std::string::npos);
+  CHECK(resumed.err.find("search-epochs is '1' now, but was '100000'") != std::string::npos);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --loss: what a network is trained for, from the command line to the files of a run and back.
+// --loss: the task of a network, from the command line to the files of a run and back.
 #include "../models/onnx_net.h"
 #include "pictures.h"
 #include "workplace.h"
@@ -14,7 +14,7 @@ using namespace mixgrad::test;
 
 namespace {
 
-/// Ten features to `outputs` values, whose end is a linear layer or an operator behind one.
+/// A network from ten features to `outputs` values that ends with a linear layer or an operator after one.
 std::string features_net(int64_t outputs, const std::string& end = "") {
   OnnxNet n({10});
   n.node("Gemm", "a", {"x", n.floats("a.weight", {10, 6}), n.floats("a.bias", {6})});
@@ -24,7 +24,7 @@ std::string features_net(int64_t outputs, const std::string& end = "") {
   return n.bytes(end.empty() ? "b" : "y");
 }
 
-/// Networks, and arrays of ten features: with ten classes, with seven, with none.
+/// Networks, and data sets of ten features: with ten classes, seven, or none.
 struct Features : Workplace {
   Features() {
     for (const int classes : {10, 7, 0}) {
@@ -54,7 +54,7 @@ struct Features : Workplace {
     return nlohmann::json::parse(outcome.out);
   }
   std::string task_of(const std::string& file) const { return io::read_safetensors(path(file)).metadata.at("task"); }
-  /// Changes the task that a network's file tells; empty: it tells none, as before tasks had names.
+  /// Changes the task in a network's file; "": removes it, as in older files.
   void tell(const std::string& file, const std::string& task) const {
     io::Safetensors content = io::read_safetensors(path(file));
     content.metadata.erase("task");
@@ -65,7 +65,7 @@ struct Features : Workplace {
 
 }  // namespace
 
-TEST_CASE("loss: a file's network of ten features and ten classes is a classifier, unless --loss says otherwise") {
+TEST_CASE("loss: a file's network from ten features to ten classes is a classifier unless --loss says otherwise") {
   const Features place;
   const Outcome found = place.search("--model net.onnx --data npy:data10 --out run");
   CAPTURE(found.err);
@@ -114,7 +114,7 @@ TEST_CASE("loss: float weights keep their task for the search that starts from t
                   "float/float.safetensors: task: unknown 'dream': expected classify, reconstruct");
 }
 
-TEST_CASE("loss: a run whose network tells no task is read as it was before tasks had names") {
+TEST_CASE("loss: a run whose network names no task is read like older runs") {
   const Features place;
   REQUIRE(place.search("--model net.onnx --data npy:data10 --out same").exit_code == 0);
   place.tell("same/model.safetensors", "");
@@ -129,7 +129,7 @@ TEST_CASE("loss: a run whose network tells no task is read as it was before task
   CHECK(before.at("metric") == "accuracy");
 }
 
-TEST_CASE("loss: data and networks that don't fit the task are refused, both by name") {
+TEST_CASE("loss: data and networks that do not fit the task are refused by name") {
   const Features place;
   const auto refused = [&](const std::string& arguments, const std::string& words) {
     check_complaint(place.search(arguments + " --out run"), 2, words);
@@ -141,12 +141,13 @@ TEST_CASE("loss: data and networks that don't fit the task are refused, both by 
           "data: 'npy:data10' has 10 classes, but model five.onnx returns 5 values: --loss classify expects one value "
           "per class\n");
   refused("--model net.onnx --data npy:data0 --loss classify",
-          "data: 'npy:data0' has no labels: --loss classify needs them to train model net.onnx");
+          "data: 'npy:data0' has no labels, which --loss classify needs to train model net.onnx");
   refused("--model five.onnx --data npy:data0",
           "but model five.onnx returns 5 values: --loss reconstruct expects 10, one per value of the image; the data "
           "have no labels for --loss classify");
   refused("--model sigmoid.onnx --data npy:data10 --loss reconstruct",
-          "model sigmoid.onnx: its Sigmoid 'node_y' at the end is left out, which --loss reconstruct can't do without");
+          "model sigmoid.onnx: the Sigmoid 'node_y' at its end is not supported and was left out, but --loss "
+          "reconstruct needs it");
   CHECK_FALSE(std::filesystem::exists(place.path("run")));
 
   REQUIRE(place.search("--model net.onnx --data npy:data10 --out run").exit_code == 0);

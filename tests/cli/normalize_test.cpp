@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// --normalize from training to evaluation, and notes about networks that are no better than chance.
+// --normalize from training to evaluation, and the note about networks that are hardly better than chance.
 #include "workplace.h"
 
 #include <mixgrad/graph.h>
@@ -21,7 +21,7 @@ std::string search_from(const Workplace& place, const std::string& init, const s
 
 }  // namespace
 
-TEST_CASE("normalize: kept with float weights, searched and evaluated alike") {
+TEST_CASE("normalize: stored with float weights and used by search and evaluation") {
   const Workplace place;
   const Outcome trained = mixgrad_run(
       place, fmt::format("train --data {} --epochs 1 --threads 1 --normalize 0.5/0.25 --out float", place.data()));
@@ -42,13 +42,13 @@ TEST_CASE("normalize: kept with float weights, searched and evaluated alike") {
       0);
 }
 
-TEST_CASE("normalize: what is no normalization is refused before anything is written") {
+TEST_CASE("normalize: invalid values are refused before anything is written") {
   const Workplace place;
   check_complaint(mixgrad_run(place, quick(place) + " --out run --normalize 0.5"), 2, "expected MEAN/STD");
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("a search from untrained weights says that its result means nothing") {
+TEST_CASE("a search from untrained weights says that its result is meaningless") {
   const Workplace place;
   const Outcome untrained = mixgrad_run(
       place,

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A binary made on one CPU runs on an older one, and a network found gives there the codes and results that it gives
-// here.
+// A binary built on one CPU runs on an older one, where a network found has the same codes and results as here.
 #include "../shell.h"
 #include "../skip.h"
 #include "workplace.h"
@@ -10,7 +9,7 @@
 
 using namespace mixgrad;
 
-TEST_CASE("cli: on a CPU without AVX-512 a network found has the same codes and results") {
+TEST_CASE("cli: on a CPU without AVX-512, the network found has the same codes and results") {
 #if defined(__SANITIZE_ADDRESS__)
   test::skip("a program under AddressSanitizer asks qemu for more memory than there is");
 #elif defined(__x86_64__)

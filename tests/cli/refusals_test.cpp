@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the command line refuses: one line that names the fault, exit code 2, nothing left behind.
+// Bad input: one line that names the error, exit code 2, nothing left behind.
 #include "workplace.h"
 
 #include <mixgrad/io.h>
@@ -88,9 +88,9 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --config nowhere.toml", "nowhere.toml"},
            {"eval", "folder"},
            {"eval nowhere", "nowhere: no such folder"},
-           {"eval cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run"},
-           {"report cifar/file.txt", "cifar/file.txt: a file: expected the folder of a run or a sweep"},
-           {"inspect why cifar/file.txt conv", "cifar/file.txt: a file: expected the folder of a run"},
+           {"eval cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run"},
+           {"report cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run or a sweep"},
+           {"inspect why cifar/file.txt conv", "cifar/file.txt: not a folder: expected the folder of a run"},
            {"search --data cifar10:cifar/file.txt", "cifar/file.txt: not a folder; expected one with"},
            {"eval cifar", "summary.json is missing"},
            {"bench", "bench step"},
@@ -103,7 +103,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
   CHECK(place.holds_only_data());
 }
 
-TEST_CASE("cli: a damaged data set or run is named") {
+TEST_CASE("cli: corrupt data sets and runs are named") {
   const Workplace place;
   fs::resize_file(place.root / "cifar/data_batch_3.bin", 3073 * 12 + 5);
   check_complaint(mixgrad_run(place, "search --data cifar10:cifar --out run"), 2, "data_batch_3.bin");
@@ -118,7 +118,7 @@ TEST_CASE("cli: a damaged data set or run is named") {
   check_complaint(mixgrad_run(place, "eval run"), 2, "run/model.safetensors");
 }
 
-TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it") {
+TEST_CASE("cli: a network found that contains NaN is refused by all commands that read it") {
   const Workplace place;
   REQUIRE(mixgrad_run(place,
                       "search --data glyphs:40 --warmup-epochs 0 --search-epochs 1 --finetune-epochs 0 --threads 2 "
@@ -140,7 +140,7 @@ TEST_CASE("cli: a network found that holds NaN is refused by whatever reads it")
   }
 }
 
-TEST_CASE("cli: a fault in a configuration file is told with file, line and key") {
+TEST_CASE("cli: errors in a configuration file name file, line and key") {
   const Workplace place;
   const auto complaint = [&](const std::string& content, const std::string& words) {
     CAPTURE(content);
@@ -152,13 +152,13 @@ TEST_CASE("cli: a fault in a configuration file is told with file, line and key"
   complaint("batch-size = \"128\"\n", "cifar/run.toml:1: batch-size: expected a whole number");
   complaint("batch-size = 1.5\n", "cifar/run.toml:1: batch-size: expected a whole number");
   complaint("warmup-epochs = 3000000000\n", "cifar/run.toml:1: warmup-epochs: expected a whole number");
-  complaint("seed = -1\n", "cifar/run.toml:1: seed: expected a whole number from 0 on");
+  complaint("seed = -1\n", "cifar/run.toml:1: seed: expected a whole number of 0 or more");
   complaint("\nlr = \"fast\"\n", "cifar/run.toml:2: lr: expected a number");
   complaint("weight-bits = [2, \"4\"]\n", "cifar/run.toml:1: weight-bits: expected whole numbers");
   complaint("quiet = 1\n", "cifar/run.toml:1: quiet: expected true or false");
   complaint("model = 8\n", "cifar/run.toml:1: model: expected text");
   complaint("weight-bits = []\n", "weight-bits: the list");
   complaint("target = \"size=40%\"\nregularizer = \"macs\"\n", "regularizer: with a target");
-  complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: not TOML");
+  complaint("lr = 0.1\nlr = \n", "cifar/run.toml:2: invalid TOML");
   CHECK(place.holds_only_data());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs that are killed, fail, or find their checkpoint damaged or the disk full, and go on.
+// Resuming runs that were killed, failed, or met a corrupt checkpoint or a full disk.
 #include "../shell.h"
 #include "../skip.h"
 
@@ -30,7 +30,7 @@ std::string binary() {
   return given != nullptr ? given : MIXGRAD_BINARY;
 }
 
-/// Images of 640 random bytes as NumPy arrays, for the autoencoder: small, and without labels.
+/// Images of 640 random bytes as NumPy arrays: a small data set without labels, for the autoencoder.
 void write_images(const fs::path& file, int64_t images) {
   std::string header = fmt::format("{{'descr': '|u1', 'fortran_order': False, 'shape': ({}, 640), }}", images);
   header.resize(117, ' ');
@@ -41,7 +41,7 @@ void write_images(const fs::path& file, int64_t images) {
   io::write_file(file, content);
 }
 
-/// A place with small data, and runs in it.
+/// A folder with a small data set, and runs in it.
 struct Runs {
   Runs() {
     fs::create_directory(place.path / "data");
@@ -49,7 +49,7 @@ struct Runs {
     write_images(place.path / "data/x_test.npy", 16);
   }
 
-  /// Runs a search of 2 + 2 + 1 epochs, which must end with `exit_code`; what it said.
+  /// Runs a search of 2 + 2 + 1 epochs, which must end with `exit_code`; returns its output.
   std::string search(const std::string& flags, int exit_code = 0) const {
     place.run(fmt::format(
         "'{}' search --model autoencoder --data npy:data --warmup-epochs 2 --search-epochs 2 --finetune-epochs 1 "
@@ -65,14 +65,14 @@ struct Runs {
 
 bool says(const std::string& text, const std::string& words) { return text.find(words) != std::string::npos; }
 
-/// Changes one byte of a file's values, which stays well-formed; a second time it changes it back.
+/// Flips one byte of a file's values, which leaves it well-formed; the second call flips it back.
 void damage(const fs::path& file) {
   std::string content = io::read_file(file);
   content[content.size() - 5] ^= 1;
   io::write_file(file, content);
 }
 
-/// A file system of its own, of so many bytes.
+/// A separate file system of a limited number of bytes.
 class SmallDisk {
  public:
   SmallDisk(fs::path where, int64_t bytes) : where_(std::move(where)) {
@@ -97,7 +97,7 @@ class SmallDisk {
 
 }  // namespace
 
-TEST_CASE("state: every bit comes back, and what does not fit is named") {
+TEST_CASE("state: every bit is restored, and mismatches are named") {
   double numbers[] = {-std::numeric_limits<double>::infinity(), 0.1, 5e-324};
   uint64_t words[] = {0, ~uint64_t{0}};
   int64_t count = -3;
@@ -137,7 +137,7 @@ TEST_CASE("state: every bit comes back, and what does not fit is named") {
   CHECK_THROWS_WITH_AS(state.restore(content), "safetensors: 't' has shape [3], expected [2, 1, 1, 2]", Error);
 }
 
-TEST_CASE("resume: runs killed at random moments end with the bytes of an undisturbed one") {
+TEST_CASE("resume: runs killed at random moments end with the same bytes as an undisturbed one") {
   if (!test::has("python3")) return test::skip("resume under kills: apt-get install python3");
   const test::Folder place;
   place.run(
@@ -145,13 +145,13 @@ TEST_CASE("resume: runs killed at random moments end with the bytes of an undist
   CHECK(says(place.said(), "5 kills survived"));
 }
 
-TEST_CASE("resume: begins where nothing is, says when nothing is left, and refuses what does not go together") {
+TEST_CASE("resume: starts a run if there is none, reports a finished one, and refuses contradictory options") {
   const Runs runs;
   runs.search("--resume --out run");
   CHECK(runs.holds("run/summary.json"));
   CHECK_FALSE(runs.holds("run/checkpoint.safetensors"));
   const std::string network = io::read_file(runs / "run/model.safetensors");
-  CHECK(runs.search("--resume --out run") == "run holds a finished run: nothing is left to do\n");
+  CHECK(runs.search("--resume --out run") == "run holds a finished run: nothing left to do\n");
   CHECK(io::read_file(runs / "run/model.safetensors") == network);
   CHECK(says(runs.search("--resume", 2), "--out is missing"));
   CHECK(says(runs.search("--resume --overwrite --out run", 2), "not both"));
@@ -161,35 +161,35 @@ TEST_CASE("resume: begins where nothing is, says when nothing is left, and refus
 }
 
 TEST_CASE(
-    "resume: a run that fails keeps its checkpoint, which goes on with its own settings only, or the one before it") {
+    "resume: a failed run keeps its checkpoint and the previous one, to be resumed with the original settings only") {
   const Runs runs;
   const std::string failing = "--strength 1e38 --out run";
   const std::string failed = runs.search(failing, 1);
   CHECK(says(failed, "search, epoch 1, step 1: op scale: infinity at element 0"));
-  CHECK(says(failed, "expected smaller weights, or a smaller strength; kept"));
-  CHECK(says(failed, "kept in its folder: a checkpoint (warmup, epoch 2 done), from which --resume goes on"));
+  CHECK(says(failed, "expected smaller weights, or a smaller strength; its folder keeps"));
+  CHECK(says(failed, "its folder keeps a checkpoint (warmup, epoch 2 done): fix the cause and continue with --resume"));
   CHECK_FALSE(runs.holds("run/summary.json"));
 
-  CHECK(says(runs.search(failing, 2), "give --resume to go on with it, or --overwrite"));
+  CHECK(says(runs.search(failing, 2), "continue it with --resume or replace it with --overwrite"));
   CHECK(says(runs.search("--strength 1 --seed 2 --resume --out run", 2),
-             "seed is '2' here, but was '0'; strength is '1.0' here, but was '1e+38'"));
+             "seed is '2' now, but was '0'; strength is '1.0' now, but was '1e+38'"));
   CHECK(says(runs.search(failing + " --resume --threads 2", 1), "a checkpoint (warmup, epoch 2 done)"));
 
   damage(runs / "data/x_train.npy");
-  CHECK(says(runs.search(failing + " --resume", 2), "resume: data: not what the run began with"));
-  damage(runs / "data/x_train.npy");  // mended
+  CHECK(says(runs.search(failing + " --resume", 2), "resume: data has changed since the run started"));
+  damage(runs / "data/x_train.npy");  // restored
   damage(runs / "run/metrics.jsonl");
-  CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl: not as the checkpoint knows it"));
+  CHECK(says(runs.search(failing + " --resume", 2), "metrics.jsonl has changed since the checkpoint"));
   damage(runs / "run/metrics.jsonl");
 
   damage(runs / "run/checkpoint.safetensors");
   const std::string before = runs.search(failing + " --resume", 1);
   CHECK(says(before,
-             "checkpoint.safetensors: its checksum does not fit its content: going on from the checkpoint before it"));
+             "checkpoint.safetensors: the checksum does not match the content: resuming from the previous checkpoint"));
   CHECK(says(before, "search, epoch 1, step 1: op scale: infinity"));
   for (const char* name : {"run/checkpoint.safetensors", "run/checkpoint.previous.safetensors"})
     fs::resize_file(runs / name, 1000);
-  CHECK(says(runs.search(failing + " --resume", 2), "start anew with --overwrite"));
+  CHECK(says(runs.search(failing + " --resume", 2), "start again with --overwrite"));
   CHECK(runs.holds("run/checkpoint.safetensors"));
 
   runs.search("--overwrite --out run");
@@ -198,7 +198,7 @@ TEST_CASE(
   CHECK_FALSE(runs.holds("run/checkpoint.previous.safetensors"));
 }
 
-TEST_CASE("resume: a run that is to overwrite another goes on beside it") {
+TEST_CASE("resume: a run that overwrites another can be resumed while the old one is still there") {
   const Runs runs;
   runs.search("--out run");
   const auto holds_lines = [&](const std::string& name, int64_t lines) {
@@ -221,13 +221,13 @@ TEST_CASE("resume: a run that is to overwrite another goes on beside it") {
   CHECK_FALSE(runs.holds("run/history.next.jsonl"));
 }
 
-TEST_CASE("resume: a full disk leaves the checkpoint whole, and once there is space, the run goes on") {
+TEST_CASE("resume: a full disk leaves the checkpoint intact, and once there is space, the run can be resumed") {
   const Runs runs;
   const SmallDisk disk(runs / "disk", 8 << 20);
   if (!disk) return test::skip("resume on a full disk: mounting a small file system needs root");
   runs.search("--out undisturbed");
   const std::string full = runs.search("--out disk/run", 1);
-  CHECK(says(full, "No space left on device: free some space; kept in its folder: a checkpoint ("));
+  CHECK(says(full, "No space left on device: free some space; its folder keeps a checkpoint ("));
   CHECK_FALSE(runs.holds("disk/run/summary.json"));
   CHECK(says(runs.search("--resume --out disk/run", 1), "No space left on device"));
   disk.grow(64 << 20);

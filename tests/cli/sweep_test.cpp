@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sweeps through the binary: what is killed goes on, and any number of processes gives the same results.
+// Sweeps with the program: killed sweeps can be continued, and any number of processes gives the same results.
 #include "../shell.h"
 #include "../skip.h"
 #include "workplace.h"
@@ -24,7 +24,7 @@ const std::string sweep_6 =
 }  // namespace
 
 TEST_CASE(
-    "sweep: killed in the middle and started again, and under mpirun, it ends with the results of an undisturbed one") {
+    "sweep: killed halfway and started again, or run under mpirun, it gives the same results as an undisturbed one") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const Outcome whole = mixgrad_run(place, sweep_6 + "whole");
@@ -36,7 +36,7 @@ TEST_CASE(
   CHECK(csv.find("uniform-size=40%-seed1,uniform,per-layer,size=40%,,1,") != std::string::npos);
   CHECK(csv.find(",1\n") != std::string::npos);
 
-  // Killed once two points are finished.
+  // Killed after two points.
   const std::string killed = fmt::format(
       "setsid '{}' {}killed & until [ $(ls killed/*/summary.json 2>/dev/null | wc -l) -ge 2 ] || ! kill -0 $!; do "
       "sleep 0.1; done; "
@@ -57,8 +57,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "sweep: a point that fails leaves the others, which SIGTERM, and a second start, leave too; --overwrite runs all "
-    "again") {
+    "sweep: a failed point does not affect the others; after that or SIGTERM, finished points are not run again except "
+    "with --overwrite") {
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const std::string sweep =
@@ -67,7 +67,7 @@ TEST_CASE(
   CHECK(failing.exit_code == 1);
   CHECK_MESSAGE(
       failing.err.find(
-          "mixgrad: 1 of 2 points failed: dnas-per-channel-strength1e+38-seed0; the same command runs them again") !=
+          "mixgrad: 1 of 2 points failed: dnas-per-channel-strength1e+38-seed0; run the same command to retry them") !=
           std::string::npos,
       failing.err);
   CHECK_MESSAGE(failing.err.find("infinity at element 0") != std::string::npos, failing.err);
@@ -89,7 +89,7 @@ TEST_CASE(
   CHECK(std::filesystem::last_write_time(good) != written);
 }
 
-TEST_CASE("sweep: what can't be is refused before anything runs") {
+TEST_CASE("sweep: invalid requests are refused before anything runs") {
   const Workplace place;
   struct Case {
     const char *arguments, *word;
@@ -100,7 +100,7 @@ TEST_CASE("sweep: what can't be is refused before anything runs") {
            {"--methods guess --targets 40%", "dnas, uniform, sensitivity, random"},
            {"--seeds 1,1", "duplicate point"},
            {"--seeds 1,x", "--seeds: '1,x'"},
-           {"--seed 1 --seeds 2", "seeds: given beside --seed"},
+           {"--seed 1 --seeds 2", "seeds: can't be combined with --seed"},
            {"--targets 1%", "smallest that these candidates reach is"},
            {"--schemes per-weight", "per-layer, per-channel"},
            {"--jobs 0", "jobs: 0"},

@@ -23,7 +23,7 @@ using nlohmann::json;
 
 namespace {
 
-/// Images whose brightness tells their class, with noise.
+/// Noisy images whose brightness depends on their class.
 void write_batch(const fs::path& folder, const std::string& name, uint64_t records) {
   Rng rng(records, name);
   std::string bytes;
@@ -63,7 +63,7 @@ bool Workplace::holds_only_data() const {
   return std::distance(fs::directory_iterator(root), fs::directory_iterator()) == 1;
 }
 
-// Open MPI's own leaks, from plugins that are gone at the end, have no names that a suppression could name.
+// Open MPI leaks memory in plugins that are unloaded at the end, so a suppression could not name the functions.
 std::string mpirun(int members) {
   return fmt::format(
       "ASAN_OPTIONS=detect_leaks=0 OMP_WAIT_POLICY=passive mpirun -n {} --bind-to none --oversubscribe "

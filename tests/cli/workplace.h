@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The binary, for tests that run it from end to end, and a place for what it reads and leaves.
+// The program, for end-to-end tests, and a temporary folder for its input and output.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -15,7 +15,7 @@ std::string binary();
 /// Whether it runs under an emulator, where a program can't start itself again.
 bool emulated();
 
-/// A folder that goes away with the test, and a tiny CIFAR-10 in it.
+/// A temporary folder with a tiny CIFAR-10 in it.
 struct Workplace {
   Workplace();
   ~Workplace();
@@ -35,23 +35,23 @@ struct Outcome {
   std::string notes = {};  ///< lines "mixgrad: note: ..."
 };
 
-/// Runs `command`, as the shell reads it, in `place`.
+/// Runs the shell command `command` in `place`.
 Outcome shell_run(const Workplace& place, const std::string& command);
 /// Runs `mixgrad arguments` in `place`.
 Outcome mixgrad_run(const Workplace& place, const std::string& arguments);
-/// What begins a command that so many processes run together.
+/// The start of a command that runs with several processes.
 std::string mpirun(int members);
 
-/// The arguments of a search that takes a moment.
+/// The arguments of a very short search.
 std::string quick(const Workplace& place);
 
 nlohmann::json parsed(const std::string& file);
 std::vector<nlohmann::json> json_lines(const std::string& file);
 
-/// One line on standard error that says `word`, nothing on standard output.
+/// Checks for one line on standard error that contains `word`, and nothing on standard output.
 void check_complaint(const Outcome& outcome, int exit_code, const std::string& word);
 
-/// No tabs, no terminal's sequences, no line above 100 columns but those that name a folder.
+/// Checks for no tabs, no terminal sequences and no lines over 100 columns except those that name a folder.
 void check_plain_text(const std::string& text);
 
 }  // namespace mixgrad::test

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// node check.js BROWSER REPORT.html [PICTURES]: opens a report from disk in a headless browser, at the sizes of a desk and a
-// phone, light and dark, and tries it: complains, one line each, and exits with 1 where something is wrong. PICTURES: a
-// folder for what it looks like.
+// node check.js BROWSER REPORT.html [PICTURES]: opens a report from disk in a headless browser, at desktop and phone
+// sizes, light and dark, and exercises it. Prints one line per problem and exits with 1 if there are any. PICTURES: a
+// folder for screenshots.
 const path = require('path');
 const puppeteer = require('puppeteer-core');
 
@@ -11,7 +11,7 @@ const sizes = [
 ];
 const complaints = [];
 
-/// Canvases that show nothing: every pixel is the same.
+/// Blank canvases: all pixels are the same.
 const blankCanvases = () =>
   [...document.querySelectorAll('canvas')]
     .filter(canvas => canvas.offsetParent)
@@ -25,7 +25,7 @@ const blankCanvases = () =>
     })
     .map(canvas => canvas.id || canvas.parentElement.textContent);
 
-/// Scrolls to a chart; where in the window it shows something that can be pointed at.
+/// Scrolls to a chart and returns the position of something in it that the pointer can hover over.
 const target = id => {
   const canvas = document.getElementById(id),
     shown = Chart.getChart(canvas);
@@ -44,7 +44,7 @@ const target = id => {
   return null;
 };
 
-/// Charts over a single epoch that leave a value untold.
+/// Charts over a single epoch that do not print one of their values.
 const untold = () =>
   [...document.querySelectorAll('#search canvas[id], #training canvas[id]')]
     .filter(canvas => canvas.offsetParent)
@@ -55,7 +55,7 @@ const untold = () =>
     })
     .map(chart => chart.canvas.id);
 
-/// The cost that the page shows first, and the one that the run was about.
+/// The cost that the page shows first, and the one that the run minimized.
 const costsShown = () => {
   const {targets, regularizer, cost} = state.run.summary,
     wanted = [...Object.keys(targets ?? {}), regularizer].find(name => name in cost);
@@ -72,7 +72,7 @@ async function checkTooltips(page, say) {
   for (const id of await page.$$eval('main canvas[id]', all => all.filter(c => c.offsetParent).map(c => c.id))) {
     const at = await page.evaluate(target, id);
     if (!at) {
-      say(`${id} has nothing to point at`);
+      say(`${id} has nothing to hover over`);
       continue;
     }
     await page.mouse.move(1, 1);
@@ -98,10 +98,10 @@ async function checkSlider(page, say) {
   await page.keyboard.press('ArrowRight');
   if (first === (await page.evaluate(pictureOf, '#theta-chart'))) say('the slider does not move across θ');
   const next = await page.$eval('#epoch', slider => (slider.max === '1' ? 'network found' : 'epoch 2'));
-  if (!(await page.$eval('#replay output', output => output.textContent)).startsWith(next)) say('the slider does not tell its epoch');
+  if (!(await page.$eval('#replay output', output => output.textContent)).startsWith(next)) say('the slider does not show its epoch');
 }
 
-/// Every control once; what it must change.
+/// Uses every control once and checks its effect.
 async function checkControls(page, say) {
   const layers = await page.$$eval('#layer option', all => all.map(option => option.value));
   const before = await page.evaluate(pictureOf, '#weights-chart');
@@ -127,9 +127,9 @@ async function check(browser, file, size, scheme, pictures) {
   const page = await browser.newPage();
   page.on('console', message => ['error', 'warn'].includes(message.type()) && say(`console: ${message.text()}`));
   page.on('pageerror', error => say(`error: ${error.message}`));
-  page.on('request', request => /^(file|data):/.test(request.url()) || say(`asks for ${request.url()}`));
+  page.on('request', request => /^(file|data):/.test(request.url()) || say(`requests ${request.url()}`));
   page.on('dialog', async dialog => {
-    say('runs a script out of its data');
+    say('runs a script from its data');
     await dialog.dismiss();
   });
   await page.setViewport(size);
@@ -138,9 +138,9 @@ async function check(browser, file, size, scheme, pictures) {
   if (pictures)
     await page.screenshot({path: path.join(pictures, `${path.basename(file, '.html')}-${size.width}-${scheme}.png`), fullPage: true});
   for (const name of await page.evaluate(blankCanvases)) say(`nothing is drawn for ${name}`);
-  for (const name of await page.evaluate(untold)) say(`${name} does not tell the value of a lone point`);
+  for (const name of await page.evaluate(untold)) say(`${name} does not print the value of a single point`);
   const [shown, wanted] = await page.evaluate(costsShown);
-  if (shown !== wanted) say(`shows ${shown} first where ${wanted} was the cost`);
+  if (shown !== wanted) say(`shows ${shown} first, but the cost was ${wanted}`);
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if ((await overflow()) > 0) say(`is ${await overflow()} pixels too wide`);
   await checkTooltips(page, say);

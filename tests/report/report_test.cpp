@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reports: what they say of a run or a sweep, and that a real browser shows it.
+// Reports: their data of a run or a sweep, and how a real browser shows them.
 #include "../networks.h"
 #include "../refusal.h"
 #include "../shell.h"
@@ -23,10 +23,10 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What a layer of an ONNX file may be called.
+/// A possible name of a layer in an ONNX file.
 const std::string hostile = "</script><img src=x onerror=alert(1)>\"\\";
 
-/// A run that nobody has trained: resnet8 at random precisions, and epochs of a search that drifted there.
+/// A fake run: resnet8 at random precisions, and epochs of a search that ends there.
 struct Run {
   explicit Run(const fs::path& folder, const RunConfig& config = {}, uint64_t seed = 1, int epochs = 3) {
     const models::Model model = test::random_model("resnet8", seed);
@@ -54,7 +54,7 @@ struct Run {
     io::write_file(folder / "history.jsonl", history(epochs));
   }
 
-  /// One layer gets the hostile name.
+  /// Gives one layer the hostile name.
   void rename(RunResult& result) {
     for (Node& node : result.network.nodes) node.name = node.name == "fc" ? hostile : node.name;
     for (LayerSummary& layer : result.layers) layer.name = layer.name == "fc" ? hostile : layer.name;
@@ -104,7 +104,7 @@ struct Run {
   }
 };
 
-/// A sweep of four runs, two of which differ in their seed; the page must find its columns by their names.
+/// A sweep of four runs, two of which differ only in their seed; the page must find its columns by name.
 void make_sweep(const fs::path& folder) {
   const Run channels(folder / "dnas 1", {}, 1), layers(folder / "b", {.scheme = MixPrecType::PER_LAYER}, 2);
   const Run uniform(folder / "c-seed1", {.method = Method::uniform, .target = "size=40%"}, 3),
@@ -119,7 +119,7 @@ std::string complaint(const std::string& folder) {
 
 }  // namespace
 
-TEST_CASE("report: a run's data hold its settings, epochs, history and the histograms of all weights") {
+TEST_CASE("report: a run's data contain its settings, epochs, history and the histograms of all weights") {
   const test::Folder folder;
   const Run run(folder.path / "run", {.data = "cifar10:data",
                                       .weight_bits = {0, 2, 4, 8},
@@ -142,7 +142,7 @@ TEST_CASE("report: a run's data hold its settings, epochs, history and the histo
   CHECK(alpha.at("theta").at(2) == json({{75, 50}, {25, 50}}));
   CHECK(alpha.at("alpha").at(0) == json({0.75, 1.0}));
   CHECK(shown.at("weights").at(5).at("name") == "stack2.shortcut");
-  CHECK(shown.at("weights").at(5).at("output") == "stack2.conv2");  // their channels meet in an Add
+  CHECK(shown.at("weights").at(5).at("output") == "stack2.conv2");  // their channels are tied by an Add
   int64_t weights = 0;
   for (const json& layer : shown.at("weights")) {
     for (const json& grid : layer.at("grids")) {
@@ -162,7 +162,7 @@ TEST_CASE("report: a run's data hold its settings, epochs, history and the histo
   CHECK(weights == summed);
 }
 
-TEST_CASE("report: every flag of search is a setting of a run, under its name") {
+TEST_CASE("report: every flag of search is a setting of a run, with the same name") {
   const test::Folder folder;
   folder.run(fmt::format("'{}' search --help", MIXGRAD_BINARY));
   const Run run(folder.path / "run");
@@ -179,7 +179,7 @@ TEST_CASE("report: every flag of search is a setting of a run, under its name") 
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);
 }
 
-TEST_CASE("report: the page holds no text of a run as markup, and asks for nothing from elsewhere") {
+TEST_CASE("report: the page contains no text of a run as markup and makes no requests") {
   const test::Folder folder;
   const Run run(folder.path / "run");
   const std::string page = io::read_file(report::write_page(folder.path / "run"));
@@ -191,7 +191,7 @@ TEST_CASE("report: the page holds no text of a run as markup, and asks for nothi
   }
 }
 
-TEST_CASE("report: a sweep's data hold a run per point; what is damaged is named") {
+TEST_CASE("report: a sweep's data contain a run per point; corrupt files are named") {
   const test::Folder folder;
   make_sweep(folder.path / "sweep");
   const json data = json::parse(report::page_data(folder.path / "sweep/"));
@@ -202,17 +202,17 @@ TEST_CASE("report: a sweep's data hold a run per point; what is damaged is named
   CHECK(data.at("runs").at(2).at("summary").at("method") == "uniform");
 
   CHECK(complaint(folder.path / "nothing").find("no such folder") != std::string::npos);
-  CHECK(complaint(folder.path).find("neither a finished run (summary.json) nor a sweep (sweep.csv)") !=
+  CHECK(complaint(folder.path).find("expected a folder with a finished run (summary.json) or a sweep (sweep.csv)") !=
         std::string::npos);
   io::write_file(folder.path / "sweep/b/history.jsonl", "{\"tau\": 1}\n");
-  CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: damaged") != std::string::npos);
+  CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: corrupt") != std::string::npos);
   io::write_file(folder.path / "sweep/dnas 1/summary.json", "{}");
-  CHECK(complaint(folder.path / "sweep").find("dnas 1/summary.json: damaged") != std::string::npos);
+  CHECK(complaint(folder.path / "sweep").find("dnas 1/summary.json: corrupt") != std::string::npos);
   io::write_file(folder.path / "sweep/sweep.csv", "name,pareto\nb\n");
-  CHECK(complaint(folder.path / "sweep").find("sweep.csv:2: damaged") != std::string::npos);
+  CHECK(complaint(folder.path / "sweep").find("sweep.csv:2: corrupt") != std::string::npos);
 }
 
-TEST_CASE("report: in a browser every chart is drawn, answers to the pointer, and fits a desk and a phone") {
+TEST_CASE("report: in a browser, every chart is drawn, reacts to the pointer, and fits desktop and phone screens") {
   const std::string tools = std::string(MIXGRAD_SOURCE_DIR) + "/tests/report";
   if (!test::has("chromium") || !test::has("node") || !fs::exists(tools + "/node_modules/puppeteer-core")) {
     return test::skip("no browser: apt-get install chromium nodejs npm, then npm ci --ignore-scripts in tests/report");

@@ -31,7 +31,7 @@ train::Score off_by(double error) {
 
 }  // namespace
 
-TEST_CASE("an accuracy is near chance when it is hardly above the largest class's share") {
+TEST_CASE("an accuracy is near chance if it is hardly above the share of the largest class") {
   std::vector<int32_t> labels;
   for (int i = 0; i < 1000; ++i) labels.push_back(i % 10);
   const data::Dataset ten = labelled(labels, 10);
@@ -45,7 +45,7 @@ TEST_CASE("an accuracy is near chance when it is hardly above the largest class'
   CHECK_FALSE(is_near_chance(right(9, 10), chance(skewed)));
 }
 
-TEST_CASE("a reconstruction is near chance when it is hardly better than the mean image") {
+TEST_CASE("a reconstruction is near chance if it is hardly better than the mean image") {
   data::Dataset set{.name = "set",
                     .channels = 2,
                     .height = 1,

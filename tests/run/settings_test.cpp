@@ -74,7 +74,7 @@ RunConfig all_changed() {
 
 }  // namespace
 
-TEST_CASE("settings: every one has a name of its own, and a file gives each back as it was") {
+TEST_CASE("settings: each has a unique name and survives being written to a file and read back") {
   const test::Folder folder;
   RunConfig given = all_changed(), read;
   std::set<std::string> names;
@@ -91,7 +91,7 @@ TEST_CASE("settings: every one has a name of its own, and a file gives each back
   for (const Setting& s : run_settings()) CHECK(value_text(s.member(given)) == value_text(s.member(read)));
 }
 
-TEST_CASE("settings: the texts of files and checkpoints are those that older runs have written") {
+TEST_CASE("settings: files and checkpoints have the same text as those of older runs") {
   const std::map<std::string, std::string> decisive = decisive_settings(all_changed());
   CHECK(decisive.size() == run_settings().size() - 2);
   CHECK_FALSE(decisive.contains("threads"));
@@ -114,7 +114,7 @@ TEST_CASE("settings: the texts of files and checkpoints are those that older run
         "= true\nseed = 5\n");
 }
 
-TEST_CASE("settings: a name that an enum does not have is refused with those that it has, and nothing is set") {
+TEST_CASE("settings: an unknown name of an enum is refused with the valid names, and nothing is set") {
   RunConfig config;
   const NamedVariable dtype = run_setting("dtype").of(config);
   CHECK(refusal([&] { set_from_text(dtype, "bf61"); }) ==
@@ -135,10 +135,10 @@ TEST_CASE("settings: a name that an enum does not have is refused with those tha
   CHECK(complaint("scheme = 8\n") == file + ":1: scheme: expected text");
   CHECK(complaint("scheme = ''\n") == file + ":1: scheme: unknown '': expected per-layer, per-channel");
   CHECK(config.scheme == MixPrecType::PER_CHANNEL);
-  CHECK(refusal([] { name_of(static_cast<Method>(9)); }).starts_with("9 is no value of its enum"));
+  CHECK(refusal([] { name_of(static_cast<Method>(9)); }).starts_with("9 is not a value of its enum"));
 }
 
-TEST_CASE("settings: the command that repeats a run works from any folder, whatever its files are called") {
+TEST_CASE("settings: the command that repeats a run works from any folder and quotes file names") {
   const std::string here = fs::current_path();
   CHECK(search_command({}) == "mixgrad search");
   CHECK(search_command({.scheme = MixPrecType::PER_LAYER, .act_bits = {4, 8}, .hard = true}) ==
@@ -152,7 +152,7 @@ TEST_CASE("settings: the command that repeats a run works from any folder, whate
   CHECK(search_command({.model = "\xff\n.onnx"}) == fmt::format("mixgrad search --model $'{}/\\377\\012.onnx'", here));
 }
 
-TEST_CASE("summary: it holds every setting, and names files by absolute paths") {
+TEST_CASE("summary: it holds every setting and absolute paths of files") {
   const std::string here = fs::current_path();
   const auto summary_of = [&](const RunConfig& config) {
     const models::Model model = test::random_model("resnet8", 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a phase ends at: its best epoch, or its start where no epoch was as good.
+// A phase ends with its best epoch, or with its start if no epoch was as good.
 #include "../../src/train/epoch_loop.h"
 #include "../cli/workplace.h"
 #include "../networks.h"
@@ -14,7 +14,7 @@ using namespace mixgrad::test;
 
 namespace {
 
-/// Images that `network` gets right, every one, to validate with; labels of the training images are random.
+/// Validation images that `network` classifies without error; labels of the training images are random.
 data::Splits mastered_by(const Graph& network) {
   const data::Batch b = random_batch(48, network.input_shape(), 10, 2);
   data::Dataset d{.name = "random",
@@ -40,7 +40,7 @@ Graph found_network() { return random_export(random_model("resnet8", 1), MixPrec
 
 std::string bytes_of(const Graph& graph) { return io::to_bytes(to_safetensors(graph), "graph"); }
 
-/// Stops after so many steps.
+/// Stops after a number of steps.
 struct Stopper : train::Observer {
   explicit Stopper(int64_t most) : left(most) {}
   void on_step(const train::StepReport&) override { --left; }
@@ -68,7 +68,7 @@ TEST_CASE("best: the start is kept unless an epoch is as good, and patience coun
   best.offer_start(0.9);
   CHECK(epoch(2, 0.5));
   CHECK(epoch(3, 0.4));
-  CHECK(epoch(4, 0.6));  // better than the epochs before: patience begins anew
+  CHECK(epoch(4, 0.6));  // better than the epochs before: patience starts again
   CHECK(epoch(5, 0.6));
   CHECK_FALSE(epoch(6, 0.6));
   best.restore();
@@ -80,8 +80,7 @@ TEST_CASE("best: the start is kept unless an epoch is as good, and patience coun
   CHECK(t.data()[0] == 7);
 }
 
-TEST_CASE(
-    "fine-tuning that ruins a network leaves it as it was, byte for byte, also where it was stopped and resumed") {
+TEST_CASE("fine-tuning that ruins a network leaves it unchanged, byte for byte, even if it was stopped and resumed") {
   const Graph start = found_network();
   const data::Splits splits = mastered_by(start);
   REQUIRE(train::evaluate(start, splits.validation).value() == 1);
@@ -101,20 +100,22 @@ TEST_CASE(
     CHECK(train::fine_tune(again, splits, ruinous, cost::size(), quiet, &resumed));
     CHECK(bytes_of(again) == bytes_of(start));
   }
-  Graph untouched = found_network();  // stopped before it began
+  Graph untouched = found_network();  // stopped before its first step
   Stopper stopped(0);
   CHECK_FALSE(train::fine_tune(untouched, splits, ruinous, cost::size(), stopped));
   CHECK(bytes_of(untouched) == bytes_of(start));
 }
 
-TEST_CASE("fine-tuning that changes nothing ends at its last epoch") {
+TEST_CASE("fine-tuning that changes nothing ends with its last epoch") {
   Graph graph = random_export(random_model("resnet8", 1), MixPrecType::PER_LAYER, {8}, 1);
   train::Observer quiet;
   CHECK_FALSE(
       train::fine_tune(graph, mastered_by(graph), {.epochs = 1, .batch_size = 24, .lr = 1e-12}, cost::size(), quiet));
 }
 
-TEST_CASE("training a network further keeps it where that ruins it; from random weights it ends at an epoch") {
+TEST_CASE(
+    "further training keeps the initial network if epochs only make it worse; from random weights it ends with an "
+    "epoch") {
   for (const bool trained : {true, false}) {
     CAPTURE(trained);
     const auto net = random_resnet8(1);
@@ -129,7 +130,7 @@ TEST_CASE("training a network further keeps it where that ruins it; from random 
   }
 }
 
-TEST_CASE("cli: fine-tuning with a huge learning rate keeps the accuracy of its start, and says so") {
+TEST_CASE("cli: fine-tuning with a huge learning rate keeps the initial accuracy and says so") {
   const Workplace place;
   const std::string data = " --data " + place.data() + " --batch-size 20 --threads 2 ";
   REQUIRE(mixgrad_run(place, "train --epochs 6 --quiet --out float" + data).exit_code == 0);
@@ -137,7 +138,8 @@ TEST_CASE("cli: fine-tuning with a huge learning rate keeps the accuracy of its 
       place, "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --lr 500 --out run" + data);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
-  CHECK(run.out.find("fine-tuning found nothing better on the validation images than its start\n") !=
+  CHECK(run.out.find(
+            "no epoch of fine-tuning was as good on the validation images, so the network before it is kept\n") !=
         std::string::npos);
   const auto summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("kept_start") == true);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What moves α: the task's gradient and the cost's apart, recorded without a trace in the run itself.
+// The gradients that drive α: the task's and the cost's apart, recorded without changing the run itself.
 #include "../networks.h"
 
 #include <mixgrad/ops.h>
@@ -26,7 +26,7 @@ struct Recorder : train::Observer {
   std::vector<train::EpochReport> epochs;
 };
 
-/// 24 random images that stand for every part of the data.
+/// 24 random images that serve as every part of the data.
 data::Splits random_splits() {
   data::Dataset set = test::random_images(24, {3, 32, 32}, 2);
   set.class_names.resize(10);
@@ -46,7 +46,7 @@ MixPrec random_search(const data::Splits& splits, SamplerOptions sampler = {}) {
   return net;
 }
 
-/// Everything at rest, so that every step's gradient is one and the same.
+/// Learning rates of zero, so that every step has the same gradient.
 train::SearchSchedule still(double strength) {
   train::SearchSchedule s;
   s.epochs = 1;
@@ -78,7 +78,7 @@ double largest(const Tensor& t) {
 
 }  // namespace
 
-TEST_CASE("Tape::gradients tells a part's gradients and leaves every other as it is") {
+TEST_CASE("Tape::gradients returns the gradients of a part and leaves all others unchanged") {
   const Tensor x = Tensor::full({2}, 3).requires_grad(), y = Tensor::full({2}, 5).requires_grad(),
                unused = Tensor::zeros({4});
   x.set_grad(std::array{7.0F, 8.0F});
@@ -97,7 +97,8 @@ TEST_CASE("Tape::gradients tells a part's gradients and leaves every other as it
   CHECK(y.grad()[1] == 2 * 90);
 }
 
-TEST_CASE("history: the cost's gradient is the regularization's own, the task's does not change with the strength") {
+TEST_CASE(
+    "history: the cost's gradient is that of the regularization alone, the task's does not depend on the strength") {
   constexpr double strength = 1e-6;
   const std::vector<train::AlphaReport> with = recorded(still(strength)), without = recorded(still(0));
   const data::Splits splits = random_splits();
@@ -122,15 +123,15 @@ TEST_CASE("history: the cost's gradient is the regularization's own, the task's 
     check_near(with[i].task_gradient, without[i].task_gradient, scale);
     CHECK(largest(without[i].cost_gradient) == 0);
     if (with[i].bits.size() > 1) CHECK(largest(with[i].task_gradient) > 0);
-    CHECK((largest(own) > 0) == with[i].name.ends_with("_w"));  // the size counts weights
+    CHECK((largest(own) > 0) == with[i].name.ends_with("_w"));  // the size depends on weights only
   }
-  // Layers that meet in an Add hold one α, under the name of the first.
+  // Layers whose outputs are added share one α, under the name of the first.
   CHECK(with[1].name == "conv.alpha_w");
   CHECK(with[1].nodes.size() > 1);
   CHECK(with[1].nodes[1] == "stack1.conv2");
 }
 
-TEST_CASE("history: noise, α's own steps and any number of threads") {
+TEST_CASE("history: noisy samples, separate steps of α, and any number of threads") {
   train::SearchSchedule schedule = still(1e-6);
   schedule.arch_split = 0.5;
   const SamplerOptions noisy{.kind = SamplerKind::GUMBEL, .hard = true, .seed = 5};
@@ -147,7 +148,7 @@ TEST_CASE("history: noise, α's own steps and any number of threads") {
   }
 }
 
-TEST_CASE("history: a line reads back as it was, to 6 digits; a damaged one is named") {
+TEST_CASE("history: a line reads back unchanged to 6 digits; a corrupt one is named") {
   const test::Folder folder;
   train::EpochReport report{.phase = "search", .epoch = 3, .epochs = 4};
   report.tau = 0.25;
@@ -170,12 +171,12 @@ TEST_CASE("history: a line reads back as it was, to 6 digits; a damaged one is n
     }
   }
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2));
-  CHECK(read_history(folder.path).size() == 1);  // the search is writing the second
+  CHECK(read_history(folder.path).size() == 1);  // the search is still writing the second
   io::write_file(folder.path / "history.jsonl", line + "\n" + line.substr(0, line.size() / 2) + "\n");
-  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:2: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:2: corrupt"), Error);
   nlohmann::json wrong = nlohmann::json::parse(line);
   wrong["alphas"][1]["theta"][0].erase(0);
   io::write_file(folder.path / "history.jsonl", wrong.dump() + "\n");
-  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:1: damaged"), Error);
+  CHECK_THROWS_WITH_AS(read_history(folder.path), doctest::Contains("history.jsonl:1: corrupt"), Error);
   CHECK_THROWS_WITH_AS(read_history(folder.path / "nowhere"), doctest::Contains("no such folder"), Error);
 }

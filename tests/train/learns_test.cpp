@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Training trains: an epoch on the built-in pictures lifts a network from chance, in each of the phases.
+// Training works: in each phase, one epoch on the built-in images lifts a network's accuracy well above chance.
 #include "../networks.h"
 
 #include <doctest/doctest.h>
@@ -11,13 +11,13 @@ using namespace mixgrad;
 
 namespace {
 
-/// Of 1,000 pictures of ten classes, a network that has learned nothing gets 10%: 15% by luck of 5 deviations, 20%
-/// never.
+/// On 1,000 images of ten classes, an untrained network reaches 10%. 15% would be 5 standard deviations of luck; 20% is
+/// out of reach.
 constexpr double most_untrained = 0.15, least_trained = 0.2;
 
 const Shape picture{3, 32, 32};
 
-/// The digits are hard: batches must be small and pictures many for a single epoch to learn them.
+/// The digits are hard: to learn them in a single epoch takes small batches and many images.
 data::Splits pictures(int64_t train) { return data::glyphs(3, 0.05, {.train = train, .test = 1000}); }
 
 nn::Sequential untrained() {
@@ -32,7 +32,7 @@ nn::Sequential untrained() {
                         std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = 64 * 4 * 4, .out_features = 10}));
 }
 
-/// Random weights in place of those that choose the class.
+/// Replaces the weights of the classifier by random ones.
 void forget_classes(Graph& graph) {
   const Node& last = graph.nodes[static_cast<size_t>(graph.output)];
   REQUIRE(last.as<op::Linear>());
@@ -44,7 +44,7 @@ void forget_classes(Graph& graph) {
 
 }  // namespace
 
-TEST_CASE("training learns: an epoch of float, search and fine-tuning each lift a network from chance") {
+TEST_CASE("training learns: an epoch each of float training, search and fine-tuning lifts a network above chance") {
   nn::Sequential net = untrained();
   nn::initialize(net, Rng(1, "init"));
   train::Observer quiet;
@@ -73,7 +73,7 @@ TEST_CASE("training learns: an epoch of float, search and fine-tuning each lift 
   schedule.tau_start = 1;
   train::search(search, few, schedule, quiet);
   CHECK(accuracy(discretize(search.graph())) > least_trained);
-  CHECK(search.discrete_cost() < 0.9 * size);  // at the arg max
+  CHECK(search.discrete_cost() < 0.9 * size);  // of the arg max bit-widths
 
   Graph found = search.arch_export();
   forget_classes(found);

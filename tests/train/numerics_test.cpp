@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// NaN and infinity: a step stops where they appear, and says which op of which layer it was.
+// NaN and infinity: a step that meets them fails with the op and the layer at fault.
 #include "../networks.h"
 #include "../refusal.h"
 
@@ -16,7 +16,7 @@ namespace {
 
 std::string complaint(const std::function<void()>& step) { return test::refusal(step, Error::Kind::failed_run); }
 
-/// What a search step says once `spoil` has changed the network.
+/// The error of a search step after `spoil` has changed the network.
 std::string of_search_step(const auto& spoil) {
   const auto model = test::random_resnet8(1);
   MixPrec net(*model, {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}});
@@ -38,7 +38,7 @@ Tensor parameter(const MixPrec& net, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("numerics: a search step names the op and the layer that began it") {
+TEST_CASE("numerics: a search step names the op and the layer at fault") {
   constexpr float nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(of_search_step([](MixPrec&) {}) == "accepted");
   const std::string weight =
@@ -54,7 +54,7 @@ TEST_CASE("numerics: a search step names the op and the layer that began it") {
   CHECK_MESSAGE(alpha.find("NaN at element 0 of its input 0") != std::string::npos, alpha);
 }
 
-TEST_CASE("numerics: a float step too, in its gradients as well") {
+TEST_CASE("numerics: so does a float step, in its gradients too") {
   const auto model = test::random_resnet8(1);
   data::Batch batch = random_batch(12, {3, 32, 32}, 10, 4);
   model->train();
@@ -62,6 +62,6 @@ TEST_CASE("numerics: a float step too, in its gradients as well") {
   batch.x.data()[7] = std::numeric_limits<float>::infinity();
   const std::string data = complaint([&] { train::step(*model, batch); });
   CHECK_MESSAGE(data.find("op conv2d of layer conv: infinity at element 7 of its input 0, [12, 3, 32, 32], which "
-                          "weights or data hold") != std::string::npos,
+                          "comes from weights or data") != std::string::npos,
                 data);
 }

@@ -31,7 +31,7 @@ data::Splits random_splits() {
   return {.train = d, .validation = d, .test = d};
 }
 
-/// Runs `steps` search steps and then fine-tuning steps from one float start; the parameters at the end.
+/// Runs `steps` search steps and then fine-tuning steps from the same float network; returns the final parameters.
 std::vector<std::vector<float>> trained(int count) {
   const train::Threads threads(count);
   const auto model = test::random_resnet8(1);
@@ -117,7 +117,7 @@ TEST_CASE("a step does not depend on how the batch is cut") {
   }
 }
 
-TEST_CASE("an observer is told of every op both ways, from every thread, and changes no gradient") {
+TEST_CASE("an observer is called for every op, forward and backward, from every thread, and changes no gradient") {
   struct Counter : TapeObserver {
     void recorded(const Record& r) override {
       const std::lock_guard lock(mutex);
@@ -149,7 +149,7 @@ TEST_CASE("an observer is told of every op both ways, from every thread, and cha
   for (const auto& [op, open] : counter.ops) CHECK(open == 0);
 }
 
-TEST_CASE("a run that goes wrong inside a micro-batch says so once, from every thread count") {
+TEST_CASE("an error inside a micro-batch is reported once, with any number of threads") {
   const auto model = test::random_resnet8(5);
   MixPrec net(*model, {.input_shape = {3, 32, 32}});
   data::Batch batch = random_batch(32, {3, 32, 32}, 10, 6);
@@ -157,7 +157,7 @@ TEST_CASE("a run that goes wrong inside a micro-batch says so once, from every t
   CHECK_THROWS_WITH_AS(train::step(net.graph(), batch), "[cross_entropy] label 10 is not one of 10 classes", Error);
 }
 
-TEST_CASE("the temperature runs geometrically from start to end, or as in the paper") {
+TEST_CASE("the temperature falls geometrically from start to end, or as in the paper") {
   train::SearchSchedule s;
   s.epochs = 5;
   s.tau_start = 5;
@@ -171,7 +171,7 @@ TEST_CASE("the temperature runs geometrically from start to end, or as in the pa
   CHECK(train::temperature(s, 10) == doctest::Approx(5 * std::exp(-0.45)));
 }
 
-TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for every thread count") {
+TEST_CASE("bfloat16 activations: close to the float32 step, and the same bytes with any number of threads") {
   const auto model = test::random_resnet8(7);
   const data::Batch batch = random_batch(24, {3, 32, 32}, 10, 8);
   MixPrec net(*model, {.input_shape = {3, 32, 32},
@@ -202,7 +202,7 @@ TEST_CASE("bfloat16 activations: near the float32 step, and the same bytes for e
   for (const int threads : {1, 4}) CHECK(same_bytes(rounded, gradients(DType::bfloat16, threads)));
 }
 
-TEST_CASE("a number of threads holds as long as its scope, and no function of the library leaves one behind") {
+TEST_CASE("a number of threads is in effect until the end of its scope, and no library function changes it for good") {
   const int before = train::threads();
   {
     const train::Threads three(3);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a network is trained for is chosen and kept, not guessed from sizes.
+// A network's task is chosen and stored, not guessed from sizes.
 #include "../networks.h"
 #include "../refusal.h"
 #include "../shell.h"
@@ -16,7 +16,7 @@ using mixgrad::test::refusal;
 
 namespace {
 
-/// Ten features to ten values: by its sizes, a classifier as well as an autoencoder.
+/// Ten features to ten values: by its sizes, it could be a classifier or an autoencoder.
 class Square : public nn::Module {
  public:
   Square() : first_({.in_features = 10, .out_features = 6}), second_({.in_features = 6, .out_features = 10}) {
@@ -57,7 +57,7 @@ struct Recorder : train::Observer {
   train::EpochReport last{.phase = "", .epoch = 0, .epochs = 0};
 };
 
-/// A task of a user's own: every value is to be 1, and the smallest value tells how near that is.
+/// A user's own task: every value should be 1, and the metric is the smallest value.
 train::Task all_ones() {
   return {.name = "ones",
           .metric = {.name = "smallest value", .label = "least", .larger_is_better = true, .is_share = false},
@@ -78,7 +78,7 @@ train::Task all_ones() {
 
 }  // namespace
 
-TEST_CASE("tasks: chosen before named, named before what the data ask for") {
+TEST_CASE("tasks: an explicit choice comes before the graph's task, and that before the default for the data") {
   const train::Task own = all_ones();
   CHECK(&train::task_for(&own, "reconstruct", true) == &own);
   CHECK(train::task_for(nullptr, "reconstruct", true).name == "reconstruct");
@@ -92,7 +92,7 @@ TEST_CASE("tasks: ten features and ten classes are classified, in steps, searche
   Square net;
   const train::StepResult warm = train::step(net, whole(splits.train));
   CHECK(warm.task.metric == metric_of("classify"));
-  CHECK(warm.task.mean_loss() > 1);  // near log(10), of no error of values in [0, 1]
+  CHECK(warm.task.mean_loss() > 1);  // near log(10), which no error of values in [0, 1] reaches
   MixPrec search(net, {.input_shape = features, .calibration = {whole(splits.train).x}});
   Recorder recorder;
   train::search(search, splits, {}, recorder);
@@ -108,7 +108,7 @@ TEST_CASE("tasks: ten features and ten classes are classified, in steps, searche
   CHECK(train::step(found, whole(splits.train)).task.metric == metric_of("reconstruct"));
 }
 
-TEST_CASE("tasks: a network keeps its task on its way, in files and in memory; its checksum does not tell it") {
+TEST_CASE("tasks: a network keeps its task in files and in memory; its checksum does not depend on it") {
   Square net;
   Graph floating = simplified(net, features);
   CHECK(floating.task.empty());
@@ -130,7 +130,7 @@ TEST_CASE("tasks: a network keeps its task on its way, in files and in memory; i
   CHECK(graph_from(file).task.empty());
 }
 
-TEST_CASE("tasks: one of a user's own trains a network through every phase") {
+TEST_CASE("tasks: a user's own task trains a network through every phase") {
   const train::Task own = all_ones();
   const data::Splits splits = labelled();
   Square net;
@@ -150,7 +150,7 @@ TEST_CASE("tasks: one of a user's own trains a network through every phase") {
   CHECK(std::ranges::all_of(recorder.metrics, [](const std::string& name) { return name == "smallest value"; }));
 }
 
-TEST_CASE("tasks: a part of a batch has its images and their labels") {
+TEST_CASE("tasks: a slice of a batch has its images and their labels") {
   const data::Batch batch = whole(labelled().train), part = batch.part(3, 4);
   CHECK(part.size() == 4);
   CHECK(part.labels == std::vector<int32_t>{3, 4, 5, 6});

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// State, elements, numbers, colours: what every section uses. Texts from runs reach the page as text nodes only.
+// State, elements, numbers, colours: shared by all sections. Texts from runs reach the page as text nodes only.
 'use strict';
 
 const data = JSON.parse(document.getElementById('data').textContent);
 const byId = id => document.getElementById(id);
 
-// --- state: sections are drawn again when something that they show changes -------------------------------------
+// --- state: a section is redrawn when the state that it shows changes ------------------------------------------
 
 const state = {run: null, cost: null, layer: null, alpha: null, epoch: 0, measure: 'channels', bits: null};
 const views = [];
 
-/// `draw` runs whenever one of `keys` changes.
+/// Registers `draw` to run whenever one of `keys` changes.
 function view(keys, draw) {
   views.push({keys, draw});
 }
@@ -23,7 +23,7 @@ function change(changes) {
 
 // --- elements ------------------------------------------------------------------------------------------------
 
-/// A new element; attributes that are functions listen to events.
+/// A new element; attributes that are functions become event listeners.
 function element(tag, attributes = {}, ...children) {
   const e = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -38,7 +38,7 @@ function fill(id, ...children) {
   byId(id).replaceChildren(...children);
 }
 
-/// Buttons of which one is pressed.
+/// A group of buttons, one of which is pressed.
 function choose(id, options, chosen, onChoose) {
   fill(
     id,
@@ -100,7 +100,7 @@ function bytes(n) {
 
 // --- runs ----------------------------------------------------------------------------------------------------
 
-/// Of the task. Summaries written before tasks had names hold an accuracy, or null where the loss is what counts.
+/// The metric of a run's task. Older summaries have an accuracy instead, or null if the metric is the loss.
 function metricOf(run) {
   if (run.summary.metric) return run.summary.metric;
   const accuracy = run.summary.final_accuracy !== null;
@@ -126,7 +126,7 @@ function shownCost(run, cost, value) {
 const costLabel = (run, cost) => (unit(run, cost) ? `${cost} (${unit(run, cost)})` : cost);
 const bitsName = bits => (bits === 32 ? 'float' : bits === 0 ? 'pruned' : `${bits}-bit`);
 
-/// Layers of a run: the summary's, with their channels by bit-width, 0 for those that are gone.
+/// The layers in a run's summary, with their channels by bit-width; 0 for pruned channels.
 function layersOf(run) {
   return (run.layers ??= run.summary.layers.map(layer => {
     const {grids, output} = run.weights.find(w => w.name === layer.name) ?? {grids: []};
@@ -143,7 +143,7 @@ function bitsOf(run) {
   return [...new Set(layersOf(run).flatMap(layer => [...layer.channels.keys()]))].sort((a, b) => a - b);
 }
 
-/// What a pointer over a layer is told.
+/// The tooltip of a layer.
 function aboutLayer(layer) {
   return [
     `${whole(layer.weights)} weights, ${bytes(layer.weightBits / 8)}`,
@@ -184,14 +184,14 @@ function setChartDefaults() {
   Chart.defaults.plugins.legend.align = 'start';
 }
 
-/// Draws `config` on the canvas, in place of what is there.
+/// Draws `config` on the canvas, replacing any previous chart.
 function chart(id, config) {
   Chart.getChart(id)?.destroy();
   return new Chart(id, config);
 }
 
-/// Points with nothing before or behind them make no line: each gets a short stroke, and its value beside it. Sets that are
-/// `unnamed` get the stroke alone.
+/// Draws points without neighbours, which make no line: each gets a short stroke, with its value beside it unless the
+/// set is `unnamed`.
 const lonePoints = shown => ({
   id: 'lone-points',
   afterDatasetsDraw(chart) {
@@ -237,7 +237,7 @@ function axis(title, more = {}) {
   };
 }
 
-/// Dashed lines with a word beside them: [{axis: 'x' or 'y', value, text, color}].
+/// Dashed lines with a label: [{axis: 'x' or 'y', value, text, color}].
 function marks(lines) {
   return {
     id: 'marks',

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""embed.py OUTPUT PAGE STYLE SCRIPT...: PAGE with @STYLE@ and @SCRIPT@ replaced by the other files, as C++ string literals."""
+"""embed.py OUTPUT PAGE STYLE SCRIPT...: writes PAGE, with @STYLE@ and @SCRIPT@ replaced by the other files, as C++ string
+literals."""
 import sys
 from pathlib import Path
 
-PIECE = 15000  # characters: compilers need not take literals of more than 64 KiB
+PIECE = 15000  # characters: compilers may not accept literals over 64 KiB
 
 
 def main(output, page, style, *scripts):

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bits per layer as bars, and every channel as a strip: of the network found, or of an epoch of its search.
+// Bits per layer as bars, and the channels of each layer as a strip: of the network found or of an epoch of the search.
 
 const measures = {
   channels: {title: 'channels', of: (layer, bits) => layer.channels.get(bits) ?? 0},
@@ -61,17 +61,17 @@ function drawBars() {
   });
 }
 
-/// The end of a long path says more than its beginning.
+/// Shortens long paths at the start, because the end is more specific.
 function shortened(name) {
   const most = innerWidth < 600 ? 14 : 22;
   return name.length <= most ? name : `…${name.slice(1 - most)}`;
 }
 
-/// The α that decides a layer's weights (kind alpha_w) or a node's output (alpha_a); some decide for several.
+/// The α of a layer's weights (kind alpha_w) or of a node's output (alpha_a); layers and nodes may share one.
 const alphaOf = (run, node, kind) => run.history?.alphas.find(alpha => alpha.name.endsWith(`.${kind}`) && alpha.nodes.includes(node));
 const epochsOf = run => run.history?.tau.length ?? 0;
 
-/// The mix of colours of bit-widths, by their θ in percent.
+/// The colours of bit-widths, mixed by their θ in percent.
 function mixture(bits, shares) {
   const total = shares.reduce((sum, share) => sum + share, 0) || 1,
     mixed = [0, 0, 0];
@@ -84,7 +84,7 @@ function foundCells(layer) {
   const gone = Array(layer.pruned_channels ?? 0).fill(0);
   return [...layer.order, ...gone].map((bits, c) => ({
     fill: bitsColor(bits),
-    about: bits === 0 ? 'a pruned channel' : `channel ${c}: ${bitsName(bits)}`,
+    about: bits === 0 ? 'pruned channel' : `channel ${c}: ${bitsName(bits)}`,
   }));
 }
 
@@ -119,7 +119,7 @@ function paintStrip(canvas, cells) {
   });
 }
 
-/// Bits of a layer's output at the epoch shown.
+/// The bits of a layer's output at the epoch shown.
 function outputBits(layer) {
   const alpha = state.epoch < epochsOf(state.run) ? alphaOf(state.run, layer.output, 'alpha_a') : null;
   if (!alpha) return layer.out_bits;
@@ -144,7 +144,7 @@ function strip(layer) {
     {class: `strip${layer.name === state.layer ? ' chosen' : ''}`, click: () => showLayer(layer.name)},
     element('span', {class: 'name', title: layer.name}, layer.name),
     canvas,
-    element('span', {class: 'out', title: 'bits of its output'}, out ? swatch(out) : '', out ? `out ${out}` : 'out float'),
+    element('span', {class: 'out', title: 'bits of the output'}, out ? swatch(out) : '', out ? `out ${out}` : 'out float'),
   );
 }
 
@@ -161,9 +161,9 @@ function drawStrips() {
   paintStrips();
   byId('channels-note').textContent =
     state.epoch < epochsOf(run)
-      ? 'Each cell is a channel; its colour mixes those of the bit-widths by their θ. “out” is the likeliest width of the layer’s output. ' +
-        'Pale layers decide together with an earlier one and show what was found.'
-      : 'Each cell is a channel of the layer’s weights; “out” is the width of its output. Pruned channels stand at the end.';
+      ? 'Each cell is a channel; its colour mixes those of the bit-widths by their θ. “out” is the most likely ' +
+        'bit-width of the output. Pale layers share the choice of an earlier layer and show the final result.'
+      : 'Each cell is a channel of the layer’s weights; “out” is the bit-width of its output. Pruned channels are last.';
 }
 
 view(['run', 'layer', 'measure'], drawBars);

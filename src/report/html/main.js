@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What belongs together moves together: a run brings its layers, a layer its α.
+// Keeps selections consistent: choosing a run selects its layers, choosing a layer its α.
 
-/// The cost that a run was to keep below a target, or to lower, if the page has it.
+/// The cost of a run's target or of its regularizer, if the page has it.
 function costWanted(run) {
   const {targets, regularizer, cost} = run.summary;
   return [...Object.keys(targets ?? {}), regularizer].find(name => name in cost) ?? Object.keys(cost)[0];
 }
 
-/// Another run, with the layer, α and cost as before where it has them, at the end of its search.
+/// Shows another run at the end of its search, with the same layer, α and cost if it has them.
 function showRun(run) {
   const names = choices(run).map(alpha => alpha.name),
     layers = layersOf(run),
@@ -30,7 +30,7 @@ function showLayer(layer) {
   change({layer, alpha: choices(state.run).some(alpha => alpha.name === own) ? own : state.alpha});
 }
 
-/// Of a sweep, a search from the middle of the front.
+/// The run shown first; in a sweep, a search from the middle of the front.
 function firstRun() {
   const searches = data.kind === 'sweep' ? frontOf(runsWith(state.cost), state.cost).filter(run => run.summary.method === 'dnas') : [];
   return searches[Math.floor(searches.length / 2)] ?? data.runs[0];

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The search, epoch by epoch: the slider, θ and α of one layer or tensor, entropy of all.
+// The search, epoch by epoch: the slider, θ and α of one layer or tensor, the entropy of all.
 
 const meanOf = row => (Array.isArray(row) ? row.reduce((sum, v) => sum + v, 0) / row.length : row);
 
@@ -14,10 +14,10 @@ function entropy(theta) {
   );
 }
 
-/// α with a choice to make.
+/// The α with more than one candidate.
 const choices = run => (run.history?.alphas ?? []).filter(alpha => alpha.bits.length > 1);
 
-/// A line across the charts at the epoch that the slider shows.
+/// A vertical line in the charts at the epoch of the slider.
 const cursor = {
   id: 'cursor',
   afterDatasetsDraw({ctx, chartArea: area, scales}) {
@@ -50,7 +50,7 @@ function overEpochs(id, epochs, datasets, y, shown, more = {}) {
         x: {
           offset: epochs === 1,
           grid: {display: false},
-          title: {display: true, text: 'epoch of the search'},
+          title: {display: true, text: 'search epoch'},
           ticks: {maxRotation: 0, autoSkipPadding: 12},
         },
         y,

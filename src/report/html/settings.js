@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The head of the page, and its end: settings and the command that repeats the run.
+// The top of the page, and its end: the settings and the command that repeats the run.
 
 function tile(label, value, details, share, attributes = {}) {
   return element(
@@ -72,7 +72,7 @@ byId('copy').addEventListener('click', async () => {
   range.selectNodeContents(byId('command'));
   getSelection().removeAllRanges();
   getSelection().addRange(range);
-  const copied = document.execCommand('copy'); // works from disk, where navigator.clipboard need not
+  const copied = document.execCommand('copy'); // works for pages opened from disk, where navigator.clipboard may not
   byId('copy').textContent = copied ? 'Copied' : 'Selected';
   setTimeout(() => (byId('copy').textContent = 'Copy'), 1500);
 });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Accuracy against a cost: of all points of a sweep with their Pareto front, or of one run beside float and 8-bit.
+// Accuracy against a cost: all points of a sweep with their Pareto front, or one run with its float and 8-bit networks.
 
 const methodMarks = {
   dnas: ['circle', 'accent'],
@@ -8,7 +8,7 @@ const methodMarks = {
   random: ['crossRot', 'float'],
 };
 
-/// Points that no other beats at a lower or equal cost, by ascending cost.
+/// Points that no other point beats at a lower or equal cost, by ascending cost.
 function frontOf(runs, cost) {
   const front = [];
   for (const run of [...runs].sort(
@@ -24,13 +24,13 @@ function runsWith(cost) {
 }
 const pointOf = (run, stage = 'final') => ({x: run.summary.cost[state.cost], y: score(run, stage), run, stage});
 
-/// Mean and standard deviation (of a sample) of some numbers.
+/// Mean and sample standard deviation.
 function spreadOf(values) {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length;
   return {mean, deviation: Math.sqrt(values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / Math.max(values.length - 1, 1))};
 }
 
-/// Runs that differ in their seed alone, several of each.
+/// Groups of at least two runs that differ only in their seed.
 function seedGroups(runs) {
   const groups = new Map();
   for (const run of runs) {
@@ -40,7 +40,7 @@ function seedGroups(runs) {
   return [...groups].filter(([, members]) => members.length > 1).map(([name, members]) => ({name, members}));
 }
 
-/// A bar at the mean over the seeds, which `whiskers` gives its standard deviation.
+/// A bar at the mean over the seeds; `whiskers` adds the standard deviation.
 function meanDatasets(runs) {
   const means = seedGroups(runs).map(({name, members}) => {
     const y = spreadOf(members.map(run => score(run, 'final')));
@@ -155,7 +155,7 @@ function runDatasets() {
   return sets;
 }
 
-/// Float's accuracy, the uniform 8-bit network's cost, a target's limit.
+/// Reference lines: the float accuracy, the uniform 8-bit network's cost, the target.
 function references() {
   const {run} = state,
     lines = [{axis: 'y', value: score(run, 'float'), text: data.kind === 'sweep' ? 'float' : '', color: color('muted')}];
@@ -216,10 +216,10 @@ function drawTradeoff() {
   });
   const missing = data.runs.length - runsWith(state.cost).length;
   const notes = [];
-  if (missing) notes.push(`${plural(missing, 'point')} without this cost.`);
+  if (missing) notes.push(`${plural(missing, 'point')} without this cost not shown.`);
   if (run.summary.kept_start) {
-    const which = sweep ? `Of ${run.name}, fine-tuning` : 'Fine-tuning';
-    notes.push(`${which} found nothing better on the validation images than its start.`);
+    const which = sweep ? `For ${run.name}, no` : 'No';
+    notes.push(`${which} epoch of fine-tuning was as good on the validation images, so the network before it is kept.`);
   }
   byId('tradeoff-note').textContent = notes.join(' ');
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The epochs of all phases: the loss, split into task and cost; the score; the cost of the network.
+// The epochs of all phases: the loss, split into task and cost; the metric; the cost of the network.
 
 const phaseNames = {warmup: 'warm-up', search: 'search', finetune: 'fine-tuning'};
 
-/// Names and tints the phases behind a chart over all epochs.
+/// Tints and names the phases in the background of a chart over all epochs.
 const phases = {
   id: 'phases',
   beforeDatasetsDraw({ctx, chartArea: area, scales}) {
@@ -85,10 +85,10 @@ function drawTraining() {
   }
   overPhases('loss-chart', loss, axis('', {stacked: true, min: 0}), value => digits(value, 4));
 
-  // lines written before tasks had names hold no metric
+  // lines of older runs have no metric
   const validation = line => line.val_metric ?? (asPercent ? line.val_accuracy : line.val_loss),
     training = line => line.train_metric ?? (asPercent ? line.train_accuracy : line.task_loss),
-    sets = [{label: 'validation, of the arg max', data: lines.map(validation), borderColor: first}];
+    sets = [{label: 'validation, at the arg max', data: lines.map(validation), borderColor: first}];
   sets.push({
     label: 'training',
     data: lines.map(training),
@@ -109,7 +109,7 @@ function drawTraining() {
     overPhases(
       'cost-chart',
       [
-        {label: 'of the arg max', data: lines.map(line => line.cost_discrete), borderColor: second},
+        {label: 'at the arg max', data: lines.map(line => line.cost_discrete), borderColor: second},
         {
           label: 'soft',
           data: lines.map(line => (line.phase === 'search' ? line.cost_soft : null)),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layer's weights, each divided by the largest of its channel, and the levels that their quantizer may give.
+// A layer's weights, each divided by the largest of its channel, and the levels of their quantizer.
 
-/// The histogram as an outline: two corners a bin.
+/// The histogram as an outline: two corners per bin.
 function outline(counts) {
   const corner = i => (2 * i) / counts.length - 1;
   return counts.flatMap((count, i) => [
@@ -10,7 +10,7 @@ function outline(counts) {
   ]);
 }
 
-/// A level as a stem from 0 to the number of weights that it stands for.
+/// A level as a stem from 0 to its number of weights.
 function stems({at_level: counts, lowest_code: lowest}) {
   const step = 2 / (counts.length - 1);
   return counts.flatMap((count, i) => {
@@ -24,11 +24,11 @@ function stems({at_level: counts, lowest_code: lowest}) {
 }
 
 function aboutGrid(grid) {
-  const about = [`${plural(grid.weights, 'weight')} in ${plural(grid.channels, 'channel')}, each divided by the largest of its channel.`];
+  const about = [`${plural(grid.weights, 'weight')} in ${plural(grid.channels, 'channel')}, each divided by the largest magnitude in its channel.`];
   if (grid.step) {
     const [least, most] = grid.step.map(step => digits(step));
     about.push(
-      `${grid.at_level.length} levels, their step ${least === most ? least : `${least} to ${most}`};`,
+      `${grid.at_level.length} levels with a step of ${least === most ? least : `${least} to ${most}`};`,
       `rounding changes the weights by ${percent(grid.error)} (RMS).`,
     );
   }
@@ -90,8 +90,8 @@ function drawWeights() {
           max: 1.04,
           ticks: {stepSize: 0.5, maxTicksLimit: 11},
         }),
-        y: axis('weights a bin', {min: 0, grace: '4%'}),
-        ...(grid.at_level && {levels: axis('weights a level', {min: 0, grace: '4%', position: 'right', grid: {display: false}})}),
+        y: axis('weights per bin', {min: 0, grace: '4%'}),
+        ...(grid.at_level && {levels: axis('weights per level', {min: 0, grace: '4%', position: 'right', grid: {display: false}})}),
       },
       plugins: {
         legend: {position: 'bottom'},
