@@ -154,7 +154,7 @@ TEST_CASE("resume: starts a run if there is none, reports a finished one, and re
   CHECK(runs.search("--resume --out run") == "run holds a finished run: nothing left to do\n");
   CHECK(io::read_file(runs / "run/model.safetensors") == network);
   CHECK(says(runs.search("--resume", 2), "--out is missing"));
-  CHECK(says(runs.search("--resume --overwrite --out run", 2), "not both"));
+  CHECK(says(runs.search("--resume --overwrite --out run", 2), "only one of them"));
   CHECK(says(runs.search("--checkpoint-minutes -1 --out other", 2), "checkpoint-minutes: -1"));
   CHECK(says(runs.search("--resume --target size=1% --out other", 2), "smallest that these candidates reach"));
   CHECK_FALSE(runs.holds("other"));

@@ -66,8 +66,8 @@ TEST_CASE("what can't be traced is named") {
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
         "cannot convert conv2d: its weights are not a registered parameter (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==
-        "cannot trace conv2d in module 'conv': one of its inputs does not come from the network's input by ops of this "
-        "library");
+        "cannot trace conv2d in module 'conv': one of its inputs is not computed from the network's input by mixgrad "
+        "ops");
   CHECK(message([](Custom&, const Tensor& x) { return x.clone(); }) ==
         "the network's output is not the result of a mixgrad op: it can't be traced");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(flatten(x)); }).starts_with("[conv2d] input [1, 72]"));
