@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The discrete networks among which targets choose: every slot's candidates, and what is chosen of them.
+// The discrete networks that a search can choose from: every slot's candidates and the choice among them.
 #pragma once
 
 #include <mixgrad/search.h>
@@ -9,7 +9,7 @@
 
 namespace mixgrad {
 
-/// A slot of the search: one candidate for each of its columns (an output channel, a layer, a tensor).
+/// A slot of the search: a candidate for each of its columns (an output channel, a layer or a tensor).
 struct Choice {
   std::vector<int> bits;                       ///< candidates, ascending
   Tensor alpha;                                ///< [P] or [P, columns]
@@ -20,29 +20,29 @@ struct Choice {
 
   size_t columns() const { return chosen.size(); }
   bool prunes() const { return bits[0] == 0; }
-  /// How much α of column c prefers candidate `from` to candidate `to`.
+  /// How much α prefers candidate `from` to candidate `to` in column c.
   double regret(size_t c, size_t from, size_t to) const;
-  /// Columns that may leave `from` for `to`: those at `from`, but one channel of a slot stays alive.
+  /// Number of columns that may go from `from` to `to`: those at `from`, except that one channel of a slot stays alive.
   size_t movable(size_t from, size_t to) const;
-  /// All columns at one candidate; at 0 bits but for one, which has candidate `live`.
+  /// All columns at one candidate; for 0 bits, one column stays at candidate `live`.
   std::vector<size_t> filled(size_t candidate, size_t live = 1) const;
 };
 
-/// Columns of one choice that go from one candidate to another. A cost depends on how many columns of a choice are at
-/// each candidate, not on which: so those that give up least of α stand for all.
+/// Moves columns of a choice from one candidate to another. A cost depends only on how many columns of a choice are at
+/// each candidate, so a move takes those that give up the least α.
 struct Move {
   size_t choice = 0, from = 0, to = 0;
   std::vector<size_t> columns = {};
   double regret = 0;  ///< of all columns
 };
 
-/// Tells moves of one kind apart by how many columns they take.
+/// Identifies moves by choice, candidates and number of columns.
 using Kind = std::tuple<size_t, size_t, size_t, size_t>;
 inline Kind kind(const Move& m) { return {m.choice, m.from, m.to, m.columns.size()}; }
 
 enum class Direction { DOWN, UP, BOTH };
 
-/// Every choice of a search, and the fixed graph that they make: at first the arg max of α.
+/// Every choice of a search and the discrete graph that they make, initially at the arg max of α.
 class Assignment {
  public:
   using Chosen = std::vector<std::vector<size_t>>;  // candidates, by choice and column
@@ -54,21 +54,21 @@ class Assignment {
 
   void apply(const Move& m) { put(m, m.to); }
   void undo(const Move& m) { put(m, m.from); }
-  /// All columns of a choice.
+  /// Sets all columns of a choice.
   void set(size_t choice, const std::vector<size_t>& chosen);
-  /// Every choice at its largest candidate.
+  /// Sets every choice to its largest candidate.
   void set_all_largest();
-  /// Another α for a choice, shaped like its own, and its arg max.
+  /// Gives a choice another α of the same shape, and sets it to the arg max.
   void prefer(size_t choice, const Tensor& alpha);
   Chosen chosen() const;
   void restore(const Chosen& chosen);
 
-  /// Every kind of move to fewer (or more) bits, with as many columns as asked for, or fewer where there are no more.
+  /// Every kind of move in this direction, with up to `columns` columns.
   std::vector<Move> moves(Direction direction, size_t columns = 1) const;
-  /// The same of several columns, for what pays only together where costs count whole tiles: 2, 4, 8 … columns, those
-  /// that leave `from` or fill `to` with a multiple of 2, 4, 8 …, and all.
+  /// The same with several columns, which only pay together if costs count whole tiles: 2, 4, 8 … columns, numbers that
+  /// leave `from` or fill `to` with a multiple of 2, 4, 8 …, and all columns.
   std::vector<Move> group_moves(Direction direction) const;
-  /// Of one choice and two candidates alone.
+  /// Only for one choice and two candidates.
   std::vector<Move> group_moves(size_t choice, size_t from, size_t to) const;
 
  private:
@@ -83,18 +83,18 @@ class Assignment {
   std::vector<Choice> choices_;
 };
 
-/// An assignment's costs, however it changes, against their targets. The assignment must stay where it is.
+/// Keeps the costs of an assignment as it changes, and compares them with the targets. The assignment must outlive it.
 class Budget {
  public:
   Budget(const Assignment& a, std::span<const Target> targets);
 
   std::span<const Target> targets() const { return targets_; }
-  /// What each target counts.
+  /// The cost of each target.
   std::vector<double> costs();
   bool holds(const std::vector<double>& costs) const;
   /// Σ of how far each target is exceeded, relative to its limit.
   double excess();
-  /// Share of the budget in use: of the target that is nearest to its limit.
+  /// Share of the budget in use, for the target nearest to its limit.
   double used();
 
  private:
@@ -104,14 +104,14 @@ class Budget {
 
 /// A network with weights at one bit-width and activations at one.
 struct Uniform {
-  int weight_bits, activation_bits;  ///< 0 where none of a kind choose
+  int weight_bits, activation_bits;  ///< 0 if no weights, or no activations, have a choice
   Assignment::Chosen chosen;
 };
-/// Every uniform network of the candidates, fewest bits first, each choice at its largest candidate that is not above,
-/// or its smallest. Without 0 bits.
+/// Every uniform network of the candidates above 0 bits, fewest bits first. Each choice takes its largest candidate
+/// that is not above the uniform bit-width, or its smallest.
 std::vector<Uniform> uniform_networks(const Assignment& a);
 
-/// What `measure` gives after a move.
+/// The result of `measure` after a move, which is undone.
 template <typename Measure>
 auto after(Assignment& a, const Move& move, const Measure& measure) {
   a.apply(move);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the values that a tensor takes to the clip of its quantizer, and what that clip does to them.
+// The clip of a quantizer from the values of its tensor, and how well it fits them.
 #pragma once
 
 #include "histogram.h"
@@ -8,15 +8,15 @@
 
 namespace mixgrad {
 
-/// The clip of candidate `p` of a slot by `rule`; `sizes` is not empty.
+/// The clip of candidate `p` of a slot by `rule`; `sizes` must not be empty.
 float chosen_clip(const ClipRule& rule, const ActivationSlot& slot, size_t p, const Sizes& sizes);
 
-/// What becomes of values at candidate `p` and a clip.
+/// How values fit candidate `p` with a clip.
 struct Fit {
-  double saturated;  ///< share of the values, zeros aside, that lie above the clip
-  double lost;       ///< share of Σx² that this takes away
-  size_t codes;      ///< that occur, of |x|, with 0
-  size_t values;     ///< that occur, of |x|, with 0
+  double saturated;  ///< share of the non-zero values above the clip
+  double lost;       ///< share of Σx² that the clip cuts off
+  size_t codes;      ///< number of distinct codes of |x|, including 0
+  size_t values;     ///< number of distinct |x|, including 0
 };
 Fit fit(const ActivationSlot& slot, size_t p, float clip, const Sizes& sizes);
 

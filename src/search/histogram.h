@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What calibration keeps of the values that a tensor takes.
+// The distribution of a tensor's values, for calibration.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace mixgrad {
 
-/// Sizes |x| > 0 that occur, ascending, and how often; sizes nearer to each other than 0.05% count as one.
+/// The distinct sizes |x| > 0, ascending, and their counts; sizes within 0.05% of each other count as one.
 struct Sizes {
   std::vector<float> values;
   std::vector<int64_t> counts;
@@ -16,20 +16,20 @@ struct Sizes {
   int64_t total() const;
 };
 
-/// Counts values in bins as wide as float32's 11 leading binary places tell them apart: tensors of any scale are seen
-/// alike, and an outlier hides nothing.
+/// Counts values in bins that share float32's exponent and 11 leading bits of the mantissa, so tensors of any scale are
+/// resolved equally, and an outlier hides nothing.
 class Histogram {
  public:
-  /// Throws bad_input where one is NaN or infinite.
+  /// Throws bad_input if a value is NaN or infinite.
   void add(std::span<const float> x);
 
   float smallest() const { return smallest_; }
-  /// Of |x|, zeros aside; without negative values where these will be cut to 0.
+  /// Of all non-zero |x|; leave out negative values if the quantizer cuts them to 0.
   Sizes sizes(bool with_negative = true) const;
 
  private:
   static constexpr int octaves = 255, bins = 1 << 11;
-  using Octaves = std::vector<std::vector<int64_t>>;  // by exponent; empty where there is none of it
+  using Octaves = std::vector<std::vector<int64_t>>;  // by exponent; empty without values
 
   Octaves positive_ = Octaves(octaves), negative_ = Octaves(octaves);
   float smallest_ = 0, largest_ = 0;

@@ -8,8 +8,7 @@
 namespace mixgrad {
 namespace {
 
-/// What moves save is remembered by their kind, since a move changes little of what others save, and measured again
-/// before it decides.
+/// Remembers by kind what moves save, since a move hardly changes what others save, and measures again before deciding.
 class BitLowering {
  public:
   BitLowering(Assignment& a, Budget& budget, Step step) : a_(a), budget_(budget), step_(step) {}
@@ -32,7 +31,7 @@ class BitLowering {
  private:
   struct Saving {
     double saved = 0, excess_after = 0;
-    size_t turn = 0;  // at which it was measured
+    size_t turn = 0;  // of the measurement
   };
   enum Rank { SAVES, COSTS_NOTHING, USELESS };
   using Score = std::pair<Rank, double>;
@@ -42,7 +41,7 @@ class BitLowering {
     const double excess_after = after(a_, m, [&] { return budget_.excess(); });
     Saving& s = known_[kind(m)];
     if (m.columns.size() == 1 && now_ - excess_after < s.saved / 2)
-      together_.erase({m.choice, m.from, m.to});  // a tile's last
+      together_.erase({m.choice, m.from, m.to});  // the last of a tile
     return s = {.saved = now_ - excess_after, .excess_after = excess_after, .turn = turn_};
   }
   const Saving& saving(const Move& m) {
@@ -51,8 +50,8 @@ class BitLowering {
   }
   bool up_to_date(const Move& m) { return saving(m).turn == turn_; }
 
-  /// Smaller is better. A column that α would rather see elsewhere costs nothing to move; the small constant prefers
-  /// larger savings then.
+  /// Smaller is better. Moving a column that α prefers elsewhere costs nothing; the small constant then favours larger
+  /// savings.
   static Score score(const Move& m, const Saving& s) {
     const double regret = std::max(m.regret, 0.0) + 1e-6;
     if (s.saved > 0) return {SAVES, regret / s.saved};
@@ -70,7 +69,7 @@ class BitLowering {
     return out;
   }
 
-  /// Whether a column saves more in a group than alone: half of the columns that can move, or all of them.
+  /// Whether a column saves more in a group (half of the columns that can move, or all) than alone.
   bool pays_together(const Move& one) {
     const auto [found, is_new] = together_.try_emplace({one.choice, one.from, one.to}, false);
     if (!is_new) return found->second;
@@ -84,7 +83,7 @@ class BitLowering {
     return found->second;
   }
 
-  /// Where columns pay together, a move changes what all others of its choice save: tiles are filled and emptied.
+  /// If columns pay together, a move changes what all others of its choice save, because tiles fill up or empty.
   void forget(size_t choice) {
     const auto of_choice = [&](const auto& entry) { return std::get<0>(entry.first) == choice; };
     if (std::ranges::none_of(together_, [&](const auto& entry) { return of_choice(entry) && entry.second; })) return;
@@ -92,7 +91,7 @@ class BitLowering {
     std::erase_if(known_, of_choice);
   }
 
-  /// Measures again what looks best until the best is up to date, and everything once where nothing saves any more.
+  /// Measures what looks best again until the best is up to date, and everything once if nothing seems to save.
   std::optional<Move> best_of(const std::vector<Move>& moves) {
     while (true) {
       const Move* best = nullptr;
@@ -131,7 +130,7 @@ class BitLowering {
   Step step_;
   std::map<Kind, Saving> known_;
   std::map<std::tuple<size_t, size_t, size_t>, bool> together_;  // by choice, from, to
-  bool all_measured_ = false;                                    // since a move saved something
+  bool all_measured_ = false;                                    // since the last move that saved something
   double now_ = 0;
   size_t turn_ = 0;
 };

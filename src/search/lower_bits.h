@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// From what α prefers down to what the targets allow.
+// Lowers the network that α prefers until it meets the targets.
 #pragma once
 
 #include "assignment.h"
 
 namespace mixgrad {
 
-/// What a step of lowering moves: columns, by themselves or as many as pay together; or whatever a choice has at one
-/// candidate.
+/// What a step of lowering moves: columns, alone or in groups that pay together, or all columns that a choice has at
+/// one candidate.
 enum class Step { COLUMNS, WHOLE_CHOICES };
 
-/// Makes moves, always the one that gives up least of α for what it saves, until every target holds. Where no move
-/// saves anything (a maximum over the network), the one to fewer bits of least regret that costs nothing. False where
-/// nothing helps any more.
+/// Makes moves until every target holds, always the one that gives up the least α for what it saves. If no move saves
+/// anything (as with a maximum over the network), it makes the one with the least regret that goes to fewer bits and
+/// costs nothing. Returns false if no move helps.
 bool lower(Assignment& a, Budget& budget, Step step = Step::COLUMNS);
 
 }  // namespace mixgrad

@@ -5,8 +5,8 @@
 
 namespace mixgrad {
 
-/// Where a layer's weight quantizer learns its scales: one for each candidate and channel, from the weights as they
-/// are.
+/// Initializes the learned scales of a layer, one per candidate and channel, from its weights. Does nothing if its
+/// weight quantizer learns no scales.
 void start_scales(Node& node);
 
 }  // namespace mixgrad

@@ -12,7 +12,7 @@
 namespace mixgrad {
 namespace {
 
-/// [P] as an α of a choice's shape: the same for all columns.
+/// Expands preferences [P] to an α of a choice's shape, the same for all columns.
 Tensor alpha_of(const Choice& choice, const std::vector<double>& preferences) {
   Tensor alpha = Tensor::empty(choice.alpha.shape());
   for (int64_t i = 0; i < alpha.size(); ++i) {
@@ -34,7 +34,7 @@ std::vector<Tensor> mean_alphas(const Assignment& a) {
   return out;
 }
 
-/// Makes every network that competes.
+/// Builds all competing networks.
 class Rivals {
  public:
   Rivals(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge)
@@ -57,14 +57,14 @@ class Rivals {
  private:
   void from_arg_max() {
     if (!lower(a_, budget_)) {
-      // α leads nowhere: a network within the targets, wherever it lies, and from there back towards α.
+      // α leads to no network within the targets: take any that meets them, and move it towards α.
       reach_or_refuse(searched_, a_, targets_);
       follow_alpha(a_, budget_);
     }
     add_filled_up("the arg max");
   }
 
-  /// Whole choices, lowered as `alphas` prefer; what is left of the budget goes by the α of the search.
+  /// Lowers whole choices as `alphas` prefer; the α of the search decides on the rest of the budget.
   void from_layers(const char* start, const std::vector<Tensor>& alphas) {
     Assignment whole(searched_);
     for (size_t i = 0; i < alphas.size(); ++i) whole.prefer(i, alphas[i]);
@@ -74,7 +74,7 @@ class Rivals {
     add_filled_up(start);
   }
 
-  /// As they are, and as α would have them in what they leave of the budget.
+  /// Each as it is, and moved towards α within the rest of the budget.
   void from_uniform() {
     for (const Uniform& u : largest_uniform(a_, budget_)) {
       all_.push_back({in_words(u), u.chosen});
@@ -85,8 +85,8 @@ class Rivals {
     }
   }
 
-  /// With the budget filled, with all bits that it allows, and with those alone that cost nothing: a network trained
-  /// with fewer bits can be worse with more. The fullest comes first, and wins where all are equal.
+  /// Adds three variants: with the budget filled, with all bits that it allows, and only with bits that cost nothing. A
+  /// network trained with fewer bits can be worse with more. The fullest comes first and wins ties.
   void add_filled_up(const std::string& start) {
     const Assignment::Chosen lowered = a_.chosen();
     raise(a_, budget_);
@@ -99,7 +99,7 @@ class Rivals {
     all_.push_back({start, a_.chosen()});
   }
 
-  /// Activations, to the bits that change no cost.
+  /// Raises activations as far as that changes no cost.
   void raise_for_nothing() {
     std::vector<Target> present(targets_.begin(), targets_.end());
     const std::vector<double> costs = budget_.costs();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Networks within the targets from which the best on the validation images is taken.
+// Networks that meet the targets, and the choice of the best on the validation images.
 #pragma once
 
 #include "assignment.h"
@@ -11,16 +11,16 @@ struct Rival {
   Assignment::Chosen chosen;
   std::optional<double> quality = {};
 };
-/// The best of those that `judge` can tell apart, the one from the arg max that `a` holds where there is no judge. `a`
-/// is left at any of them. Throws what check_reachable throws.
+/// The best by `judge`; without a judge, the one from the arg max that `a` holds. Leaves `a` at any of them. Throws
+/// like check_reachable.
 Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge);
 
-/// An α for every choice, the same for all its columns: minus the loss where the whole choice is at a candidate and all
-/// others are at their largest.
+/// An α for every choice, the same for all its columns: minus the loss with the whole choice at a candidate and all
+/// others at their largest.
 std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss);
 
-/// The uniform networks within the budget to which no other of them has more bits in both; those without a cost are
-/// passed over.
+/// The uniform networks within the budget that are not dominated by one with more bits in both. Skips networks without
+/// a cost.
 std::vector<Uniform> largest_uniform(Assignment& a, Budget& budget);
 std::string in_words(const Uniform& u);
 
