@@ -8,6 +8,7 @@
 namespace mixgrad::kernels {
 
 using mixgrad::ActivationFormat;
+using mixgrad::CodeRange;
 
 /// Largest number of candidate precisions in one mixture (0 and 2..8 bits).
 inline constexpr int max_candidates = 8;
@@ -35,6 +36,29 @@ void quantize_weight(const WeightSize& s, std::span<const int> bits, std::span<c
 /// gw = gcodes / scale (straight-through); 0 for channels of 0 bits.
 void quantize_weight_grad(const WeightSize& s, std::span<const int> bits, std::span<const float> scale,
                           std::span<const float> gcodes, Grad gw);
+
+// Weights on grids with a step of their own (SPEC §2a). With v = w / scale, a code is rne(v) (stride 1) or
+// 2⌊v⌋ + 1 (stride 2, the odd grid), clamped to the range, and ŵ = code scale / stride. A range from 0 to 0 keeps
+// nothing: 0 bits.
+
+/// out = Σ_p θ_p ŵ_p. theta as above; scales: [P, channels].
+void step_mixture(const WeightSize& s, std::span<const CodeRange> ranges, bool theta_per_channel,
+                  std::span<const float> w, std::span<const float> theta, std::span<const float> scales,
+                  std::span<float> out);
+/// gw = g Σ_p θ_p 1[inside the range of p]; gtheta_p = Σ g ŵ_p; gscale_p = θ_p Σ g ∂ŵ_p/∂scale, which is code / stride,
+/// less v inside.
+void step_mixture_grad(const WeightSize& s, std::span<const CodeRange> ranges, bool theta_per_channel,
+                       std::span<const float> w, std::span<const float> theta, std::span<const float> scales,
+                       std::span<const float> g, Grad gw, Grad gtheta, Grad gscale);
+/// Codes of every channel, as floats. ranges, scales: [channels].
+void step_codes(const WeightSize& s, std::span<const CodeRange> ranges, std::span<const float> scales,
+                std::span<const float> w, std::span<float> codes);
+/// The gradients of step_codes: those above for ŵ, times stride / scale.
+void step_codes_grad(const WeightSize& s, std::span<const CodeRange> ranges, std::span<const float> scales,
+                     std::span<const float> w, std::span<const float> gcodes, Grad gw, Grad gscale);
+/// The scale of the least Σ (w - ŵ)² for one channel; 0 if all weights are. Tries scales from that of the largest weight
+/// downwards, then finer ones around the best, and the optimum for its codes (Lloyd 1982).
+float least_error_scale(CodeRange range, std::span<const float> w);
 
 /// Codes above zero: 2^b - 1, signed 2^(b-1) - 1. The step is clip / levels.
 constexpr float activation_levels(int bits, bool is_signed) {
@@ -66,6 +90,9 @@ void quantize_activation_grad(int bits, ActivationFormat format, float clip, std
 namespace reference {
 void weight_mixture(const WeightSize& s, std::span<const int> bits, bool theta_per_channel, std::span<const float> w,
                     std::span<const float> theta, std::span<float> out);
+void step_mixture(const WeightSize& s, std::span<const CodeRange> ranges, bool theta_per_channel,
+                  std::span<const float> w, std::span<const float> theta, std::span<const float> scales,
+                  std::span<float> out);
 void activation_mixture(std::span<const int> bits, ActivationFormat format, std::span<const float> x,
                         std::span<const float> theta, std::span<const float> clip, std::span<float> out);
 void activation_mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<const float> x,

@@ -15,6 +15,12 @@ double quantized_weight(double w, double max, int bits) {
   return code * (2 * max / levels);
 }
 
+double stepped_weight(double w, double scale, CodeRange r) {
+  const double low = r.low, high = r.high;
+  if (r.stride == 1) return std::clamp(std::nearbyint(w / scale), low, high) * scale;
+  return std::clamp(std::floor(w / scale) + 0.5, low / 2, high / 2) * scale;
+}
+
 double quantized_activation(double x, double clip, int bits, ActivationFormat format) {
   const double step = clip / static_cast<double>(activation_levels(bits, format.is_signed));
   return std::nearbyint(std::clamp(x, format.is_signed ? -clip : 0, clip) / step) * step;
@@ -38,6 +44,23 @@ void weight_mixture(const WeightSize& s, std::span<const int> bits, bool theta_p
       }
       out[i] = static_cast<float>(mixed);
     }
+  }
+}
+
+void step_mixture(const WeightSize& s, std::span<const CodeRange> ranges, bool theta_per_channel,
+                  std::span<const float> w, std::span<const float> theta, std::span<const float> scales,
+                  std::span<float> out) {
+  const auto channels = static_cast<size_t>(s.channels), row = static_cast<size_t>(s.per_channel);
+  for (size_t i = 0; i < w.size(); ++i) {
+    const size_t c = i / row;
+    double mixed = 0;
+    for (size_t p = 0; p < ranges.size(); ++p) {
+      if (ranges[p].high == ranges[p].low) continue;
+      const double scale = scales[p * channels + c];
+      const double coefficient = theta[theta_per_channel ? p * channels + c : p];
+      mixed += coefficient * stepped_weight(w[i], scale, ranges[p]);
+    }
+    out[i] = static_cast<float>(mixed);
   }
 }
 

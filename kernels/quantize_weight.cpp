@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fake-quantized weights and their mixtures (SPEC §2). Weights are few: a row (one output channel) goes block by
-// block through the first-level cache, once per candidate.
+// Weights on the min-max grid, and mixtures of them (SPEC §2).
 #include <algorithm>
 #include <bit>
 #include <vector>
@@ -8,11 +7,10 @@
 #include "kernels/lanes.h"
 #include "kernels/parallel.h"
 #include "kernels/quantize.h"
+#include "kernels/weight_rows.h"
 
 namespace mixgrad::kernels {
 namespace {
-
-constexpr int64_t block = 512;
 
 /// On bit patterns: without their sign, floats are ordered as integers are, and those vectorize as they stand.
 MIXGRAD_CLONES float max_abs(const float* w, int64_t n) {
@@ -47,29 +45,12 @@ MIXGRAD_CLONES double dot(const float* a, const float* b, int64_t n) {
 
 float step(float max, int bits) { return bits > 0 && max > 0 ? 2 * max / static_cast<float>((1 << bits) - 1) : 1; }
 
-/// Σ_p θ_p over the candidates that keep the channel, and where to find θ_p.
-struct Theta {
-  const float* data;
-  int64_t channels;
-  bool per_channel;
-
-  float at(size_t p, int64_t c) const {
-    const auto row = static_cast<int64_t>(p);
-    return data[per_channel ? row * channels + c : row];
-  }
-  float kept(std::span<const int> bits, int64_t c) const {
-    float total = 0;
-    for (size_t p = 0; p < bits.size(); ++p) total += bits[p] > 0 ? at(p, c) : 0.0f;
-    return total;
-  }
-};
-
 void mix_row(std::span<const int> bits, const Theta& theta, int64_t c, const float* w, int64_t n, float* out) {
   const float max = max_abs(w, n);
-  float codes[block];
+  float codes[weight_block];
   std::fill(out, out + n, 0.0f);
-  for (int64_t i = 0; i < n; i += block) {
-    const int64_t count = std::min(block, n - i);
+  for (int64_t i = 0; i < n; i += weight_block) {
+    const int64_t count = std::min(weight_block, n - i);
     for (size_t p = 0; p < bits.size(); ++p) {
       if (bits[p] == 0) continue;
       codes_of(w + i, count, max, bits[p], codes);
@@ -82,10 +63,10 @@ void mix_row(std::span<const int> bits, const Theta& theta, int64_t c, const flo
 double dot_quantized(int bits, const float* w, const float* g, int64_t n) {
   if (bits == 0) return 0;
   const float max = max_abs(w, n);
-  float codes[block];
+  float codes[weight_block];
   double total = 0;
-  for (int64_t i = 0; i < n; i += block) {
-    const int64_t count = std::min(block, n - i);
+  for (int64_t i = 0; i < n; i += weight_block) {
+    const int64_t count = std::min(weight_block, n - i);
     codes_of(w + i, count, max, bits, codes);
     total += dot(codes, g + i, count);
   }
@@ -94,15 +75,6 @@ double dot_quantized(int bits, const float* w, const float* g, int64_t n) {
 
 void put_scaled(const float* g, float factor, int64_t begin, int64_t end, Grad out) {
   for (int64_t i = begin; i < end; ++i) out.put(i, g[i] * factor);
-}
-
-/// Calls `row(channel, offset of its weights)`, some 16,000 weights to a task.
-template <typename Row>
-void for_each_row(const WeightSize& s, const Row& row) {
-  const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, s.per_channel));
-  parallel_chunks(s.channels, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) row(c, c * s.per_channel);
-  });
 }
 
 }  // namespace
@@ -128,14 +100,7 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
     for (size_t p = 0; gtheta && p < bits.size(); ++p)
       dots[static_cast<int64_t>(p) * s.channels + c] = dot_quantized(bits[p], row, grow, s.per_channel);
   });
-  for (int64_t p = 0; gtheta && p < static_cast<int64_t>(bits.size()); ++p) {
-    double total = 0;
-    for (int64_t c = 0; c < s.channels; ++c) {
-      if (theta_per_channel) gtheta.put(p * s.channels + c, static_cast<float>(dots[p * s.channels + c]));
-      total += dots[p * s.channels + c];
-    }
-    if (!theta_per_channel) gtheta.put(p, static_cast<float>(total));
-  }
+  put_theta(s, bits.size(), theta_per_channel, dots, gtheta);
 }
 
 void weight_magnitude(const WeightSize& s, std::span<const float> w, std::span<float> magnitude) {

@@ -228,6 +228,35 @@ TEST_CASE("golden: weight mixtures") {
   }
 }
 
+TEST_CASE("golden: weight mixtures with learned steps") {
+  for (const auto& [name, c] : cases("weight-mix-learned")) {
+    CAPTURE(name);
+    const Tensor w = c.leaf("w"), alpha = c.leaf("alpha"), given = c.tensor("step");
+    const std::string grid = c.j.at("grid");
+    std::vector<CodeRange> ranges;
+    for (const int bits : c.j.at("bits").get<std::vector<int>>()) {
+      const CodeRange all = signed_range(bits);
+      if (bits == 0) ranges.push_back({0, 0});
+      if (bits > 0 && grid == "signed") ranges.push_back(all);
+      if (bits > 0 && grid == "symmetric") ranges.push_back({-all.high, all.high});
+      if (bits > 0 && grid == "odd") ranges.push_back({2 * all.low + 1, 2 * all.high + 1, 2});
+    }
+    const int64_t channels = w.dim(0), rows = std::ssize(ranges);
+    REQUIRE(rows * channels - given.size() == (ranges[0].high == 0 ? channels : 0));
+    Tensor scales = Tensor::full({rows, channels}, 1);
+    std::ranges::copy(given.data(), scales.data().end() - given.size());
+    scales.requires_grad();
+    Tape tape;
+    const Tensor out = weight_mixture(w, softmax(alpha, c.j.at("tau")), scales, ranges);
+    check_close("out", out.data(), c.tensor("out"));
+    out.set_grad(c.tensor("grad_out").data());
+    tape.backward();
+    check_grad("grad_w", w, c.tensor("grad_w"));
+    check_grad("grad_alpha", alpha, c.tensor("grad_alpha"));
+    check_close("grad_step", scales.grad().last(given.data().size()), c.tensor("grad_step"));
+  }
+}
+
 TEST_CASE("golden: activation mixtures") {
   for (const auto& [name, c] : cases("act-mix")) {
     CAPTURE(name);

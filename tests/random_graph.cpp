@@ -243,6 +243,7 @@ MixPrecOptions options_for(Dice& dice, const Shape& input, const data::Dataset& 
   options.activation_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
   options.input_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
   options.quantize_output = dice.chance(0.3);
+  options.weight_quantizer = quant::find_weight(dice.one_of(quant::weight_names()));
   return options;
 }
 

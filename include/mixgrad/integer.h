@@ -50,12 +50,18 @@ struct Layer {
   static constexpr bool own_codes = true;
   Conv2dSize size = {};                 ///< for one image; linear layers are 1 × 1 with all inputs as channels
   std::vector<int> weight_bits = {};    ///< per output channel
+  bool odd_grid = false;                ///< of channels at up to most_odd_bits
   std::vector<int8_t> weights = {};     ///< codes [O, KH, KW, I / groups]
   std::vector<int32_t> bias = {};       ///< [O], in accumulator steps; empty: none
   std::vector<float> steps = {};        ///< real value of one accumulator step, [O]
   std::vector<FixedPoint> ratios = {};  ///< accumulator steps per output code, [O]
 
   int64_t weights_per_channel() const { return std::ssize(weights) / size.c_out; }
+  /// Whether all codes of an output channel are odd. Devices store such a code q as (q - 1) / 2.
+  bool is_odd(int64_t channel) const {
+    const int bits = weight_bits[static_cast<size_t>(channel)];
+    return odd_grid && bits > 0 && bits <= most_odd_bits;
+  }
   op::Channels channels() const;
   void count(DeviceBytes& bytes) const;
   std::vector<int32_t> sums(const RunContext& c) const;  ///< replaces codes(): accumulators, without the bias

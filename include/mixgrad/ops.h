@@ -67,6 +67,8 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales
                       const WeightQuantizer& quantizer);
 /// The same for min-max (SPEC §2), in one pass over memory.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
+/// The same for steps of their own (SPEC §2a), in one pass over memory. scales: [P, O].
+Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const CodeRange> ranges);
 
 /// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. Returns the bias
 /// itself if 0 bits is not a candidate.
@@ -94,6 +96,8 @@ Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const in
                        const WeightQuantizer& quantizer);
 /// The same of min-max (SPEC §2), whose scale is max|w_c|.
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits);
+/// The same for steps of their own (SPEC §2a), with the range of each channel.
+Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const CodeRange> ranges);
 /// Codes of x with the single clip [1]; x̂ = codes · step.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format,
                            const ActivationQuantizer& quantizer);

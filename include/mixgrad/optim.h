@@ -17,6 +17,7 @@ struct Group {
   std::vector<Tensor> parameters;
   double weight_decay = 0;
   double lr_scale = 1;
+  bool logarithmic = false;  ///< train the logarithms of these parameters, which are above 0: a step is a factor
 };
 
 /// The common part of SGD and Adam. A step uses up each parameter's gradient and skips parameters without one.
@@ -42,6 +43,8 @@ class Optimizer {
   int64_t steps_ = 0;
 
  private:
+  void update_logarithm(size_t index, double lr, const Tensor& p);
+
   std::vector<Group> groups_;
 };
 

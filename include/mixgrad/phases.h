@@ -9,6 +9,7 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/observer.h>
+#include <mixgrad/optim.h>
 #include <mixgrad/search.h>
 #include <mixgrad/task.h>
 
@@ -42,6 +43,10 @@ struct SearchSchedule : Schedule {
   double tau_start = 5, tau_end = 0.1;
   bool tau_exponential = false;  ///< τ ← τ exp(-0.045) per epoch (the paper) instead of a geometric run to tau_end
 };
+
+/// The parameters of a graph without α, as the phases train them: weights with decay; biases; clips with their own
+/// learning rate; and the logarithms of weight scales, which differ by orders of magnitude from 2 to 8 bits.
+std::vector<optim::Group> parameter_groups(const Graph& graph, double weight_decay = 0, double clip_lr_scale = 1);
 
 // Each writes to `checkpoints`, and resumes from the last one if it was written in this phase.
 

@@ -13,11 +13,6 @@
 
 namespace mixgrad {
 
-/// Codes that a quantizer may give: whole numbers from low to high.
-struct CodeRange {
-  float low, high;
-};
-
 /// How activations become codes (quant::elementwise makes one from a few formulas). Mixtures over candidates, integer
 /// evaluation, costs and export follow. `clip` is a slot's learned number, one per candidate. The functions are called
 /// from several threads at once.
@@ -43,6 +38,10 @@ struct ActivationQuantizer {
                        ActivationFormat)>
       requantize = {};
 };
+
+/// The odd grid (SPEC §2a) is for up to this many bits: beyond, a zero costs nothing, and its codes, which need one bit
+/// more in a multiplication, would not fit a byte.
+constexpr int most_odd_bits = 4;
 
 /// Two's complement: -2^(bits - 1) to 2^(bits - 1) - 1.
 constexpr CodeRange signed_range(int bits) {
@@ -72,8 +71,9 @@ struct WeightQuantizer {
       gradient;
 
   // Faster ops that give the same; without them, the formulas above are used.
-  /// With scales that follow the weights.
-  std::function<Tensor(const Tensor& w, const Tensor& theta, std::span<const int> bits)> mixture = {};
+  /// `scales`: [P, O]; none where they follow the weights.
+  std::function<Tensor(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const int> bits)> mixture =
+      {};
   std::function<Tensor(const Tensor& w, const Tensor& scales, std::span<const int> bits)> quantize = {};
 };
 
@@ -81,8 +81,9 @@ namespace quant {
 /// Throws bad_input with the list of names when there is none of this name.
 std::shared_ptr<const ActivationQuantizer> find_activation(const std::string& name);
 std::shared_ptr<const WeightQuantizer> find_weight(const std::string& name);
-/// All names that find_activation knows, the default first.
+/// All names that find_activation, or find_weight, knows.
 std::vector<std::string> activation_names();
+std::vector<std::string> weight_names();
 }  // namespace quant
 
 /// Weights of one conv or linear layer (SPEC §2), or of several that lose channels together. Searching: a mixture over

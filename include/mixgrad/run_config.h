@@ -23,6 +23,11 @@ enum class ActivationType { float32, bfloat16, automatic };
 /// The kind of training step to time or inspect: of the search or of the warm-up.
 enum class StepKind { search, warm_up };
 
+/// How the steps of weights are found (SPEC §2, §2a): from the largest weight, by the least squared error, or learned.
+enum class WeightSteps { minmax, mse, lsq };
+/// The grid of learned and least-squares steps (SPEC §2a).
+enum class WeightGrid { twos_complement, symmetric, odd };
+
 /// A value of an enum and its name for users.
 template <typename Enum>
 struct Named {
@@ -49,6 +54,14 @@ constexpr auto names_of(SamplerKind) {
 }
 constexpr auto names_of(AlphaInit) {
   return std::to_array<Named<AlphaInit>>({{AlphaInit::SCALED, "scaled"}, {AlphaInit::SAME, "same"}});
+}
+constexpr auto names_of(WeightSteps) {
+  return std::to_array<Named<WeightSteps>>(
+      {{WeightSteps::minmax, "minmax"}, {WeightSteps::mse, "mse"}, {WeightSteps::lsq, "lsq"}});
+}
+constexpr auto names_of(WeightGrid) {
+  return std::to_array<Named<WeightGrid>>(
+      {{WeightGrid::twos_complement, "signed"}, {WeightGrid::symmetric, "symmetric"}, {WeightGrid::odd, "odd"}});
 }
 constexpr auto names_of(ActivationType) {
   return std::to_array<Named<ActivationType>>(
@@ -103,12 +116,14 @@ struct RunConfig {
   SamplerKind sampler = SamplerKind::SOFTMAX;
   bool hard = false;  ///< hard samples: one-hot θ with the gradient of the soft θ
   AlphaInit alpha_init = AlphaInit::SCALED;
-  std::string act_quantizer = "pact";  ///< a name that quant::find_activation knows
-  std::string calibration = "mse";     ///< initial clips: this, "max" or "percentile=N" (parse_clip_rule)
-  bool quantize_output = false;        ///< put a quantizer on the network's output too
-  double arch_split = 0;               ///< share of the training images for separate steps of α; 0: joint steps
-  int patience = 0;                    ///< stop a phase after this many epochs without improvement; 0: never
-  bool check_numerics = false;         ///< check every op for NaN and infinity, not only every step's gradients
+  WeightSteps weight_quantizer = WeightSteps::minmax;
+  WeightGrid weight_grid = WeightGrid::odd;  ///< ignored by minmax
+  std::string act_quantizer = "pact";        ///< a name that quant::find_activation knows
+  std::string calibration = "mse";           ///< initial clips: this, "max" or "percentile=N" (parse_clip_rule)
+  bool quantize_output = false;              ///< put a quantizer on the network's output too
+  double arch_split = 0;                     ///< share of the training images for separate steps of α; 0: joint steps
+  int patience = 0;                          ///< stop a phase after this many epochs without improvement; 0: never
+  bool check_numerics = false;               ///< check every op for NaN and infinity, not only every step's gradients
   ActivationType dtype = ActivationType::float32;
   uint64_t seed = 0;
   int threads = 0;  ///< 0: OpenMP's default
@@ -116,6 +131,9 @@ struct RunConfig {
   /// Throws bad_input naming an invalid setting.
   void validate() const;
 };
+
+/// The quantizer that the settings name.
+std::shared_ptr<const WeightQuantizer> weight_quantizer(const RunConfig& config);
 
 /// Throws bad_input for bfloat16 on a CPU without instructions for it.
 DType dtype_of(ActivationType type);

@@ -60,6 +60,12 @@ struct Pool2dSize {
   bool count_padding = true;  ///< average: positions in the padding count, as zeros
 };
 
+/// Codes that a quantizer may give: low, low + stride, ..., high. They are whole numbers.
+struct CodeRange {
+  float low, high;
+  float stride = 1;
+};
+
 /// How one tensor of activations is quantized. `relu`: max(x, 0) first.
 struct ActivationFormat {
   bool is_signed = false;

@@ -91,7 +91,28 @@ static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int3
 
 )c";
 
-/// {0}: the lines that select a function by the precision of the weights.
+inline constexpr const char* sum_of =
+    R"c(/* Odd weights q are stored as t = (q - 1) / 2, so that the sum of q x is twice that of t x plus that of x. */
+static int32_t sum_of(const int16_t *x, int32_t count) {
+  int32_t sum = 0, i;
+  for (i = 0; i < count; ++i) sum += x[i];
+  return sum;
+}
+
+)c";
+
+/// The parts of run_layer that odd weights change. 16 beside a channel's bits says that its weights are odd.
+struct Sums {
+  const char *total, *bits, *add_up, *value;
+};
+inline constexpr Sums plain_sums = {"", "l->bits[c]", "", "dot(bits, w, patch, words)"};
+inline constexpr Sums odd_sums = {", total = 0", "l->bits[c] & 15",
+                                  "      if (c % per_group == 0) total = sum_of(patch, taps);\n"
+                                  "      code = dot(bits, w, patch, words);\n"
+                                  "      if (l->bits[c] & 16) code = 2 * code + total;\n",
+                                  "code"};
+
+/// {0}: the lines that select a function by the precision of the weights; {1} to {4}: Sums.
 inline constexpr const char* run_layer =
     R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
 {0}}}
@@ -99,14 +120,14 @@ inline constexpr const char* run_layer =
 /* Writes codes, or the network's 32-bit result to `wide`. */
 static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
-  int32_t position, c, at = 0;
+  int32_t position, c, at = 0{1};
   for (position = 0; position < l->out_h * l->out_w; ++position) {{
     const uint32_t *w = l->weights;
     for (c = 0; c < l->out_c; ++c, ++at) {{
-      const int32_t bits = l->bits[c], words = (taps * bits + 31) / 32;
+      const int32_t bits = {2}, words = (taps * bits + 31) / 32;
       int32_t code;
       if (c % per_group == 0) gather(l, in, position / l->out_w, position % l->out_w, c / per_group, patch);
-      code = rescale(l->bias[c] + dot(bits, w, patch, words), l->multiplier[c], l->shift[c], l->low, l->high);
+{3}      code = rescale(l->bias[c] + {4}, l->multiplier[c], l->shift[c], l->low, l->high);
       w += words;
       if (wide) wide[at] = code;
       else codes[at] = (uint8_t)code;

@@ -23,14 +23,16 @@ namespace {
 using fmt::format;
 using integer::Layer;
 
-/// Largest |Σ q_w q_x + q_b| for every output channel.
+/// Largest |Σ q_w q_x + q_b| for every output channel. Odd codes count one more: C computes 2 Σ (q_w - 1)/2 q_x + Σ
+/// q_x.
 std::vector<int64_t> bounds(const Layer& layer, int64_t largest_input) {
   std::vector<int64_t> out;
   const int64_t columns = layer.weights_per_channel();
   for (int64_t o = 0; o < layer.size.c_out; ++o) {
     int64_t total = layer.bias.empty() ? 0 : std::abs(static_cast<int64_t>(layer.bias[static_cast<size_t>(o)]));
     for (int64_t k = 0; k < columns; ++k)
-      total += std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) * largest_input;
+      total +=
+          (std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) + (layer.is_odd(o) ? 1 : 0)) * largest_input;
     out.push_back(total);
   }
   return out;
@@ -44,13 +46,16 @@ float raw_step(const Layer& layer, const std::vector<int64_t>& largest) {
   return step == 0 ? 1 : step;
 }
 
-/// Devices store weights of b bits in two's complement.
+bool is_odd(CodeRange range) { return range.stride == 2; }
+
+/// Devices store weights of b bits in two's complement, odd codes q as (q - 1) / 2.
 void check_codes(const Node& node) {
   const WeightQuantizer& quantizer = *node.weight_slot->quantizer;
   for (const int bits : node.weight_slot->bits) {
     if (bits == 0) continue;
     const CodeRange range = quantizer.range(bits), held = signed_range(bits);
-    if (range.low >= held.low && range.high <= held.high) continue;
+    if (is_odd(range) && bits <= most_odd_bits && range.high == -range.low && range.high == 2 * held.high + 1) continue;
+    if (range.stride == 1 && range.low >= held.low && range.high <= held.high) continue;
     bad_input("'{}': {} quantizes its {}-bit weights to codes from {} to {}: expected codes from {} to {}", node.name,
               quantizer.name, bits, range.low, range.high, held.low, held.high);
   }
@@ -65,6 +70,7 @@ Layer coded(const LoweringContext& c, const Conv2dSize& size) {
   check_codes(from);
   Layer layer{.size = size,
               .weight_bits = from.weight_slot->bits,
+              .odd_grid = is_odd(from.weight_slot->quantizer->range(2)),
               .weights = {b.weight.data().begin(), b.weight.data().end()},  // rank 4: O, H, W, I in memory
               .bias = bias_codes(b.bias, b.scale),
               .steps = {b.scale.data().begin(), b.scale.data().end()}};
@@ -141,12 +147,16 @@ std::vector<int32_t> Layer::sums(const RunContext& c) const {
 
 namespace {
 
+constexpr int odd_flag = 16;
+
 /// run_layer, with a dot product for each weight width of the network.
 std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   std::set<int> widths;
+  bool has_odd = false;
   for (const IntegerNode& n : network.nodes) {
     if (!n.is_layer()) continue;
     for (const int bits : n.layer()->weight_bits) widths.insert(storage_bits(bits));
+    for (int64_t c = 0; c < n.layer()->size.c_out; ++c) has_odd = has_odd || n.layer()->is_odd(c);
   }
   std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
   std::string choice;
@@ -157,7 +167,9 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   }
   if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
   out.emplace_back(c_runtime::layer_type);
-  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice));
+  if (has_odd) out.emplace_back(c_runtime::sum_of);
+  const c_runtime::Sums& sums = has_odd ? c_runtime::odd_sums : c_runtime::plain_sums;
+  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice, sums.total, sums.bits, sums.add_up, sums.value));
   return out;
 }
 
@@ -166,7 +178,8 @@ std::string layer_table(const CContext& c, const Layer& layer) {
   const size_t i = c.index;
   std::vector<int32_t> multipliers;
   std::vector<int> shifts, bits;
-  for (const int b : layer.weight_bits) bits.push_back(storage_bits(b));
+  for (int64_t o = 0; o < s.c_out; ++o)
+    bits.push_back(storage_bits(layer.weight_bits[static_cast<size_t>(o)]) + (layer.is_odd(o) ? odd_flag : 0));
   for (const FixedPoint& f : layer.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
   const std::vector<int32_t> bias = layer.bias.empty() ? std::vector<int32_t>(layer.ratios.size()) : layer.bias;
   return format("/* {} */\n", c_comment(c.node().name)) + c_array("uint8_t", format("bits_{}", i), bits) +

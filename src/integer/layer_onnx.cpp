@@ -49,10 +49,11 @@ std::string dequantized(OnnxWriter& add, const std::string& name, const std::vec
 std::vector<ChannelRun> stored_runs(const Layer& layer, int opset) {
   if (opset < 21) return {{.bits = 8, .channels = layer.size.c_out}};
   std::vector<ChannelRun> runs;
-  for (const ChannelRun& r : channel_runs(layer)) {
-    const int bits = std::max(4, r.bits);
+  for (int64_t c = 0; c < layer.size.c_out; ++c) {
+    const int needed = layer.weight_bits[static_cast<size_t>(c)] + (layer.is_odd(c) ? 1 : 0);  // by a code
+    const int bits = needed <= 4 ? 4 : 8;
     if (runs.empty() || runs.back().bits != bits) runs.push_back({.bits = bits, .channels = 0});
-    runs.back().channels += r.channels;
+    ++runs.back().channels;
   }
   return runs;
 }

@@ -26,6 +26,19 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
   });
 }
 
+Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const CodeRange> ranges) {
+  const kernels::WeightSize s = weight_size(w.shape());
+  if (std::ssize(ranges) != s.channels)
+    bad_input("[quantize_weight] {} ranges for weights {}", ranges.size(), w.shape().str());
+  check_vector("quantize_weight", "scales", scales, s.channels);
+  Tensor y = Tensor::empty(w.shape());
+  kernels::step_codes(s, ranges, scales.data(), w.data(), y.data());
+  return record("quantize_weight", y, {w, scales},
+                [s, kept = std::vector(ranges.begin(), ranges.end())](const Backward& b) {
+                  kernels::step_codes_grad(s, kept, b.input(1), b.input(0), b.grad_output(), b.grad(0), b.grad(1));
+                });
+}
+
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format) {
   check_vector("quantize_activation", "clip", clip, 1);
   Tensor y = Tensor::empty(x.shape());

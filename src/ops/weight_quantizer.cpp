@@ -99,7 +99,8 @@ std::span<const float> channel_of(const Tensor& w, int64_t c) {
 
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const int> bits,
                       const WeightQuantizer& quantizer) {
-  if (!scales && quantizer.mixture) return quantizer.mixture(w, theta, bits);
+  const bool by_candidate = !scales || scales.shape().rank() == 2;
+  if (by_candidate && quantizer.mixture) return quantizer.mixture(w, theta, scales, bits);
   const Tensor of_candidates = scales ? scales : candidate_scales(w, bits, quantizer);
   const Mixture mixture{.quantizer = quantizer,
                         .bits = {bits.begin(), bits.end()},
@@ -131,9 +132,10 @@ Tensor candidate_scales(const Tensor& w, std::span<const int> candidates, const 
 
 Tensor weight_scales(const Tensor& w, std::span<const int> bits, const WeightQuantizer& quantizer) {
   Tensor out = Tensor::zeros({std::ssize(bits)});
-  for (size_t c = 0; c < bits.size(); ++c) {
-    if (bits[c] > 0) out.data()[c] = quantizer.scale(channel_of(w, static_cast<int64_t>(c)), quantizer.range(bits[c]));
-  }
+  kernels::parallel_tasks(std::ssize(bits), [&](int64_t channel) {
+    const auto c = static_cast<size_t>(channel);
+    if (bits[c] > 0) out.data()[c] = quantizer.scale(channel_of(w, channel), quantizer.range(bits[c]));
+  });
   return out;
 }
 

@@ -10,11 +10,20 @@ void Optimizer::step() {
   size_t index = 0;
   for (const Group& group : groups_) {
     for (const Tensor& p : group.parameters) {
-      if (!p.grad().empty()) update(index, lr_ * group.lr_scale, group.weight_decay, p.data(), p.grad());
+      const double lr = lr_ * group.lr_scale;
+      if (!p.grad().empty() && group.logarithmic) update_logarithm(index, lr, p);
+      if (!p.grad().empty() && !group.logarithmic) update(index, lr, group.weight_decay, p.data(), p.grad());
       p.zero_grad();
       ++index;
     }
   }
+}
+
+void Optimizer::update_logarithm(size_t index, double lr, const Tensor& p) {
+  std::vector<float> change(p.data().size()), gradient(change.size());
+  for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = p.grad()[i] * p.data()[i];  // ∂/∂log p
+  update(index, lr, /*weight_decay=*/0, change, gradient);
+  for (size_t i = 0; i < change.size(); ++i) p.data()[i] *= std::exp(change[i]);
 }
 
 std::vector<Tensor> Optimizer::parameters() const {

@@ -55,8 +55,17 @@ std::shared_ptr<const WeightQuantizer> find_weight(const std::string& name) {
   return find(of_weights(), "weights", name);
 }
 
-std::vector<std::string> activation_names() { return names_of(of_activations()); }
+std::vector<WeightQuantizer> weight_quantizers() {
+  std::vector<WeightQuantizer> out = {minmax()};
+  std::ranges::copy(stepped_quantizers(), std::back_inserter(out));
+  return out;
+}
 
-int bits_of(CodeRange range) { return static_cast<int>(std::bit_width(static_cast<unsigned>(range.high - range.low))); }
+std::vector<std::string> activation_names() { return names_of(of_activations()); }
+std::vector<std::string> weight_names() { return names_of(of_weights()); }
+
+int bits_of(CodeRange range) {
+  return static_cast<int>(std::bit_width(static_cast<unsigned>((range.high - range.low) / range.stride)));
+}
 
 }  // namespace mixgrad::quant

@@ -44,7 +44,7 @@ WeightQuantizer minmax() {
                 std::ranges::copy(g, gw.begin());
                 return 0.0;
               },
-          .mixture = [](const Tensor& w, const Tensor& theta,
+          .mixture = [](const Tensor& w, const Tensor& theta, const Tensor&,
                         std::span<const int> bits) { return weight_mixture(w, theta, bits); },
           .quantize = [](const Tensor& w, const Tensor& scales,
                          std::span<const int> bits) { return quantize_weight(w, scales, bits); }};

@@ -18,7 +18,10 @@ inline std::vector<ActivationQuantizer> activation_quantizers() { return {pact()
 
 /// Symmetric min-max (SPEC §2); the scale is max|w|.
 WeightQuantizer minmax();
-inline std::vector<WeightQuantizer> weight_quantizers() { return {minmax()}; }
+/// "mse-GRID", the step of the least squared error, and "lsq-GRID", a learned step that starts there, for the grids
+/// signed, symmetric and odd (SPEC §2a; Esser et al. 2020, arXiv 1902.08153).
+std::vector<WeightQuantizer> stepped_quantizers();
+std::vector<WeightQuantizer> weight_quantizers();
 
 /// The bit-width whose codes these are, two's complement, unsigned, or symmetric around 0.
 int bits_of(CodeRange range);

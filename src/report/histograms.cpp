@@ -22,8 +22,9 @@ struct Grid {
   Grid() : counts(bins) {}
   explicit Grid(CodeRange range)
       : counts(bins),
-        at_level(static_cast<size_t>(range.high - range.low) + 1),
-        lowest_code(static_cast<int>(range.low)) {}
+        at_level(static_cast<size_t>((range.high - range.low) / range.stride) + 1),
+        lowest_code(static_cast<int>(range.low)),
+        code_stride(static_cast<int>(range.stride)) {}
 
   /// `end`: the largest weight in the histogram.
   void add(std::span<const float> weights, float end) {
@@ -37,7 +38,7 @@ struct Grid {
   }
   void add_codes(std::span<const float> weights, std::span<const float> codes, float step) {
     for (size_t i = 0; i < weights.size(); ++i) {
-      ++at_level[static_cast<size_t>(static_cast<int>(codes[i]) - lowest_code)];
+      ++at_level[static_cast<size_t>((static_cast<int>(codes[i]) - lowest_code) / code_stride)];
       const double error = static_cast<double>(codes[i]) * step - weights[i];
       error_power += error * error;
     }
@@ -45,7 +46,7 @@ struct Grid {
   }
 
   std::vector<int64_t> counts, at_level;
-  int lowest_code = 0;
+  int lowest_code = 0, code_stride = 1;
   int64_t channels = 0, total = 0;
   double power = 0, error_power = 0;
   std::vector<float> steps;
@@ -59,6 +60,7 @@ ordered_json to_json(int bits, const Grid& g) {
   out["step"] = {least, most};
   out["error"] = g.power > 0 ? std::sqrt(g.error_power / g.power) : 0;
   out["lowest_code"] = g.lowest_code;
+  out["code_stride"] = g.code_stride;
   out["at_level"] = g.at_level;
   return out;
 }

@@ -90,6 +90,12 @@ cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targ
   return targets.empty() ? cost::find(cost_to_lower(config)) : targets[0].model;
 }
 
+std::shared_ptr<const WeightQuantizer> weight_quantizer(const RunConfig& config) {
+  const std::string steps = name_of(config.weight_quantizer);
+  return quant::find_weight(config.weight_quantizer == WeightSteps::minmax ? steps
+                                                                           : steps + "-" + name_of(config.weight_grid));
+}
+
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
   return {.input_shape = {},
           .activation_precisions = config.act_bits,
@@ -103,6 +109,7 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .sampler = {.kind = config.sampler, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init,
           .activation_quantizer = quant::find_activation(config.act_quantizer),
+          .weight_quantizer = weight_quantizer(config),
           .quantize_output = config.quantize_output};
 }
 

@@ -63,10 +63,11 @@ std::vector<optim::Group> groups_of(const nn::Module& net, const Schedule& s) {
   return {weights, others};
 }
 
-/// The same for a graph, without α; clips have their own learning rate.
-std::vector<optim::Group> groups_of(const Graph& graph, const Schedule& s) {
-  optim::Group weights{.parameters = {}, .weight_decay = s.weight_decay}, others{.parameters = {}},
-      clips{.parameters = {}, .lr_scale = s.clip_lr_scale}, scales{.parameters = {}};
+}  // namespace
+
+std::vector<optim::Group> parameter_groups(const Graph& graph, double weight_decay, double clip_lr_scale) {
+  optim::Group weights{.parameters = {}, .weight_decay = weight_decay}, others{.parameters = {}},
+      clips{.parameters = {}, .lr_scale = clip_lr_scale}, scales{.parameters = {}, .logarithmic = true};
   for (const Parameter& p : graph.parameters()) {
     switch (p.role) {
       case Role::weight:
@@ -88,8 +89,6 @@ std::vector<optim::Group> groups_of(const Graph& graph, const Schedule& s) {
   }
   return {weights, others, clips, scales};
 }
-
-}  // namespace
 
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer,
              Checkpoints* checkpoints) {
@@ -183,7 +182,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
   // The scale of folded weights differs widely between channels: Adam compensates for this, SGD diverges.
-  optim::Adam weights(groups_of(net.graph(), s), {.lr = s.lr});
+  optim::Adam weights(parameter_groups(net.graph(), s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = s.arch_lr});
   Best best({}, s.patience);  // for its patience only: the final θ is used, as only that has sharpened
   AlphaHistory history(net);
@@ -252,7 +251,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   const Task& task = task_of(s, &graph, splits);
   data::Loader loader = training_loader(splits.train, s, 2);
   const int64_t steps = s.epochs * loader.batches();
-  optim::Adam adam(groups_of(graph, s), {.lr = s.lr});
+  optim::Adam adam(parameter_groups(graph, s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
   EpochLoop loop("finetune", task.metric, s, observer, checkpoints);

@@ -32,6 +32,7 @@ std::set<std::string> contents(const FormCase& c) {
     if (conv != nullptr && conv->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
     if (conv != nullptr && conv->attrs.dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
     if (n.is_layer() && !n.bias()) out.insert("no bias");
+    if (n.is_layer()) out.insert(n.weight_slot->quantizer->name);
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_scales) out.insert("inputs pruned");
     if (const Pool2dAttrs* pool = test::pool_of(n)) {
@@ -84,6 +85,10 @@ TEST_CASE("forms: random networks cover all features") {
         "result without quantizer of linear"}) {
     CAPTURE(what);
     CHECK(counts[what] > 0);
+  }
+  for (const std::string& quantizer : quant::weight_names()) {
+    CAPTURE(quantizer);
+    CHECK(counts[quantizer] > 0);
   }
   CHECK(counts["result of many values"] > networks * 3 / 4);
 }

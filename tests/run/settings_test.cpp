@@ -61,6 +61,8 @@ RunConfig all_changed() {
           .sampler = SamplerKind::GUMBEL,
           .hard = true,
           .alpha_init = AlphaInit::SAME,
+          .weight_quantizer = WeightSteps::lsq,
+          .weight_grid = WeightGrid::symmetric,
           .act_quantizer = "lsq",
           .calibration = "max",
           .quantize_output = true,

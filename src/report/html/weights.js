@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A layer's weights, each divided by the largest of its channel, and the levels of their quantizer.
+// A layer's weights, relative to the range of their channel's levels, and those levels.
 
 /// The histogram as an outline: two corners per bin.
 function outline(counts) {
@@ -11,20 +11,21 @@ function outline(counts) {
 }
 
 /// A level as a stem from 0 to its number of weights.
-function stems({at_level: counts, lowest_code: lowest}) {
+function stems({at_level: counts, lowest_code: lowest, code_stride: stride}) {
   const step = 2 / (counts.length - 1);
   return counts.flatMap((count, i) => {
-    const x = (lowest + i) * step;
+    const code = lowest + i * stride,
+      x = (code / stride) * step;
     return [
       {x, y: 0},
-      {x, y: count, code: lowest + i},
+      {x, y: count, code},
       {x, y: NaN},
     ];
   });
 }
 
 function aboutGrid(grid) {
-  const about = [`${plural(grid.weights, 'weight')} in ${plural(grid.channels, 'channel')}, each divided by the largest magnitude in its channel.`];
+  const about = [`${plural(grid.weights, 'weight')} in ${plural(grid.channels, 'channel')}, relative to the range of the levels of each channel; weights beyond it count at the ends.`];
   if (grid.step) {
     const [least, most] = grid.step.map(step => digits(step));
     about.push(
@@ -85,8 +86,8 @@ function drawWeights() {
     options: {
       interaction: {mode: 'nearest', axis: 'x', intersect: false},
       scales: {
-        x: axis('w / max |w| of the channel', {
-          min: Math.min(-1, ((grid.lowest_code ?? 0) * 2) / ((grid.at_level ?? []).length - 1)) - 0.04,
+        x: axis('w / half the range of the levels', {
+          min: Math.min(-1, ((grid.lowest_code ?? 0) / (grid.code_stride ?? 1)) * (2 / ((grid.at_level ?? []).length - 1))) - 0.04,
           max: 1.04,
           ticks: {stepSize: 0.5, maxTicksLimit: 11},
         }),
