@@ -48,6 +48,9 @@ Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, doub
 /// Σ_n mean_f (x_nf - target_nf)² / denominator; x, target [N, features]. No gradient for the target. Denominator 0
 /// means N (the mean).
 Tensor mse(const Tensor& x, const Tensor& target, double denominator = 0);
+/// T² Σ_n KL(softmax(teacher_n / T) || softmax(logits_n / T)) / denominator; both [N, classes] (SPEC §5b; Hinton et al.
+/// 2015, arXiv 1503.02531). No gradient for the teacher. Denominator 0 means N.
+Tensor imitate(const Tensor& logits, const Tensor& teacher, double temperature, double denominator = 0);
 /// Σ_p values_p θ_p for θ [P]; for θ [P, C] also summed over C. A scalar.
 Tensor expectation(const Tensor& theta, std::span<const double> values);
 /// factor · a · b of scalars.

@@ -109,6 +109,7 @@ struct RunConfig {
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
+  double distill = 0;     ///< share of the float network's outputs in the loss of search and fine-tuning
   double lr = 0.15;       ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
   double arch_lr = 1e-2;  ///< of α
   double tau_start = 5, tau_end = 0.1;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mixgrad/data.h>
+#include <mixgrad/graph.h>
 #include <mixgrad/tensor.h>
 
 #include <functional>
@@ -61,6 +62,8 @@ struct Task {
   bool reads_labels = false;
   /// The loss and metric of a network's `output`, [N, values] or [N, C, H, W], for `batch`.
   std::function<Outcome(const Tensor& output, const data::Batch& batch, double denominator)> loss_and_metric;
+  /// What training steps use instead, if set (distilled).
+  std::function<Outcome(const Tensor& output, const data::Batch& batch, double denominator)> training = {};
   /// The metric of the best guess that ignores the images.
   std::function<double(const data::Dataset& images)> chance;
   /// Throws bad_input naming the network, the data and --loss if they can't be combined for this task.
@@ -69,6 +72,11 @@ struct Task {
   /// The score of `images` images, from the result of `loss_and_metric` with this denominator.
   Score score(const Outcome& outcome, int64_t images, double denominator) const;
 };
+
+/// The task with a training loss of (1 - share) · loss + share · imitation: how far outputs are from those of
+/// `teacher`, in class scores T² KL at T = 4, otherwise the squared error over the variance of the teacher's outputs on
+/// some of the images (SPEC §5b). The teacher runs on every training batch, as it is augmented.
+Task distilled(const Task& task, const Graph& teacher, double share, const data::Dataset& images);
 
 /// The built-in tasks: classify (cross entropy, accuracy), and reconstruct (mean squared error against the input).
 const std::vector<Task>& tasks();

@@ -74,6 +74,8 @@ void check_training(const RunConfig& c) {
   check_not_negative("finetune-epochs", c.finetune_epochs);
   if (c.batch_size < 1) bad_input("batch-size: {} is not possible: expected at least 1", c.batch_size);
   check_above_zero("lr", c.lr);
+  if (!(c.distill >= 0 && c.distill <= 1))
+    bad_input("distill: {} is not possible: expected a share from 0 to 1", c.distill);
   check_not_negative("arch-lr", c.arch_lr);
   check_above_zero("tau-start", c.tau_start);
   check_above_zero("tau-end", c.tau_end);

@@ -53,6 +53,7 @@ struct Start {
   const data::Splits& splits;
   const Communicator* communicator;
   const Graph& floating;
+  train::Task task;  ///< of search and fine-tuning
   std::vector<Target> targets;
   std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
 };
@@ -96,6 +97,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   check_reachable(net.graph(), start.targets);
   train::SearchSchedule schedule = search_schedule(config, start.splits, start.communicator, start.targets);
   schedule.strength = strength_of(start);
+  schedule.task = &start.task;
   train::search(net, start.splits, schedule, observer, &checkpoints);
   if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
   return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
@@ -190,12 +192,14 @@ class SearchRun {
   }
   RunResult result() {
     const Graph floating = float_network();
-    const Start start = {.config = config_,
-                         .splits = splits_,
-                         .communicator = communicator_,
-                         .floating = floating,
-                         .targets = parse_targets(config_.target, floating),
-                         .note = [this](const std::string& text) { note(text); }};
+    const Start start = {
+        .config = config_,
+        .splits = splits_,
+        .communicator = communicator_,
+        .floating = floating,
+        .task = train::distilled(run_task(config_, splits_.train), floating, config_.distill, splits_.train),
+        .targets = parse_targets(config_.target, floating),
+        .note = [this](const std::string& text) { note(text); }};
     search(start);
     fine_tune(start);
     add_costs(start);
@@ -227,8 +231,9 @@ class SearchRun {
 
   void fine_tune(const Start& start) {
     const Stopwatch watch;
-    const train::Schedule finetuning =
+    train::Schedule finetuning =
         schedule(config_, splits_, communicator_, finetune_epochs(config_), config_.lr * finetune_lr_share);
+    finetuning.task = &start.task;
     result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
                                           observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);

@@ -29,7 +29,7 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const data::Ba
                       const Task& task, double batch_size) {
   Tape tape(Tape::Mode::gradients, options.observer);
   const Tensor output = cast(graph.run(binding, part.x, nullptr, options.dtype), DType::float32);
-  const Outcome outcome = task.loss_and_metric(output, part, batch_size);
+  const Outcome outcome = (task.training ? task.training : task.loss_and_metric)(output, part, batch_size);
   tape.backward(outcome.loss);
   return task.score(outcome, part.size(), batch_size);
 }

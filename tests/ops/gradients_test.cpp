@@ -120,6 +120,11 @@ const std::vector<Row>& rows() {
        [](const auto& t) {
          return mse(t[0], Tensor::full({3, 4}, 0.3F), 7);
        }},
+      {"imitate",
+       {{3, 4}},
+       [](const auto& t) {
+         return imitate(t[0], Tensor::from({3, 4}, {1, -2, 0.5F, 3, 0, 0, 1, -1, 2, 2, -3, 0.1F}), 4, 7);
+       }},
       {"expectation",
        {{3}},
        [](const auto& t) {

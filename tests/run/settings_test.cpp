@@ -53,6 +53,7 @@ RunConfig all_changed() {
           .search_epochs = 2,
           .finetune_epochs = 3,
           .batch_size = 32,
+          .distill = 0.25,
           .lr = 0.1,
           .arch_lr = 0.02,
           .tau_start = 4,

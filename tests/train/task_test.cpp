@@ -156,3 +156,31 @@ TEST_CASE("tasks: a slice of a batch has its images and their labels") {
   CHECK(part.labels == std::vector<int32_t>{3, 4, 5, 6});
   CHECK(test::same_bytes(part.x.data(), batch.x.data().subspan(30, 40)));
 }
+
+TEST_CASE("task: a distilled one counts the distance from the teacher's outputs in training, not in evaluation") {
+  const data::Splits splits = labelled();
+  const data::Batch batch = whole(splits.train);
+  Square net;
+  const Graph student = simplified(net, features);
+  Graph teacher = student.clone();
+  for (const Parameter& p : teacher.parameters()) {
+    for (float& v : p.tensor.data()) v *= 0.5F;
+  }
+  for (const char* name : {"classify", "reconstruct"}) {
+    CAPTURE(name);
+    const train::Task& own = train::find_task(name);
+    const auto loss = [&](const train::Task& task) {
+      return train::step(student, batch, {.task = &task}).task.mean_loss();
+    };
+    const train::Task by_itself = train::distilled(own, student, 0.25, splits.train);
+    const train::Task by_other = train::distilled(own, teacher, 0.25, splits.train);
+    CHECK(loss(by_itself) == doctest::Approx(0.75 * loss(own)));
+    CHECK(loss(by_other) > 1.001 * loss(by_itself));
+    CHECK(train::evaluate(student, splits.test, 40, &by_other).loss ==
+          train::evaluate(student, splits.test, 40, &own).loss);
+    CHECK(loss(train::distilled(own, teacher, 0, splits.train)) == loss(own));
+    for (const Parameter& p : teacher.parameters()) CHECK_FALSE(p.tensor.has_grad());
+  }
+  CHECK(refusal([&] { train::distilled(train::find_task("classify"), teacher, 1.5, splits.train); }) ==
+        "distill: 1.5 is not possible: expected a share from 0 to 1");
+}
