@@ -123,7 +123,8 @@ const std::vector<Row>& rows() {
       {"imitate",
        {{3, 4}},
        [](const auto& t) {
-         return imitate(t[0], Tensor::from({3, 4}, {1, -2, 0.5F, 3, 0, 0, 1, -1, 2, 2, -3, 0.1F}), 4, 7);
+         return imitate(t[0], Tensor::from({3, 4}, std::vector<float>{1, -2, 0.5F, 3, 0, 0, 1, -1, 2, 2, -3, 0.1F}), 4,
+                        7);
        }},
       {"expectation",
        {{3}},
