@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions without a library. With the image in a frame of zeros, a convolution is two tables of places:
+// Convolutions without a library. With the image padded by a frame of zeros, a convolution needs two tables of offsets:
 //   forward, ∂/∂x   out[p][j] = Σ_t Σ_c in[place[p] + tap[t] + c] w[t][c][j]
 //   ∂/∂w            w[t][c][j] = Σ_p in[place[p] + tap[t] + c] gy[p][j]
-// and each is made of tiles of registers: some places (or rows of w) times some vectors of columns j. Every sum has an
-// order of its own, without fused multiplication: any number of threads and any instruction set give the same bytes.
+// Each is computed in register tiles: a few places (or rows of w) times a few vectors of columns j. Every sum has a
+// fixed order and no fused multiply-add, so any number of threads and any instruction set give the same bytes.
 #include <array>
 #include <vector>
 
@@ -20,7 +20,7 @@ constexpr int64_t slack = 2 * 16;          // floats that the last vectors may r
 
 enum class Use { frame, weights, columns, partials };
 
-/// A buffer of this thread, valid until its next request for the same use.
+/// A buffer of this thread, valid until it requests one for the same use again.
 float* buffer(Use use, int64_t size) {
   thread_local std::array<std::vector<float>, 4> buffers;
   std::vector<float>& data = buffers[static_cast<size_t>(use)];
@@ -41,7 +41,7 @@ struct Axis {
   std::vector<Tap> taps;
 };
 
-/// One direction of a convolution: what it reads, what it writes, and the channels of a group on either side.
+/// One direction of a convolution: its input, its output, and the channels of a group on each side.
 struct Pass {
   Image from, to;
   int64_t top = 0, left = 0, h = 0, w = 0;       // the frame, and where `from` begins in it
@@ -60,7 +60,7 @@ struct Pass {
         group_step(s.kh * s.kw * depth * width) {}
 
   int64_t place(int64_t y, int64_t x) const { return (y * w + x) * from.c; }
-  /// The frame reaches over what outputs read and over the whole image.
+  /// The frame covers everything that outputs read, and the whole image.
   void reach(int64_t h_read, int64_t w_read) {
     h = std::max(h_read, top + from.h);
     w = std::max(w_read, left + from.w);
@@ -110,7 +110,7 @@ Pass backward_pass(const Conv2dSize& s) {
   return pass;
 }
 
-/// Images in their frames, or as they are where a frame would add nothing.
+/// Copies images into their frames, or uses them as they are if a frame would add nothing.
 const float* framed(const Pass& pass, const float* images, int64_t n) {
   const Image& from = pass.from;
   if (pass.h == from.h && pass.w == from.w && !pass.depthwise) return images;
@@ -124,7 +124,7 @@ const float* framed(const Pass& pass, const float* images, int64_t n) {
   return frame;
 }
 
-/// Where the taps read, and which weight is theirs.
+/// The offset that each tap reads from, and its weight.
 struct Taps {
   std::vector<int64_t> place, k;
 };
@@ -139,7 +139,7 @@ Taps taps_of(const Pass& pass, const Axis& ys, const Axis& xs, int64_t kw) {
   return taps;
 }
 
-/// Where the outputs of n images read and are written.
+/// The offsets that the outputs of n images are read from and written to.
 struct Places {
   std::vector<int64_t> in, out;
 };
@@ -156,10 +156,10 @@ Places places_of(const Pass& pass, const Axis& ys, const Axis& xs, int64_t n) {
   return places;
 }
 
-/// Images that one thread takes at a time: that many, or more where they are small.
+/// Images per task of a thread: at least this many, more if they are small.
 int64_t chunk(const Pass& pass, int64_t images) { return std::max(images, 256 / (pass.to.h * pass.to.w)); }
 
-/// Columns that a tile covers: two vectors, or one where that holds all.
+/// Columns of a tile: two vectors, or one if it holds all.
 int64_t tile_width(const Pass& pass) { return widest_lanes() * (pass.width > widest_lanes() ? 2 : 1); }
 
 int64_t blocks(const Pass& pass) { return (pass.width + tile_width(pass) - 1) / tile_width(pass); }
@@ -201,7 +201,7 @@ void in_tiles(const Pass& pass, const Body& body) {
   });
 }
 
-/// Where sums go: over or onto what is there, with a bias or none.
+/// Where sums are stored or added, with an optional bias.
 struct Landing {
   Grad to;
   const float* bias = nullptr;

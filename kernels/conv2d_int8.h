@@ -16,8 +16,8 @@ void conv2d_int8(const Conv2dSize& s, bool x_signed, std::span<const uint8_t> x,
                  std::span<int32_t> acc);
 }  // namespace reference
 
-/// The same by oneDNN for one set of weights, which it keeps in a format of its own. Plans for one thread; calls from
-/// several threads may overlap.
+/// The same by oneDNN for one set of weights, kept in oneDNN's own format. Planned for one thread; several threads may
+/// call it at once.
 class PackedConv2dInt8 {
  public:
   /// Null where oneDNN is absent, refuses the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs

@@ -81,7 +81,7 @@ MIXGRAD_CLONES void rescale_grad_rows(const float* g, int64_t rows, int64_t chan
   }
 }
 
-/// An exponent of ones is NaN or infinity; its bits stand where bfloat16's do.
+/// An exponent of all ones is NaN or infinity. Its bits are those of bfloat16's exponent.
 template <typename T, typename Bits>
 bool no_exponent_of_ones(std::span<const T> x, Bits ones) {
   bool found = false;
@@ -98,7 +98,7 @@ MIXGRAD_CLONES void split_into(const float* codes, int64_t n, float* __restrict 
 
 int64_t size_of(std::span<const float> x) { return static_cast<int64_t>(x.size()); }
 
-/// One value per channel from none (0), one or all of them.
+/// The value of a channel from a list of none (0), one, or one per channel.
 std::vector<float> per_channel(std::span<const float> values, int64_t channels) {
   if (size_of(values) == channels) return {values.begin(), values.end()};
   return std::vector<float>(static_cast<size_t>(channels), values.empty() ? 0.0f : values[0]);

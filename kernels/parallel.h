@@ -28,7 +28,7 @@ inline int64_t cache_bytes() {
   return bytes > 0 ? bytes : 1 << 20;
 }
 
-/// Whether this thread is one of several that share the work: what it calls then runs on it alone.
+/// Whether this thread runs in a parallel region, so that what it calls must not start more threads.
 inline bool in_parallel() {
 #ifdef _OPENMP
   return omp_get_level() > 0;

@@ -27,13 +27,13 @@ constexpr double most_bias_steps = 0x1p30;  // a bias and the sums that it is ad
 constexpr double least_step = least_scale;  // below it, steps and their inverses leave float32's range
 constexpr float least_clip = 1e-3F;
 
-/// The scale at which a channel's accumulator has steps large enough for its bias.
+/// The scale that makes a channel's accumulator steps large enough for its bias.
 float scale_for_bias(const WeightQuantizer& quantizer, double bias, int bits, double input_step) {
   const double step = std::max(std::abs(bias) / most_bias_steps, least_step);
   return static_cast<float>(quantizer.scale_of_step(step / input_step, quantizer.range(bits)));
 }
 
-/// Of a layer with fixed bit-widths, whatever its bias needs.
+/// The scales of a layer with fixed bit-widths, before they are raised for its bias.
 Tensor own_scales(const Node& node) {
   if (node.weight_scales) return node.weight_scales;
   return weight_scales(node.weight(), node.weight_slot->bits, *node.weight_slot->quantizer);
@@ -52,7 +52,7 @@ void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& in
 std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
 Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
 
-/// A clip (or scale) that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
+/// A clip or scale below zero would flip its quantizer, so an optimizer step can't take it below `least`.
 void keep_positive(const Tensor& learned, float least) {
   for (float& v : learned.data()) v = std::max(v, least);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch norms leave a traced graph (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the layers
-// before it or behind it can compute it as part of their own weights and biases.
+// Folds batch norms out of a traced graph (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the
+// layers before or after it can absorb it into their weights and biases.
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
@@ -14,7 +14,7 @@
 namespace mixgrad {
 namespace {
 
-/// y = a x + b of every channel, or of every feature behind a flattening.
+/// y = a x + b for each channel, or for each feature after a flatten.
 struct Affine {
   Eigen::ArrayXd a, b;
 };
@@ -35,13 +35,13 @@ Affine affine_of(const Node& norm) {
 
 Affine halved_shift(const Affine& map) { return {.a = map.a, .b = map.b / 2}; }
 
-/// Channel c becomes the features c positions .. (c + 1) positions - 1.
+/// Channel c becomes features c · positions to (c + 1) · positions - 1.
 Affine flattened(const Affine& map, int64_t positions) {
   const auto repeated = [&](const Eigen::ArrayXd& v) { return v.transpose().replicate(positions, 1).reshaped(); };
   return {.a = repeated(map.a), .b = repeated(map.b)};
 }
 
-/// The layer's output becomes a y + b.
+/// Makes the layer compute a y + b instead of y.
 void apply_to_output(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
@@ -51,7 +51,7 @@ void apply_to_output(Node& layer, const Affine& map) {
   layer.params = {w.requires_grad(), bias.requires_grad()};
 }
 
-/// The layer takes x where it took a x + b.
+/// Makes the layer accept x where its input was a x + b.
 void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
@@ -72,7 +72,7 @@ void apply_to_input(Node& layer, const Affine& map) {
   layer.params = {w.requires_grad(), bias.requires_grad()};
 }
 
-/// The batch norm takes x where it took a x + b.
+/// Makes the batch norm accept x where its input was a x + b.
 void compose(Node& norm, const Affine& map) {
   const Affine own = affine_of(norm);
   const int64_t channels = own.a.size();
@@ -90,7 +90,7 @@ bool pads(const Attrs& attrs) {
 
 bool is_pool(const Node& node) { return node.as<op::MaxPool2d>() || node.as<op::AvgPool2d>(); }
 
-/// The one way that batch norms may take through pooling; a reason against it, or none.
+/// Why a batch norm can't be moved through this pooling; empty if it can.
 std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
   if (const auto* average = pool.as<op::AvgPool2d>()) {
     const bool counts = pads(average->attrs) && average->attrs.count_padding;
@@ -105,7 +105,7 @@ std::string against_pooling(const Node& pool, const Affine& map, bool still_trai
                      negative - map.a.begin());
 }
 
-/// One batch norm's way out of the graph: the nodes that take it up, found first and changed only when all can.
+/// Folds one batch norm: first finds the nodes that would absorb it, and changes them only if all can.
 class Fold {
  public:
   Fold(Graph& graph, int norm, bool still_trained) : graph_(graph), norm_(norm), still_trained_(still_trained) {}
@@ -139,7 +139,7 @@ class Fold {
     return std::ranges::any_of(graph_.nodes, shares);
   }
 
-  /// Collects the layers whose outputs, changed, make `map` of node i's value; or tells what stands against it.
+  /// Collects the layers that can apply `map` to node i's value; otherwise returns why they can't.
   std::string up_to(int i, const Affine& map) {
     const Node& n = node(i);
     on_input_ = n.as<op::Input>() != nullptr;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ReLUs join the nodes that make what they read (SPEC §5).
+// Fuses ReLUs into the nodes that produce their inputs (SPEC §5).
 #include <mixgrad/graph.h>
 
 #include <src/internal/disjoint_sets.h>
@@ -11,7 +11,7 @@ op::ReluBehind relu_behind(const Node& node) {
   return std::visit([](const auto& o) { return o.relu_behind; }, node.op);
 }
 
-/// The node whose own value a ReLU on node `i` may be moved to, if nobody else reads what lies between; -1: none.
+/// The node that a ReLU on node `i` can be fused into, if nothing else reads the nodes in between; -1: none.
 /// Max pooling and flatten pick values, so it can go before them; a ReLU commutes with another.
 int relu_target(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];

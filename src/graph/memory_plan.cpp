@@ -8,7 +8,7 @@
 namespace mixgrad::device {
 namespace {
 
-/// Where tensors and patches lie, and when they are needed; not yet at which place.
+/// The blocks for tensors and patches and their lifetimes, before they have offsets.
 void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
   const auto index = [](int i) { return static_cast<size_t>(i); };
   const std::vector<int> last = last_reads(steps.size(), [&](size_t i) { return std::span(steps[i].inputs); });
@@ -34,7 +34,8 @@ void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
   }
 }
 
-/// Largest first, each at the lowest place that is free all its life. Returns the block that ends highest; -1: none.
+/// Places blocks largest first, each at the lowest offset that is free for its whole lifetime. Returns the block that
+/// ends highest; -1: none.
 int place(std::vector<Block>& blocks) {
   std::vector<int> order(blocks.size());
   std::iota(order.begin(), order.end(), 0);

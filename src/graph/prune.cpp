@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels at 0 bits leave the network for good (SPEC §7).
+// Removes channels of 0 bits from a network (SPEC §7).
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
@@ -13,7 +13,7 @@
 namespace mixgrad {
 namespace {
 
-/// Indices of the channels that stay; none where all do.
+/// Indices of the channels that stay; no value if all do.
 using Live = std::optional<std::vector<int64_t>>;
 
 Live live_outputs(const Node& node) {
@@ -60,7 +60,7 @@ void keep(std::vector<T>& values, const std::vector<int64_t>& live) {
 void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
   if (!in_groups(node)) {
-    // The scales stay those of the whole rows, as the search evaluates them.
+    // Keeps the scales of the unpruned rows, which the search evaluated.
     const WeightSlot* slot = node.weight_slot.get();
     if (slot && !node.weight_scales) node.weight_scales = weight_scales(node.weight(), slot->bits, *slot->quantizer);
     node.params[0] = sliced(node.weight(), 1, *inputs);
@@ -79,7 +79,7 @@ void drop_outputs(Node& node, const Live& outputs) {
   if (node.weight_scales) node.weight_scales = sliced(node.weight_scales, 0, *outputs);
 }
 
-/// The channels of every node's value that stay.
+/// For each node, the channels of its output that stay.
 std::vector<Live> left_channels(const Graph& graph) {
   std::vector<Live> live(graph.nodes.size());
   for (size_t i = 1; i < graph.nodes.size(); ++i) {

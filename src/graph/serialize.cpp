@@ -17,7 +17,7 @@
 namespace mixgrad {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Conv2dAttrs, stride, padding, dilation, groups)
-/// Two numbers of padding stand for both sides; what has its default is left out, so that files stay as they were.
+/// Two padding values stand for both sides, and defaults are omitted, so that files stay as they were.
 void to_json(nlohmann::json& j, const Pool2dAttrs& a) {
   const auto [top, left, bottom, right] = a.padding;
   j = {{"kernel", a.kernel}, {"stride", a.stride}, {"padding", {top, left}}};
@@ -45,7 +45,7 @@ using nlohmann::json;
 
 constexpr const char *metadata_key = "mixgrad", *task_key = "task";
 constexpr int format_version = 1;
-// What slots without the name of a quantizer have: files of weights under min-max say none.
+// Quantizers of slots that name none, as in files from before quantizers had names.
 constexpr const char *unnamed_weights = "minmax", *unnamed_activations = "pact";
 
 json attributes(const Operator& op) {
@@ -57,7 +57,7 @@ json attributes(const Operator& op) {
       op);
 }
 
-/// None: there is no operator of this name.
+/// No value if there is no operator of this name.
 std::optional<Operator> operator_from(const std::string& name, const json& attributes) {
   for (Operator op : op::all()) {
     if (name_of(op) != name) continue;
@@ -268,7 +268,7 @@ class Reader {
   const FindWeight& find_weight_;
 };
 
-/// Shapes that don't fit each other, or not what the nodes say, show when the network runs once, on zeros.
+/// Runs the network once on zeros, which reveals shapes that don't match each other or the nodes.
 void check_runs(const Graph& graph, const std::string& path) {
   std::vector<int64_t> dims = {1};
   dims.insert(dims.end(), graph.input_shape().dims().begin(), graph.input_shape().dims().end());

@@ -14,7 +14,7 @@ namespace mixgrad {
 
 namespace {
 
-/// Evaluation mode for the time of a trace.
+/// Puts a module into evaluation mode for a trace.
 class EvalScope {
  public:
   explicit EvalScope(nn::Module& root) : modules_(root.modules()) {
@@ -104,7 +104,7 @@ class Tracer {
     return t;
   }
 
-  /// Layers are called as their parameters ("conv1.weight" gives "conv1"), other ops as their module and op.
+  /// Layers are named after their parameters ("conv1.weight" gives "conv1"), other ops after their module and op.
   std::string unique_name(const Record& r) {
     std::string name;
     if (r.inputs.size() > 1 && parameter_names_.contains(r.inputs[1].id())) {

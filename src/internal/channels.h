@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How facts about channels spread through a graph: which of them are left, how many, which stay or go together.
+// How properties of channels propagate through a graph: which are live, how many, and which are pruned together.
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -24,7 +24,7 @@ T channel_fact(const Graph& graph, int i, const std::vector<T>& earlier, const M
   return made(node);
 }
 
-/// Whether each output channel reads some of the input's channels only.
+/// Whether each output channel reads only some of the input's channels.
 inline bool in_groups(const Node& node) {
   return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
 }

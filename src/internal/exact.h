@@ -16,7 +16,7 @@ struct Halves {
 };
 Halves split(const Tensor& codes);
 
-/// layer(x) as an exact sum, rounded once. `bound` is the largest |sum| that can come up.
+/// layer(x) as an exact sum, rounded once. `bound`: the largest possible |sum|.
 template <typename Layer>
 Tensor exact(const char* op, const Tensor& x, double bound, const Layer& layer) {
   if (!needs_halves(op, bound)) return layer(x);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a network lies in a device's memory, as the C package holds it: what costs count and src/deploy lays out.
+// A network's layout in a device's memory, as in the C package: costs count it, and src/deploy writes it.
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -58,7 +58,7 @@ struct Block {
   bool meets(const Block& other) const { return first <= other.last && other.first <= last; }
 };
 
-/// Where tensors and patches take turns in one block of memory. The caller holds input and output.
+/// The offsets of tensors and patches in one shared block of memory. The caller owns input and output.
 struct Plan {
   std::vector<Block> blocks;
   std::vector<int> tensors, patches;  ///< the block of every step; -1: none

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network sees when it runs.
+// What an operator of an integer network can access while it runs.
 #pragma once
 
 #include <mixgrad/integer.h>

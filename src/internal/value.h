@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator sees of a graph that runs.
+// What an operator can access while a graph runs.
 #pragma once
 
 #include <mixgrad/graph.h>

@@ -15,8 +15,8 @@ bool all_between(const std::array<int64_t, N>& values, int64_t least) {
   return std::ranges::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
 }
 
-/// How many windows of `kernel` fit; each begins in the image or the padding before it, and sees some of the image. 0:
-/// none.
+/// The number of windows of `kernel` that fit. Each starts in the image or the padding before it and overlaps the
+/// image.
 int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
   const int64_t room = size + before + after - kernel + (ceil ? stride - 1 : 0);
   if (room < 0 || before >= kernel || after >= kernel) return 0;
