@@ -19,6 +19,8 @@ struct StepOptions {
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};
+  WeightSteps weight_quantizer = WeightSteps::minmax;
+  WeightGrid weight_grid = WeightGrid::odd;
   ActivationType dtype = ActivationType::float32;  ///< only for the search phase
   int threads = 0;                                 ///< 0: OpenMP's default
   int steps = 20;                                  ///< timed steps

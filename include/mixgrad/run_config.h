@@ -133,8 +133,8 @@ struct RunConfig {
   void validate() const;
 };
 
-/// The quantizer that the settings name.
-std::shared_ptr<const WeightQuantizer> weight_quantizer(const RunConfig& config);
+/// The quantizer with these steps and, unless they are min-max, this grid.
+std::shared_ptr<const WeightQuantizer> weight_quantizer(WeightSteps steps, WeightGrid grid);
 
 /// Throws bad_input for bfloat16 on a CPU without instructions for it.
 DType dtype_of(ActivationType type);

@@ -89,8 +89,9 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
                        .weight_precisions = o.weight_bits,
                        .w_mixprec_type = o.scheme,
                        .calibration = {batch.x},
-                       .input_range = ValueRange{.low = 0, .high = 1}});
-  optim::Adam weights({{.parameters = net.net_parameters()}}, {.lr = 1e-4});
+                       .input_range = ValueRange{.low = 0, .high = 1},
+                       .weight_quantizer = weight_quantizer(o.weight_quantizer, o.weight_grid)});
+  optim::Adam weights(train::parameter_groups(net.graph()), {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
   const train::StepOptions options{
       .sample = [&] { return net.sample(); },

@@ -92,10 +92,9 @@ cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targ
   return targets.empty() ? cost::find(cost_to_lower(config)) : targets[0].model;
 }
 
-std::shared_ptr<const WeightQuantizer> weight_quantizer(const RunConfig& config) {
-  const std::string steps = name_of(config.weight_quantizer);
-  return quant::find_weight(config.weight_quantizer == WeightSteps::minmax ? steps
-                                                                           : steps + "-" + name_of(config.weight_grid));
+std::shared_ptr<const WeightQuantizer> weight_quantizer(WeightSteps steps, WeightGrid grid) {
+  const std::string name = name_of(steps);
+  return quant::find_weight(steps == WeightSteps::minmax ? name : name + "-" + name_of(grid));
 }
 
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
@@ -111,7 +110,7 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
           .sampler = {.kind = config.sampler, .hard = config.hard, .seed = config.seed},
           .alpha_init = config.alpha_init,
           .activation_quantizer = quant::find_activation(config.act_quantizer),
-          .weight_quantizer = weight_quantizer(config),
+          .weight_quantizer = weight_quantizer(config.weight_quantizer, config.weight_grid),
           .quantize_output = config.quantize_output};
 }
 
