@@ -56,8 +56,8 @@ void step_codes(const WeightSize& s, std::span<const CodeRange> ranges, std::spa
 /// The gradients of step_codes: those above for ŵ, times stride / scale.
 void step_codes_grad(const WeightSize& s, std::span<const CodeRange> ranges, std::span<const float> scales,
                      std::span<const float> w, std::span<const float> gcodes, Grad gw, Grad gscale);
-/// The scale of the least Σ (w - ŵ)² for one channel; 0 if all weights are. Tries scales from that of the largest weight
-/// downwards, then finer ones around the best, and the optimum for its codes (Lloyd 1982).
+/// The scale of the least Σ (w - ŵ)² for one channel; 0 if all weights are. Tries scales from that of the largest
+/// weight downwards, then finer ones around the best, and the optimum for its codes (Lloyd 1982).
 float least_error_scale(CodeRange range, std::span<const float> w);
 
 /// Codes above zero: 2^b - 1, signed 2^(b-1) - 1. The step is clip / levels.

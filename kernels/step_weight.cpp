@@ -186,16 +186,17 @@ float least_error_scale(CodeRange range, std::span<const float> w) {
   if (!(largest > 0)) return 0;
   double best = -1;
   float found = 0;
-  const auto offer = [&](float scale) {
-    const Moments m = moments(w, scale, range);
-    const double step = static_cast<double>(scale / range.stride);
+  const auto offer = [&](float tried) {
+    const Moments m = moments(w, tried, range);
+    const double step = static_cast<double>(tried / range.stride);
     const double removed = step * (2 * m.weight_code - step * m.code_code);  // Σ w² - Σ (w - ŵ)²
-    if (removed > best) best = removed, found = scale;
+    if (removed > best) best = removed, found = tried;
     return m;
   };
-  constexpr float shrink = 0.88F;
-  const float all_inside = largest / last_inside(range);
-  for (float scale = all_inside; scale > 0.14F * all_inside; scale *= shrink) offer(scale);
+  constexpr int tries = 16;
+  constexpr float shrink = 0.88F;  // 16 times: 0.13
+  float scale = largest / last_inside(range);
+  for (int i = 0; i < tries; ++i, scale *= shrink) offer(scale);
   for (const float change : {0.06F, 0.03F, 0.015F, 0.0075F}) {
     const float middle = found;
     for (const float factor : {1 - change, 1 + change}) offer(middle * factor);

@@ -47,8 +47,8 @@ std::vector<uint32_t> pack_weights(const integer::Layer& layer) {
     const uint32_t mask = (1U << bits) - 1;
     for (int64_t k = 0; k < columns; ++k) {
       if (k % per_word == 0) words.push_back(0);
-      const int code = layer.weights[static_cast<size_t>(o * columns + k)];
-      const int stored = layer.is_odd(o) ? (code - 1) / 2 : code;
+      const auto code = layer.weights[static_cast<size_t>(o * columns + k)];
+      const auto stored = static_cast<int8_t>(layer.is_odd(o) ? (code - 1) / 2 : code);
       words.back() |= (static_cast<uint32_t>(stored) & mask) << (static_cast<int>(k % per_word) * bits);
     }
   }
