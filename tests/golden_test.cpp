@@ -19,23 +19,24 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Case {
+  std::string name;  // of its file
   json j;
   io::Safetensors file;
 
-  Tensor tensor(const std::string& name) const { return file.at(name).clone(); }
-  Tensor leaf(const std::string& name) const { return tensor(name).requires_grad(); }
+  Tensor tensor(const std::string& key) const { return file.at(key).clone(); }
+  Tensor leaf(const std::string& key) const { return tensor(key).requires_grad(); }
 };
 
 /// All cases of a kind, by file name.
-std::vector<std::pair<std::string, Case>> cases(const std::string& kind) {
-  std::vector<std::pair<std::string, Case>> out;
+std::vector<Case> cases(const std::string& kind) {
+  std::vector<Case> out;
   for (const fs::directory_entry& entry : fs::directory_iterator(test::golden_folder())) {
     if (entry.path().extension() != ".safetensors") continue;
-    Case c{.j = {}, .file = io::read_safetensors(entry.path().string())};
+    Case c{.name = entry.path().stem().string(), .j = {}, .file = io::read_safetensors(entry.path().string())};
     c.j = json::parse(c.file.metadata.at("case"));
-    if (c.j.at("kind") == kind) out.emplace_back(entry.path().stem().string(), std::move(c));
+    if (c.j.at("kind") == kind) out.push_back(std::move(c));
   }
-  std::ranges::sort(out, {}, [](const auto& named) { return named.first; });
+  std::ranges::sort(out, {}, &Case::name);
   REQUIRE(!out.empty());
   return out;
 }
@@ -215,8 +216,8 @@ void check_network(const Case& c, int64_t micro_batch) {
 }  // namespace
 
 TEST_CASE("golden: weight mixtures") {
-  for (const auto& [name, c] : cases("weight-mix")) {
-    CAPTURE(name);
+  for (const Case& c : cases("weight-mix")) {
+    CAPTURE(c.name);
     const Tensor w = c.leaf("w"), alpha = c.leaf("alpha");
     Tape tape;
     const Tensor out = weight_mixture(w, softmax(alpha, c.j.at("tau")), c.j.at("bits").get<std::vector<int>>());
@@ -229,8 +230,8 @@ TEST_CASE("golden: weight mixtures") {
 }
 
 TEST_CASE("golden: weight mixtures with learned steps") {
-  for (const auto& [name, c] : cases("weight-mix-learned")) {
-    CAPTURE(name);
+  for (const Case& c : cases("weight-mix-learned")) {
+    CAPTURE(c.name);
     const Tensor w = c.leaf("w"), alpha = c.leaf("alpha"), given = c.tensor("step");
     const std::string grid = c.j.at("grid");
     std::vector<CodeRange> ranges;
@@ -258,8 +259,8 @@ TEST_CASE("golden: weight mixtures with learned steps") {
 }
 
 TEST_CASE("golden: activation mixtures") {
-  for (const auto& [name, c] : cases("act-mix")) {
-    CAPTURE(name);
+  for (const Case& c : cases("act-mix")) {
+    CAPTURE(c.name);
     const Tensor x = c.leaf("x"), alpha = c.leaf("alpha"), clip = c.leaf("clip");
     Tape tape;
     const Tensor out = activation_mixture(x, softmax(alpha, c.j.at("tau")), clip,
@@ -274,8 +275,8 @@ TEST_CASE("golden: activation mixtures") {
 }
 
 TEST_CASE("golden: networks") {
-  for (const auto& [name, c] : cases("network")) {
-    CAPTURE(name);
+  for (const Case& c : cases("network")) {
+    CAPTURE(c.name);
     for (const int64_t micro_batch : {1, 2, 64}) check_network(c, micro_batch);
   }
 }

@@ -136,9 +136,9 @@ TEST_CASE("command line: a folder instead of a file, and bytes that are not text
   for (const std::string command : {"eval ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
     cases.emplace_back(command + bytes, "\xff\xfe");
   }
-  for (const auto& [arguments, words] : cases) {
-    CAPTURE(arguments);
-    check_complaint(mixgrad_run(place, arguments), 2, words);
+  for (const auto& complaint : cases) {
+    CAPTURE(complaint.first);
+    check_complaint(mixgrad_run(place, complaint.first), 2, complaint.second);
   }
   CHECK(place.holds_only_data());
 }
