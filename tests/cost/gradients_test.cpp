@@ -83,7 +83,8 @@ void check_gradients(const Case& c) {
     tape.backward(cost);
   }
   int moved = 0;
-  for (const auto& [slot, theta] : thetas) {
+  for (const auto& of_slot : thetas) {
+    const Tensor& theta = of_slot.second;
     const int64_t columns = theta.size() / theta.dim(0);
     const double step = theta.shape().rank() == 2 ? c.channels / static_cast<double>(columns) : 0.1;
     for (int64_t p = 0; p < theta.dim(0); ++p) {
