@@ -14,7 +14,7 @@ COMMON = ["--batch-size", "40", "--seed", "3"]
 EPOCHS = ["--warmup-epochs", "2", "--search-epochs", "3", "--finetune-epochs", "2"]
 CASES = {
     "channels": ["search", *EPOCHS],
-    "gumbel": ["search", *EPOCHS, "--sampler", "gumbel", "--arch-split", "0.3", "--act-bits", "2,4,8", "--target", "size=40%,macs=45%"],
+    "gumbel": ["search", *EPOCHS, "--sampler", "gumbel", "--weight-quantizer", "lsq", "--distill", "0.5", "--arch-split", "0.3", "--act-bits", "2,4,8", "--target", "size=40%,macs=45%"],
     "pruning": ["search", *EPOCHS, "--weight-bits", "0,2,4,8", "--strength", "1e-5", "--arch-lr", "0.3", "--patience", "1", "--refine"],
     "sensitivity": ["search", *EPOCHS, "--method", "sensitivity", "--scheme", "per-layer", "--target", "size=50%"],
     "train": ["train", "--epochs", "4"],
