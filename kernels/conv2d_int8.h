@@ -16,11 +16,11 @@ void conv2d_int8(const Conv2dSize& s, bool x_signed, std::span<const uint8_t> x,
                  std::span<int32_t> acc);
 }  // namespace reference
 
-/// The same by oneDNN for one set of weights, which it keeps in a format of its own. Plans for one thread; calls from
-/// several threads may overlap.
+/// The same by oneDNN for one set of weights, kept in oneDNN's own format. Each call runs on one thread; several
+/// threads may call at the same time.
 class PackedConv2dInt8 {
  public:
-  /// Null where oneDNN is absent, refuses the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs
+  /// Null if oneDNN is missing, rejects the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs
   /// without VNNI; grouped convolutions of signed codes).
   static std::unique_ptr<const PackedConv2dInt8> make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w);
   virtual ~PackedConv2dInt8() = default;

@@ -55,7 +55,7 @@ void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx, float top) {
   T* to = gx.data;
   const auto passed = [=](int64_t i) __attribute__((always_inline)) {
     const float v = y[i], gradient = g[i];
-    return (v > 0) & (v < top) ? gradient : 0.0f;  // & since && is a jump, which does not vectorize
+    return (v > 0) & (v < top) ? gradient : 0.0f;  // && would be a branch, which does not vectorize
   };
   if (gx.add)
     for_each_index(
@@ -81,7 +81,7 @@ MIXGRAD_CLONES void rescale_grad_rows(const float* g, int64_t rows, int64_t chan
   }
 }
 
-/// An exponent of ones is NaN or infinity; its bits stand where bfloat16's do.
+/// NaN and infinity have an exponent of all ones, which is in the same place in float and bfloat16.
 template <typename T, typename Bits>
 bool no_exponent_of_ones(std::span<const T> x, Bits ones) {
   bool found = false;
@@ -98,7 +98,7 @@ MIXGRAD_CLONES void split_into(const float* codes, int64_t n, float* __restrict 
 
 int64_t size_of(std::span<const float> x) { return static_cast<int64_t>(x.size()); }
 
-/// One value per channel from none (0), one or all of them.
+/// Expands one value, or none (0), to one per channel.
 std::vector<float> per_channel(std::span<const float> values, int64_t channels) {
   if (size_of(values) == channels) return {values.begin(), values.end()};
   return std::vector<float>(static_cast<size_t>(channels), values.empty() ? 0.0f : values[0]);

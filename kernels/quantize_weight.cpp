@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fake-quantized weights and their mixtures (SPEC §2). Weights are few: a row (one output channel) goes block by
-// block through the first-level cache, once per candidate.
+// Fake-quantized weights and their mixtures (SPEC §2). Each row (one output channel) is processed in blocks that fit
+// into the L1 cache, once per candidate.
 #include <algorithm>
 #include <bit>
 #include <vector>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t block = 512;
 
-/// On bit patterns: without their sign, floats are ordered as integers are, and those vectorize as they stand.
+/// Compares bit patterns: without the sign bit, floats order like integers, and an integer maximum vectorizes.
 MIXGRAD_CLONES float max_abs(const float* w, int64_t n) {
   int32_t m = 0;
   for (int64_t i = 0; i < n; ++i) m = std::max(m, std::bit_cast<int32_t>(w[i]) & 0x7fffffff);
@@ -47,7 +47,7 @@ MIXGRAD_CLONES double dot(const float* a, const float* b, int64_t n) {
 
 float step(float max, int bits) { return bits > 0 && max > 0 ? 2 * max / static_cast<float>((1 << bits) - 1) : 1; }
 
-/// Σ_p θ_p over the candidates that keep the channel, and where to find θ_p.
+/// θ per candidate and channel; kept: Σ_p θ_p over the candidates that keep the channel.
 struct Theta {
   const float* data;
   int64_t channels;
@@ -96,7 +96,7 @@ void put_scaled(const float* g, float factor, int64_t begin, int64_t end, Grad o
   for (int64_t i = begin; i < end; ++i) out.put(i, g[i] * factor);
 }
 
-/// Calls `row(channel, offset of its weights)`, some 16,000 weights to a task.
+/// Calls `row(channel, offset of its weights)`, with about 16,000 weights per task.
 template <typename Row>
 void for_each_row(const WeightSize& s, const Row& row) {
   const int64_t grain = std::max<int64_t>(1, 16384 / std::max<int64_t>(1, s.per_channel));
@@ -119,9 +119,9 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
                          std::span<const float> w, std::span<const float> theta, std::span<const float> g, Grad gw,
                          Grad gtheta) {
   const Theta coefficients{theta.data(), s.channels, theta_per_channel};
-  static thread_local std::vector<double> scratch;  // [P, channels]; stays with the thread
+  static thread_local std::vector<double> scratch;  // [P, channels]; reused by the thread
   if (gtheta) scratch.resize(bits.size() * static_cast<size_t>(s.channels));
-  double* dots = scratch.data();  // of the calling thread
+  double* dots = scratch.data();  // the calling thread's; the lambda below may run on others
   for_each_row(s, [&](int64_t c, int64_t first) {
     const float *row = w.data() + first, *grow = g.data() + first;
     if (gw) put_scaled(g.data(), coefficients.kept(bits, c), first, first + s.per_channel, gw);
