@@ -23,23 +23,23 @@ double largest_row_sum(const Tensor& codes) {
   return largest;
 }
 
-constexpr double most_bias_steps = 0x1p30;  // a bias and the sums that it is added to share 32 bits
-constexpr double least_step = least_scale;  // below it, steps and their inverses leave float32's range
+constexpr double most_bias_steps = 0x1p30;  // leaves room in 32 bits for the sums that a bias is added to
+constexpr double least_step = least_scale;  // below it, steps and their inverses exceed float32's range
 constexpr float least_clip = 1e-3F;
 
-/// The scale at which a channel's accumulator has steps large enough for its bias.
+/// The scale at which the steps of a channel's accumulator are large enough for its bias.
 float scale_for_bias(const WeightQuantizer& quantizer, double bias, int bits, double input_step) {
   const double step = std::max(std::abs(bias) / most_bias_steps, least_step);
   return static_cast<float>(quantizer.scale_of_step(step / input_step, quantizer.range(bits)));
 }
 
-/// Of a layer with fixed bit-widths, whatever its bias needs.
+/// The scales of a layer with fixed bit-widths, regardless of what its bias needs.
 Tensor own_scales(const Node& node) {
   if (node.weight_scales) return node.weight_scales;
   return weight_scales(node.weight(), node.weight_slot->bits, *node.weight_slot->quantizer);
 }
 
-/// Fixed weights on quantized input: integer codes, and what one step of their accumulator is worth.
+/// Fixed weights on quantized input: integer codes, and the real value of one accumulator step.
 void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& input, Binding::NodeBinding& b) {
   const std::vector<int>& bits = node.weight_slot->bits;
   const WeightQuantizer& quantizer = *node.weight_slot->quantizer;
@@ -52,7 +52,7 @@ void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& in
 std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
 Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
 
-/// A clip (or scale) that an optimizer's step took across zero would turn its quantizer over: it stays a little above.
+/// Clamps learned clips and scales: an optimizer step past zero would invert the quantizer.
 void keep_positive(const Tensor& learned, float least) {
   for (float& v : learned.data()) v = std::max(v, least);
 }

@@ -6,7 +6,7 @@
 namespace mixgrad {
 namespace {
 
-/// Of each channel's candidate, the scale; [C_out] from [P, C_out].
+/// The scale of each channel's chosen candidate: [C_out] from [P, C_out].
 Tensor chosen_scales(const Tensor& scales, const std::vector<size_t>& best) {
   const auto channels = static_cast<size_t>(scales.dim(1));
   Tensor out = Tensor::empty({scales.dim(1)});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Batch norms leave a traced graph (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the layers
-// before it or behind it can compute it as part of their own weights and biases.
+// Folds batch norms into layers (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the layers before
+// or after it can absorb it into their weights and biases.
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
@@ -14,14 +14,14 @@
 namespace mixgrad {
 namespace {
 
-/// y = a x + b of every channel, or of every feature behind a flattening.
+/// y = a x + b for every channel, or for every feature after a flatten.
 struct Affine {
   Eigen::ArrayXd a, b;
 };
 
 Eigen::ArrayXd doubles(const Tensor& vector) { return as_rows(vector.data(), vector.size()).cast<double>().array(); }
 
-/// Rounds `values` into a vector.
+/// Writes `values`, rounded, to a vector.
 void put(const Tensor& vector, const Eigen::ArrayXd& values) {
   as_rows(vector.data(), vector.size()) = values.cast<float>();
 }
@@ -35,13 +35,13 @@ Affine affine_of(const Node& norm) {
 
 Affine halved_shift(const Affine& map) { return {.a = map.a, .b = map.b / 2}; }
 
-/// Channel c becomes the features c positions .. (c + 1) positions - 1.
+/// Channel c becomes features c · positions to (c + 1) · positions - 1.
 Affine flattened(const Affine& map, int64_t positions) {
   const auto repeated = [&](const Eigen::ArrayXd& v) { return v.transpose().replicate(positions, 1).reshaped(); };
   return {.a = repeated(map.a), .b = repeated(map.b)};
 }
 
-/// The layer's output becomes a y + b.
+/// Changes the layer's output y to a y + b.
 void apply_to_output(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
@@ -51,12 +51,12 @@ void apply_to_output(Node& layer, const Affine& map) {
   layer.params = {w.requires_grad(), bias.requires_grad()};
 }
 
-/// The layer takes x where it took a x + b.
+/// Changes a layer that reads a x + b to read x, with the same output.
 void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
   const auto* conv = layer.as<op::Conv2d>();
-  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // of one group; the fastest in memory
+  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // inputs: per group, innermost in memory
   const int64_t rows_per_group = rows / (conv ? conv->attrs.groups : 1);
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
@@ -72,7 +72,7 @@ void apply_to_input(Node& layer, const Affine& map) {
   layer.params = {w.requires_grad(), bias.requires_grad()};
 }
 
-/// The batch norm takes x where it took a x + b.
+/// Changes a batch norm that reads a x + b to read x, with the same output.
 void compose(Node& norm, const Affine& map) {
   const Affine own = affine_of(norm);
   const int64_t channels = own.a.size();
@@ -90,22 +90,22 @@ bool pads(const Attrs& attrs) {
 
 bool is_pool(const Node& node) { return node.as<op::MaxPool2d>() || node.as<op::AvgPool2d>(); }
 
-/// The one way that batch norms may take through pooling; a reason against it, or none.
+/// Why a batch norm can't move through a pooling node; "" if it can.
 std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
   if (const auto* average = pool.as<op::AvgPool2d>()) {
     const bool counts = pads(average->attrs) && average->attrs.count_padding;
     return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
   }
   if (still_trained)
-    return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that",
+    return fmt::format("max pooling '{}' allows folding only if no γ is negative, which training may change",
                        pool.name);
   const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
   if (negative == map.a.end()) return "";
-  return fmt::format("max pooling '{}' lets it pass only where no γ is below 0, as that of channel {} is", pool.name,
+  return fmt::format("max pooling '{}' allows folding only if no γ is negative, but that of channel {} is", pool.name,
                      negative - map.a.begin());
 }
 
-/// One batch norm's way out of the graph: the nodes that take it up, found first and changed only when all can.
+/// Folds one batch norm: first finds the nodes that absorb it, then changes them if all of them can.
 class Fold {
  public:
   Fold(Graph& graph, int norm, bool still_trained) : graph_(graph), norm_(norm), still_trained_(still_trained) {}
@@ -139,21 +139,22 @@ class Fold {
     return std::ranges::any_of(graph_.nodes, shares);
   }
 
-  /// Collects the layers whose outputs, changed, make `map` of node i's value; or tells what stands against it.
+  /// Collects the layers whose outputs must change so that `map` is applied to node i's value. Returns why that is not
+  /// possible, or "".
   std::string up_to(int i, const Affine& map) {
     const Node& n = node(i);
     on_input_ = n.as<op::Input>() != nullptr;
-    if (on_input_) return "it stands on the network's input";
-    if (graph_.output == i) return fmt::format("'{}' before it is the network's result too", n.name);
-    if (graph_.consumers(i).size() > 1) return fmt::format("others read '{}' before it too", n.name);
+    if (on_input_) return "it reads the network's input";
+    if (graph_.output == i) return fmt::format("'{}' before it is also the network's output", n.name);
+    if (graph_.consumers(i).size() > 1) return fmt::format("'{}' before it has other consumers", n.name);
     if (n.activation != Activation::none || n.as<op::Activate>())
-      return fmt::format("a ReLU stands before it ('{}')", n.name);
+      return fmt::format("there is a ReLU before it ('{}')", n.name);
     if (n.is_layer()) {
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       outputs_[i] = map;
       return "";
     }
-    if (n.as<op::Add>()) {  // a + b twice over where an Add reads one tensor twice
+    if (n.as<op::Add>()) {  // each operand gets half of the shift; an Add may read one tensor twice
       const Affine half = halved_shift(map);
       const std::string first = up_to(n.inputs[0], half);
       return !first.empty() || n.inputs[1] == n.inputs[0] ? first : up_to(n.inputs[1], half);
@@ -164,15 +165,15 @@ class Fold {
     }
     if (n.as<op::Flatten>()) {
       if (node(n.inputs[0]).shape[0] == n.shape[0]) return up_to(n.inputs[0], map);
-      return fmt::format("'{}' before it makes features of positions", n.name);
+      return fmt::format("'{}' before it turns positions into features", n.name);
     }
-    return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op_name());
+    return fmt::format("'{}' before it ({}) can't absorb it", n.name, n.op_name());
   }
 
-  /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what stands against
-  /// it.
+  /// Collects the nodes that read `map` of node i's value and must change to read the value itself. Returns why that is
+  /// not possible, or "".
   std::string down_from(int i, const Affine& map) {
-    if (graph_.output == i) return fmt::format("'{}' is the network's result", node(i).name);
+    if (graph_.output == i) return fmt::format("'{}' is the network's output", node(i).name);
     for (const int c : graph_.consumers(i)) {
       if (std::string reason = into(c, map); !reason.empty()) return reason;
     }
@@ -183,7 +184,7 @@ class Fold {
     const Node& n = node(i);
     if (n.is_layer()) {
       if (const auto* conv = n.as<op::Conv2d>(); conv && pads(conv->attrs))
-        return fmt::format("'{}' behind it pads with zeros", n.name);
+        return fmt::format("'{}' after it pads with zeros", n.name);
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       inputs_[i] = map;
       return "";
@@ -197,14 +198,14 @@ class Fold {
       return reason.empty() ? down_from(i, map) : reason;
     }
     if (n.as<op::Flatten>()) return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
-    if (n.as<op::Activate>()) return fmt::format("a ReLU stands behind it ('{}')", n.name);
-    return fmt::format("'{}' behind it ({}) can't take it up", n.name, n.op_name());
+    if (n.as<op::Activate>()) return fmt::format("there is a ReLU after it ('{}')", n.name);
+    return fmt::format("'{}' after it ({}) can't absorb it", n.name, n.op_name());
   }
 
   [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
     const char* help = on_input_
-                           ? "leave it out of the network and normalize the data in its place (--normalize MEAN/STD)"
-                           : "put it directly behind a conv or linear layer that feeds nothing else, or before linear "
+                           ? "remove it from the network and normalize the data instead (--normalize MEAN/STD)"
+                           : "put it directly after a conv or linear layer that feeds nothing else, or before linear "
                              "layers or convs without padding";
     bad_input("cannot fold batch norm '{}': {}, and {}: {}", node(norm_).name, before, behind, help);
   }
@@ -213,7 +214,7 @@ class Fold {
   int norm_;
   bool still_trained_;
   bool on_input_ = false;
-  std::map<int, Affine> outputs_, inputs_;  // by node: what its output, or its input, becomes
+  std::map<int, Affine> outputs_, inputs_;  // by node: the map to apply to its output, or to absorb from its input
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ReLUs join the nodes that make what they read (SPEC §5).
+// Fuses ReLUs into the nodes that produce their inputs (SPEC §5).
 #include <mixgrad/graph.h>
 
 #include <src/internal/disjoint_sets.h>
@@ -11,8 +11,8 @@ op::ReluBehind relu_behind(const Node& node) {
   return std::visit([](const auto& o) { return o.relu_behind; }, node.op);
 }
 
-/// The node whose own value a ReLU on node `i` may be moved to, if nobody else reads what lies between; -1: none.
-/// Max pooling and flatten pick values, so it can go before them; a ReLU commutes with another.
+/// The node that a ReLU on node `i` can be fused into if nothing else reads the values in between, or -1. The ReLU
+/// commutes with max pooling and flatten, which only select values, and with other ReLUs.
 int relu_target(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
   if (graph.consumers(i).size() != 1 || graph.output == i) return -1;
@@ -27,8 +27,8 @@ int relu_target(const Graph& graph, int i) {
   return -1;
 }
 
-/// By node: whether its quantizer, which nodes that meet in an Add share, can have a clip of 6: a ReLU6 is to join
-/// every one of them. Otherwise that clip would follow the larger values, and the ReLU6 be lost.
+/// For each node, whether its quantizer can have a clip of 6. The operands of an Add share a quantizer, so all of them
+/// must get a ReLU6: otherwise the clip would follow the larger values, and the ReLU6 would have no effect.
 std::vector<bool> clipped_at_6(const Graph& graph) {
   const auto is_relu6 = [](const Node& n) {
     return n.as<op::Activate>() && n.as<op::Activate>()->function == Activation::relu6;
@@ -64,7 +64,7 @@ void fuse_relu(Graph& graph) {
     const bool bound_joins = activate->function == Activation::relu6 && clipped[static_cast<size_t>(target)];
     if (joined.activation == Activation::none) joined.activation = Activation::relu;
     if (bound_joins) joined.activation = Activation::relu6;
-    if (activate->function == Activation::relu6 && !bound_joins) continue;  // the upper bound stays where it is
+    if (activate->function == Activation::relu6 && !bound_joins) continue;  // keep the node for its upper bound
     redirect(graph, i, producer);
   }
   drop_unused(graph);

@@ -8,7 +8,7 @@
 namespace mixgrad::device {
 namespace {
 
-/// Where tensors and patches lie, and when they are needed; not yet at which place.
+/// Lists the blocks for tensors and patches, with their sizes and lifetimes but no offsets yet.
 void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
   const auto index = [](int i) { return static_cast<size_t>(i); };
   const std::vector<int> last = last_reads(steps.size(), [&](size_t i) { return std::span(steps[i].inputs); });
@@ -34,7 +34,8 @@ void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
   }
 }
 
-/// Largest first, each at the lowest place that is free all its life. Returns the block that ends highest; -1: none.
+/// Places blocks, largest first, at the lowest offset that is free for their lifetimes. Returns the block that ends
+/// highest, or -1.
 int place(std::vector<Block>& blocks) {
   std::vector<int> order(blocks.size());
   std::iota(order.begin(), order.end(), 0);
@@ -42,7 +43,7 @@ int place(std::vector<Block>& blocks) {
   std::ranges::stable_sort(order, std::ranges::greater{}, [&](int i) { return block(i).bytes; });
   const auto end = [&](int i) { return i < 0 ? 0 : block(i).offset + block(i).bytes; };
   int top = -1;
-  std::vector<int> placed;  // by offset
+  std::vector<int> placed;  // sorted by offset
   for (const int i : order) {
     Block& b = block(i);
     for (const int other : placed) {

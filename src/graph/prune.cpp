@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Channels at 0 bits leave the network for good (SPEC §7).
+// Removes the channels at 0 bits from a network (SPEC §7).
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/ops.h>
@@ -13,7 +13,7 @@
 namespace mixgrad {
 namespace {
 
-/// Indices of the channels that stay; none where all do.
+/// Indices of the channels that are kept; nullopt if all are.
 using Live = std::optional<std::vector<int64_t>>;
 
 Live live_outputs(const Node& node) {
@@ -27,7 +27,7 @@ Live live_outputs(const Node& node) {
   return live;
 }
 
-/// Channel c of [C, H, W] becomes features c H W .. c H W + H W - 1.
+/// Channel c of [C, H, W] becomes features c H W to (c + 1) H W - 1.
 Live flattened(const Live& channels, int64_t positions) {
   if (!channels) return channels;
   std::vector<int64_t> features;
@@ -37,7 +37,7 @@ Live flattened(const Live& channels, int64_t positions) {
   return features;
 }
 
-/// The slices `live` of dimension 0, the outermost in memory, or 1, the innermost.
+/// The slices `live` along dimension 0 (outermost in memory) or 1 (innermost).
 Tensor sliced(const Tensor& t, int dim, const std::vector<int64_t>& live) {
   Shape shape = t.shape();
   const auto all = as_rows(t.data(), dim == 0 ? shape[0] : t.size() / shape[1]);
@@ -60,14 +60,14 @@ void keep(std::vector<T>& values, const std::vector<int64_t>& live) {
 void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
   if (!in_groups(node)) {
-    // The scales stay those of the whole rows, as the search evaluates them.
+    // Keep the scales of the complete rows, which the search evaluated.
     const WeightSlot* slot = node.weight_slot.get();
     if (slot && !node.weight_scales) node.weight_scales = weight_scales(node.weight(), slot->bits, *slot->quantizer);
     node.params[0] = sliced(node.weight(), 1, *inputs);
     return;
   }
   if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
-  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: a channel leaves with its input's
+  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: input and output channels go together
 }
 
 void drop_outputs(Node& node, const Live& outputs) {
@@ -79,7 +79,7 @@ void drop_outputs(Node& node, const Live& outputs) {
   if (node.weight_scales) node.weight_scales = sliced(node.weight_scales, 0, *outputs);
 }
 
-/// The channels of every node's value that stay.
+/// The channels that each node keeps.
 std::vector<Live> left_channels(const Graph& graph) {
   std::vector<Live> live(graph.nodes.size());
   for (size_t i = 1; i < graph.nodes.size(); ++i) {

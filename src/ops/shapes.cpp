@@ -8,15 +8,14 @@
 namespace mixgrad {
 namespace {
 
-constexpr int64_t most = 1 << 20;  // so that no product of attributes and sizes overflows
+constexpr int64_t most = 1 << 20;  // products of attributes and sizes can't overflow
 
 template <size_t N>
 bool all_between(const std::array<int64_t, N>& values, int64_t least) {
   return std::ranges::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
 }
 
-/// How many windows of `kernel` fit; each begins in the image or the padding before it, and sees some of the image. 0:
-/// none.
+/// The number of windows of size `kernel`. Each starts in the image or the padding before it, and overlaps the image.
 int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride, bool ceil) {
   const int64_t room = size + before + after - kernel + (ceil ? stride - 1 : 0);
   if (room < 0 || before >= kernel || after >= kernel) return 0;
@@ -36,7 +35,7 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
               w.str(), a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
   }
   if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
-    bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);
+    bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, all at most {}", most);
   }
   Conv2dSize s{.n = x[0],
                .c_in = x[1],
@@ -67,7 +66,7 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
   if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
   if (!all_between(a.kernel, 1) || !all_between(a.stride, 0) || !all_between(a.padding, 0)) {
-    bad_input("[{}] a kernel must be at least 1, stride and padding at least 0, none over {}", op, most);
+    bad_input("[{}] kernel must be at least 1, stride and padding at least 0, all at most {}", op, most);
   }
   const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
   const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];

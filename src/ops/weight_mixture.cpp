@@ -11,8 +11,8 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int>
   const kernels::WeightSize s = weight_size(w.shape());
   const bool per_channel = theta.shape().rank() == 2;
   if (theta.dim(0) != std::ssize(bits) || (per_channel && theta.dim(1) != s.channels)) {
-    bad_input("[weight_mixture] theta {} fits neither [{}] nor [{}, {}]", theta.shape().str(), bits.size(), bits.size(),
-              s.channels);
+    bad_input("[weight_mixture] theta has shape {}: expected [{}] or [{}, {}]", theta.shape().str(), bits.size(),
+              bits.size(), s.channels);
   }
   Tensor y = Tensor::empty(w.shape());
   kernels::weight_mixture(s, bits, per_channel, w.data(), theta.data(), y.data());
