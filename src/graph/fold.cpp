@@ -56,7 +56,7 @@ void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
   const auto* conv = layer.as<op::Conv2d>();
-  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // inputs: per group, innermost in memory
+  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // inputs per group, innermost in memory
   const int64_t rows_per_group = rows / (conv ? conv->attrs.groups : 1);
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
