@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compares mixgrad's search step with PyTorch's (torch_search.py): prints times, ratios and the project's targets.
 
-Every measurement runs in its own process, so its peak memory is its own. A round runs each kind once, and a ratio is
-the median over the rounds of the ratio within a round, so that a machine that slows down affects both sides.
+Every measurement runs in its own process, so that its peak memory can be measured. A round runs each kind of step once.
+A ratio is the median of the ratios within each round, so that a slowdown of the machine affects both sides.
 This process stays small (no torch, no numpy), because on Linux a child's ru_maxrss includes its parent's peak memory.
 """
 import argparse
@@ -22,7 +22,7 @@ LAYOUTS = ["nchw", "nhwc"]
 # --- running ------------------------------------------------------------------------------------------------------
 
 def environment(o, kind):
-    """Pins the threads; with --keep-memory, PyTorch's processes return no memory to the system between steps."""
+    """Sets the number of threads; with --keep-memory, PyTorch's processes keep freed memory between steps."""
     env = dict(os.environ, OMP_NUM_THREADS=str(o.threads))
     if o.keep_memory and kind.startswith("torch"):
         env.update(MALLOC_MMAP_THRESHOLD_=str(1 << 30), MALLOC_TRIM_THRESHOLD_=str(1 << 40))
@@ -30,7 +30,7 @@ def environment(o, kind):
 
 
 def run(command, env):
-    """The JSON object that a command prints last; on failure, exits with the command's error message."""
+    """Returns the JSON object that a command prints last; if the command fails, exits with its error message."""
     try:
         done = subprocess.run(command, env=env, capture_output=True, text=True)
     except OSError as error:
@@ -57,7 +57,7 @@ def pytorch(o, layout, *flags):
 
 
 def kinds(o):
-    """Every kind of step by name, in the order of a round."""
+    """Every kind of step, by name, in the order of a round."""
     search, floating = search_flags(o, o.act_bits), ["--phase", "float"]
     out = {"mixgrad search": mixgrad(o, *search)}
     if o.dtype:
@@ -83,7 +83,7 @@ def measure(o):
 
 
 def progress(text):
-    """One line on a terminal, overwritten by the next; nothing in a log."""
+    """Shows one line on a terminal, which the next overwrites; prints nothing to a log."""
     if sys.stderr.isatty():
         print(text, end="\033[K\r", file=sys.stderr, flush=True)
 
@@ -95,12 +95,12 @@ def median(results, field):
 
 
 def faster_layout(runs, step):
-    """The name of PyTorch's faster variant of a step: the one that ratios compare with."""
+    """The name of PyTorch's faster layout for a step, which ratios compare with."""
     return min((f"torch {step} {layout}" for layout in LAYOUTS), key=lambda name: median(runs[name], "ms"))
 
 
 def ratios(o, runs):
-    """The project's targets: (number, what, ratio, limit, whether it must be at least the limit)."""
+    """The project's targets: (number, description, ratio, limit, whether the ratio must be at least the limit)."""
     def ratio(above, below, field="ms", below_field=None):
         pairs = zip(runs[above], runs[below])
         return statistics.median(a[field] / b[below_field or field] for a, b in pairs)
@@ -128,7 +128,7 @@ def reached(bar):
 
 
 def machine():
-    """What the figures depend on besides the programs."""
+    """What the figures depend on, apart from the programs."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     return {"cpu": cpu, "cores": os.cpu_count(), "load_before": os.getloadavg()[0]}
@@ -170,20 +170,20 @@ def write_json(path, o, runs, bars, where):
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare PyTorch's mixtures with the golden cases, measure nothing")
+    parser.add_argument("--check", action="store_true", help="only compare PyTorch's mixtures with the golden cases")
     parser.add_argument("--golden", default=os.environ.get("MIXGRAD_GOLDEN") or str(BENCH.parent.parent / "shared/golden"))
     parser.add_argument("--binary", default=str(BENCH.parent / "build/mixgrad"))
-    parser.add_argument("--python", default="/usr/bin/python3", help="one that has torch and numpy (Debian: python3-torch)")
+    parser.add_argument("--python", default="/usr/bin/python3", help="Python with torch and numpy (Debian: python3-torch)")
     parser.add_argument("--model", default="resnet8")
     parser.add_argument("--scheme", default="per-channel")
     parser.add_argument("--weight-bits", default="2,4,8")
     parser.add_argument("--act-bits", default="2,4,8")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--dtype", help="measure mixgrad's search step with this --dtype too")
+    parser.add_argument("--dtype", help="also measure mixgrad's search step with this --dtype")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10, help="timed steps per measurement")
-    parser.add_argument("--keep-memory", action="store_true", help="glibc keeps PyTorch's freed memory: faster steps")
+    parser.add_argument("--keep-memory", action="store_true", help="let glibc keep PyTorch's freed memory, for faster steps")
     parser.add_argument("--json", metavar="FILE", help="write all figures")
     o = parser.parse_args()
     if min(o.batch, o.threads, o.rounds, o.steps) < 1:

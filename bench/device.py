@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Times a network found by a search, one image at a time on one thread: C package, engines, ONNX Runtime, float.
 
-Runs all of them interleaved, --rounds times, and prints the medians as one Markdown table. Needs gcc, and for ONNX
-Runtime node with `npm ci --ignore-scripts` in tests/onnx.
+Runs all of them interleaved, --rounds times, and prints the medians as a Markdown table. Requires gcc and, for ONNX
+Runtime, Node.js after `npm ci --ignore-scripts` in tests/onnx.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def parse():
     p.add_argument("--data", help="test images [the run's own]")
     p.add_argument("--images", default="200")
     p.add_argument("--rounds", type=int, default=5)
-    p.add_argument("--shape", default="3,32,32", help="of one image")
+    p.add_argument("--shape", default="3,32,32", help="shape of one image")
     p.add_argument("--binary", default=str(ROOT / "build/mixgrad"))
     return p.parse_args()
 
@@ -68,7 +68,7 @@ def run(*command, **options):
 
 
 def prepare(a, place):
-    """Commands that print milliseconds, by name."""
+    """The commands to run, by name; each prints milliseconds."""
     data = ["--data", a.data] if a.data else []
     run(a.binary, "export", a.folder, *data, "--to", "c", "--out", place / "net")
     (place / "net/time.c").write_text(DRIVER)

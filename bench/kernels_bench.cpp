@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Times the kernels one at a time, on one thread, as in a micro-batch of a training step.
+// Times each kernel on one thread, as in a micro-batch of a training step.
 #include "layers.h"
 
 #include <mixgrad/optim.h>
@@ -26,8 +26,8 @@ using namespace mixgrad::layers;
 
 namespace {
 
-/// The first `count` bit-widths, beginning with the most common candidates. There are seven from 2 to 8; the eighth is
-/// a repetition, which fills the kernel's capacity.
+/// The first `count` bit-widths, the most common candidates first. There are seven from 2 to 8; the eighth is a
+/// duplicate, to reach the kernel's maximum.
 std::vector<int> candidates(int64_t count) {
   const std::vector<int> order{8, 4, 2, 6, 3, 5, 7, 8};
   return {order.begin(), order.begin() + count};
@@ -35,7 +35,7 @@ std::vector<int> candidates(int64_t count) {
 
 // --- mixtures ---------------------------------------------------------------------------------------------------
 
-/// Elements of one ResNet8 tensor: for a micro-batch (stays in cache) and for a batch of 128.
+/// Elements of a ResNet8 tensor: for a micro-batch (stays in cache) and for a batch of 128.
 const std::vector<int64_t> tensor_sizes{images * 16 * 32 * 32, 128 * 16 * 32 * 32};
 
 struct ActivationCase {
@@ -55,7 +55,7 @@ struct ActivationCase {
   Floats x, g, theta, clip, out, gtheta, gclip;
 };
 
-/// Reports elements/s, and bytes/s of the tensors that one pass must read and write.
+/// Reports elements/s, and the bytes/s that one pass must read and write.
 void count_elements(benchmark::State& state, int64_t elements, int64_t tensors) {
   state.SetItemsProcessed(state.iterations() * elements);
   state.SetBytesProcessed(state.iterations() * elements * tensors * static_cast<int64_t>(sizeof(float)));
@@ -119,7 +119,7 @@ void weight_backward(benchmark::State& state, bool per_channel) {
 void add_mixtures() {
   const std::vector<int64_t> counts{1, 2, 3, 4, 5, 6, 7, 8};
   for (const bool is_signed : {false, true}) {
-    // One-sided as after a conv with a ReLU, which the mixture applies.
+    // One-sided: after a conv, with a ReLU that the mixture applies.
     const k::ActivationFormat format{.is_signed = is_signed, .relu = !is_signed};
     const std::string side = is_signed ? "two_sided" : "one_sided";
     const auto add = [&](const std::string& direction, auto* run) {
@@ -194,7 +194,7 @@ void add_layers() {
 
 // --- optimizers -------------------------------------------------------------------------------------------------
 
-/// `total` parameters over as many tensors as ResNet8 has weights and biases.
+/// `total` parameters, split into as many tensors as ResNet8 has weights and biases.
 std::vector<mixgrad::Tensor> parameters(int64_t total) {
   constexpr int64_t tensors = 20;
   std::vector<mixgrad::Tensor> out;
@@ -205,7 +205,7 @@ std::vector<mixgrad::Tensor> parameters(int64_t total) {
   return out;
 }
 
-/// Times `step` alone: it drops the gradients, which a training step's backward pass makes anew.
+/// Times only `step`. It drops the gradients, which are created again outside the timed part.
 void measure_optimizer(benchmark::State& state, mixgrad::optim::Optimizer& optimizer) {
   using Clock = std::chrono::steady_clock;
   const Floats gradient = normal(state.range(0), 0.01F);

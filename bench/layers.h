@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The layers of the four MLPerf Tiny networks, with buffers to run them on.
+// The layers of the four MLPerf Tiny networks, with buffers to run them.
 #pragma once
 
 #include <kernels/conv2d.h>
@@ -15,10 +15,10 @@ namespace mixgrad::layers {
 namespace k = mixgrad::kernels;
 using Floats = std::vector<float>;
 
-/// Images of a micro-batch: what train::micro_batch_size gives ResNet8 with 1 MB of second-level cache.
+/// Images per micro-batch, as train::micro_batch_size chooses for ResNet8 with 1 MB of L2 cache.
 inline constexpr int64_t images = 8;
 
-/// Normal values around 0: none is subnormal, and half of them lie below a ReLU.
+/// Normally distributed values around 0: none is subnormal, and half of them are negative.
 inline Floats normal(int64_t size, float deviation = 1) {
   std::mt19937 generator(0);
   std::normal_distribution<float> distribution(0, deviation);
@@ -33,7 +33,7 @@ inline k::Grad grad(Floats& into) { return {.data = into.data()}; }
 
 enum class Direction { forward, grad_x, grad_w };
 
-/// One distinct shape. `layers`: how many layers of the network have it.
+/// A distinct shape; `layers` of the network's layers have it.
 struct ConvShape {
   const char* network;
   int layers;
@@ -108,7 +108,7 @@ inline constexpr LinearShape linear_shapes[] = {
     {"autoencoder", 6, 128, 128}, {"autoencoder", 1, 128, 8},  {"autoencoder", 1, 8, 128}, {"autoencoder", 1, 128, 640},
 };
 
-/// Buffers of one layer; a gradient has its tensor's size.
+/// The buffers of one layer; each gradient has the size of its tensor.
 struct LayerCase {
   LayerCase(int64_t x_size, int64_t w_size, int64_t c_out, int64_t y_size)
       : x(normal(x_size)),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// products-bench [THREADS]: layers by the direct kernels, by Eigen's product and by oneDNN, in turns. Each thread runs
-// calls of its own, as micro-batches do. Prints multiply-accumulates by a thread's CPU time, medians over the rounds.
+// products-bench [THREADS]: runs layers with the direct kernels, Eigen's product and oneDNN, interleaved. Each thread
+// makes its own calls, like micro-batches. Prints multiply-accumulates per CPU second of a thread, as medians over the
+// rounds.
 #include "layers.h"
 
 #include <kernels/cpu.h>
@@ -58,7 +59,7 @@ void directly(const k::Conv2dSize& s, LayerCase& c, Direction direction) {
 
 bool is_pointwise(const k::Conv2dSize& s) { return s.kh * s.kw == 1 && s.stride_h == 1; }
 
-/// Calls body(column of x's window, place in x or -1 in the padding) for runs of c_in values, image 0.
+/// Calls body(column in the matrix of windows, offset in x or -1 for padding) for runs of c_in values of image 0.
 template <typename Body>
 void for_each_run(const k::Conv2dSize& s, const Body& body) {
   int64_t at = 0;
@@ -71,7 +72,7 @@ void for_each_run(const k::Conv2dSize& s, const Body& body) {
         }
 }
 
-/// A convolution as products: of pixels, or of windows that are copied out image by image.
+/// A convolution as a matrix product of pixels, or of windows that are copied image by image.
 class ByProduct {
  public:
   explicit ByProduct(k::Multiply* multiply) : multiply_(multiply) {}
@@ -163,7 +164,7 @@ double cpu_seconds() {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
-/// CPU seconds of a call, the mean over threads that each make `calls`.
+/// CPU seconds per call, the mean over threads that make `calls` calls each.
 double measure(const Run& run, const k::Conv2dSize& s, std::vector<LayerCase>& cases, Direction direction, int calls) {
   double total = 0;
 #pragma omp parallel for reduction(+ : total) num_threads(static_cast <int>(cases.size())) schedule(static, 1)
@@ -175,7 +176,7 @@ double measure(const Run& run, const k::Conv2dSize& s, std::vector<LayerCase>& c
   return total / calls / static_cast<double>(cases.size());
 }
 
-/// What layers of one kind add up to, each counted as often as its network has it.
+/// Totals over the layers of one kind, each counted as often as its network has it.
 struct Total {
   double macs = 0;
   std::vector<double> seconds;
@@ -191,7 +192,7 @@ class Table {
     fmt::print("\n");
   }
 
-  /// A row for each direction of a layer, counted `layers` times in the totals of its kind.
+  /// Prints a row per direction of a layer, which counts `layers` times in the totals of its kind.
   void add(const std::string& name, const std::string& kind, int layers, const k::Conv2dSize& s) {
     std::vector<LayerCase> cases(static_cast<size_t>(threads_), LayerCase(s));
     const double macs = static_cast<double>(s.n * s.oh * s.ow * std::ssize(cases[0].w));

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Accuracy at limits on the size: the search in three schemes, and the baselines, from one float network.
+"""Accuracy at size limits: three variants of the search, and the baselines, all from one float network.
 
-Every run is a `mixgrad search` in its own folder under --out; a run that already has a summary.json is not repeated, so
-the script can be stopped and restarted. All methods train for the same number of epochs after the float network.
-Prints one Markdown table: mean accuracy on the test set over the seeds, with the lowest and the highest.
+Every run is a `mixgrad search` in its own folder under --out; runs that already have a summary.json are skipped, so the
+script can be stopped and restarted. All methods train for the same number of epochs after the float network.
+Prints one Markdown table of test accuracies: the mean over the seeds, with the lowest and the highest.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import pathlib
 import subprocess
 import sys
 
-METHODS = {  # name: (flags, whether every seed runs)
+METHODS = {  # name: (flags, whether to run it with every seed)
     "search, per channel": (["--scheme", "per-channel", "--weight-bits", "2,4,8"], True),
     "search, per channel, with pruning": (["--scheme", "per-channel", "--weight-bits", "0,2,4,8", "--tau-start", "1", "--tau-end", "0.02"], True),
     "search, per layer": (["--scheme", "per-layer", "--weight-bits", "2,4,8"], True),
@@ -27,14 +27,14 @@ def parse():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("--data", required=True, help="cifar10:DIR, or any other data set that mixgrad knows")
     p.add_argument("--model", default="resnet8")
-    p.add_argument("--out", default="runs/size-table", help="folder of the runs")
+    p.add_argument("--out", default="runs/size-table", help="folder for the runs")
     p.add_argument("--binary", default="build/mixgrad")
     p.add_argument("--shares", default="30,50", help="limits, in %% of the uniform 8-bit size")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--epochs", default="12,5,7", help="float, search, fine-tuning")
-    p.add_argument("--dtype", default="auto", help="of the search's activations")
+    p.add_argument("--dtype", default="auto", help="type of the search's activations")
     p.add_argument("--threads", default="2")
-    p.add_argument("--table", action="store_true", help="only print the table of the finished runs")
+    p.add_argument("--table", action="store_true", help="only print the table of finished runs")
     return p.parse_args()
 
 
@@ -48,7 +48,7 @@ def folder_name(method, share, seed):
 
 
 def runs(a):
-    """(method, share, seed), the first seeds first, so that a table of all methods stands early."""
+    """(method, share, seed), ordered by seed, so that a table of all methods is available early."""
     for seed in range(a.seeds):
         for share in a.shares.split(","):
             for method, (_, every_seed) in METHODS.items():

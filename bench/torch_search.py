@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The search step in PyTorch, written from SPEC, which compare_torch.py compares mixgrad with.
+"""The search step in PyTorch, written from SPEC. compare_torch.py compares mixgrad with it.
 
-Run as a program, it measures one kind of step in its own process (so that the peak memory is that step's) and prints one
+Run as a program, it measures one kind of step, so that the process's peak memory is that of the step, and prints one
 JSON object; with `check DIR` it compares its two mixtures with the golden cases.
 
-Choices that make it fast, each measured on PyTorch 1.13: the mixtures work in place on one buffer with plain
+What makes it fast, each measured with PyTorch 1.13: the mixtures work in place on one buffer with plain
 vectorized passes (mul, clamp, round, add), because `fake_quantize_per_tensor_affine`, `bucketize`, `where` and sums
 of booleans are several times slower on a CPU; the gradient within a clip is one `hardtanh_backward`, whose sum also
 gives the clip's gradient; ReLU is the lower clamp; quantized values are recomputed in the backward pass (keeping them was
@@ -35,8 +35,8 @@ threshold_backward = torch.ops.aten.threshold_backward
 # --- mixtures (SPEC §2, §3) ---------------------------------------------------------------------------------------
 
 class WeightMixture(torch.autograd.Function):
-    """Σ_p θ_p ŵ_p; θ: [P] or [P, C_out]. All candidates in one tensor [P, C_out, ...]: weights are small, so the
-    number of calls dominates."""
+    """Σ_p θ_p ŵ_p; θ: [P] or [P, C_out]. All candidates are in one tensor [P, C_out, ...]: weights are small, so the
+    number of calls determines the time."""
 
     @staticmethod
     def forward(ctx, w, theta, bits):
@@ -66,8 +66,8 @@ class WeightMixture(torch.autograd.Function):
 
 
 class ActivationMixture(torch.autograd.Function):
-    """Σ_p θ_p x̂_p, after a ReLU where `one_sided`; `levels`: codes above zero of each candidate. θ and c are few, so
-    they are read as Python numbers, which PyTorch handles faster than tensors of one element."""
+    """Σ_p θ_p x̂_p, after a ReLU if `one_sided`; `levels`: the number of codes above zero of each candidate. θ and c are
+    read as Python numbers, which PyTorch handles faster than tensors of one element."""
 
     @staticmethod
     def forward(ctx, x, theta, clip, levels, one_sided):
@@ -84,7 +84,7 @@ class ActivationMixture(torch.autograd.Function):
     def backward(ctx, g):
         x, = ctx.saved_tensors
         wanted_x, wanted_theta = ctx.needs_input_grad[:2]
-        # Two-sided: with the sign of x taken out, both clips look like the upper one.
+        # Two-sided: for |x|, the lower clip is the same as the upper one.
         sign = None if ctx.one_sided else torch.copysign(torch.ones(()), x)
         outward = threshold_backward(g, x, 0) if ctx.one_sided else g * sign
         total = outward.sum()
@@ -103,20 +103,20 @@ class ActivationMixture(torch.autograd.Function):
 
 
 def encode(x, clip, levels, one_sided, out):
-    """The integer codes rne(clamp(x) / s), in `out`; clamped after the division, by integers: the same codes."""
+    """Writes the integer codes rne(clamp(x) / s) to `out`. Clamping after the division gives the same codes."""
     return torch.mul(x, levels / clip, out=out).clamp_(0 if one_sided else -levels, levels).round_()
 
 
 # --- layers of the search -----------------------------------------------------------------------------------------
 
 class Slot(nn.Module):
-    """An activation quantizer; tensors that meet in an Add share one (SPEC §5)."""
+    """An activation quantizer; the operands of an Add share one (SPEC §5)."""
 
     def __init__(self, bits, is_signed):
         super().__init__()
         self.is_signed = is_signed
         self.levels = [2 ** (b - 1) - 1 if is_signed else 2 ** b - 1 for b in bits]
-        # A single candidate has θ = 1 whatever its α.
+        # A single candidate has θ = 1 for any α.
         self.alpha = nn.Parameter(scaled_alpha(bits), requires_grad=len(bits) > 1)
         self.clip = nn.Parameter(torch.zeros(len(bits)))
         self.calibrating = False
@@ -128,7 +128,7 @@ class Slot(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, x):
-        """The 99.9th percentile of |x|, over all tensors that share the slot the largest."""
+        """Sets the clip to the 99.9th percentile of |x|, the largest over all tensors that share the slot."""
         self.clip.clamp_(min=max(float(numpy.percentile(x.abs().numpy(), 99.9)), 1e-3))
         return x
 
@@ -154,7 +154,7 @@ class SearchedWeights(nn.Module):
         return WeightMixture.apply(self.weight, self.theta, self.bits)
 
     def size(self):
-        """Expected bits of the weights (SPEC §6), from the θ of this step."""
+        """The expected size of the weights in bits (SPEC §6), from this step's θ."""
         per_channel = self.weight[0].numel()
         channels = 1 if self.theta.dim() == 2 else len(self.weight)
         return torch.tensordot(self.bit_count, self.theta, 1).sum() * (per_channel * channels)
@@ -181,7 +181,7 @@ class SearchedLinear(nn.Module):
 
 
 class SearchedValue(nn.Module):
-    """An Add's result, or the network's input, under its quantizer."""
+    """The quantizer of an Add's result or of the network's input."""
 
     def __init__(self, slot, relu):
         super().__init__()
@@ -191,10 +191,10 @@ class SearchedValue(nn.Module):
         return self.slot(x, self.relu)
 
 
-# --- two kits: a network is written once and built from either ----------------------------------------------------
+# --- two kits: each network is written once and built with either -------------------------------------------------
 
 class FloatKit:
-    """The plain network, with batch norm."""
+    """Builds the float network, with batch norm."""
 
     def slot(self, is_signed=False):
         return None
@@ -215,7 +215,7 @@ class FloatKit:
 
 
 class SearchKit:
-    """The same with batch norm folded and quantizers where SPEC §5 puts them."""
+    """Builds the search network, with folded batch norm and quantizers placed as in SPEC §5."""
 
     def __init__(self, weight_bits, act_bits, per_channel):
         self.weight_bits, self.act_bits, self.per_channel = weight_bits, act_bits, per_channel
@@ -238,7 +238,7 @@ class SearchKit:
 
 
 class Stack(nn.Module):
-    """relu(conv(relu(conv(x))) + shortcut(x)); `meeting` is the slot that both sides of the Add share."""
+    """relu(conv(relu(conv(x))) + shortcut(x)); `meeting` is the slot that both operands of the Add share."""
 
     def __init__(self, kit, c_in, c_out, stride, meeting):
         super().__init__()
@@ -268,7 +268,7 @@ class ResNet8(nn.Module):
 
     def forward(self, x):
         x = self.stack3(self.stack2(self.stack1(self.conv(self.input(x)))))
-        return self.fc(F.avg_pool2d(x, x.shape[2:]).flatten(1))  # unlike a mean, hands a channels-last gradient back
+        return self.fc(F.avg_pool2d(x, x.shape[2:]).flatten(1))  # unlike a mean, its gradient is channels-last
 
 
 class MobileNetV1(nn.Module):
@@ -308,7 +308,7 @@ def float_step(net, x, labels):
 
 
 def search_step(net, x, labels):
-    """SGD for weights, biases and clips, Adam for α, as `mixgrad bench step` has it."""
+    """SGD for weights, biases and clips, Adam for α, as in `mixgrad bench step`."""
     calibrate(net, x)
     alphas = [p for name, p in net.named_parameters() if name.endswith("alpha") and p.requires_grad]
     others = [p for name, p in net.named_parameters() if not name.endswith("alpha")]
@@ -337,7 +337,7 @@ def calibrate(net, x):
 
 
 def measured(step, steps):
-    """Milliseconds of each step, after a few that are not timed."""
+    """The milliseconds of each step, after a few untimed ones."""
     times = []
     for i in range(-UNTIMED_STEPS, steps):
         start = time.perf_counter()
@@ -348,7 +348,7 @@ def measured(step, steps):
 
 
 def work(o):
-    """One measurement, under the names that `mixgrad bench step --json` uses."""
+    """One measurement, with the field names of `mixgrad bench step --json`."""
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
     kit = FloatKit() if o.phase == "float" else SearchKit(o.weight_bits, o.act_bits, o.scheme == "per-channel")
@@ -364,7 +364,7 @@ def work(o):
 # --- golden cases -------------------------------------------------------------------------------------------------
 
 def read_safetensors(path):
-    """(the case's description, tensors by name)"""
+    """Returns the case's description, and its tensors by name."""
     blob = path.read_bytes()
     size = struct.unpack("<Q", blob[:8])[0]
     header = json.loads(blob[8:8 + size])
@@ -378,7 +378,7 @@ def read_safetensors(path):
 
 
 def run_case(case, t, layout):
-    """What the mixtures make of a case: results by the names that the file gives the expected ones."""
+    """Runs a case's mixture; the results have the names of the expected tensors in the file."""
     theta = lambda alpha: torch.softmax(alpha / case["tau"], 0)
     laid_out = lambda v: v.contiguous(memory_format=LAYOUTS[layout]).clone() if v.dim() == 4 else v.clone()
     if case["kind"] == "weight-mix":
@@ -393,7 +393,7 @@ def run_case(case, t, layout):
 
 
 def check(folder):
-    """Compares both mixtures with every golden case of their kinds (tolerance: golden/README.md); whether all agree."""
+    """Compares both mixtures with their golden cases (tolerance: golden/README.md). Returns whether all agree."""
     passed, failed = 0, 0
     for path in sorted(Path(folder).glob("*.safetensors")):
         case, tensors = read_safetensors(path)

@@ -14,17 +14,17 @@ void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float
             std::span<float> y);
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
-/// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, sooner by way of bfloat16.
+/// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, faster if run in bfloat16.
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y);
 /// ∂/∂x of conv2d, from gy [n, oh, ow, c_out].
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
-/// ∂/∂w and ∂/∂bias (either may be unwanted).
+/// ∂/∂w and ∂/∂bias (either may be omitted).
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 
-/// bfloat16 only in memory: converts, calls the float kernels, converts back. What the overloads above do where that
-/// is faster, or where nothing else is there.
+/// bfloat16 only in memory: converts, calls the float kernels, converts back. The overloads above do this where it is
+/// faster, or where there is no bfloat16 kernel.
 namespace through_float {
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
@@ -32,7 +32,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 }  // namespace through_float
 
-/// Without a library: what runs in builds without oneDNN and for shapes that it refuses. The same bytes on every CPU.
+/// Without a library: used in builds without oneDNN and for shapes that oneDNN rejects. Same bytes on every CPU.
 namespace direct {
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);
@@ -40,7 +40,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
 }  // namespace direct
 
-/// Plain loops: the oracle of the tests.
+/// Plain loops: the reference for the tests.
 namespace reference {
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);

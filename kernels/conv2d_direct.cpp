@@ -15,8 +15,8 @@ namespace mixgrad::kernels::direct {
 namespace {
 
 constexpr int tile_vectors = 8;            // sums that a tile keeps in registers
-constexpr int64_t pixels_per_block = 128;  // whose rows of gy stay in the first-level cache
-constexpr int64_t slack = 2 * 16;          // floats that the last vectors may read too far
+constexpr int64_t pixels_per_block = 128;  // few enough for their rows of gy to stay in the L1 cache
+constexpr int64_t slack = 2 * 16;          // floats that the last vectors may read past the end
 
 enum class Use { frame, weights, columns, partials };
 
@@ -32,7 +32,7 @@ struct Image {
   int64_t h, w, c;
 };
 
-/// Along one axis, output `out + i out_step` reads the frame at `in + i in_step + at` of every tap.
+/// Along one axis, output `out + i out_step` reads the frame at `in + i in_step + at` for every tap.
 struct Axis {
   struct Tap {
     int64_t k, at;
@@ -44,11 +44,11 @@ struct Axis {
 /// One direction of a convolution: its input, its output, and the channels of a group on each side.
 struct Pass {
   Image from, to;
-  int64_t top = 0, left = 0, h = 0, w = 0;       // the frame, and where `from` begins in it
-  std::vector<Axis> ys, xs;                      // each of ys goes with each of xs
-  bool depthwise;                                // column j reads channel j alone; one group of all channels
-  int64_t groups, depth, width;                  // channels of a group: read, written
-  int64_t group_step, tap_step, c_step, j_step;  // where w[group][k][c][j] is
+  int64_t top = 0, left = 0, h = 0, w = 0;       // size of the frame, and where `from` begins in it
+  std::vector<Axis> ys, xs;                      // every pair of them is computed
+  bool depthwise;                                // column j reads only channel j; treated as one group
+  int64_t groups, depth, width;                  // depth, width: channels per group read, written
+  int64_t group_step, tap_step, c_step, j_step;  // strides of w[group][k][c][j]
 
   Pass(const Conv2dSize& s, Image from_, Image to_)
       : from(from_),
@@ -86,7 +86,7 @@ Pass forward_pass(const Conv2dSize& s) {
   return pass;
 }
 
-/// Inputs at the same remainder of the stride are read by the same taps, one output further for the next of them.
+/// Inputs with the same remainder modulo the stride are read by the same taps; the next such input is one output later.
 Pass backward_pass(const Conv2dSize& s) {
   Pass pass(s, {s.oh, s.ow, s.c_out}, {s.h, s.w, s.c_in});
   const auto axes = [](int64_t inputs, int64_t k, int64_t stride, int64_t dilation, int64_t pad, int64_t before) {
@@ -164,7 +164,7 @@ int64_t tile_width(const Pass& pass) { return widest_lanes() * (pass.width > wid
 
 int64_t blocks(const Pass& pass) { return (pass.width + tile_width(pass) - 1) / tile_width(pass); }
 
-/// Weights as tiles read them, [group][block of columns][tap][c][column], with zeros behind the last column.
+/// Weights in the order in which tiles read them, [group][block of columns][tap][c][column], padded with zero columns.
 const float* packed(const Pass& pass, const Taps& taps, const float* w) {
   const int64_t tile = tile_width(pass);
   float* const out = buffer(Use::weights, pass.groups * blocks(pass) * std::ssize(taps.k) * pass.depth * tile);
@@ -181,7 +181,7 @@ const float* packed(const Pass& pass, const Taps& taps, const float* w) {
   return out;
 }
 
-/// A vector of channels, or one for all columns. (A float, since GCC 12 makes vectors of one number by masked moves.)
+/// A vector of channels, or one channel for all columns: a float, because GCC 12 broadcasts with masked moves.
 template <bool Depthwise, typename L>
 MIXGRAD_INLINE auto factor(const float* at) {
   if constexpr (Depthwise)
@@ -190,7 +190,7 @@ MIXGRAD_INLINE auto factor(const float* at) {
     return *at;
 }
 
-/// Calls body.operator()<W, V, Depthwise>() for vectors of W lanes, V a tile.
+/// Calls body.operator()<W, V, Depthwise>() with W lanes per vector and V vectors per tile.
 template <typename Body>
 void in_tiles(const Pass& pass, const Body& body) {
   widest([&]<int W>() __attribute__((always_inline)) {
@@ -217,7 +217,7 @@ struct Landing {
   }
 };
 
-/// One block of columns, from channel `first` of the outputs, for all places; `in` stands at the group's first channel.
+/// One block of output channels, starting at `first`, for all places; `in` points to the group's first channel.
 template <int W, int V, bool Depthwise>
 MIXGRAD_INLINE void sum_block(const float* in, const Places& places, const Taps& taps, int64_t depth, const float* w,
                               const Landing& landing, int64_t first, int64_t columns) {
@@ -280,7 +280,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 
 namespace {
 
-/// Rows gy[places][first, first + columns), side by side, with zeros behind the last column.
+/// Packs the rows gy[place][0, columns) one after another, each padded with zeros to the width of a tile.
 void pack_columns(const float* gy, std::span<const int64_t> places, int64_t columns, int64_t tile, float* out) {
   for (const int64_t at : places) {
     std::copy_n(gy + at, columns, out);
@@ -317,7 +317,7 @@ MIXGRAD_INLINE void add_products(const float* in, std::span<const int64_t> place
   }
 }
 
-/// The sums over n images, [group][block of columns][tap][c][column].
+/// Adds the sums over n images to `partial`, [group][block of columns][tap][c][column].
 void add_images(const Pass& pass, const Taps& taps, const float* x, const float* gy, int64_t n, float* partial) {
   const float* in = framed(pass, x, n);
   const Places places = places_of(pass, pass.ys[0], pass.xs[0], n);
@@ -340,7 +340,7 @@ void add_images(const Pass& pass, const Taps& taps, const float* x, const float*
       }
 }
 
-/// gw = Σ partials, in their order, from the partials' order of weights to the plain one.
+/// gw = Σ partials, added in order; also converts from the packed layout of the weights to the plain one.
 void add_partials(const Pass& pass, const Taps& taps, const float* partials, int64_t count, int64_t size, Grad gw) {
   const int64_t tile = tile_width(pass), row_count = std::ssize(taps.k) * pass.depth;
   parallel_chunks(pass.groups * blocks(pass) * row_count, 64, [&](int64_t begin, int64_t end) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without oneDNN: Eigen's products where a convolution is one, the direct kernels elsewhere (larger windows
-// would have to be copied out for a product, which takes longer: bench/README.md); bfloat16 by way of both.
+// Builds without oneDNN: Eigen's product for convolutions that are matrix products, the direct kernels for all others
+// (larger windows would have to be copied first, which is slower: bench/README.md). bfloat16 is converted to float.
 #include <vector>
 
 #include "conv2d.h"
@@ -13,11 +13,11 @@
 namespace mixgrad::kernels {
 namespace {
 
-// Pixels of a product: enough to repay the reordering of the weights, few enough to stay in the second-level cache.
+// Pixels per product: enough to make up for reordering the weights, few enough to stay in the L2 cache.
 constexpr int64_t grain = 256;
-constexpr int64_t pixels_per_partial = 1024;  // of a sum over pixels
+constexpr int64_t pixels_per_partial = 1024;  // per partial sum
 
-/// Every output pixel is a product of one input pixel, [pixels, c_in], with the weights, [c_out, c_in].
+/// Whether every output pixel depends on one input pixel: then y is the product of [pixels, c_in] and [c_out, c_in]ᵀ.
 bool is_product(const Conv2dSize& s) {
   return s.kh == 1 && s.kw == 1 && s.groups == 1 && s.stride_h == 1 && s.stride_w == 1 && s.pad_top == 0 &&
          s.pad_left == 0 && s.oh == s.h && s.ow == s.w;
@@ -41,7 +41,7 @@ void product_grad_x(const Conv2dSize& s, const float* gy, const float* w, Grad g
   });
 }
 
-/// Partial sums over pixels, added in their order: the same for any number of threads.
+/// Adds partial sums over pixels in a fixed order, so the result does not depend on the number of threads.
 void product_grad_w(const Conv2dSize& s, const float* x, const float* gy, Grad gw) {
   const int64_t size = s.c_out * s.c_in, count = (pixels(s) + pixels_per_partial - 1) / pixels_per_partial;
   std::vector<float> partials(static_cast<size_t>(count * size));

@@ -20,7 +20,7 @@ void conv2d_int8(const Conv2dSize& s, bool x_signed, std::span<const uint8_t> x,
 /// call it at once.
 class PackedConv2dInt8 {
  public:
-  /// Null where oneDNN is absent, refuses the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs
+  /// Null if oneDNN is missing, rejects the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs
   /// without VNNI; grouped convolutions of signed codes).
   static std::unique_ptr<const PackedConv2dInt8> make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w);
   virtual ~PackedConv2dInt8() = default;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions by oneDNN (2.x). Activations stay NHWC; oneDNN chooses the format of the weights, and they are
-// reordered (and for bfloat16 rounded) in each call. A thread makes the primitive of a shape once and keeps it with
-// all its buffers.
+// Convolutions by oneDNN (2.x). Activations stay NHWC; oneDNN chooses the format of the weights, which are reordered
+// (and for bfloat16 rounded) in each call. Each thread creates the primitive of a shape once and keeps it, with its
+// buffers.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -22,13 +22,13 @@ namespace {
 using dnnl::memory;
 using namespace onednn;
 
-/// codes: forward from bfloat16 to float.
+/// `codes` is a forward pass from bfloat16 to float.
 enum class Kind : int64_t { forward, codes, grad_x, grad_w };
 
 struct Key {
   Conv2dSize size;
   Kind kind;
-  int64_t bias, threads;  // a primitive divides its work among threads when it is made
+  int64_t bias, threads;  // a primitive divides its work among threads when it is created
   int64_t type;           // of activations and their gradients
 
   bool operator==(const Key&) const = default;
@@ -43,11 +43,11 @@ struct KeyHash {
   }
 };
 
-/// One primitive and its operands; x, w, bias, y are values or gradients, as the kind of primitive says. None owns
-/// its data: a call points them to the caller's spans and to this thread's buffers.
+/// One primitive and its operands; its kind decides which of x, w, bias and y are gradients. Operands do not own their
+/// data: each call points them to the caller's spans and to this thread's buffers.
 struct Plan {
-  dnnl::primitive conv;     // empty: oneDNN refused the shape
-  dnnl::primitive reorder;  // plain weights to packed ones, back for grad_w; empty when the formats are equal
+  dnnl::primitive conv;     // empty if oneDNN rejected the shape
+  dnnl::primitive reorder;  // packs weights, or unpacks them for grad_w; empty if the formats are equal
   memory x, y, plain_w, packed_w, bias, scratchpad;
 };
 
@@ -105,7 +105,7 @@ Plan make_plan(const Key& key) {
   return plan;
 }
 
-/// Null when oneDNN refuses the shape.
+/// Null if oneDNN rejects the shape.
 template <typename T>
 const Plan* plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   thread_local std::unordered_map<Key, Plan, KeyHash> plans;
@@ -126,7 +126,7 @@ void* buffer(Use use, const memory& like) { return buffer(use, like.get_desc().g
 
 void point(const memory& m, const void* data) { m.set_data_handle(const_cast<void*>(data)); }
 
-/// Where a primitive, which overwrites, may put a gradient.
+/// Where a primitive may write a gradient. Primitives overwrite, so gradients to be added go to a buffer first.
 template <typename T>
 T* landing(GradOf<T> g, Use use, const memory& like) {
   return g.add ? static_cast<T*>(buffer(use, like)) : g.data;
@@ -138,7 +138,7 @@ void add_landed(GradOf<T> g, const T* landed, int64_t size) {
   if (g.add) accumulate(std::span<const T>(landed, count), std::span<T>(g.data, count));
 }
 
-/// Points the weights' operand to packed weights. (To keep packed weights between calls, change only this.)
+/// Packs the weights and returns the operand that refers to them.
 const memory& pack(const Plan& plan, std::span<const float> w) {
   point(plan.plain_w, w.data());
   if (!plan.reorder) return plan.plain_w;
@@ -200,7 +200,7 @@ void grad_w(const Plan& plan, const Conv2dSize& s, std::span<const T> x, std::sp
   add_landed(gbias, landed_bias, s.c_out);
 }
 
-/// Null also where float is faster. (On Zen 4 it never is, not even for depthwise convolutions.)
+/// Also null if float is faster. (On Zen 4 it never is, not even for depthwise convolutions.)
 const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   return bfloat16_is_fast() ? plan_for<bfloat16>(s, kind, bias) : nullptr;
 }

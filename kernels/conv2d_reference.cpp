@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every output element is gathered by itself in double precision, so nothing depends on the number of threads.
+// Every output element is computed separately in double precision, so nothing depends on the number of threads.
 #include "conv2d.h"
 #include "conv2d_clock.h"
 #include "parallel.h"
@@ -19,7 +19,7 @@ int64_t w_at(const Conv2dSize& s, int64_t o, int64_t ky, int64_t kx) {
   return ((o * s.kh + ky) * s.kw + kx) * (s.c_in / s.groups);
 }
 
-/// Where tap k of output position o reads, and whether that is inside [0, size).
+/// The position that tap k of output o reads, and whether it lies in [0, size).
 struct Source {
   int64_t at;
   bool inside;
@@ -29,7 +29,7 @@ Source source(int64_t o, int64_t k, int64_t stride, int64_t dilation, int64_t pa
   return {at, at >= 0 && at < size};
 }
 
-/// Which output position reads input position i with tap k, and whether there is one.
+/// The output position that reads input i through tap k, and whether there is one.
 Source reader(int64_t i, int64_t k, int64_t stride, int64_t dilation, int64_t pad, int64_t outputs) {
   const int64_t scaled = i + pad - k * dilation;
   return {scaled / stride, scaled >= 0 && scaled % stride == 0 && scaled / stride < outputs};

@@ -9,7 +9,7 @@ namespace {
 
 enum class Use { x, y };
 
-/// A buffer of this thread, valid until its next request for the same use.
+/// A buffer of this thread, valid until the thread next requests one for the same use.
 std::span<float> buffer(Use use, size_t size) {
   thread_local std::array<std::vector<float>, 2> buffers;
   std::vector<float>& data = buffers[static_cast<size_t>(use)];

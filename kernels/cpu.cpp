@@ -17,7 +17,7 @@ std::vector<std::string> cpu_features() {
   if (__builtin_cpu_supports("avx512f")) found.emplace_back("avx512f");
   if (__builtin_cpu_supports("avx512vnni")) found.emplace_back("avx512_vnni");
   if (__builtin_cpu_supports("avx512bf16")) found.emplace_back("avx512_bf16");
-  // compilers of 2022 do not know it by name
+  // compilers from 2022 have no name for AMX
   constexpr unsigned amx_tile = 1U << 24;
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & amx_tile) != 0) found.emplace_back("amx");

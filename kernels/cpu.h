@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this CPU has, and what of it this build uses.
+// What this CPU supports, and what this build uses of it.
 #pragma once
 
 #include <string>
@@ -7,20 +7,20 @@
 
 namespace mixgrad::kernels {
 
-/// Those of avx2, avx512f, avx512_vnni, avx512_bf16 and amx that the CPU has.
+/// Which of avx2, avx512f, avx512_vnni, avx512_bf16 and amx the CPU supports.
 std::vector<std::string> cpu_features();
 
 /// Like "2.6.3"; empty in builds without oneDNN.
 std::string onednn_version();
 
-/// The newest instruction set that oneDNN uses, in its words, like "avx512_core_bf16". ONEDNN_MAX_CPU_ISA may limit it.
+/// oneDNN's name of the newest instruction set that it uses, like "avx512_core_bf16". ONEDNN_MAX_CPU_ISA may limit it.
 std::string onednn_isa();
 
 /// Whether this build and CPU multiply in bfloat16 faster than in float (AMX or AVX512_BF16).
 bool bfloat16_is_fast();
 
-/// Whether this build multiplies bytes fast and exactly: u8 · s8 in pairs needs 17 bits, and only VNNI adds four
-/// products without a stop at 16.
+/// Whether this build multiplies bytes fast and exactly: the sum of two u8 · s8 products needs 17 bits, and only VNNI
+/// does not saturate it to 16.
 bool int8_is_fast();
 
 }  // namespace mixgrad::kernels

@@ -55,7 +55,7 @@ void relu_grad_into(const T* y, const T* g, size_t n, GradOf<T> gx, float top) {
   T* to = gx.data;
   const auto passed = [=](int64_t i) __attribute__((always_inline)) {
     const float v = y[i], gradient = g[i];
-    return (v > 0) & (v < top) ? gradient : 0.0f;  // & since && is a jump, which does not vectorize
+    return (v > 0) & (v < top) ? gradient : 0.0f;  // && would be a branch, which does not vectorize
   };
   if (gx.add)
     for_each_index(

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Elementwise loops. Spans of one call have equal sizes unless said otherwise.
+// Elementwise loops. All spans of a call have the same size unless stated otherwise.
 #pragma once
 
 #include <limits>
@@ -35,11 +35,11 @@ void rescale(int64_t rows, int64_t channels, std::span<const float> acc, std::sp
 void rescale_grad(int64_t rows, int64_t channels, std::span<const float> scale, std::span<const float> g, Grad gacc,
                   Grad gbias);
 
-/// Whether no value is NaN or infinite.
+/// Whether all values are finite.
 bool all_finite(std::span<const float> x);
 bool all_finite(std::span<const bfloat16> x);
 
-/// codes = 16 high + low with 0 <= low < 16, so that a convolution of each half stays below 2^24.
+/// codes = 16 high + low with 0 <= low < 16, so that the sums of a convolution of each half stay below 2^24.
 void split_codes(std::span<const float> codes, std::span<float> high, std::span<float> low);
 
 }  // namespace mixgrad::kernels

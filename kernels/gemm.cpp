@@ -8,7 +8,7 @@
 namespace mixgrad::kernels {
 namespace {
 
-constexpr int64_t grain = 32;  // rows of the result in a chunk
+constexpr int64_t grain = 32;  // rows of the result per chunk
 
 }  // namespace
 

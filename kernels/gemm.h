@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Matrix products of a linear layer, row-major: x [n, k], w [m, k], y [n, m].
+// The matrix products of a linear layer, row-major: x [n, k], w [m, k], y [n, m].
 #pragma once
 
 #include "grad.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Vectors of floats in the compiler's own extension: they have + - * and comparisons, and `mask ? a : b` picks lane
-// by lane. A kernel is a template over the vector type, made once per instruction set (widest), each time with the
-// width of that set's registers: GCC 12 turns comparisons of wider vectors into scalar code.
+// Float vectors, using the compiler's vector extension: they support + - * and comparisons, and `mask ? a : b` selects
+// per lane. A kernel is a template over the vector type, compiled once per instruction set (widest) with the width of
+// its registers, because GCC 12 turns comparisons of wider vectors into scalar code.
 #pragma once
 
 #include <bit>
@@ -54,8 +54,8 @@ MIXGRAD_INLINE void store(float* to, V value) {
   *reinterpret_cast<typename LanesOf<lane_count<V>>::Unaligned*>(to) = value;
 }
 
-// Elements in memory go two vectors at a time. Of floats, the first vector (Part 0) holds the first half; of
-// bfloat16s, those at even places: so they are split by one instruction each, without shuffles.
+// Loads and stores handle two vectors at a time. For floats, the first vector (Part 0) holds the first half of the
+// elements; for bfloat16, those at even indices, because one instruction each splits them without a shuffle.
 template <int Part, typename V>
 MIXGRAD_INLINE V load_part(const float* from) {
   return load<V>(from + Part * lane_count<V>);
@@ -74,8 +74,8 @@ MIXGRAD_INLINE void store_parts(float* to, V first, V second) {
   store(to + lane_count<V>, second);
 }
 
-/// The bits of v, of which the upper half is rounded as bfloat16(float) does. v comes from arithmetic, so a NaN is
-/// quiet and may lose its lower half.
+/// The bits of v, with the upper half rounded as bfloat16(float) rounds. v comes from arithmetic, so a NaN is quiet and
+/// remains a NaN without its lower half.
 template <typename V>
 MIXGRAD_INLINE typename LanesOf<lane_count<V>>::Words rounded(V v) {
   const auto whole = (typename LanesOf<lane_count<V>>::Words)v;
@@ -93,13 +93,13 @@ MIXGRAD_INLINE V broadcast(float value) {
   return value - V{};
 }
 
-/// The smaller of `bound` and v, and v where v is NaN: the order that minps has too.
+/// min(bound, v), or NaN if v is NaN. The operands are in the order of minps.
 template <typename V>
 MIXGRAD_INLINE V at_most(V bound, V v) {
   return bound < v ? bound : v;
 }
 
-/// max(v, 0), and NaN where v is NaN.
+/// max(v, 0), or NaN if v is NaN.
 template <typename V>
 MIXGRAD_INLINE V positive_part(V v) {
   return V{} > v ? V{} : v;
@@ -112,7 +112,7 @@ MIXGRAD_INLINE V flip(V v, V sign) {
   return (V)((Bits)v ^ ((Bits)sign & std::bit_cast<int32_t>(0x80000000u)));
 }
 
-/// To the nearest integer, half to even, for |v| < 2^22: adding 1.5 * 2^23 pushes the fraction out of the mantissa.
+/// Rounds to the nearest integer, ties to even, for |v| < 2^22: adding 1.5 * 2^23 shifts the fraction out.
 template <typename V>
 MIXGRAD_INLINE V round_even(V v) {
   constexpr float shift = 0x1.8p23f;
@@ -126,8 +126,8 @@ MIXGRAD_INLINE double sum(V v) {
   return total;
 }
 
-// Calls `body.template operator()<lanes>()`, an always_inline lambda, compiled for the newest instruction set that the
-// CPU has and with the width of its registers.
+// Calls `body.template operator()<lanes>()`, an always_inline lambda, compiled for the newest instruction set of the
+// CPU, with as many lanes as its registers have.
 #if MIXGRAD_MULTIVERSION
 template <typename Body>
 MIXGRAD_TARGET("arch=x86-64-v4")
@@ -149,16 +149,16 @@ void widest(const Body& body) {
   body.template operator()<native_width>();
 }
 
-/// The lanes that it takes.
+/// The number of lanes that `widest` passes.
 inline int widest_lanes() {
   int lanes = 0;
   widest([&]<int Width>() __attribute__((always_inline)) { lanes = Width; });
   return lanes;
 }
 
-inline constexpr int64_t elementwise_grain = 16384;  // elements of a chunk: a few fit into the second-level cache
+inline constexpr int64_t elementwise_grain = 16384;  // elements per chunk; the L2 cache holds several chunks
 
-/// Calls `body(i)`, always inlined, for every element.
+/// Calls `body(i)` for every element; `body` must be always inlined.
 template <typename Body>
 void for_each_index(size_t n, const Body& body) {
   parallel_chunks(static_cast<int64_t>(n), elementwise_grain, [&](int64_t begin, int64_t end) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Between channels-last memory, in float or bfloat16, and row-major order, in float.
+// Conversion between channels-last memory (float or bfloat16) and row-major order (float).
 #pragma once
 
 #include "grad.h"
@@ -9,7 +9,7 @@ namespace mixgrad::kernels {
 /// x [n, positions, c] to y [n, c, positions].
 void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const float> x, std::span<float> y);
 void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<const bfloat16> x, std::span<float> y);
-/// The way back, for gradients.
+/// The reverse, for gradients.
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx);
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, GradOf<bfloat16> gx);
 

@@ -9,9 +9,9 @@
 namespace mixgrad::kernels {
 namespace {
 
-// Loops take four rows at a time, so that the chain through the sums in memory is not what takes the time.
+// Loops process four rows at a time, so that the dependency on the sums in memory does not limit their speed.
 
-/// Mean of some rows and their squared distance from it, in two sweeps of which the second reads the cache.
+/// The mean of some rows and the sum of squared distances from it, in two passes; the second reads from the cache.
 MIXGRAD_CLONES void moments_of_rows(const float* x, int64_t rows, int64_t channels, float* __restrict mean,
                                     float* __restrict distance) {
   const int64_t fours = rows / 4 * 4;
@@ -109,7 +109,7 @@ void channel_moments(int64_t rows, int64_t channels, std::span<const float> x, s
   partials.compute([&](int64_t begin, int64_t count, float* first, float* second) {
     moments_of_rows(x.data() + begin * channels, count, channels, first, second);
   });
-  for (int64_t c = 0; c < channels; ++c) {  // Chan, Golub and LeVeque: joins the chunks without cancellation
+  for (int64_t c = 0; c < channels; ++c) {  // Chan, Golub and LeVeque: combines the chunks without cancellation
     double m = 0, distance = 0, count = 0;
     for (int64_t k = 0; k < partials.chunks; ++k) {
       const double size = static_cast<double>(partials.size(k)), delta = partials.first(k)[c] - m;
@@ -136,7 +136,7 @@ void batch_norm(int64_t rows, int64_t channels, std::span<const float> x, std::s
 void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x, std::span<const float> mean,
                      std::span<const float> inv_std, std::span<const float> gamma, std::span<const float> gy, Grad gx,
                      Grad ggamma, Grad gbeta) {
-  // With moments of the batch: gx = gamma inv_std (gy - mean of gy - x̂ · mean of gy x̂), x̂ = (x - mean) inv_std.
+  // With the batch's moments: gx = gamma inv_std (gy - mean of gy - x̂ · mean of gy x̂), x̂ = (x - mean) inv_std.
   std::vector<float> scale(static_cast<size_t>(channels)), offset(scale.size()), slope(scale.size());
   for (size_t c = 0; c < scale.size(); ++c) scale[c] = gamma[c] * inv_std[c];
   if (ggamma || gbeta || (gx && !fixed)) {

@@ -13,8 +13,8 @@ void channel_moments(int64_t rows, int64_t channels, std::span<const float> x, s
 void batch_norm(int64_t rows, int64_t channels, std::span<const float> x, std::span<const float> mean,
                 std::span<const float> inv_std, std::span<const float> gamma, std::span<const float> beta,
                 std::span<float> y);
-/// Gradients through the batch's own mean and variance (Ioffe and Szegedy 2015, §3). With `fixed` moments
-/// (evaluation) they count as constants.
+/// Gradients through the batch's own mean and variance (Ioffe and Szegedy 2015, §3). If `fixed` (evaluation), both are
+/// constants.
 void batch_norm_grad(int64_t rows, int64_t channels, bool fixed, std::span<const float> x, std::span<const float> mean,
                      std::span<const float> inv_std, std::span<const float> gamma, std::span<const float> gy, Grad gx,
                      Grad ggamma, Grad gbeta);

@@ -31,7 +31,7 @@ Planning::Planning(int) : alone_(planning), before_(1) {}
 Planning::~Planning() = default;
 #endif
 
-// The C function takes an array where the C++ one allocates. It fails only for want of memory.
+// Calls the C function, which takes an array; the C++ wrapper allocates. It fails only if memory runs out.
 void run(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args) {
   dnnl::error::wrap_c_api(
       dnnl_primitive_execute(primitive.get(), stream().get(), static_cast<int>(args.size()), args.begin()),
@@ -49,7 +49,7 @@ memory::desc weight_desc(const Conv2dSize& s, memory::data_type type) {
 
 namespace {
 
-/// The padding at the end; none when there are rows left that no window reaches.
+/// The padding at the end; 0 if no window reaches the last rows.
 int64_t end_padding(int64_t in, int64_t out, int64_t k, int64_t stride, int64_t dilation, int64_t pad) {
   return std::max<int64_t>(0, (out - 1) * stride + (k - 1) * dilation + 1 - in - pad);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the oneDNN kernels share: engine, streams, descriptions of shapes, buffers of a thread.
+// What the oneDNN kernels share: engine, streams, shape descriptors, per-thread buffers.
 #pragma once
 
 #include <algorithm>
@@ -13,16 +13,17 @@
 namespace mixgrad::kernels::onednn {
 
 const dnnl::engine& engine();
-/// Of the calling thread.
+/// The stream of the calling thread.
 const dnnl::stream& stream();
 
-/// The threads that a primitive made now should plan for.
+/// The number of threads that a primitive created now should use.
 int current_threads();
 
-/// What must hold while primitives are made. Inside a parallel region oneDNN runs with one thread, but plans for
-/// omp_get_max_threads(), also in the key of its own cache of primitives: a kernel with a barrier would wait for ever.
-/// So that number is set. And one thread plans at a time: oneDNN 2.6 keeps the size of a convolution's last block of
-/// channels in a global variable while it plans (jit_brgemm_conv_utils.cpp), so two at once may get wrong kernels.
+/// Must be alive while primitives are created. Inside a parallel region oneDNN runs on one thread, but plans for
+/// omp_get_max_threads(), also in the key of its primitive cache, so a kernel with a barrier would wait forever.
+/// Planning therefore sets that number. It also lets only one thread plan at a time: oneDNN 2.6 keeps the size of a
+/// convolution's last channel block in a global variable (jit_brgemm_conv_utils.cpp), so two threads could get wrong
+/// kernels.
 class Planning {
  public:
   explicit Planning(int threads);
@@ -37,10 +38,10 @@ class Planning {
 
 void run(const dnnl::primitive& primitive, std::initializer_list<dnnl_exec_arg_t> args);
 
-/// Weights OHWI, in groups where there are several.
+/// Weights OHWI, with a group dimension if there are several groups.
 dnnl::memory::desc weight_desc(const Conv2dSize& s, dnnl::memory::data_type type);
 
-/// Strides, dilations and paddings in oneDNN's words.
+/// Strides, dilations and paddings in oneDNN's form.
 struct Geometry {
   explicit Geometry(const Conv2dSize& s);
 
@@ -49,7 +50,7 @@ struct Geometry {
 
 enum class Use { scratchpad, packed, weights, bias, activations };
 
-/// A buffer of this thread, valid until its next request for the same use.
+/// A buffer of this thread, valid until the thread next requests one for the same use.
 void* buffer(Use use, size_t bytes);
 
 }  // namespace mixgrad::kernels::onednn

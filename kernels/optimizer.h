@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The update loops of the optimizers. Spans of one call have equal sizes.
+// The update loops of the optimizers. All spans of a call have the same size.
 #pragma once
 
 #include <span>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads and instruction sets for the loops of this folder.
+// Threads and instruction sets for the loops in this folder.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@
 #include <omp.h>
 #endif
 
-// One binary, several instruction sets: the loader picks the newest that the CPU has.
+// One binary for several instruction sets: the loader picks the newest that the CPU supports.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(MIXGRAD_NO_CLONES)
 #define MIXGRAD_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #else
@@ -22,7 +22,7 @@
 
 namespace mixgrad::kernels {
 
-/// Bytes of a core's second-level cache.
+/// Size of a core's L2 cache in bytes.
 inline int64_t cache_bytes() {
   const long bytes = sysconf(_SC_LEVEL2_CACHE_SIZE);
   return bytes > 0 ? bytes : 1 << 20;
@@ -37,9 +37,9 @@ inline bool in_parallel() {
 #endif
 }
 
-/// Calls `body(begin, end)` on chunks of `grain` elements of [0, n), spread over the threads; in order on one
-/// thread inside a parallel region (a micro-batch has one thread). The chunks never depend on the number of
-/// threads, so neither does a reduction that adds one partial result per chunk in their order.
+/// Calls `body(begin, end)` on chunks of `grain` elements of [0, n), distributed over the threads; inside a parallel
+/// region (a micro-batch has one thread), in order on one thread. The chunks do not depend on the number of threads, so
+/// a reduction that adds one partial result per chunk, in order, does not either.
 template <typename Body>
 void parallel_chunks(int64_t n, int64_t grain, const Body& body) {
   const int64_t chunks = (n + grain - 1) / grain;
@@ -53,7 +53,7 @@ void parallel_chunks(int64_t n, int64_t grain, const Body& body) {
   for (int64_t c = 0; c < chunks; ++c) body(c * grain, std::min(n, (c + 1) * grain));
 }
 
-/// Calls body(i) for i in [0, count), each on one thread; passes on the first exception.
+/// Calls body(i) for i in [0, count), each on one thread; rethrows the first exception.
 template <typename Body>
 void parallel_tasks(int64_t count, const Body& body) {
   std::exception_ptr error;

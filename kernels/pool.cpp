@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Forward runs over the output's rows, the gradients over images, since windows may overlap.
+// The forward pass is parallel over output rows, the backward pass over images, because windows may overlap.
 #include "pool.h"
 
 #include <algorithm>
@@ -27,7 +27,7 @@ Window window(const Pool2dSize& s, int64_t oy, int64_t ox) {
 /// How many positions of a window [at, at + k) lie in [low, high).
 int64_t overlap(int64_t at, int64_t k, int64_t low, int64_t high) { return std::min(at + k, high) - std::max(at, low); }
 
-// Channels are taken in blocks: the fixed count lets a block live in registers.
+// Channels are processed in blocks of a fixed size, which stay in registers.
 constexpr int64_t block = 16;
 
 /// Calls `body(first channel, count)`; the count is a constant except for the last channels.
@@ -125,8 +125,8 @@ MIXGRAD_INLINE void average_grad_image(const Pool2dSize& s, const T* gy, float* 
     }
 }
 
-/// Calls `image(n, gradient of image n)`, on zeros where nothing was there before. Windows overlap, so gradients in
-/// bfloat16 are summed in float and rounded once.
+/// Calls `image(n, gradient of image n)`; the gradient starts at zero unless it is to be added to. Windows overlap, so
+/// bfloat16 gradients are summed in float and rounded once.
 template <typename T, typename Image>
 void for_each_image(const Pool2dSize& s, GradOf<T> gx, const Image& image) {
   if (!gx) return;
@@ -137,7 +137,7 @@ void for_each_image(const Pool2dSize& s, GradOf<T> gx, const Image& image) {
     if constexpr (std::is_same_v<T, float>) {
       sums = to;
     } else {
-      static thread_local std::vector<float> buffer;  // stays with the thread
+      static thread_local std::vector<float> buffer;  // reused by the thread
       buffer.resize(size);
       sums = buffer;
       if (gx.add) to_float(to, sums);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pooling, NHWC. What a window sees outside the image is absent. An average divides by the positions that it counts.
+// Pooling, NHWC. Positions outside the image are ignored. An average divides by the number of positions that it counts.
 #pragma once
 
 #include "grad.h"
@@ -8,8 +8,8 @@ namespace mixgrad::kernels {
 
 using mixgrad::Pool2dSize;
 
-/// How many positions the average of window (oy, ox) counts: those in the image, with `count_padding` in the padded
-/// image.
+/// The number of positions that the average of window (oy, ox) counts: those in the image or, with `count_padding`, in
+/// the padded image.
 int64_t pool2d_count(const Pool2dSize& s, int64_t oy, int64_t ox);
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y);
@@ -19,11 +19,11 @@ void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<co
 void max_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy,
                      GradOf<bfloat16> gx);
 
-/// With `codes`, x holds integer codes and the mean is rounded to a code, halves up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5)
-/// with n = pool2d_count.
+/// With `codes`, x holds integer codes and the mean is rounded to a code, ties up: ⌊(2 Σq + n) / (2n)⌋ (SPEC §5) with
+/// n = pool2d_count.
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::span<float> y);
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const bfloat16> x, std::span<bfloat16> y);
-/// gy / n to every element of its window (straight-through the rounding of codes).
+/// Adds gy / n to every element of its window (straight-through for the rounding of codes).
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx);
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> gy, GradOf<bfloat16> gx);
 

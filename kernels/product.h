@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Products of row-major matrices: oneDNN's, or Eigen's in builds without it.
+// Products of row-major matrices by oneDNN, or by Eigen in builds without oneDNN.
 #pragma once
 
 #include <cstdint>
@@ -7,20 +7,20 @@
 
 namespace mixgrad::kernels {
 
-/// A factor of a product: `data` row-major with rows `stride` apart, taken transposed or not.
+/// A factor of a product: row-major `data` with rows `stride` apart, optionally transposed.
 struct Factor {
   const float* data;
   int64_t stride;
   bool transposed = false;
 };
 
-/// c = a b, or c += a b, on one thread; c [m, n], a [m, k] and b [k, n] once transposed.
+/// c = a b, or c += a b, on one thread; c [m, n]; a [m, k] and b [k, n] after transposition.
 using Multiply = void(int64_t m, int64_t n, int64_t k, Factor a, Factor b, bool add, float* c);
 
-/// This build's, with the newest instructions that the CPU has.
+/// This build's product, with the newest instructions that the CPU supports.
 Multiply multiply;
 
-/// Eigen's, for each instruction set that this CPU has, the newest last.
+/// Eigen's product for each instruction set that this CPU supports, the newest last.
 namespace eigen {
 struct Product {
   const char* instruction_set;

@@ -3,9 +3,9 @@
 #define MIXGRAD_JOINED(a, b) a##b
 #define MIXGRAD_JOIN(a, b) MIXGRAD_JOINED(a, b)
 
-// Of templates that several files instantiate, the linker keeps one instance for all. Each instruction set therefore
-// has a namespace of its own: otherwise AVX-512 code might run on a CPU without it. Only pointers leave this file, so
-// that no other depends on the alignment that Eigen chooses here. parallel.h spreads the work, not Eigen.
+// If several files instantiate a template, the linker keeps one instance. Each instruction set therefore gets its own
+// namespace: otherwise AVX-512 code could run on a CPU without it. Only pointers leave this file, so that no other file
+// depends on the alignment that Eigen chooses here. parallel.h distributes the work, not Eigen.
 #define Eigen MIXGRAD_JOIN(Eigen_, MIXGRAD_ISA)
 #define EIGEN_DONT_PARALLELIZE
 #include <Eigen/Core>
@@ -17,7 +17,7 @@ namespace {
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// The factor before it is transposed, [rows, columns] once it is.
+/// The factor as stored; [rows, columns] is its shape after transposition.
 auto stored(const Factor& f, int64_t rows, int64_t columns) {
   if (f.transposed) std::swap(rows, columns);
   return Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>(f.data, rows, columns, Eigen::OuterStride<>(f.stride));
@@ -31,7 +31,7 @@ void put(const A& a, const B& b, bool add, Eigen::Map<Matrix> c) {
     c.noalias() = a * b;
 }
 
-/// Eigen cuts sums into blocks by the size of caches: of one size, so that bytes depend on the instruction set alone.
+/// Eigen splits sums into blocks by cache size. Fixed sizes make the result depend on the instruction set only.
 void fix_blocks() {
   [[maybe_unused]] static const bool fixed = (Eigen::setCpuCacheSizes(32 << 10, 1 << 20, 8 << 20), true);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which of the products in product_eigen.cpp this CPU can run: those whose flags in meson.build it has.
+// Which products of product_eigen.cpp this CPU can run: those whose flags in meson.build it supports.
 #include <vector>
 
 #include "product.h"

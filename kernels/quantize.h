@@ -10,7 +10,7 @@ namespace mixgrad::kernels {
 using mixgrad::ActivationFormat;
 using mixgrad::CodeRange;
 
-/// Largest number of candidate precisions in one mixture (0 and 2..8 bits).
+/// The largest number of candidate precisions in a mixture (0 and 2..8 bits).
 inline constexpr int max_candidates = 8;
 
 /// Weights as a matrix: one row per output channel.
@@ -21,7 +21,7 @@ struct WeightSize {
 /// out = Σ_p θ_p ŵ_p. theta: [P], or [P, channels] when `theta_per_channel`. 0 bits give 0.
 void weight_mixture(const WeightSize& s, std::span<const int> bits, bool theta_per_channel, std::span<const float> w,
                     std::span<const float> theta, std::span<float> out);
-/// gw = g Σ_{b_p > 0} θ_p (straight-through, none through max|w|); gtheta_p = Σ g ŵ_p per channel or over all.
+/// gw = g Σ_{b_p > 0} θ_p (straight-through; max|w| is a constant); gtheta_p = Σ g ŵ_p, per channel or over all.
 void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool theta_per_channel,
                          std::span<const float> w, std::span<const float> theta, std::span<const float> g, Grad gw,
                          Grad gtheta);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mixtures of fake-quantized activations (SPEC §3): one pass over memory each way for any number of candidates.
+// Mixtures of fake-quantized activations (SPEC §3): one pass over memory per direction for any number of candidates.
 //
-// Two observations keep the work per candidate to a handful of instructions.
-//  - A two-sided quantizer is odd, so it is the one-sided quantizer of |x| with the sign of x put back; the gradient
-//    likewise with the sign moved onto g. Only what happens before and after the loop over candidates differs.
-//  - The step can wait: Σ_p (θ_p s_p) q_p needs no x̂_p, and Σ g x̂_p = s_p Σ g q_p.
+// Two observations reduce the work per candidate to a few instructions.
+//  - A two-sided quantizer is an odd function: the one-sided quantizer of |x| with the sign of x. Its gradient applies
+//    the sign to g. The loop over candidates is therefore the same for both.
+//  - The step can be applied last: Σ_p (θ_p s_p) q_p needs no x̂_p, and Σ g x̂_p = s_p Σ g q_p.
 #include <algorithm>
 #include <array>
 #include <vector>
@@ -16,7 +16,7 @@
 namespace mixgrad::kernels {
 namespace {
 
-/// Elements per task. Its sums are made in float, lane by lane, and then added in double.
+/// Elements per task. Sums within a task are in float, per lane; they are then added in double.
 constexpr int64_t grain = 8192;
 
 using PerCandidate = std::array<float, max_candidates>;
@@ -26,11 +26,11 @@ struct Mixture {
   bool two_sided;
   PerCandidate clip, top;  // q = rne(min(x / step, top))
   PerCandidate per_step;   // 1 / step
-  PerCandidate value;      // of one code in the output
-  PerCandidate slope;      // of the output inside the clip
+  PerCandidate value;      // what one code adds to the output
+  PerCandidate slope;      // d output / d x inside the clip
 };
 
-/// Signed values behind a ReLU never reach the lower clip, so they are one-sided as well.
+/// Signed values after a ReLU never reach the lower clip, so they are one-sided too.
 Mixture describe(std::span<const int> bits, ActivationFormat format, std::span<const float> clip) {
   Mixture m{};
   m.count = static_cast<int>(bits.size());
@@ -74,7 +74,7 @@ struct Constants {
       slope[p] = broadcast<V>(m.slope[p]);
     }
   }
-  /// Clamped after the multiplication: x = clip gives the top code whatever the rounding of 1 / step.
+  /// Clamps after the multiplication, so that x = clip gives the top code however 1 / step is rounded.
   MIXGRAD_INLINE V code(V a, int p) const { return round_even(at_most(top[p], a * per_step[p])); }
 };
 
@@ -97,7 +97,7 @@ MIXGRAD_INLINE void forward(const Constants<V, P>& m, const T* x, T* out) {
   store_parts(out, first, forward<TwoSided>(m, load_part<1, V>(x)));
 }
 
-/// Lane by lane: Σ g q_p, and Σ g over what lies outside the clip.
+/// Per lane: Σ g q_p, and Σ g over the elements outside the clip.
 template <typename V, int P>
 struct Sums {
   V codes[P] = {}, outside[P] = {};
@@ -111,10 +111,10 @@ MIXGRAD_INLINE V backward(const Constants<V, P>& m, V x, V g, Sums<V, P>& sums) 
   for (int p = 0; p < P; ++p) {
     sums.codes[p] += m.code(a, p) * signed_g;
     const auto inside = a < m.clip[p];
-    slope = inside ? slope + m.slope[p] : slope;  // written so, each is one masked addition
+    slope = inside ? slope + m.slope[p] : slope;  // in this form, one masked addition
     sums.outside[p] = inside ? sums.outside[p] : sums.outside[p] + signed_g;
   }
-  // Selects from g, not from the slope: GCC 12 makes scalar code of a select inside a select (P = 1).
+  // Selects g, not the slope: GCC 12 turns a nested select (P = 1) into scalar code.
   return (TwoSided ? g : (a > V{} ? g : V{})) * slope;
 }
 
@@ -130,7 +130,7 @@ MIXGRAD_INLINE void backward(const Constants<V, P>& m, const T* x, const T* g, G
   store_parts(gx.data, first, second);
 }
 
-/// A loop of whole vectors; the rest goes through vectors padded with zeros, which add nothing to any sum.
+/// A loop over whole vectors; the remainder is padded with zeros, which add nothing to any sum.
 template <bool TwoSided, typename V, int P, typename T>
 MIXGRAD_INLINE void forward_loop(const Mixture& mixture, const T* x, T* out, int64_t n) {
   constexpr int width = 2 * lane_count<V>;
@@ -166,7 +166,7 @@ MIXGRAD_INLINE void backward_loop(const Mixture& mixture, const T* x, const T* g
   for (int p = 0; p < P; ++p) totals[P + p] = sum(sums.outside[p]);
 }
 
-/// Calls f with the number of candidates and the side as compile-time constants, so that loops over p unroll.
+/// Calls f with the number of candidates and the sides as compile-time constants, so that loops over p are unrolled.
 template <int P = 1, typename F>
 MIXGRAD_INLINE void specialize(const Mixture& m, const F& f) {
   if constexpr (P <= max_candidates) {
@@ -194,9 +194,9 @@ template <typename T>
 Totals backward_all(const Mixture& m, std::span<const T> x, std::span<const T> g, GradOf<T> gx) {
   const auto n = static_cast<int64_t>(x.size());
   const int64_t chunks = (n + grain - 1) / grain, width = 2 * m.count;
-  static thread_local std::vector<double> scratch;  // stays with the thread: no allocation in the steady state
+  static thread_local std::vector<double> scratch;  // reused: no allocations in steady state
   scratch.resize(static_cast<size_t>(chunks * width));
-  double* partial = scratch.data();  // of the calling thread
+  double* partial = scratch.data();  // the calling thread's; the lambda below may run on others
   parallel_chunks(n, grain, [&](int64_t begin, int64_t end) {
     const GradOf<T> d{gx ? gx.data + begin : nullptr, gx.add};
     double* sums = partial + begin / grain * width;

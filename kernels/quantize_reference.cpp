@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formulas of SPEC §2 and §3, word for word: what the fast kernels are tested against.
+// A literal implementation of the formulas of SPEC §2 and §3: the reference for tests of the fast kernels.
 #include <algorithm>
 #include <cmath>
 

@@ -91,9 +91,9 @@ void weight_mixture_grad(const WeightSize& s, std::span<const int> bits, bool th
                          std::span<const float> w, std::span<const float> theta, std::span<const float> g, Grad gw,
                          Grad gtheta) {
   const Theta coefficients{theta.data(), s.channels, theta_per_channel};
-  static thread_local std::vector<double> scratch;  // [P, channels]; stays with the thread
+  static thread_local std::vector<double> scratch;  // [P, channels]; reused by the thread
   if (gtheta) scratch.resize(bits.size() * static_cast<size_t>(s.channels));
-  double* dots = scratch.data();  // of the calling thread
+  double* dots = scratch.data();  // the calling thread's; the lambda below may run on others
   for_each_row(s, [&](int64_t c, int64_t first) {
     const float *row = w.data() + first, *grow = g.data() + first;
     if (gw) put_scaled(g.data(), coefficients.kept(bits, c), first, first + s.per_channel, gw);

@@ -8,7 +8,7 @@
 namespace mixgrad::kernels {
 namespace {
 
-// Four rows at a time, so that the chain through `sums` is not what takes the time.
+// Four rows at a time, so that the dependency on `sums` does not limit the speed.
 MIXGRAD_CLONES void sum_rows(const float* x, int64_t begin, int64_t end, int64_t channels, float* __restrict sums) {
   std::fill_n(sums, channels, 0.0f);
   int64_t r = begin;

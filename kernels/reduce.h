@@ -6,7 +6,7 @@
 
 namespace mixgrad::kernels {
 
-/// Rows that one partial sum of a reduction covers; partial sums are added in the order of the rows.
+/// Rows per partial sum of a reduction; partial sums are added in row order.
 inline constexpr int64_t rows_per_partial = 256;
 
 /// out[c] = Σ_r x[r, c], x [rows, channels].

@@ -14,7 +14,7 @@ namespace {
 
 constexpr int most_shift = 44;
 
-/// The formula of FixedPoint::apply in double, exact below 2^9 (fixed_point) and clamped above.
+/// FixedPoint::apply in double: exact for results below 2^9 (see fixed_point); larger ones are clamped anyway.
 template <typename Acc, typename Code>
 MIXGRAD_INLINE void requantize_rows(const Acc* acc, int64_t rows, int64_t channels, const double* bias,
                                     const double* ratio, double low, double high, Code* __restrict codes) {

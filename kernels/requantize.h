@@ -11,8 +11,8 @@ namespace mixgrad::kernels {
 
 using mixgrad::FixedPoint;
 
-/// The nearest to `ratio` >= 0. From 2^-14 on with 31 bits of multiplier; smaller ones with the bits that 44 places
-/// leave, so that x · multiplier stays below 2^53 wherever the result is below 2^9: double holds it exactly.
+/// The fixed-point number nearest to `ratio` >= 0. From 2^-14 on, the multiplier has 31 bits; smaller ratios get fewer,
+/// since the shift is at most 44, so that x · multiplier < 2^53 if the result is below 2^9: a double holds it exactly.
 FixedPoint fixed_point(double ratio);
 
 /// codes[r, c] = clamp(ratios[c].apply(acc[r, c] + bias[c]), low, high). acc and codes are whole numbers held as
@@ -20,7 +20,7 @@ FixedPoint fixed_point(double ratio);
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes);
 
-/// The same of 32-bit accumulators to bytes (two's complement); |acc + bias| < 2^31.
+/// The same from 32-bit accumulators to bytes (two's complement); |acc + bias| < 2^31.
 void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes);
 

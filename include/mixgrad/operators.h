@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operators of a graph: one struct each, with its attributes and its answers to the library's questions. An
-// operator with a missing answer does not compile. docs/extending.md describes how to add one.
+// The operators of a graph. Each is a struct with its attributes and everything that the library asks of an operator;
+// if a member is missing, it does not compile. docs/extending.md describes how to add one.
 #pragma once
 
 #include <mixgrad/attrs.h>
@@ -18,7 +18,7 @@ struct Value;
 struct RunContext;
 struct LoweringContext;
 
-/// An elementwise function, applied by a node to its output or as a node of its own (op::Activate).
+/// An elementwise function, applied by a node to its output or as a separate node (op::Activate).
 enum class Activation { none, relu, relu6 };
 
 namespace op {
@@ -26,17 +26,17 @@ namespace op {
 /// The quantizer of an operator's output (SPEC §5).
 enum class Quantizer {
   own,     ///< its own
-  joint,   ///< its own, plus one shared by its inputs: it computes on their codes
-  passed,  ///< its input's: it passes codes on
+  joint,   ///< its own; its inputs share another, because it computes on their codes
+  passed,  ///< its input's, because it passes on codes
 };
 
 /// How an operator's output channels depend on its input channels.
 enum class Channels {
   made,       ///< new channels, each from all input channels
   grouped,    ///< new channels, each from the input channels of its group
-  depthwise,  ///< one per input channel: the two are kept or removed together
+  depthwise,  ///< one per input channel; both are kept or removed together
   passed,     ///< the input's channels
-  tied,       ///< the inputs' channels, which must be the same
+  tied,       ///< the inputs' channels, which must be equal
   flattened,  ///< each input channel becomes one channel per position
 };
 
@@ -183,7 +183,7 @@ struct Activate {
   void lower(LoweringContext& c) const;
 };
 
-/// Only in float networks: fold_batch_norm folds it into layers.
+/// Only in float networks; fold_batch_norm folds it into layers.
 struct BatchNorm {
   static constexpr const char* name() { return "batch_norm"; }
   static constexpr std::array parameters{"weight", "bias", "running_mean", "running_var"};

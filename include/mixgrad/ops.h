@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Differentiable ops. Activations are [N, C, H, W] or [N, features]; every op throws bad_input naming itself and the
-// shapes if they don't fit. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
+// Differentiable ops. Activations are [N, C, H, W] or [N, features]; if shapes don't fit, an op throws bad_input with
+// its name and the shapes. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -36,7 +36,7 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor global_avg_pool2d(const Tensor& x);
 /// [N, ...] to [N, rest] in row-major order (C, H, W). The result is always float32.
 Tensor flatten(const Tensor& x);
-/// x stored as `dtype`, rounded to nearest even.
+/// x converted to `dtype`, rounded to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
 
 // --- losses and small algebra ---------------------------------------------------------------------------------
@@ -65,10 +65,10 @@ Tensor scale(const Tensor& x, double factor);
 // --- quantizers: soft mixtures (search) -----------------------------------------------------------------------
 
 /// Σ_p θ_p ŵ_p over candidate bit-widths; theta [P] (per layer) or [P, O] (per output channel). scales: [P, O], [O]
-/// (the same for all candidates), or no tensor: those of the weights, without a gradient.
+/// (the same for all candidates), or empty: computed from the weights, without a gradient.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const int> bits,
                       const WeightQuantizer& quantizer);
-/// The same for min-max (SPEC §2), in one pass over memory.
+/// The same for the min-max quantizer (SPEC §2), in one pass over memory.
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, std::span<const int> bits);
 /// The same for steps of their own (SPEC §2a), in one pass over memory. scales: [P, O].
 Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales, std::span<const CodeRange> ranges);
@@ -76,28 +76,28 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales
 /// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. Returns the bias
 /// itself if 0 bits is not a candidate.
 Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
-/// Returns `value` and passes its gradient to `source` unchanged (straight-through, Bengio et al. 2013); equal shapes.
+/// Returns `value`; its gradient goes to `source` unchanged (straight-through, Bengio et al. 2013). Equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 
 /// Σ_p θ_p x̂_p with one clip per candidate; theta, clip [P].
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format, const ActivationQuantizer& quantizer);
-/// The same of PACT (SPEC §3), in one pass over memory.
+/// The same for PACT (SPEC §3), in one pass over memory.
 Tensor activation_mixture(const Tensor& x, const Tensor& theta, const Tensor& clip, std::span<const int> bits,
                           ActivationFormat format = {});
 
 // --- quantizers: integer codes, as floats (discrete networks) -------------------------------------------------
 
-/// The scale of each of the weights' candidates and output channels, [P, O]; 0 at 0 bits. No gradient.
+/// The scale of the weights for each candidate and output channel, [P, O]; 0 at 0 bits. No gradient.
 Tensor candidate_scales(const Tensor& w, std::span<const int> candidates, const WeightQuantizer& quantizer);
-/// The same at bits[c] of each channel, [O].
+/// The same at bits[c] for each channel c, [O].
 Tensor weight_scales(const Tensor& w, std::span<const int> bits, const WeightQuantizer& quantizer);
 /// [O]: the real value of one code; 1 at 0 bits. No gradient.
 Tensor weight_steps(const Tensor& scales, std::span<const int> bits, const WeightQuantizer& quantizer);
 /// Codes of w at bits[c] per output channel, scales [O]; ŵ = codes · weight_steps.
 Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const int> bits,
                        const WeightQuantizer& quantizer);
-/// The same of min-max (SPEC §2), whose scale is max|w_c|.
+/// The same for min-max (SPEC §2), whose scale is max|w_c|.
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits);
 /// The same for steps of their own (SPEC §2a), with the range of each channel.
 Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const CodeRange> ranges);
@@ -106,18 +106,18 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
                            const ActivationQuantizer& quantizer);
 /// The same for PACT (SPEC §3), whose step is clip / levels.
 Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, ActivationFormat format = {});
-/// Convolution and linear layer on codes, exact: Σ q_w q_x as an integer, rounded once to float32. `bound` is
-/// max_c Σ|q_w,c| · max|q_x|; from 2^24 on, the sum is computed in two halves of the activation codes.
+/// Exact convolution and linear layer on codes: Σ q_w q_x as an integer, rounded once to float32. `bound` is
+/// max_c Σ|q_w,c| · max|q_x|; from 2^24 on, the sum is computed separately for two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
 Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
-/// Mean of codes rounded to a code, ties up (SPEC §5), straight-through.
+/// The mean of codes, rounded to a code, ties up (SPEC §5); straight-through.
 Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
-/// acc · scale + bias per channel: accumulators to real values. scale [C] or [1], not differentiated; bias [C]
+/// Converts accumulators to real values: acc · scale + bias per channel. scale [C] or [1], without a gradient; bias [C]
 /// (optional).
 Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
-/// Accumulators to the codes of a PACT quantizer in fixed point, clamp(((acc + q_b) M + 2^(n-1)) >> n) with
-/// M / 2^n = scale / (clip / levels) per channel and q_b = bias_codes(bias, scale), as an integer network computes them
-/// (SPEC §7). Its gradients are those of rescale, relu and quantize_activation.
+/// Converts accumulators to the codes of a PACT quantizer in fixed point, as an integer network does (SPEC §7):
+/// clamp(((acc + q_b) M + 2^(n-1)) >> n) with M / 2^n = scale / (clip / levels) per channel and
+/// q_b = bias_codes(bias, scale). Its gradients are those of rescale, relu and quantize_activation.
 Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits,
                   ActivationFormat format = {});
 /// scale_c / out_step for every channel, in fixed point.

@@ -23,8 +23,8 @@ double largest_row_sum(const Tensor& codes) {
   return largest;
 }
 
-constexpr double most_bias_steps = 0x1p30;  // a bias and the sums that it is added to share 32 bits
-constexpr double least_step = least_scale;  // below it, steps and their inverses leave float32's range
+constexpr double most_bias_steps = 0x1p30;  // leaves room in 32 bits for the sums that a bias is added to
+constexpr double least_step = least_scale;  // below it, steps and their inverses exceed float32's range
 constexpr float least_clip = 1e-3F;
 
 /// The scale that makes a channel's accumulator steps large enough for its bias.
@@ -39,7 +39,7 @@ Tensor own_scales(const Node& node) {
   return weight_scales(node.weight(), node.weight_slot->bits, *node.weight_slot->quantizer);
 }
 
-/// Fixed weights on quantized input: integer codes, and what one step of their accumulator is worth.
+/// Fixed weights on quantized input: integer codes, and the real value of one accumulator step.
 void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& input, Binding::NodeBinding& b) {
   const std::vector<int>& bits = node.weight_slot->bits;
   const WeightQuantizer& quantizer = *node.weight_slot->quantizer;

@@ -21,7 +21,7 @@ struct Affine {
 
 Eigen::ArrayXd doubles(const Tensor& vector) { return as_rows(vector.data(), vector.size()).cast<double>().array(); }
 
-/// Rounds `values` into a vector.
+/// Writes `values`, rounded, to a vector.
 void put(const Tensor& vector, const Eigen::ArrayXd& values) {
   as_rows(vector.data(), vector.size()) = values.cast<float>();
 }
@@ -56,7 +56,7 @@ void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
   const auto* conv = layer.as<op::Conv2d>();
-  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // of one group; the fastest in memory
+  const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // inputs per group, innermost in memory
   const int64_t rows_per_group = rows / (conv ? conv->attrs.groups : 1);
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
@@ -97,11 +97,11 @@ std::string against_pooling(const Node& pool, const Affine& map, bool still_trai
     return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
   }
   if (still_trained)
-    return fmt::format("max pooling '{}' lets it pass only while no γ is below 0, and training may change that",
+    return fmt::format("max pooling '{}' allows folding only if no γ is negative, which training may change",
                        pool.name);
   const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
   if (negative == map.a.end()) return "";
-  return fmt::format("max pooling '{}' lets it pass only where no γ is below 0, as that of channel {} is", pool.name,
+  return fmt::format("max pooling '{}' allows folding only if no γ is negative, but that of channel {} is", pool.name,
                      negative - map.a.begin());
 }
 
@@ -143,17 +143,17 @@ class Fold {
   std::string up_to(int i, const Affine& map) {
     const Node& n = node(i);
     on_input_ = n.as<op::Input>() != nullptr;
-    if (on_input_) return "it stands on the network's input";
-    if (graph_.output == i) return fmt::format("'{}' before it is the network's result too", n.name);
-    if (graph_.consumers(i).size() > 1) return fmt::format("others read '{}' before it too", n.name);
+    if (on_input_) return "it reads the network's input";
+    if (graph_.output == i) return fmt::format("'{}' before it is also the network's output", n.name);
+    if (graph_.consumers(i).size() > 1) return fmt::format("'{}' before it has other consumers", n.name);
     if (n.activation != Activation::none || n.as<op::Activate>())
-      return fmt::format("a ReLU stands before it ('{}')", n.name);
+      return fmt::format("there is a ReLU before it ('{}')", n.name);
     if (n.is_layer()) {
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       outputs_[i] = map;
       return "";
     }
-    if (n.as<op::Add>()) {  // a + b twice over where an Add reads one tensor twice
+    if (n.as<op::Add>()) {  // each operand gets half of the shift; an Add may read one tensor twice
       const Affine half = halved_shift(map);
       const std::string first = up_to(n.inputs[0], half);
       return !first.empty() || n.inputs[1] == n.inputs[0] ? first : up_to(n.inputs[1], half);
@@ -164,15 +164,15 @@ class Fold {
     }
     if (n.as<op::Flatten>()) {
       if (node(n.inputs[0]).shape[0] == n.shape[0]) return up_to(n.inputs[0], map);
-      return fmt::format("'{}' before it makes features of positions", n.name);
+      return fmt::format("'{}' before it turns positions into features", n.name);
     }
-    return fmt::format("'{}' before it ({}) can't take it up", n.name, n.op_name());
+    return fmt::format("'{}' before it ({}) can't absorb it", n.name, n.op_name());
   }
 
-  /// Collects the nodes that, changed, take node i's value where they took `map` of it; or tells what stands against
-  /// it.
+  /// Collects the nodes that read `map` of node i's value and must change to read the value itself. Returns why that is
+  /// not possible, or "".
   std::string down_from(int i, const Affine& map) {
-    if (graph_.output == i) return fmt::format("'{}' is the network's result", node(i).name);
+    if (graph_.output == i) return fmt::format("'{}' is the network's output", node(i).name);
     for (const int c : graph_.consumers(i)) {
       if (std::string reason = into(c, map); !reason.empty()) return reason;
     }
@@ -183,7 +183,7 @@ class Fold {
     const Node& n = node(i);
     if (n.is_layer()) {
       if (const auto* conv = n.as<op::Conv2d>(); conv && pads(conv->attrs))
-        return fmt::format("'{}' behind it pads with zeros", n.name);
+        return fmt::format("'{}' after it pads with zeros", n.name);
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       inputs_[i] = map;
       return "";
@@ -197,14 +197,14 @@ class Fold {
       return reason.empty() ? down_from(i, map) : reason;
     }
     if (n.as<op::Flatten>()) return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
-    if (n.as<op::Activate>()) return fmt::format("a ReLU stands behind it ('{}')", n.name);
-    return fmt::format("'{}' behind it ({}) can't take it up", n.name, n.op_name());
+    if (n.as<op::Activate>()) return fmt::format("there is a ReLU after it ('{}')", n.name);
+    return fmt::format("'{}' after it ({}) can't absorb it", n.name, n.op_name());
   }
 
   [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
     const char* help = on_input_
-                           ? "leave it out of the network and normalize the data in its place (--normalize MEAN/STD)"
-                           : "put it directly behind a conv or linear layer that feeds nothing else, or before linear "
+                           ? "remove it from the network and normalize the data instead (--normalize MEAN/STD)"
+                           : "put it directly after a conv or linear layer that feeds nothing else, or before linear "
                              "layers or convs without padding";
     bad_input("cannot fold batch norm '{}': {}, and {}: {}", node(norm_).name, before, behind, help);
   }
@@ -213,7 +213,7 @@ class Fold {
   int norm_;
   bool still_trained_;
   bool on_input_ = false;
-  std::map<int, Affine> outputs_, inputs_;  // by node: what its output, or its input, becomes
+  std::map<int, Affine> outputs_, inputs_;  // by node: the map to apply to its output, or to absorb from its input
 };
 
 }  // namespace

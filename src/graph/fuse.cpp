@@ -27,8 +27,8 @@ int relu_target(const Graph& graph, int i) {
   return -1;
 }
 
-/// By node: whether its quantizer, which nodes that meet in an Add share, can have a clip of 6: a ReLU6 is to join
-/// every one of them. Otherwise that clip would follow the larger values, and the ReLU6 be lost.
+/// For each node, whether its quantizer can have a clip of 6. The operands of an Add share a quantizer, so all of them
+/// must get a ReLU6: otherwise the clip would follow the larger values, and the ReLU6 would have no effect.
 std::vector<bool> clipped_at_6(const Graph& graph) {
   const auto is_relu6 = [](const Node& n) {
     return n.as<op::Activate>() && n.as<op::Activate>()->function == Activation::relu6;
@@ -64,7 +64,7 @@ void fuse_relu(Graph& graph) {
     const bool bound_joins = activate->function == Activation::relu6 && clipped[static_cast<size_t>(target)];
     if (joined.activation == Activation::none) joined.activation = Activation::relu;
     if (bound_joins) joined.activation = Activation::relu6;
-    if (activate->function == Activation::relu6 && !bound_joins) continue;  // the upper bound stays where it is
+    if (activate->function == Activation::relu6 && !bound_joins) continue;  // keep the node for its upper bound
     redirect(graph, i, producer);
   }
   drop_unused(graph);

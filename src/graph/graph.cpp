@@ -102,7 +102,7 @@ Graph Graph::clone() const {
     clone_slot(node.weight_slot, weight_copies);
     clone_slot(node.output_slot, activation_copies);
   }
-  std::map<const void*, Tensor> tensor_copies;  // tensors that nodes share stay shared
+  std::map<const void*, Tensor> tensor_copies;  // shared tensors stay shared
   visit_tensors(copy, [&](const HeldTensor&, Tensor& tensor) {
     Tensor& own = tensor_copies[tensor.id()];
     if (!own) own = tensor.clone().requires_grad(tensor.needs_grad());

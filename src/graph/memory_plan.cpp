@@ -43,7 +43,7 @@ int place(std::vector<Block>& blocks) {
   std::ranges::stable_sort(order, std::ranges::greater{}, [&](int i) { return block(i).bytes; });
   const auto end = [&](int i) { return i < 0 ? 0 : block(i).offset + block(i).bytes; };
   int top = -1;
-  std::vector<int> placed;  // by offset
+  std::vector<int> placed;  // sorted by offset
   for (const int i : order) {
     Block& b = block(i);
     for (const int other : placed) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one walk over what a graph holds: parameters for optimizers and checkpoints, all tensors for clones and files.
+// Visits everything that a graph holds: parameters for optimizers and checkpoints, all tensors for clones and files.
 #pragma once
 
 #include <mixgrad/graph.h>
@@ -15,9 +15,9 @@ namespace mixgrad {
 
 struct HeldTensor {
   std::string name;
-  std::string file_name;  ///< where files call it by its slot's number
+  std::string file_name;  ///< the name in files, which number slots
   Role role;
-  bool trained;  ///< otherwise it stays as it is: running moments, clips and scales that are not learned
+  bool trained;  ///< false for running moments, and for clips and scales that are not learned
 };
 
 namespace walk {
@@ -38,14 +38,14 @@ size_t number_of(const std::vector<std::shared_ptr<Slot>>& slots, const std::sha
 
 }  // namespace walk
 
-/// Calls visit(held, tensor) for every tensor of a graph, const or not: those of the nodes, scales, clips, α. A slot's
-/// tensors come once, and what nodes share as their own as often as they do.
+/// Calls visit(held, tensor) for every tensor of a (const or mutable) graph: parameters of nodes, scales, clips, α. The
+/// tensors of a shared slot are visited once; parameters that nodes share, once per node.
 template <typename AnyGraph, typename Visit>
 void visit_tensors(AnyGraph& graph, const Visit& visit) {
   const auto offer = [&](const HeldTensor& held, auto& tensor) {
     if (tensor) visit(held, tensor);
   };
-  constexpr size_t trained_at_most = 2;  // then come the running moments of a batch norm
+  constexpr size_t trained_at_most = 2;  // the rest are running moments of a batch norm
   for (auto& node : graph.nodes) {
     const auto names = std::visit(
         [](const auto& o) { return std::vector<const char*>(o.parameters.begin(), o.parameters.end()); }, node.op);
@@ -69,7 +69,7 @@ void visit_tensors(AnyGraph& graph, const Visit& visit) {
            Role::clip, activation_slots[i]->learn_clip},
           activation_slots[i]->clip);
   }
-  size_t weights_seen = 0, activations_seen = 0;  // slots, in the order of their first use
+  size_t weights_seen = 0, activations_seen = 0;  // slots, in order of first use
   for (auto& node : graph.nodes) {
     if (node.weight_slot && walk::number_of(weight_slots, node.weight_slot) == weights_seen) {
       offer({node.name + ".alpha_w", fmt::format("weight_slot.{}.alpha", weights_seen++), Role::alpha, true},

@@ -27,7 +27,7 @@ Live live_outputs(const Node& node) {
   return live;
 }
 
-/// Channel c of [C, H, W] becomes features c H W .. c H W + H W - 1.
+/// Channel c of [C, H, W] becomes features c H W to (c + 1) H W - 1.
 Live flattened(const Live& channels, int64_t positions) {
   if (!channels) return channels;
   std::vector<int64_t> features;
@@ -37,7 +37,7 @@ Live flattened(const Live& channels, int64_t positions) {
   return features;
 }
 
-/// The slices `live` of dimension 0, the outermost in memory, or 1, the innermost.
+/// The slices `live` along dimension 0 (outermost in memory) or 1 (innermost).
 Tensor sliced(const Tensor& t, int dim, const std::vector<int64_t>& live) {
   Shape shape = t.shape();
   const auto all = as_rows(t.data(), dim == 0 ? shape[0] : t.size() / shape[1]);
@@ -67,7 +67,7 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
     return;
   }
   if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
-  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: a channel leaves with its input's
+  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: input and output channels go together
 }
 
 void drop_outputs(Node& node, const Live& outputs) {

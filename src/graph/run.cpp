@@ -12,11 +12,11 @@ Value codes(const Tensor& tensor, const ActivationSlot* slot) {
   return {tensor, slot, Tensor::full({1}, slot->step())};
 }
 
-/// Activation and output quantizer of a node.
+/// Applies a node's activation and output quantizer.
 Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v) {
   const ActivationSlot* slot = node.output_slot.get();
   if (slot == nullptr) {
-    if (v.codes_of != nullptr) return v;  // handed on
+    if (v.codes_of != nullptr) return v;  // passed on
     return {activate(node.activation, real(v))};
   }
   const ActivationQuantizer& quantizer = *slot->quantizer;
@@ -39,7 +39,7 @@ Tensor Graph::run(const Binding& binding, const Tensor& x, std::vector<Tensor>* 
   }
   std::vector<Value> values(nodes.size());
   const ActivationSlot* first = nodes[0].output_slot.get();
-  const bool coded = first != nullptr && first->fixed();  // rounded to dtype, the input's codes would not be its codes
+  const bool coded = first != nullptr && first->fixed();  // rounding the input to dtype could change its codes
   const Value given{coded ? x : cast(x, dtype)};
   for (size_t i = 0; i < nodes.size(); ++i) {
     const ModuleScope scope(nodes[i].name);

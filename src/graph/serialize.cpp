@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A graph as a safetensors file: tensors by the names of their nodes, the structure as JSON in the metadata.
+// A graph as a safetensors file: tensors named after their nodes, the structure as JSON in the metadata.
 #include "parameters.h"
 
 #include <mixgrad/error.h>
@@ -121,19 +121,19 @@ class Reader {
 
   Graph read() {
     const auto found = file_.metadata.find(metadata_key);
-    if (found == file_.metadata.end()) fail("it holds tensors but no network structure");
+    if (found == file_.metadata.end()) fail("it contains tensors but no network structure");
     std::string normalize;
     try {
       const json j = json::parse(found->second);
       if (j.at("format").get<int>() != format_version)
-        fail(fmt::format("format {} is not {}", j.at("format").dump(), format_version));
+        fail(fmt::format("unsupported format {}, expected {}", j.at("format").dump(), format_version));
       for (const json& slot : j.at("weight_slots")) read_weight_slot(slot);
       for (const json& slot : j.at("activation_slots")) read_activation_slot(slot);
       for (const json& node : j.at("nodes")) read_node(node);
       graph_.output = j.at("output").get<int>();
       normalize = j.value("normalize", "");
     } catch (const json::exception&) {
-      fail("its structure is damaged");
+      fail("its structure is corrupt");
     }
     if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes))
       fail("it has no output node");
@@ -230,7 +230,7 @@ class Reader {
     graph_.nodes.push_back(std::move(node));
   }
 
-  /// The scales of a layer's weight quantizer, where they are learned or kept.
+  /// Reads the scales of a layer's weight quantizer, if the file has them: learned, or kept from before pruning.
   void read_weights(Node& node, size_t slot_number) const {
     const WeightSlot& slot = *node.weight_slot;
     const int64_t channels = node.weight().dim(0);
@@ -257,7 +257,7 @@ class Reader {
     const bool earlier =
         std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
     if (std::ssize(node.inputs) != wanted || !earlier)
-      fail(fmt::format("'{}' must have {} inputs among earlier nodes", node.name, wanted));
+      fail(fmt::format("'{}' must have {} inputs, all of them earlier nodes", node.name, wanted));
   }
 
   io::Safetensors file_;
@@ -282,7 +282,7 @@ void check_runs(const Graph& graph, const std::string& path) {
     for (size_t i = 0; i < values.size(); ++i) {
       const Node& node = graph.nodes[i];
       const Shape is(values[i].shape().dims().subspan(1));
-      if (is != node.shape) bad_input("'{}' has the shape {}, but makes {}", node.name, node.shape.str(), is.str());
+      if (is != node.shape) bad_input("'{}' declares shape {}, but has {}", node.name, node.shape.str(), is.str());
     }
   } catch (const Error& e) {
     bad_input("{}: its layers don't fit together: {}", path, e.what());

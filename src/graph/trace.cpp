@@ -22,7 +22,7 @@ class EvalScope {
     root.eval();
   }
   ~EvalScope() {
-    for (size_t i = 0; i < modules_.size(); ++i) modules_[i]->train(was_training_[i]);  // outer ones first
+    for (size_t i = 0; i < modules_.size(); ++i) modules_[i]->train(was_training_[i]);  // outer modules first
   }
 
  private:
@@ -30,7 +30,7 @@ class EvalScope {
   std::vector<bool> was_training_;
 };
 
-/// Those that a module may record.
+/// The names of the operators that a module may record.
 std::string known_operators() {
   std::vector<std::string_view> names;
   for (const Operator& op : op::all()) {
@@ -58,7 +58,7 @@ class Tracer {
 
   void add(const Record& r) {
     const std::string where = r.module.empty() ? r.op : fmt::format("{} in module '{}'", r.op, r.module);
-    if (!r.graph_op) bad_input("cannot convert {}: graphs hold {}", where, known_operators());
+    if (!r.graph_op) bad_input("cannot convert {}: graphs support {}", where, known_operators());
     Node node{.name = "",
               .op = *r.graph_op,
               .inputs = {},
@@ -81,8 +81,7 @@ class Tracer {
 
   Graph finish(const Tensor& y) {
     const auto found = node_of_.find(y.id());
-    if (found == node_of_.end())
-      bad_input("the network's output is not the result of a mixgrad op: it can't be traced");
+    if (found == node_of_.end()) bad_input("cannot trace the network: its output is not the result of a mixgrad op");
     graph_.output = found->second;
     drop_unused(graph_);
     return std::move(graph_);
@@ -99,7 +98,7 @@ class Tracer {
 
   Tensor parameter(const Tensor& t, const std::string& where) const {
     if (t && !parameter_names_.contains(t.id())) {
-      bad_input("cannot convert {}: its weights are not a registered parameter (add_parameter)", where);
+      bad_input("cannot convert {}: its weights are not registered parameters (add_parameter)", where);
     }
     return t;
   }
@@ -113,7 +112,7 @@ class Tracer {
     } else {
       name = r.module.empty() ? r.op : r.module + "." + r.op;
     }
-    name = valid_utf8(name);  // as the graph's file wants it
+    name = valid_utf8(name);  // required by the file format
     std::string candidate = name;
     for (int n = 2; !names_.insert(candidate).second; ++n) candidate = fmt::format("{}_{}", name, n);
     return candidate;

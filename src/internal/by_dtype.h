@@ -5,7 +5,7 @@
 
 namespace mixgrad {
 
-/// Calls f.operator()<T>() with the type that `dtype` stands for.
+/// Calls f.operator()<T>() with the C++ type of `dtype`.
 template <typename F>
 auto by_dtype(DType dtype, const F& f) {
   return dtype == DType::float32 ? f.template operator()<float>() : f.template operator()<bfloat16>();

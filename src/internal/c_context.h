@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network uses to add itself to a C package.
+// What an operator of an integer network uses to emit its C code.
 #pragma once
 
 #include <mixgrad/deploy.h>
@@ -21,7 +21,7 @@ struct CText {
 struct CContext {
   const IntegerNetwork& network;
   const Arena& arena;
-  size_t index;  ///< of the node
+  size_t index;  ///< the node's index
 
   const IntegerNode& node() const { return network.nodes[index]; }
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node(), i); }
@@ -40,7 +40,7 @@ struct CContext {
   }
 };
 
-/// An integer constant in C. INT32_MIN has no literal of its own type.
+/// An integer constant in C. INT32_MIN needs an expression, because C has no negative literals.
 std::string c_literal(int value);
 /// Comma-separated numbers in lines of at most 120 columns.
 std::string c_lines(const std::vector<std::string>& numbers);

@@ -10,8 +10,8 @@
 
 namespace mixgrad {
 
-/// A fact about the output channels of node `i`, from those of earlier nodes: `made` says it of a node whose channels
-/// are its own, `flattened(fact, positions)` of channels that become that many features each.
+/// A fact about the output channels of node `i`, derived from those of earlier nodes. `made(node)` is the fact of a
+/// node that makes new channels, `flattened(fact, positions)` that of a flatten with `positions` features per channel.
 template <typename T, typename Made, typename Flattened>
 T channel_fact(const Graph& graph, int i, const std::vector<T>& earlier, const Made& made, const Flattened& flattened) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
@@ -29,10 +29,10 @@ inline bool in_groups(const Node& node) {
   return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
 }
 
-/// Sets of nodes whose values lose the same channels: a tied node with its inputs, a depthwise conv with its producer.
+/// Sets of nodes that lose the same channels: a tied node and its inputs, a depthwise conv and its producer.
 DisjointSets nodes_that_share_channels(const Graph& graph);
 
-/// Output channels of every node that are left when fixed slots lose those at 0 bits.
+/// The number of output channels of every node once fixed slots have lost those at 0 bits.
 std::vector<int64_t> live_channels(const Graph& graph);
 
 }  // namespace mixgrad

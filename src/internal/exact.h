@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layers on integer codes. Float32 holds integers exactly below 2^24; a layer whose sums could grow larger runs
-// on the high and low halves of its input's codes, codes = 16 high + low, each of which stays below.
+// Layers on integer codes. Float32 represents integers exactly below 2^24; a layer whose sums could be larger runs on
+// the high and low halves of its input codes, codes = 16 high + low, whose sums are smaller.
 #pragma once
 
 #include <mixgrad/ops.h>
 
 namespace mixgrad {
 
-/// Throws bad_input when even the halves could reach 2^24; false when the layer needs no halves.
+/// Whether the layer must be split into halves. Throws bad_input if even their sums could reach 2^24.
 bool needs_halves(const char* op, double bound);
 
 /// All of the input's gradient goes through `low`: 16 layer(high) + layer(low) then has the gradient of layer(codes).

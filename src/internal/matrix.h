@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Views of memory as matrices, for code that is not hot.
+// Matrix views of memory, for code that is not performance-critical.
 #pragma once
 
 #include <Eigen/Core>
@@ -12,7 +12,7 @@ namespace mixgrad {
 template <typename T>
 using Matrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// A vector or span as a row-major matrix of so many rows.
+/// A vector or span as a row-major matrix with `rows` rows.
 template <typename Values>
 auto as_rows(Values&& values, int64_t rows) {
   using T = std::remove_reference_t<decltype(*values.data())>;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Caching allocator: a training step in steady state makes no system allocations.
+// A caching allocator: in steady state, a training step makes no system allocations.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@ namespace mixgrad {
 /// allocating thread, so a micro-batch finds its buffers still in its core's cache.
 std::shared_ptr<std::byte> allocate(int64_t bytes);
 
-/// Limits the total size of tensors allocated on this thread during its lifetime, freed ones included; a request beyond
-/// it throws bad_input. A tiny file can describe a network of any size, so it is first run within a limit.
+/// During its lifetime, limits the total size of tensors allocated on this thread, including freed ones; a request that
+/// exceeds the limit throws bad_input. A tiny file can describe a huge network, so its first run has a limit.
 class MemoryAllowance {
  public:
   explicit MemoryAllowance(int64_t bytes);

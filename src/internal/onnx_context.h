@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What an operator of an integer network uses to add itself to an ONNX graph: floats between QuantizeLinear and
-// DequantizeLinear (QDQ), weights as integers. Free of protobuf, so that builds without ONNX compile it too.
+// What an operator of an integer network uses to add its nodes to an ONNX graph: float ops between DequantizeLinear and
+// QuantizeLinear (QDQ), weights as integers. Independent of protobuf, so that builds without ONNX can compile it.
 #pragma once
 
 #include <mixgrad/integer.h>
@@ -25,7 +25,7 @@ class OnnxWriter {
   OnnxWriter(const OnnxWriter&) = delete;
   OnnxWriter& operator=(const OnnxWriter&) = delete;
 
-  /// Returns the output's name: `wanted` if it is free. Attributes with one number are numbers, others lists.
+  /// Returns the output's name: `wanted` if it is free. An attribute with one number becomes a number, others lists.
   virtual std::string node(const std::string& op, const std::vector<std::string>& inputs, const std::string& wanted,
                            const Attributes& attributes = {}) = 0;
   /// `raw`: little-endian values.
@@ -49,7 +49,7 @@ struct OnnxContext {
   OnnxWriter& add;
   const IntegerNetwork& network;
   const IntegerNode& node;
-  const std::vector<std::string>& real;  ///< names of the values of earlier nodes
+  const std::vector<std::string>& real;  ///< the names of earlier nodes' real values
   int opset;
 
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node, i); }

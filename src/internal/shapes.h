@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Shapes of ops' outputs, and the checks on their inputs.
+// The output shapes of ops, and checks of their inputs.
 #pragma once
 
 #include <mixgrad/attrs.h>
@@ -11,17 +11,17 @@
 
 namespace mixgrad {
 
-/// Throws bad_input "[op] ..." when the shapes don't fit.
+/// Throws bad_input "[op] ..." if the shapes don't fit.
 Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& attrs);
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
-/// Rows and channels of [N, C, H, W] or [N, C] as they lie in memory.
+/// Rows and channels of [N, C, H, W] or [N, C] in memory (channels last).
 struct RowsChannels {
   int64_t rows, channels;
 };
 RowsChannels rows_channels(const char* op, const Shape& x);
-/// Checks linear's shapes; w [O, I].
+/// Checks the shapes of a linear layer; w [O, I].
 void check_linear(const Shape& x, const Shape& w);
-/// A weight tensor as a matrix: a row per output channel.
+/// A weight tensor as a matrix with one row per output channel.
 kernels::WeightSize weight_size(const Shape& w);
 /// Throws unless `t` is missing or has shape [length].
 void check_vector(const char* op, const char* name, const Tensor& t, int64_t length);

@@ -8,12 +8,12 @@
 
 namespace mixgrad {
 
-/// The first of `choices` nearest to `word` in Damerau-Levenshtein distance, ignoring case, if the distance is at most
-/// a third of the length. Otherwise the only choice with `word` as its first or last part (batch for batch-size). "" if
-/// there is none.
+/// The first of the `choices` nearest to `word` in Damerau-Levenshtein distance, ignoring case, if the distance is at
+/// most a third of the length. Otherwise the only choice with `word` as its first or last part (batch for batch-size),
+/// or "".
 std::string nearest(std::string_view word, const std::vector<std::string>& choices);
 
-/// "; did you mean resnet8?", to be appended to a message; "" for an empty word.
+/// "; did you mean resnet8?", to append to a message; "" for an empty word.
 std::string did_you_mean(const std::string& meant);
 
 }  // namespace mixgrad

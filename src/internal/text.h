@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cells of tables.
+// Formatting of table cells.
 #pragma once
 
 #include <cstdint>
@@ -10,9 +10,9 @@ namespace mixgrad::report {
 
 /// 1234567 → "1,234,567"
 std::string grouped(double value);
-/// On one line, at most `longest` columns: the end of a long path says more than its beginning.
+/// One line of at most `longest` columns. Long names lose their beginning, since the end of a path says more.
 std::string shortened(const std::string& name, size_t longest = 28);
-/// The words, separated by ", ", broken into lines of at most `width` columns, later ones after `indent` spaces.
+/// The words, separated by ", ", wrapped to lines of at most `width` columns; later lines are indented.
 std::string listed(const std::vector<std::string>& words, size_t indent, size_t width = 100);
 
 }  // namespace mixgrad::report

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mixtures and codes of any quantizer of activations.
+// Mixtures and codes for any activation quantizer.
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
@@ -69,7 +69,7 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
   return record("quantize_activation", y, {x, clip}, [quantizer, range, features = features_of(x)](const Backward& b) {
     const float step = quantizer.step(b.input(1)[0], range);
     std::vector<float> g(b.grad_output().begin(), b.grad_output().end()), part(g.size());
-    for (float& v : g) v /= step;  // of x̂
+    for (float& v : g) v /= step;  // ∂/∂x̂
     const double dclip = quantizer.gradient(b.input(1)[0], range, features, b.input(0), g, part);
     if (const auto gx = b.grad(0)) {
       for (size_t i = 0; i < part.size(); ++i) gx.put(static_cast<int64_t>(i), part[i]);

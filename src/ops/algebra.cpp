@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Scalars and θ: what cost terms are made of. Sums over θ run in double, since a cost adds millions to units.
+// Ops on scalars and θ, for cost terms. Sums over θ use double, because a cost adds numbers from units to millions.
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>

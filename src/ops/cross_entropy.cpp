@@ -16,7 +16,7 @@ Tensor cross_entropy(const Tensor& logits, std::span<const int32_t> labels, doub
               labels.size());
   }
   const auto wrong = std::ranges::find_if(labels, [&](int32_t label) { return label < 0 || label >= s[1]; });
-  if (wrong != labels.end()) bad_input("[cross_entropy] label {} is not one of {} classes", *wrong, s[1]);
+  if (wrong != labels.end()) bad_input("[cross_entropy] label {} is out of range for {} classes", *wrong, s[1]);
   if (denominator == 0) denominator = static_cast<double>(s[0]);
 
   Tensor probabilities = Tensor::empty(s);

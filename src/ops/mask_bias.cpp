@@ -14,7 +14,7 @@ Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> b
   if (zero == bits.end()) return bias;
   const int64_t channels = bias.size(), pruned = zero - bits.begin(), count = std::ssize(bits);
   if (theta.shape() != Shape{count, channels})
-    bad_input("[mask_bias] theta {} is not [{}, {}]", theta.shape().str(), count, channels);
+    bad_input("[mask_bias] theta has shape {}: expected [{}, {}]", theta.shape().str(), count, channels);
   const auto kept = [=](std::span<const float> t, int64_t c) {
     float total = 0;
     for (int64_t p = 0; p < count; ++p) total += p == pruned ? 0.0F : t[static_cast<size_t>(p * channels + c)];

@@ -8,7 +8,7 @@ namespace mixgrad {
 Tensor mse(const Tensor& x, const Tensor& target, double denominator) {
   const Shape& s = x.shape();
   if (s.rank() != 2 || s != target.shape())
-    bad_input("[mse] x {} and target {}: expected two of [N, features]", s.str(), target.shape().str());
+    bad_input("[mse] x {} and target {}: expected equal shapes [N, features]", s.str(), target.shape().str());
   if (denominator == 0) denominator = static_cast<double>(s[0]);
   const double scale = 1 / (denominator * static_cast<double>(s[1]));
   double sum = 0;

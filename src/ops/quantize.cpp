@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Integer codes held as floats: what discrete networks are evaluated on.
+// Integer codes stored as floats, on which discrete networks are evaluated.
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -15,7 +15,7 @@ namespace mixgrad {
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits) {
   const kernels::WeightSize s = weight_size(w.shape());
   if (std::ssize(bits) != s.channels)
-    bad_input("[quantize_weight] {} bit-widths for weights {}", bits.size(), w.shape().str());
+    bad_input("[quantize_weight] {} bit-widths do not fit weights {}", bits.size(), w.shape().str());
   check_vector("quantize_weight", "magnitude", magnitude, s.channels);
   Tensor y = Tensor::empty(w.shape());
   kernels::quantize_weight(s, bits, magnitude.data(), w.data(), y.data());

@@ -42,8 +42,8 @@ Tensor requantize(const Tensor& acc, const Tensor& steps, const Tensor& bias, co
                       y.data());
   return record("requantize", y, {acc, steps, bias, clip},
                 [rows = rows, channels = channels, bits, format, offsets](const Backward& b) {
-                  // The gradients of rescale and quantize_activation at the real values, which are formed again rather
-                  // than kept.
+                  // The gradients of rescale and quantize_activation at the real values, which are recomputed, not
+                  // kept.
                   const Tensor x = Tensor::empty({rows, channels}), gx = Tensor::empty({rows, channels});
                   std::vector<float> quantized(offsets.begin(), offsets.end());
                   for (size_t c = 0; c < quantized.size(); ++c) quantized[c] *= b.input(1)[c];

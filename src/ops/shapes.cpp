@@ -8,7 +8,7 @@
 namespace mixgrad {
 namespace {
 
-constexpr int64_t most = 1 << 20;  // so that no product of attributes and sizes overflows
+constexpr int64_t most = 1 << 20;  // products of attributes and sizes can't overflow
 
 template <size_t N>
 bool all_between(const std::array<int64_t, N>& values, int64_t least) {
@@ -36,7 +36,7 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
               w.str(), a.groups, a.groups < 1 ? x[1] : x[1] / a.groups);
   }
   if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) || w[2] < 1 || w[3] < 1) {
-    bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, none over {}", most);
+    bad_input("[conv2d] stride, dilation and kernel must be at least 1, padding at least 0, all at most {}", most);
   }
   Conv2dSize s{.n = x[0],
                .c_in = x[1],
@@ -67,7 +67,7 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
   if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
   if (!all_between(a.kernel, 1) || !all_between(a.stride, 0) || !all_between(a.padding, 0)) {
-    bad_input("[{}] a kernel must be at least 1, stride and padding at least 0, none over {}", op, most);
+    bad_input("[{}] kernel must be at least 1, stride and padding at least 0, all at most {}", op, most);
   }
   const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
   const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];

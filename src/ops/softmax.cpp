@@ -13,7 +13,7 @@ Tensor softmax(const Tensor& x, float temperature) {
   if (s.rank() < 1 || s.rank() > 2) bad_input("[softmax] input {} must have 1 or 2 dimensions", s.str());
   if (!(temperature > 0)) bad_input("[softmax] temperature {} must be above 0", temperature);
   const int64_t candidates = s[0], columns = s.rank() == 2 ? s[1] : 1;
-  // The kernel works along rows, so each column becomes one.
+  // The kernel works on rows, so transpose.
   Tensor logits = Tensor::empty({columns, candidates}), theta = Tensor::empty({columns, candidates});
   kernels::channels_last_to_rows(1, columns, candidates, x.data(), logits.data());
   kernels::softmax(columns, candidates, temperature, logits.data(), theta.data());

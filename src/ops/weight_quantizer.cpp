@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Mixtures and codes of any quantizer of weights.
+// Mixtures and codes for any weight quantizer.
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
@@ -13,7 +13,7 @@
 namespace mixgrad {
 namespace {
 
-/// One value per candidate and channel, [P, O], to a gradient of shape [P, O], [P] or [O].
+/// Sums values [P, O], one per candidate and channel, into a gradient of shape [P, O], [P] or [O].
 void put_sums(const std::vector<double>& values, int64_t channels, bool by_candidate, bool by_channel,
               kernels::Grad out) {
   if (!out) return;
@@ -33,7 +33,7 @@ double dot(std::span<const float> a, std::span<const float> b) {
   return std::inner_product(a.begin(), a.end(), b.begin(), 0.0);
 }
 
-/// A mixture's sizes, and where θ and the scale of a candidate and channel lie.
+/// The sizes of a mixture, and how to find θ and the scale of a candidate and channel.
 struct Mixture {
   const WeightQuantizer quantizer;
   const std::vector<int> bits;
@@ -153,7 +153,7 @@ Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const in
   if (quantizer.quantize) return quantizer.quantize(w, scales, bits);
   const kernels::WeightSize s = weight_size(w.shape());
   if (std::ssize(bits) != s.channels)
-    bad_input("[quantize_weight] {} bit-widths for weights {}", bits.size(), w.shape().str());
+    bad_input("[quantize_weight] {} bit-widths do not fit weights {}", bits.size(), w.shape().str());
   check_vector("quantize_weight", "scales", scales, s.channels);
   Tensor y = Tensor::zeros(w.shape());
   for (int64_t c = 0; c < s.channels; ++c) {
@@ -171,7 +171,7 @@ Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const in
                     if (kept[c] > 0) {
                       const CodeRange range = quantizer.range(kept[c]);
                       const float scale = b.input(1)[c], step = quantizer.step(scale, range);
-                      for (size_t i = 0; i < row_size; ++i) g[i] = b.grad_output()[c * row_size + i] / step;  // of ŵ
+                      for (size_t i = 0; i < row_size; ++i) g[i] = b.grad_output()[c * row_size + i] / step;  // ∂/∂ŵ
                       dscale = quantizer.gradient(scale, range, b.input(0).subspan(c * row_size, row_size), g, part);
                     }
                     for (size_t i = 0; gw && i < row_size; ++i) gw.put(static_cast<int64_t>(c * row_size + i), part[i]);

@@ -49,12 +49,12 @@ TEST_CASE("a ReLU6 around which others read: ONNX Runtime's outputs, and the sam
   for (const TensorAgreement& t : agreement.tensors) CHECK(t.equal == t.codes);
 }
 
-TEST_CASE("batch norms that nothing can take up: inspect refuses as search does, with the reason") {
+TEST_CASE("batch norms that no node can absorb: inspect refuses them as search does, with the reason") {
   const std::string preact = inspected("preact.onnx");
   CHECK(preact.starts_with(
-      "cannot fold batch norm 'body.1.b1': others read 'body.0' before it too, and a ReLU stands behind it"));
-  CHECK(preact.find(": put it directly behind a conv or linear layer") != std::string::npos);
+      "cannot fold batch norm 'body.1.b1': 'body.0' before it has other consumers, and there is a ReLU after it"));
+  CHECK(preact.find(": put it directly after a conv or linear layer") != std::string::npos);
   CHECK(inspected("bn_after_relu.onnx")
             .starts_with(
-                "cannot fold batch norm '2': a ReLU stands before it ('relu'), and '3' behind it pads with zeros"));
+                "cannot fold batch norm '2': there is a ReLU before it ('relu'), and '3' after it pads with zeros"));
 }

@@ -87,7 +87,7 @@ std::string refused(Net::Body body, const std::function<void(Net&)>& change = {}
 }
 
 const std::string anywhere =
-    ": put it directly behind a conv or linear layer that feeds nothing else, or before linear layers or convs without "
+    ": put it directly after a conv or linear layer that feeds nothing else, or before linear layers or convs without "
     "padding";
 
 }  // namespace
@@ -134,60 +134,60 @@ TEST_CASE("batch norm folds forward into whatever reads it, through pools and fl
   });
 }
 
-TEST_CASE("a batch norm that nothing can take up is refused by name, with why and what would help") {
+TEST_CASE("a batch norm that no node can absorb is refused by name, with the reasons and a remedy") {
   CHECK(refused([](Net& n, const Tensor& x) { return n.conv(n.bn(x)); }) ==
-        "cannot fold batch norm 'bn': it stands on the network's input, and 'conv' behind it pads with zeros: leave it "
-        "out of the network and "
-        "normalize the data in its place (--normalize MEAN/STD)");
+        "cannot fold batch norm 'bn': it reads the network's input, and 'conv' after it pads with zeros: remove "
+        "it from the network and normalize the data instead (--normalize MEAN/STD)");
   CHECK(refused([](Net& n, const Tensor& x) {  // as pre-activation networks have it
           const Tensor y = n.conv(x);
           return add(y, n.other(relu(n.bn(y))));
-        }) == "cannot fold batch norm 'bn': others read 'conv' before it too, and a ReLU stands behind it ('relu')" +
-                  anywhere);
+        }) ==
+        "cannot fold batch norm 'bn': 'conv' before it has other consumers, and there is a ReLU after it ('relu')" +
+            anywhere);
   CHECK(refused([](Net& n, const Tensor& x) { return n.other(n.bn(relu(n.conv(x)))); }) ==
-        "cannot fold batch norm 'bn': a ReLU stands before it ('relu'), and 'other' behind it pads with zeros" +
+        "cannot fold batch norm 'bn': there is a ReLU before it ('relu'), and 'other' after it pads with zeros" +
             anywhere);
   CHECK(refused([](Net& n, const Tensor& x) { return n.bn(relu6(n.conv(x))); }) ==
-        "cannot fold batch norm 'bn': a ReLU stands before it ('relu6'), and 'bn' is the network's result" + anywhere);
+        "cannot fold batch norm 'bn': there is a ReLU before it ('relu6'), and 'bn' is the network's output" +
+            anywhere);
   CHECK(refused([](Net& n, const Tensor& x) {
           const Tensor y = relu(n.conv(x));
           return add(y, n.bn(y));
-        }).find("others read 'relu' before it too, and 'add' behind it (add) can't take it up") != std::string::npos);
+        }).find("'relu' before it has other consumers, and 'add' after it (add) can't absorb it") != std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) {
           const Tensor y = n.bn(relu(n.conv(x)));
           return add(n.depthwise(y), max_pool2d(relu(y), {.kernel = {3, 3}, .stride = {1, 1}}));
-        }).find("a ReLU stands behind it ('relu_2')") != std::string::npos);  // one of two readers can't
+        }).find("there is a ReLU after it ('relu_2')") != std::string::npos);  // one of two readers can't
   CHECK(refused([](Net& n, const Tensor& x) {
           return n.bn(avg_pool2d(n.conv(x), {.padding = {1, 1}}));
-        }).find("average pooling 'avg_pool2d' counts its padding, and 'bn' is the network's result") !=
+        }).find("average pooling 'avg_pool2d' counts its padding, and 'bn' is the network's output") !=
         std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) {
           return n.features(flatten(n.conv(x)));
-        }).find("'flatten' before it makes features of positions") != std::string::npos);
+        }).find("'flatten' before it turns positions into features") != std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) {
           const Tensor y = n.depthwise(n.bn(relu(x)));
           return add(y, n.depthwise(x));
         }).find("the weights of 'depthwise' are used more than once") != std::string::npos);
 }
 
-TEST_CASE("max pooling lets a batch norm pass only while no factor is negative") {
+TEST_CASE("a batch norm folds through max pooling only if no factor is negative") {
   const Net::Body pooled = [](Net& n, const Tensor& x) { return n.bn(max_pool2d(n.conv(x))); };
   const auto negative = [](Net& n) { n.bn.gamma.data()[1] = -0.1F; };
   const std::string said = refused(pooled, negative);
   CHECK(said ==
-        "cannot fold batch norm 'bn': max pooling 'max_pool2d' lets it pass only where no γ is below 0, as that of "
-        "channel 1 is, "
-        "and 'bn' is the network's result" +
+        "cannot fold batch norm 'bn': max pooling 'max_pool2d' allows folding only if no γ is negative, but that "
+        "of channel 1 is, and 'bn' is the network's output" +
             anywhere);
   CHECK(refused(pooled) == "accepted");
   CHECK(refused(pooled, {}, true)
-            .find("max pooling 'max_pool2d' lets it pass only while no γ is below 0, and training may change that") !=
+            .find("max pooling 'max_pool2d' allows folding only if no γ is negative, which training may change") !=
         std::string::npos);
   Net net(pooled);
   const data::Splits splits{
       .train = test::random_images(8, image, 1), .validation = test::random_images(8, image, 2), .test = {}};
   train::Observer observer;
-  CHECK(test::refusal([&] { train::warm_up(net, splits, {}, observer); }).find("training may change that") !=
+  CHECK(test::refusal([&] { train::warm_up(net, splits, {}, observer); }).find("which training may change") !=
         std::string::npos);
 }
 
@@ -195,7 +195,7 @@ TEST_CASE("batch norms fold before ReLUs are fused and quantizers placed, or not
   Net fused([](Net& n, const Tensor& x) { return n.bn(relu(n.conv(x))); });
   Graph graph = trace(fused, image);
   fuse_relu(graph);
-  CHECK(test::refusal([&] { fold_batch_norm(graph); }).find("a ReLU stands before it ('conv')") != std::string::npos);
+  CHECK(test::refusal([&] { fold_batch_norm(graph); }).find("there is a ReLU before it ('conv')") != std::string::npos);
   Net plain([](Net& n, const Tensor& x) { return n.bn(n.conv(x)); });
   Graph placed = trace(plain, image);
   place_quantizers(placed, {});

@@ -61,15 +61,15 @@ TEST_CASE("what can't be traced is named") {
     return test::refusal([&] { trace(net, image); });
   };
   CHECK(message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
-        "cannot convert scale: graphs hold conv2d, linear, add, max_pool2d, avg_pool2d, flatten, relu, batch_norm, "
+        "cannot convert scale: graphs support conv2d, linear, add, max_pool2d, avg_pool2d, flatten, relu, batch_norm, "
         "relu6");
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
-        "cannot convert conv2d: its weights are not a registered parameter (add_parameter)");
+        "cannot convert conv2d: its weights are not registered parameters (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==
         "cannot trace conv2d in module 'conv': one of its inputs is not computed from the network's input by mixgrad "
         "ops");
   CHECK(message([](Custom&, const Tensor& x) { return x.clone(); }) ==
-        "the network's output is not the result of a mixgrad op: it can't be traced");
+        "cannot trace the network: its output is not the result of a mixgrad op");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(flatten(x)); }).starts_with("[conv2d] input [1, 72]"));
 }
 
@@ -163,8 +163,8 @@ TEST_CASE("a graph comes back from its file as it was") {
   std::filesystem::remove(path);
 }
 
-TEST_CASE("damaged network files are refused with the file's name") {
-  const std::string path = (std::filesystem::temp_directory_path() / "mixgrad_damaged_test.safetensors").string();
+TEST_CASE("corrupt network files are refused with the file's name") {
+  const std::string path = (std::filesystem::temp_directory_path() / "mixgrad_corrupt_test.safetensors").string();
   const auto model = test::random_resnet8(7);
   MixPrec net(*model, {.input_shape = {3, 32, 32}});
   save(net.arch_export(), path);
