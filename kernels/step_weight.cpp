@@ -78,10 +78,11 @@ Sums add_gradient(const float* w, const float* g, int64_t n, float scale, CodeRa
   return out;
 }
 
-/// Σ w code and Σ code². Multiplies by 1 / scale, which is faster and good enough to compare scales.
 struct Moments {
-  double weight_code = 0, code_code = 0;
+  double weight_code = 0;  // Σ w code
+  double code_code = 0;    // Σ code²
 };
+/// Multiplies by 1 / scale, which is faster and good enough to compare scales.
 Moments moments(std::span<const float> w, float scale, CodeRange r) {
   Moments out;
   const float inverse = 1 / scale;
@@ -125,10 +126,10 @@ void step_mixture_grad(const WeightSize& s, std::span<const CodeRange> ranges, b
                        std::span<const float> w, std::span<const float> theta, std::span<const float> scales,
                        std::span<const float> g, Grad gw, Grad gtheta, Grad gscale) {
   const Theta coefficients{theta.data(), s.channels, theta_per_channel};
-  static thread_local std::vector<double> scratch;  // twice [P, channels]; stays with the thread
+  static thread_local std::vector<double> scratch;  // twice [P, channels]; reused by the thread
   const size_t cells = ranges.size() * static_cast<size_t>(s.channels);
   scratch.assign(2 * cells, 0);
-  double *by_theta = scratch.data(), *by_scale = by_theta + cells;  // of the calling thread
+  double *by_theta = scratch.data(), *by_scale = by_theta + cells;  // the calling thread's
   for_each_row(s, [&](int64_t c, int64_t first) {
     float part[weight_block];
     for (int64_t i = first; i < first + s.per_channel; i += weight_block) {

@@ -45,7 +45,7 @@ using nlohmann::json;
 
 constexpr const char *metadata_key = "mixgrad", *task_key = "task";
 constexpr int format_version = 1;
-// Quantizers of slots that name none, as in files from before quantizers had names.
+// The quantizers of slots that name none: files omit min-max, and older ones every name.
 constexpr const char *unnamed_weights = "minmax", *unnamed_activations = "pact";
 
 json attributes(const Operator& op) {

@@ -23,6 +23,9 @@ RowsChannels rows_channels(const char* op, const Shape& x);
 void check_linear(const Shape& x, const Shape& w);
 /// A weight tensor as a matrix with one row per output channel.
 kernels::WeightSize weight_size(const Shape& w);
+/// The same for quantize_weight. Throws unless there is a bit-width (or range) and a number in `t`, called `name`, for
+/// every output channel.
+kernels::WeightSize quantized_weight_size(const Tensor& w, size_t bit_widths, const char* name, const Tensor& t);
 /// Throws unless `t` is missing or has shape [length].
 void check_vector(const char* op, const char* name, const Tensor& t, int64_t length);
 

@@ -13,10 +13,7 @@
 namespace mixgrad {
 
 Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const int> bits) {
-  const kernels::WeightSize s = weight_size(w.shape());
-  if (std::ssize(bits) != s.channels)
-    bad_input("[quantize_weight] {} bit-widths do not fit weights {}", bits.size(), w.shape().str());
-  check_vector("quantize_weight", "magnitude", magnitude, s.channels);
+  const kernels::WeightSize s = quantized_weight_size(w, bits.size(), "magnitude", magnitude);
   Tensor y = Tensor::empty(w.shape());
   kernels::quantize_weight(s, bits, magnitude.data(), w.data(), y.data());
   std::vector<float> steps(bits.size());
@@ -27,10 +24,7 @@ Tensor quantize_weight(const Tensor& w, const Tensor& magnitude, std::span<const
 }
 
 Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const CodeRange> ranges) {
-  const kernels::WeightSize s = weight_size(w.shape());
-  if (std::ssize(ranges) != s.channels)
-    bad_input("[quantize_weight] {} ranges for weights {}", ranges.size(), w.shape().str());
-  check_vector("quantize_weight", "scales", scales, s.channels);
+  const kernels::WeightSize s = quantized_weight_size(w, ranges.size(), "scales", scales);
   Tensor y = Tensor::empty(w.shape());
   kernels::step_codes(s, ranges, scales.data(), w.data(), y.data());
   return record("quantize_weight", y, {w, scales},

@@ -111,6 +111,14 @@ kernels::WeightSize weight_size(const Shape& w) {
   return {.channels = w[0], .per_channel = w[0] == 0 ? 0 : w.size() / w[0]};
 }
 
+kernels::WeightSize quantized_weight_size(const Tensor& w, size_t bit_widths, const char* name, const Tensor& t) {
+  const kernels::WeightSize s = weight_size(w.shape());
+  if (static_cast<int64_t>(bit_widths) != s.channels)
+    bad_input("[quantize_weight] {} bit-widths do not fit weights {}", bit_widths, w.shape().str());
+  check_vector("quantize_weight", name, t, s.channels);
+  return s;
+}
+
 void check_vector(const char* op, const char* name, const Tensor& t, int64_t length) {
   if (t && t.shape() != Shape{length})
     bad_input("[{}] {} has shape {}: expected [{}]", op, name, t.shape().str(), length);

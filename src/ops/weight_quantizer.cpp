@@ -151,10 +151,7 @@ Tensor weight_steps(const Tensor& scales, std::span<const int> bits, const Weigh
 Tensor quantize_weight(const Tensor& w, const Tensor& scales, std::span<const int> bits,
                        const WeightQuantizer& quantizer) {
   if (quantizer.quantize) return quantizer.quantize(w, scales, bits);
-  const kernels::WeightSize s = weight_size(w.shape());
-  if (std::ssize(bits) != s.channels)
-    bad_input("[quantize_weight] {} bit-widths do not fit weights {}", bits.size(), w.shape().str());
-  check_vector("quantize_weight", "scales", scales, s.channels);
+  const kernels::WeightSize s = quantized_weight_size(w, bits.size(), "scales", scales);
   Tensor y = Tensor::zeros(w.shape());
   for (int64_t c = 0; c < s.channels; ++c) {
     const auto at = static_cast<size_t>(c);

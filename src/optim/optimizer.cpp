@@ -11,8 +11,9 @@ void Optimizer::step() {
   for (const Group& group : groups_) {
     for (const Tensor& p : group.parameters) {
       const double lr = lr_ * group.lr_scale;
-      if (!p.grad().empty() && group.logarithmic) update_logarithm(index, lr, p);
-      if (!p.grad().empty() && !group.logarithmic) update(index, lr, group.weight_decay, p.data(), p.grad());
+      if (!p.grad().empty()) {
+        group.logarithmic ? update_logarithm(index, lr, p) : update(index, lr, group.weight_decay, p.data(), p.grad());
+      }
       p.zero_grad();
       ++index;
     }

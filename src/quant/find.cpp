@@ -55,12 +55,6 @@ std::shared_ptr<const WeightQuantizer> find_weight(const std::string& name) {
   return find(of_weights(), "weights", name);
 }
 
-std::vector<WeightQuantizer> weight_quantizers() {
-  std::vector<WeightQuantizer> out = {minmax()};
-  std::ranges::copy(stepped_quantizers(), std::back_inserter(out));
-  return out;
-}
-
 std::vector<std::string> activation_names() { return names_of(of_activations()); }
 std::vector<std::string> weight_names() { return names_of(of_weights()); }
 

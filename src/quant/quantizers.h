@@ -21,9 +21,13 @@ WeightQuantizer minmax();
 /// "mse-GRID", the step of the least squared error, and "lsq-GRID", a learned step that starts there, for the grids
 /// signed, symmetric and odd (SPEC §2a; Esser et al. 2020, arXiv 1902.08153).
 std::vector<WeightQuantizer> stepped_quantizers();
-std::vector<WeightQuantizer> weight_quantizers();
+inline std::vector<WeightQuantizer> weight_quantizers() {
+  std::vector<WeightQuantizer> all = stepped_quantizers();
+  all.insert(all.begin(), minmax());
+  return all;
+}
 
-/// The bit-width whose codes these are, two's complement, unsigned, or symmetric around 0.
+/// The bit-width whose codes these are, two's complement, unsigned, symmetric around 0, or odd.
 int bits_of(CodeRange range);
 
 }  // namespace mixgrad::quant

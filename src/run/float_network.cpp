@@ -8,7 +8,7 @@
 namespace mixgrad {
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
-                         int epochs, double lr) {
+                         const train::Task& task, int epochs, double lr) {
   return {.epochs = epochs,
           .batch_size = config.batch_size,
           .lr = lr,
@@ -17,7 +17,7 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
           .seed = config.seed,
           .communicator = communicator,
-          .task = &run_task(config, splits.train)};
+          .task = &task};
 }
 
 train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits,
@@ -43,7 +43,8 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Co
   if (!config.init.empty()) {
     nn::load_state(*model.net, config.init);
   } else if (!model.trained || train_further) {
-    train::Schedule warmup = schedule(config, splits, communicator, config.warmup_epochs, config.lr);
+    train::Schedule warmup =
+        schedule(config, splits, communicator, run_task(config, splits.train), config.warmup_epochs, config.lr);
     warmup.start_counts = model.trained;
     kept_start = train::warm_up(*model.net, splits, warmup, observer, &checkpoints);
   }

@@ -9,9 +9,9 @@
 
 namespace mixgrad {
 
-/// The schedule of a phase of `epochs` epochs.
+/// The schedule of a phase of `epochs` epochs. `task` must outlive it.
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
-                         int epochs, double lr);
+                         const train::Task& task, int epochs, double lr);
 
 /// The score of a network on the test set after `phase`; `untrained`: the file that its weights are from, if this run
 /// has not trained them. Throws if the network's outputs are not finite.

@@ -32,21 +32,6 @@ class Stopwatch {
   Clock::time_point start_ = Clock::now();
 };
 
-train::SearchSchedule search_schedule(const RunConfig& config, const data::Splits& splits,
-                                      const Communicator* communicator, const std::vector<Target>& targets) {
-  train::SearchSchedule s;
-  static_cast<train::Schedule&>(s) =
-      schedule(config, splits, communicator, config.search_epochs, config.lr * search_lr_share);
-  s.arch_lr = config.arch_lr;
-  s.targets = targets;
-  s.arch_split = config.arch_split;
-  s.tau_start = config.tau_start;
-  s.tau_end = config.tau_end;
-  s.tau_exponential = config.tau_schedule == TauSchedule::exponential;
-  s.dtype = dtype_of(config.dtype);
-  return s;
-}
-
 /// The inputs of a run's search: the float network, and the demands on its discrete form.
 struct Start {
   const RunConfig& config;
@@ -63,6 +48,23 @@ double strength_of(const Start& start) {
   const RunConfig& config = start.config;
   if (config.method != Method::dnas || !start.targets.empty()) return 0;
   return config.strength ? *config.strength : default_strength(start.floating, model_to_lower(config, start.targets));
+}
+
+/// `start` must outlive the schedule, which points to its task.
+train::SearchSchedule search_schedule(const Start& start) {
+  const RunConfig& config = start.config;
+  train::SearchSchedule s;
+  static_cast<train::Schedule&>(s) =
+      schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.lr * search_lr_share);
+  s.arch_lr = config.arch_lr;
+  s.strength = strength_of(start);
+  s.targets = start.targets;
+  s.arch_split = config.arch_split;
+  s.tau_start = config.tau_start;
+  s.tau_end = config.tau_end;
+  s.tau_exponential = config.tau_schedule == TauSchedule::exponential;
+  s.dtype = dtype_of(config.dtype);
+  return s;
 }
 
 /// How networks that meet the targets are compared.
@@ -95,10 +97,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
     return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
   MixPrec net(start.floating, options);
   check_reachable(net.graph(), start.targets);
-  train::SearchSchedule schedule = search_schedule(config, start.splits, start.communicator, start.targets);
-  schedule.strength = strength_of(start);
-  schedule.task = &start.task;
-  train::search(net, start.splits, schedule, observer, &checkpoints);
+  train::search(net, start.splits, search_schedule(start), observer, &checkpoints);
   if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
   return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
 }
@@ -231,9 +230,8 @@ class SearchRun {
 
   void fine_tune(const Start& start) {
     const Stopwatch watch;
-    train::Schedule finetuning =
-        schedule(config_, splits_, communicator_, finetune_epochs(config_), config_.lr * finetune_lr_share);
-    finetuning.task = &start.task;
+    const train::Schedule finetuning =
+        schedule(config_, splits_, communicator_, start.task, finetune_epochs(config_), config_.lr * finetune_lr_share);
     result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
                                           observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);

@@ -23,7 +23,7 @@ int64_t count_correct(const Tensor& logits, std::span<const int32_t> labels) {
 }
 
 Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double denominator) {
-  const Tensor logits = output.shape().rank() == 2 ? output : flatten(output);  // [N, classes, 1, 1]
+  const Tensor logits = as_rows(output);
   return {.loss = cross_entropy(logits, batch.labels, denominator),
           .measured = static_cast<double>(count_correct(logits, batch.labels))};
 }

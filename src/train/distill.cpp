@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Distillation: a task whose training loss also counts how far the outputs are from a teacher's.
+#include "tasks.h"
+
 #include <mixgrad/error.h>
-#include <mixgrad/ops.h>
-#include <mixgrad/task.h>
 
 #include <algorithm>
 #include <array>
@@ -11,8 +11,6 @@ namespace mixgrad::train {
 namespace {
 
 constexpr double temperature = 4;  // SPEC §5b
-
-Tensor as_rows(const Tensor& output) { return output.shape().rank() == 2 ? output : flatten(output); }
 
 double variance(std::span<const float> values) {
   double sum = 0, squares = 0;

@@ -9,7 +9,7 @@ namespace mixgrad::train {
 namespace {
 
 Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double denominator) {
-  const Tensor loss = mse(output.shape().rank() == 2 ? output : flatten(output), flatten(batch.x), denominator);
+  const Tensor loss = mse(as_rows(output), flatten(batch.x), denominator);
   return {.loss = loss, .measured = loss.item() * denominator};
 }
 
