@@ -41,17 +41,10 @@ class Rivals {
       : searched_(searched), a_(a), budget_(budget), judge_(judge), targets_(budget.targets()) {}
 
   Rival best() {
-    const Assignment::Chosen arg_max = a_.chosen();
     from_arg_max();
     if (!judge_.quality) return all_[0];
     from_layers("whole layers", mean_alphas(a_));
-    if (judge_.loss) {
-      // Also around the arg max: its weights were trained for these bits, and can be worse with more.
-      a_.restore(arg_max);
-      from_layers("the sensitivities of layers", sensitivities(a_, judge_.loss));
-      a_.set_all_largest();
-      from_layers("the sensitivities of layers", sensitivities(a_, judge_.loss));
-    }
+    if (judge_.loss) from_layers("the sensitivities of layers", sensitivities(searched_, judge_.loss));
     from_uniform();
     for (Rival& rival : all_) {
       const auto same = std::ranges::find(all_, rival.chosen, &Rival::chosen);
@@ -129,18 +122,20 @@ Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Jud
   return Rivals(searched, a, budget, judge).best();
 }
 
-std::vector<Tensor> sensitivities(Assignment& a, const std::function<double(const Graph&)>& loss) {
-  const double unchanged = -loss(a.graph());
+std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss) {
+  Assignment a(searched);
+  a.set_all_largest();
+  const double of_largest = -loss(a.graph());
   std::vector<Tensor> out;
   for (size_t i = 0; i < a.choices().size(); ++i) {
-    const std::vector<size_t> before = a.choices()[i].chosen;
+    const std::vector<size_t> largest = a.choices()[i].chosen;
     std::vector<double> preferences;
-    for (size_t p = 0; p < a.choices()[i].bits.size(); ++p) {
-      const std::vector<size_t> whole = a.choices()[i].filled(p);
-      if (whole != before) a.set(i, whole);
-      preferences.push_back(whole == before ? unchanged : -loss(a.graph()));
+    for (size_t p = 0; p + 1 < a.choices()[i].bits.size(); ++p) {
+      a.set(i, a.choices()[i].filled(p));
+      preferences.push_back(-loss(a.graph()));
     }
-    a.set(i, before);
+    preferences.push_back(of_largest);
+    a.set(i, largest);
     out.push_back(alpha_of(a.choices()[i], preferences));
   }
   return out;

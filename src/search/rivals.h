@@ -16,8 +16,8 @@ struct Rival {
 Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge);
 
 /// An α for every choice, the same for all its columns: minus the loss with the whole choice at a candidate and all
-/// others as they are in `a`, which is left as it was.
-std::vector<Tensor> sensitivities(Assignment& a, const std::function<double(const Graph&)>& loss);
+/// others at their largest.
+std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss);
 
 /// The uniform networks within the budget that are not dominated by one with more bits in both. Skips networks without
 /// a cost.
