@@ -111,7 +111,8 @@ struct RunConfig {
   int64_t batch_size = 64;
   double distill = 0;     ///< share of the float network's outputs in the loss of search and fine-tuning
   double lr = 0.15;       ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
-  double arch_lr = 1e-2;  ///< of α
+  double weight_decay = 2e-4;  ///< of weights in the warm-up
+  double arch_lr = 1e-2;       ///< of α
   double tau_start = 5, tau_end = 0.1;
   TauSchedule tau_schedule = TauSchedule::geometric;
   SamplerKind sampler = SamplerKind::SOFTMAX;

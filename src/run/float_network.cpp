@@ -45,6 +45,7 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Co
   } else if (!model.trained || train_further) {
     train::Schedule warmup =
         schedule(config, splits, communicator, run_task(config, splits.train), config.warmup_epochs, config.lr);
+    warmup.weight_decay = config.weight_decay;
     warmup.start_counts = model.trained;
     kept_start = train::warm_up(*model.net, splits, warmup, observer, &checkpoints);
   }
