@@ -58,7 +58,8 @@ struct LayerOverride {
   std::string name;
   std::vector<int> weight_precisions = {};      ///< candidates; empty: the network's
   std::vector<int> activation_precisions = {};  ///< of the output's quantizer; empty: the network's
-  bool exclude = false;                         ///< stays float, output included
+  std::shared_ptr<const WeightQuantizer> weight_quantizer = nullptr;  ///< null: the network's
+  bool exclude = false;                                               ///< stays float, output included
 };
 
 /// How calibration sets the clip of an activation quantizer: the clip with the least squared error, one for each
@@ -179,8 +180,8 @@ class MixPrec {
   bool training_ = true;
 };
 
-/// "conv=8 fc=8/8 stack2.*=2,4 stack3.conv1=float": weight bits, output bits after a /, or float. Throws bad_input for
-/// any other form.
+/// "conv=8 fc=8/8 stack2.*=2,4:mse-odd stack3.conv1=float": weight bits, the name of a weight quantizer after a :,
+/// output bits after a /, or float. Throws bad_input for any other form.
 std::vector<LayerOverride> parse_overrides(const std::string& text);
 /// The override that applies to a layer, or nullptr.
 const LayerOverride* override_of(const MixPrecOptions& options, const std::string& name);

@@ -113,7 +113,8 @@ Rows bit_widths() {
       {.name = "input-bits", .member = &RunConfig::input_bits, .help = "candidates for the network's input"},
       {.name = "override",
        .member = &RunConfig::override_layers,
-       .help = "different bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output)"},
+       .help = "different bits for some layers: \"conv=8 fc=2,4/8 stack2.*=float\" (weights/output), or another weight "
+               "quantizer: \"conv=8:minmax\""},
       {.name = "method",
        .member = &RunConfig::method,
        .help = "differentiable search, or a baseline that meets the target"},

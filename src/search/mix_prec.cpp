@@ -48,7 +48,7 @@ MixPrec::MixPrec(const Graph& graph, const MixPrecOptions& options)
   fuse_relu(graph_);
   place_quantizers(graph_, options);
   calibrate(graph_, options);
-  compensate(graph_, temperature_);
+  if (!options.sampler.hard) compensate(graph_, temperature_);  // one-hot samples have no share of 0
   train_net_and_nas();
 }
 

@@ -24,9 +24,8 @@ bool fits(const std::string& pattern, const std::string& name) {
 
 [[noreturn]] void not_an_override(const std::string& part) {
   bad_input(
-      "override: '{}' is not of the form LAYER=8, LAYER=2,4/8 (weight bits/output bits) or LAYER=float, with quotes "
-      "around a "
-      "LAYER that has spaces: 'my layer'=8",
+      "override: '{}' is not of the form LAYER=8, LAYER=2,4/8 (weight bits/output bits), LAYER=4:minmax (weight "
+      "bits:quantizer) or LAYER=float, with quotes around a LAYER that has spaces: 'my layer'=8",
       part);
 }
 
@@ -64,11 +63,14 @@ LayerOverride read_override(const std::string& part, const std::string& name, co
   }
   const auto slash = value.find('/');
   const std::string weights = value.substr(0, slash);
-  if (!weights.empty()) out.weight_precisions = quant::checked_precisions("override", parse_bits(weights, part), 0);
+  const auto colon = weights.find(':');
+  if (const std::string bits = weights.substr(0, colon); !bits.empty())
+    out.weight_precisions = quant::checked_precisions("override", parse_bits(bits, part), 0);
+  if (colon != std::string::npos) out.weight_quantizer = quant::find_weight(weights.substr(colon + 1));
   if (slash != std::string::npos) {
     out.activation_precisions = quant::checked_precisions("override", parse_bits(value.substr(slash + 1), part), 2);
   }
-  if (weights.empty() && slash == std::string::npos) not_an_override(part);
+  if (value.empty()) not_an_override(part);
   return out;
 }
 
@@ -115,7 +117,7 @@ void check_names(const Graph& graph, const MixPrecOptions& options) {
     if (std::ranges::none_of(graph.nodes, named)) no_layer("exclude_names", name, graph);
   }
   for (const LayerOverride& o : options.overrides) {
-    const bool weights = o.exclude || !o.weight_precisions.empty();
+    const bool weights = o.exclude || o.weight_quantizer || !o.weight_precisions.empty();
     const auto named = [&](const Node& n) {
       const bool has_quantizer = !n.passes_quantizer() && !n.as<op::Input>();
       return (n.is_layer() || (!weights && has_quantizer)) && fits(o.name, n.name);

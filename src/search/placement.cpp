@@ -45,6 +45,11 @@ std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
   return checked;
 }
 
+std::shared_ptr<const WeightQuantizer> weight_quantizer(const Node& node, const MixPrecOptions& options) {
+  const LayerOverride* own = override_of(options, node.name);
+  return own && own->weight_quantizer ? own->weight_quantizer : options.weight_quantizer;
+}
+
 std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options) {
   const LayerOverride* own = override_of(options, node.name);
   const bool overridden = own && !own->activation_precisions.empty();
@@ -111,11 +116,13 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
       slot = std::make_shared<WeightSlot>();
       slot->precisions = bits;
       slot->alpha = initial_alpha(bits, options, per_channel ? node.weight().dim(0) : 0);
-      slot->quantizer = options.weight_quantizer;
+      slot->quantizer = weight_quantizer(node, options);
     }
-    if (slot->precisions != bits) {
-      bad_input("override: '{}' loses channels together with other layers, but has other candidates for its weights",
-                node.name);
+    if (slot->precisions != bits || slot->quantizer != weight_quantizer(node, options)) {
+      bad_input(
+          "override: '{}' loses channels together with other layers, but has other candidates or another quantizer for "
+          "its weights",
+          node.name);
     }
     node.weight_slot = slot;
     start_scales(node);

@@ -57,13 +57,29 @@ TEST_CASE("overrides: layers without 0 bits keep the channels of all that are ti
   CHECK(layer(graph, "stack3.conv2").weight_slot == layer(graph, "stack3.shortcut").weight_slot);
 }
 
+TEST_CASE("overrides: a layer's own weight quantizer, with or without bits of its own") {
+  const Graph graph = placed(per_layer, parse_overrides("conv=8:mse-signed fc=:minmax/8 stack2.*=4:lsq-odd"));
+  const auto quantizer = [&](const char* name) { return layer(graph, name).weight_slot->quantizer->name; };
+  CHECK(quantizer("conv") == "mse-signed");
+  CHECK(layer(graph, "conv").weight_slot->precisions == std::vector{8});
+  CHECK(quantizer("fc") == "minmax");
+  CHECK(layer(graph, "fc").weight_slot->precisions == std::vector{2, 4, 8});
+  CHECK(quantizer("stack2.conv2") == "lsq-odd");
+  CHECK(layer(graph, "stack2.conv2").weight_scales);
+  CHECK(quantizer("stack1.conv1") == per_layer.weight_quantizer->name);
+  CHECK(message(per_layer, "conv=8:lsq").find("unknown quantizer of weights 'lsq': expected minmax,") !=
+        std::string::npos);
+  CHECK(message(pruning, "stack3.conv2=:mse-odd").find("another quantizer") != std::string::npos);
+}
+
 TEST_CASE("overrides: what can't be is told by name") {
   CHECK(message(per_layer, "stem=8").find("no layer 'stem'") != std::string::npos);
   CHECK(message(per_layer, "stack9.*=8").find("no layer 'stack9.*'") != std::string::npos);
   CHECK(message(per_layer, "conv=0,8").find("0 bits") != std::string::npos);
   CHECK(message(pruning, "stack3.conv2=0,8").find("loses channels together") != std::string::npos);
   CHECK(message(per_layer, "stack1.conv2=8/4").find("meets others in an Add") != std::string::npos);
-  for (const char* bad : {"conv", "=8", "conv=", "conv=8/", "conv=8,", "conv=8x", "conv=8/4/2", "conv=8/x"}) {
+  for (const char* bad :
+       {"conv", "=8", "conv=", "conv=8/", "conv=8,", "conv=8x", "conv=8/4/2", "conv=8/x", "conv=8,:minmax"}) {
     CAPTURE(bad);
     CHECK(message(per_layer, bad).find("is not of the form") != std::string::npos);
   }
