@@ -54,8 +54,10 @@ std::string dot(const GraphView& view);
 /// are means over the channels.
 struct Candidate {
   int bits;
-  double alpha, theta, task_pull, cost_pull;
-  int64_t chosen;  ///< number of channels with this arg max; 0 or 1 for a single choice
+  double alpha, theta;
+  double task_pull = 0, cost_pull = 0;  ///< of a trained α
+  std::optional<double> loss = {};      ///< what it would add to the task's loss, summed over the channels; if measured
+  int64_t chosen = 0;                   ///< number of channels with this arg max; 0 or 1 for a single choice
 };
 
 /// The history of one α during the search.

@@ -8,6 +8,7 @@
 #include <mixgrad/data.h>
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+#include <mixgrad/fisher.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/inspect.h>
 #include <mixgrad/integer.h>

@@ -26,7 +26,9 @@ struct AlphaReport {
   std::vector<std::string> nodes;  ///< the nodes that use it
   std::vector<int> bits;           ///< candidates
   Tensor alpha, theta;             ///< θ = softmax(α / τ)
-  Tensor task_gradient, cost_gradient;  ///< ∂ task loss / ∂α and ∂ regularization / ∂α: means over the epoch's steps
+  Tensor task_gradient, cost_gradient;  ///< ∂ task loss / ∂α and ∂ regularization / ∂α: means over the epoch's steps,
+                                        ///< if α is trained
+  Tensor loss = {};  ///< what each candidate would add to the task's loss, if α is measured
 };
 
 struct EpochReport {

@@ -35,6 +35,7 @@ struct Schedule {
 
 struct SearchSchedule : Schedule {
   DType dtype = DType::float32;      ///< of activations between layers
+  bool measured = false;             ///< measure α (FisherSearch) instead of training it; then no arch_lr, τ or split
   double arch_lr = 1e-2;             ///< of α (Adam)
   double strength = 0;               ///< the loss is task + strength · cost; used without targets
   std::vector<Target> targets = {};  ///< the loss is task + a growing strength · constraint_violation
@@ -55,7 +56,8 @@ std::vector<optim::Group> parameter_groups(const Graph& graph, double weight_dec
 /// the network can't be simplified.
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedule, Observer& observer,
              Checkpoints* checkpoints = nullptr);
-/// Trains weights, clips and α together; θ sharpens as the temperature falls.
+/// Trains weights, clips and α together, and θ sharpens as the temperature falls; or trains weights and clips while α
+/// is measured.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer,
             Checkpoints* checkpoints = nullptr);
 /// Quantization-aware training of a discrete network, whose weight scales follow the weights. Ends with the parameters

@@ -14,8 +14,9 @@
 
 namespace mixgrad {
 
-/// How bit-widths are found: by the search or by a baseline (search.h).
-enum class Method { dnas, uniform, sensitivity, random };
+/// How bit-widths are found: by a search, with measured (fisher.h) or learned α, or by a baseline (search.h).
+enum class Method { fisher, dnas, uniform, sensitivity, random };
+constexpr bool is_search(Method method) { return method == Method::fisher || method == Method::dnas; }
 /// From tau_start to tau_end by a constant factor per epoch, or the paper's τ ← τ exp(-0.045).
 enum class TauSchedule { geometric, exponential };
 /// The type of activations between layers in a search; automatic: bfloat16 if the CPU has fast instructions for it.
@@ -41,7 +42,8 @@ constexpr auto names_of(MixPrecType) {
       {{MixPrecType::PER_LAYER, "per-layer"}, {MixPrecType::PER_CHANNEL, "per-channel"}});
 }
 constexpr auto names_of(Method) {
-  return std::to_array<Named<Method>>({{Method::dnas, "dnas"},
+  return std::to_array<Named<Method>>({{Method::fisher, "fisher"},
+                                       {Method::dnas, "dnas"},
                                        {Method::uniform, "uniform"},
                                        {Method::sensitivity, "sensitivity"},
                                        {Method::random, "random"}});
@@ -96,6 +98,8 @@ struct RunConfig {
   std::string loss = "";              ///< the task, a name that train::find_task knows; "": see run_task
   std::string normalize = "";  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
   double val_split = 0.1;      ///< share of the training images held out for validation
+  uint64_t data_seed = 0;      ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different
+                               ///< seeds share one float network without validating on images that it was trained on
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};
@@ -109,8 +113,8 @@ struct RunConfig {
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
-  double distill = 0;     ///< share of the float network's outputs in the loss of search and fine-tuning
-  double lr = 0.15;       ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
+  double distill = 0;          ///< share of the float network's outputs in the loss of search and fine-tuning
+  double lr = 0.15;            ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
   double weight_decay = 2e-4;  ///< of weights in the warm-up
   double arch_lr = 1e-2;       ///< of α
   double tau_start = 5, tau_end = 0.1;

@@ -20,24 +20,32 @@ bool holds(const AlphaReport& a, const std::string& layer) {
   return std::ranges::find(a.nodes, layer) != a.nodes.end();
 }
 
-/// Mean of row p of [P] or [P, C].
-double mean(const Tensor& t, size_t p) {
-  const int64_t row = t.size() / t.dim(0);
+/// Σ of row p of [P] or [P, C].
+double sum(const Tensor& t, size_t p) {
+  const auto row = static_cast<size_t>(t.size() / t.dim(0));
   double total = 0;
-  for (float v : t.data().subspan(p * static_cast<size_t>(row), static_cast<size_t>(row))) total += v;
-  return total / static_cast<double>(row);
+  for (float v : t.data().subspan(p * row, row)) total += v;
+  return total;
+}
+
+double mean(const Tensor& t, size_t p) {
+  return sum(t, p) * static_cast<double>(t.dim(0)) / static_cast<double>(t.size());
 }
 
 std::vector<Candidate> candidates(const AlphaReport& a) {
   const std::vector<size_t> best = quant::arg_max(a.alpha, a.bits);
   std::vector<Candidate> out;
   for (size_t p = 0; p < a.bits.size(); ++p) {
-    out.push_back({.bits = a.bits[p],
-                   .alpha = mean(a.alpha, p),
-                   .theta = mean(a.theta, p),
-                   .task_pull = -mean(a.task_gradient, p),
-                   .cost_pull = -mean(a.cost_gradient, p),
-                   .chosen = std::ranges::count(best, p)});
+    Candidate& c = out.emplace_back(Candidate{.bits = a.bits[p],
+                                              .alpha = mean(a.alpha, p),
+                                              .theta = mean(a.theta, p),
+                                              .chosen = std::ranges::count(best, p)});
+    if (a.loss) {
+      c.loss = sum(a.loss, p);
+    } else {
+      c.task_pull = -mean(a.task_gradient, p);
+      c.cost_pull = -mean(a.cost_gradient, p);
+    }
   }
   return out;
 }
@@ -89,6 +97,23 @@ std::optional<Exported> exported(const std::string& run, const Why& why) {
 
 std::string pull(double value) { return value == 0 ? "0" : fmt::format("{:+.3g}", value); }
 
+bool is_measured(const Story& s) { return s.epochs[0].candidates[0].loss.has_value(); }
+
+/// With a measured α: what every candidate would add to the loss, and who chose it.
+std::string measured_table(const Story& s) {
+  std::string out = fmt::format("{:>5} {:>6} {:>12}{}\n", "epoch", "bits", "loss", s.channels > 0 ? "  channels" : "");
+  for (const Story::Epoch& e : s.epochs) {
+    for (const Candidate& c : e.candidates) {
+      const std::string epoch = &c == &e.candidates[0] ? std::to_string(e.epoch + 1) : "";
+      out += fmt::format("{:>5} {:>6} {:>12}{}\n", epoch, c.bits, pull(*c.loss),
+                         s.channels > 0 ? fmt::format("  {:>8}", c.chosen)
+                         : c.chosen > 0 ? "  chosen"
+                                        : "");
+    }
+  }
+  return out;
+}
+
 std::string table(const Story& s) {
   std::string out = fmt::format("{:>5} {:>7} {:>6} {:>7} {:>7} {:>12} {:>12} {:>12}{}\n", "epoch", "tau", "bits",
                                 "alpha", "theta", "task pull", "cost pull", "sum", s.channels > 0 ? "  channels" : "");
@@ -123,13 +148,14 @@ std::string in_words(const Story& s) {
 std::string text(const std::string& layer, const char* what, const Story& s) {
   std::string out = fmt::format("{}: {}", layer, what);
   if (s.channels > 0)
-    out += fmt::format(" of {} channels, each with its own alpha (means over the channels)", s.channels);
+    out += fmt::format(" of {} channels, each with its own alpha ({} over the channels)", s.channels,
+                       is_measured(s) ? "sums" : "means");
   std::vector<std::string> others = s.nodes;
   std::erase(others, layer);
   if (!others.empty()) out += fmt::format("\nshares its alpha with {}", fmt::join(others, ", "));
   if (s.epochs[0].candidates.size() == 1)
     return out + fmt::format("\n{} bits was the only candidate\n", s.epochs[0].candidates[0].bits);
-  return out + "\n\n" + table(s) + in_words(s);
+  return out + "\n\n" + (is_measured(s) ? measured_table(s) : table(s) + in_words(s));
 }
 
 std::string in_words(const std::map<int, int64_t>& channels) {
@@ -196,6 +222,7 @@ ordered_json to_json(const std::vector<Candidate>& candidates) {
                    {"theta", number(c.theta)},
                    {"task_pull", number(c.task_pull)},
                    {"cost_pull", number(c.cost_pull)},
+                   {"loss", c.loss ? number(*c.loss) : ordered_json()},
                    {"chosen", c.chosen}});
   }
   return out;
@@ -248,6 +275,12 @@ std::string text(const Why& why) {
   if (why.weights) out += text(why.layer, "weights", *why.weights);
   if (why.output) out += (out.empty() ? "" : "\n") + text(why.layer, "output", *why.output);
   if (why.exported) out += in_words(*why.exported) + moved(why);
+  if (is_measured(why.weights ? *why.weights : *why.output)) {
+    return out +
+           "\nThe loss is what a candidate would add to the task's loss: the squared difference of gradients between "
+           "it\n"
+           "and the most bits, an estimate by Fisher information. The cost decides with it, not shown here.\n";
+  }
   return out +
          "\nA pull is -gradient, the direction in which it moves alpha, averaged over the steps of an epoch.\n"
          "Adam divides each step by the magnitude of recent gradients: many small ones can outweigh a few\n"

@@ -50,8 +50,7 @@ void check_candidates(const RunConfig& c) {
 /// Targets and costs.
 void check_goal(const RunConfig& c) {
   if (c.target.empty()) {
-    if (c.method != Method::dnas)
-      bad_input("method: {} needs a target to meet, like --target size=40%", name_of(c.method));
+    if (!is_search(c.method)) bad_input("method: {} needs a target to meet, like --target size=40%", name_of(c.method));
     cost::find(cost_to_lower(c));
   } else {
     if (c.strength) bad_input("strength: a target determines the strength itself: set only one of them");
@@ -98,20 +97,21 @@ std::shared_ptr<const WeightQuantizer> weight_quantizer(WeightSteps steps, Weigh
 }
 
 MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target> targets) {
-  return {.input_shape = {},
-          .activation_precisions = config.act_bits,
-          .weight_precisions = config.weight_bits,
-          .w_mixprec_type = config.scheme,
-          .regularizer = model_to_lower(config, targets),
-          .input_precisions = config.input_bits,
-          .temperature = config.tau_start,
-          .clips = parse_clip_rule(config.calibration),
-          .overrides = parse_overrides(config.override_layers),
-          .sampler = {.kind = config.sampler, .hard = config.hard, .seed = config.seed},
-          .alpha_init = config.alpha_init,
-          .activation_quantizer = quant::find_activation(config.act_quantizer),
-          .weight_quantizer = weight_quantizer(config.weight_quantizer, config.weight_grid),
-          .quantize_output = config.quantize_output};
+  return {
+      .input_shape = {},
+      .activation_precisions = config.act_bits,
+      .weight_precisions = config.weight_bits,
+      .w_mixprec_type = config.scheme,
+      .regularizer = model_to_lower(config, targets),
+      .input_precisions = config.input_bits,
+      .temperature = config.tau_start,
+      .clips = parse_clip_rule(config.calibration),
+      .overrides = parse_overrides(config.override_layers),
+      .sampler = {.kind = config.sampler, .hard = config.hard || config.method == Method::fisher, .seed = config.seed},
+      .alpha_init = config.alpha_init,
+      .activation_quantizer = quant::find_activation(config.act_quantizer),
+      .weight_quantizer = weight_quantizer(config.weight_quantizer, config.weight_grid),
+      .quantize_output = config.quantize_output};
 }
 
 void RunConfig::validate() const {

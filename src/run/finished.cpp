@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 /// The part of a summary that evaluate_run needs.
 struct Origin {
   std::string model, data;
-  uint64_t seed;
+  uint64_t data_seed;
 };
 
 Origin read_origin(const fs::path& folder) {
@@ -29,7 +29,7 @@ Origin read_origin(const fs::path& folder) {
     const auto json = nlohmann::json::parse(io::read_file(file));
     return {.model = fs::path(json.at("model").get<std::string>()).filename(),
             .data = json.at("data").get<std::string>(),
-            .seed = json.at("seed").get<uint64_t>()};
+            .data_seed = json.value("data_seed", json.at("seed").get<uint64_t>())};  // older runs have only one seed
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: corrupt: expected the summary of a run, with its model, data and seed", file);
   }
@@ -56,7 +56,7 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   const Origin origin = read_origin(path);
   const std::string& spec = data.empty() ? origin.data : data;
   Graph network = load_graph(fs::path(path) / network_name);
-  data::Dataset test = data::load(spec, origin.seed, 0.1, network.input_shape()).test;
+  data::Dataset test = data::load(spec, origin.data_seed, 0.1, network.input_shape()).test;
   if (test.image_shape() != network.input_shape()) {
     bad_input("data: images of '{}' are {}, but the network in {} takes {}", spec, test.image_shape().str(), path,
               network.input_shape().str());

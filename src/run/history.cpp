@@ -66,6 +66,10 @@ train::AlphaReport alpha_from(const json& j) {
   const Shape shape = rows.at(0).is_array() ? Shape{candidates, std::ssize(rows.at(0))} : Shape{candidates};
   a.alpha = tensor_from(rows, shape);
   a.theta = tensor_from(j.at("theta"), shape);
+  if (j.contains("loss")) {
+    a.loss = tensor_from(j.at("loss"), shape);
+    return a;
+  }
   a.task_gradient = tensor_from(j.at("task_gradient"), shape);
   a.cost_gradient = tensor_from(j.at("cost_gradient"), shape);
   return a;
@@ -87,9 +91,13 @@ std::string history_line(const train::EpochReport& e) {
                       {"nodes", a.nodes},
                       {"bits", a.bits},
                       {"alpha", values(a.alpha)},
-                      {"theta", values(a.theta)},
-                      {"task_gradient", values(a.task_gradient)},
-                      {"cost_gradient", values(a.cost_gradient)}});
+                      {"theta", values(a.theta)}});
+    if (a.loss) {
+      alphas.back()["loss"] = values(a.loss);
+      continue;
+    }
+    alphas.back()["task_gradient"] = values(a.task_gradient);
+    alphas.back()["cost_gradient"] = values(a.cost_gradient);
   }
   return ordered_json{{"epoch", e.epoch}, {"tau", e.tau}, {"alphas", std::move(alphas)}}.dump(
       -1, ' ', false, ordered_json::error_handler_t::replace);

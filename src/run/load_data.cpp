@@ -90,7 +90,7 @@ models::Model make_model(const RunConfig& config, int64_t classes) {
 
 data::Splits load_data(const RunConfig& config) {
   models::Model model = make_model(config, 1);
-  data::Splits splits = data::load(config.data, config.seed, config.val_split, model.input_shape);
+  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, model.input_shape);
   if (!model.trained && splits.train.classes() > 1) model = make_model(config, splits.train.classes());
   const train::Task& task = run_task(config, splits.train);
   check_fit(config, model, splits, task);

@@ -46,7 +46,7 @@ struct Start {
 /// The weight of the cost in the loss of a search: 0 with targets and for baselines.
 double strength_of(const Start& start) {
   const RunConfig& config = start.config;
-  if (config.method != Method::dnas || !start.targets.empty()) return 0;
+  if (!is_search(config.method) || !start.targets.empty()) return 0;
   return config.strength ? *config.strength : default_strength(start.floating, model_to_lower(config, start.targets));
 }
 
@@ -56,6 +56,7 @@ train::SearchSchedule search_schedule(const Start& start) {
   train::SearchSchedule s;
   static_cast<train::Schedule&>(s) =
       schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.lr * search_lr_share);
+  s.measured = config.method == Method::fisher;
   s.arch_lr = config.arch_lr;
   s.strength = strength_of(start);
   s.targets = start.targets;
@@ -132,7 +133,7 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
 
 /// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
 int finetune_epochs(const RunConfig& config) {
-  return config.finetune_epochs + (config.method == Method::dnas ? 0 : config.search_epochs);
+  return config.finetune_epochs + (is_search(config.method) ? 0 : config.search_epochs);
 }
 
 /// The note about a float network that is hardly better than a constant.

@@ -97,6 +97,10 @@ Rows task() {
        .member = &RunConfig::val_split,
        .help = "share of the training images held out for validation",
        .in_train = InTrain{.help = "share of the training images held out to choose the best epoch"}},
+      {.name = "data-seed",
+       .member = &RunConfig::data_seed,
+       .help = "seed of the choice of validation images, and of drawn digits",
+       .in_train = InTrain{}},
   };
 }
 
@@ -221,7 +225,7 @@ Rows general() {
        .in_train = InTrain{},
        .effect = checks},
       {.name = "dtype", .member = &RunConfig::dtype, .help = "type of activations between layers in the search"},
-      {.name = "seed", .member = &RunConfig::seed, .help = "seed of all random numbers", .in_train = InTrain{}},
+      {.name = "seed", .member = &RunConfig::seed, .help = "seed of all other random numbers", .in_train = InTrain{}},
       {.name = "threads",
        .member = &RunConfig::threads,
        .help = "number of threads, 0 for all cores",

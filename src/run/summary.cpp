@@ -104,6 +104,7 @@ std::string summary(const RunConfig& given, const RunResult& result) {
                             {"regularizer", cost_to_lower(config)},
                             {"strength", result.strength},
                             {"seed", config.seed},
+                            {"data_seed", config.data_seed},
                             {"threads", result.threads},
                             {"interrupted", result.interrupted},
                             {"kept_start", result.kept_start},

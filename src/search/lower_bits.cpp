@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lower_bits.h"
 
+#include "filling.h"
+
 #include <algorithm>
 #include <limits>
 #include <optional>
@@ -11,13 +13,14 @@ namespace {
 /// Remembers by kind what moves save, since a move hardly changes what others save, and measures again before deciding.
 class BitLowering {
  public:
-  BitLowering(Assignment& a, Budget& budget, Step step) : a_(a), budget_(budget), step_(step) {}
+  BitLowering(Assignment& a, Budget& budget, Step step, double most_regret = std::numeric_limits<double>::infinity())
+      : a_(a), budget_(budget), step_(step), most_regret_(most_regret) {}
 
   bool run() {
     for (now_ = budget_.excess(); now_ > 0;) {
       std::optional<Move> best = best_of(candidates());
       if (!best) best = best_of_all(a_.group_moves(Direction::BOTH));
-      if (!best) return false;
+      if (!best || score(*best, known_.at(kind(*best))) >= Score(SAVES, most_regret_)) return false;
       const double before = now_;
       now_ = known_.at(kind(*best)).excess_after;
       a_.apply(*best);
@@ -128,6 +131,7 @@ class BitLowering {
   Assignment& a_;
   Budget& budget_;
   Step step_;
+  double most_regret_;  // per unit of excess saved
   std::map<Kind, Saving> known_;
   std::map<std::tuple<size_t, size_t, size_t>, bool> together_;  // by choice, from, to
   bool all_measured_ = false;                                    // since the last move that saved something
@@ -138,5 +142,14 @@ class BitLowering {
 }  // namespace
 
 bool lower(Assignment& a, Budget& budget, Step step) { return BitLowering(a, budget, step).run(); }
+
+void lower_for(Assignment& a, const cost::Model& model, double strength) {
+  const Target unit{.model = model, .limit = 1};  // out of reach, so that its excess falls with the cost
+  Budget budget(a, {&unit, 1});
+  BitLowering(a, budget, Step::COLUMNS, strength).run();
+  const Target present{.model = model, .limit = budget.costs()[0]};
+  Budget spent(a, {&present, 1});
+  raise(a, spent);
+}
 
 }  // namespace mixgrad

@@ -15,4 +15,8 @@ enum class Step { COLUMNS, WHOLE_CHOICES };
 /// costs nothing. Returns false if no move helps.
 bool lower(Assignment& a, Budget& budget, Step step = Step::COLUMNS);
 
+/// Makes the same moves as long as each gives up less α than `strength` · the cost that it saves, then all moves to
+/// more bits that cost nothing.
+void lower_for(Assignment& a, const cost::Model& model, double strength);
+
 }  // namespace mixgrad

@@ -20,6 +20,10 @@ bool reach(Assignment& a, std::span<const Target> targets);
 /// The same, but throws like check_reachable(searched, targets) if no network is found.
 void reach_or_refuse(const Graph& searched, Assignment& a, std::span<const Target> targets);
 
+/// Lowers `a` as α prefers until the budget holds. If that leads nowhere, takes any network within the budget and moves
+/// it towards α; throws like reach_or_refuse if there is none.
+void lower_or_reach(const Graph& searched, Assignment& a, Budget& budget);
+
 /// Throws bad_input with the cost of the cheapest network, its share of `network` at uniform 8 bits if that has a cost,
 /// and the model's reason. `how` says how the networks tried were restricted (" at one bit-width").
 [[noreturn]] void refuse_target(const Target& target, const Graph& network, const Graph& cheapest,

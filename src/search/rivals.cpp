@@ -56,11 +56,7 @@ class Rivals {
 
  private:
   void from_arg_max() {
-    if (!lower(a_, budget_)) {
-      // α leads to no network within the targets: take any that meets them, and move it towards α.
-      reach_or_refuse(searched_, a_, targets_);
-      follow_alpha(a_, budget_);
-    }
+    lower_or_reach(searched_, a_, budget_);
     add_filled_up("the arg max");
   }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Targets: from what the search prefers to a discrete network that costs no more than it may.
 #include "filling.h"
+#include "lower_bits.h"
 #include "reach.h"
 #include "rivals.h"
 
@@ -48,6 +49,12 @@ void reach_or_refuse(const Graph& searched, Assignment& a, std::span<const Targe
     check(alone, targets.subspan(t, 1));
   }
   check(a, targets);
+}
+
+void lower_or_reach(const Graph& searched, Assignment& a, Budget& budget) {
+  if (lower(a, budget)) return;
+  reach_or_refuse(searched, a, budget.targets());
+  follow_alpha(a, budget);
 }
 
 void check_reachable(const Graph& searched, std::span<const Target> targets) {

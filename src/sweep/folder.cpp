@@ -100,7 +100,7 @@ Row read_row(const Point& point, const std::string& file) {
   try {
     const auto summary = nlohmann::json::parse(io::read_file(file));
     Row row{.point = point};
-    if (point.config.method == Method::dnas && point.config.target.empty()) row.strength = number(summary, "strength");
+    if (is_search(point.config.method) && point.config.target.empty()) row.strength = number(summary, "strength");
     row.metric = metric(summary);
     row.float_metric = metric_of(summary, "float");
     row.final_metric = metric_of(summary, "final");

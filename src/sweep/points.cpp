@@ -26,12 +26,12 @@ std::string whole_target(std::string text) {
 
 std::vector<Bound> bounds(Method method, const Axes& axes) {
   std::vector<Bound> out;
-  if (method == Method::dnas) {
+  if (is_search(method)) {
     for (double strength : axes.strengths) out.push_back({.strength = strength});
   }
   for (const std::string& target : axes.targets) out.push_back({.target = whole_target(target)});
   if (!out.empty()) return out;
-  if (method == Method::dnas) return {Bound{}};
+  if (is_search(method)) return {Bound{}};
   bad_input("methods: {} needs targets, such as --targets 30%,50%", name_of(method));
 }
 
@@ -57,8 +57,8 @@ std::string name_of(const RunConfig& c) {
 }  // namespace
 
 std::vector<Point> points(const RunConfig& base, const Axes& axes) {
-  if (!axes.strengths.empty() && std::ranges::find(axes.methods, Method::dnas) == axes.methods.end()) {
-    bad_input("strengths: only the method dnas uses them: add it to the methods, or give targets");
+  if (!axes.strengths.empty() && std::ranges::none_of(axes.methods, is_search)) {
+    bad_input("strengths: only the methods fisher and dnas use them: add one to the methods, or give targets");
   }
   std::vector<Point> out;
   std::set<std::string> names;

@@ -26,7 +26,31 @@ void add_holders(const Graph& graph, std::shared_ptr<Slot> Node::*slot, const Te
   }
 }
 
+/// Every α as it is, without what is known about it from training or measuring.
+std::vector<AlphaReport> present_alphas(const MixPrec& net) {
+  std::vector<AlphaReport> out;
+  for (const nn::NamedTensor& a : net.alpha_summary()) {
+    AlphaReport report{.name = a.name,
+                       .nodes = {},
+                       .bits = {},
+                       .alpha = a.tensor.clone(),
+                       .theta = softmax(a.tensor.detach(), static_cast<float>(net.temperature())),
+                       .task_gradient = {},
+                       .cost_gradient = {}};
+    add_holders(net.graph(), &Node::weight_slot, a.tensor, report);
+    add_holders(net.graph(), &Node::output_slot, a.tensor, report);
+    out.push_back(std::move(report));
+  }
+  return out;
+}
+
 }  // namespace
+
+std::vector<AlphaReport> measured_alphas(const MixPrec& net, const std::vector<Tensor>& losses) {
+  std::vector<AlphaReport> out = present_alphas(net);
+  for (size_t i = 0; i < out.size(); ++i) out[i].loss = losses[i];
+  return out;
+}
 
 AlphaHistory::AlphaHistory(const MixPrec& net) : net_(net), alphas_(net.nas_parameters()) {
   for (const Tensor& alpha : alphas_) whole_.emplace_back(static_cast<size_t>(alpha.size()), 0.0);
@@ -52,17 +76,10 @@ void AlphaHistory::list_state(State& state) {
 std::vector<AlphaReport> AlphaHistory::report() {
   const auto steps = static_cast<double>(std::max<int64_t>(steps_, 1));
   std::vector<AlphaReport> out;
-  for (const nn::NamedTensor& a : net_.alpha_summary()) {
+  for (AlphaReport& report : present_alphas(net_)) {
     const std::vector<double>&whole = whole_[out.size()], &cost = cost_[out.size()];
-    AlphaReport report{.name = a.name,
-                       .nodes = {},
-                       .bits = {},
-                       .alpha = a.tensor.clone(),
-                       .theta = softmax(a.tensor.detach(), static_cast<float>(net_.temperature())),
-                       .task_gradient = Tensor::empty(a.tensor.shape()),
-                       .cost_gradient = Tensor::empty(a.tensor.shape())};
-    add_holders(net_.graph(), &Node::weight_slot, a.tensor, report);
-    add_holders(net_.graph(), &Node::output_slot, a.tensor, report);
+    report.task_gradient = Tensor::empty(report.alpha.shape());
+    report.cost_gradient = Tensor::empty(report.alpha.shape());
     for (size_t k = 0; k < whole.size(); ++k) {
       report.task_gradient.data()[k] = static_cast<float>((whole[k] - cost[k]) / steps);
       report.cost_gradient.data()[k] = static_cast<float>(cost[k] / steps);

@@ -30,4 +30,8 @@ class AlphaHistory {
   int64_t steps_ = 0;
 };
 
+/// Every α of a search that measures them, with what the candidates would add to the loss, in the order of
+/// MixPrec::nas_parameters().
+std::vector<AlphaReport> measured_alphas(const MixPrec& net, const std::vector<Tensor>& losses);
+
 }  // namespace mixgrad::train

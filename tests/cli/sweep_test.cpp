@@ -96,7 +96,7 @@ TEST_CASE("sweep: invalid requests are refused before anything runs") {
   };
   for (const Case& c : std::vector<Case>{
            {"--methods uniform", "needs targets"},
-           {"--methods uniform --targets 40% --strengths 1e-6", "only the method dnas"},
+           {"--methods uniform --targets 40% --strengths 1e-6", "only the methods fisher and dnas"},
            {"--methods guess --targets 40%", "dnas, uniform, sensitivity, random"},
            {"--seeds 1,1", "duplicate point"},
            {"--seeds 1,x", "--seeds: '1,x'"},

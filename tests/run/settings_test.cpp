@@ -38,6 +38,7 @@ RunConfig all_changed() {
           .loss = "reconstruct",
           .normalize = "0.5/0.25",
           .val_split = 0.2,
+          .data_seed = 9,
           .scheme = MixPrecType::PER_LAYER,
           .weight_bits = {3, 8},
           .act_bits = {4, 8},
@@ -55,6 +56,7 @@ RunConfig all_changed() {
           .batch_size = 32,
           .distill = 0.25,
           .lr = 0.1,
+          .weight_decay = 1e-3,
           .arch_lr = 0.02,
           .tau_start = 4,
           .tau_end = 0.2,
@@ -113,7 +115,8 @@ TEST_CASE("settings: files and checkpoints have the same text as those of older 
   CHECK(search_toml({}).find("strength") == std::string::npos);
   CHECK(train_toml(all_changed()) ==
         "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nloss = 'reconstruct'\n"
-        "normalize = '0.5/0.25'\nval-split = 0.2\nepochs = 1\nbatch-size = 32\nlr = 0.1\npatience = 4\ncheck-numerics "
+        "normalize = '0.5/0.25'\nval-split = 0.2\ndata-seed = 9\nepochs = 1\nbatch-size = 32\nlr = 0.1\n"
+        "weight-decay = 0.001\npatience = 4\ncheck-numerics "
         "= true\nseed = 5\n");
 }
 

@@ -69,7 +69,7 @@ TEST_CASE("sweep points: invalid axes are refused") {
               .targets = {"30%"},
               .strengths = {1},
               .seeds = {0}})
-            .find("only the method dnas") != std::string::npos);
+            .find("only the methods fisher and dnas") != std::string::npos);
   CHECK(said({.methods = {Method::dnas},
               .schemes = {MixPrecType::PER_LAYER},
               .targets = {},

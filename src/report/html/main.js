@@ -32,7 +32,7 @@ function showLayer(layer) {
 
 /// The run shown first; in a sweep, a search from the middle of the front.
 function firstRun() {
-  const searches = data.kind === 'sweep' ? frontOf(runsWith(state.cost), state.cost).filter(run => run.summary.method === 'dnas') : [];
+  const searches = data.kind === 'sweep' ? frontOf(runsWith(state.cost), state.cost).filter(run => ['fisher', 'dnas'].includes(run.summary.method)) : [];
   return searches[Math.floor(searches.length / 2)] ?? data.runs[0];
 }
 

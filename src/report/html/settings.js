@@ -41,7 +41,7 @@ function drawHead() {
     s = run.summary,
     sweep = data.kind === 'sweep';
   const about = [
-    s.method === 'dnas' ? 'differentiable search' : `${s.method} baseline`,
+    s.method === 'fisher' ? 'search by Fisher information' : s.method === 'dnas' ? 'differentiable search' : `${s.method} baseline`,
     s.scheme,
     Object.keys(s.targets ?? {}).length ? 'with targets' : `regularizer ${s.regularizer}`,
     `seed ${s.seed}`,

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// A search with measured α: what each candidate would add to the loss, estimated while the network trains.
+#pragma once
+
+#include <mixgrad/search.h>
+#include <mixgrad/state.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace mixgrad {
+
+/// Finds bit-widths from second-order estimates of the loss instead of gradient descent on α. A candidate p of a column
+/// (an output channel, a layer or a tensor) adds about
+///
+///     Δ_p = ½ E_images[(∂L/∂θ_p - ∂L/∂θ_P)²]        ∂L/∂θ_p = Σ g ŵ_p, P: most bits
+///
+/// to the loss: the quantization error weighted by the Fisher information, which stands for the Hessian (Theis et al.
+/// 2018, arXiv 1801.05787, for 0 bits; Zandonati et al. 2022, arXiv 2210.08502, for bit-widths). Steps on batches of B
+/// images give it as B times the mean of the squared difference of their mean gradients. The network starts at its most
+/// bits and is always discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as
+/// far as a budget allows that shrinks to the targets, so weights always train for the network of the moment.
+///
+/// α holds -Δ, raised for the chosen candidates: its arg max is the network of the moment.
+class FisherSearch {
+ public:
+  /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than
+  /// strength · the cost saved. `batch_size`: images per step. Sets every α of `net`, which must outlive this object.
+  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size);
+
+  /// The one-hot θ of the next step: leaves that collect its gradients.
+  Thetas thetas();
+  /// Adds the gradients of the last thetas() to the estimates. Call after each step.
+  void observe();
+  /// Chooses all bit-widths anew. At `progress` 0 the budget is the cost at the most bits; at 1, and from there on, the
+  /// targets. Learned steps of candidates that are not chosen are fitted to the weights again.
+  void choose(double progress);
+
+  /// Δ of each candidate, shaped like its α; in the order of MixPrec::nas_parameters().
+  std::vector<Tensor> losses() const;
+  /// Lists the estimates; α belongs to the network.
+  void list_state(State& state);
+
+ private:
+  /// A slot with a choice.
+  struct Measured {
+    const void* slot;
+    std::vector<int> bits;
+    Tensor alpha;
+    Tensor theta = {};
+    std::vector<double> squares = {};  ///< mean of the squared differences, shaped like α
+    std::vector<double> steps = {};    ///< per column: number of steps measured
+
+    size_t columns() const { return steps.size(); }
+    size_t last() const { return bits.size() - 1; }
+  };
+
+  Tensor losses(const Measured& m) const;
+  void prefer(Measured& m, const std::vector<size_t>& chosen, float lift) const;
+  void fit_steps();
+  std::vector<Target> limits(double share) const;
+
+  MixPrec& net_;
+  std::vector<Target> targets_;
+  double strength_, batch_size_;
+  std::vector<Measured> measured_;
+  std::vector<double> largest_;  ///< costs at the most bits, by target
+};
+
+}  // namespace mixgrad
