@@ -28,17 +28,21 @@ import quality_tables
 ROOT = Path(__file__).resolve().parent.parent
 
 METHODS = {
-    "per-channel-0": "--scheme per-channel --weight-bits 0,2,4,8 --tau-start 1 --tau-end 0.02",
-    "per-channel": "--scheme per-channel --weight-bits 2,4,8",
-    "per-layer": "--scheme per-layer --weight-bits 2,4,8",
+    "per-channel-0": "--method fisher --scheme per-channel --weight-bits 0,2,4,8",
+    "per-channel": "--method fisher --scheme per-channel --weight-bits 2,4,8",
+    "per-layer": "--method fisher --scheme per-layer --weight-bits 2,4,8",
+    "dnas-0": "--method dnas --scheme per-channel --weight-bits 0,2,4,8",
+    "dnas": "--method dnas --scheme per-channel --weight-bits 2,4,8",
     "sensitivity": "--method sensitivity --scheme per-layer --weight-bits 2,4,8",
     "random": "--method random --scheme per-channel --weight-bits 2,4,8",
+    "random-0": "--method random --scheme per-channel --weight-bits 0,2,4,8",
     "uniform": "--method uniform --scheme per-layer --weight-bits 2,4,8",
 }
 
 ABLATED = {  # name: (flags, budget)
     "uniform 2 bits": ("--method uniform --scheme per-layer --weight-bits 2", "25"),
-    "search at 20%": (METHODS["per-channel-0"], "20"),
+    "fisher at 20%": (METHODS["per-channel-0"], "20"),
+    "dnas at 20%": (METHODS["dnas-0"], "20"),
 }
 VARIANTS = {  # the first is what the others are compared with
     "minmax": "--weight-quantizer minmax",

@@ -19,8 +19,11 @@ LABELS = {
     "per-channel-0": "search, per channel, with 0 bits",
     "per-channel": "search, per channel",
     "per-layer": "search, per layer",
+    "dnas-0": "trained alpha, per channel, with 0 bits",
+    "dnas": "trained alpha, per channel",
     "sensitivity": "sensitivity, per layer",
     "random": "random, per channel",
+    "random-0": "random, per channel, with 0 bits",
     "uniform": "uniform",
 }
 

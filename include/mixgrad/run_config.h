@@ -105,7 +105,7 @@ struct RunConfig {
   std::vector<int> act_bits = {8};
   std::vector<int> input_bits = {8};
   std::string override_layers = "";  ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
-  Method method = Method::dnas;
+  Method method = Method::fisher;
   std::string target = "";              ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
   std::string regularizer = "";         ///< a name that cost::find knows; "": size; used without targets
   std::optional<double> strength = {};  ///< unset: 0.6 / cost of the uniform 8-bit network; used without targets
@@ -122,7 +122,7 @@ struct RunConfig {
   SamplerKind sampler = SamplerKind::SOFTMAX;
   bool hard = false;  ///< hard samples: one-hot θ with the gradient of the soft θ
   AlphaInit alpha_init = AlphaInit::SCALED;
-  WeightSteps weight_quantizer = WeightSteps::minmax;
+  WeightSteps weight_quantizer = WeightSteps::lsq;
   WeightGrid weight_grid = WeightGrid::odd;  ///< ignored by minmax
   std::string act_quantizer = "pact";        ///< a name that quant::find_activation knows
   std::string calibration = "mse";           ///< initial clips: this, "max" or "percentile=N" (parse_clip_rule)

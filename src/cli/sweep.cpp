@@ -106,12 +106,12 @@ void Sweep::add_options(CLI::App& command) {
   for (const Setting& setting : run_settings()) {
     if (setting.effect != Setting::Effect::speed) o.add(setting, config);
   }
-  o.add("methods", &methods, "dnas or baselines; baselines need targets [--method]",
+  o.add("methods", &methods, "searches or baselines; baselines need targets [--method]",
         form_of(run_setting("method").of(config)));
   o.add("schemes", &schemes, "per-layer,per-channel [--scheme]", form_of(run_setting("scheme").of(config)));
   o.add("targets", &axes.targets,
         "one point each: 30%,50% of the uniform 8-bit size, or macs=40%, or both: size=30%+macs=40% [--target]");
-  o.add("strengths", &axes.strengths, "one dnas point each, without a target [--strength]");
+  o.add("strengths", &axes.strengths, "one search each, without a target [--strength]");
   o.add("seeds", &axes.seeds, "seeds of search and fine-tuning; the first one also trains the float network [--seed]");
   o.add("jobs", &how.jobs, "number of points to run at a time; they share the threads");
   o.add("threads", &how.threads, "number of threads of all jobs together, 0 for all cores");

@@ -121,7 +121,9 @@ Rows bit_widths() {
                "quantizer: \"conv=8:minmax\""},
       {.name = "method",
        .member = &RunConfig::method,
-       .help = "differentiable search, or a baseline that meets the target"},
+       .help = "a search, with measured losses of candidates or with trained alpha (PLiNIO's), or a baseline that "
+               "meets the "
+               "target"},
       {.name = "target",
        .member = &RunConfig::target,
        .help = "limits on costs of the network found: size=40KiB,macs=30% (% of uniform 8-bit) [none]",
@@ -169,12 +171,12 @@ Rows schedule() {
        .help = "how much search and fine-tuning imitate the float network's outputs, 0 to 1"},
       {.name = "arch-lr",
        .member = &RunConfig::arch_lr,
-       .help = "learning rate of the bit-widths' coefficients (alpha)"},
-      {.name = "tau-start", .member = &RunConfig::tau_start, .help = "temperature of the first search epoch"},
-      {.name = "tau-end", .member = &RunConfig::tau_end, .help = "temperature of the last search epoch"},
+       .help = "dnas: learning rate of the bit-widths' coefficients (alpha)"},
+      {.name = "tau-start", .member = &RunConfig::tau_start, .help = "dnas: temperature of the first search epoch"},
+      {.name = "tau-end", .member = &RunConfig::tau_end, .help = "dnas: temperature of the last search epoch"},
       {.name = "tau-schedule",
        .member = &RunConfig::tau_schedule,
-       .help = "geometric from tau-start to tau-end, or times exp(-0.045) per epoch"},
+       .help = "dnas: geometric from tau-start to tau-end, or times exp(-0.045) per epoch"},
   };
 }
 
@@ -183,11 +185,11 @@ Rows details() {
   return {
       {.name = "sampler",
        .member = &RunConfig::sampler,
-       .help = "how the candidates' shares are computed from their coefficients"},
-      {.name = "hard", .member = &RunConfig::hard, .help = "one-hot samples with the gradient of soft ones"},
+       .help = "dnas: how the candidates' shares are computed from their coefficients"},
+      {.name = "hard", .member = &RunConfig::hard, .help = "dnas: one-hot samples with the gradient of soft ones"},
       {.name = "alpha-init",
        .member = &RunConfig::alpha_init,
-       .help = "initial coefficients: proportional to the bits, or all the same"},
+       .help = "dnas: initial coefficients: proportional to the bits, or all the same"},
       {.name = "weight-quantizer",
        .member = &RunConfig::weight_quantizer,
        .help = "steps of weights: from the largest weight (PLiNIO's), of the least squared error, or learned"},
@@ -208,7 +210,7 @@ Rows details() {
        .help = "raise weights to more bits if that does not raise the cost; not with a target"},
       {.name = "arch-split",
        .member = &RunConfig::arch_split,
-       .help = "share of the training images for training the bit-widths in separate steps"},
+       .help = "dnas: share of the training images for training the bit-widths in separate steps"},
   };
 }
 

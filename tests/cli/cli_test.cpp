@@ -107,7 +107,7 @@ void check_metrics(const std::vector<json>& lines) {
 void check_history(const std::vector<json>& lines, bool per_layer) {
   REQUIRE(lines.size() == 1);
   CHECK(lines[0].at("epoch") == 0);
-  CHECK(lines[0].at("tau") == 0.1);
+  CHECK(lines[0].at("tau") == 0.05);
   const json& alphas = lines[0].at("alphas");
   CHECK(alphas.size() == 20);
   for (const json& a : alphas) {
@@ -115,12 +115,12 @@ void check_history(const std::vector<json>& lines, bool per_layer) {
     CAPTURE(name);
     const size_t candidates = a.at("bits").size();
     CHECK(candidates == (name.ends_with(".alpha_w") ? 3 : 1));
-    for (const char* key : {"alpha", "theta", "task_gradient", "cost_gradient"}) {
+    for (const char* key : {"alpha", "theta", "loss"}) {
       REQUIRE(a.at(key).size() == candidates);
       CHECK(a.at(key)[0].is_array() == (!per_layer && candidates == 3));
     }
     if (name == "conv.alpha_w") CHECK(a.at("nodes") == json::array({"conv"}));
-    if (name == "conv.alpha_w" && !per_layer) CHECK(a.at("cost_gradient")[2].size() == 16);
+    if (name == "conv.alpha_w" && !per_layer) CHECK(a.at("loss")[2].size() == 16);
   }
 }
 
@@ -161,7 +161,8 @@ void check_run(const std::string& scheme) {
 
   const std::string accuracy = fmt::format("{:.4f}\n", summary.at("final_accuracy").get<double>());
   CHECK(mixgrad_run(place, "eval deep/run").out == accuracy);
-  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("8 bits: task pull") != std::string::npos);
+  CHECK(mixgrad_run(place, "inspect why deep/run stack1.conv2").out.find("The loss is what a candidate would add") !=
+        std::string::npos);
   CHECK(mixgrad_run(place, "eval deep/run --threads 1 --data " + place.data()).out == accuracy);
 }
 

@@ -210,6 +210,27 @@ TEST_CASE("inspect why: pulls are -gradient, means over channels and epochs; cho
   CHECK_THROWS_WITH_AS(inspect::why(folder.path, "fc"), doctest::Contains("expected one of conv, twin"), Error);
 }
 
+TEST_CASE("inspect why: measured losses, summed over channels, in place of pulls") {
+  const Folder folder;
+  train::EpochReport report = epoch_of(0, {1, 0, 0, 1}, {}, {});
+  report.alphas[0].loss = Tensor::from({2, 2}, std::array{0.25F, 0.5F, 0.0F, 0.0F});
+  report.alphas[1].loss = Tensor::zeros({1});
+  io::write_file(folder.path / "history.jsonl", history_line(report) + "\n");
+  const inspect::Why why = inspect::why(folder.path, "conv");
+  REQUIRE(why.weights);
+  const std::vector<inspect::Candidate>& candidates = why.weights->epochs[0].candidates;
+  REQUIRE(candidates[0].loss);
+  CHECK(*candidates[0].loss == doctest::Approx(0.75));
+  CHECK(*candidates[1].loss == 0);
+  const std::string said = inspect::text(why);
+  check_plain(said);
+  CHECK(said.find("    1      4        +0.75         1\n           8            0         1\n") != std::string::npos);
+  CHECK(said.find("pull") == std::string::npos);
+  CHECK(said.find("sums over the channels") != std::string::npos);
+  const json j = json::parse(inspect::json(why)).at("weights").at("epochs")[0].at("candidates");
+  CHECK(j[0].at("loss").get<double>() == doctest::Approx(0.75));
+}
+
 TEST_CASE("inspect why: a finished run shows what was exported, including pruned channels") {
   const Folder folder;
   write_history(folder);
@@ -297,7 +318,7 @@ TEST_CASE("inspect tape: the ops of a search step read each other's results and 
     CHECK(seen->values.highest == *std::ranges::max_element(leaf.tensor.data()));
     ++found;
   }
-  CHECK(found == 40);
+  CHECK(found == 50);  // with the learned steps of 10 layers
   check_plain(inspect::text(view));
   const json j = json::parse(inspect::json(view));
   CHECK(j.at("ops").size() == view.ops.size());

@@ -64,7 +64,7 @@ RunConfig all_changed() {
           .sampler = SamplerKind::GUMBEL,
           .hard = true,
           .alpha_init = AlphaInit::SAME,
-          .weight_quantizer = WeightSteps::lsq,
+          .weight_quantizer = WeightSteps::mse,
           .weight_grid = WeightGrid::symmetric,
           .act_quantizer = "lsq",
           .calibration = "max",

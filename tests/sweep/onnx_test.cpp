@@ -26,7 +26,7 @@ TEST_CASE(
   REQUIRE(sweep.exit_code == 0);
   CHECK(std::ranges::count(io::read_file(place.path("s/sweep.csv")), '\n') == 2);
 
-  const auto summary = parsed(place.path("s/dnas-per-channel-strength1e-06-seed0/summary.json"));
+  const auto summary = parsed(place.path("s/fisher-per-channel-strength1e-06-seed0/summary.json"));
   const std::string command = summary.at("command");
   CAPTURE(command);
   REQUIRE(command.starts_with("mixgrad "));
