@@ -32,7 +32,7 @@ def parse():
     p.add_argument("--shares", default="30,50", help="limits, in %% of the uniform 8-bit size")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--epochs", default="12,5,7", help="float, search, fine-tuning")
-    p.add_argument("--dtype", default="auto", help="type of the search's activations")
+    p.add_argument("--dtype", default="auto", help="type of activations in search and fine-tuning")
     p.add_argument("--threads", default="2")
     p.add_argument("--table", action="store_true", help="only print the table of finished runs")
     return p.parse_args()
