@@ -18,10 +18,11 @@ namespace mixgrad {
 enum class Method { dnas, uniform, sensitivity, random };
 /// From tau_start to tau_end by a constant factor per epoch, or the paper's τ ← τ exp(-0.045).
 enum class TauSchedule { geometric, exponential };
-/// The type of activations between layers in a search; automatic: bfloat16 if the CPU has fast instructions for it.
+/// The type of activations between layers in search and fine-tuning; automatic: bfloat16 if the CPU has fast
+/// instructions for it.
 enum class ActivationType { float32, bfloat16, automatic };
-/// The kind of training step to time or inspect: of the search or of the warm-up.
-enum class StepKind { search, warm_up };
+/// The kind of training step to time or inspect: of the search, of fine-tuning or of the warm-up.
+enum class StepKind { search, fine_tune, warm_up };
 
 /// How the steps of weights are found (SPEC §2, §2a): from the largest weight, by the least squared error, or learned.
 enum class WeightSteps { minmax, mse, lsq };
@@ -68,7 +69,8 @@ constexpr auto names_of(ActivationType) {
       {{ActivationType::float32, "f32"}, {ActivationType::bfloat16, "bf16"}, {ActivationType::automatic, "auto"}});
 }
 constexpr auto names_of(StepKind) {
-  return std::to_array<Named<StepKind>>({{StepKind::search, "search"}, {StepKind::warm_up, "float"}});
+  return std::to_array<Named<StepKind>>(
+      {{StepKind::search, "search"}, {StepKind::fine_tune, "finetune"}, {StepKind::warm_up, "float"}});
 }
 
 template <typename Enum>
@@ -109,8 +111,8 @@ struct RunConfig {
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
   int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
   int64_t batch_size = 64;
-  double distill = 0;     ///< share of the float network's outputs in the loss of search and fine-tuning
-  double lr = 0.15;       ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
+  double distill = 0;          ///< share of the float network's outputs in the loss of search and fine-tuning
+  double lr = 0.15;            ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
   double weight_decay = 2e-4;  ///< of weights in the warm-up
   double arch_lr = 1e-2;       ///< of α
   double tau_start = 5, tau_end = 0.1;
