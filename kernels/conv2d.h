@@ -16,6 +16,7 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
             std::span<bfloat16> y);
 /// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, faster if run in bfloat16.
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y);
+void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y);
 /// ∂/∂x of conv2d, from gy [n, oh, ow, c_out].
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
@@ -28,6 +29,7 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<c
 namespace through_float {
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
+void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 }  // namespace through_float

@@ -90,6 +90,10 @@ void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const
   conv2d(s, x, w, {}, y);
 }
 
+void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {
+  through_float::conv2d_codes(s, x, w, y);
+}
+
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
   through_float::conv2d_grad_x(s, gy, w, gx);
 }

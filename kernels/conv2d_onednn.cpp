@@ -228,6 +228,11 @@ void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const
   forward(*plan, std::span<const bfloat16>(narrow), w, {}, y);
 }
 
+void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {
+  if (const Plan* plan = bfloat16_plan_for(s, Kind::codes, false)) return forward(*plan, x, w, {}, y);
+  through_float::conv2d_codes(s, x, w, y);
+}
+
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
   if (!gx) return;
   if (const Plan* plan = plan_for<float>(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);

@@ -32,6 +32,10 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
   from_float(wide, y);
 }
 
+void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {
+  kernels::conv2d(s, widened(Use::x, x), w, {}, y);
+}
+
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
   if (!gx) return;
   const std::span<bfloat16> narrow(gx.data, static_cast<size_t>(s.n * s.h * s.w * s.c_in));

@@ -22,23 +22,22 @@ void convert(const From* x, size_t n, To* y) {
       n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
 }
 
-template <typename T>
-void accumulate_into(const T* x, size_t n, T* y) {
+template <typename From, typename To>
+void accumulate_into(const From* x, size_t n, To* y) {
   for_each_index(
-      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(y[i] + x[i]); });
+      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(y[i] + x[i]); });
 }
 
-template <typename T>
-void pass(const T* g, size_t n, GradOf<T> gx) {
+template <typename From, typename To>
+void pass(const From* g, size_t n, GradOf<To> gx) {
   if (!gx) return;
-  if (gx.add) return accumulate_into(g, n, gx.data);
-  parallel_chunks(static_cast<int64_t>(n), grain, [&](int64_t b, int64_t e) { std::copy(g + b, g + e, gx.data + b); });
+  gx.add ? accumulate_into(g, n, gx.data) : convert(g, n, gx.data);
 }
 
-template <typename T>
-void add_into(const T* a, const T* b, size_t n, T* y) {
+template <typename T, typename Sum>
+void add_into(const T* a, const T* b, size_t n, Sum* y) {
   for_each_index(
-      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<T>(a[i] + b[i]); });
+      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<Sum>(a[i] + b[i]); });
 }
 
 template <typename T>
@@ -120,11 +119,16 @@ void accumulate(std::span<const bfloat16> x, std::span<bfloat16> y) { accumulate
 
 void pass_gradient(std::span<const float> g, Grad gx) { pass(g.data(), g.size(), gx); }
 void pass_gradient(std::span<const bfloat16> g, GradOf<bfloat16> gx) { pass(g.data(), g.size(), gx); }
+void pass_gradient(std::span<const float> g, GradOf<bfloat16> gx) { pass(g.data(), g.size(), gx); }
+void pass_gradient(std::span<const bfloat16> g, Grad gx) { pass(g.data(), g.size(), gx); }
 
 void add(std::span<const float> a, std::span<const float> b, std::span<float> y) {
   add_into(a.data(), b.data(), y.size(), y.data());
 }
 void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfloat16> y) {
+  add_into(a.data(), b.data(), y.size(), y.data());
+}
+void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<float> y) {
   add_into(a.data(), b.data(), y.size(), y.data());
 }
 

@@ -17,9 +17,12 @@ void accumulate(std::span<const bfloat16> x, std::span<bfloat16> y);
 /// gx ← g (overwrite or add)
 void pass_gradient(std::span<const float> g, Grad gx);
 void pass_gradient(std::span<const bfloat16> g, GradOf<bfloat16> gx);
+void pass_gradient(std::span<const float> g, GradOf<bfloat16> gx);
+void pass_gradient(std::span<const bfloat16> g, Grad gx);
 
 void add(std::span<const float> a, std::span<const float> b, std::span<float> y);
 void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<bfloat16> y);
+void add(std::span<const bfloat16> a, std::span<const bfloat16> b, std::span<float> y);
 /// min(max(x, 0), top)
 void relu(std::span<const float> x, std::span<float> y, float top = endless);
 void relu(std::span<const bfloat16> x, std::span<bfloat16> y, float top = endless);

@@ -6,6 +6,7 @@
 #include <limits>
 #include <vector>
 
+#include "bfloat16.h"
 #include "lanes.h"
 #include "parallel.h"
 
@@ -33,6 +34,18 @@ MIXGRAD_CLONES void rows_of(const float* acc, int64_t rows, int64_t channels, co
 MIXGRAD_CLONES void rows_of(const int32_t* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
                             double low, double high, uint8_t* codes) {
   requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
+}
+
+/// By way of floats in the L1 cache: a loop that narrows doubles to 16 bits would vectorize badly.
+void rows_of(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio, double low,
+             double high, bfloat16* codes) {
+  const int64_t most = std::max<int64_t>(1, 2048 / channels);
+  std::vector<float> block(static_cast<size_t>(std::min(rows, most) * channels));
+  for (int64_t r = 0; r < rows; r += most) {
+    const int64_t count = std::min(most, rows - r), size = count * channels;
+    rows_of(acc + r * channels, count, channels, bias, ratio, low, high, block.data());
+    from_float({block.data(), static_cast<size_t>(size)}, {codes + r * channels, static_cast<size_t>(size)});
+  }
 }
 
 template <typename Acc, typename Code>
@@ -63,6 +76,12 @@ FixedPoint fixed_point(double ratio) {
 
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes) {
+  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
+                 codes.data());
+}
+
+void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
+                std::span<const FixedPoint> ratios, float low, float high, std::span<bfloat16> codes) {
   requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
                  codes.data());
 }

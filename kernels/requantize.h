@@ -9,6 +9,7 @@
 
 namespace mixgrad::kernels {
 
+using mixgrad::bfloat16;
 using mixgrad::FixedPoint;
 
 /// The fixed-point number nearest to `ratio` >= 0. From 2^-14 on, the multiplier has 31 bits; smaller ratios get fewer,
@@ -16,9 +17,11 @@ using mixgrad::FixedPoint;
 FixedPoint fixed_point(double ratio);
 
 /// codes[r, c] = clamp(ratios[c].apply(acc[r, c] + bias[c]), low, high). acc and codes are whole numbers held as
-/// floats; ratios has one element per channel or one for all; bias may be empty.
+/// floats, or codes as bfloat16s; ratios has one element per channel or one for all; bias may be empty.
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes);
+void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
+                std::span<const FixedPoint> ratios, float low, float high, std::span<bfloat16> codes);
 
 /// The same from 32-bit accumulators to bytes (two's complement); |acc + bias| < 2^31.
 void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,

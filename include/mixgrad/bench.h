@@ -15,13 +15,14 @@ namespace mixgrad::bench {
 struct StepOptions {
   std::string model = "resnet8";
   int64_t batch = 128;
-  StepKind phase = StepKind::search;  ///< warm_up: a step of the float warm-up, batch norm included
+  /// fine_tune: of a discrete network with random bit-widths; warm_up: of the float network, batch norm included.
+  StepKind phase = StepKind::search;
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {2, 4, 8};
   WeightSteps weight_quantizer = WeightSteps::minmax;
   WeightGrid weight_grid = WeightGrid::odd;
-  ActivationType dtype = ActivationType::float32;  ///< only for the search phase
+  ActivationType dtype = ActivationType::float32;  ///< not for the warm-up
   int threads = 0;                                 ///< 0: OpenMP's default
   int steps = 20;                                  ///< timed steps
 };

@@ -98,7 +98,8 @@ class Graph {
   Binding bind() const { return bind(softmax_thetas()); }
   /// Maps x [N, C, H, W] to the output node's value. A slot that searches mixes (real values); a fixed one produces
   /// integer codes, on which the following layers run exactly (SPEC §5). `values` receives every node's value: codes if
-  /// its quantizer is fixed. `dtype` is the type of activations between layers that mix; codes are float32.
+  /// its quantizer is fixed. `dtype` is the type of activations between layers: rounded real values in a network that
+  /// searches, codes in a discrete one, whose results do not depend on it.
   Tensor run(const Binding& binding, const Tensor& x, std::vector<Tensor>* values = nullptr,
              DType dtype = DType::float32) const;
   /// Calls bind and run.

@@ -126,8 +126,10 @@ struct TapeView {
 };
 
 struct TapeOptions {
-  StepKind phase = StepKind::search;  ///< warm_up: the original module, including batch norms
-  int64_t images = 8;                 ///< the first of the training set, as one micro-batch
+  /// fine_tune: the network that a search without training would find; warm_up: the original module, including batch
+  /// norms.
+  StepKind phase = StepKind::search;
+  int64_t images = 8;  ///< the first of the training set, as one micro-batch
 };
 /// One training step of `config`'s network on one thread. Throws bad_input for invalid settings.
 TapeView tape(const RunConfig& config, const TapeOptions& options);

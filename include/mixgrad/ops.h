@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differentiable ops. Activations are [N, C, H, W] or [N, features]; if shapes don't fit, an op throws bad_input with
-// its name and the shapes. conv2d, relu, add, pooling, flatten and activation_mixture also run on bfloat16.
+// its name and the shapes. conv2d, conv2d_codes, relu, add, pooling, flatten and activation_mixture also run on
+// bfloat16.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -110,6 +111,8 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
 /// max_c Σ|q_w,c| · max|q_x|; from 2^24 on, the sum is computed separately for two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
 Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
+/// The sum of codes in float32; bfloat16 could not hold it.
+Tensor add_codes(const Tensor& a, const Tensor& b);
 /// The mean of codes, rounded to a code, ties up (SPEC §5); straight-through.
 Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Converts accumulators to real values: acc · scale + bias per channel. scale [C] or [1], without a gradient; bias [C]
@@ -117,9 +120,10 @@ Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor rescale(const Tensor& acc, const Tensor& scale, const Tensor& bias);
 /// Converts accumulators to the codes of a PACT quantizer in fixed point, as an integer network does (SPEC §7):
 /// clamp(((acc + q_b) M + 2^(n-1)) >> n) with M / 2^n = scale / (clip / levels) per channel and
-/// q_b = bias_codes(bias, scale). Its gradients are those of rescale, relu and quantize_activation.
+/// q_b = bias_codes(bias, scale). The codes are stored in `dtype`. Its gradients are those of rescale, relu and
+/// quantize_activation.
 Tensor requantize(const Tensor& acc, const Tensor& scale, const Tensor& bias, const Tensor& clip, int bits,
-                  ActivationFormat format = {});
+                  ActivationFormat format = {}, DType dtype = DType::float32);
 /// scale_c / out_step for every channel, in fixed point.
 std::vector<FixedPoint> fixed_points(const Tensor& scale, float out_step);
 /// rne(b / s) per channel, saturated to 32 bits (SPEC §4); empty without a bias.

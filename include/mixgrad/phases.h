@@ -21,12 +21,13 @@ namespace mixgrad::train {
 struct Schedule {
   int epochs = 1;
   int64_t batch_size = 128;
-  double lr = 0.1;              ///< peak learning rate of weights and biases
-  double weight_decay = 2e-4;   ///< of weights; biases, α and clips have none
-  double clip_lr_scale = 1;     ///< the clips' learning rate, relative to the weights'
-  bool check_numerics = false;  ///< check the values and gradients of every op, not only the step's loss and gradients
-  int patience = 0;             ///< stop after this many epochs without a better validation result; 0: never
-  bool start_counts = false;    ///< warm_up: the network is already trained, so its initial state is a candidate, too
+  double lr = 0.1;               ///< peak learning rate of weights and biases
+  double weight_decay = 2e-4;    ///< of weights; biases, α and clips have none
+  double clip_lr_scale = 1;      ///< the clips' learning rate, relative to the weights'
+  bool check_numerics = false;   ///< check the values and gradients of every op, not only the step's loss and gradients
+  int patience = 0;              ///< stop after this many epochs without a better validation result; 0: never
+  DType dtype = DType::float32;  ///< of activations between layers in search and fine-tuning; warm_up uses float32
+  bool start_counts = false;     ///< warm_up: the network is already trained, so its initial state is a candidate, too
   data::Augmentation augmentation = {};
   uint64_t seed = 0;
   const Communicator* communicator = nullptr;  ///< as in StepOptions
@@ -34,7 +35,6 @@ struct Schedule {
 };
 
 struct SearchSchedule : Schedule {
-  DType dtype = DType::float32;      ///< of activations between layers
   bool measured = false;             ///< measure α (FisherSearch) instead of training it; then no arch_lr, τ or split
   double arch_lr = 1e-2;             ///< of α (Adam)
   double strength = 0;               ///< the loss is task + strength · cost; used without targets

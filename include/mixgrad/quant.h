@@ -35,7 +35,7 @@ struct ActivationQuantizer {
   std::function<Tensor(const Tensor& x, const Tensor& clip, int bits, ActivationFormat)> quantize = {};
   /// Accumulators to codes in fixed point, as integer networks compute them (requantize, ops.h).
   std::function<Tensor(const Tensor& acc, const Tensor& steps, const Tensor& bias, const Tensor& clip, int bits,
-                       ActivationFormat)>
+                       ActivationFormat, DType of_codes)>
       requantize = {};
 };
 

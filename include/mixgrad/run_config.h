@@ -19,10 +19,11 @@ enum class Method { fisher, dnas, uniform, sensitivity, random };
 constexpr bool is_search(Method method) { return method == Method::fisher || method == Method::dnas; }
 /// From tau_start to tau_end by a constant factor per epoch, or the paper's τ ← τ exp(-0.045).
 enum class TauSchedule { geometric, exponential };
-/// The type of activations between layers in a search; automatic: bfloat16 if the CPU has fast instructions for it.
+/// The type of activations between layers in search and fine-tuning; automatic: bfloat16 if the CPU has fast
+/// instructions for it.
 enum class ActivationType { float32, bfloat16, automatic };
-/// The kind of training step to time or inspect: of the search or of the warm-up.
-enum class StepKind { search, warm_up };
+/// The kind of training step to time or inspect: of the search, of fine-tuning or of the warm-up.
+enum class StepKind { search, fine_tune, warm_up };
 
 /// How the steps of weights are found (SPEC §2, §2a): from the largest weight, by the least squared error, or learned.
 enum class WeightSteps { minmax, mse, lsq };
@@ -70,7 +71,8 @@ constexpr auto names_of(ActivationType) {
       {{ActivationType::float32, "f32"}, {ActivationType::bfloat16, "bf16"}, {ActivationType::automatic, "auto"}});
 }
 constexpr auto names_of(StepKind) {
-  return std::to_array<Named<StepKind>>({{StepKind::search, "search"}, {StepKind::warm_up, "float"}});
+  return std::to_array<Named<StepKind>>(
+      {{StepKind::search, "search"}, {StepKind::fine_tune, "finetune"}, {StepKind::warm_up, "float"}});
 }
 
 template <typename Enum>

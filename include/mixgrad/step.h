@@ -18,7 +18,7 @@ namespace mixgrad::train {
 struct StepOptions {
   std::function<Thetas()> sample = {};                       ///< θ of the step; unset: softmax(α)
   std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
-  DType dtype = DType::float32;                              ///< of activations between layers, while searching
+  DType dtype = DType::float32;                              ///< of activations between layers
   int64_t micro_batch = 0;                                   ///< images per micro-batch; 0: micro_batch_size(graph)
   std::vector<Tensor> watched = {};  ///< leaves whose gradient of the regularization alone is reported
   TapeObserver* observer = nullptr;  ///< of every op; called by every thread that runs micro-batches

@@ -83,7 +83,7 @@ void add_bench(CLI::App& app) {
   b->options.add("act-bits", &b->step.act_bits, "candidates for activations");
   b->options.add("weight-quantizer", &b->step.weight_quantizer, "steps of weights");
   b->options.add("weight-grid", &b->step.weight_grid, "codes of mse and lsq");
-  b->options.add("dtype", &b->step.dtype, "type of activations between layers in the search step");
+  b->options.add("dtype", &b->step.dtype, "type of activations between layers in steps of search and fine-tuning");
   b->options.add("threads", &b->step.threads, "number of threads, 0 for all cores");
   b->options.add("steps", &b->step.steps, "number of timed steps");
   b->options.add("json", &b->json, "print one JSON object");

@@ -108,7 +108,7 @@ void add_tape(CLI::App& inspect) {
   add_quantizer_options(o, c);
   o.add(run_setting("regularizer"), c, "cost in the loss [size]");
   o.add(run_setting("strength"), c);
-  o.add(run_setting("dtype"), c, "type of activations between layers in the search step");
+  o.add(run_setting("dtype"), c, "type of activations between layers in steps of search and fine-tuning");
   o.add(run_setting("seed"), c);
   o.add(run_setting("threads"), c);
   o.add("json", &s->json, "print one JSON object");

@@ -147,33 +147,36 @@ TapeView float_step(nn::Module& net, const data::Batch& batch, const train::Task
   return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer, &task); });
 }
 
-TapeView search_step(const RunConfig& config, const Graph& floating, const data::Splits& splits,
-                     const data::Batch& batch) {
+TapeView graph_step(const Graph& graph, const data::Batch& batch, const train::StepOptions& step) {
+  std::vector<nn::NamedTensor> leaves;
+  for (const Parameter& p : graph.parameters()) {
+    if (p.role != Role::clip) leaves.push_back(p);
+  }
+  for (const Node& node : graph.nodes) {  // clips that are not learned too
+    if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
+  }
+  leaves.push_back({"images", batch.x});
+  return recorded(leaves, [&](TapeObserver* observer) {
+    train::StepOptions observed = step;
+    observed.observer = observer;
+    return train::step(graph, batch, observed);
+  });
+}
+
+/// A step of the search, or of fine-tuning the network that a search would find without training.
+TapeView quantized_step(const RunConfig& config, const Graph& floating, const data::Splits& splits,
+                        const data::Batch& batch, StepKind phase) {
   MixPrecOptions options = mix_prec_options(config);
   options.calibration = train::calibration_batches(splits.train, config.batch_size, config.seed);
   options.input_range = splits.train.known_range();
   MixPrec net(floating, options);
+  train::StepOptions step{
+      .dtype = dtype_of(config.dtype), .micro_batch = batch.size(), .task = &run_task(config, splits.train)};
+  if (phase == StepKind::fine_tune) return graph_step(net.arch_export(), batch, step);
   const double strength = config.strength.value_or(default_strength(floating, net.regularizer()));
-
-  std::vector<nn::NamedTensor> leaves;
-  for (const Parameter& p : net.graph().parameters()) {
-    if (p.role != Role::clip) leaves.push_back(p);
-  }
-  for (const Node& node : net.graph().nodes) {  // clips that are not learned too
-    if (node.output_slot) leaves.push_back({node.name + ".clip", node.output_slot->clip});
-  }
-  leaves.push_back({"images", batch.x});
-  const train::StepOptions step{
-      .sample = [&] { return net.sample(); },
-      .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); },
-      .dtype = dtype_of(config.dtype),
-      .micro_batch = batch.size(),
-      .task = &run_task(config, splits.train)};
-  return recorded(leaves, [&](TapeObserver* observer) {
-    train::StepOptions observed = step;
-    observed.observer = observer;
-    return train::step(net.graph(), batch, observed);
-  });
+  step.sample = [&] { return net.sample(); };
+  step.regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); };
+  return graph_step(net.graph(), batch, step);
 }
 
 std::string dims(const Shape& shape) {
@@ -217,7 +220,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);
   if (options.phase == StepKind::warm_up) return float_step(*model.net, batch, run_task(config, splits.train));
-  return search_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch);
+  return quantized_step(config, simplified(*model.net, splits.train.image_shape()), splits, batch, options.phase);
 }
 
 std::string text(const TapeView& view) {

@@ -20,7 +20,7 @@ Halves split(const Tensor& codes);
 template <typename Layer>
 Tensor exact(const char* op, const Tensor& x, double bound, const Layer& layer) {
   if (!needs_halves(op, bound)) return layer(x);
-  const Halves h = split(x);
+  const Halves h = split(cast(x, DType::float32));
   return add(scale(layer(h.high), 16), layer(h.low));
 }
 

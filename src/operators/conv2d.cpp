@@ -83,20 +83,33 @@ void grad_w(const Conv2dSize& s, std::span<const T> x, std::span<const T> gy, Gr
   if (bias_sums) add_parts(bias_sums.data(), s.c_out, gbias);
 }
 
+/// The output's gradient in the type of the input. That of sums of bfloat16 codes, which are float32, is rounded into
+/// `rounded`.
+template <typename T>
+std::span<const T> output_gradient(const Backward& b, Tensor& rounded) {
+  const Tensor& y = b.record.output;
+  if (y.dtype() == b.record.inputs[0].dtype()) return b.grad_output<T>();
+  rounded = Tensor::empty(y.shape(), DType::bfloat16);
+  kernels::from_float(b.grad_output(), rounded.data<bfloat16>());
+  return rounded.data<T>();
+}
+
 /// Records the op; the gradient is the same for real values and codes.
 template <typename T>
 Tensor recorded(const Conv2dSize& s, const Conv2dAttrs& attrs, const Tensor& y, const Tensor& x, const Tensor& w,
                 const Tensor& bias) {
   return record(op::Conv2d{attrs}, y, {x, w, bias}, [s](const Backward& b) {
+    Tensor rounded;
+    const std::span<const T> gy = output_gradient<T>(b, rounded);
     if (auto gx = b.grad<T>(0)) {
       Parts(s, sizeof(T))
-          .each(span_of(gx, s.n * s.h * s.w * s.c_in), b.grad_output<T>(),
-                [&](const Conv2dSize& part, std::span<T> to, std::span<const T> gy, int64_t) {
-                  kernels::conv2d_grad_x(part, gy, b.input(1), {.data = to.data(), .add = gx.add});
+          .each(span_of(gx, s.n * s.h * s.w * s.c_in), gy,
+                [&](const Conv2dSize& part, std::span<T> to, std::span<const T> from, int64_t) {
+                  kernels::conv2d_grad_x(part, from, b.input(1), {.data = to.data(), .add = gx.add});
                 });
     }
     const auto gw = b.grad(1), gbias = b.grad(2);
-    if (gw || gbias) grad_w(s, b.input<T>(0), b.grad_output<T>(), gw, gbias);
+    if (gw || gbias) grad_w(s, b.input<T>(0), gy, gw, gbias);
   });
 }
 
@@ -119,13 +132,15 @@ Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2d
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound) {
   const Conv2dSize s = conv2d_size(x.shape(), w.shape(), attrs);
   return exact("conv2d_codes", x, bound, [&](const Tensor& part) {
-    Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow});
-    Parts(s, sizeof(float))
-        .each(std::span<const float>(part.data()), y.data(),
-              [&](const Conv2dSize& size, std::span<const float> from, std::span<float> to, int64_t) {
-                kernels::conv2d_codes(size, from, w.data(), to);
-              });
-    return recorded<float>(s, attrs, y, part, w, {});
+    return by_dtype(part.dtype(), [&]<typename T>() {
+      Tensor y = Tensor::empty({s.n, s.c_out, s.oh, s.ow});
+      Parts(s, sizeof(float))
+          .each(std::span<const T>(part.data<T>()), y.data(),
+                [&](const Conv2dSize& size, std::span<const T> from, std::span<float> to, int64_t) {
+                  kernels::conv2d_codes(size, from, w.data(), to);
+                });
+      return recorded<T>(s, attrs, y, part, w, {});
+    });
   });
 }
 

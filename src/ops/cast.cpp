@@ -2,9 +2,9 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
-#include <src/internal/by_dtype.h>
+#include <kernels/elementwise.h>
 
-#include <algorithm>
+#include <type_traits>
 
 namespace mixgrad {
 namespace {
@@ -12,13 +12,12 @@ namespace {
 template <typename From, typename To>
 Tensor convert(const Tensor& x, DType dtype) {
   Tensor y = Tensor::empty(x.shape(), dtype);
-  std::ranges::transform(x.data<From>(), y.data<To>().begin(),
-                         [](From v) { return static_cast<To>(static_cast<float>(v)); });
-  return record("cast", y, {x}, [](const Backward& b) {
-    const auto gx = b.grad<From>(0);
-    const std::span<const To> g = b.grad_output<To>();
-    for (size_t i = 0; i < g.size(); ++i) gx.put(static_cast<int64_t>(i), static_cast<float>(g[i]));
-  });
+  if constexpr (std::is_same_v<To, float>)
+    kernels::to_float(x.data<From>(), y.data<To>());
+  else
+    kernels::from_float(x.data<From>(), y.data<To>());
+  return record("cast", y, {x},
+                [](const Backward& b) { kernels::pass_gradient(b.grad_output<To>(), b.grad<From>(0)); });
 }
 
 }  // namespace

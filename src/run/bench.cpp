@@ -82,15 +82,20 @@ StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& b
   });
 }
 
-StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
+MixPrec searching(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
   const Shape image{batch.x.dim(1), batch.x.dim(2), batch.x.dim(3)};
-  MixPrec net(module, {.input_shape = image,
-                       .activation_precisions = o.act_bits,
-                       .weight_precisions = o.weight_bits,
-                       .w_mixprec_type = o.scheme,
-                       .calibration = {batch.x},
-                       .input_range = ValueRange{.low = 0, .high = 1},
-                       .weight_quantizer = weight_quantizer(o.weight_quantizer, o.weight_grid)});
+  return {module,
+          {.input_shape = image,
+           .activation_precisions = o.act_bits,
+           .weight_precisions = o.weight_bits,
+           .w_mixprec_type = o.scheme,
+           .calibration = {batch.x},
+           .input_range = ValueRange{.low = 0, .high = 1},
+           .weight_quantizer = weight_quantizer(o.weight_quantizer, o.weight_grid)}};
+}
+
+StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
+  MixPrec net = searching(o, module, batch);
   optim::Adam weights(train::parameter_groups(net.graph()), {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
   const train::StepOptions options{
@@ -105,6 +110,33 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
   });
 }
 
+/// Fine-tunes a network whose bit-widths are drawn at random from the candidates.
+StepTimes fine_tuning_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
+  MixPrec net = searching(o, module, batch);
+  Rng rng(0, "bench bits");
+  for (const Tensor& alpha : net.nas_parameters()) {
+    for (float& v : alpha.data()) v = static_cast<float>(rng.uniform());
+  }
+  const Graph discrete = net.arch_export();
+  optim::Adam adam(train::parameter_groups(discrete), {.lr = 1e-4});
+  return measure(o, [&] {
+    train::step(discrete, batch, {.dtype = dtype_of(o.dtype), .task = &task_of(o)});
+    adam.step();
+  });
+}
+
+StepTimes timed(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
+  switch (o.phase) {
+    case StepKind::search:
+      return search_step(o, net, batch);
+    case StepKind::fine_tune:
+      return fine_tuning_step(o, net, batch);
+    case StepKind::warm_up:
+      return float_step(o, net, batch);
+  }
+  return {};
+}
+
 }  // namespace
 
 StepTimes step(const StepOptions& o) {
@@ -113,7 +145,7 @@ StepTimes step(const StepOptions& o) {
   const models::Model model = models::make(o.model, classes);
   nn::initialize(*model.net, Rng(0, "init"));
   const data::Batch batch = random_batch(model.input_shape, o.batch);
-  return o.phase == StepKind::warm_up ? float_step(o, *model.net, batch) : search_step(o, *model.net, batch);
+  return timed(o, *model.net, batch);
 }
 
 }  // namespace mixgrad::bench

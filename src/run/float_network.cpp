@@ -14,6 +14,7 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .lr = lr,
           .check_numerics = config.check_numerics,
           .patience = config.patience,
+          .dtype = dtype_of(config.dtype),
           .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
           .seed = config.seed,
           .communicator = communicator,

@@ -64,7 +64,6 @@ train::SearchSchedule search_schedule(const Start& start) {
   s.tau_start = config.tau_start;
   s.tau_end = config.tau_end;
   s.tau_exponential = config.tau_schedule == TauSchedule::exponential;
-  s.dtype = dtype_of(config.dtype);
   return s;
 }
 

@@ -156,8 +156,8 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   while (loop.goes_on()) {
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       adam.set_lr(optim::cosine(s.lr, step_index, steps));
-      const StepResult result =
-          step(graph, batch, {.observer = observer_of(s), .communicator = s.communicator, .task = &task});
+      const StepResult result = step(
+          graph, batch, {.dtype = s.dtype, .observer = observer_of(s), .communicator = s.communicator, .task = &task});
       adam.step();
       return result;
     });

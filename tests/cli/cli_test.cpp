@@ -249,7 +249,7 @@ TEST_CASE("cli: help and version go to standard output; bench step prints its ti
           std::string::npos);
   }
 
-  for (const std::string phase : {"search", "float"}) {
+  for (const std::string phase : {"search", "finetune", "float"}) {
     const Outcome bench = mixgrad_run(place, "bench step --json --batch 16 --steps 2 --threads 1 --phase " + phase);
     REQUIRE(bench.exit_code == 0);
     const json times = json::parse(bench.out);

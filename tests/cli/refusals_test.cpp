@@ -95,7 +95,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"eval cifar", "summary.json is missing"},
            {"bench", "bench step"},
            {"bench step --phase search --batch 0", "batch: 0"},
-           {"bench step --phase sleep", "search, float"},
+           {"bench step --phase sleep", "search, finetune, float"},
        }) {
     CAPTURE(c.arguments);
     check_complaint(mixgrad_run(place, c.arguments), 2, c.word);

@@ -325,6 +325,15 @@ TEST_CASE("inspect tape: the ops of a search step read each other's results and 
   CHECK(j.at("ops")[0].at("forward_ms").is_number());
 }
 
+TEST_CASE("inspect tape: a step of fine-tuning runs on codes") {
+  const inspect::TapeView view = inspect::tape(small_run(), {.phase = StepKind::fine_tune, .images = 4});
+  CHECK(view.regularization == 0);
+  CHECK(ops_called(view, "activation_mixture").empty());
+  REQUIRE_FALSE(ops_called(view, "requantize").empty());
+  for (const inspect::TapeOp& op : ops_called(view, "requantize"))
+    CHECK(op.output.highest == std::rint(op.output.highest));
+}
+
 TEST_CASE("inspect tape: a float step names its modules; invalid options are refused") {
   const inspect::TapeView view = inspect::tape(small_run(), {.phase = StepKind::warm_up, .images = 4});
   CHECK(view.regularization == 0);

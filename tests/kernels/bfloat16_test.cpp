@@ -217,6 +217,10 @@ TEST_CASE("convolutions of integer codes are exact") {
       conv2d_codes(s, x, w, y);
       conv2d(s, x, w, {}, expected);
       CHECK(same_bytes(y, expected));
+      conv2d_codes(s, narrow(x), w, y);
+      CHECK(same_bytes(y, expected));
+      through_float::conv2d_codes(s, narrow(x), w, y);
+      CHECK(same_bytes(y, expected));
       reference::conv2d(s, x, w, {}, expected);
       CHECK(y == expected);
     }
@@ -317,6 +321,21 @@ TEST_CASE("elementwise kernels and layouts in bfloat16 are the float ones, round
   channels_last_to_rows(10, 400, 10, a, rows);
   channels_last_to_rows(10, 400, 10, fa, expected);
   CHECK(rows == expected);
+}
+
+TEST_CASE("gradients pass between float and bfloat16, rounded once") {
+  const Floats g = noise(1000, 1), start = exact_noise(1000, 2);
+  const Halves half_g = narrow(g);
+  for (const bool add : {false, true}) {
+    Halves gx = narrow(start);
+    Floats expected = start, wide_gx = start, wide_expected = start;
+    pass_gradient(g, HalfGrad{gx.data(), add});
+    pass_gradient(g, Grad{expected.data(), add});
+    CHECK(same_bytes(gx, narrow(expected)));
+    pass_gradient(half_g, Grad{wide_gx.data(), add});
+    pass_gradient(wide(half_g), Grad{wide_expected.data(), add});
+    CHECK(same_bytes(wide_gx, wide_expected));
+  }
 }
 
 TEST_CASE("pooling in bfloat16 is that of floats, rounded once") {

@@ -236,7 +236,7 @@ TEST_CASE("elementwise kernels") {
   CHECK(y == expected);
   pass_gradient(a, {y.data(), false});
   CHECK(y == a);
-  pass_gradient(a, {});
+  pass_gradient(a, Grad{});
   fill(y, 3.0f);
   CHECK(y == Floats(y.size(), 3.0f));
 

@@ -27,7 +27,7 @@ TEST_CASE("fixed_point: 31 bits from 2^-14 on, 44 places below, saturated above"
   CHECK(FixedPoint{5, 0}.apply(-3) == -15);
 }
 
-TEST_CASE("requantize: floats give the codes of 64-bit integers") {
+TEST_CASE("requantize: floats give the codes of 64-bit integers, stored as floats or bfloat16s") {
   std::mt19937 generator(1);
   const int64_t rows = 400, channels = 37;
   for (const auto& [low, high] : {std::pair{0.0F, 255.0F}, {-127.0F, 127.0F}, {0.0F, 3.0F}, {-1.0F, 1.0F}}) {
@@ -44,12 +44,14 @@ TEST_CASE("requantize: floats give the codes of 64-bit integers") {
             static_cast<float>(std::nearbyint(std::normal_distribution<>(0, size)(generator)));
     }
     requantize(rows, channels, acc, bias, ratios, low, high, codes);
+    std::vector<bfloat16> halves(acc.size());
+    requantize(rows, channels, acc, bias, ratios, low, high, halves);
     int64_t different = 0;
     for (size_t i = 0; i < acc.size(); ++i) {
       const size_t c = i % channels;
       const auto expected = std::clamp<int64_t>(ratios[c].apply(static_cast<int64_t>(acc[i]) + bias[c]),
                                                 static_cast<int64_t>(low), static_cast<int64_t>(high));
-      different += codes[i] != static_cast<float>(expected);
+      different += codes[i] != static_cast<float>(expected) || static_cast<float>(halves[i]) != codes[i];
     }
     CHECK(different == 0);
   }
