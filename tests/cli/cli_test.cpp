@@ -280,7 +280,7 @@ TEST_CASE("cli: a search from train's weights gives the same bytes as a search w
 
 TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be overwritten unchanged") {
   const Workplace place;
-  const Outcome failed = mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out fresh");
+  const Outcome failed = mixgrad_run(place, quick(place) + "--method dnas --strength 1e38 --quiet --out fresh");
   check_complaint(failed, 1, "search");
   check_complaint(failed, 1, "a checkpoint (warmup, epoch 1 done): fix the cause and continue with --resume");
   CHECK(fs::exists(place.root / "fresh/checkpoint.safetensors"));
@@ -294,7 +294,7 @@ TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be
     return all;
   };
   const std::string before = content();
-  CHECK(mixgrad_run(place, quick(place) + "--strength 1e38 --quiet --out kept --overwrite").exit_code == 1);
+  CHECK(mixgrad_run(place, quick(place) + "--method dnas --strength 1e38 --quiet --out kept --overwrite").exit_code == 1);
   CHECK(content() == before);
 }
 

@@ -163,7 +163,7 @@ TEST_CASE("resume: starts a run if there is none, reports a finished one, and re
 TEST_CASE(
     "resume: a failed run keeps its checkpoint and the previous one, to be resumed with the original settings only") {
   const Runs runs;
-  const std::string failing = "--strength 1e38 --out run";
+  const std::string failing = "--method dnas --strength 1e38 --out run";
   const std::string failed = runs.search(failing, 1);
   CHECK(says(failed, "search, epoch 1, step 1: op scale: infinity at element 0"));
   CHECK(says(failed, "expected smaller weights, or a smaller strength; its folder keeps"));
@@ -208,7 +208,7 @@ TEST_CASE("resume: a run that overwrites another can be resumed while the old on
   const std::string summary = io::read_file(runs / "run/summary.json"),
                     history = io::read_file(runs / "run/history.jsonl");
   for (const char* how : {"--overwrite", "--resume"}) {
-    runs.search(fmt::format("--strength 1e38 --out run {}", how), 1);
+    runs.search(fmt::format("--method dnas --strength 1e38 --out run {}", how), 1);
     CHECK(io::read_file(runs / "run/summary.json") == summary);
     CHECK(io::read_file(runs / "run/history.jsonl") == history);
     CHECK(holds_lines("run/metrics.jsonl", 5));

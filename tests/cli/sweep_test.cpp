@@ -62,7 +62,8 @@ TEST_CASE(
   if (emulated()) return skip("a sweep under an emulator can't start its runs");
   const Workplace place;
   const std::string sweep =
-      "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --out s";
+      "sweep --data glyphs:80 --warmup-epochs 1 --search-epochs 1 --finetune-epochs 0 --threads 1 --method dnas --out "
+      "s";
   const Outcome failing = mixgrad_run(place, sweep + " --quiet --strengths 1e-6,1e38");
   CHECK(failing.exit_code == 1);
   CHECK_MESSAGE(

@@ -14,8 +14,9 @@ COMMON = ["--batch-size", "40", "--seed", "3"]
 EPOCHS = ["--warmup-epochs", "2", "--search-epochs", "3", "--finetune-epochs", "2"]
 CASES = {
     "channels": ["search", *EPOCHS],
-    "gumbel": ["search", *EPOCHS, "--sampler", "gumbel", "--weight-quantizer", "lsq", "--distill", "0.5", "--arch-split", "0.3", "--act-bits", "2,4,8", "--target", "size=40%,macs=45%"],
-    "pruning": ["search", *EPOCHS, "--weight-bits", "0,2,4,8", "--strength", "1e-5", "--arch-lr", "0.3", "--patience", "1", "--refine"],
+    "gumbel": ["search", *EPOCHS, "--method", "dnas", "--sampler", "gumbel", "--weight-quantizer", "lsq", "--distill", "0.5", "--arch-split", "0.3", "--act-bits", "2,4,8", "--target", "size=40%,macs=45%"],
+    "pruning": ["search", *EPOCHS, "--weight-bits", "0,2,4,8", "--strength", "1e-5", "--patience", "1", "--refine"],
+    "trained": ["search", *EPOCHS, "--method", "dnas", "--weight-quantizer", "minmax", "--arch-lr", "0.3", "--strength", "1e-5"],
     "sensitivity": ["search", *EPOCHS, "--method", "sensitivity", "--scheme", "per-layer", "--target", "size=50%"],
     "train": ["train", "--epochs", "4"],
 }
