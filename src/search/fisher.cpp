@@ -122,7 +122,7 @@ void FisherSearch::fit_steps() {
 /// The limits on the way from the largest network to the targets.
 std::vector<Target> FisherSearch::limits(double share) const {
   std::vector<Target> out = targets_;
-  for (size_t t = 0; t < out.size(); ++t)
+  for (size_t t = 0; share < 1 && t < out.size(); ++t)
     out[t].limit = largest_[t] * std::pow(std::min(1.0, out[t].limit / largest_[t]), share);
   return out;
 }

@@ -28,6 +28,8 @@ class AlphaRule {
   /// What a training step needs; `progress`: the share of all steps that are done.
   virtual StepOptions before_step(double progress) = 0;
   virtual void after_step(const StepResult& result) = 0;
+  /// Whether later epochs can only get better: before, a better network may still have to give up bits.
+  virtual bool is_settled(double progress) const = 0;
   /// After the last step, at this progress, which is below 1 if the search was stopped.
   virtual void finish(double progress) = 0;
   virtual std::vector<AlphaReport> report() = 0;
@@ -53,6 +55,7 @@ class LearnedAlpha : public AlphaRule {
     history_.add(result);
     adam_.step();
   }
+  bool is_settled(double) const override { return true; }
   void finish(double) override {}
   std::vector<AlphaReport> report() override { return history_.report(); }
   void list_state(State& state) override {
@@ -90,6 +93,7 @@ class MeasuredAlpha : public AlphaRule {
     return {.sample = [this] { return search_.thetas(); }};
   }
   void after_step(const StepResult&) override { search_.observe(); }
+  bool is_settled(double progress) const override { return progress >= shrinking; }
   void finish(double progress) override {
     if (progress > 0 && progress < shrinking) search_.choose(1);
   }
@@ -191,7 +195,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     if (loop.stops()) break;
     const double validation = validate(discretize(net.graph()), splits, task, report);
     add_state(report, net, *rule);
-    loop.end_epoch(report, best.offer(validation));
+    loop.end_epoch(report, !rule->is_settled(progress) || best.offer(validation));
   }
   rule->finish(progress);
 }

@@ -97,6 +97,34 @@ TEST_CASE("Tape::gradients returns the gradients of a part and leaves all others
   CHECK(y.grad()[1] == 2 * 90);
 }
 
+TEST_CASE("search with measured alpha: reports losses, counts patience once the budget has shrunk, meets the target") {
+  const data::Splits splits = random_splits();
+  MixPrec net = random_search(splits, {.hard = true});
+  train::SearchSchedule s = still(0);
+  s.measured = true;
+  s.epochs = 10;
+  s.patience = 1;  // with learning rates of zero, no epoch is better than the first
+  s.targets = parse_targets("size=30%", net.graph());
+  Recorder recorder;
+  train::search(net, splits, s, recorder);
+  CHECK(recorder.epochs.size() >= 6);
+  CHECK(recorder.epochs.size() < 10);
+  CHECK(cost::discrete(net.graph(), cost::size()) <= s.targets[0].limit);
+  const train::EpochReport& last = recorder.epochs.back();
+  CHECK(last.cost_soft == doctest::Approx(last.cost_discrete));
+  double most = 0;
+  for (const train::AlphaReport& a : last.alphas) {
+    REQUIRE(a.loss);
+    CHECK_FALSE(a.task_gradient);
+    CHECK(a.loss.shape() == a.alpha.shape());
+    most = std::max(most, largest(a.loss));
+  }
+  CHECK(most > 0);
+
+  s.arch_split = 0.5;
+  CHECK_THROWS_WITH_AS(train::search(net, splits, s, recorder), doctest::Contains("arch-split"), Error);
+}
+
 TEST_CASE(
     "history: the cost's gradient is that of the regularization alone, the task's does not depend on the strength") {
   constexpr double strength = 1e-6;
