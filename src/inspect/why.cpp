@@ -220,8 +220,8 @@ ordered_json to_json(const std::vector<Candidate>& candidates) {
     out.push_back({{"bits", c.bits},
                    {"alpha", number(c.alpha)},
                    {"theta", number(c.theta)},
-                   {"task_pull", number(c.task_pull)},
-                   {"cost_pull", number(c.cost_pull)},
+                   {"task_pull", c.loss ? ordered_json() : number(c.task_pull)},
+                   {"cost_pull", c.loss ? ordered_json() : number(c.cost_pull)},
                    {"loss", c.loss ? number(*c.loss) : ordered_json()},
                    {"chosen", c.chosen}});
   }

@@ -5,6 +5,7 @@
 #include "float_network.h"
 
 #include <mixgrad/error.h>
+#include <mixgrad/settings.h>
 
 #include <src/internal/names.h>
 
@@ -146,6 +147,19 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
           : "train it first (--warmup-epochs, --lr, --init)");
 }
 
+/// The note about settings of trained α that a search with measured α does not read; "" if there are none.
+std::string unread(const RunConfig& config) {
+  if (config.method != Method::fisher) return "";
+  RunConfig given = config, defaults;
+  std::vector<std::string> names;
+  for (const char* name : {"arch-lr", "tau-start", "tau-end", "tau-schedule", "sampler", "hard", "alpha-init"}) {
+    const Setting& setting = run_setting(name);
+    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) names.push_back(name);
+  }
+  if (names.empty()) return "";
+  return fmt::format("only --method dnas reads {}", fmt::join(names, ", "));
+}
+
 /// The note about channels whose weights are too small to set their steps; "" if there are none.
 std::string small_weights(const Graph& discrete) {
   std::vector<std::string> counts;
@@ -269,6 +283,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   checkpoints.needs("data", data::checksum(splits));
   SearchRun run(config, splits, observer, checkpoints, communicator);
   for (const std::string& text : splits.notes) run.note(text);
+  if (const std::string text = unread(config); !text.empty()) run.note(text);
   if (!obstacle.empty())
     run.note(fmt::format(
         "the network found will run in simulation only and can't be exported as a C package or ONNX file: {}",

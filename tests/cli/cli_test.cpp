@@ -137,8 +137,7 @@ std::string without_seconds(const std::string& file) {
 /// Runs and evaluates a search with `scheme`.
 void check_run(const std::string& scheme) {
   const Workplace place;
-  const Outcome run =
-      mixgrad_run(place, quick(place) + "--strength 1e-5 --arch-lr 0.5 --out deep/run --scheme " + scheme);
+  const Outcome run = mixgrad_run(place, quick(place) + "--strength 1e-5 --out deep/run --scheme " + scheme);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
   CHECK(run.err.empty());
@@ -278,6 +277,16 @@ TEST_CASE("cli: a search from train's weights gives the same bytes as a search w
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }
 
+TEST_CASE("cli: a search with measured alpha names the flags that only a trained one reads") {
+  const Workplace place;
+  const auto said = [&](const std::string& method) {
+    return mixgrad_run(place, quick(place) + "--hard --tau-end 0.2 --quiet --out " + method + " --method " + method)
+        .err;
+  };
+  CHECK(said("fisher").find("note: only --method dnas reads tau-end, hard\n") != std::string::npos);
+  CHECK(said("dnas").find("only --method dnas") == std::string::npos);
+}
+
 TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be overwritten unchanged") {
   const Workplace place;
   const Outcome failed = mixgrad_run(place, quick(place) + "--method dnas --strength 1e38 --quiet --out fresh");
@@ -294,7 +303,8 @@ TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be
     return all;
   };
   const std::string before = content();
-  CHECK(mixgrad_run(place, quick(place) + "--method dnas --strength 1e38 --quiet --out kept --overwrite").exit_code == 1);
+  CHECK(mixgrad_run(place, quick(place) + "--method dnas --strength 1e38 --quiet --out kept --overwrite").exit_code ==
+        1);
   CHECK(content() == before);
 }
 
