@@ -154,7 +154,7 @@ std::string unread(const RunConfig& config) {
   std::vector<std::string> names;
   for (const char* name : {"arch-lr", "tau-start", "tau-end", "tau-schedule", "sampler", "hard", "alpha-init"}) {
     const Setting& setting = run_setting(name);
-    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) names.push_back(name);
+    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) names.emplace_back(name);
   }
   if (names.empty()) return "";
   return fmt::format("only --method dnas reads {}", fmt::join(names, ", "));
