@@ -16,6 +16,7 @@ namespace mixgrad {
 
 /// How bit-widths are found: by a search, with measured (fisher.h) or learned α, or by a baseline (search.h).
 enum class Method { fisher, dnas, uniform, sensitivity, random };
+/// Whether the method trains while it chooses; baselines only fine-tune.
 constexpr bool is_search(Method method) { return method == Method::fisher || method == Method::dnas; }
 /// From tau_start to tau_end by a constant factor per epoch, or the paper's τ ← τ exp(-0.045).
 enum class TauSchedule { geometric, exponential };

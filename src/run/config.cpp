@@ -67,6 +67,8 @@ void check_training(const RunConfig& c) {
   parse_clip_rule(c.calibration);
   if (!(c.arch_split >= 0 && c.arch_split < 1))
     bad_input("arch-split: {} is not possible: expected a share from 0 to below 1", c.arch_split);
+  if (c.arch_split > 0 && c.method == Method::fisher)
+    bad_input("arch-split: --method fisher does not train alpha: expected 0, or --method dnas");
   check_not_negative("patience", c.patience);
   check_not_negative("warmup-epochs", c.warmup_epochs);
   check_not_negative("search-epochs", c.search_epochs);

@@ -122,8 +122,7 @@ Rows bit_widths() {
       {.name = "method",
        .member = &RunConfig::method,
        .help = "a search, with measured losses of candidates or with trained alpha (PLiNIO's), or a baseline that "
-               "meets the "
-               "target"},
+               "meets the target"},
       {.name = "target",
        .member = &RunConfig::target,
        .help = "limits on costs of the network found: size=40KiB,macs=30% (% of uniform 8-bit) [none]",

@@ -239,6 +239,12 @@ double Budget::excess() {
   return total;
 }
 
+std::vector<Target> Budget::at_present() {
+  std::vector<Target> out(targets_.begin(), targets_.end());
+  for (size_t t = 0; t < out.size(); ++t) out[t].limit = meters_[t]();
+  return out;
+}
+
 double Budget::used() {
   double most = 0;
   for (size_t t = 0; t < targets_.size(); ++t) most = std::max(most, meters_[t]() / targets_[t].limit);

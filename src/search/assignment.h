@@ -94,6 +94,8 @@ class Budget {
   bool holds(const std::vector<double>& costs) const;
   /// Σ of how far each target is exceeded, relative to its limit.
   double excess();
+  /// The targets with the present costs as their limits.
+  std::vector<Target> at_present();
   /// Share of the budget in use, for the target nearest to its limit.
   double used();
 

@@ -11,18 +11,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 namespace mixgrad {
 namespace {
 
 constexpr double memory = 0.99;       // of the running means, per step: weights and bit-widths change meanwhile
 constexpr double temperature = 0.05;  // so low that softmax(α / τ), which reports show, is the one-hot θ, too
-
-/// Candidates by column, as one-hot columns of [P] or [P, columns].
-void write_one_hot(const std::vector<size_t>& chosen, std::span<float> theta) {
-  std::ranges::fill(theta, 0.0F);
-  for (size_t c = 0; c < chosen.size(); ++c) theta[chosen[c] * chosen.size() + c] = 1;
-}
 
 /// Every α of the graph with its slot.
 template <typename Visit>
@@ -58,8 +53,7 @@ FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double str
 Thetas FisherSearch::thetas() {
   Thetas out;
   for (Measured& m : measured_) {
-    m.theta = Tensor::zeros(m.alpha.shape()).requires_grad();
-    write_one_hot(quant::arg_max(m.alpha, m.bits), m.theta.data());
+    m.theta = quant::one_hot(m.alpha, m.bits).requires_grad();
     out[m.slot] = m.theta;
   }
   return out;
@@ -97,10 +91,9 @@ std::vector<Tensor> FisherSearch::losses() const {
 
 /// α = -Δ, with the chosen candidates raised by `lift`, which is more than any Δ.
 void FisherSearch::prefer(Measured& m, const std::vector<size_t>& chosen, float lift) const {
-  write_one_hot(chosen, m.alpha.data());
   const Tensor added = losses(m);
-  std::ranges::transform(m.alpha.data(), added.data(), m.alpha.data().begin(),
-                         [&](float one, float loss) { return one * lift - loss; });
+  std::ranges::transform(added.data(), m.alpha.data().begin(), std::negate());
+  for (size_t c = 0; c < chosen.size(); ++c) m.alpha.data()[chosen[c] * chosen.size() + c] += lift;
 }
 
 void FisherSearch::fit_steps() {

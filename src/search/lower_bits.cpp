@@ -147,8 +147,8 @@ void lower_for(Assignment& a, const cost::Model& model, double strength) {
   const Target unit{.model = model, .limit = 1};  // out of reach, so that its excess falls with the cost
   Budget budget(a, {&unit, 1});
   BitLowering(a, budget, Step::COLUMNS, strength).run();
-  const Target present{.model = model, .limit = budget.costs()[0]};
-  Budget spent(a, {&present, 1});
+  const std::vector<Target> present = budget.at_present();
+  Budget spent(a, present);
   raise(a, spent);
 }
 

@@ -97,9 +97,7 @@ class Rivals {
 
   /// Raises activations as far as that changes no cost.
   void raise_for_nothing() {
-    std::vector<Target> present(targets_.begin(), targets_.end());
-    const std::vector<double> costs = budget_.costs();
-    for (size_t t = 0; t < present.size(); ++t) present[t].limit = costs[t];
+    const std::vector<Target> present = budget_.at_present();
     Budget budget(a_, present);
     raise_activations(a_, budget);
   }

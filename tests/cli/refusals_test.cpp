@@ -51,6 +51,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --search-epochs -1", "search-epochs: -1"},
            {"search --strength -1", "strength: -1"},
            {"search --tau-end 0", "tau-end: 0"},
+           {"search --arch-split 0.2", "arch-split: --method fisher does not train alpha"},
            {"search --tau-schedule slow", "geometric, exp"},
            {"search --dtype f16", "f32, bf16, auto"},
            {"search --val-split 1", "val-split: 1"},
