@@ -105,8 +105,9 @@ void add_tape(CLI::App& inspect) {
   o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [random, from the seed]");
   o.add("phase", &s->step.phase, "kind of step; float: of the warm-up");
   o.add("images", &s->step.images, "size of the micro-batch");
+  o.add(run_setting("method"), c, "search whose step it is: fisher or dnas");
   add_quantizer_options(o, c);
-  o.add(run_setting("regularizer"), c, "cost in the loss [size]");
+  o.add(run_setting("regularizer"), c, "dnas: cost in the loss [size]");
   o.add(run_setting("strength"), c);
   o.add(run_setting("dtype"), c, "type of activations between layers in steps of search and fine-tuning");
   o.add(run_setting("seed"), c);

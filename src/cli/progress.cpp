@@ -48,12 +48,12 @@ std::string short_number(double value) {
   return fmt::format("{:.4g}{}", value, suffixes[i]);
 }
 
-/// The discrete cost and, during the search, the soft cost's deviation from it and the entropy of θ.
-std::string cost_part(const std::string& name, const train::EpochReport& e) {
+/// The discrete cost and, while α trains, the soft cost's deviation from it and the entropy of θ.
+std::string cost_part(const RunConfig& config, const train::EpochReport& e) {
   const std::string_view phase = e.phase;
   if (phase == "warmup") return "";
-  std::string part = fmt::format("  {} {}", name, short_number(e.cost_discrete));
-  if (phase == "search")
+  std::string part = fmt::format("  {} {}", cost_to_lower(config), short_number(e.cost_discrete));
+  if (phase == "search" && config.method == Method::dnas)
     part += fmt::format(" (soft {:+.0f}%)  entropy {:.2f}", 100 * (e.cost_soft / e.cost_discrete - 1), e.entropy);
   return part;
 }
@@ -139,7 +139,7 @@ void Progress::on_epoch(const train::EpochReport& e) {
   if (shows_ != Show::all || std::ferror(stdout) != 0)
     return;  // a run must not end when the reader of its output exits
   enter(e.phase, e.epoch);
-  cost_ = cost_part(cost_to_lower(config_), e);
+  cost_ = cost_part(config_, e);
   std::string line = fmt::format("{} {}/{}  {} left  loss {:.3f}{}{}", e.phase, e.epoch + 1, e.epochs,
                                  minutes(time_left(e.phase, e.epoch + 1)), e.task_loss,
                                  share_part(e.metric, e.metric.label, e.train_metric, 1),

@@ -3,6 +3,7 @@
 #include "dot.h"
 
 #include <mixgrad/error.h>
+#include <mixgrad/fisher.h>
 #include <mixgrad/inspect.h>
 #include <mixgrad/models.h>
 #include <mixgrad/ops.h>
@@ -147,8 +148,9 @@ TapeView float_step(nn::Module& net, const data::Batch& batch, const train::Task
   return recorded(leaves, [&](TapeObserver* observer) { return train::step(net, batch, observer, &task); });
 }
 
-TapeView graph_step(const Graph& graph, const data::Batch& batch, const train::StepOptions& step) {
-  std::vector<nn::NamedTensor> leaves;
+/// `leaves`: what the step reads besides the graph's parameters and the images.
+TapeView graph_step(const Graph& graph, const data::Batch& batch, const train::StepOptions& step,
+                    std::vector<nn::NamedTensor> leaves = {}) {
   for (const Parameter& p : graph.parameters()) {
     if (p.role != Role::clip) leaves.push_back(p);
   }
@@ -163,6 +165,30 @@ TapeView graph_step(const Graph& graph, const data::Batch& batch, const train::S
   });
 }
 
+/// The first step of a search that measures α: θ is one-hot, and its gradients are what is measured.
+TapeView measured_step(MixPrec& net, const data::Batch& batch, train::StepOptions step) {
+  FisherSearch search(net, {}, /*strength=*/0, batch.size());
+  const Thetas thetas = search.thetas();
+  step.sample = [&] { return thetas; };
+  std::vector<nn::NamedTensor> leaves;
+  const auto add_leaf = [&](const std::string& name, const void* slot) {
+    const auto theta = thetas.find(slot);
+    if (theta != thetas.end() && theta->second.dim(0) > 1) leaves.push_back({name, theta->second});
+  };
+  for (const Node& node : net.graph().nodes) {
+    add_leaf(node.name + ".theta_w", node.weight_slot.get());
+    add_leaf(node.name + ".theta_x", node.output_slot.get());
+  }
+  return graph_step(net.graph(), batch, step, leaves);
+}
+
+/// The first step of a search that trains α.
+TapeView learned_step(MixPrec& net, const data::Batch& batch, train::StepOptions step, double strength) {
+  step.sample = [&] { return net.sample(); };
+  step.regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); };
+  return graph_step(net.graph(), batch, step);
+}
+
 /// A step of the search, or of fine-tuning the network that a search would find without training.
 TapeView quantized_step(const RunConfig& config, const Graph& floating, const data::Splits& splits,
                         const data::Batch& batch, StepKind phase) {
@@ -173,10 +199,8 @@ TapeView quantized_step(const RunConfig& config, const Graph& floating, const da
   train::StepOptions step{
       .dtype = dtype_of(config.dtype), .micro_batch = batch.size(), .task = &run_task(config, splits.train)};
   if (phase == StepKind::fine_tune) return graph_step(net.arch_export(), batch, step);
-  const double strength = config.strength.value_or(default_strength(floating, net.regularizer()));
-  step.sample = [&] { return net.sample(); };
-  step.regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), strength); };
-  return graph_step(net.graph(), batch, step);
+  if (config.method == Method::fisher) return measured_step(net, batch, step);
+  return learned_step(net, batch, step, config.strength.value_or(default_strength(floating, net.regularizer())));
 }
 
 std::string dims(const Shape& shape) {
@@ -213,6 +237,8 @@ std::string label(const std::string& title, const Values& v) {
 TapeView tape(const RunConfig& config, const TapeOptions& options) {
   config.validate();
   if (options.images < 1) bad_input("images: {}: expected at least 1", options.images);
+  if (options.phase == StepKind::search && !is_search(config.method))
+    bad_input("method: {} does not search: expected fisher or dnas", name_of(config.method));
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
   const models::Model model = make_model(config, splits.train.classes());

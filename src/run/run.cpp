@@ -13,6 +13,7 @@
 
 #include <chrono>
 #include <functional>
+#include <initializer_list>
 #include <sstream>
 
 namespace mixgrad {
@@ -147,17 +148,28 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
           : "train it first (--warmup-epochs, --lr, --init)");
 }
 
-/// The note about settings of trained α that a search with measured α does not read; "" if there are none.
-std::string unread(const RunConfig& config) {
-  if (config.method != Method::fisher) return "";
+/// Those of the settings that are not at their defaults.
+std::vector<std::string> changed(const RunConfig& config, std::initializer_list<const char*> names) {
   RunConfig given = config, defaults;
-  std::vector<std::string> names;
-  for (const char* name : {"arch-lr", "tau-start", "tau-end", "tau-schedule", "sampler", "hard", "alpha-init"}) {
+  std::vector<std::string> out;
+  for (const char* name : names) {
     const Setting& setting = run_setting(name);
-    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) names.emplace_back(name);
+    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) out.emplace_back(name);
   }
-  if (names.empty()) return "";
-  return fmt::format("only --method dnas reads {}", fmt::join(names, ", "));
+  return out;
+}
+
+/// A note for each choice because of which given settings have no effect.
+std::vector<std::string> unread(const RunConfig& config) {
+  std::vector<std::string> out;
+  const auto add = [&](const char* readers, std::initializer_list<const char*> settings) {
+    const std::vector<std::string> names = changed(config, settings);
+    if (!names.empty()) out.push_back(fmt::format("only {} reads {}", readers, fmt::join(names, ", ")));
+  };
+  if (config.method != Method::dnas)
+    add("--method dnas", {"arch-lr", "tau-start", "tau-end", "tau-schedule", "sampler", "hard", "alpha-init"});
+  if (config.weight_quantizer == WeightSteps::minmax) add("--weight-quantizer mse or lsq", {"weight-grid"});
+  return out;
 }
 
 /// The note about channels whose weights are too small to set their steps; "" if there are none.
@@ -283,7 +295,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   checkpoints.needs("data", data::checksum(splits));
   SearchRun run(config, splits, observer, checkpoints, communicator);
   for (const std::string& text : splits.notes) run.note(text);
-  if (const std::string text = unread(config); !text.empty()) run.note(text);
+  for (const std::string& text : unread(config)) run.note(text);
   if (!obstacle.empty())
     run.note(fmt::format(
         "the network found will run in simulation only and can't be exported as a C package or ONNX file: {}",

@@ -277,16 +277,20 @@ TEST_CASE("cli: a search from train's weights gives the same bytes as a search w
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
 }
 
-TEST_CASE("cli: a search with measured alpha names the flags that only a trained one reads") {
+TEST_CASE("cli: a run names the flags that its method or its quantizer does not read") {
   const Workplace place;
-  const auto says_so = [&](const std::string& method) {
-    const Outcome run =
-        mixgrad_run(place, quick(place) + "--hard --tau-end 0.2 --quiet --out x --overwrite --method " + method);
+  const auto notes = [&](const std::string& flags) {
+    const Outcome run = mixgrad_run(place, quick(place) + "--quiet --out x --overwrite " + flags);
     CHECK(run.exit_code == 0);
-    return run.notes.find("only --method dnas reads tau-end, hard\n") != std::string::npos;
+    return run.notes;
   };
-  CHECK(says_so("fisher"));
-  CHECK_FALSE(says_so("dnas"));
+  for (const char* method : {"fisher", "uniform"}) {
+    const std::string given = fmt::format("--method {} --target size=50% --hard --tau-end 0.2", method);
+    CHECK(notes(given).find("only --method dnas reads tau-end, hard\n") != std::string::npos);
+  }
+  CHECK(notes("--method dnas --hard --tau-end 0.2").find("reads") == std::string::npos);
+  CHECK(notes("--weight-quantizer minmax --weight-grid signed")
+            .find("only --weight-quantizer mse or lsq reads weight-grid\n") != std::string::npos);
 }
 
 TEST_CASE("cli: a failed run leaves its checkpoint, no result, and the run to be overwritten unchanged") {

@@ -266,7 +266,8 @@ TEST_CASE("inspect why: a finished run shows what was exported, including pruned
 }
 
 TEST_CASE("inspect tape: the ops of a search step read each other's results and leave a plain step's gradients") {
-  const RunConfig config = small_run();
+  RunConfig config = small_run();
+  config.method = Method::dnas;
   const inspect::TapeView view = inspect::tape(config, {.images = 6});
   CHECK(ops_called(view, "conv2d").size() == 9);
   CHECK(ops_called(view, "weight_mixture").size() == 10);
@@ -323,6 +324,23 @@ TEST_CASE("inspect tape: the ops of a search step read each other's results and 
   const json j = json::parse(inspect::json(view));
   CHECK(j.at("ops").size() == view.ops.size());
   CHECK(j.at("ops")[0].at("forward_ms").is_number());
+}
+
+TEST_CASE("inspect tape: the step of a search that measures alpha reads one-hot theta, with a gradient to each") {
+  const inspect::TapeView view = inspect::tape(small_run(), {.images = 4});
+  CHECK(view.regularization == 0);
+  std::vector<std::string> names;
+  for (const inspect::Leaf& leaf : view.leaves) {
+    if (leaf.name.find(".theta_") == std::string::npos) continue;
+    names.push_back(leaf.name);
+    CHECK(leaf.values.lowest == 0);
+    CHECK(leaf.values.highest == 1);
+    CHECK(leaf.values.largest_gradient > 0);
+  }
+  CHECK(names.size() == 19);  // of 10 layers and 9 activations: the input has a single candidate
+  CHECK(names.front() == "conv.theta_w");
+  for (const inspect::TapeOp& op : ops_called(view, "weight_mixture"))
+    CHECK(std::ranges::any_of(op.from, [](const std::string& from) { return from.ends_with(".theta_w"); }));
 }
 
 TEST_CASE("inspect tape: a step of fine-tuning runs on codes") {
