@@ -52,8 +52,8 @@ struct Precisions {
   std::vector<int> bits;
   Tensor theta;  ///< [P], or [P, C_out] for weights chosen per channel
 
-  /// Σ θ_p values_p, one value per candidate; summed over channels if θ is per channel.
-  Value expected(const std::vector<double>& values) const;
+  /// Σ θ_p values_p, one value per candidate; summed over channels if θ is per channel, each counted `times` if given.
+  Value expected(const std::vector<double>& values, const std::vector<double>& times = {}) const;
   /// E[b] = Σ θ_p b_p, summed the same way.
   Value expected_bits() const;
 };
@@ -111,9 +111,11 @@ struct Model {
   std::function<std::string(const Network&)> reason = {};
 };
 
-/// A sum over layers, plus `of_rest` for the rest of the network, which does not depend on the bit-widths.
+/// The cost of a graph but for its layers, from the live channels of each node's output.
+using CostOfRest = std::function<Value(const Graph&, const std::vector<Value>& live_channels)>;
+/// A sum over layers, plus the rest, which depends on bit-widths only through pruned channels.
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      std::function<double(const Graph&)> of_rest = {});
+                      CostOfRest of_rest = {});
 
 /// Cost per multiply-accumulate by kind of layer, input bits and weight bits. With tile > 1, the channels of each
 /// precision are rounded up to whole tiles (straight-through).
@@ -167,8 +169,8 @@ class Meter {
   const Graph& graph_;
   Model model_;
   std::vector<bool> needed_;
+  std::vector<std::vector<ChannelOrigin>> origins_;
   std::vector<Counted> layers_;  // by node
-  double rest_ = 0;
 };
 /// The cost with every weight and activation at `bits` and a float output.
 double uniform(const Graph& graph, const Model& model, int bits);

@@ -45,6 +45,8 @@ struct Node {
   op::Quantizer quantizer() const;
   /// Whether it passes on its input's codes under the same quantizer.
   bool passes_quantizer() const { return quantizer() == op::Quantizer::passed; }
+  /// Whether its inputs share a quantizer, because it computes on their codes or passes them on.
+  bool joins_quantizers() const { return passes_quantizer() || quantizer() == op::Quantizer::joint; }
   op::Channels channels() const;
   /// Whether a device may overwrite an input of the same size with its output.
   bool in_place() const;
@@ -83,6 +85,12 @@ struct Binding {
   Binding with_leaves(std::vector<Tensor>& leaves, std::vector<Tensor>& sources) const;
 };
 
+/// A channel of the node that makes it.
+struct ChannelOrigin {
+  int node;
+  int64_t channel;
+};
+
 /// Nodes in execution order; node 0 is the input.
 class Graph {
  public:
@@ -106,10 +114,15 @@ class Graph {
   Tensor forward(const Tensor& x) const { return run(bind(), x); }
 
   const Shape& input_shape() const { return nodes[0].shape; }
-  /// The node whose output slot quantizes the value of node `i`: itself or, for a pool or flatten, its source.
+  /// The nodes whose codes the value of node `i` consists of: itself or, for operators that pass codes on, their
+  /// makers.
+  std::vector<int> makers_of(int i) const;
+  /// The first of them. They share a quantizer, unless one of them has none.
   int quantized_by(int i) const;
+  /// The quantizer of node i's value; nullptr if it has none, or its parts have different ones.
+  const ActivationSlot* slot_of(int i) const;
   /// The quantizer of a node's first input, or nullptr.
-  const ActivationSlot* input_slot(const Node& node) const;
+  const ActivationSlot* input_slot(const Node& node) const { return slot_of(node.inputs[0]); }
   /// The scales [C_out] of a layer with fixed bit-widths. A channel's scale is raised if its bias would exceed 2^30
   /// steps s_x s_w,c of the accumulator: its weights, negligible next to that bias, then get coarser codes, or 0. While
   /// s_x is still searched, no scale is raised.
@@ -135,17 +148,22 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 
 /// Folds every batch norm, y = a x + b with a = γ/σ and b = β - μ γ/σ in evaluation, into other layers, exactly:
 /// - into the conv or linear layers before it (w ← a w, bias ← a bias + b): in both branches of an Add, through pooling
-///   or a flatten of one position, if nothing else reads the values in between;
+///   or a flatten of one position, and through what copies values (concat, select_channels, upsample2d), if nothing
+///   else reads the values in between;
 /// - otherwise into all its readers (w ← w a, bias ← bias + w b): linear layers, convs without padding and other batch
-///   norms, also through pooling and flatten.
+///   norms, also through pooling, flatten and what copies values.
 /// Average pooling must not count padding. Max pooling requires a ≥ 0, which is refused if the weights are
 /// `still_trained`. Changed layers get their own tensors. Throws bad_input if a batch norm can't be folded, with its
 /// name, the reason and a remedy.
 void fold_batch_norm(Graph& graph, bool still_trained = false);
-/// Fuses each ReLU or ReLU6 that is the only reader of a conv, linear or add, directly or through max pooling or
-/// flatten, into that node. Others stay separate nodes, as does a ReLU6 whose quantizer is shared with larger values
-/// (in an Add): on codes it is an upper bound, the code nearest to 6.
+/// Fuses each ReLU or ReLU6 that is the only reader of a conv, linear or add, directly or through operators that pick
+/// or copy values (max pooling, flatten, concat, ...), into that node or those nodes. Others stay separate nodes, as
+/// does a ReLU6 whose quantizer is shared with larger values (in an Add): on codes it is an upper bound, the code
+/// nearest to 6.
 void fuse_relu(Graph& graph);
+/// By node and output channel: where the channel is made. Operators that pass on or move channels keep their origins;
+/// an Add takes those of its first input.
+std::vector<std::vector<ChannelOrigin>> channel_origins(const Graph& graph);
 /// A graph with every slot fixed to the arg max of its α (SPEC §1). It shares weights and biases with `graph`.
 Graph discretize(const Graph& graph);
 /// Removes the channels at 0 bits in fixed slots, with their weights and biases, from their layers and from everything

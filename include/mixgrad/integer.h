@@ -112,7 +112,7 @@ struct Flatten {
   static constexpr bool in_place = false;
   static constexpr bool own_codes = false;
 
-  op::Channels channels() const { return op::Channels::flattened; }
+  op::Channels channels() const { return op::Channels::moved; }
   void count(DeviceBytes&) const {}
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;

@@ -36,15 +36,33 @@ enum class Channels {
   grouped,    ///< new channels, each from the input channels of its group
   depthwise,  ///< one per input channel; both are kept or removed together
   passed,     ///< the input's channels
+  moved,      ///< channels of the inputs, as the operator's `sources` say
   tied,       ///< the inputs' channels, which must be equal
-  flattened,  ///< each input channel becomes one channel per position
 };
+
+/// Which channel of which input an output channel is.
+struct ChannelSource {
+  size_t input;
+  int64_t channel;
+};
+using ChannelSources = std::vector<ChannelSource>;
+
+/// `Op::inputs` of an operator with one or more.
+constexpr int several = -1;
 
 /// What happens to a ReLU that is the only consumer of an operator's output.
 enum class ReluBehind {
   joins,   ///< is fused into the node (Node::activation)
   passes,  ///< commutes with the operator, so it may be fused into the node before
   stays,   ///< remains a separate node
+};
+
+/// Bytes of a node's constants in the C package, not counting a layer's.
+struct ConstantBytes {
+  int64_t fixed = 0;
+  int64_t per_channel = 0;
+
+  constexpr ConstantBytes(int64_t each, int64_t each_channel = 0) : fixed(each), per_channel(each_channel) {}
 };
 
 /// The geometry of a layer with weights [O, I / groups, kernel].
@@ -57,12 +75,12 @@ struct LayerShape {
 struct Input {
   static constexpr const char* name() { return "input"; }
   static constexpr std::array<const char*, 0> parameters{};  ///< names of Node::params; only the bias is optional
-  static constexpr int inputs = 0;
+  static constexpr int inputs = 0;                           ///< a number, or `several`
   static constexpr bool is_layer = false;  ///< has a layer_shape, a bias, and weights that a WeightSlot may quantize
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;       ///< a device may overwrite an input of the same size with the output
-  static constexpr int64_t constant_bytes = 0;  ///< in the C package, not counting a layer's weights and tables
+  static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
+  static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
   Value run(const RunContext& c) const;  ///< on real values, or on the codes of fixed quantizers
@@ -78,7 +96,7 @@ struct Conv2d {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   Conv2dAttrs attrs = {};
 
   Channels channels(const Node& node) const;
@@ -95,7 +113,7 @@ struct Linear {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
   LayerShape layer_shape(const Node& node) const;
@@ -111,7 +129,7 @@ struct Add {
   static constexpr Quantizer quantizer = Quantizer::joint;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = true;
-  static constexpr int64_t constant_bytes = 4 + 1;  // multiplier, shift
+  static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::tied; }
   Value run(const RunContext& c) const;
@@ -126,7 +144,7 @@ struct MaxPool2d {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 16 * 4;  // sizes
+  static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -142,7 +160,7 @@ struct AvgPool2d {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 16 * 4;  // sizes
+  static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -159,9 +177,11 @@ struct Flatten {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
 
-  Channels channels(const Node&) const { return Channels::flattened; }
+  Channels channels(const Node&) const { return Channels::moved; }
+  /// Of output channels that read inputs with these numbers of channels.
+  ChannelSources sources(const std::vector<int64_t>& channels, int64_t outputs) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -175,7 +195,7 @@ struct Activate {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = true;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   Activation function = Activation::relu;
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -192,7 +212,7 @@ struct BatchNorm {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   BatchNormAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }

@@ -52,8 +52,9 @@ Tensor mse(const Tensor& x, const Tensor& target, double denominator = 0);
 /// T² Σ_n KL(softmax(teacher_n / T) || softmax(logits_n / T)) / denominator; both [N, classes] (SPEC §5b; Hinton et al.
 /// 2015, arXiv 1503.02531). No gradient for the teacher. Denominator 0 means N.
 Tensor imitate(const Tensor& logits, const Tensor& teacher, double temperature, double denominator = 0);
-/// Σ_p values_p θ_p for θ [P]; for θ [P, C] also summed over C. A scalar.
-Tensor expectation(const Tensor& theta, std::span<const double> values);
+/// Σ_p values_p θ_p for θ [P]; for θ [P, C] also summed over C, where column c counts weights_c times (none: once). A
+/// scalar.
+Tensor expectation(const Tensor& theta, std::span<const double> values, std::span<const double> weights = {});
 /// factor · a · b of scalars.
 Tensor product(const Tensor& a, const Tensor& b, double factor = 1.0);
 /// Σ terms of scalars.

@@ -92,6 +92,7 @@ struct WeightSlot {
   std::vector<int> precisions;  ///< candidates, ascending
   Tensor alpha;                 ///< [P] per layer, [P, C_out] per channel; no tensor once fixed
   std::vector<int> bits;        ///< [C_out] once fixed
+  std::vector<int64_t> kept;    ///< channels that never get 0 bits, since a tensor would lose its last channel
   std::shared_ptr<const WeightQuantizer> quantizer = quant::find_weight("minmax");
 
   bool fixed() const { return !bits.empty(); }
@@ -126,11 +127,16 @@ namespace quant {
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least);
 /// α_p = b_p / max(b) (SPEC §1, "scaled"), [P] or with `channels` > 0 [P, channels].
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);
-/// Index of the largest α of each column; ties go to the larger bit-width. Where all channels would take 0 bits, the
-/// one with the largest max_{p>0} α_p - α_0 keeps its best other candidate (SPEC §1).
-std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions);
+/// Index of the largest α of each column; ties go to the larger bit-width. The channels `kept` take their best
+/// candidate above 0 bits. Where all channels would take 0 bits, the one with the largest max_{p>0} α_p - α_0 does, too
+/// (SPEC §1).
+std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions, std::span<const int64_t> kept = {});
+std::vector<size_t> arg_max(const WeightSlot& slot);
+std::vector<size_t> arg_max(const ActivationSlot& slot);
 /// The same as one-hot columns.
-Tensor one_hot(const Tensor& alpha, std::span<const int> precisions);
+Tensor one_hot(const Tensor& alpha, std::span<const int> precisions, std::span<const int64_t> kept = {});
+Tensor one_hot(const WeightSlot& slot);
+Tensor one_hot(const ActivationSlot& slot);
 /// The same for channels that are fixed at `bits`, each one of `precisions`: [P, channels].
 Tensor one_hot(std::span<const int> bits, std::span<const int> precisions);
 

@@ -120,6 +120,6 @@ class ModuleScope {
 };
 
 /// Records an op on the current tape, if there is one and it needs a gradient or traces; returns `output`.
-Tensor record(const RecordedOp& op, Tensor output, std::initializer_list<Tensor> inputs, BackwardFunction backward);
+Tensor record(const RecordedOp& op, Tensor output, std::vector<Tensor> inputs, BackwardFunction backward);
 
 }  // namespace mixgrad

@@ -117,7 +117,7 @@ std::vector<Tensor> Tape::gradients(const Tensor& of, std::span<const Tensor> le
 ModuleScope::ModuleScope(const std::string& name) { module_path.push_back(&name); }
 ModuleScope::~ModuleScope() { module_path.pop_back(); }
 
-Tensor record(const RecordedOp& op, Tensor output, std::initializer_list<Tensor> inputs, BackwardFunction backward) {
+Tensor record(const RecordedOp& op, Tensor output, std::vector<Tensor> inputs, BackwardFunction backward) {
   Tape* tape = current_tape;
   if (tape == nullptr) return output;
   const bool needed = std::ranges::any_of(inputs, &Tensor::needs_grad);
@@ -125,7 +125,7 @@ Tensor record(const RecordedOp& op, Tensor output, std::initializer_list<Tensor>
   output.requires_grad(needed);
   std::string module =
       tape->mode() == Tape::Mode::trace || tape->observer() != nullptr ? joined_module_path() : std::string();
-  tape->push({op.name, op.graph_op, inputs, output, std::move(backward), std::move(module)});
+  tape->push({op.name, op.graph_op, std::move(inputs), output, std::move(backward), std::move(module)});
   return output;
 }
 

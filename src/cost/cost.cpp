@@ -9,6 +9,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
+#include <numeric>
 
 namespace mixgrad::cost {
 namespace {
@@ -62,23 +64,73 @@ View view_of(const ThetaOf& theta_of) {
 }
 
 View arg_max_view() {
-  return view_of([](const auto& slot) { return quant::one_hot(slot.alpha, slot.precisions); });
+  return view_of([](const auto& slot) { return quant::one_hot(slot); });
+}
+
+/// 1 for every bit-width above 0.
+std::vector<double> live_at(const Precisions& weights) {
+  std::vector<double> live(weights.bits.size(), 1);
+  if (weights.bits[0] == 0) live[0] = 0;
+  return live;
 }
 
 /// Expected live output channels of a layer: all of them, unless its weights can be pruned.
 Value live_channels(const Precisions& weights, int64_t c_out) {
-  if (weights.bits[0] != 0) return static_cast<double>(c_out);
-  std::vector<double> live(weights.bits.size(), 1);
-  live[0] = 0;
-  return weights.expected(live);
+  return weights.bits[0] != 0 ? static_cast<double>(c_out) : weights.expected(live_at(weights));
 }
 
 /// The precisions of node i's value.
 Precisions value_precisions(const Graph& graph, int i, const View& view) {
-  const int holder = graph.quantized_by(i);
-  return view.activations(graph.nodes[static_cast<size_t>(holder)].output_slot.get(),
-                          holder == graph.quantized_by(graph.output));
+  return view.activations(graph.slot_of(i), graph.quantized_by(i) == graph.quantized_by(graph.output));
 }
+
+/// The expected number of live channels of every node's output.
+class LiveChannels {
+ public:
+  LiveChannels(const Graph& graph, const View& view) : graph_(graph) {
+    const Origins origins = channel_origins(graph);
+    for (size_t i = 0; i < graph.nodes.size(); ++i) {
+      const Node& node = graph.nodes[i];
+      weights_.push_back(node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{});
+      if (node.is_layer()) {
+        out_.push_back(live_channels(weights_[i], node.shape[0]));
+      } else if (makes_channels(node)) {
+        out_.emplace_back(static_cast<double>(node.shape[0]));
+      } else if (node.channels() == op::Channels::moved) {
+        out_.push_back(among(origins[i]));
+      } else {
+        out_.push_back(out_[static_cast<size_t>(node.inputs[0])]);
+      }
+    }
+  }
+
+  const std::vector<Value>& of_nodes() const { return out_; }
+  const Precisions& weights(size_t layer) const { return weights_[layer]; }
+
+ private:
+  Value among(const std::vector<ChannelOrigin>& channels) const {
+    std::map<int, std::vector<double>> times;  // by node: how often each of its channels occurs
+    for (const ChannelOrigin& c : channels) {
+      std::vector<double>& of_node = times[c.node];
+      of_node.resize(static_cast<size_t>(graph_.nodes[static_cast<size_t>(c.node)].shape[0]));
+      ++of_node[static_cast<size_t>(c.channel)];
+    }
+    std::vector<Value> terms;
+    for (const auto& [node, of_node] : times) terms.push_back(counted(static_cast<size_t>(node), of_node));
+    return terms.size() == 1 ? terms[0] : sum(terms);
+  }
+
+  Value counted(size_t node, const std::vector<double>& times) const {
+    if (std::ranges::count(times, times[0]) == std::ssize(times)) return scale(out_[node], times[0]);
+    const Precisions& weights = weights_[node];
+    if (weights.bits.empty() || weights.bits[0] != 0) return std::accumulate(times.begin(), times.end(), 0.0);
+    return weights.expected(live_at(weights), times);
+  }
+
+  const Graph& graph_;
+  std::vector<Precisions> weights_;  // by node
+  std::vector<Value> out_;
+};
 
 Layer layer_of(const Node& node, const Precisions& weights, const Activation& input) {
   const Shape& w = node.weight().shape();
@@ -101,39 +153,32 @@ Layer layer_of(const Node& node, const Precisions& weights, const Activation& in
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
   const std::vector<bool> needed = needed_nodes(graph);
-  std::vector<Value> live;
-  for (int i = 0; i < std::ssize(graph.nodes); ++i) {
-    const Node& node = graph.nodes[static_cast<size_t>(i)];
-    const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
-    const auto own = [&](const Node& n) {
-      return n.is_layer() ? live_channels(weights, n.shape[0]) : Value(static_cast<double>(n.shape[0]));
-    };
-    const auto flattened = [](const Value& from, int64_t positions) {
-      return scale(from, static_cast<double>(positions));
-    };
-    live.push_back(channel_fact(graph, i, live, own, flattened));
-    network.activations.push_back({.precisions = value_precisions(graph, i, view),
-                                   .live_channels = live.back(),
+  const LiveChannels live(graph, view);
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    network.activations.push_back({.precisions = value_precisions(graph, static_cast<int>(i), view),
+                                   .live_channels = live.of_nodes()[i],
                                    .positions = node.shape.size() / node.shape[0]});
-    if (!node.is_layer() || !needed[static_cast<size_t>(i)]) continue;
-    network.layers.push_back(layer_of(node, weights, network.activations[static_cast<size_t>(node.inputs[0])]));
+    if (!node.is_layer() || !needed[i]) continue;
+    network.layers.push_back(layer_of(node, live.weights(i), network.activations[static_cast<size_t>(node.inputs[0])]));
   }
   return network;
 }
 
 }  // namespace
 
-Value Precisions::expected(const std::vector<double>& values) const {
+Value Precisions::expected(const std::vector<double>& values, const std::vector<double>& times) const {
   const auto columns = static_cast<size_t>(theta.size()) / bits.size();
   if (values.size() != bits.size()) {
     bad_input("[expected] {} values for {} bit-widths: expected one each", values.size(), bits.size());
   }
   double number = 0;
   for (size_t p = 0; p < bits.size(); ++p) {
-    for (const float share : theta.data().subspan(p * columns, columns)) number += values[p] * share;
+    for (size_t c = 0; c < columns; ++c)
+      number += values[p] * theta.data()[p * columns + c] * (times.empty() ? 1 : times[c]);
   }
   if (!theta.needs_grad()) return number;
-  return {number, expectation(theta, values)};
+  return {number, expectation(theta, values, times)};
 }
 
 Value Precisions::expected_bits() const { return expected({bits.begin(), bits.end()}); }
@@ -157,12 +202,14 @@ namespace {
 
 struct SumOverLayers {
   std::function<Value(const Layer&)> of_layer;
-  std::function<double(const Graph&)> of_rest;
+  CostOfRest of_rest;
 
-  double rest(const Graph& graph) const { return of_rest ? of_rest(graph) : 0; }
+  Value rest(const Graph& graph, const std::vector<Value>& live) const { return of_rest ? of_rest(graph, live) : 0.0; }
 
   Value operator()(const Network& network) const {
-    std::vector<Value> terms = {rest(network.graph)};
+    std::vector<Value> live;
+    for (const Activation& a : network.activations) live.push_back(a.live_channels);
+    std::vector<Value> terms = {rest(network.graph, live)};
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
     return sum(terms);
   }
@@ -171,7 +218,7 @@ struct SumOverLayers {
 }  // namespace
 
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      std::function<double(const Graph&)> of_rest) {
+                      CostOfRest of_rest) {
   return {.name = std::move(name),
           .unit = std::move(unit),
           .help = std::move(help),
@@ -187,16 +234,18 @@ double discrete(const Graph& graph, const Model& model) {
 }
 
 Meter::Meter(const Graph& graph, Model model)
-    : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), layers_(graph.nodes.size()) {
-  if (const auto* sum_of = model_.of_network.target<SumOverLayers>()) rest_ = sum_of->rest(graph);
-}
+    : graph_(graph),
+      model_(std::move(model)),
+      needed_(needed_nodes(graph)),
+      origins_(channel_origins(graph)),
+      layers_(graph.nodes.size()) {}
 
 double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
-  const std::vector<int64_t> live = mixgrad::live_channels(graph_);
-  double total = rest_;
+  const std::vector<int64_t> live = mixgrad::live_channels(graph_, origins_);
+  double total = sum_of->rest(graph_, {live.begin(), live.end()}).item();
   for (size_t i = 0; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
     if (!node.is_layer() || !needed_[i]) continue;

@@ -25,14 +25,16 @@ Value of_layer(const Layer& layer) {
   return sum(terms);
 }
 
-double of_others(const Graph& graph) {
+Value of_others(const Graph& graph, const std::vector<Value>& live_channels) {
   const std::vector<bool> needed = needed_nodes(graph);
-  int64_t bytes = 0;
+  std::vector<Value> terms;
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     if (!needed[i]) continue;
-    bytes += device::constant_bytes(graph.nodes[i].op);
+    const op::ConstantBytes bytes = device::constant_bytes(graph.nodes[i].op);
+    terms.emplace_back(static_cast<double>(bytes.fixed));
+    if (bytes.per_channel > 0) terms.push_back(scale(live_channels[i], static_cast<double>(bytes.per_channel)));
   }
-  return static_cast<double>(bytes);
+  return sum(terms);
 }
 
 }  // namespace

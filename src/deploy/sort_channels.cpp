@@ -28,7 +28,7 @@ bool has_own_order(const IntegerNode& node) {
   switch (node.channel_rule()) {
     case op::Channels::made:
     case op::Channels::grouped:
-    case op::Channels::flattened:
+    case op::Channels::moved:
       return true;
     case op::Channels::depthwise:
     case op::Channels::passed:
@@ -40,7 +40,7 @@ bool has_own_order(const IntegerNode& node) {
 
 /// Whether the channels of the node and its input must keep their order.
 bool fixes_order(const IntegerNode& node) {
-  return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::flattened;
+  return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::moved;
 }
 
 template <typename T>

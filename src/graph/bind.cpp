@@ -71,10 +71,6 @@ Thetas Graph::softmax_thetas(double temperature) const {
   return thetas;
 }
 
-const ActivationSlot* Graph::input_slot(const Node& node) const {
-  return nodes[static_cast<size_t>(quantized_by(node.inputs[0]))].output_slot.get();
-}
-
 Tensor Graph::coded_scales(const Node& node) const {
   const WeightSlot& slot = *node.weight_slot;
   const Tensor own = own_scales(node);

@@ -18,10 +18,11 @@ void fix_weights(Node& node) {
   const WeightSlot& slot = *node.weight_slot;
   auto out = std::make_shared<WeightSlot>(slot);
   if (!slot.fixed()) {
-    std::vector<size_t> best = quant::arg_max(slot.alpha, slot.precisions);
+    std::vector<size_t> best = quant::arg_max(slot);
     if (best.size() == 1) best.resize(static_cast<size_t>(node.weight().dim(0)), best[0]);
     out->precisions.clear();
     out->alpha = {};
+    out->kept.clear();
     for (const size_t p : best) out->bits.push_back(slot.precisions[p]);
     if (node.weight_scales) node.weight_scales = chosen_scales(node.weight_scales, best);
   }
@@ -29,7 +30,7 @@ void fix_weights(Node& node) {
 }
 
 std::shared_ptr<ActivationSlot> fixed(const ActivationSlot& slot) {
-  const size_t best = slot.fixed() ? 0 : quant::arg_max(slot.alpha, slot.precisions)[0];
+  const size_t best = slot.fixed() ? 0 : quant::arg_max(slot)[0];
   auto out = std::make_shared<ActivationSlot>();
   out->precisions = {slot.precisions[best]};
   out->clip = Tensor::full({1}, slot.clip.data()[best]).requires_grad(slot.learn_clip);

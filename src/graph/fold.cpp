@@ -4,6 +4,7 @@
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
+#include <src/internal/channels.h>
 #include <src/internal/matrix.h>
 
 #include <fmt/core.h>
@@ -35,11 +36,7 @@ Affine affine_of(const Node& norm) {
 
 Affine halved_shift(const Affine& map) { return {.a = map.a, .b = map.b / 2}; }
 
-/// Channel c becomes features c · positions to (c + 1) · positions - 1.
-Affine flattened(const Affine& map, int64_t positions) {
-  const auto repeated = [&](const Eigen::ArrayXd& v) { return v.transpose().replicate(positions, 1).reshaped(); };
-  return {.a = repeated(map.a), .b = repeated(map.b)};
-}
+Affine identity(int64_t channels) { return {.a = Eigen::ArrayXd::Ones(channels), .b = Eigen::ArrayXd::Zero(channels)}; }
 
 /// Makes the layer compute a y + b instead of y.
 void apply_to_output(Node& layer, const Affine& map) {
@@ -105,6 +102,11 @@ std::string against_pooling(const Node& pool, const Affine& map, bool still_trai
                      negative - map.a.begin());
 }
 
+/// Whether every output value is a copy of an input value of the channel that sources_of names.
+bool copies_values(const Node& node) {
+  return node.as<op::Flatten>();
+}
+
 /// Folds one batch norm: first finds the nodes that would absorb it, and changes them only if all can.
 class Fold {
  public:
@@ -162,11 +164,36 @@ class Fold {
       const std::string reason = against_pooling(n, map, still_trained_);
       return reason.empty() ? up_to(n.inputs[0], map) : reason;
     }
-    if (n.as<op::Flatten>()) {
-      if (node(n.inputs[0]).shape[0] == n.shape[0]) return up_to(n.inputs[0], map);
-      return fmt::format("'{}' before it turns positions into features", n.name);
-    }
+    if (copies_values(n)) return up_through(n, map);
     return fmt::format("'{}' before it ({}) can't absorb it", n.name, n.op_name());
+  }
+
+  /// The same for the values that a node copies: each must be mapped in one way.
+  std::string up_through(const Node& n, const Affine& map) {
+    std::map<int, Affine> maps;  // by input
+    std::map<int, std::vector<bool>> mapped;
+    for (const int input : n.inputs) {
+      const int64_t channels = node(input).shape[0];
+      maps.insert_or_assign(input, identity(channels));
+      mapped[input].assign(static_cast<size_t>(channels), false);
+    }
+    int64_t c = 0;
+    for (const auto& [from, channel] : sources_of(graph_, n)) {
+      Affine& own = maps.at(n.inputs[from]);
+      const bool again = mapped.at(n.inputs[from])[static_cast<size_t>(channel)];
+      if (again && (own.a[channel] != map.a[c] || own.b[channel] != map.b[c])) {
+        return fmt::format("'{}' before it {}", n.name,
+                           n.as<op::Flatten>() ? "turns positions into features" : "repeats channels");
+      }
+      mapped.at(n.inputs[from])[static_cast<size_t>(channel)] = true;
+      own.a[channel] = map.a[c];
+      own.b[channel] = map.b[c];
+      ++c;
+    }
+    for (const auto& [input, own] : maps) {
+      if (std::string reason = up_to(input, own); !reason.empty()) return reason;
+    }
+    return "";
   }
 
   /// Collects the nodes that read `map` of node i's value and must change to read the value itself. Returns why that is
@@ -174,31 +201,50 @@ class Fold {
   std::string down_from(int i, const Affine& map) {
     if (graph_.output == i) return fmt::format("'{}' is the network's output", node(i).name);
     for (const int c : graph_.consumers(i)) {
-      if (std::string reason = into(c, map); !reason.empty()) return reason;
+      if (std::string reason = into(c, i, map); !reason.empty()) return reason;
     }
     return "";
   }
 
-  std::string into(int i, const Affine& map) {
+  /// The same for node i, which reads node `from`'s.
+  std::string into(int i, int from, const Affine& map) {
     const Node& n = node(i);
     if (n.is_layer()) {
       if (const auto* conv = n.as<op::Conv2d>(); conv && pads(conv->attrs))
         return fmt::format("'{}' after it pads with zeros", n.name);
       if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
-      inputs_[i] = map;
+      absorb(i, map);
       return "";
     }
     if (n.as<op::BatchNorm>()) {
-      inputs_[i] = map;
+      absorb(i, map);
       return "";
     }
     if (is_pool(n)) {
       const std::string reason = against_pooling(n, map, still_trained_);
       return reason.empty() ? down_from(i, map) : reason;
     }
-    if (n.as<op::Flatten>()) return down_from(i, flattened(map, n.shape[0] / node(n.inputs[0]).shape[0]));
+    if (copies_values(n)) return down_through(i, from, map);
     if (n.as<op::Activate>()) return fmt::format("there is a ReLU after it ('{}')", n.name);
     return fmt::format("'{}' after it ({}) can't absorb it", n.name, n.op_name());
+  }
+
+  /// Lets a node absorb `map` from its input. Two paths to it through a Concat map different channels.
+  void absorb(int i, const Affine& map) {
+    const auto [known, is_new] = inputs_.try_emplace(i, map);
+    if (!is_new) known->second = {.a = map.a * known->second.a, .b = map.a * known->second.b + map.b};
+  }
+
+  /// The same for a node that copies values.
+  std::string down_through(int i, int from, const Affine& map) {
+    const Node& n = node(i);
+    Affine out = identity(n.shape[0]);
+    int64_t c = 0;
+    for (const auto& [input, channel] : sources_of(graph_, n)) {
+      if (n.inputs[input] == from) out.a[c] = map.a[channel], out.b[c] = map.b[channel];
+      ++c;
+    }
+    return down_from(i, out);
   }
 
   [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {

@@ -4,6 +4,9 @@
 
 #include <src/internal/disjoint_sets.h>
 
+#include <algorithm>
+#include <set>
+
 namespace mixgrad {
 namespace {
 
@@ -11,24 +14,33 @@ op::ReluBehind relu_behind(const Node& node) {
   return std::visit([](const auto& o) { return o.relu_behind; }, node.op);
 }
 
-/// The node that a ReLU on node `i` can be fused into, if nothing else reads the nodes in between; -1: none.
-/// Max pooling and flatten pick values, so it can go before them; a ReLU commutes with another.
-int relu_target(const Graph& graph, int i) {
+/// Adds the nodes that a ReLU on node `i` can be fused into to `targets`: itself, or those whose values it picks or
+/// copies. False if there is one that it can't, or another reader of a value in between.
+bool find_targets(const Graph& graph, int i, std::set<int>& targets) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  if (graph.consumers(i).size() != 1 || graph.output == i) return -1;
+  if (graph.consumers(i).size() != 1 || graph.output == i) return false;
   switch (relu_behind(node)) {
     case op::ReluBehind::joins:
-      return i;
-    case op::ReluBehind::passes:
-      return relu_target(graph, node.inputs[0]);
+      targets.insert(i);
+      return true;
+    case op::ReluBehind::passes: {
+      const std::set<int> inputs(node.inputs.begin(), node.inputs.end());
+      return std::ranges::all_of(inputs, [&](int n) { return find_targets(graph, n, targets); });
+    }
     case op::ReluBehind::stays:
-      return -1;
+      return false;
   }
-  return -1;
+  return false;
 }
 
-/// For each node, whether its quantizer can have a clip of 6. The operands of an Add share a quantizer, so all of them
-/// must get a ReLU6: otherwise the clip would follow the larger values, and the ReLU6 would have no effect.
+/// The nodes that a ReLU on node `i` is fused into; none if it stays a node.
+std::set<int> relu_targets(const Graph& graph, int i) {
+  std::set<int> targets;
+  return find_targets(graph, i, targets) ? targets : std::set<int>();
+}
+
+/// For each node, whether its quantizer can have a clip of 6. The inputs of an Add or a Concat share a quantizer, so
+/// all of them must get a ReLU6: otherwise the clip would follow the larger values, and the ReLU6 would have no effect.
 std::vector<bool> clipped_at_6(const Graph& graph) {
   const auto is_relu6 = [](const Node& n) {
     return n.as<op::Activate>() && n.as<op::Activate>()->function == Activation::relu6;
@@ -38,9 +50,10 @@ std::vector<bool> clipped_at_6(const Graph& graph) {
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     if (node.activation == Activation::relu6) has_relu6[i] = true;
-    const int target = is_relu6(node) ? relu_target(graph, node.inputs[0]) : -1;
-    if (target >= 0) has_relu6[static_cast<size_t>(target)] = true;
-    if (node.quantizer() != op::Quantizer::joint) continue;
+    if (is_relu6(node)) {
+      for (const int target : relu_targets(graph, node.inputs[0])) has_relu6[static_cast<size_t>(target)] = true;
+    }
+    if (!node.joins_quantizers()) continue;
     for (const int n : node.inputs) quantizers.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
   }
   for (size_t i = 0; i < out.size(); ++i) {
@@ -58,13 +71,18 @@ void fuse_relu(Graph& graph) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const auto* activate = node.as<op::Activate>();
     if (activate == nullptr) continue;
-    const int producer = node.inputs[0], target = relu_target(graph, producer);
-    if (target < 0) continue;
-    Node& joined = graph.nodes[static_cast<size_t>(target)];
-    const bool bound_joins = activate->function == Activation::relu6 && clipped[static_cast<size_t>(target)];
-    if (joined.activation == Activation::none) joined.activation = Activation::relu;
-    if (bound_joins) joined.activation = Activation::relu6;
-    if (activate->function == Activation::relu6 && !bound_joins) continue;  // keep the node for its upper bound
+    const int producer = node.inputs[0];
+    const std::set<int> targets = relu_targets(graph, producer);
+    if (targets.empty()) continue;
+    const bool is_bound = activate->function == Activation::relu6;
+    const bool bound_joins =
+        is_bound && std::ranges::all_of(targets, [&](int target) { return clipped[static_cast<size_t>(target)]; });
+    for (const int target : targets) {
+      Node& joined = graph.nodes[static_cast<size_t>(target)];
+      if (joined.activation == Activation::none) joined.activation = Activation::relu;
+      if (bound_joins) joined.activation = Activation::relu6;
+    }
+    if (is_bound && !bound_joins) continue;  // keep the node for its upper bound
     redirect(graph, i, producer);
   }
   drop_unused(graph);

@@ -61,9 +61,33 @@ int64_t Node::macs() const {
   return weight().size() * height * width;
 }
 
+std::vector<int> Graph::makers_of(int i) const {
+  std::vector<int> out, left = {i};
+  std::vector<bool> seen(nodes.size());
+  while (!left.empty()) {
+    const int n = left.back();
+    left.pop_back();
+    if (seen[static_cast<size_t>(n)]) continue;
+    seen[static_cast<size_t>(n)] = true;
+    const Node& node = nodes[static_cast<size_t>(n)];
+    if (node.passes_quantizer()) {
+      left.insert(left.end(), node.inputs.rbegin(), node.inputs.rend());  // the first is next
+    } else {
+      out.push_back(n);
+    }
+  }
+  return out;
+}
+
 int Graph::quantized_by(int i) const {
   const Node& node = nodes[static_cast<size_t>(i)];
   return node.passes_quantizer() ? quantized_by(node.inputs[0]) : i;
+}
+
+const ActivationSlot* Graph::slot_of(int i) const {
+  const std::vector<int> makers = makers_of(i);
+  const auto slot = [&](int n) { return nodes[static_cast<size_t>(n)].output_slot.get(); };
+  return std::ranges::all_of(makers, [&](int n) { return slot(n) == slot(makers[0]); }) ? slot(makers[0]) : nullptr;
 }
 
 std::vector<int> Graph::consumers(int i) const {

@@ -78,7 +78,7 @@ bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, 
   return graph.output != i && std::ranges::all_of(readers[static_cast<size_t>(i)], is_linear);
 }
 
-int64_t constant_bytes(const Operator& op) {
+op::ConstantBytes constant_bytes(const Operator& op) {
   return std::visit([](const auto& o) { return o.constant_bytes; }, op);
 }
 

@@ -16,27 +16,6 @@ namespace {
 /// Indices of the channels that stay; no value if all do.
 using Live = std::optional<std::vector<int64_t>>;
 
-Live live_outputs(const Node& node) {
-  const WeightSlot* slot = node.weight_slot.get();
-  if (slot == nullptr || std::ranges::count(slot->bits, 0) == 0) return std::nullopt;
-  std::vector<int64_t> live;
-  for (int64_t c = 0; c < std::ssize(slot->bits); ++c) {
-    if (slot->bits[static_cast<size_t>(c)] != 0) live.push_back(c);
-  }
-  if (live.empty()) bad_input("'{}' would lose its last channel: at least one needs more than 0 bits", node.name);
-  return live;
-}
-
-/// Channel c of [C, H, W] becomes features c H W to (c + 1) H W - 1.
-Live flattened(const Live& channels, int64_t positions) {
-  if (!channels) return channels;
-  std::vector<int64_t> features;
-  for (int64_t c : *channels) {
-    for (int64_t k = 0; k < positions; ++k) features.push_back(c * positions + k);
-  }
-  return features;
-}
-
 /// The slices `live` along dimension 0 (outermost in memory) or 1 (innermost).
 Tensor sliced(const Tensor& t, int dim, const std::vector<int64_t>& live) {
   Shape shape = t.shape();
@@ -79,12 +58,24 @@ void drop_outputs(Node& node, const Live& outputs) {
   if (node.weight_scales) node.weight_scales = sliced(node.weight_scales, 0, *outputs);
 }
 
+/// A node's output channels that stay.
+Live left_of(const Graph& graph, const Node& node, const std::vector<ChannelOrigin>& origins) {
+  std::vector<int64_t> live;
+  for (size_t c = 0; c < origins.size(); ++c) {
+    if (is_live(graph, origins[c])) live.push_back(static_cast<int64_t>(c));
+  }
+  if (live.size() == origins.size()) return std::nullopt;
+  if (live.empty()) bad_input("'{}' would lose its last channel: at least one needs more than 0 bits", node.name);
+  return live;
+}
+
 /// For each node, the channels of its output that stay.
 std::vector<Live> left_channels(const Graph& graph) {
+  const Origins origins = channel_origins(graph);
   std::vector<Live> live(graph.nodes.size());
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    live[i] = channel_fact(graph, static_cast<int>(i), live, live_outputs, flattened);
+    live[i] = left_of(graph, node, origins[i]);
     for (const int n : node.inputs) {
       const bool tied = node.channels() == op::Channels::tied;
       if (tied && live[static_cast<size_t>(n)] != live[i])

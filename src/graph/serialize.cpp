@@ -102,6 +102,7 @@ json structure(const Graph& graph) {
   j["weight_slots"] = json::array();
   for (const auto& slot : weight_slots) {
     json& own = j["weight_slots"].emplace_back(json{{"precisions", slot->precisions}, {"bits", slot->bits}});
+    if (!slot->kept.empty()) own["kept"] = slot->kept;
     if (slot->quantizer->name != unnamed_weights) own["quantizer"] = slot->quantizer->name;
   }
   j["activation_slots"] = json::array();
@@ -172,7 +173,11 @@ class Reader {
     if (!slot->precisions.empty()) slot->precisions = quant::checked_precisions("weight slot", slot->precisions, 0);
     slot->bits = j.at("bits").get<std::vector<int>>();
     slot->alpha = optional_tensor(fmt::format("weight_slot.{}.alpha", weight_slots_.size()));
+    slot->kept = j.value("kept", std::vector<int64_t>());
     slot->quantizer = named(find_weight_, j.value("quantizer", unnamed_weights));
+    const int64_t channels = slot->alpha && slot->alpha.shape().rank() == 2 ? slot->alpha.dim(1) : 0;
+    if (!std::ranges::all_of(slot->kept, [&](int64_t c) { return c >= 0 && c < channels; }))
+      fail(fmt::format("weight slot {} keeps channels that it does not have", weight_slots_.size()));
     const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
     if (!known || slot->bits.empty() == !slot->alpha)
       fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
@@ -256,8 +261,11 @@ class Reader {
     const int wanted = std::visit([](const auto& o) { return o.inputs; }, node.op);
     const bool earlier =
         std::ranges::all_of(node.inputs, [&](int i) { return i >= 0 && i < std::ssize(graph_.nodes); });
-    if (std::ssize(node.inputs) != wanted || !earlier)
-      fail(fmt::format("'{}' must have {} inputs, all of them earlier nodes", node.name, wanted));
+    const bool fits = wanted == op::several ? !node.inputs.empty() : std::ssize(node.inputs) == wanted;
+    if (!fits || !earlier) {
+      const std::string count = wanted == op::several ? "one or more" : std::to_string(wanted);
+      fail(fmt::format("'{}' must have {} inputs, all of them earlier nodes", node.name, count));
+    }
   }
 
   io::Safetensors file_;

@@ -68,7 +68,7 @@ class Tracer {
               .output_slot = nullptr};
     const int read = std::visit([](const auto& o) { return o.inputs; }, node.op);
     for (int i = 0; i < std::ssize(r.inputs); ++i) {
-      if (i < read) {
+      if (i < read || read == op::several) {
         node.inputs.push_back(input_node(r.inputs[static_cast<size_t>(i)], where));
       } else {
         node.params.push_back(parameter(r.inputs[static_cast<size_t>(i)], where));

@@ -10,29 +10,30 @@
 
 namespace mixgrad {
 
-/// A fact about the output channels of node `i`, derived from those of earlier nodes. `made(node)` is the fact of a
-/// node that makes new channels, `flattened(fact, positions)` that of a flatten with `positions` features per channel.
-template <typename T, typename Made, typename Flattened>
-T channel_fact(const Graph& graph, int i, const std::vector<T>& earlier, const Made& made, const Flattened& flattened) {
-  const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const op::Channels channels = node.channels();
-  if (channels == op::Channels::tied || channels == op::Channels::passed || channels == op::Channels::flattened) {
-    const auto from = static_cast<size_t>(node.inputs[0]);
-    const Shape& shape = graph.nodes[from].shape;
-    return channels == op::Channels::flattened ? flattened(earlier[from], shape.size() / shape[0]) : earlier[from];
-  }
-  return made(node);
-}
+using Origins = std::vector<std::vector<ChannelOrigin>>;
 
 /// Whether each output channel reads only some of the input's channels.
 inline bool in_groups(const Node& node) {
   return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
 }
 
-/// Sets of nodes that lose the same channels: a tied node and its inputs, a depthwise conv and its producer.
-DisjointSets nodes_that_share_channels(const Graph& graph);
+/// Whether a node's channels are its own, and not those of its inputs.
+bool makes_channels(const Node& node);
+
+/// Which channel of which input each output channel of a node is, if it passes on or moves its inputs' channels.
+op::ChannelSources sources_of(const Graph& graph, const Node& node);
+
+/// Nodes whose channels are lost together: those that meet in an Add, a depthwise conv and what it reads.
+struct ChannelGroups {
+  DisjointSets nodes;         ///< only those that make channels
+  std::vector<bool> aligned;  ///< by representative: channel c of each goes with channel c of all others
+};
+ChannelGroups channel_groups(const Graph& graph, const Origins& origins);
 
 /// The number of output channels of every node once fixed slots have lost those at 0 bits.
-std::vector<int64_t> live_channels(const Graph& graph);
+std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins);
+
+/// Whether a fixed slot leaves the channel. An unfixed one leaves all.
+bool is_live(const Graph& graph, const ChannelOrigin& channel);
 
 }  // namespace mixgrad

@@ -22,6 +22,13 @@ Tensor flatten(const Tensor& x) {
   });
 }
 
+/// Channel c becomes features c · positions to (c + 1) · positions - 1.
+op::ChannelSources op::Flatten::sources(const std::vector<int64_t>& channels, int64_t outputs) const {
+  op::ChannelSources out;
+  for (int64_t f = 0; f < outputs; ++f) out.push_back({.input = 0, .channel = f / (outputs / channels[0])});
+  return out;
+}
+
 Value op::Flatten::run(const RunContext& c) const {
   const Value& x = c.input();
   return {flatten(x.tensor), x.codes_of, x.steps};

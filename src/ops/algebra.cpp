@@ -8,20 +8,24 @@
 
 namespace mixgrad {
 
-Tensor expectation(const Tensor& theta, std::span<const double> values) {
+Tensor expectation(const Tensor& theta, std::span<const double> values, std::span<const double> weights) {
   const Shape& s = theta.shape();
-  if (s.rank() < 1 || s.rank() > 2 || s[0] != std::ssize(values)) {
-    bad_input("[expectation] theta {} does not fit {} values", s.str(), values.size());
-  }
   const int64_t columns = s.rank() == 2 ? s[1] : 1;
+  if (s.rank() < 1 || s.rank() > 2 || s[0] != std::ssize(values) ||
+      (!weights.empty() && columns != std::ssize(weights))) {
+    bad_input("[expectation] theta {} does not fit {} values and {} weights", s.str(), values.size(), weights.size());
+  }
+  std::vector<double> factors;
   double total = 0;
-  for (int64_t i = 0; i < s.size(); ++i) total += values[i / columns] * theta.data()[i];
+  for (int64_t i = 0; i < s.size(); ++i) {
+    factors.push_back(values[i / columns] * (weights.empty() ? 1 : weights[i % columns]));
+    total += factors.back() * theta.data()[i];
+  }
   return record("expectation", Tensor::scalar(static_cast<float>(total)), {theta},
-                [columns, kept = std::vector(values.begin(), values.end())](const Backward& b) {
+                [kept = std::move(factors)](const Backward& b) {
                   const double g = b.grad_output()[0];
                   const auto gx = b.grad(0);
-                  for (int64_t i = 0; i < std::ssize(kept) * columns; ++i)
-                    gx.put(i, static_cast<float>(g * kept[i / columns]));
+                  for (int64_t i = 0; i < std::ssize(kept); ++i) gx.put(i, static_cast<float>(g * kept[i]));
                 });
 }
 

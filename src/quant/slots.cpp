@@ -62,26 +62,33 @@ std::vector<size_t> best_from(const Tensor& alpha, size_t first) {
 
 }  // namespace
 
-std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions) {
+std::vector<size_t> arg_max(const Tensor& alpha, std::span<const int> precisions, std::span<const int64_t> kept) {
   std::vector<size_t> best = best_from(alpha, 0);
-  const bool pruned = precisions[0] == 0 && std::ranges::all_of(best, [](size_t p) { return p == 0; });
-  if (!pruned || precisions.size() == 1) return best;
+  if (precisions[0] != 0 || precisions.size() == 1) return best;
   const std::vector<size_t> live = best_from(alpha, 1);
+  for (const int64_t c : kept) best[static_cast<size_t>(c)] = live[static_cast<size_t>(c)];
+  if (std::ranges::any_of(best, [](size_t p) { return p != 0; })) return best;
   const auto margin = [&](size_t c) { return alpha.data()[live[c] * best.size() + c] - alpha.data()[c]; };
-  size_t kept = 0;
+  size_t most = 0;
   for (size_t c = 1; c < best.size(); ++c) {
-    if (margin(c) > margin(kept)) kept = c;
+    if (margin(c) > margin(most)) most = c;
   }
-  best[kept] = live[kept];
+  best[most] = live[most];
   return best;
 }
 
-Tensor one_hot(const Tensor& alpha, std::span<const int> precisions) {
+std::vector<size_t> arg_max(const WeightSlot& slot) { return arg_max(slot.alpha, slot.precisions, slot.kept); }
+std::vector<size_t> arg_max(const ActivationSlot& slot) { return arg_max(slot.alpha, slot.precisions); }
+
+Tensor one_hot(const Tensor& alpha, std::span<const int> precisions, std::span<const int64_t> kept) {
   Tensor theta = Tensor::zeros(alpha.shape());
-  const std::vector<size_t> best = arg_max(alpha, precisions);
+  const std::vector<size_t> best = arg_max(alpha, precisions, kept);
   for (size_t c = 0; c < best.size(); ++c) theta.data()[best[c] * best.size() + c] = 1;
   return theta;
 }
+
+Tensor one_hot(const WeightSlot& slot) { return one_hot(slot.alpha, slot.precisions, slot.kept); }
+Tensor one_hot(const ActivationSlot& slot) { return one_hot(slot.alpha, slot.precisions); }
 
 Tensor one_hot(std::span<const int> bits, std::span<const int> precisions) {
   Tensor theta = Tensor::zeros({std::ssize(precisions), std::ssize(bits)});

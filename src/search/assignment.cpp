@@ -14,24 +14,30 @@ double Choice::regret(size_t c, size_t from, size_t to) const {
 
 size_t Choice::movable(size_t from, size_t to) const {
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(chosen, p)); };
-  return bits[to] == 0 ? std::min(at(from), columns() - at(to) - 1) : at(from);
+  if (bits[to] != 0) return at(from);
+  const auto stays = [&](int64_t c) { return chosen[static_cast<size_t>(c)] == from; };
+  return std::min(at(from) - static_cast<size_t>(std::ranges::count_if(kept, stays)), columns() - at(to) - 1);
 }
 
 std::vector<size_t> Choice::filled(size_t candidate, size_t live) const {
   std::vector<size_t> out(columns(), candidate);
-  if (bits[candidate] == 0) out.back() = live;
+  if (bits[candidate] != 0) return out;
+  for (const int64_t c : kept) out[static_cast<size_t>(c)] = live;
+  if (kept.empty()) out.back() = live;
   return out;
 }
 
 Assignment::Assignment(const Graph& searched) : graph_(discretize(searched)) {
   std::map<const void*, size_t> index;
   const auto choice_of = [](const auto& slot) {
-    return Choice{.bits = slot.precisions, .alpha = slot.alpha, .chosen = quant::arg_max(slot.alpha, slot.precisions)};
+    return Choice{.bits = slot.precisions, .alpha = slot.alpha, .chosen = quant::arg_max(slot)};
   };
   for (size_t i = 0; i < searched.nodes.size(); ++i) {
     const Node& node = searched.nodes[i];
     if (node.weight_slot && !node.weight_slot->fixed()) {
-      add(index, node.weight_slot.get(), choice_of(*node.weight_slot), i);
+      Choice choice = choice_of(*node.weight_slot);
+      choice.kept = node.weight_slot->kept;
+      add(index, node.weight_slot.get(), std::move(choice), i);
       choices_[index.at(node.weight_slot.get())].scales.push_back(node.weight_scales);
     }
     if (node.output_slot && !node.output_slot->fixed()) {
@@ -96,7 +102,7 @@ void Assignment::set_all_largest() {
 
 void Assignment::prefer(size_t choice, const Tensor& alpha) {
   choices_[choice].alpha = alpha;
-  set(choice, quant::arg_max(alpha, choices_[choice].bits));
+  set(choice, quant::arg_max(alpha, choices_[choice].bits, choices_[choice].kept));
 }
 
 Assignment::Chosen Assignment::chosen() const {
@@ -115,7 +121,7 @@ namespace {
 std::vector<size_t> by_regret(const Choice& choice, size_t from, size_t to, size_t count) {
   std::vector<size_t> out;
   for (size_t c = 0; c < choice.columns(); ++c) {
-    if (choice.chosen[c] == from) out.push_back(c);
+    if (choice.chosen[c] == from && (choice.bits[to] != 0 || !choice.is_kept(c))) out.push_back(c);
   }
   count = std::min(count, choice.movable(from, to));
   std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count), [&](size_t a, size_t b) {

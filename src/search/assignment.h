@@ -4,6 +4,7 @@
 
 #include <mixgrad/search.h>
 
+#include <algorithm>
 #include <map>
 #include <tuple>
 
@@ -17,14 +18,16 @@ struct Choice {
   std::vector<size_t> nodes = {};              ///< that hold the slot
   const ActivationSlot* activation = nullptr;  ///< none: weights
   std::vector<Tensor> scales = {};             ///< of weights, by node: those of the candidates, where they are learned
+  std::vector<int64_t> kept = {};              ///< columns that never get 0 bits
 
   size_t columns() const { return chosen.size(); }
   bool prunes() const { return bits[0] == 0; }
   /// How much α prefers candidate `from` to candidate `to` in column c.
   double regret(size_t c, size_t from, size_t to) const;
-  /// Number of columns that may go from `from` to `to`: those at `from`, except that one channel of a slot stays alive.
+  bool is_kept(size_t c) const { return std::ranges::find(kept, static_cast<int64_t>(c)) != kept.end(); }
+  /// Number of columns that may go from `from` to `to`: those at `from`; to 0 bits, none that is kept and all but one.
   size_t movable(size_t from, size_t to) const;
-  /// All columns at one candidate; for 0 bits, one column stays at candidate `live`.
+  /// All columns at one candidate; for 0 bits, those kept, or else the last, stay at candidate `live`.
   std::vector<size_t> filled(size_t candidate, size_t live = 1) const;
 };
 

@@ -101,7 +101,7 @@ void FisherSearch::fit_steps() {
     if (!node.weight_scales) continue;
     const WeightSlot& slot = *node.weight_slot;
     const Tensor fitted = candidate_scales(node.weight(), slot.precisions, *slot.quantizer);
-    const std::vector<size_t> chosen = quant::arg_max(slot.alpha, slot.precisions);
+    const std::vector<size_t> chosen = quant::arg_max(slot);
     const auto channels = static_cast<size_t>(fitted.dim(1));
     const Tensor scales = node.weight_scales;
     for (size_t p = 0; p < slot.precisions.size(); ++p) {

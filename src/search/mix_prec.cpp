@@ -129,15 +129,15 @@ std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original) {
   std::vector<LayerSummary> out;
   for (const Node& node : graph.nodes) {
     if (!node.is_layer()) continue;
-    const auto bits_of = [](const Node& n) {
-      return n.output_slot ? std::optional(n.output_slot->precisions[0]) : std::nullopt;
+    const auto bits_of = [](const ActivationSlot* slot) {
+      return slot != nullptr ? std::optional(slot->precisions[0]) : std::nullopt;
     };
     const Node& before = *std::ranges::find(original.nodes, node.name, &Node::name);
     out.push_back({.name = node.name,
                    .weight_bits = node.weight_slot ? node.weight_slot->bits : std::vector<int>(),
                    .pruned = before.weight().dim(0) - node.weight().dim(0),
-                   .in_bits = bits_of(graph.nodes[static_cast<size_t>(graph.quantized_by(node.inputs[0]))]),
-                   .out_bits = bits_of(node),
+                   .in_bits = bits_of(graph.input_slot(node)),
+                   .out_bits = bits_of(node.output_slot.get()),
                    .weights = node.weight().size(),
                    .macs = node.macs()});
   }

@@ -9,23 +9,20 @@
 #include <src/internal/channels.h>
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace mixgrad {
 namespace {
 
-/// Nodes whose outputs must share one quantizer, because they meet in an Add.
+/// Nodes whose outputs must share one quantizer, because they meet in an Add or a Concat.
 DisjointSets quantizer_groups(const Graph& graph) {
   DisjointSets groups(graph.nodes.size());
   for (const Node& node : graph.nodes) {
-    if (node.quantizer() != op::Quantizer::joint) continue;
+    if (!node.joins_quantizers()) continue;
     for (const int n : node.inputs) groups.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
   }
   return groups;
-}
-
-bool flattens_on_the_way(const Graph& graph, int i) {
-  const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.passes_quantizer() && (node.as<op::Flatten>() || flattens_on_the_way(graph, node.inputs[0]));
 }
 
 bool excluded(const Node& node, const MixPrecOptions& options) {
@@ -78,31 +75,51 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
   return alpha;
 }
 
-/// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded,
-/// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add sees their channels
-/// flattened.
-std::vector<bool> unprunable(const Graph& graph, const DisjointSets& groups, const MixPrecOptions& options) {
+/// Roots of the channel groups that must keep every channel: one of their nodes is the input, excluded, without 0 bits
+/// among its candidates, or a grouped conv that is not depthwise; the output or such a conv reads their channels; or
+/// their channels don't go together one by one (an Add of slices, a depthwise conv on a Concat or a shuffle).
+std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const ChannelGroups& groups,
+                             const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
-  const auto keep = [&](int i) { out[groups.find(i)] = true; };
+  const auto keep = [&](int i) { out[groups.nodes.find(i)] = true; };
+  const auto keep_read = [&](int i) {
+    for (const ChannelOrigin& origin : origins[static_cast<size_t>(i)]) keep(origin.node);
+  };
   keep(0);
-  keep(graph.quantized_by(graph.output));
+  keep_read(graph.output);
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = node.channels() == op::Channels::grouped;
-    if (grouped || (node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0))) keep(i);
-    for (int input : node.inputs) {
-      if (grouped || (node.channels() == op::Channels::tied && flattens_on_the_way(graph, input)))
-        keep(graph.quantized_by(input));
-    }
+    if (grouped) keep_read(node.inputs[0]);
+    const bool never = node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0);
+    if (grouped || never || !groups.aligned[groups.nodes.find(i)]) keep(i);
   }
   return out;
+}
+
+/// Where all of a node's channels could get 0 bits without a layer's losing its last (in slices), keeps the first.
+void keep_a_channel_of_each(Graph& graph, const Origins& origins) {
+  for (const std::vector<ChannelOrigin>& own : origins) {
+    std::map<int, std::set<int64_t>> read;  // channels by layer
+    const auto is_sure = [&](const ChannelOrigin& c) {
+      const Node& maker = graph.nodes[static_cast<size_t>(c.node)];
+      const WeightSlot* slot = maker.weight_slot.get();
+      if (slot == nullptr || slot->precisions[0] != 0 || std::ranges::count(slot->kept, c.channel) > 0) return true;
+      read[c.node].insert(c.channel);
+      return std::ssize(read[c.node]) == maker.shape[0];
+    };
+    if (std::ranges::any_of(own, is_sure)) continue;
+    graph.nodes[static_cast<size_t>(own[0].node)].weight_slot->kept.push_back(own[0].channel);
+  }
 }
 
 /// Gives every layer its candidates. With 0 bits among them, layers that lose channels together hold one slot.
 void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
-  const DisjointSets groups = nodes_that_share_channels(graph);
-  const std::vector<bool> whole = unprunable(graph, groups, options);
+  const Origins origins = channel_origins(graph);
+  const ChannelGroups channels = channel_groups(graph, origins);
+  const DisjointSets& groups = channels.nodes;
+  const std::vector<bool> whole = unprunable(graph, origins, channels, options);
   std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
@@ -127,6 +144,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
     node.weight_slot = slot;
     start_scales(node);
   }
+  keep_a_channel_of_each(graph, origins);
 }
 
 bool negative_possible(const Node& node) { return !node.as<op::Input>() && node.activation == Activation::none; }
@@ -166,7 +184,8 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     if (!slot) slot = new_slot(bits, options);
     if (slot->precisions != bits) {
       bad_input(
-          "override: the output of '{}' meets others in an Add, but has other candidates: one quantizer serves them "
+          "override: the output of '{}' meets others in an Add or Concat, but has other candidates: one quantizer "
+          "serves them "
           "all",
           node.name);
     }

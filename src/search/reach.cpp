@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 #include <set>
 
 namespace mixgrad {
@@ -24,12 +25,20 @@ Fillings whole_fillings(const Choice& choice) {
   return out;
 }
 
-/// Every way to fill a choice that costs can tell apart: by how many columns are at each candidate.
+/// Every way to fill a choice that costs can tell apart: by how many columns are at each candidate. The columns that
+/// never get 0 bits come last: those kept, or else one.
 Fillings all_fillings(const Choice& choice) {
+  std::vector<size_t> order(choice.columns());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::ranges::stable_partition(order, [&](size_t c) { return !choice.is_kept(c); });
+  const size_t first_kept = choice.columns() - std::max<size_t>(choice.kept.size(), 1);
   Fillings out;
   std::vector<size_t> filling(choice.columns(), 0);
   while (true) {
-    if (!choice.prunes() || filling.back() != 0) out.push_back(filling);
+    if (!choice.prunes() || filling[first_kept] != 0) {
+      out.emplace_back(filling.size());
+      for (size_t i = 0; i < order.size(); ++i) out.back()[order[i]] = filling[i];
+    }
     // The next ascending sequence: the last column that can grow does, and those behind it follow.
     size_t grows = filling.size();
     while (grows > 0 && filling[grows - 1] + 1 == choice.bits.size()) --grows;
@@ -66,7 +75,11 @@ std::vector<std::vector<size_t>> coupled_choices(const Assignment& a) {
   std::vector<std::set<size_t>> coupled(a.choices().size());
   for (size_t n = 1; n < graph.nodes.size(); ++n) {
     if (!graph.nodes[n].is_layer()) continue;
-    std::set<size_t> together = of_node[static_cast<size_t>(graph.quantized_by(graph.nodes[n].inputs[0]))];
+    std::set<size_t> together;
+    for (const int maker : graph.makers_of(graph.nodes[n].inputs[0])) {
+      const std::set<size_t>& own = of_node[static_cast<size_t>(maker)];
+      together.insert(own.begin(), own.end());
+    }
     for (size_t i : of_node[n]) {
       if (a.choices()[i].activation == nullptr) together.insert(i);
     }

@@ -34,7 +34,7 @@ const std::vector<Row>& rows() {
       {"add", Quantizer::joint, Channels::tied, false, "add"},
       {"max_pool2d", Quantizer::passed, Channels::passed, false, "max_pool2d"},
       {"avg_pool2d", Quantizer::passed, Channels::passed, false, "avg_pool2d"},
-      {"flatten", Quantizer::passed, Channels::flattened, false, "flatten"},
+      {"flatten", Quantizer::passed, Channels::moved, false, "flatten"},
       {"relu", Quantizer::passed, Channels::passed, false, "relu"},
       {"relu6", Quantizer::passed, Channels::passed, false, "relu"},
       {"batch_norm", Quantizer::own, Channels::passed, false, ""},
