@@ -59,12 +59,19 @@ class EveryOp : public nn::Module {
     Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {0, 1, 1, 0}, .ceil = true});
     y = add(add(relu(y), y), relu6(y));
     const Pool2dAttrs uncounted{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}, .count_padding = false};
-    y = avg_pool2d(strided(relu(grouped(y))), uncounted);
+    y = avg_pool2d(strided(moved(relu(grouped(y)))), uncounted);
     y = avg_pool2d(y, {.kernel = {2, 2}, .stride = {2, 2}, .padding = {1, 1, 0, 0}, .ceil = true});
     return fc(flatten(relu(depthwise(y))));
   }
 
  private:
+  /// 8 channels in another order, at other positions.
+  static Tensor moved(const Tensor& x) {
+    const std::vector<Tensor> parts = split_channels(x, {3, 5});
+    const Tensor y = channel_shuffle(concat({parts[1], parts[0]}), 4);
+    const Tensor larger = upsample2d(pad2d(y, {.padding = {1, 0, 0, 1}}), {.factor = {2, 1}});
+    return max_pool2d(larger, {.kernel = {3, 2}, .stride = {2, 1}});
+  }
   static nn::Conv2dOptions options(int64_t in, int64_t out, int64_t groups, int64_t stride) {
     return {.in_channels = in,
             .out_channels = out,

@@ -101,7 +101,7 @@ class RandomNet : public nn::Module {
 
   void grow() {
     const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // which gives it several consumers
-    const int64_t kind = dice_.from(0, 12);
+    const int64_t kind = dice_.from(0, 16);
     if (kind <= 4) {
       is_image(x) ? convolution(x) : linear(x);
     } else if (kind <= 6) {
@@ -110,6 +110,14 @@ class RandomNet : public nn::Module {
       offer(push(x, relu));
     } else if (kind == 8 && dice_.chance(0.6)) {
       offer(flat(x));
+    } else if (kind == 13) {
+      concatenation(x);
+    } else if (kind == 14) {
+      selection(x);
+    } else if (kind == 15 && is_image(x)) {
+      padding(x);
+    } else if (kind == 16 && is_image(x)) {
+      upsampling(x);
     } else if (is_image(x)) {
       pool(x);
     }
@@ -197,6 +205,52 @@ class RandomNet : public nn::Module {
     finish(push([x, other](const std::vector<Tensor>& v) { return add(v[x], v[other]); }), false);
   }
 
+  void concatenation(size_t x) {
+    std::vector<size_t> alike;
+    const auto positions = [&](size_t i) { return shape(i).dims().subspan(1); };
+    for (const size_t i : values_) {
+      if (std::ranges::equal(positions(i), positions(x)) && is_image(i) == is_image(x)) alike.push_back(i);
+    }
+    std::vector<size_t> parts = {x};
+    for (int64_t more = dice_.from(1, 2); more > 0; --more) parts.push_back(dice_.one_of(alike));
+    if (dice_.chance(0.5)) std::ranges::reverse(parts);
+    int64_t channels = 0;
+    for (const size_t i : parts) channels += shape(i)[0];
+    if (channels > 24) return;
+    finish(push([parts](const std::vector<Tensor>& v) {
+             std::vector<Tensor> inputs;
+             for (const size_t i : parts) inputs.push_back(v[i]);
+             return concat(inputs);
+           }),
+           false);
+  }
+
+  /// A slice, a split whose parts are all offered, or a shuffle.
+  void selection(size_t x) {
+    const int64_t channels = shape(x)[0], kind = dice_.from(0, 2), begin = dice_.from(0, channels - 1);
+    if (kind == 0) {
+      const int64_t groups = channels % 3 == 0 ? 3 : channels % 2 == 0 ? 2 : 1;
+      finish(push([x, groups](const std::vector<Tensor>& v) { return channel_shuffle(v[x], groups); }), false);
+      return;
+    }
+    if (kind == 1 && begin > 0)
+      finish(push([x, begin](const std::vector<Tensor>& v) { return slice_channels(v[x], 0, begin); }), false);
+    const int64_t end = kind == 1 ? channels : dice_.from(begin + 1, channels);
+    finish(push([x, begin, end](const std::vector<Tensor>& v) { return slice_channels(v[x], begin, end); }), false);
+  }
+
+  void padding(size_t x) {
+    Pad2dAttrs a;
+    for (int64_t& side : a.padding) side = dice_.from(0, 2);
+    finish(push([x, a](const std::vector<Tensor>& v) { return pad2d(v[x], a); }), false);
+  }
+
+  void upsampling(size_t x) {
+    const Upsample2dAttrs a{.factor = {dice_.from(1, 3), dice_.from(1, 3)}};
+    if (shape(x)[1] * a.factor[0] > 12 || shape(x)[2] * a.factor[1] > 12) return;
+    finish(push([x, a](const std::vector<Tensor>& v) { return upsample2d(v[x], a); }), false);
+  }
+
   void pool(size_t x) {
     if (dice_.chance(0.3)) {
       offer(push(x, global_avg_pool2d));
@@ -256,6 +310,9 @@ std::string attributes(const Node& node) {
   if (const Pool2dAttrs* p = pool_of(node))
     return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil,
                        p->count_padding);
+  if (const auto* select = node.as<op::SelectChannels>()) return fmt::format(" channels {}", select->attrs.channels);
+  if (const auto* pad = node.as<op::Pad2d>()) return fmt::format(" padding {}", pad->attrs.padding);
+  if (const auto* up = node.as<op::Upsample2d>()) return fmt::format(" factor {}", up->attrs.factor);
   return "";
 }
 

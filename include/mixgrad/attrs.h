@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <vector>
 
 namespace mixgrad {
 
@@ -22,6 +23,21 @@ struct Pool2dAttrs {
   bool ceil = false;                           ///< the last window may extend past the padded image
   bool count_padding = true;                   ///< averages include padding as zeros, but nothing past it
   bool operator==(const Pool2dAttrs&) const = default;
+};
+
+struct SelectAttrs {
+  std::vector<int64_t> channels = {};  ///< of the input, in the order of the output
+  bool operator==(const SelectAttrs&) const = default;
+};
+
+struct Pad2dAttrs {
+  std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right
+  bool operator==(const Pad2dAttrs&) const = default;
+};
+
+struct Upsample2dAttrs {
+  std::array<int64_t, 2> factor{2, 2};  ///< of height, width
+  bool operator==(const Upsample2dAttrs&) const = default;
 };
 
 struct BatchNormAttrs {

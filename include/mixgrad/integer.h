@@ -119,6 +119,61 @@ struct Flatten {
   std::string onnx(const OnnxContext& c) const;
 };
 
+/// The channels of all inputs, one after the other. Their codes have one step.
+struct Concat {
+  static constexpr const char* name() { return op::Concat::name(); }
+  static constexpr bool in_place = false;
+  static constexpr bool own_codes = false;
+
+  op::Channels channels() const { return op::Channels::moved; }
+  void count(DeviceBytes&) const {}
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+/// Channels of the input by index.
+struct SelectChannels {
+  static constexpr const char* name() { return op::SelectChannels::name(); }
+  static constexpr bool in_place = false;
+  static constexpr bool own_codes = false;
+  std::vector<int64_t> index = {};
+
+  op::Channels channels() const { return op::Channels::moved; }
+  void count(DeviceBytes& bytes) const;
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+/// Zeros around an image.
+struct Pad2d {
+  static constexpr const char* name() { return op::Pad2d::name(); }
+  static constexpr bool in_place = false;
+  static constexpr bool own_codes = false;
+  Pad2dAttrs attrs = {};
+
+  op::Channels channels() const { return op::Channels::passed; }
+  void count(DeviceBytes&) const {}
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+/// Every position repeated.
+struct Upsample2d {
+  static constexpr const char* name() { return op::Upsample2d::name(); }
+  static constexpr bool in_place = false;
+  static constexpr bool own_codes = false;
+  Upsample2dAttrs attrs = {};
+
+  op::Channels channels() const { return op::Channels::passed; }
+  void count(DeviceBytes&) const {}
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
 /// Common to both pools.
 struct Pool2d {
   static constexpr bool in_place = false;
@@ -147,7 +202,8 @@ struct AvgPool2d : Pool2d {
 }  // namespace integer
 
 using IntegerOperator = std::variant<integer::Input, integer::Conv2d, integer::Linear, integer::Add, integer::Relu,
-                                     integer::Flatten, integer::MaxPool2d, integer::AvgPool2d>;
+                                     integer::Flatten, integer::Concat, integer::SelectChannels, integer::Pad2d,
+                                     integer::Upsample2d, integer::MaxPool2d, integer::AvgPool2d>;
 
 /// One operator on codes. A code is a byte, in two's complement if the range includes negative numbers.
 struct IntegerNode {

@@ -156,6 +156,38 @@ class GlobalAvgPool2d : public Module {
   Tensor forward(const Tensor& x) override { return global_avg_pool2d(x); }
 };
 
+class GlobalMaxPool2d : public Module {
+ public:
+  Tensor forward(const Tensor& x) override { return global_max_pool2d(x); }
+};
+
+class ChannelShuffle : public Module {
+ public:
+  explicit ChannelShuffle(int64_t groups) : groups_(groups) {}
+  Tensor forward(const Tensor& x) override { return channel_shuffle(x, groups_); }
+
+ private:
+  int64_t groups_;
+};
+
+class Pad2d : public Module {
+ public:
+  explicit Pad2d(const Pad2dAttrs& attrs) : attrs_(attrs) {}
+  Tensor forward(const Tensor& x) override { return pad2d(x, attrs_); }
+
+ private:
+  Pad2dAttrs attrs_;
+};
+
+class Upsample2d : public Module {
+ public:
+  explicit Upsample2d(const Upsample2dAttrs& attrs) : attrs_(attrs) {}
+  Tensor forward(const Tensor& x) override { return upsample2d(x, attrs_); }
+
+ private:
+  Upsample2dAttrs attrs_;
+};
+
 class Flatten : public Module {
  public:
   Tensor forward(const Tensor& x) override { return flatten(x); }

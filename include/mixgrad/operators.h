@@ -186,6 +186,75 @@ struct Flatten {
   void lower(LoweringContext& c) const;
 };
 
+/// The channels of all inputs, one after the other.
+struct Concat {
+  static constexpr const char* name() { return "concat"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = several;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::passed;
+  static constexpr ReluBehind relu_behind = ReluBehind::passes;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+
+  Channels channels(const Node&) const { return Channels::moved; }
+  ChannelSources sources(const std::vector<int64_t>& channels, int64_t outputs) const;
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// Channels of the input by index: slices, shuffles, and what pruning leaves of them.
+struct SelectChannels {
+  static constexpr const char* name() { return "select_channels"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::passed;
+  static constexpr ReluBehind relu_behind = ReluBehind::passes;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = {0, 2};  // the index
+  SelectAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::moved; }
+  ChannelSources sources(const std::vector<int64_t>& channels, int64_t outputs) const;
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// Zeros around images.
+struct Pad2d {
+  static constexpr const char* name() { return "pad2d"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::passed;
+  static constexpr ReluBehind relu_behind = ReluBehind::passes;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+  Pad2dAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// Every position repeated in rows and columns.
+struct Upsample2d {
+  static constexpr const char* name() { return "upsample2d"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::passed;
+  static constexpr ReluBehind relu_behind = ReluBehind::passes;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+  Upsample2dAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
 /// An activation function that could not be fused. On codes, ReLU6 is an upper bound: the code nearest to 6.
 struct Activate {
   constexpr const char* name() const { return function == Activation::relu6 ? "relu6" : "relu"; }
@@ -223,7 +292,7 @@ struct BatchNorm {
 }  // namespace op
 
 using Operator = std::variant<op::Input, op::Conv2d, op::Linear, op::Add, op::MaxPool2d, op::AvgPool2d, op::Flatten,
-                              op::Activate, op::BatchNorm>;
+                              op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d, op::Activate, op::BatchNorm>;
 
 inline std::string_view name_of(const Operator& op) {
   return std::visit([](const auto& o) { return o.name(); }, op);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differentiable ops. Activations are [N, C, H, W] or [N, features]; if shapes don't fit, an op throws bad_input with
-// its name and the shapes. conv2d, conv2d_codes, relu, add, pooling, flatten and activation_mixture also run on
-// bfloat16.
+// its name and the shapes. conv2d, conv2d_codes, relu, add, pooling, ops that move values and activation_mixture also
+// run on bfloat16.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -35,6 +35,22 @@ Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Mean over all positions: [N, C, 1, 1].
 Tensor global_avg_pool2d(const Tensor& x);
+/// Maximum over all positions: [N, C, 1, 1].
+Tensor global_max_pool2d(const Tensor& x);
+/// The channels of all inputs, one after the other: images of one size, or features.
+Tensor concat(const std::vector<Tensor>& inputs);
+/// The channels (or features) of x with these indices, in their order.
+Tensor select_channels(const Tensor& x, const SelectAttrs& attrs);
+/// Channels begin to end - 1 of x.
+Tensor slice_channels(const Tensor& x, int64_t begin, int64_t end);
+/// x cut into parts with these numbers of channels.
+std::vector<Tensor> split_channels(const Tensor& x, const std::vector<int64_t>& sizes);
+/// Channel k of group g moves to k · groups + g (Zhang et al. 2018).
+Tensor channel_shuffle(const Tensor& x, int64_t groups);
+/// x with zeros around every image.
+Tensor pad2d(const Tensor& x, const Pad2dAttrs& attrs);
+/// Every position repeated: resizing by whole factors to the nearest neighbour.
+Tensor upsample2d(const Tensor& x, const Upsample2dAttrs& attrs = {});
 /// [N, ...] to [N, rest] in row-major order (C, H, W). The result is always float32.
 Tensor flatten(const Tensor& x);
 /// x converted to `dtype`, rounded to nearest even.

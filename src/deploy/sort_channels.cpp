@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sort_channels.h"
 
+#include <src/internal/disjoint_sets.h>
 #include <src/internal/matrix.h>
 
 #include <algorithm>
@@ -9,102 +10,157 @@
 namespace mixgrad {
 namespace {
 
-/// Union-find over nodes: one set per group of tensors whose channels must have the same order.
-class Sets {
- public:
-  explicit Sets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), size_t{0}); }
-  size_t find(size_t i) const {
-    while (parent_[i] != i) i = parent_[i];
-    return i;
-  }
-  void unite(size_t a, size_t b) { parent_[find(a)] = find(b); }
+using Order = std::vector<size_t>;  // the channels in their new order
 
- private:
-  std::vector<size_t> parent_;
-};
+Order identity(size_t channels) {
+  Order out(channels);
+  std::iota(out.begin(), out.end(), size_t{0});
+  return out;
+}
 
-/// Whether the order of the channels is independent of the inputs'.
-bool has_own_order(const IntegerNode& node) {
+/// Whether the channels have the order of the inputs'.
+bool follows_inputs(const IntegerNode& node) {
   switch (node.channel_rule()) {
     case op::Channels::made:
     case op::Channels::grouped:
     case op::Channels::moved:
-      return true;
+      return false;
     case op::Channels::depthwise:
     case op::Channels::passed:
     case op::Channels::tied:
-      return false;
+      return true;
   }
-  return true;
+  return false;
 }
 
 /// Whether the channels of the node and its input must keep their order.
 bool fixes_order(const IntegerNode& node) {
-  return node.channel_rule() == op::Channels::grouped || node.channel_rule() == op::Channels::moved;
+  return node.channel_rule() == op::Channels::grouped || node.as<integer::Flatten>() != nullptr;
 }
 
+/// The order of every node's channels.
+class Orders {
+ public:
+  explicit Orders(const IntegerNetwork& network)
+      : network_(network),
+        sets_(network.nodes.size()),
+        kept_(network.nodes.size()),
+        concats_(network.nodes.size()),
+        orders_(network.nodes.size()) {
+    for (int i = 0; i < count(); ++i) {
+      if (!follows_inputs(node(i))) continue;
+      for (const int n : node(i).inputs) sets_.unite(i, n);
+    }
+    for (int i = 0; i < count(); ++i) {
+      if (node(i).as<integer::Concat>()) concats_[sets_.find(i)].push_back(i);
+    }
+    mark_kept();
+  }
+
+  const Order& of(int i) {
+    const size_t set = sets_.find(i);
+    if (orders_[set].empty()) orders_[set] = order_of(set);
+    return orders_[set];
+  }
+
+ private:
+  int count() const { return static_cast<int>(network_.nodes.size()); }
+  const IntegerNode& node(int i) const { return network_.nodes[static_cast<size_t>(i)]; }
+  size_t channels(size_t set) const { return static_cast<size_t>(network_.nodes[set].channels()); }
+
+  /// The sets that keep their order. A Concat that does needs inputs that do, too, and two can't have one new order.
+  void mark_kept() {
+    const auto keep = [&](int i) { kept_[sets_.find(i)] = true; };
+    keep(0);
+    keep(network_.output);
+    for (int i = 0; i < count(); ++i) {
+      if (fixes_order(node(i)) || node(i).as<integer::SelectChannels>()) keep(i);
+      if (fixes_order(node(i))) keep(node(i).inputs[0]);
+      if (concats_[sets_.find(i)].size() > 1) keep(i);
+    }
+    for (std::vector<bool> before; before != kept_;) {
+      before = kept_;
+      for (int i = 0; i < count(); ++i) {
+        if (!node(i).as<integer::Concat>() || !kept_[sets_.find(i)]) continue;
+        std::ranges::for_each(node(i).inputs, keep);
+      }
+    }
+  }
+
+  /// That of a Concat in the set; otherwise by the precision of the layers in it.
+  Order order_of(size_t set) {
+    if (kept_[set]) return identity(channels(set));
+    return concats_[set].empty() ? sorted(set) : joined(node(concats_[set][0]));
+  }
+
+  Order joined(const IntegerNode& concat) {
+    Order out;
+    size_t first = 0;
+    for (const int n : concat.inputs) {
+      for (const size_t c : Order(of(n))) out.push_back(first + c);
+      first += static_cast<size_t>(node(n).channels());
+    }
+    return out;
+  }
+
+  Order sorted(size_t set) const {
+    std::vector<const integer::Layer*> layers;
+    for (int i = 0; i < count(); ++i) {
+      if (sets_.find(i) == set && node(i).is_layer()) layers.push_back(node(i).layer());
+    }
+    Order out = identity(channels(set));
+    std::ranges::stable_sort(out, [&](size_t a, size_t b) {
+      return std::ranges::lexicographical_compare(
+          layers, layers, {}, [&](const integer::Layer* l) { return l->weight_bits[a]; },
+          [&](const integer::Layer* l) { return l->weight_bits[b]; });
+    });
+    return out;
+  }
+
+  const IntegerNetwork& network_;
+  DisjointSets sets_;       // of nodes whose channels have one order
+  std::vector<bool> kept_;  // by set, as the rest
+  std::vector<std::vector<int>> concats_;
+  std::vector<Order> orders_;
+};
+
 template <typename T>
-void permute(std::vector<T>& values, const std::vector<size_t>& order) {
+void permute(std::vector<T>& values, const Order& order) {
   if (values.size() < order.size()) return;  // empty, or one value for all channels
   auto rows = as_rows(values, std::ssize(order));
   rows = rows(order, Eigen::all).eval();
 }
 
 /// Permutes columns [..., I], I = the input's channels; a linear layer has [positions, I].
-void permute_columns(integer::Layer& layer, const std::vector<size_t>& order) {
+void permute_columns(integer::Layer& layer, const Order& order) {
   auto columns = as_rows(layer.weights, std::ssize(layer.weights) / std::ssize(order));
   columns = columns(Eigen::all, order).eval();
+}
+
+/// The same channels, where the input's have a new order.
+void renumber(integer::SelectChannels& select, const Order& order) {
+  for (int64_t& c : select.index) c = std::ranges::find(order, static_cast<size_t>(c)) - order.begin();
 }
 
 }  // namespace
 
 IntegerNetwork sort_channels(IntegerNetwork network) {
-  const size_t count = network.nodes.size();
-  Sets sets(count);
-  for (size_t i = 0; i < count; ++i) {
-    const IntegerNode& node = network.nodes[i];
-    if (has_own_order(node)) continue;
-    for (const int n : node.inputs) sets.unite(i, static_cast<size_t>(n));
-  }
-  std::vector<bool> keeps_order(count);
-  const auto keep = [&](int i) { keeps_order[sets.find(static_cast<size_t>(i))] = true; };
-  keep(0);
-  keep(network.output);
-  for (size_t i = 0; i < count; ++i) {
-    const IntegerNode& node = network.nodes[i];
-    if (!fixes_order(node)) continue;
-    keep(static_cast<int>(i));
-    keep(node.inputs[0]);
-  }
-  std::vector<std::vector<size_t>> order(count);  // by set, at its representative
-  for (size_t set = 0; set < count; ++set) {
-    if (sets.find(set) != set) continue;
-    order[set].resize(static_cast<size_t>(network.nodes[set].channels()));
-    std::iota(order[set].begin(), order[set].end(), size_t{0});
-    if (keeps_order[set]) continue;
-    std::vector<const integer::Layer*> layers;
-    for (size_t i = 0; i < count; ++i) {
-      if (sets.find(i) == set && network.nodes[i].is_layer()) layers.push_back(network.nodes[i].layer());
-    }
-    std::ranges::stable_sort(order[set], [&](size_t a, size_t b) {
-      return std::ranges::lexicographical_compare(
-          layers, layers, {}, [&](const integer::Layer* l) { return l->weight_bits[a]; },
-          [&](const integer::Layer* l) { return l->weight_bits[b]; });
-    });
-  }
-  for (size_t i = 0; i < count; ++i) {
+  std::vector<Order> orders;
+  Orders of(network);
+  for (int i = 0; i < std::ssize(network.nodes); ++i) orders.push_back(of.of(i));
+  for (size_t i = 0; i < network.nodes.size(); ++i) {
     IntegerNode& node = network.nodes[i];
-    const std::vector<size_t>& own = order[sets.find(i)];
-    permute(node.channel_of, own);
+    permute(node.channel_of, orders[i]);
+    if (auto* select = std::get_if<integer::SelectChannels>(&node.op))
+      renumber(*select, orders[static_cast<size_t>(node.inputs[0])]);
     integer::Layer* layer = node.layer();
     if (layer == nullptr) continue;
-    permute(layer->weight_bits, own);
-    permute(layer->weights, own);
-    permute(layer->bias, own);
-    permute(layer->steps, own);
-    permute(layer->ratios, own);
-    if (node.channel_rule() == op::Channels::made)
-      permute_columns(*layer, order[sets.find(static_cast<size_t>(node.inputs[0]))]);
+    permute(layer->weight_bits, orders[i]);
+    permute(layer->weights, orders[i]);
+    permute(layer->bias, orders[i]);
+    permute(layer->steps, orders[i]);
+    permute(layer->ratios, orders[i]);
+    if (node.channel_rule() == op::Channels::made) permute_columns(*layer, orders[static_cast<size_t>(node.inputs[0])]);
   }
   return network;
 }

@@ -104,7 +104,7 @@ std::string against_pooling(const Node& pool, const Affine& map, bool still_trai
 
 /// Whether every output value is a copy of an input value of the channel that sources_of names.
 bool copies_values(const Node& node) {
-  return node.as<op::Flatten>();
+  return node.as<op::Flatten>() || node.as<op::Concat>() || node.as<op::SelectChannels>() || node.as<op::Upsample2d>();
 }
 
 /// Folds one batch norm: first finds the nodes that would absorb it, and changes them only if all can.
@@ -226,6 +226,7 @@ class Fold {
     }
     if (copies_values(n)) return down_through(i, from, map);
     if (n.as<op::Activate>()) return fmt::format("there is a ReLU after it ('{}')", n.name);
+    if (n.as<op::Pad2d>()) return fmt::format("'{}' after it pads with zeros", n.name);
     return fmt::format("'{}' after it ({}) can't absorb it", n.name, n.op_name());
   }
 

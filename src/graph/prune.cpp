@@ -87,6 +87,14 @@ std::vector<Live> left_channels(const Graph& graph) {
   return live;
 }
 
+/// The selected channels that stay, by their new indices in the input.
+void select_live(op::SelectChannels& select, const Live& inputs, const Live& outputs) {
+  std::vector<int64_t>& channels = select.attrs.channels;
+  if (outputs) keep(channels, *outputs);
+  if (!inputs) return;
+  for (int64_t& c : channels) c = std::ranges::lower_bound(*inputs, c) - inputs->begin();
+}
+
 }  // namespace
 
 void remove_pruned_channels(Graph& graph) {
@@ -97,6 +105,8 @@ void remove_pruned_channels(Graph& graph) {
       drop_inputs(node, live[static_cast<size_t>(node.inputs[0])], live[i]);
       drop_outputs(node, live[i]);
     }
+    if (auto* select = node.as<op::SelectChannels>())
+      select_live(*select, live[static_cast<size_t>(node.inputs[0])], live[i]);
     if (live[i]) node.shape[0] = std::ssize(*live[i]);
   }
 }

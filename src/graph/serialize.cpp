@@ -37,6 +37,9 @@ void from_json(const nlohmann::json& j, Pool2dAttrs& a) {
   a.ceil = j.value("ceil", false);
   a.count_padding = j.value("count_padding", true);
 }
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SelectAttrs, channels)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Pad2dAttrs, padding)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Upsample2dAttrs, factor)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
 
 namespace {

@@ -171,6 +171,54 @@ static void run_flatten(const uint8_t *in, int32_t positions, int32_t channels, 
 
 )c";
 
+inline constexpr const char* put_channels = R"c(/* rows x channels codes become channels of rows x all. */
+static void put_channels(const uint8_t *in, int32_t rows, int32_t channels, int32_t all, uint8_t *codes) {
+  int32_t r, c;
+  for (r = 0; r < rows; ++r) {
+    for (c = 0; c < channels; ++c) codes[r * all + c] = in[r * channels + c];
+  }
+}
+
+)c";
+
+inline constexpr const char* select_channels =
+    R"c(static void select_channels(const uint8_t *in, int32_t rows, int32_t channels, const uint16_t *index,
+                            int32_t count, uint8_t *codes) {
+  int32_t r, k;
+  for (r = 0; r < rows; ++r) {
+    for (k = 0; k < count; ++k) *codes++ = in[r * channels + index[k]];
+  }
+}
+
+)c";
+
+inline constexpr const char* run_pad =
+    R"c(static void run_pad(const uint8_t *in, int32_t h, int32_t w, int32_t channels, int32_t top, int32_t left,
+                    int32_t bottom, int32_t right, uint8_t *codes) {
+  int32_t y, x, c;
+  for (y = -top; y < h + bottom; ++y) {
+    for (x = -left; x < w + right; ++x) {
+      const int32_t inside = y >= 0 && y < h && x >= 0 && x < w;
+      for (c = 0; c < channels; ++c) *codes++ = inside ? in[(y * w + x) * channels + c] : 0;
+    }
+  }
+}
+
+)c";
+
+inline constexpr const char* run_upsample = R"c(/* Repeats every position `rows` x `columns` times. */
+static void run_upsample(const uint8_t *in, int32_t h, int32_t w, int32_t channels, int32_t rows, int32_t columns,
+                         uint8_t *codes) {
+  int32_t y, x, c;
+  for (y = 0; y < h * rows; ++y) {
+    for (x = 0; x < w * columns; ++x) {
+      for (c = 0; c < channels; ++c) *codes++ = in[(y / rows * w + x / columns) * channels + c];
+    }
+  }
+}
+
+)c";
+
 inline constexpr const char* pool_type = R"c(typedef struct {
   int32_t channels, in_h, in_w, out_h, out_w, kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, in_signed;
   int32_t first_y, end_y, first_x, end_x;   /* positions that count towards an average */

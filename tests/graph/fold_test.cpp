@@ -108,6 +108,10 @@ TEST_CASE("batch norm folds backward: through pools, flatten and Add, and behind
     const Tensor y = n.conv(x);
     return n.bn(add(y, y));
   });
+  check_folds("Concat", [](Net& n, const Tensor& x) { return n.bn4(concat({n.conv(x), n.other(x)})); });
+  check_folds("slice", [](Net& n, const Tensor& x) { return n.bn(slice_channels(n.open(x), 1, 3)); });
+  check_folds("shuffled and repeated",
+              [](Net& n, const Tensor& x) { return n.bn4(upsample2d(channel_shuffle(n.open(x), 2))); });
   check_folds("linear", [](Net& n, const Tensor& x) { return n.bn(n.fc(flatten(global_avg_pool2d(n.conv(x))))); });
 }
 
@@ -120,6 +124,19 @@ TEST_CASE("batch norm folds forward into whatever reads it, through pools and fl
   check_folds("features of their own", [](Net& n, const Tensor& x) { return n.wide(n.features(flatten(n.conv(x)))); });
   check_folds("pools", [](Net& n, const Tensor& x) {
     return n.fc(flatten(global_avg_pool2d(max_pool2d(n.bn(relu(n.conv(x))), {.padding = {1, 1}}))));
+  });
+  check_folds("Concat of two batch norms, one of which is pooled", [](Net& n, const Tensor& x) {
+    const Tensor y = relu(n.conv(x)), a = n.bn(y);
+    return n.grouped(concat({n.bn2(y), avg_pool2d(a, {.kernel = {1, 1}})}));
+  });
+  check_folds("Concat that reads a batch norm on two ways", [](Net& n, const Tensor& x) {
+    const Tensor y = n.bn(relu(n.conv(x)));
+    return n.grouped(concat({upsample2d(y, {.factor = {1, 1}}), y}));
+  });
+  check_folds("slices", [](Net& n, const Tensor& x) {
+    const std::vector<Tensor> parts = split_channels(n.bn4(relu(n.open(x))), {2, 2});
+    const Tensor point = n.point(channel_shuffle(parts[0], 2));
+    return concat({n.depthwise(parts[1]), max_pool2d(point, {.kernel = {3, 3}, .stride = {1, 1}})});
   });
   check_folds("several readers", [](Net& n, const Tensor& x) {
     const Tensor y = n.bn(relu(n.conv(x)));
@@ -147,6 +164,16 @@ TEST_CASE("a batch norm that no node can absorb is refused by name, with the rea
   CHECK(refused([](Net& n, const Tensor& x) { return n.other(n.bn(relu(n.conv(x)))); }) ==
         "cannot fold batch norm 'bn': there is a ReLU before it ('relu'), and 'other' after it pads with zeros" +
             anywhere);
+  CHECK(refused([](Net& n, const Tensor& x) {
+          return n.point(pad2d(n.bn(relu(n.conv(x))), {{1, 1, 1, 1}}));
+        }) == "cannot fold batch norm 'bn': there is a ReLU before it ('relu'), and 'pad2d' after it pads with zeros" +
+                  anywhere);
+  CHECK(refused([](Net& n, const Tensor& x) {
+          return n.bn(select_channels(n.conv(x), {{1, 1}}));
+        }).find("'select_channels' before it repeats channels") != std::string::npos);
+  CHECK(refused([](Net& n, const Tensor& x) {
+          return n.bn4(concat({n.conv(x), relu(n.other(x))}));
+        }).find("there is a ReLU before it ('relu')") != std::string::npos);
   CHECK(refused([](Net& n, const Tensor& x) { return n.bn(relu6(n.conv(x))); }) ==
         "cannot fold batch norm 'bn': there is a ReLU before it ('relu6'), and 'bn' is the network's output" +
             anywhere);

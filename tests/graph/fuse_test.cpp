@@ -73,6 +73,25 @@ TEST_CASE("a ReLU6 joins its producer where nobody else sees the value before it
         Ops{"input", "conv2d", "conv2d", "add+relu6"});
 }
 
+TEST_CASE("a ReLU behind copies of values joins all nodes that make them, or none") {
+  CHECK(fused([](Net& n, const Tensor& x) {
+          return relu6(concat({n.a(x), max_pool2d(n.b(x), {.kernel = {1, 1}})}));
+        }) == Ops{"input", "conv2d+relu6", "conv2d+relu6", "max_pool2d", "concat"});
+  CHECK(fused([](Net& n, const Tensor& x) {
+          return relu(concat({n.a(x), x}));
+        }) == Ops{"input", "conv2d", "concat", "relu"});
+  CHECK(fused([](Net& n, const Tensor& x) {
+          const Tensor y = n.a(x);
+          return concat({relu(concat({y, n.b(x)})), y});
+        }) == Ops{"input", "conv2d", "conv2d", "concat", "relu", "concat"});
+  CHECK(fused([](Net& n, const Tensor& x) {
+          return relu(upsample2d(pad2d(channel_shuffle(n.a(x), 2), {{1, 0, 0, 1}}), {}));
+        }) == Ops{"input", "conv2d+relu", "select_channels", "pad2d", "upsample2d"});
+  CHECK(fused([](Net& n, const Tensor& x) {  // the larger values share the quantizer
+          return concat({relu6(n.a(x)), n.b(x)});
+        }) == Ops{"input", "conv2d+relu", "relu6", "conv2d", "concat"});
+}
+
 TEST_CASE("a ReLU6 that can't join a node stays one") {
   CHECK(fused([](Net&, const Tensor& x) { return relu6(x); }) == Ops{"input", "relu6"});
   CHECK(fused([](Net& n, const Tensor& x) { return relu6(avg_pool2d(n.a(x))); }) ==

@@ -61,8 +61,8 @@ TEST_CASE("what can't be traced is named") {
     return test::refusal([&] { trace(net, image); });
   };
   CHECK(message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
-        "cannot convert scale: graphs support conv2d, linear, add, max_pool2d, avg_pool2d, flatten, relu, batch_norm, "
-        "relu6");
+        "cannot convert scale: graphs support conv2d, linear, add, max_pool2d, avg_pool2d, flatten, concat, "
+        "select_channels, pad2d, upsample2d, relu, batch_norm, relu6");
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
         "cannot convert conv2d: its weights are not registered parameters (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==

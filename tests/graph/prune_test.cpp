@@ -121,3 +121,144 @@ TEST_CASE("pruning: what can't leave is refused by name") {
   node(resnet, "conv").weight_slot->bits[3] = 8;
   CHECK(refusal([&] { remove_pruned_channels(resnet); }).find("must lose the same channels") != std::string::npos);
 }
+
+namespace {
+
+nn::Conv2d& conv1x1(nn::Conv2d& conv, uint64_t seed) {
+  Rng rng(seed, "weights");
+  for (float& w : conv.weight.data()) w = static_cast<float>(rng.normal());
+  for (float& b : conv.bias.data()) b = static_cast<float>(rng.normal());
+  return conv;
+}
+
+/// Convolutions of 1×1 on [2, 3, 3]: a makes 4 channels, b 2, and c reads 6.
+struct Moves : nn::Module {
+  explicit Moves(std::function<Tensor(Moves&, const Tensor&)> f) : body(std::move(f)) {
+    uint64_t seed = 0;
+    const std::pair<const char*, nn::Conv2d*> parts[] = {
+        {"a", &a}, {"b", &b}, {"a2", &a2}, {"b2", &b2}, {"c", &c}, {"depthwise", &depthwise}, {"end", &end}};
+    for (const auto& [name, conv] : parts) add_module(name, conv1x1(*conv, ++seed));
+    eval();
+  }
+  Tensor forward(const Tensor& x) override { return body(*this, x); }
+
+  static nn::Conv2dOptions options(int64_t in, int64_t out, int64_t groups = 1) {
+    return {.in_channels = in, .out_channels = out, .kernel = {1, 1}, .groups = groups};
+  }
+  nn::Conv2d a{options(2, 4)}, b{options(2, 2)}, a2{options(2, 4)}, b2{options(2, 2)}, c{options(6, 3)},
+      depthwise{options(6, 6, 6)}, end{options(2, 3)};
+  std::function<Tensor(Moves&, const Tensor&)> body;
+};
+
+const Shape small_image{2, 3, 3};
+
+Graph placed_moves(std::function<Tensor(Moves&, const Tensor&)> body) {
+  Moves net(std::move(body));
+  return placed(simplified(net, small_image));
+}
+
+std::vector<float> columns(const Node& conv, const std::vector<size_t>& which) {
+  std::vector<float> out;
+  const auto in = static_cast<size_t>(conv.weight().dim(1)), rows = static_cast<size_t>(conv.weight().dim(0));
+  for (size_t o = 0; o < rows; ++o) {
+    for (const size_t i : which) out.push_back(conv.weight().data()[o * in + i]);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("pruning: behind a Concat and a shuffle, readers lose exactly the removed channels") {
+  Graph discrete = discretize(placed_moves([](Moves& n, const Tensor& x) {
+    return n.c(channel_shuffle(concat({n.b(x), relu(n.a(x))}), 2));  // b0 a1 b1 a2 a0 a3
+  }));
+  prune(discrete, "a", {8, 0, 2, 8});
+  prune(discrete, "b", {0, 8});
+  const std::vector<float> kept = columns(node(discrete, "c"), {2, 3, 4, 5});
+  Graph small = discrete;
+  remove_pruned_channels(small);
+  CHECK(node(small, "c").weight().to_vector() == kept);
+  CHECK(node(small, "concat").shape == Shape{4, 3, 3});
+  // b1 a0 a2 a3 are joined; the shuffle picks b1 a2 a0 a3.
+  CHECK(node(small, "select_channels").as<op::SelectChannels>()->attrs.channels == std::vector<int64_t>{0, 2, 1, 3});
+  const Tensor x = test::random_batch(3, small_image, 2, 1).x;
+  CHECK(small.forward(x).to_vector() == discrete.forward(x).to_vector());
+}
+
+TEST_CASE("pruning: a slice loses its channels, and one of each stays whatever α says") {
+  const auto body = [](Moves& n, const Tensor& x) {
+    const std::vector<Tensor> parts = split_channels(relu(n.a(x)), {1, 3});
+    return n.end(concat({parts[0], slice_channels(parts[1], 1, 2)}));
+  };
+  Graph searched = placed_moves(body);
+  const WeightSlot& slot = *node(searched, "a").weight_slot;
+  CHECK(slot.precisions == std::vector{0, 2, 8});
+  CHECK(slot.kept == std::vector<int64_t>{0, 1, 2});  // of the parts of 1 and of 3, and of the slice of the latter
+  CHECK(graph_from(to_safetensors(searched)).nodes[1].weight_slot->kept == slot.kept);
+  for (size_t i = 0; i < 12; ++i) slot.alpha.data()[i] = i < 4 ? 1.0F : 0.0F;
+  Graph discrete = discretize(searched);
+  CHECK(node(discrete, "a").weight_slot->bits == std::vector{8, 8, 8, 0});
+  Graph small = discrete;
+  remove_pruned_channels(small);
+  CHECK(node(small, "a").weight().dim(0) == 3);
+  CHECK(node(small, "select_channels_2").shape == Shape{2, 3, 3});
+  const Tensor x = test::random_batch(3, small_image, 2, 1).x;
+  CHECK(small.forward(x).to_vector() == discrete.forward(x).to_vector());
+  const Target smallest{.model = cost::params(), .limit = 3 * 2 + 3 * 2};
+  const Graph met = exported(meet_targets(searched, std::vector{smallest})).network;
+  CHECK(cost::discrete(met, smallest.model) == smallest.limit);
+  CHECK_THROWS_AS(meet_targets(searched, std::vector{Target{.model = cost::params(), .limit = 11}}), Error);
+}
+
+TEST_CASE("pruning: channels that go together one by one are tied through a Concat; others are all kept") {
+  const auto slots = [](std::function<Tensor(Moves&, const Tensor&)> body) {
+    std::map<std::string, std::shared_ptr<WeightSlot>> out;
+    for (const Node& n : placed_moves(std::move(body)).nodes) out[n.name] = n.weight_slot;
+    return out;
+  };
+  auto of = slots([](Moves& n, const Tensor& x) {
+    return n.c(add(concat({n.a(x), n.b(x)}), concat({n.a2(x), n.b2(x)})));
+  });
+  CHECK(of["a"] == of["a2"]);
+  CHECK(of["b"] == of["b2"]);
+  CHECK(of["a"] != of["b"]);
+  CHECK(of["a"]->precisions[0] == 0);
+  of = slots([](Moves& n, const Tensor& x) { return n.c(concat({n.a(x), n.b(x)})); });
+  CHECK(of["a"] != of["b"]);
+  CHECK(of["a"]->kept.empty());
+  CHECK(of["a"]->precisions[0] == 0);
+  of = slots([](Moves& n, const Tensor& x) { return n.c(n.depthwise(concat({n.a(x), n.b(x)}))); });
+  CHECK(of["a"]->precisions[0] == 2);
+  CHECK(of["depthwise"]->precisions[0] == 2);
+  of = slots([](Moves& n, const Tensor& x) {  // crosswise
+    return n.c(concat({add(n.a(x), channel_shuffle(n.a2(x), 2)), n.b(x)}));
+  });
+  CHECK(of["a"]->precisions[0] == 2);
+  CHECK(of["a2"]->precisions[0] == 2);
+  CHECK(of["b"]->precisions[0] == 0);
+  of = slots([](Moves& n, const Tensor& x) {
+    const std::vector<Tensor> parts = split_channels(n.a(x), {2, 2});
+    return n.end(add(parts[0], parts[1]));
+  });
+  CHECK(of["a"]->precisions[0] == 2);
+  of = slots([](Moves& n, const Tensor& x) { return concat({n.c(concat({n.a(x), n.b(x)})), n.b2(x)}); });
+  CHECK(of["b2"]->precisions[0] == 2);  // part of the result
+  CHECK(of["a"]->precisions[0] == 0);
+}
+
+TEST_CASE("a Concat's inputs and its readers share one quantizer; an excluded one leaves none") {
+  const auto body = [](Moves& n, const Tensor& x) { return n.c(concat({relu(n.a(x)), n.b(x)})); };
+  const Graph graph = placed_moves(body);
+  const auto& slot = graph.nodes[1].output_slot;
+  CHECK(graph.nodes[2].output_slot == slot);
+  CHECK(slot->is_signed);
+  CHECK(graph.input_slot(graph.nodes[4]) == slot.get());
+  Moves net(body);
+  MixPrecOptions options = pruning;
+  options.exclude_names = {"b"};
+  const Graph mixed = placed(simplified(net, small_image), options);
+  CHECK(mixed.input_slot(mixed.nodes[4]) == nullptr);
+  const Tensor x = test::random_batch(3, small_image, 2, 1).x;
+  CHECK(discretize(mixed).forward(x).size() == 3 * 3 * 9);
+  CHECK(refusal([&] { to_integer(discretize(mixed)); }).find("'b' has no quantizer") != std::string::npos);
+}

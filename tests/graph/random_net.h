@@ -102,9 +102,44 @@ class RandomNet : public nn::Module {
     push([](const Tensor& x, const Tensor& y) { return add(x, y); }, at, fitting[rng_.below(fitting.size())]);
   }
 
+  void concat_to(size_t at) {
+    std::vector<size_t> fitting;
+    for (size_t i = 0; i < samples_.size(); ++i) {
+      const Shape &s = samples_[i].shape(), &other = samples_[at].shape();
+      if (s[2] == other[2] && s[3] == other[3] && s[1] + other[1] <= 12) fitting.push_back(i);
+    }
+    if (fitting.empty()) return;
+    push([](const Tensor& x, const Tensor& y) { return concat({x, y}); }, at, fitting[rng_.below(fitting.size())]);
+  }
+
+  /// A slice, a shuffle, padding with zeros or repeated positions.
+  void move(size_t at) {
+    const Shape& s = samples_[at].shape();
+    const auto half = static_cast<int64_t>(rng_.below(2));
+    switch (rng_.below(4)) {
+      case 0:
+        if (s[1] < 2) return;
+        return push([half](const Tensor& x,
+                           const Tensor&) { return slice_channels(x, half * x.dim(1) / 2, x.dim(1) - 1 + half); },
+                    at, at);
+      case 1:
+        return push([](const Tensor& x, const Tensor&) { return channel_shuffle(x, x.dim(1) % 2 == 0 ? 2 : 1); }, at,
+                    at);
+      case 2:
+        return push(
+            [half](const Tensor& x, const Tensor&) {
+              return pad2d(x, {.padding = {half, 0, 1, half}});
+            },
+            at, at);
+      default:
+        if (s[2] > 4) return;
+        return push([](const Tensor& x, const Tensor&) { return upsample2d(x, {.factor = {2, 1}}); }, at, at);
+    }
+  }
+
   void grow() {
     const size_t at = rng_.below(4) > 0 ? samples_.size() - 1 : rng_.below(samples_.size());
-    switch (rng_.below(batch_norms_ ? 10 : 8)) {
+    switch (rng_.below(batch_norms_ ? 12 : 10)) {
       case 0:
       case 1:
       case 2:
@@ -119,6 +154,10 @@ class RandomNet : public nn::Module {
         return pool(at, false);
       case 7:
         return add_to(at);
+      case 8:
+        return concat_to(at);
+      case 9:
+        return move(at);
       default:
         return batch_norm(at);
     }

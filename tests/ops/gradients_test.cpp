@@ -105,6 +105,40 @@ const std::vector<Row>& rows() {
       {"avg_pool2d uneven, ceil", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(true)); }},
       {"avg_pool2d without its padding", {{1, 2, 6, 6}}, [](const auto& t) { return avg_pool2d(t[0], uneven(false)); }},
       {"global_avg_pool2d", {{2, 3, 4, 5}}, [](const auto& t) { return global_avg_pool2d(t[0]); }},
+      {"global_max_pool2d", {{2, 3, 4, 5}}, [](const auto& t) { return global_max_pool2d(t[0]); }, 0, true},
+      {"concat",
+       {{2, 3, 2, 2}, {2, 1, 2, 2}, {2, 2, 2, 2}},
+       [](const auto& t) {
+         return concat({t[0], t[1], t[2]});
+       }},
+      {"concat of features, one of them twice",
+       {{2, 3}, {2, 1}},
+       [](const auto& t) {
+         return concat({t[0], t[1], t[0]});
+       }},
+      {"select_channels, one of them twice",
+       {{2, 4, 2, 3}},
+       [](const auto& t) {
+         return select_channels(t[0], {.channels = {2, 0, 2}});
+       }},
+      {"slice_channels of features", {{3, 5}}, [](const auto& t) { return slice_channels(t[0], 1, 4); }},
+      {"split_channels",
+       {{2, 5, 2, 2}},
+       [](const auto& t) {
+         const std::vector<Tensor> parts = split_channels(t[0], {2, 2, 1});
+         return add(parts[0], parts[1]);
+       }},
+      {"channel_shuffle", {{2, 6, 2, 2}}, [](const auto& t) { return channel_shuffle(t[0], 3); }},
+      {"pad2d",
+       {{2, 2, 3, 2}},
+       [](const auto& t) {
+         return pad2d(t[0], {.padding = {1, 0, 2, 3}});
+       }},
+      {"upsample2d",
+       {{2, 2, 3, 2}},
+       [](const auto& t) {
+         return upsample2d(t[0], {.factor = {2, 3}});
+       }},
       {"flatten", {{2, 3, 2, 4}}, [](const auto& t) { return flatten(t[0]); }},
       {"softmax", {{5}}, [](const auto& t) { return softmax(t[0], 0.7F); }},
       {"softmax of columns", {{3, 4}}, [](const auto& t) { return softmax(t[0], 2.0F); }},
@@ -135,6 +169,11 @@ const std::vector<Row>& rows() {
        {{2, 3}},
        [](const auto& t) {
          return expectation(t[0], std::vector<double>{3, 5});
+       }},
+      {"expectation of columns that count several times",
+       {{2, 3}},
+       [](const auto& t) {
+         return expectation(t[0], std::vector<double>{3, 5}, std::vector<double>{2, 0, 1});
        }},
       {"product", {{1}, {1}}, [](const auto& t) { return product(t[0], t[1], 3); }},
       {"mask_bias",

@@ -220,3 +220,33 @@ TEST_CASE("calibration: what it says reaches a run's result, also of a run that 
   REQUIRE(again.finished("search"));
   CHECK(run_search(config, quiet, &again).notes == whole.notes);
 }
+
+TEST_CASE("calibration: a Concat of tensors of very different scales is told with their names and clips") {
+  struct Joined : nn::Module {
+    explicit Joined(float scale) {
+      add_module("small", small);
+      add_module("large", large);
+      add_module("end", end);
+      nn::initialize(*this, Rng(1, "init"));
+      for (size_t i = 0; i < small.weight.data().size(); ++i) large.weight.data()[i] = scale * small.weight.data()[i];
+    }
+    Tensor forward(const Tensor& x) override { return end(concat({relu(small(x)), relu(large(x))})); }
+    nn::Conv2d small{{.in_channels = 64, .out_channels = 2, .kernel = {1, 1}, .bias = false}},
+        large{{.in_channels = 64, .out_channels = 2, .kernel = {1, 1}, .bias = false}},
+        end{{.in_channels = 4, .out_channels = 2, .kernel = {1, 1}}};
+  };
+  const auto notes = [](float scale) {
+    Joined net(scale);
+    std::vector<std::string> out;
+    const MixPrec search(net, {.input_shape = {64, 1, 1},
+                               .calibration = {features(30, [](int64_t i) { return 0.01 * double(i * 7919 % 101); })},
+                               .on_note = [&](const std::string& text) { out.push_back(text); }});
+    std::erase_if(out, [](const std::string& text) { return text.find("joins tensors") == std::string::npos; });
+    return out;
+  };
+  CHECK(notes(7).empty());
+  REQUIRE(notes(20).size() == 1);
+  CHECK(notes(20)[0].starts_with(
+      "'concat' joins tensors that share one quantizer, but by themselves 'small' would have a clip of "));
+  CHECK(notes(20)[0].find("and 'large' one of ") != std::string::npos);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "c_runtime.h"
+
+#include <kernels/move.h>
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/onnx_context.h>
+#include <src/internal/run_context.h>
+#include <src/internal/shapes.h>
+
+namespace mixgrad {
+
+void op::Pad2d::lower(LoweringContext& c) const { c.out.op = integer::Pad2d{.attrs = attrs}; }
+
+namespace integer {
+
+/// The code of 0 is 0.
+Codes Pad2d::codes(const RunContext& c) const {
+  const Shape& in = c.input().shape;
+  Codes out(static_cast<size_t>(c.batch * c.node.shape.size()));
+  kernels::pad2d(padded_size(name(), {c.batch, in[0], in[1], in[2]}, attrs), c.codes().data(), out.data());
+  return out;
+}
+
+CText Pad2d::c_text(const CContext& c) const {
+  const Shape& in = c.input().shape;
+  return {.functions = {c_runtime::run_pad},
+          .table = "",
+          .call = fmt::format("run_pad({}, {}, {}, {}, {}, {});", c.x(), in[1], in[2], in[0],
+                              fmt::join(attrs.padding, ", "), c.y())};
+}
+
+std::string Pad2d::onnx(const OnnxContext& c) const {
+  const auto [top, left, bottom, right] = attrs.padding;
+  const std::vector<int64_t> pads = {0, 0, top, left, 0, 0, bottom, right};
+  const std::string constant =
+      c.add.constant(c.node.name + "/pads", OnnxType::int64, {8}, pads.data(), pads.size() * sizeof(int64_t));
+  return c.add.node("Pad", {c.operand(), constant}, c.node.name + "/value");
+}
+
+}  // namespace integer
+
+}  // namespace mixgrad

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "c_runtime.h"
+
+#include <kernels/move.h>
+#include <src/internal/c_context.h>
+#include <src/internal/lowering.h>
+#include <src/internal/onnx_context.h>
+#include <src/internal/run_context.h>
+#include <src/internal/shapes.h>
+
+namespace mixgrad {
+
+void op::Upsample2d::lower(LoweringContext& c) const { c.out.op = integer::Upsample2d{.attrs = attrs}; }
+
+namespace integer {
+
+Codes Upsample2d::codes(const RunContext& c) const {
+  const Shape& in = c.input().shape;
+  Codes out(static_cast<size_t>(c.batch * c.node.shape.size()));
+  kernels::upsample2d(upsampled_size(name(), {c.batch, in[0], in[1], in[2]}, attrs), c.codes().data(), out.data());
+  return out;
+}
+
+CText Upsample2d::c_text(const CContext& c) const {
+  const Shape& in = c.input().shape;
+  return {.functions = {c_runtime::run_upsample},
+          .table = "",
+          .call = fmt::format("run_upsample({}, {}, {}, {}, {}, {});", c.x(), in[1], in[2], in[0],
+                              fmt::join(attrs.factor, ", "), c.y())};
+}
+
+/// Resize's defaults (nearest, half_pixel, round_prefer_floor) repeat positions where factors are whole.
+std::string Upsample2d::onnx(const OnnxContext& c) const {
+  const std::vector<float> scales = {1, 1, static_cast<float>(attrs.factor[0]), static_cast<float>(attrs.factor[1])};
+  return c.add.node("Resize", {c.operand(), "", c.add.floats(c.node.name + "/scales", scales)}, c.node.name + "/value");
+}
+
+}  // namespace integer
+
+}  // namespace mixgrad
