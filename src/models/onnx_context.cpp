@@ -92,12 +92,25 @@ const Value& Context::padded_input(const Node& n, size_t i) const {
   return value(n.inputs[i], fmt::format("{} '{}'", n.op, n.name));
 }
 
-const Value& Context::input(const Node& n, size_t i) const {
+const Value& Context::input(const Node& n, size_t i) {
   const Value& x = padded_input(n, i);
-  if (!x.padding.empty()) {
-    refuse(n, fmt::format("its input '{}' is padded: only a convolution or a pool may follow a Pad", n.inputs[i]));
-  }
-  return x;
+  if (x.padding.empty()) return x;
+  return values[n.inputs[i]] = with_padding(x, fmt::format("{} '{}': its input '{}'", n.op, n.name, n.inputs[i]));
+}
+
+Value Context::with_padding(const Value& x, const std::string& name) {
+  if (x.padding.empty()) return x;
+  if (x.padding.value != 0)
+    file.fail(fmt::format("{} is padded with {}: expected zeros, or a pool that ignores it", name, x.padding.value));
+  const std::vector<int> permutation = x.layout.permutation();
+  if (permutation.empty()) file.fail(name + " is padded, and its axes permuted: expected images");
+  const Pad2dAttrs attrs{.padding = x.padding.sides};
+  std::vector<int64_t> extents = x.layout.extents;
+  for (size_t d = 0; d < 2; ++d) extents[d + 1] += x.padding.sides[d] + x.padding.sides[d + 2];
+  Value y = step([attrs](const std::vector<Tensor>& in) { return pad2d(in[0], attrs); }, {&x},
+                 Layout::image(extents, permutation));
+  y.nonnegative = x.nonnegative;
+  return y;
 }
 
 const Value& Context::image(const Node& n) const {
@@ -107,6 +120,11 @@ const Value& Context::image(const Node& n) const {
                           x.layout.axes.size() == 2 ? "signals " : "", fmt::join(x.layout.dims(), ", ")));
   }
   return x;
+}
+
+const Value& Context::image_with_padding(const Node& n) {
+  image(n);  // refuses any other
+  return input(n, 0);
 }
 
 const Constant* Context::constant(const Node& n, size_t i) const {

@@ -99,9 +99,14 @@ class Context {
   const Value& value(const std::string& name, const std::string& where) const;
   /// Input i, which may have padding that the caller must merge.
   const Value& padded_input(const onnx_file::Node& n, size_t i) const;
-  const Value& input(const onnx_file::Node& n, size_t i) const;
-  /// Input 0, an image that is [N, C, H, W] in the file.
+  /// Input i; padding becomes an operation of its own.
+  const Value& input(const onnx_file::Node& n, size_t i);
+  /// Input 0, an image that is [N, C, H, W] in the file, perhaps with padding that the caller must merge.
   const Value& image(const onnx_file::Node& n) const;
+  /// The same; padding becomes an operation of its own.
+  const Value& image_with_padding(const onnx_file::Node& n);
+  /// x with its padding as an operation of its own; it must consist of zeros. `name`: x in error messages.
+  Value with_padding(const Value& x, const std::string& name);
   /// The constant at input i; null if the node has no such input.
   const onnx_file::Constant* constant(const onnx_file::Node& n, size_t i) const;
   const onnx_file::Constant& needed(const onnx_file::Node& n, size_t i) const;

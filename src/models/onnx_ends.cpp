@@ -106,9 +106,8 @@ Shape declare_input(Context& c, const Options& options) {
 }
 
 Value take_result(Context& c) {
-  const Value& y = c.value(c.file.output(), "the graph's output");
   const std::string name = fmt::format("its output '{}'", c.file.output());
-  if (!y.padding.empty()) c.file.fail(name + " is padded: only a convolution or a pool may follow a Pad");
+  const Value y = c.with_padding(c.value(c.file.output(), "the graph's output"), name);
   const bool image = y.layout.positions() > 1;
   if (image && (y.layout.is({0, 1, 2}) || y.layout.is({1, 2, 0}))) return y;
   if (image && !y.layout.only_axis()) {

@@ -234,6 +234,11 @@ std::vector<int64_t> Attributes::list(const std::string& name) const {
   return a == nullptr ? std::vector<int64_t>() : std::vector<int64_t>(a->ints().begin(), a->ints().end());
 }
 
+std::vector<double> Attributes::reals(const std::string& name) const {
+  const auto* a = find(node_, name);
+  return a == nullptr ? std::vector<double>() : std::vector<double>(a->floats().begin(), a->floats().end());
+}
+
 std::optional<Constant> Attributes::tensor(const std::string& name) const {
   const auto* a = find(node_, name);
   return a != nullptr && a->has_t() ? std::optional(file_.read(a->t(), name)) : std::nullopt;

@@ -91,6 +91,7 @@ class Attributes {
   double real(const std::string& name, double otherwise) const;
   std::string text(const std::string& name, const std::string& otherwise) const;
   std::vector<int64_t> list(const std::string& name) const;
+  std::vector<double> reals(const std::string& name) const;
   std::optional<Constant> tensor(const std::string& name) const;
   template <size_t N>
   std::array<int64_t, N> fixed(const std::string& name, const std::array<int64_t, N>& otherwise) const {

@@ -29,10 +29,12 @@ Import import_of(const std::string& op) {
       {"BatchNormalization", import_batch_norm},
       {"Cast", import_cast},
       {"Clip", import_clip},
+      {"Concat", import_concat},
       {"Conv", import_conv},
       {"Div", import_arithmetic},
       {"Dropout", import_same},
       {"Flatten", import_flatten},
+      {"Gather", import_gather},
       {"Gemm", import_gemm},
       {"GlobalAveragePool", import_global_pool},
       {"GlobalMaxPool", import_global_pool},
@@ -48,13 +50,17 @@ Import import_of(const std::string& op) {
       {"ReduceMean", import_reduce},
       {"Relu", import_relu},
       {"Reshape", import_reshape},
+      {"Resize", import_resize},
       {"Sigmoid", import_ending},
+      {"Slice", import_slice},
       {"Softmax", import_ending},
+      {"Split", import_split},
       {"Squeeze", import_squeeze},
       {"Sub", import_arithmetic},
       {"Sum", import_arithmetic},
       {"Transpose", import_transpose},
       {"Unsqueeze", import_unsqueeze},
+      {"Upsample", import_resize},
   };
   const auto found = table.find(op);
   return found == table.end() ? nullptr : found->second;
@@ -120,7 +126,7 @@ class Importer {
     if (y.at == 0 && context_.at_head(n)) context_.head = n.outputs[0];
   }
 
-  Constant shape(const Node& n) const {
+  Constant shape(const Node& n) {
     std::vector<int64_t> dims = context_.input(n, 0).layout.dims();
     dims.insert(dims.begin(), context_.batch);
     const Attributes a(file_, n);

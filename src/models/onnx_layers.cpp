@@ -47,7 +47,8 @@ void fill(const Tensor& to, const std::vector<float>& row_major) {
   }
 }
 
-Conv2dAttrs conv_attributes(const Context& c, const Node& n, const Value& x, const Constant& w) {
+/// Unset if the padding before the convolution can't be merged with its own.
+std::optional<Conv2dAttrs> conv_attributes(const Context& c, const Node& n, const Value& x, const Constant& w) {
   const Attributes a(c.file, n);
   Conv2dAttrs out{.stride = a.fixed<2>("strides", {1, 1}),
                   .padding = {},
@@ -63,7 +64,7 @@ Conv2dAttrs conv_attributes(const Context& c, const Node& n, const Value& x, con
   out.padding = padding_of(c, n, size, reach, out.stride);
   for (size_t side = 0; side < 4; ++side) {
     out.padding[side] += x.padding.sides[side];
-    if (out.padding[side] >= reach[side % 2]) c.refuse(n, "its padding must be smaller than its kernel");
+    if (out.padding[side] >= reach[side % 2]) return std::nullopt;
   }
   if (x.padding.value != 0) {
     c.refuse(n, fmt::format("its input is padded with {}: a convolution can only be padded with 0", x.padding.value));
@@ -113,9 +114,11 @@ std::vector<float> rows(const Constant& w, bool are_rows, double factor) {
 }  // namespace
 
 Value import_conv(Context& c, const Node& n) {
-  const Value& x = c.image(n);
+  const Value& as_read = c.image(n);
   const Constant& w = weight_constant(c, n, 4);
-  const Conv2dAttrs attrs = conv_attributes(c, n, x, w);
+  const std::optional<Conv2dAttrs> merged = conv_attributes(c, n, as_read, w);
+  const Value& x = merged ? as_read : c.image_with_padding(n);
+  const Conv2dAttrs attrs = merged ? *merged : conv_attributes(c, n, x, w).value();
   const Conv2dSize size = conv2d_size(x.sample.shape(), Shape(w.dims), attrs);
   const Layout layout = Layout::image({size.c_out, size.oh, size.ow});
   std::vector<float> weight = w.floats, bias;

@@ -38,6 +38,13 @@ bool Layout::is(const std::vector<int>& permutation) const {
   return is_image() && axes == image(extents, permutation).axes;
 }
 
+std::vector<int> Layout::permutation() const {
+  for (const std::vector<int>& p : {std::vector<int>{0, 1, 2}, std::vector<int>{1, 2, 0}}) {
+    if (is(p)) return p;
+  }
+  return {};
+}
+
 std::vector<int> Layout::order() const {
   std::vector<int> out;
   for (const std::vector<int>& axis : axes) out.insert(out.end(), axis.begin(), axis.end());
@@ -121,6 +128,11 @@ bool Orders::unite(size_t a, size_t b) {
   const bool keep_a = !places_[ra].empty();
   parents_[keep_a ? rb : ra] = keep_a ? ra : rb;
   return true;
+}
+
+const std::vector<int64_t>& Orders::settled(size_t order, int64_t features) {
+  if (places(order).empty()) settle_as_in_file(order, features);
+  return places(order);
 }
 
 bool Orders::settle_as_in_file(size_t order, int64_t features) {

@@ -31,6 +31,8 @@ struct Layout {
   std::vector<int64_t> dims() const;
   /// Whether the file's axes are [N, C, H, W], or that order under `permutation`.
   bool is(const std::vector<int>& permutation) const;
+  /// The order of the file's image axes: channels first ({0, 1, 2}) or last ({1, 2, 0}); empty if it is another.
+  std::vector<int> permutation() const;
   /// Our axes longer than 1, in the file's order.
   std::vector<int> order() const;
   /// The file's only axis longer than 1, or the last axis if there is none; unset if there are several.
@@ -55,6 +57,8 @@ class Orders {
   size_t fixed(std::vector<int64_t> places);
   /// Makes both the same order; returns false if they are fixed and differ.
   bool unite(size_t a, size_t b);
+  /// places[k]: index among ours of the file's feature k. A free order becomes the file's own.
+  const std::vector<int64_t>& settled(size_t order, int64_t features);
   /// Whether the order is the file's own; a free one becomes so.
   bool settle_as_in_file(size_t order, int64_t features);
 

@@ -27,6 +27,18 @@ Value import_ending(Context& c, const onnx_file::Node& n);
 /// Whether only changes of shape lie between a node and the network's output.
 bool ends_network(const onnx_file::File& file, const onnx_file::Node& n);
 
+// onnx_moves.cpp
+Value import_concat(Context& c, const onnx_file::Node& n);
+Value import_slice(Context& c, const onnx_file::Node& n);
+/// Returns the first part; the others become values by their names.
+Value import_split(Context& c, const onnx_file::Node& n);
+Value import_gather(Context& c, const onnx_file::Node& n);
+Value import_resize(Context& c, const onnx_file::Node& n);
+/// The channels of an image, shuffled (channel_shuffle).
+Value shuffled(Context& c, const Value& x, int64_t groups);
+/// Whether axis `i` after N is our channels or features.
+bool is_channels(const Layout& l, size_t i);
+
 // onnx_pools.cpp
 Value import_pad(Context& c, const onnx_file::Node& n);
 Value import_pool(Context& c, const onnx_file::Node& n);

@@ -16,13 +16,6 @@ namespace {
 
 constexpr float lowest = -3e38F;  // exporters pad with this or -∞ so that a maximum ignores the padding
 
-/// Our axis for each of the file's three image axes: [N, C, H, W] or [N, H, W, C].
-std::array<int, 3> image_axes(const Context& c, const Node& n, const Layout& l) {
-  if (l.is({0, 1, 2})) return {0, 1, 2};
-  if (l.is({1, 2, 0})) return {1, 2, 0};
-  c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images", fmt::join(l.dims(), ", ")));
-}
-
 /// {before, after} for every axis of the file, including N.
 std::vector<std::array<int64_t, 2>> pads_of(const Context& c, const Node& n, size_t rank) {
   std::vector<int64_t> pads = c.numbers(n, 1, "pads"), axes = c.numbers(n, 3, "axes");
@@ -62,21 +55,25 @@ Value pooled(Context& c, const Value& x, const Pool2dAttrs& attrs, bool largest)
   return y;
 }
 
-/// Merges a Pad into a pool. A maximum may ignore padding with the lowest value, or with 0 if no value is negative; an
-/// average counts padding with 0.
-void take_up(const Context& c, const Node& n, const Padding& before, bool largest, Pool2dAttrs& attrs,
-             bool nonnegative) {
-  if (before.empty()) return;
-  const bool has_own = attrs.padding != std::array<int64_t, 4>{0, 0, 0, 0};
-  const bool fits = largest ? before.value <= lowest || (before.value == 0 && nonnegative)
-                            : before.value == 0 && (!has_own || attrs.count_padding);
-  if (!fits) {
-    c.refuse(n, fmt::format("its input is padded with {}: {}", before.value,
-                            largest ? "a maximum can be padded with -infinity, or with 0 after a ReLU"
-                                    : "an average can be padded with 0, if it counts its own padding"));
+/// Whether a pool can take up a Pad before it. A maximum may ignore padding with the lowest value, or with 0 if no
+/// value is negative; an average counts padding with 0.
+bool takes_up(const Value& x, bool largest, const Pool2dAttrs& attrs) {
+  const float value = x.padding.value;
+  for (size_t side = 0; side < 4; ++side) {
+    if (attrs.padding[side] + x.padding.sides[side] >= attrs.kernel[side % 2]) return false;
   }
-  for (size_t side = 0; side < 4; ++side) attrs.padding[side] += before.sides[side];
+  const bool has_own = attrs.padding != std::array<int64_t, 4>{0, 0, 0, 0};
+  return largest ? value <= lowest || (value == 0 && x.nonnegative) : value == 0 && (!has_own || attrs.count_padding);
+}
+
+/// Merges a Pad into a pool; zeros that can't be merged become an operation of their own. Returns the pool's input.
+const Value& take_up(Context& c, const Node& n, bool largest, Pool2dAttrs& attrs) {
+  const Value& x = c.image(n);
+  if (x.padding.empty()) return x;
+  if (!takes_up(x, largest, attrs)) return c.image_with_padding(n);
+  for (size_t side = 0; side < 4; ++side) attrs.padding[side] += x.padding.sides[side];
   attrs.count_padding = true;
+  return x;
 }
 
 /// The number of windows by ONNX's rules.
@@ -127,7 +124,9 @@ Value import_pad(Context& c, const Node& n) {
   if (std::ranges::all_of(pads, [](const auto& p) { return p[0] == 0 && p[1] == 0; })) return x;
   if (mode != "constant") c.refuse(n, fmt::format("unsupported mode {}: expected constant", mode));
   const float value = pad_value(c, n);
-  const auto axes = image_axes(c, n, x.layout);
+  const std::vector<int> axes = x.layout.permutation();
+  if (axes.empty())
+    c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images", fmt::join(x.layout.dims(), ", ")));
   if (!x.padding.empty() && x.padding.value != value) {
     c.refuse(n, fmt::format("it pads with {} after padding with {}: expected equal values", value, x.padding.value));
   }
@@ -168,8 +167,7 @@ Value import_pool(Context& c, const Node& n) {
         windows(size[d], attrs.padding[d], attrs.padding[d + 2], attrs.kernel[d], attrs.stride[d], attrs.ceil));
   }
   if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // no padding: use the default
-  take_up(c, n, x.padding, largest, attrs, x.nonnegative);
-  const Value y = pooled(c, x, attrs, largest);
+  const Value y = pooled(c, take_up(c, n, largest, attrs), attrs, largest);
   if (y.layout.extents[1] != expected[0] || y.layout.extents[2] != expected[1]) {
     c.refuse(n, fmt::format("a window of {} by {} starts in the padding", attrs.kernel[0], attrs.kernel[1]));
   }
@@ -177,8 +175,7 @@ Value import_pool(Context& c, const Node& n) {
 }
 
 Value import_global_pool(Context& c, const Node& n) {
-  const Value& x = c.image(n);
-  if (!x.padding.empty()) c.refuse(n, "its input is padded: expected a pool with a kernel, or no padding");
+  const Value& x = c.image_with_padding(n);
   return pooled(c, x, {.kernel = {x.layout.extents[1], x.layout.extents[2]}}, n.op == "GlobalMaxPool");
 }
 

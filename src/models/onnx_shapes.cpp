@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace mixgrad::models {
 
@@ -27,9 +28,10 @@ Value reshaped(const Context& c, const Node& n, const Value& x, const Dims& dims
   return y;
 }
 
-/// The axes after N that a Reshape asks for.
-Dims target(const Context& c, const Node& n, const Layout& from) {
-  const Dims to = c.numbers(n, 1, "shape"), is = from.dims();
+/// The axes after N that a Reshape from `is` asks for.
+Dims target(const Context& c, const Node& n, const Dims& is) {
+  const Dims to = c.numbers(n, 1, "shape");
+  const int64_t size = std::accumulate(is.begin(), is.end(), int64_t{1}, std::multiplies<>());
   const std::string asked = fmt::format("it reshapes [N, {}] to [{}]", fmt::join(is, ", "), fmt::join(to, ", "));
   const bool copies = Attributes(c.file, n).number("allowzero", 0) == 0;
   const bool keeps_n = to.size() > 1 && (to[0] == -1 || to[0] == c.batch || (to[0] == 0 && copies));
@@ -39,15 +41,39 @@ Dims target(const Context& c, const Node& n, const Layout& from) {
   for (size_t i = 1; i < to.size(); ++i) {
     out.push_back(to[i] == 0 && copies && i <= is.size() ? is[i - 1] : to[i]);
     if (out.back() == -1) continue;
-    if (out.back() < 1 || known > from.size() / out.back()) {
-      c.refuse(n, fmt::format("{}: expected {} values", asked, from.size()));
+    if (out.back() < 1 || known > size / out.back()) {
+      c.refuse(n, fmt::format("{}: expected {} values", asked, size));
     }
     known *= out.back();
   }
   const auto open = std::ranges::find(out, -1);
-  if (open != out.end()) *open = from.size() / known, known *= *open;
-  if (known != from.size()) c.refuse(n, fmt::format("{}: expected {} values", asked, from.size()));
+  if (open != out.end()) *open = size / known, known *= *open;
+  if (known != size) c.refuse(n, fmt::format("{}: expected {} values", asked, size));
   return out;
+}
+
+/// The groups of a channel shuffle that begins with the Reshape `n` to `dims`: it splits the channels in two axes, a
+/// Transpose swaps these, and a Reshape restores the shape. Both are then absorbed. 0 if it is none.
+int64_t shuffled_groups(Context& c, const Node& n, const Layout& from, const Dims& dims) {
+  const Node* swap = c.file.only_consumer(n.outputs[0]);
+  const Node* back = swap == nullptr ? nullptr : c.file.only_consumer(swap->outputs[0]);
+  if (back == nullptr || swap->op != "Transpose" || back->op != "Reshape") return 0;
+  const Dims is = from.dims(), perm = Attributes(c.file, *swap).list("perm");
+  size_t axis = 0;
+  while (axis < is.size() && !(from.axes[axis] == std::vector<int>{0})) ++axis;
+  if (axis == is.size() || dims.size() < axis + 2 || perm.size() != dims.size() + 1) return 0;
+  if (!std::equal(dims.begin(), dims.begin() + static_cast<std::ptrdiff_t>(axis), is.begin())) return 0;
+  if (dims[axis] * dims[axis + 1] != is[axis]) return 0;
+  for (size_t a = 0; a < perm.size(); ++a) {
+    const size_t expected = a == axis + 1 ? axis + 2 : a == axis + 2 ? axis + 1 : a;
+    if (perm[a] != static_cast<int64_t>(expected)) return 0;
+  }
+  Dims swapped = dims;
+  std::swap(swapped[axis], swapped[axis + 1]);
+  if (target(c, *back, swapped) != is) return 0;
+  c.absorbed.insert(swap);
+  c.absorbed.insert(back);
+  return dims[axis];
 }
 
 }  // namespace
@@ -74,7 +100,10 @@ Value import_flatten(Context& c, const Node& n) {
 
 Value import_reshape(Context& c, const Node& n) {
   const Value& x = c.input(n, 0);
-  return reshaped(c, n, x, target(c, n, x.layout));
+  if (c.absorbed.contains(&n)) return x;
+  const Dims dims = target(c, n, x.layout.dims());
+  const int64_t groups = x.layout.is_image() && !x.layout.reshaped(dims) ? shuffled_groups(c, n, x.layout, dims) : 0;
+  return groups > 0 ? shuffled(c, x, groups) : reshaped(c, n, x, dims);
 }
 
 Value import_squeeze(Context& c, const Node& n) {
@@ -110,6 +139,7 @@ Value import_unsqueeze(Context& c, const Node& n) {
 
 Value import_transpose(Context& c, const Node& n) {
   Value x = c.padded_input(n, 0);
+  if (c.absorbed.contains(&n)) return x;
   const std::vector<std::vector<int>> is = x.layout.axes;
   const Dims order = Attributes(c.file, n).list("perm");
   Dims sorted = order;

@@ -192,7 +192,7 @@ TEST_CASE("ONNX forms: pools with uneven padding, ceil mode, and padding that co
   check_forms(forms);
 }
 
-TEST_CASE("ONNX forms: a Pad before a convolution; Pads that can't be merged are refused") {
+TEST_CASE("ONNX forms: a Pad before a convolution, and Pads that can't be merged") {
   check_forms({{"a Pad with zeros, then a convolution with its own padding",
                 {3, 8, 8},
                 [](OnnxNet& n) {
@@ -216,15 +216,39 @@ TEST_CASE("ONNX forms: a Pad before a convolution; Pads that can't be merged are
                   n.node("Pad", "p", {"f", n.integers("pads", {0, 0, 0, 0})});
                   return dense(n, "out", "p", 192, 3);
                 }}});
-  const auto pad = [](OnnxNet& n, const std::string& x, const Dims& pads) {
-    return n.node("Pad", "p", {x, n.integers("pads", pads), n.scalar("zero", 0)});
+  const auto pad = [](OnnxNet& n, const std::string& x, const Dims& pads, float value = 0) {
+    return n.node("Pad", "p", {x, n.integers("pads", pads), n.scalar("value", value)});
   };
   const Dims image = {3, 8, 8}, around = {0, 0, 1, 1, 0, 0, 1, 1};
-  CHECK(form_refusal(image, [&](OnnxNet& n) { return pad(n, "x", around); }).find("its output 'p' is padded") !=
-        std::string::npos);
+  check_forms({{"a Pad of its own, at the end", image, [&](OnnxNet& n) { return pad(n, "x", around); }},
+               {"a Pad of its own before a function", image,
+                [&](OnnxNet& n) { return n.node("Relu", "r", {pad(n, "x", around)}); }},
+               {"a Pad that is wider than the kernel behind it", image,
+                [&](OnnxNet& n) {
+                  return n.node("Conv", "c", {pad(n, "x", around), n.floats("w", {4, 3, 1, 1})});
+                }},
+               {"zeros before a maximum", image,
+                [&](OnnxNet& n) {
+                  n.node("Conv", "c", {"x", n.floats("w", {4, 3, 1, 1})});
+                  n.node("MaxPool", "m", {pad(n, "c", around)});
+                  n.list("kernel_shape", {2, 2});
+                  return std::string("m");
+                }},
+               {"zeros before a global maximum", image,
+                [&](OnnxNet& n) {
+                  n.node("Conv", "c", {"x", n.floats("w", {4, 3, 1, 1}, 0.3, -1)});
+                  return n.node("GlobalMaxPool", "m", {pad(n, "c", around)});
+                }},
+               {"[N, H, W, C] in two readers", {8, 8, 3}, [&](OnnxNet& n) {
+                  pad(n, "x", {0, 1, 1, 0, 0, 1, 1, 0});
+                  n.node("Conv", "c", {transpose(n, "t", "p", {0, 3, 1, 2}), n.floats("w", {3, 3, 3, 3})});
+                  n.node("MaxPool", "m", {transpose(n, "u", "p", {0, 3, 1, 2})});
+                  n.list("kernel_shape", {3, 3});
+                  return transpose(n, "back", n.node("Add", "sum", {"c", "m"}), {0, 2, 3, 1});
+                }}});
   CHECK(form_refusal(image, [&](OnnxNet& n) {
-          return n.node("Relu", "r", {pad(n, "x", around)});
-        }).find("its input 'p' is padded") != std::string::npos);
+          return n.node("Relu", "r", {pad(n, "x", around, 1)});
+        }).find("Relu 'node_r': its input 'p' is padded with 1: expected zeros") != std::string::npos);
   CHECK(form_refusal(image, [&](OnnxNet& n) {
           return pad(n, "x", {0, 1, 0, 0, 0, 0, 0, 0});
         }).find("it pads axis 1") != std::string::npos);
@@ -232,10 +256,10 @@ TEST_CASE("ONNX forms: a Pad before a convolution; Pads that can't be merged are
           return pad(n, "x", {0, 0, 0, 0, 0, 0, -1, 0});
         }).find("by -1") != std::string::npos);
   CHECK(form_refusal(image, [&](OnnxNet& n) {
-          n.node("MaxPool", "m", {pad(n, "x", around)});
+          n.node("AveragePool", "m", {pad(n, "x", around, -INFINITY)});
           n.list("kernel_shape", {2, 2});
           return std::string("m");
-        }).find("a maximum can be padded with -infinity, or with 0 after a ReLU") != std::string::npos);
+        }).find("its input 'p' is padded with -inf: expected zeros, or a pool that ignores it") != std::string::npos);
   CHECK(form_refusal(image, [](OnnxNet& n) {
           n.node("Pad", "p", {"x", n.integers("pads", {0, 0, 1, 1, 0, 0, 1, 1})});
           n.text("mode", "reflect");
