@@ -111,9 +111,9 @@ struct Model {
   std::function<std::string(const Network&)> reason = {};
 };
 
-/// A sum over layers, plus `of_rest` for the rest of the network, which does not depend on the bit-widths.
+/// A sum over layers and, with `of_other`, over the other nodes that the output depends on, given their first inputs.
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      std::function<double(const Graph&)> of_rest = {});
+                      std::function<Value(const Node&, const Activation& input)> of_other = {});
 
 /// Cost per multiply-accumulate by kind of layer, input bits and weight bits. With tile > 1, the channels of each
 /// precision are rounded up to whole tiles (straight-through).
@@ -167,8 +167,7 @@ class Meter {
   const Graph& graph_;
   Model model_;
   std::vector<bool> needed_;
-  std::vector<Counted> layers_;  // by node
-  double rest_ = 0;
+  std::vector<Counted> counted_;  // by node
 };
 /// The cost with every weight and activation at `bits` and a float output.
 double uniform(const Graph& graph, const Model& model, int bits);

@@ -26,6 +26,7 @@ namespace op {
 /// The quantizer of an operator's output (SPEC §5).
 enum class Quantizer {
   own,     ///< its own
+  coded,   ///< its own, even at the network's end: it computes codes from codes
   joint,   ///< its own; its inputs share another, because it computes on their codes
   passed,  ///< its input's, because it passes on codes
 };
@@ -47,6 +48,16 @@ enum class ReluBehind {
   stays,   ///< remains a separate node
 };
 
+/// Bytes of a node's constants in the C package, not counting a layer's.
+struct ConstantBytes {
+  int64_t fixed = 0;
+  int64_t per_channel = 0;
+  bool table = false;  ///< one byte for each code of the input
+
+  constexpr ConstantBytes(int64_t each, int64_t each_channel = 0, bool has_table = false)
+      : fixed(each), per_channel(each_channel), table(has_table) {}
+};
+
 /// The geometry of a layer with weights [O, I / groups, kernel].
 struct LayerShape {
   int64_t groups = 1;
@@ -61,8 +72,8 @@ struct Input {
   static constexpr bool is_layer = false;  ///< has a layer_shape, a bias, and weights that a WeightSlot may quantize
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;       ///< a device may overwrite an input of the same size with the output
-  static constexpr int64_t constant_bytes = 0;  ///< in the C package, not counting a layer's weights and tables
+  static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
+  static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
   Value run(const RunContext& c) const;  ///< on real values, or on the codes of fixed quantizers
@@ -78,7 +89,7 @@ struct Conv2d {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   Conv2dAttrs attrs = {};
 
   Channels channels(const Node& node) const;
@@ -95,7 +106,7 @@ struct Linear {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
   LayerShape layer_shape(const Node& node) const;
@@ -111,7 +122,7 @@ struct Add {
   static constexpr Quantizer quantizer = Quantizer::joint;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
   static constexpr bool in_place = true;
-  static constexpr int64_t constant_bytes = 4 + 1;  // multiplier, shift
+  static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::tied; }
   Value run(const RunContext& c) const;
@@ -126,7 +137,7 @@ struct MaxPool2d {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 16 * 4;  // sizes
+  static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -142,7 +153,7 @@ struct AvgPool2d {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 16 * 4;  // sizes
+  static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -159,7 +170,7 @@ struct Flatten {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::flattened; }
   Value run(const RunContext& c) const;
@@ -175,8 +186,58 @@ struct Activate {
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
   static constexpr bool in_place = true;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   Activation function = Activation::relu;
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// The product of two tensors of one shape, or of [N, C, H, W] and a factor per image and channel, [N, C, 1, 1] or
+/// [N, C]; the first input is the larger one.
+struct Mul {
+  static constexpr const char* name() { return "mul"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 2;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::own;
+  static constexpr ReluBehind relu_behind = ReluBehind::joins;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
+
+  Channels channels(const Node&) const { return Channels::tied; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// An elementwise function; on codes, a table.
+struct Function {
+  constexpr const char* name() const { return function_names[static_cast<size_t>(attrs.kind)]; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::coded;
+  static constexpr ReluBehind relu_behind = ReluBehind::stays;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes{0, 0, true};
+  FunctionAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// x above 0, slope x below, with a trained slope per channel or one for all.
+struct PRelu {
+  static constexpr const char* name() { return "prelu"; }
+  static constexpr std::array parameters{"weight"};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::coded;
+  static constexpr ReluBehind relu_behind = ReluBehind::stays;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes{4 + 1, 4 + 1};  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::passed; }
   Value run(const RunContext& c) const;
@@ -192,7 +253,7 @@ struct BatchNorm {
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
   static constexpr bool in_place = false;
-  static constexpr int64_t constant_bytes = 0;
+  static constexpr ConstantBytes constant_bytes = 0;
   BatchNormAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -203,7 +264,7 @@ struct BatchNorm {
 }  // namespace op
 
 using Operator = std::variant<op::Input, op::Conv2d, op::Linear, op::Add, op::MaxPool2d, op::AvgPool2d, op::Flatten,
-                              op::Activate, op::BatchNorm>;
+                              op::Activate, op::Mul, op::Function, op::PRelu, op::BatchNorm>;
 
 inline std::string_view name_of(const Operator& op) {
   return std::visit([](const auto& o) { return o.name(); }, op);

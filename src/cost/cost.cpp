@@ -157,13 +157,17 @@ namespace {
 
 struct SumOverLayers {
   std::function<Value(const Layer&)> of_layer;
-  std::function<double(const Graph&)> of_rest;
-
-  double rest(const Graph& graph) const { return of_rest ? of_rest(graph) : 0; }
+  std::function<Value(const Node&, const Activation& input)> of_other;
 
   Value operator()(const Network& network) const {
-    std::vector<Value> terms = {rest(network.graph)};
+    std::vector<Value> terms;
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
+    const std::vector<bool> needed = needed_nodes(network.graph);
+    for (size_t i = 1; of_other && i < needed.size(); ++i) {
+      const Node& node = network.graph.nodes[i];
+      if (needed[i] && !node.is_layer())
+        terms.push_back(of_other(node, network.activations[static_cast<size_t>(node.inputs[0])]));
+    }
     return sum(terms);
   }
 };
@@ -171,11 +175,11 @@ struct SumOverLayers {
 }  // namespace
 
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      std::function<double(const Graph&)> of_rest) {
+                      std::function<Value(const Node&, const Activation& input)> of_other) {
   return {.name = std::move(name),
           .unit = std::move(unit),
           .help = std::move(help),
-          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_rest = std::move(of_rest)}};
+          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_other = std::move(of_other)}};
 }
 
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
@@ -187,31 +191,30 @@ double discrete(const Graph& graph, const Model& model) {
 }
 
 Meter::Meter(const Graph& graph, Model model)
-    : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), layers_(graph.nodes.size()) {
-  if (const auto* sum_of = model_.of_network.target<SumOverLayers>()) rest_ = sum_of->rest(graph);
-}
+    : graph_(graph), model_(std::move(model)), needed_(needed_nodes(graph)), counted_(graph.nodes.size()) {}
 
 double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
   const std::vector<int64_t> live = mixgrad::live_channels(graph_);
-  double total = rest_;
-  for (size_t i = 0; i < live.size(); ++i) {
+  double total = 0;
+  for (size_t i = 1; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
-    if (!node.is_layer() || !needed_[i]) continue;
+    if (!needed_[i] || (!node.is_layer() && !sum_of->of_other)) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.input_slot(node);
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
     const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
-    Counted& counted = layers_[i];
+    Counted& counted = counted_[i];
     if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
       const Shape& shape = graph_.nodes[from].shape;
       const Activation in{.precisions = single(input_bits),
                           .live_channels = static_cast<double>(live[from]),
                           .positions = shape.size() / shape[0]};
-      const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
-      counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
+      const Value cost = node.is_layer() ? sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in))
+                                         : sum_of->of_other(node, in);
+      counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost.item()};
     }
     total += counted.cost;
   }

@@ -96,6 +96,10 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     IntegerNode& node = network.nodes[i];
     const std::vector<size_t>& own = order[sets.find(i)];
     permute(node.channel_of, own);
+    if (auto* prelu = std::get_if<integer::PRelu>(&node.op)) {
+      permute(prelu->negative, own);
+      permute(prelu->slopes, own);
+    }
     integer::Layer* layer = node.layer();
     if (layer == nullptr) continue;
     permute(layer->weight_bits, own);

@@ -78,8 +78,8 @@ bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, 
   return graph.output != i && std::ranges::all_of(readers[static_cast<size_t>(i)], is_linear);
 }
 
-int64_t constant_bytes(const Operator& op) {
-  return std::visit([](const auto& o) { return o.constant_bytes; }, op);
+op::ConstantBytes constant_bytes(const Operator& op) {
+  return std::visit([](const auto& o) -> op::ConstantBytes { return o.constant_bytes; }, op);
 }
 
 Plan plan_memory(const std::vector<Step>& steps, int output) {

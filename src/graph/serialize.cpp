@@ -37,6 +37,12 @@ void from_json(const nlohmann::json& j, Pool2dAttrs& a) {
   a.ceil = j.value("ceil", false);
   a.count_padding = j.value("count_padding", true);
 }
+/// The operator's name is the kind.
+void to_json(nlohmann::json& j, const FunctionAttrs& f) { j = {{"a", f.a}, {"b", f.b}}; }
+void from_json(const nlohmann::json& j, FunctionAttrs& f) {
+  j.at("a").get_to(f.a);
+  j.at("b").get_to(f.b);
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
 
 namespace {

@@ -114,7 +114,7 @@ std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
 
 }  // namespace
 
-void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes; }
+void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes.fixed; }
 
 Codes MaxPool2d::codes(const RunContext& c) const {
   return pooled(c, size, [&](const auto& each, int64_t) {

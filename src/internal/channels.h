@@ -29,8 +29,15 @@ inline bool in_groups(const Node& node) {
   return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
 }
 
-/// Sets of nodes that lose the same channels: a tied node and its inputs, a depthwise conv and its producer.
+/// Sets of nodes that lose the same channels: a node that passes channels on or ties them and its inputs, a depthwise
+/// conv and its producer.
 DisjointSets nodes_that_share_channels(const Graph& graph);
+
+/// For each node, whether its removed channels are all zero, so that what reads them needs no other bias. A function
+/// such as the sigmoid makes a constant of them, which a Mul with zeros or a depthwise conv ends.
+std::vector<bool> removed_are_zero(const Graph& graph);
+/// The nodes that would read constants in the place of removed channels.
+std::vector<int> readers_of_constants(const Graph& graph);
 
 /// The number of output channels of every node once fixed slots have lost those at 0 bits.
 std::vector<int64_t> live_channels(const Graph& graph);

@@ -35,8 +35,7 @@ std::vector<int> last_reads(size_t operators, const Inputs& inputs) {
   return last;
 }
 
-/// Bytes of constants of a node with this operator, not counting those of layers.
-int64_t constant_bytes(const Operator& op);
+op::ConstantBytes constant_bytes(const Operator& op);
 
 /// An operator of the network at run time. It produces one tensor.
 struct Step {

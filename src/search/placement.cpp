@@ -8,6 +8,8 @@
 
 #include <src/internal/channels.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 namespace mixgrad {
@@ -23,9 +25,12 @@ DisjointSets quantizer_groups(const Graph& graph) {
   return groups;
 }
 
+/// Whether a node's channels are those of images, flattened.
 bool flattens_on_the_way(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  return node.passes_quantizer() && (node.as<op::Flatten>() || flattens_on_the_way(graph, node.inputs[0]));
+  const op::Channels channels = node.channels();
+  return channels == op::Channels::flattened ||
+         (channels == op::Channels::passed && flattens_on_the_way(graph, node.inputs[0]));
 }
 
 bool excluded(const Node& node, const MixPrecOptions& options) {
@@ -58,7 +63,8 @@ std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options
 }
 
 /// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work
-/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer.
+/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer. Functions need
+/// one themselves.
 int output_maker(const Graph& graph) {
   const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
   int i = graph.output;
@@ -68,7 +74,8 @@ int output_maker(const Graph& graph) {
 
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool always = options.quantize_output || node.as<op::Input>() || i != output_maker(graph);
+  const bool always = options.quantize_output || node.as<op::Input>() || node.quantizer() == op::Quantizer::coded ||
+                      i != output_maker(graph);
   return !node.passes_quantizer() && always && !excluded(node, options);
 }
 
@@ -80,22 +87,40 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
 
 /// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded,
 /// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add sees their channels
-/// flattened.
+/// flattened; or a layer would read a constant in the place of a removed one.
 std::vector<bool> unprunable(const Graph& graph, const DisjointSets& groups, const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
   const auto keep = [&](int i) { out[groups.find(i)] = true; };
   keep(0);
-  keep(graph.quantized_by(graph.output));
+  keep(graph.output);
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = node.channels() == op::Channels::grouped;
     if (grouped || (node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0))) keep(i);
     for (int input : node.inputs) {
-      if (grouped || (node.channels() == op::Channels::tied && flattens_on_the_way(graph, input)))
-        keep(graph.quantized_by(input));
+      if (grouped || (node.channels() == op::Channels::tied && flattens_on_the_way(graph, input))) keep(input);
     }
   }
+  for (const int reader : readers_of_constants(graph)) keep(graph.nodes[static_cast<size_t>(reader)].inputs[0]);
   return out;
+}
+
+/// Tells of the layers that would otherwise have 0 bits among their candidates.
+void note_constants(const Graph& graph, const DisjointSets& groups, const MixPrecOptions& options) {
+  for (const int reader : readers_of_constants(graph)) {
+    const int input = graph.nodes[static_cast<size_t>(reader)].inputs[0];
+    std::string names;
+    for (int i = 1; i < std::ssize(graph.nodes); ++i) {
+      const Node& node = graph.nodes[static_cast<size_t>(i)];
+      const bool candidate = node.is_layer() && !excluded(node, options) && weight_bits(node, options)[0] == 0;
+      if (candidate && groups.find(i) == groups.find(input))
+        names += fmt::format("{}'{}'", names.empty() ? "" : ", ", node.name);
+    }
+    if (names.empty() || !options.on_note) continue;
+    options.on_note(fmt::format("{} keeps all channels: '{}' would turn a removed one into a constant that '{}' reads",
+                                names, graph.nodes[static_cast<size_t>(input)].name,
+                                graph.nodes[static_cast<size_t>(reader)].name));
+  }
 }
 
 /// Gives every layer its candidates. With 0 bits among them, layers that lose channels together hold one slot.
@@ -103,6 +128,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
   const DisjointSets groups = nodes_that_share_channels(graph);
   const std::vector<bool> whole = unprunable(graph, groups, options);
+  note_constants(graph, groups, options);
   std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
@@ -129,7 +155,15 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   }
 }
 
-bool negative_possible(const Node& node) { return !node.as<op::Input>() && node.activation == Activation::none; }
+/// Whether a value can be below 0; calibration decides for the network's input.
+bool negative_possible(const Graph& graph, int i) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  if (node.as<op::Input>() || node.as<op::Activate>() || node.activation != Activation::none) return false;
+  const auto input = [&](int n) { return negative_possible(graph, n); };
+  if (node.as<op::Mul>() || node.passes_quantizer()) return std::ranges::any_of(node.inputs, input);
+  const auto* f = node.as<op::Function>();
+  return f == nullptr || gives_negatives(f->attrs);
+}
 
 std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, const MixPrecOptions& options) {
   auto slot = std::make_shared<ActivationSlot>();
@@ -170,7 +204,7 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
           "all",
           node.name);
     }
-    slot->is_signed = slot->is_signed || (negative_possible(node) && !slot->quantizer->never_signed);
+    slot->is_signed = slot->is_signed || (negative_possible(graph, i) && !slot->quantizer->never_signed);
     node.output_slot = slot;
   }
 }

@@ -34,7 +34,7 @@ const std::vector<Answer>& answers() {
       {"quantizer", "static constexpr Quantizer quantizer = Quantizer::own;", "graph/graph.cpp"},
       {"relu_behind", "static constexpr ReluBehind relu_behind = ReluBehind::stays;", "graph/fuse.cpp"},
       {"in_place", "static constexpr bool in_place = true;", "graph/graph.cpp"},
-      {"constant_bytes", "static constexpr int64_t constant_bytes = 0;", "graph/memory_plan.cpp"},
+      {"constant_bytes", "static constexpr ConstantBytes constant_bytes = 0;", "graph/memory_plan.cpp"},
       {"channels", "Channels channels(const Node&) const { return Channels::passed; }", "graph/graph.cpp"},
       {"run", "Value run(const RunContext& c) const;", "graph/run.cpp"},
       {"lower", "void lower(LoweringContext& c) const;", "deploy/lower.cpp"},
