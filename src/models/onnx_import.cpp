@@ -32,27 +32,38 @@ Import import_of(const std::string& op) {
       {"Conv", import_conv},
       {"Div", import_arithmetic},
       {"Dropout", import_same},
+      {"Elu", import_function},
+      {"Expand", import_expand},
       {"Flatten", import_flatten},
+      {"Gelu", import_function},
       {"Gemm", import_gemm},
       {"GlobalAveragePool", import_global_pool},
       {"GlobalMaxPool", import_global_pool},
+      {"HardSigmoid", import_function},
+      {"HardSwish", import_function},
       {"Identity", import_same},
+      {"LeakyRelu", import_function},
       {"LogSoftmax", import_ending},
       {"MatMul", import_matmul},
       {"Max", import_clip},
       {"MaxPool", import_pool},
       {"Min", import_clip},
+      {"Mish", import_function},
       {"Mul", import_arithmetic},
+      {"PRelu", import_prelu},
       {"Pad", import_pad},
       {"ReduceMax", import_reduce},
       {"ReduceMean", import_reduce},
       {"Relu", import_relu},
       {"Reshape", import_reshape},
-      {"Sigmoid", import_ending},
+      {"Sigmoid", import_function},
       {"Softmax", import_ending},
+      {"Softplus", import_function},
       {"Squeeze", import_squeeze},
       {"Sub", import_arithmetic},
       {"Sum", import_arithmetic},
+      {"Swish", import_function},
+      {"Tanh", import_function},
       {"Transpose", import_transpose},
       {"Unsqueeze", import_unsqueeze},
   };
@@ -74,6 +85,7 @@ class Importer {
         most_folded_((bytes_of_constants + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
 
   Model run() {
+    recognize_functions(file_);
     refuse_unsupported(file_);
     net_->eval();
     const NoTape pause;

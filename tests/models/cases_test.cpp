@@ -24,16 +24,12 @@ const std::map<std::string, std::vector<std::string>>& refused() {
   static const std::map<std::string, std::vector<std::string>> all = {
       {"conv1d", {"Conv '/f/f.0/Conv': its input is signals [N, 3, 64]"}},
       {"densenet", {"2 x Concat ("}},
-      {"leaky", {"1 x LeakyRelu ("}},
-      {"lenet", {"3 x Tanh ("}},
-      {"mbv3", {"16 x HardSigmoid (", "16 x Mul of two tensors ("}},
-      {"prelu", {"1 x PRelu ("}},
       {"shufflenet", {"2 x Concat ("}},
       {"squeezenet", {"3 x Concat ("}},
       {"twoout", {"2 outputs ('y', 'z')"}},
       {"unet_near", {"1 x Concat (", "1 x Resize ("}},
       {"unet_tconv", {"1 x Concat (", "1 x ConvTranspose ("}},
-      {"yolo", {"3 x LeakyRelu (", "1 x Resize ("}},
+      {"yolo", {"1 x Resize ("}},
   };
   return all;
 }
