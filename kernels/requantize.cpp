@@ -68,9 +68,10 @@ void requantize_all(int64_t rows, int64_t channels, const Acc* acc, std::span<co
 FixedPoint fixed_point(double ratio) {
   constexpr int64_t top = std::numeric_limits<int32_t>::max();
   int exponent = 0;
-  std::frexp(ratio, &exponent);  // ratio < 2^exponent
+  std::frexp(ratio, &exponent);  // |ratio| < 2^exponent
   const int shift = std::clamp(31 - exponent, 0, most_shift);
-  const double multiplier = std::min(std::nearbyint(std::ldexp(ratio, shift)), static_cast<double>(top));
+  const double multiplier =
+      std::clamp(std::nearbyint(std::ldexp(ratio, shift)), static_cast<double>(-top), static_cast<double>(top));
   return {.multiplier = static_cast<int32_t>(multiplier), .shift = shift};
 }
 

@@ -46,11 +46,20 @@ class EveryOp : public nn::Module {
         grouped(options(8, 8, 2, 1)),
         strided(options(8, 12, 1, 2)),
         depthwise(options(12, 12, 12, 1)),
+        excite({.in_channels = 12, .out_channels = 12, .kernel = {1, 1}}),
+        slopes(12),
         fc({.in_features = 12 * 3 * 3, .out_features = 5}) {
     add_module("stem", stem);
     add_module("grouped", grouped);
     add_module("strided", strided);
     add_module("depthwise", depthwise);
+    add_module("excite", excite);
+    add_module("slopes", slopes);
+    for (size_t kind = 0; kind < function_names.size(); ++kind) {
+      mixes.push_back(
+          std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 12, .out_channels = 12, .kernel = {1, 1}}));
+      add_module(std::string("mix_") + function_names[kind], *mixes.back());
+    }
     add_module("fc", fc);
     nn::initialize(*this, Rng(seed, "init"));
     for (float& w : stem.weight.data()) w *= 20;
@@ -61,7 +70,12 @@ class EveryOp : public nn::Module {
     const Pool2dAttrs uncounted{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}, .count_padding = false};
     y = avg_pool2d(strided(moved(relu(grouped(y)))), uncounted);
     y = avg_pool2d(y, {.kernel = {2, 2}, .stride = {2, 2}, .padding = {1, 1, 0, 0}, .ceil = true});
-    return fc(flatten(relu(depthwise(y))));
+    y = slopes(depthwise(y));
+    y = mul(y, sigmoid(excite(global_avg_pool2d(y))));
+    Tensor sum = y;
+    for (size_t kind = 0; kind < mixes.size(); ++kind)
+      sum = add(sum, (*mixes[kind])(function({static_cast<FunctionKind>(kind), 0.25F, 0.5F}, y)));
+    return fc(flatten(relu(mul(sum, y))));
   }
 
  private:
@@ -80,7 +94,9 @@ class EveryOp : public nn::Module {
             .padding = {1, 1},
             .groups = groups};
   }
-  nn::Conv2d stem, grouped, strided, depthwise;
+  nn::Conv2d stem, grouped, strided, depthwise, excite;
+  nn::PReLU slopes;
+  std::vector<std::unique_ptr<nn::Conv2d>> mixes;  // behind each function
   nn::Linear fc;
 };
 

@@ -49,7 +49,7 @@ class Dice {
 /// Grows a network step by step; every step reads existing values, [C, H, W] or [features].
 class RandomNet : public nn::Module {
  public:
-  RandomNet(Dice& dice, Dice& small) : dice_(dice), small_(small) {
+  RandomNet(Dice& dice, Dice& small, Dice& functions) : dice_(dice), small_(small), functions_(functions) {
     const NoTape pause;
     eval();
     samples_.push_back(Tensor::zeros({1, dice.from(1, 4), dice.from(1, 8), dice.from(1, 8)}));
@@ -101,6 +101,7 @@ class RandomNet : public nn::Module {
 
   void grow() {
     const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // which gives it several consumers
+    if (functions_.chance(0.3)) return function(x);
     const int64_t kind = dice_.from(0, 16);
     if (kind <= 4) {
       is_image(x) ? convolution(x) : linear(x);
@@ -195,13 +196,18 @@ class RandomNet : public nn::Module {
     finish(push(x, std::move(layer)), true);
   }
 
-  void addition(size_t x) {
-    std::vector<size_t> alike;
+  /// A value of the same shape, preferably another.
+  size_t alike(size_t x) {
+    std::vector<size_t> all;
     for (const size_t i : values_) {
-      if (shape(i) == shape(x)) alike.push_back(i);
+      if (shape(i) == shape(x)) all.push_back(i);
     }
-    size_t other = dice_.one_of(alike);
-    if (other == x) other = dice_.one_of(alike);
+    const size_t other = dice_.one_of(all);
+    return other == x ? dice_.one_of(all) : other;
+  }
+
+  void addition(size_t x) {
+    const size_t other = alike(x);
     finish(push([x, other](const std::vector<Tensor>& v) { return add(v[x], v[other]); }), false);
   }
 
@@ -251,6 +257,48 @@ class RandomNet : public nn::Module {
     finish(push([x, a](const std::vector<Tensor>& v) { return upsample2d(v[x], a); }), false);
   }
 
+  void multiplication(size_t x, size_t other) {
+    finish(push([x, other](const std::vector<Tensor>& v) { return mul(v[x], v[other]); }), false);
+  }
+
+  /// Squeeze and excite: images times a factor for each channel, as images or features.
+  void gate(size_t x) {
+    const int64_t channels = shape(x)[0];
+    size_t y = push(x, global_avg_pool2d);
+    if (functions_.chance(0.5)) {
+      auto layer = std::make_unique<nn::Conv2d>(Shape{channels, channels, 1, 1}, Conv2dAttrs{}, true);
+      functions_.fill(layer->weight, 0.5);
+      y = push(y, std::move(layer));
+    } else {
+      auto layer = std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = channels, .out_features = channels});
+      functions_.fill(layer->weight, 0.5);
+      y = push(push(y, flatten), std::move(layer));
+    }
+    const FunctionAttrs f = functions_.chance(0.5) ? FunctionAttrs{.kind = FunctionKind::sigmoid}
+                                                   : FunctionAttrs{FunctionKind::hard_sigmoid, 1.0F / 6, 0.5F};
+    multiplication(x, push([y, f](const std::vector<Tensor>& v) { return mixgrad::function(f, v[y]); }));
+  }
+
+  void function(size_t x) {
+    const auto kinds = std::ssize(function_names);
+    const int64_t kind = functions_.from(0, kinds + 5);
+    if (kind < kinds) {
+      FunctionAttrs f{.kind = static_cast<FunctionKind>(kind),
+                      .a = static_cast<float>(functions_.from(-3, 8)) / 8,
+                      .b = static_cast<float>(functions_.from(1, 8)) / 8};
+      if (f.kind == FunctionKind::clip) f.b += f.a;
+      offer(push([x, f](const std::vector<Tensor>& v) { return mixgrad::function(f, v[x]); }));
+    } else if (kind < kinds + 2) {
+      auto slopes = std::make_unique<nn::PReLU>(functions_.chance(0.3) ? 1 : shape(x)[0]);
+      functions_.fill(slopes->weight, 0.5);
+      offer(push(x, std::move(slopes)));
+    } else if (kind < kinds + 4 && is_image(x)) {
+      gate(x);
+    } else {
+      multiplication(x, alike(x));
+    }
+  }
+
   void pool(size_t x) {
     if (dice_.chance(0.3)) {
       offer(push(x, global_avg_pool2d));
@@ -270,7 +318,7 @@ class RandomNet : public nn::Module {
         [x, a, largest](const std::vector<Tensor>& v) { return largest ? max_pool2d(v[x], a) : avg_pool2d(v[x], a); }));
   }
 
-  Dice &dice_, &small_;
+  Dice &dice_, &small_, &functions_;
   std::vector<Tensor> samples_;  // the value of every step for an input of zeros
   std::vector<size_t> values_ = {0}, inputs_ = {0};
   std::vector<Step> steps_;
@@ -319,8 +367,8 @@ std::string attributes(const Node& node) {
 }  // namespace
 
 RandomNetwork random_network(uint64_t seed, int64_t images) {
-  Dice dice(seed), small(seed, "small channels");
-  RandomNet net(dice, small);
+  Dice dice(seed), small(seed, "small channels"), functions(seed, "functions");
+  RandomNet net(dice, small, functions);
   data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
   MixPrec search(net, options_for(dice, net.input_shape(), set));
   randomize_architecture(search, seed);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Attributes of operators.
+// Attributes of operators; those of elementwise functions are in types.h.
 #pragma once
+
+#include <mixgrad/types.h>
 
 #include <array>
 #include <cstdint>

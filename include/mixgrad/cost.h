@@ -111,11 +111,11 @@ struct Model {
   std::function<std::string(const Network&)> reason = {};
 };
 
-/// The cost of a graph but for its layers, from the live channels of each node's output.
-using CostOfRest = std::function<Value(const Graph&, const std::vector<Value>& live_channels)>;
-/// A sum over layers, plus the rest, which depends on bit-widths only through pruned channels.
+/// The cost of a node that is not a layer, from its first input and its output.
+using CostOfOther = std::function<Value(const Node&, const Activation& input, const Activation& output)>;
+/// A sum over layers and, with `of_other`, over the other nodes that the output depends on.
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      CostOfRest of_rest = {});
+                      CostOfOther of_other = {});
 
 /// Cost per multiply-accumulate by kind of layer, input bits and weight bits. With tile > 1, the channels of each
 /// precision are rounded up to whole tiles (straight-through).
@@ -162,7 +162,7 @@ class Meter {
   struct Counted {
     std::vector<int> weight_bits = {};
     int input_bits = 0;
-    int64_t live_inputs = -1;
+    int64_t live_inputs = -1, live_outputs = -1;
     double cost = 0;
   };
 
@@ -170,7 +170,7 @@ class Meter {
   Model model_;
   std::vector<bool> needed_;
   std::vector<std::vector<ChannelOrigin>> origins_;
-  std::vector<Counted> layers_;  // by node
+  std::vector<Counted> counted_;  // by node
 };
 /// The cost with every weight and activation at `bits` and a float output.
 double uniform(const Graph& graph, const Model& model, int bits);

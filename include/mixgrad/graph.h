@@ -59,7 +59,7 @@ struct Node {
 };
 
 /// The role of a parameter in its graph.
-enum class Role { weight, bias, normalization, weight_scale, clip, alpha };
+enum class Role { weight, bias, normalization, slope, weight_scale, clip, alpha };
 
 /// Something that training changes, named after its node ("conv1.weight", "conv1.alpha_w").
 struct Parameter : nn::NamedTensor {
@@ -72,7 +72,7 @@ using Thetas = std::map<const void*, Tensor>;
 /// Everything that depends only on parameters, computed once per step, before the (micro-)batches run.
 struct Binding {
   struct NodeBinding {
-    Tensor weight;       ///< float, mixed, or integer codes of a fixed slot
+    Tensor weight;       ///< float, mixed, or integer codes of a fixed slot; the slopes of a PReLU
     Tensor bias;         ///< float, without the channels at 0 bits
     Tensor scale;        ///< [C_out] real value of one accumulator step; empty for a layer on real values
     double bound = 0;    ///< max_c Σ|q_w,c| · max|q_x|

@@ -93,6 +93,51 @@ struct Add {
   std::string onnx(const OnnxContext& c) const;
 };
 
+/// The second operand may have a single position, whose codes then serve every position of the first.
+struct Mul {
+  static constexpr const char* name() { return op::Mul::name(); }
+  static constexpr bool in_place = true;
+  static constexpr bool own_codes = true;
+  FixedPoint ratio = {};  ///< products of codes per output code
+
+  op::Channels channels() const { return op::Channels::tied; }
+  void count(DeviceBytes& bytes) const;
+  std::vector<int32_t> sums(const RunContext& c) const;
+  Rescaling rescaling() const { return {{}, {&ratio, 1}}; }
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+/// A function of one code (op::Function).
+struct Table {
+  static constexpr const char* name() { return "table"; }
+  static constexpr bool in_place = true;
+  static constexpr bool own_codes = true;
+  int first = 0;                  ///< the input's code that outputs[0] is for
+  std::vector<int> outputs = {};  ///< one for each code of the input's quantizer
+
+  op::Channels channels() const { return op::Channels::passed; }
+  void count(DeviceBytes& bytes) const;
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+struct PRelu {
+  static constexpr const char* name() { return op::PRelu::name(); }
+  static constexpr bool in_place = true;
+  static constexpr bool own_codes = true;
+  FixedPoint positive = {};               ///< input codes per output code
+  std::vector<FixedPoint> negative = {};  ///< the same below 0, [C]
+  std::vector<float> slopes = {};         ///< [C]
+
+  op::Channels channels() const { return op::Channels::passed; }
+  void count(DeviceBytes& bytes) const;
+  Codes codes(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
 /// Its codes range from 0 up; for ReLU6, to the code nearest to 6.
 struct Relu {
   static constexpr const char* name() { return op::Activate{}.name(); }
@@ -201,9 +246,10 @@ struct AvgPool2d : Pool2d {
 
 }  // namespace integer
 
-using IntegerOperator = std::variant<integer::Input, integer::Conv2d, integer::Linear, integer::Add, integer::Relu,
-                                     integer::Flatten, integer::Concat, integer::SelectChannels, integer::Pad2d,
-                                     integer::Upsample2d, integer::MaxPool2d, integer::AvgPool2d>;
+using IntegerOperator =
+    std::variant<integer::Input, integer::Conv2d, integer::Linear, integer::Add, integer::Relu, integer::Mul,
+                 integer::Table, integer::PRelu, integer::Flatten, integer::Concat, integer::SelectChannels,
+                 integer::Pad2d, integer::Upsample2d, integer::MaxPool2d, integer::AvgPool2d>;
 
 /// One operator on codes. A code is a byte, in two's complement if the range includes negative numbers.
 struct IntegerNode {

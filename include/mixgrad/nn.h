@@ -133,6 +133,82 @@ class ReLU : public Module {
   Tensor forward(const Tensor& x) override { return relu(x); }
 };
 
+/// An elementwise function; the classes after it are those of PyTorch.
+class Function : public Module {
+ public:
+  explicit Function(const FunctionAttrs& attrs) : attrs_(attrs) {}
+  Tensor forward(const Tensor& x) override { return function(attrs_, x); }
+
+ private:
+  FunctionAttrs attrs_;
+};
+
+class Sigmoid : public Function {
+ public:
+  Sigmoid() : Function({.kind = FunctionKind::sigmoid}) {}
+};
+
+class Hardsigmoid : public Function {
+ public:
+  explicit Hardsigmoid(float a = 1.0F / 6, float b = 0.5F)
+      : Function({.kind = FunctionKind::hard_sigmoid, .a = a, .b = b}) {}
+};
+
+class Hardswish : public Function {
+ public:
+  Hardswish() : Function({.kind = FunctionKind::hard_swish, .a = 1.0F / 6, .b = 0.5F}) {}
+};
+
+class SiLU : public Function {
+ public:
+  SiLU() : Function({.kind = FunctionKind::silu, .a = 1}) {}
+};
+
+class Tanh : public Function {
+ public:
+  Tanh() : Function({.kind = FunctionKind::tanh}) {}
+};
+
+class LeakyReLU : public Function {
+ public:
+  explicit LeakyReLU(float slope = 0.01F) : Function({.kind = FunctionKind::leaky_relu, .a = slope}) {}
+};
+
+class ELU : public Function {
+ public:
+  explicit ELU(float a = 1) : Function({.kind = FunctionKind::elu, .a = a}) {}
+};
+
+class Hardtanh : public Function {
+ public:
+  explicit Hardtanh(float low = -1, float high = 1) : Function({.kind = FunctionKind::clip, .a = low, .b = high}) {}
+};
+
+class GELU : public Function {
+ public:
+  explicit GELU(bool by_tanh = false) : Function({.kind = by_tanh ? FunctionKind::gelu_tanh : FunctionKind::gelu}) {}
+};
+
+class Softplus : public Function {
+ public:
+  Softplus() : Function({.kind = FunctionKind::softplus}) {}
+};
+
+class Mish : public Function {
+ public:
+  Mish() : Function({.kind = FunctionKind::mish}) {}
+};
+
+/// One slope per channel, or 1 for all of them.
+class PReLU : public Module {
+ public:
+  explicit PReLU(int64_t slopes = 1, float initial = 0.25F) : weight(Tensor::full({slopes}, initial)) {
+    add_parameter("weight", weight);
+  }
+  Tensor forward(const Tensor& x) override { return prelu(x, weight); }
+  Tensor weight;
+};
+
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(const Pool2dAttrs& attrs) : attrs_(attrs) {}

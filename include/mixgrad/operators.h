@@ -26,6 +26,7 @@ namespace op {
 /// The quantizer of an operator's output (SPEC §5).
 enum class Quantizer {
   own,     ///< its own
+  coded,   ///< its own, even at the network's end: it computes codes from codes
   joint,   ///< its own; its inputs share another, because it computes on their codes
   passed,  ///< its input's, because it passes on codes
 };
@@ -61,8 +62,10 @@ enum class ReluBehind {
 struct ConstantBytes {
   int64_t fixed = 0;
   int64_t per_channel = 0;
+  bool table = false;  ///< one byte for each code of the input
 
-  constexpr ConstantBytes(int64_t each, int64_t each_channel = 0) : fixed(each), per_channel(each_channel) {}
+  constexpr ConstantBytes(int64_t each, int64_t each_channel = 0, bool has_table = false)
+      : fixed(each), per_channel(each_channel), table(has_table) {}
 };
 
 /// The geometry of a layer with weights [O, I / groups, kernel].
@@ -272,6 +275,56 @@ struct Activate {
   void lower(LoweringContext& c) const;
 };
 
+/// The product of two tensors of one shape, or of [N, C, H, W] and a factor per image and channel, [N, C, 1, 1] or
+/// [N, C]; the first input is the larger one.
+struct Mul {
+  static constexpr const char* name() { return "mul"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 2;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::own;
+  static constexpr ReluBehind relu_behind = ReluBehind::joins;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
+
+  Channels channels(const Node&) const { return Channels::tied; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// An elementwise function; on codes, a table.
+struct Function {
+  constexpr const char* name() const { return function_names[static_cast<size_t>(attrs.kind)]; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::coded;
+  static constexpr ReluBehind relu_behind = ReluBehind::stays;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes{0, 0, true};
+  FunctionAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// x above 0, slope x below, with a trained slope per channel or one for all.
+struct PRelu {
+  static constexpr const char* name() { return "prelu"; }
+  static constexpr std::array parameters{"weight"};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::coded;
+  static constexpr ReluBehind relu_behind = ReluBehind::stays;
+  static constexpr bool in_place = true;
+  static constexpr ConstantBytes constant_bytes{4 + 1, 4 + 1};  // multiplier, shift
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
 /// Only in float networks; fold_batch_norm folds it into layers.
 struct BatchNorm {
   static constexpr const char* name() { return "batch_norm"; }
@@ -292,7 +345,8 @@ struct BatchNorm {
 }  // namespace op
 
 using Operator = std::variant<op::Input, op::Conv2d, op::Linear, op::Add, op::MaxPool2d, op::AvgPool2d, op::Flatten,
-                              op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d, op::Activate, op::BatchNorm>;
+                              op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d, op::Activate, op::Mul,
+                              op::Function, op::PRelu, op::BatchNorm>;
 
 inline std::string_view name_of(const Operator& op) {
   return std::visit([](const auto& o) { return o.name(); }, op);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Differentiable ops. Activations are [N, C, H, W] or [N, features]; if shapes don't fit, an op throws bad_input with
-// its name and the shapes. conv2d, conv2d_codes, relu, add, pooling, ops that move values and activation_mixture also
-// run on bfloat16.
+// its name and the shapes. conv2d, conv2d_codes, the activation functions, add, mul, pooling, ops that move values and
+// activation_mixture also run on bfloat16.
 #pragma once
 
 #include <mixgrad/operators.h>
@@ -31,6 +31,38 @@ Tensor activate(Activation function, const Tensor& x);
 /// min(max(x, 0), top)
 Tensor clipped_relu(const Tensor& x, float top);
 Tensor add(const Tensor& a, const Tensor& b);
+/// a · b, of one shape; or every channel of [N, C, H, W] times its factor in [N, C, 1, 1] or [N, C].
+Tensor mul(const Tensor& a, const Tensor& b);
+/// Any of the elementwise functions (attrs.h); those after it are abbreviations.
+Tensor function(const FunctionAttrs& f, const Tensor& x);
+/// Whether f can be below 0.
+bool gives_negatives(const FunctionAttrs& f);
+inline Tensor sigmoid(const Tensor& x) { return function({.kind = FunctionKind::sigmoid}, x); }
+/// min(max(a x + b, 0), 1). PyTorch's has a = 1/6; Keras's has 0.2 (1/6 since Keras 3), as ONNX's by default.
+inline Tensor hard_sigmoid(const Tensor& x, float a = 1.0F / 6, float b = 0.5F) {
+  return function({.kind = FunctionKind::hard_sigmoid, .a = a, .b = b}, x);
+}
+/// x · hard_sigmoid(x, a, b)
+inline Tensor hard_swish(const Tensor& x, float a = 1.0F / 6, float b = 0.5F) {
+  return function({.kind = FunctionKind::hard_swish, .a = a, .b = b}, x);
+}
+/// x · sigmoid(a x), also called swish.
+inline Tensor silu(const Tensor& x, float a = 1) { return function({.kind = FunctionKind::silu, .a = a}, x); }
+inline Tensor tanh(const Tensor& x) { return function({.kind = FunctionKind::tanh}, x); }
+inline Tensor leaky_relu(const Tensor& x, float slope = 0.01F) {
+  return function({.kind = FunctionKind::leaky_relu, .a = slope}, x);
+}
+inline Tensor elu(const Tensor& x, float a = 1) { return function({.kind = FunctionKind::elu, .a = a}, x); }
+/// min(max(x, low), high)
+inline Tensor clip(const Tensor& x, float low, float high) {
+  return function({.kind = FunctionKind::clip, .a = low, .b = high}, x);
+}
+inline Tensor gelu(const Tensor& x) { return function({.kind = FunctionKind::gelu}, x); }
+inline Tensor gelu_tanh(const Tensor& x) { return function({.kind = FunctionKind::gelu_tanh}, x); }
+inline Tensor softplus(const Tensor& x) { return function({.kind = FunctionKind::softplus}, x); }
+inline Tensor mish(const Tensor& x) { return function({.kind = FunctionKind::mish}, x); }
+/// x where x > 0, else slope x; slope [C], or [1] for all channels.
+Tensor prelu(const Tensor& x, const Tensor& slope);
 Tensor max_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Mean over all positions: [N, C, 1, 1].
@@ -130,6 +162,8 @@ Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, 
 Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
 /// The sum of codes in float32; bfloat16 could not hold it.
 Tensor add_codes(const Tensor& a, const Tensor& b);
+/// The same for their product.
+Tensor mul_codes(const Tensor& a, const Tensor& b);
 /// The mean of codes, rounded to a code, ties up (SPEC §5); straight-through.
 Tensor avg_pool2d_codes(const Tensor& x, const Pool2dAttrs& attrs = {});
 /// Converts accumulators to real values: acc · scale + bias per channel. scale [C] or [1], without a gradient; bias [C]

@@ -2,6 +2,7 @@
 // Plain types that the interface and the kernels share.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -72,7 +73,32 @@ struct ActivationFormat {
   bool relu = false;
 };
 
-/// multiplier / 2^shift, 0 <= multiplier < 2^31, 0 <= shift <= 44.
+/// Elementwise functions of a value x with parameters a and b.
+enum class FunctionKind {
+  sigmoid,       ///< 1 / (1 + exp(-x))
+  hard_sigmoid,  ///< a x + b, limited to [0, 1]
+  hard_swish,    ///< x times the hard sigmoid
+  silu,          ///< x sigmoid(a x)
+  tanh,
+  leaky_relu,  ///< a x below 0, x above
+  elu,         ///< a (exp(x) - 1) below 0, x above
+  clip,        ///< x limited to [a, b]
+  gelu,        ///< x Φ(x), Φ being the normal distribution
+  gelu_tanh,   ///< the same with Φ approximated by a tanh
+  softplus,    ///< log(1 + exp(x))
+  mish,        ///< x tanh(softplus(x))
+};
+inline constexpr std::array function_names{"sigmoid", "hard_sigmoid", "hard_swish", "silu",
+                                           "tanh",    "leaky_relu",   "elu",        "clip",
+                                           "gelu",    "gelu_tanh",    "softplus",   "mish"};
+
+struct FunctionAttrs {
+  FunctionKind kind = FunctionKind::sigmoid;
+  float a = 0, b = 0;
+  bool operator==(const FunctionAttrs&) const = default;
+};
+
+/// multiplier / 2^shift, |multiplier| < 2^31, 0 <= shift <= 44.
 struct FixedPoint {
   int32_t multiplier = 0;
   int shift = 0;

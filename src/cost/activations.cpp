@@ -11,10 +11,11 @@
 namespace mixgrad::cost {
 namespace {
 
-/// The node whose memory holds the value of node `i`: flatten and a separate ReLU reuse their input's.
+/// The node whose memory holds the value of node `i`: flatten and a separate ReLU, whose codes have as many bits, reuse
+/// their input's.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool in_place = node.in_place() && node.inputs.size() == 1;
+  const bool in_place = node.in_place() && node.passes_quantizer();
   return in_place || node.as<op::Flatten>() ? storage(graph, node.inputs[0]) : i;
 }
 

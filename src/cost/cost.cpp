@@ -202,15 +202,17 @@ namespace {
 
 struct SumOverLayers {
   std::function<Value(const Layer&)> of_layer;
-  CostOfRest of_rest;
-
-  Value rest(const Graph& graph, const std::vector<Value>& live) const { return of_rest ? of_rest(graph, live) : 0.0; }
+  CostOfOther of_other;
 
   Value operator()(const Network& network) const {
-    std::vector<Value> live;
-    for (const Activation& a : network.activations) live.push_back(a.live_channels);
-    std::vector<Value> terms = {rest(network.graph, live)};
+    std::vector<Value> terms;
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
+    const std::vector<bool> needed = needed_nodes(network.graph);
+    for (size_t i = 1; of_other && i < needed.size(); ++i) {
+      const Node& node = network.graph.nodes[i];
+      if (needed[i] && !node.is_layer())
+        terms.push_back(of_other(node, network.activations[static_cast<size_t>(node.inputs[0])], network.activations[i]));
+    }
     return sum(terms);
   }
 };
@@ -218,11 +220,11 @@ struct SumOverLayers {
 }  // namespace
 
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
-                      CostOfRest of_rest) {
+                      CostOfOther of_other) {
   return {.name = std::move(name),
           .unit = std::move(unit),
           .help = std::move(help),
-          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_rest = std::move(of_rest)}};
+          .of_network = SumOverLayers{.of_layer = std::move(of_layer), .of_other = std::move(of_other)}};
 }
 
 Tensor soft(const Graph& graph, const Model& model, const Thetas& thetas) {
@@ -238,29 +240,38 @@ Meter::Meter(const Graph& graph, Model model)
       model_(std::move(model)),
       needed_(needed_nodes(graph)),
       origins_(channel_origins(graph)),
-      layers_(graph.nodes.size()) {}
+      counted_(graph.nodes.size()) {}
 
 double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
   const std::vector<int64_t> live = mixgrad::live_channels(graph_, origins_);
-  double total = sum_of->rest(graph_, {live.begin(), live.end()}).item();
-  for (size_t i = 0; i < live.size(); ++i) {
+  double total = 0;
+  for (size_t i = 1; i < live.size(); ++i) {
     const Node& node = graph_.nodes[i];
-    if (!node.is_layer() || !needed_[i]) continue;
+    if (!needed_[i] || (!node.is_layer() && !sum_of->of_other)) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.input_slot(node);
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
     const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
-    Counted& counted = layers_[i];
-    if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
-      const Shape& shape = graph_.nodes[from].shape;
-      const Activation in{.precisions = single(input_bits),
-                          .live_channels = static_cast<double>(live[from]),
-                          .positions = shape.size() / shape[0]};
-      const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
-      counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
+    Counted& counted = counted_[i];
+    if (counted.live_inputs != live[from] || counted.live_outputs != live[i] || counted.input_bits != input_bits ||
+        counted.weight_bits != bits) {
+      const auto activation = [&](size_t n, int activation_bits) -> Activation {
+        const Shape& shape = graph_.nodes[n].shape;
+        return {.precisions = single(activation_bits),
+                .live_channels = static_cast<double>(live[n]),
+                .positions = shape.size() / shape[0]};
+      };
+      const Activation in = activation(from, input_bits);
+      const Value cost = node.is_layer() ? sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in))
+                                         : sum_of->of_other(node, in, activation(i, float_bits));
+      counted = {.weight_bits = bits,
+                 .input_bits = input_bits,
+                 .live_inputs = live[from],
+                 .live_outputs = live[i],
+                 .cost = cost.item()};
     }
     total += counted.cost;
   }

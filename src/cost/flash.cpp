@@ -25,21 +25,20 @@ Value of_layer(const Layer& layer) {
   return sum(terms);
 }
 
-Value of_others(const Graph& graph, const std::vector<Value>& live_channels) {
-  const std::vector<bool> needed = needed_nodes(graph);
-  std::vector<Value> terms;
-  for (size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (!needed[i]) continue;
-    const op::ConstantBytes bytes = device::constant_bytes(graph.nodes[i].op);
-    terms.emplace_back(static_cast<double>(bytes.fixed));
-    if (bytes.per_channel > 0) terms.push_back(scale(live_channels[i], static_cast<double>(bytes.per_channel)));
-  }
+/// A table has an entry for each code of the input; on real values there is none.
+Value of_other(const Node& node, const Activation& input, const Activation& output) {
+  const op::ConstantBytes bytes = device::constant_bytes(node.op);
+  std::vector<double> entries;
+  for (const int bits : input.precisions.bits) entries.push_back(bytes.table && bits <= 8 ? 1 << bits : 0);
+  const Value terms[] = {static_cast<double>(bytes.fixed),
+                         scale(output.live_channels, static_cast<double>(bytes.per_channel)),
+                         input.precisions.expected(entries)};
   return sum(terms);
 }
 
 }  // namespace
 
 /// The constants of the C package. Ceilings are straight-through.
-Model flash() { return sum_over_layers("flash", "bytes", "constants of the C package", of_layer, of_others); }
+Model flash() { return sum_over_layers("flash", "bytes", "constants of the C package", of_layer, of_other); }
 
 }  // namespace mixgrad::cost

@@ -153,6 +153,10 @@ IntegerNetwork sort_channels(IntegerNetwork network) {
     permute(node.channel_of, orders[i]);
     if (auto* select = std::get_if<integer::SelectChannels>(&node.op))
       renumber(*select, orders[static_cast<size_t>(node.inputs[0])]);
+    if (auto* prelu = std::get_if<integer::PRelu>(&node.op)) {
+      permute(prelu->negative, orders[i]);
+      permute(prelu->slopes, orders[i]);
+    }
     integer::Layer* layer = node.layer();
     if (layer == nullptr) continue;
     permute(layer->weight_bits, orders[i]);

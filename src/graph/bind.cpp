@@ -112,6 +112,7 @@ Binding Graph::bind(const Thetas& thetas) const {
       b.clip = slot->clip;
       if (!slot->fixed()) b.theta = thetas.at(slot);
     }
+    if (node.as<op::PRelu>()) b.weight = node.params[0];
     if (!node.is_layer()) continue;
     const WeightSlot* slot = node.weight_slot.get();
     const ActivationSlot* input = input_slot(node);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <kernels/function.h>
 #include <src/internal/channels.h>
 
 #include <mixgrad/error.h>
@@ -118,6 +119,30 @@ ChannelGroups channel_groups(const Graph& graph, const Origins& origins) {
   for (size_t group = 0; group < members.size(); ++group) {
     const auto whole = [&](size_t count) { return count == nodes[group]; };
     out.aligned[group] = out.aligned[group] && std::ranges::all_of(members[group], whole);
+  }
+  return out;
+}
+
+std::vector<bool> removed_are_zero(const Graph& graph) {
+  std::vector<bool> zero(graph.nodes.size(), true);
+  for (size_t i = 1; i < zero.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    if (node.is_layer()) continue;
+    const auto is_zero = [&](int n) { return zero[static_cast<size_t>(n)]; };
+    zero[i] =
+        node.as<op::Mul>() ? std::ranges::any_of(node.inputs, is_zero) : std::ranges::all_of(node.inputs, is_zero);
+    if (node.as<op::BatchNorm>()) zero[i] = false;
+    if (const auto* f = node.as<op::Function>()) zero[i] = zero[i] && kernels::function(f->attrs, 0) == 0;
+  }
+  return zero;
+}
+
+std::vector<int> readers_of_constants(const Graph& graph) {
+  const std::vector<bool> zero = removed_are_zero(graph);
+  std::vector<int> out;
+  for (int i = 1; i < std::ssize(graph.nodes); ++i) {
+    const Node& node = graph.nodes[static_cast<size_t>(i)];
+    if (node.channels() == op::Channels::made && !zero[static_cast<size_t>(node.inputs[0])]) out.push_back(i);
   }
   return out;
 }

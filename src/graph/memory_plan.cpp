@@ -79,7 +79,7 @@ bool vanishes(const Graph& graph, const std::vector<std::vector<int>>& readers, 
 }
 
 op::ConstantBytes constant_bytes(const Operator& op) {
-  return std::visit([](const auto& o) { return o.constant_bytes; }, op);
+  return std::visit([](const auto& o) -> op::ConstantBytes { return o.constant_bytes; }, op);
 }
 
 Plan plan_memory(const std::vector<Step>& steps, int output) {

@@ -23,6 +23,7 @@ struct HeldTensor {
 namespace walk {
 
 inline Role role_of(const Node& node, size_t parameter) {
+  if (node.as<op::PRelu>()) return Role::slope;
   if (!node.is_layer()) return Role::normalization;
   return parameter == 0 ? Role::weight : Role::bias;
 }

@@ -73,13 +73,18 @@ Live left_of(const Graph& graph, const Node& node, const std::vector<ChannelOrig
 std::vector<Live> left_channels(const Graph& graph) {
   const Origins origins = channel_origins(graph);
   std::vector<Live> live(graph.nodes.size());
+  const std::vector<int> readers = readers_of_constants(graph);
   for (size_t i = 1; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
     live[i] = left_of(graph, node, origins[i]);
     for (const int n : node.inputs) {
       const bool tied = node.channels() == op::Channels::tied;
       if (tied && live[static_cast<size_t>(n)] != live[i])
-        bad_input("'{}': the tensors that it adds must lose the same channels", node.name);
+        bad_input("'{}': the tensors that it combines must lose the same channels", node.name);
+    }
+    if (std::ranges::count(readers, static_cast<int>(i)) > 0 && live[static_cast<size_t>(node.inputs[0])]) {
+      bad_input("'{}' reads channels at 0 bits that '{}' before it does not leave at 0: they can't be removed",
+                node.name, graph.nodes[static_cast<size_t>(node.inputs[0])].name);
     }
     if (node.as<op::BatchNorm>() && live[i])
       bad_input("'{}': a batch norm must be folded before its channels are pruned", node.name);
@@ -107,6 +112,8 @@ void remove_pruned_channels(Graph& graph) {
     }
     if (auto* select = node.as<op::SelectChannels>())
       select_live(*select, live[static_cast<size_t>(node.inputs[0])], live[i]);
+    if (node.as<op::PRelu>() && live[i] && node.params[0].size() > 1)
+      node.params[0] = sliced(node.params[0], 0, *live[i]);
     if (live[i]) node.shape[0] = std::ssize(*live[i]);
   }
 }

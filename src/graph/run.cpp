@@ -33,6 +33,7 @@ Value finish(const Node& node, const Binding::NodeBinding& b, const Value& v, DT
   const int bits = slot->precisions[0];
   // bfloat16 holds codes, which have at most 8 bits, exactly. Linear layers, which read all others, run in float32.
   const DType of_codes = node.shape.rank() == 3 ? dtype : DType::float32;
+  if (v.codes_of == slot) return codes(cast(v.tensor, of_codes), slot);  // the operator's own
   if (v.steps && quantizer.requantize) {
     const Tensor sums = cast(v.tensor, DType::float32);
     return codes(quantizer.requantize(sums, v.steps, v.bias, b.clip, bits, format, of_codes), slot);

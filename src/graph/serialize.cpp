@@ -40,6 +40,12 @@ void from_json(const nlohmann::json& j, Pool2dAttrs& a) {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(SelectAttrs, channels)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Pad2dAttrs, padding)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Upsample2dAttrs, factor)
+/// The operator's name is the kind.
+void to_json(nlohmann::json& j, const FunctionAttrs& f) { j = {{"a", f.a}, {"b", f.b}}; }
+void from_json(const nlohmann::json& j, FunctionAttrs& f) {
+  j.at("a").get_to(f.a);
+  j.at("b").get_to(f.b);
+}
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
 
 namespace {

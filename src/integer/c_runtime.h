@@ -150,6 +150,46 @@ static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_
 
 )c";
 
+/// From the last position to the first: the product may take the place of either operand, even of the factors.
+inline constexpr const char* run_mul =
+    R"c(/* a * b; b has as many codes as a, or one for each channel. */
+static void run_mul(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t factors,
+                    int32_t multiplier, uint8_t shift, int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
+  int32_t i;
+  for (i = size - 1; i >= 0; --i) {
+    const int32_t product = read_code(a[i], a_signed) * read_code(b[i % factors], b_signed);
+    const int32_t code = rescale(product, multiplier, shift, low, high);
+    if (wide) wide[i] = code;
+    else codes[i] = (uint8_t)code;
+  }
+}
+
+)c";
+
+inline constexpr const char* run_table =
+    R"c(/* table[0] is for the code -zero. */
+static void run_table(const uint8_t *in, int32_t in_signed, int32_t size, const uint8_t *table, int32_t zero,
+                      uint8_t *codes) {
+  int32_t i;
+  for (i = 0; i < size; ++i) codes[i] = table[read_code(in[i], in_signed) + zero];
+}
+
+)c";
+
+inline constexpr const char* run_prelu =
+    R"c(static void run_prelu(const uint8_t *in, int32_t in_signed, int32_t size, int32_t channels, int32_t positive,
+                      uint8_t positive_shift, const int32_t *multiplier, const uint8_t *shift, int32_t low,
+                      int32_t high, uint8_t *codes) {
+  int32_t i;
+  for (i = 0; i < size; ++i) {
+    const int32_t code = read_code(in[i], in_signed), c = i % channels;
+    codes[i] = (uint8_t)(code >= 0 ? rescale(code, positive, positive_shift, low, high)
+                                   : rescale(code, multiplier[c], shift[c], low, high));
+  }
+}
+
+)c";
+
 inline constexpr const char* run_relu =
     R"c(static void run_relu(const uint8_t *in, int32_t in_signed, int32_t size, int32_t high, uint8_t *codes) {
   int32_t i;

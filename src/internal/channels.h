@@ -30,6 +30,12 @@ struct ChannelGroups {
 };
 ChannelGroups channel_groups(const Graph& graph, const Origins& origins);
 
+/// For each node, whether its removed channels are all zero, so that what reads them needs no other bias. A function
+/// such as the sigmoid makes a constant of them, which a Mul with zeros or a depthwise conv ends.
+std::vector<bool> removed_are_zero(const Graph& graph);
+/// The nodes that would read constants in the place of removed channels.
+std::vector<int> readers_of_constants(const Graph& graph);
+
 /// The number of output channels of every node once fixed slots have lost those at 0 bits.
 std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins);
 

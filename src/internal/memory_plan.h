@@ -35,7 +35,6 @@ std::vector<int> last_reads(size_t operators, const Inputs& inputs) {
   return last;
 }
 
-/// Bytes of constants of a node with this operator, not counting those of layers.
 op::ConstantBytes constant_bytes(const Operator& op);
 
 /// An operator of the network at run time. It produces one tensor.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace mixgrad::models {
 
@@ -63,41 +64,64 @@ Value scaled(Context& c, const Node& n, const Value& x, const ScaleShift& by) {
 Value with_constant(Context& c, const Node& n, bool constant_first) {
   const Constant& k = c.needed(n, constant_first ? 0 : 1);
   Value x = c.input(n, constant_first ? 1 : 0);
-  c.weights(n, k);
-  auto along = x.layout.along_channels(k);
-  if (!along && x.layout.only_axis()) {
-    x = c.flat(x);
-    along = x.layout.along_channels(k);
-  }
-  if (!along) {
-    c.refuse(n,
-             fmt::format(
-                 "'{}' [{}] is combined with [N, {}]: only constants with one value, or one per channel, are supported",
-                 k.name, fmt::join(k.dims, ", "), fmt::join(x.layout.dims(), ", ")));
-  }
-  ScaleShift by(along->size());
-  if (!by.then(n.op, *along, constant_first)) c.refuse(n, "dividing a constant by a tensor is not supported");
+  const std::vector<float> along = along_channels(c, n, k, x);
+  ScaleShift by(along.size());
+  if (!by.then(n.op, along, constant_first)) c.refuse(n, "dividing a constant by a tensor is not supported");
   if (!by.is_finite()) c.refuse(n, fmt::format("merging '{}' gives values that are not finite", k.name));
   return scaled(c, n, x, by);
 }
 
-Value sum(Context& c, const Node& n, Value a, Value b) {
-  const std::vector<int64_t> da = a.layout.dims(), db = b.layout.dims();
-  if (da != db) {
-    c.refuse(
-        n, fmt::format("it adds [N, {}] and [N, {}]: shapes must be equal", fmt::join(da, ", "), fmt::join(db, ", ")));
-  }
+using Combine = Tensor (*)(const Tensor&, const Tensor&);
+
+/// add or mul of two tensors of one shape. `verb`: what the node does, for messages.
+Value combined(Context& c, const Node& n, const std::string& verb, Combine combine, Value a, Value b) {
   if (a.layout.extents != b.layout.extents || a.layout.axes != b.layout.axes) {
     if (!a.layout.only_axis() || !b.layout.only_axis()) {
-      c.refuse(n, "it adds images with different orders of axes");
+      c.refuse(n, fmt::format("it {} images with different orders of axes", verb));
     }
     a = c.flat(a);
     b = c.flat(b);
   }
   if (!a.layout.is_image() && !c.orders.unite(a.order, b.order)) {
-    c.refuse(n, "it adds images that were flattened in different orders of channels and positions");
+    c.refuse(n, fmt::format("it {} images that were flattened in different orders of channels and positions", verb));
   }
-  Value y = c.step([](const std::vector<Tensor>& in) { return add(in[0], in[1]); }, {&a, &b});
+  Value y = c.step([combine](const std::vector<Tensor>& in) { return combine(in[0], in[1]); }, {&a, &b});
+  y.nonnegative = a.nonnegative && b.nonnegative;
+  return y;
+}
+
+Value sum(Context& c, const Node& n, const Value& a, const Value& b) {
+  const std::vector<int64_t> da = a.layout.dims(), db = b.layout.dims();
+  if (da != db) {
+    c.refuse(
+        n, fmt::format("it adds [N, {}] and [N, {}]: shapes must be equal", fmt::join(da, ", "), fmt::join(db, ", ")));
+  }
+  return combined(c, n, "adds", add, a, b);
+}
+
+/// Whether the file multiplies every channel of an image by its value of `factor`.
+bool scales_channels(const Layout& image, const Layout& factor) {
+  if (!image.is_image() || factor.axes.size() != image.axes.size()) return false;
+  if (factor.extents[0] != image.extents[0] || factor.size() != image.extents[0]) return false;
+  for (size_t i = 0; i < image.axes.size(); ++i) {
+    if (!factor.axes[i].empty() && factor.axes[i] != image.axes[i]) return false;
+  }
+  return true;
+}
+
+Value product(Context& c, const Node& n, const Value& a, const Value& b) {
+  const std::vector<int64_t> da = a.layout.dims(), db = b.layout.dims();
+  if (da == db) return combined(c, n, "multiplies", mul, a, b);
+  const bool first = a.layout.size() > b.layout.size();
+  const Value &image = first ? a : b, &factor = first ? b : a;
+  if (!scales_channels(image.layout, factor.layout)) {
+    c.refuse(n, fmt::format("it multiplies [N, {}] and [N, {}]: expected equal shapes, or one factor per channel",
+                            fmt::join(da, ", "), fmt::join(db, ", ")));
+  }
+  if (!factor.layout.is_image() && !c.orders.settle_as_in_file(factor.order, factor.layout.size())) {
+    c.refuse(n, "its factors are in another order than the channels");
+  }
+  Value y = c.step([](const std::vector<Tensor>& in) { return mul(in[0], in[1]); }, {&image, &factor});
   y.nonnegative = a.nonnegative && b.nonnegative;
   return y;
 }
@@ -122,6 +146,7 @@ constexpr double endless = 3e38;
 
 /// The bounds of Clip, or of Max or Min with a constant; ±`endless` if unbounded.
 std::pair<double, double> bounds(const Context& c, const Node& n) {
+  if (n.function) return {static_cast<double>(n.function->a), static_cast<double>(n.function->b)};
   const Attributes a(c.file, n);
   const auto bound = [&](size_t i, const char* name, double otherwise) {
     const Constant* k = c.constant(n, i);
@@ -137,12 +162,29 @@ std::pair<double, double> bounds(const Context& c, const Node& n) {
 
 }  // namespace
 
+std::vector<float> along_channels(Context& c, const Node& n, const Constant& k, Value& x) {
+  c.weights(n, k);
+  auto along = x.layout.along_channels(k);
+  if (!along && x.layout.only_axis()) {
+    x = c.flat(x);
+    along = x.layout.along_channels(k);
+  }
+  if (!along) {
+    c.refuse(n,
+             fmt::format(
+                 "'{}' [{}] is combined with [N, {}]: only constants with one value, or one per channel, are supported",
+                 k.name, fmt::join(k.dims, ", "), fmt::join(x.layout.dims(), ", ")));
+  }
+  return *along;
+}
+
 Value import_arithmetic(Context& c, const Node& n) {
   const auto is_constant = [&](size_t i) { return i < n.inputs.size() && c.file.constant(n.inputs[i]) != nullptr; };
   if (c.absorbed.contains(&n)) return c.input(n, is_constant(0) ? 1 : 0);
   if (n.inputs.size() == 2 && (is_constant(0) || is_constant(1))) return with_constant(c, n, is_constant(0));
-  if (n.op != "Add" && n.op != "Sum") c.refuse(n, "one of its two inputs must be a constant");
-  if (n.op == "Add" && n.inputs.size() != 2) c.refuse(n, fmt::format("{} inputs, expected 2", n.inputs.size()));
+  if (n.op == "Div" || n.op == "Sub") c.refuse(n, "one of its two inputs must be a constant");
+  if (n.op != "Sum" && n.inputs.size() != 2) c.refuse(n, fmt::format("{} inputs, expected 2", n.inputs.size()));
+  if (n.op == "Mul") return product(c, n, c.input(n, 0), c.input(n, 1));
   Value y = c.input(n, 0);
   for (size_t i = 1; i < n.inputs.size(); ++i) y = sum(c, n, y, c.input(n, i));
   return y;
@@ -192,10 +234,14 @@ Value import_clip(Context& c, const Node& n) {
   auto [low, high] = bounds(c, n);
   if (x.nonnegative) low = std::max(low, 0.0);
   if (low <= -endless && high >= endless) return x;
-  if (low != 0 || (high != 6 && high < endless)) {
-    c.refuse(n, fmt::format("unsupported bounds {} and {}: expected 0 and 6", low, high));
-  }
-  return rectified(c, x, high < endless);
+  if (low == 0 && (high == 6 || high >= endless)) return rectified(c, x, high < endless);
+  if (!(low < high)) c.refuse(n, fmt::format("its bounds are {} and {}: expected ascending ones", low, high));
+  constexpr auto most = static_cast<double>(std::numeric_limits<float>::max());
+  return applied(c,
+                 {.kind = FunctionKind::clip,
+                  .a = static_cast<float>(std::max(low, -most)),
+                  .b = static_cast<float>(std::min(high, most))},
+                 x);
 }
 
 bool ends_network(const onnx_file::File& file, const Node& n) {

@@ -19,8 +19,10 @@ using Dims = std::vector<int64_t>;
 
 /// Whether the input is [N, H, W, C], if its consumers tell.
 std::optional<bool> told_channels_last(const File& file) {
-  static const std::set<std::string> elementwise = {"Add",      "Cast", "Clip", "Div",  "Dropout",
-                                                    "Identity", "Mul",  "Pad",  "Relu", "Sub"};
+  static const std::set<std::string> elementwise = {
+      "Add",         "Cast",      "Clip",     "Div",       "Dropout", "Elu",   "Gelu",
+      "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mish",    "Mul",   "Pad",
+      "PRelu",       "Relu",      "Sigmoid",  "Softplus",  "Sub",     "Swish", "Tanh"};
   std::vector<std::string> names = {file.input()};
   for (size_t i = 0; i < names.size(); ++i) {
     for (const Node* n : file.consumers(names[i])) {

@@ -132,6 +132,12 @@ void File::drop_unused() {
   }
 }
 
+void File::set_nodes(std::vector<Node> nodes) {
+  nodes_ = std::move(nodes);
+  consumers_.clear();
+  drop_unused();
+}
+
 Constant File::read(const TensorProto& t, const std::string& name) const {
   Constant out{.name = name,
                .type = type_name(t.data_type()),

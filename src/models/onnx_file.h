@@ -36,6 +36,7 @@ struct Node {
   std::string name, op;  ///< op: "domain.op" outside ONNX's own domain
   std::vector<std::string> inputs, outputs;
   const onnx::NodeProto* proto;
+  std::optional<FunctionAttrs> function = {};  ///< set if it replaces the nodes that the function was written out in
 };
 
 class File {
@@ -51,6 +52,7 @@ class File {
   int64_t opset() const { return opset_; }
   /// Those that the output depends on, in the file's order.
   const std::vector<Node>& nodes() const { return nodes_; }
+  void set_nodes(std::vector<Node> nodes);
   Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
   /// Null if there is no constant of this name.
   const Constant* constant(const std::string& name) const;

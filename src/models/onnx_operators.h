@@ -24,9 +24,17 @@ Value import_batch_norm(Context& c, const onnx_file::Node& n);
 Value import_relu(Context& c, const onnx_file::Node& n);
 Value import_clip(Context& c, const onnx_file::Node& n);
 Value import_ending(Context& c, const onnx_file::Node& n);
+/// A constant as one value per channel or feature of x, which is flattened if that is necessary.
+std::vector<float> along_channels(Context& c, const onnx_file::Node& n, const onnx_file::Constant& constant, Value& x);
 /// Whether only changes of shape lie between a node and the network's output.
 bool ends_network(const onnx_file::File& file, const onnx_file::Node& n);
 
+// onnx_functions.cpp
+/// Replaces the nodes that a function is written out in, in whatever order and with whatever operators, by one node.
+void recognize_functions(onnx_file::File& file);
+Value import_function(Context& c, const onnx_file::Node& n);
+Value import_prelu(Context& c, const onnx_file::Node& n);
+Value applied(Context& c, const FunctionAttrs& f, const Value& x);
 // onnx_moves.cpp
 Value import_concat(Context& c, const onnx_file::Node& n);
 Value import_slice(Context& c, const onnx_file::Node& n);
@@ -54,6 +62,7 @@ std::array<int64_t, 4> padding_of(const Context& c, const onnx_file::Node& n, st
 // onnx_shapes.cpp
 Value import_same(Context& c, const onnx_file::Node& n);
 Value import_cast(Context& c, const onnx_file::Node& n);
+Value import_expand(Context& c, const onnx_file::Node& n);
 Value import_flatten(Context& c, const onnx_file::Node& n);
 Value import_reshape(Context& c, const onnx_file::Node& n);
 Value import_squeeze(Context& c, const onnx_file::Node& n);

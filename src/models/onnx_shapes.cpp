@@ -87,6 +87,19 @@ Value import_cast(Context& c, const Node& n) {
   return c.padded_input(n, 0);
 }
 
+/// What Mul would do by itself: a gate that is repeated to the size of the images before it multiplies them.
+Value import_expand(Context& c, const Node& n) {
+  const Dims to = c.numbers(n, 1, "");
+  for (const Node* next : c.file.consumers(n.outputs[0])) {
+    const auto other = std::ranges::find_if(next->inputs, [&](const std::string& i) { return i != n.outputs[0]; });
+    const auto found = other == next->inputs.end() ? c.values.end() : c.values.find(*other);
+    const Dims is = found == c.values.end() ? Dims() : found->second.layout.dims();
+    const bool same = !to.empty() && std::ranges::equal(is, std::span(to).subspan(1));
+    if (next->op != "Mul" || !same) c.refuse(n, "only supported before a Mul with a tensor of the same size");
+  }
+  return c.input(n, 0);
+}
+
 Value import_flatten(Context& c, const Node& n) {
   const Value& x = c.input(n, 0);
   const Dims is = x.layout.dims();

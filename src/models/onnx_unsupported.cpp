@@ -23,11 +23,9 @@ struct Advice {
 /// Advice by operator.
 const char* advice(const std::string& kind) {
   static const std::vector<Advice> all = {
-      {"train it with Relu, or Clip to [0, 6], instead",
-       {"Celu", "Elu", "Erf", "Exp", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Selu",
-        "Sigmoid", "Softplus", "Softsign", "Swish", "Tanh", "ThresholdedRelu"}},
-      {"remove gates, such as squeeze and excite", {"Div of two tensors", "Mul of two tensors"}},
-      {"use Add: no other operation on two tensors is supported", {"Sub of two tensors"}},
+      {"train it with Relu, HardSwish or another function from docs/formats.md instead",
+       {"Celu", "Erf", "Exp", "Selu", "Softsign", "ThresholdedRelu"}},
+      {"use Add or Mul: no other operation on two tensors is supported", {"Div of two tensors", "Sub of two tensors"}},
       {"only strides, pools and Resize change the size of images", {"ConvTranspose", "DepthToSpace", "SpaceToDepth"}},
       {"it is only supported at the network's end, where it is removed", {"LogSoftmax", "Softmax"}},
       {"train it with BatchNormalization instead",
@@ -45,7 +43,7 @@ const char* advice(const std::string& kind) {
   for (const Advice& a : all) {
     if (std::ranges::find(a.ops, kind) != a.ops.end()) return a.what_to_do;
   }
-  return "export a network of Conv, Gemm, MatMul, BatchNormalization, Relu, Clip to [0, 6], Add and pools";
+  return "export a network of Conv, Gemm, MatMul, BatchNormalization, Relu, Add, Mul and pools";
 }
 
 using Constants = std::set<std::string>;
@@ -54,10 +52,10 @@ using Constants = std::set<std::string>;
 std::string unsupported(const File& file, const Node& n, const Constants& constants) {
   const auto is_constant = [&](const std::string& name) { return name.empty() || constants.contains(name); };
   const bool two_tensors = n.inputs.size() > 1 && !is_constant(n.inputs[0]) && !is_constant(n.inputs[1]);
-  if (two_tensors && (n.op == "Sub" || n.op == "Mul" || n.op == "Div" || n.op == "MatMul")) {
+  if (two_tensors && (n.op == "Sub" || n.op == "Div" || n.op == "MatMul")) {
     return n.op + " of two tensors";
   }
-  if ((n.op == "Softmax" || n.op == "LogSoftmax" || n.op == "Sigmoid") && !ends_network(file, n)) return n.op;
+  if ((n.op == "Softmax" || n.op == "LogSoftmax") && !ends_network(file, n)) return n.op;
   const std::string mode = n.op == "Pad" ? Attributes(file, n).text("mode", "constant") : "";
   if (mode == "reflect" || mode == "wrap") return "Pad by reflection";
   if (mode == "edge") return "Pad by edge values";

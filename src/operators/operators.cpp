@@ -20,6 +20,8 @@ std::vector<Operator> one_of_each(const std::variant<T...>*) {
 std::vector<Operator> all() {
   std::vector<Operator> out = one_of_each(static_cast<const Operator*>(nullptr));
   out.emplace_back(Activate{Activation::relu6});
+  for (size_t kind = 1; kind < function_names.size(); ++kind)
+    out.emplace_back(Function{{.kind = static_cast<FunctionKind>(kind)}});
   return out;
 }
 

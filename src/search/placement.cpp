@@ -8,6 +8,8 @@
 
 #include <src/internal/channels.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
 #include <set>
@@ -55,7 +57,8 @@ std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options
 }
 
 /// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work
-/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer.
+/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer. Functions need
+/// one themselves.
 int output_maker(const Graph& graph) {
   const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
   int i = graph.output;
@@ -65,7 +68,8 @@ int output_maker(const Graph& graph) {
 
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool always = options.quantize_output || node.as<op::Input>() || i != output_maker(graph);
+  const bool always = options.quantize_output || node.as<op::Input>() || node.quantizer() == op::Quantizer::coded ||
+                      i != output_maker(graph);
   return !node.passes_quantizer() && always && !excluded(node, options);
 }
 
@@ -76,8 +80,9 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
 }
 
 /// Roots of the channel groups that must keep every channel: one of their nodes is the input, excluded, without 0 bits
-/// among its candidates, or a grouped conv that is not depthwise; the output or such a conv reads their channels; or
-/// their channels don't go together one by one (an Add of slices, a depthwise conv on a Concat or a shuffle).
+/// among its candidates, or a grouped conv that is not depthwise; the output or such a conv reads their channels; their
+/// channels don't go together one by one (an Add of slices, a depthwise conv on a Concat or a shuffle); or a layer would
+/// read a constant in the place of a removed one.
 std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const ChannelGroups& groups,
                              const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
@@ -94,7 +99,29 @@ std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const C
     const bool never = node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0);
     if (grouped || never || !groups.aligned[groups.nodes.find(i)]) keep(i);
   }
+  for (const int reader : readers_of_constants(graph)) keep_read(graph.nodes[static_cast<size_t>(reader)].inputs[0]);
   return out;
+}
+
+/// Tells of the layers that would otherwise have 0 bits among their candidates.
+void note_constants(const Graph& graph, const Origins& origins, const DisjointSets& groups,
+                    const MixPrecOptions& options) {
+  for (const int reader : readers_of_constants(graph)) {
+    const int input = graph.nodes[static_cast<size_t>(reader)].inputs[0];
+    std::set<size_t> read;
+    for (const ChannelOrigin& origin : origins[static_cast<size_t>(input)]) read.insert(groups.find(origin.node));
+    std::string names;
+    for (int i = 1; i < std::ssize(graph.nodes); ++i) {
+      const Node& node = graph.nodes[static_cast<size_t>(i)];
+      const bool candidate = node.is_layer() && !excluded(node, options) && weight_bits(node, options)[0] == 0;
+      if (candidate && read.contains(groups.find(i)))
+        names += fmt::format("{}'{}'", names.empty() ? "" : ", ", node.name);
+    }
+    if (names.empty() || !options.on_note) continue;
+    options.on_note(fmt::format("{} keeps all channels: '{}' would turn a removed one into a constant that '{}' reads",
+                                names, graph.nodes[static_cast<size_t>(input)].name,
+                                graph.nodes[static_cast<size_t>(reader)].name));
+  }
 }
 
 /// Where all of a node's channels could get 0 bits without a layer's losing its last (in slices), keeps the first.
@@ -120,6 +147,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   const ChannelGroups channels = channel_groups(graph, origins);
   const DisjointSets& groups = channels.nodes;
   const std::vector<bool> whole = unprunable(graph, origins, channels, options);
+  note_constants(graph, origins, groups, options);
   std::vector<std::shared_ptr<WeightSlot>> slot_of_group(graph.nodes.size());
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
@@ -147,7 +175,15 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
   keep_a_channel_of_each(graph, origins);
 }
 
-bool negative_possible(const Node& node) { return !node.as<op::Input>() && node.activation == Activation::none; }
+/// Whether a value can be below 0; calibration decides for the network's input.
+bool negative_possible(const Graph& graph, int i) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  if (node.as<op::Input>() || node.as<op::Activate>() || node.activation != Activation::none) return false;
+  const auto input = [&](int n) { return negative_possible(graph, n); };
+  if (node.as<op::Mul>() || node.passes_quantizer()) return std::ranges::any_of(node.inputs, input);
+  const auto* f = node.as<op::Function>();
+  return f == nullptr || gives_negatives(f->attrs);
+}
 
 std::shared_ptr<ActivationSlot> new_slot(const std::vector<int>& precisions, const MixPrecOptions& options) {
   auto slot = std::make_shared<ActivationSlot>();
@@ -189,7 +225,7 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
           "all",
           node.name);
     }
-    slot->is_signed = slot->is_signed || (negative_possible(node) && !slot->quantizer->never_signed);
+    slot->is_signed = slot->is_signed || (negative_possible(graph, i) && !slot->quantizer->never_signed);
     node.output_slot = slot;
   }
 }

@@ -66,6 +66,7 @@ std::vector<optim::Group> parameter_groups(const Graph& graph, double weight_dec
         break;
       case Role::bias:
       case Role::normalization:
+      case Role::slope:
         others.parameters.push_back(p.tensor);
         break;
       case Role::clip:

@@ -35,6 +35,9 @@ Tensor pooled_twice(const Tensor& x) {
 Tensor flat(const Tensor& x) { return flatten(x); }
 Tensor doubled(const Tensor& x) { return add(x, x); }
 Tensor doubled_and_pooled(const Tensor& x) { return flatten(global_avg_pool2d(add(x, x))); }
+Tensor squared(const Tensor& x) { return mul(x, x); }
+Tensor limited(const Tensor& x) { return tanh(x); }
+Tensor gated(const Tensor& x) { return flatten(hard_swish(global_avg_pool2d(x))); }
 Tensor flat_sum(const Tensor& x) { return add(flatten(x), flatten(relu(x))); }
 
 FormCase exported_case(const std::string& name, Tail tail, bool quantize_output) {
@@ -70,6 +73,9 @@ std::vector<FormCase> networks_by_end(bool quantize_output) {
                                                  {"a ReLU6", relu6},
                                                  {"an Add", doubled},
                                                  {"an Add, pooled", doubled_and_pooled},
+                                                 {"a Mul", squared},
+                                                 {"a function", limited},
+                                                 {"a function of means, flattened", gated},
                                                  {"an Add of flattened images", flat_sum}}) {
     out.push_back(exported_case(name, tail, quantize_output));
   }

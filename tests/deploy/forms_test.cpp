@@ -27,6 +27,18 @@ std::set<std::string> contents(const FormCase& c) {
     out.insert(op);
     if (n.inputs[0] == 0) out.insert(op + " of the input");
     if (n.as<op::Add>() && n.inputs[0] == n.inputs[1]) out.insert("x + x");
+    if (n.as<op::Mul>() && n.inputs[0] == n.inputs[1]) out.insert("x · x");
+    if (n.as<op::Mul>()) {
+      const Node& factor = graph.nodes[static_cast<size_t>(n.inputs[1])];
+      if (factor.shape != n.shape) out.insert(factor.shape.rank() == 3 ? "factors as images" : "factors as features");
+    }
+    if (n.as<op::Function>() || n.as<op::PRelu>()) {
+      out.insert(std::string(graph.input_slot(n)->is_signed ? "signed" : "unsigned") + " codes to " +
+                 (n.output_slot->is_signed ? "signed" : "unsigned"));
+      if (n.inputs[0] == 0) out.insert("function of the input");
+      if (static_cast<int>(i) == graph.output) out.insert("result of a function");
+      if (graph.input_slot(n) == n.output_slot.get()) out.insert("function within a quantizer");
+    }
     if (n.activation == Activation::relu6) out.insert("relu6");
     if (graph.consumers(static_cast<int>(i)).size() > 1) out.insert("read by several");
     if (conv != nullptr && conv->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? "depthwise" : "grouped");
@@ -82,7 +94,23 @@ TEST_CASE("forms: random networks cover all features") {
     CHECK((counts[op + " of the input"] > 0 || op == "linear"));
     CHECK(counts["result in codes of " + op] > 0);
   }
-  for (const std::string what : {"x + x",
+  for (const char* function : function_names) {
+    CAPTURE(function);
+    CHECK(counts[function] > 0);
+  }
+  for (const std::string what : {"mul",
+                                 "prelu",
+                                 "x · x",
+                                 "factors as images",
+                                 "factors as features",
+                                 "function of the input",
+                                 "result of a function",
+                                 "function within a quantizer",
+                                 "signed codes to signed",
+                                 "signed codes to unsigned",
+                                 "unsigned codes to signed",
+                                 "unsigned codes to unsigned",
+                                 "x + x",
                                  "relu6",
                                  "read by several",
                                  "depthwise",

@@ -60,9 +60,11 @@ TEST_CASE("what can't be traced is named") {
     Custom net(std::move(body));
     return test::refusal([&] { trace(net, image); });
   };
-  CHECK(message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
-        "cannot convert scale: graphs support conv2d, linear, add, max_pool2d, avg_pool2d, flatten, concat, "
-        "select_channels, pad2d, upsample2d, relu, batch_norm, relu6");
+  CHECK(
+      message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
+      "cannot convert scale: graphs support conv2d, linear, add, max_pool2d, avg_pool2d, flatten, concat, "
+      "select_channels, pad2d, upsample2d, relu, mul, sigmoid, prelu, batch_norm, relu6, hard_sigmoid, hard_swish, "
+      "silu, tanh, leaky_relu, elu, clip, gelu, gelu_tanh, softplus, mish");
   CHECK(message([](Custom& m, const Tensor& x) { return conv2d(m.conv(x), m.conv.weight.clone(), {}, {}); }) ==
         "cannot convert conv2d: its weights are not registered parameters (add_parameter)");
   CHECK(message([](Custom& m, const Tensor& x) { return m.conv(x.clone()); }) ==

@@ -41,6 +41,32 @@ nn::Sequential& chain() {
   return net;
 }
 
+/// conv → f → conv → PReLU → squeeze and excite → conv
+class Functions : public nn::Module {
+ public:
+  explicit Functions(FunctionKind kind) : f(kind) {
+    add_module("stem", stem);
+    add_module("mid", mid);
+    add_module("slopes", slopes);
+    add_module("gate", gate);
+    add_module("head", head);
+    nn::initialize(*this, Rng(3, "init"));
+    for (size_t c = 0; c < 6; ++c) slopes.weight.data()[c] = 0.1F * static_cast<float>(c + 1);
+  }
+  Tensor forward(const Tensor& x) override {
+    Tensor y = slopes(mid(function({.kind = f, .a = 0.25F, .b = 0.5F}, stem(x))));
+    y = mul(y, sigmoid(gate(flatten(global_avg_pool2d(y)))));
+    return head(y);
+  }
+
+ private:
+  FunctionKind f;
+  nn::Conv2d stem{{.in_channels = 1, .out_channels = 6}}, mid{{.in_channels = 6, .out_channels = 6}},
+      head{{.in_channels = 6, .out_channels = 3, .kernel = {1, 1}}};
+  nn::PReLU slopes{6};
+  nn::Linear gate{{.in_features = 6, .out_features = 6}};
+};
+
 }  // namespace
 
 TEST_CASE("pruning: layers that meet in an Add hold one α; the output's layer keeps every channel") {
@@ -261,4 +287,46 @@ TEST_CASE("a Concat's inputs and its readers share one quantizer; an excluded on
   const Tensor x = test::random_batch(3, small_image, 2, 1).x;
   CHECK(discretize(mixed).forward(x).size() == 3 * 3 * 9);
   CHECK(refusal([&] { to_integer(discretize(mixed)); }).find("'b' has no quantizer") != std::string::npos);
+}
+
+TEST_CASE("pruning: channels pass through functions that leave 0 at 0; squeeze and excite ties both of its sides") {
+  Functions net(FunctionKind::tanh);
+  Graph graph = placed(simplified(net, {1, 8, 8}));
+  CHECK(node(graph, "stem").weight_slot->precisions == std::vector{0, 2, 8});
+  CHECK(node(graph, "mid").weight_slot->precisions == std::vector{0, 2, 8});
+  CHECK(node(graph, "mid").weight_slot == node(graph, "gate").weight_slot);
+  CHECK(node(graph, "stem").weight_slot != node(graph, "mid").weight_slot);
+  CHECK(node(graph, "head").weight_slot->precisions == std::vector{2, 8});
+  Graph discrete = discretize(graph);
+  prune(discrete, "stem", {8, 0, 2, 8, 8, 0});
+  for (const char* tied : {"mid", "gate"}) prune(discrete, tied, {0, 8, 8, 2, 0, 8});
+  Graph small = exported(discrete);
+  CHECK(node(small, "mid").weight().shape() == Shape{4, 4, 3, 3});
+  CHECK(node(small, "gate").weight().shape() == Shape{4, 4});
+  CHECK(node(small, "slopes").params[0].to_vector() == std::vector{0.2F, 0.3F, 0.4F, 0.6F});
+  CHECK(node(small, "mul").shape == Shape{4, 4, 4});
+  const Tensor x = test::random_batch(5, {1, 8, 8}, 2, 1).x;
+  CHECK(small.forward(x).to_vector() == discrete.forward(x).to_vector());
+}
+
+TEST_CASE("pruning: a layer whose removed channels a function makes constants keeps them, with a note") {
+  for (const FunctionKind kind :
+       {FunctionKind::sigmoid, FunctionKind::hard_sigmoid, FunctionKind::softplus, FunctionKind::clip}) {
+    Functions net(kind);
+    std::vector<std::string> notes;
+    MixPrecOptions options = pruning;
+    options.on_note = [&](const std::string& note) { notes.push_back(note); };
+    const std::string f = function_names[static_cast<size_t>(kind)];
+    Graph graph = simplified(net, {1, 8, 8});
+    place_quantizers(graph, options);
+    CHECK(node(graph, "stem").weight_slot->precisions == std::vector{2, 8});
+    CHECK(node(graph, "mid").weight_slot->precisions == std::vector{0, 2, 8});
+    CHECK(notes == std::vector<std::string>{"'stem' keeps all channels: '" + f +
+                                            "' would turn a removed one into a constant that 'mid' reads"});
+    calibrate(graph, pruning);
+    Graph discrete = discretize(graph);
+    prune(discrete, "stem", {8, 0, 8, 8, 8, 8});
+    CHECK(refusal([&] { remove_pruned_channels(discrete); }) ==
+          "'mid' reads channels at 0 bits that '" + f + "' before it does not leave at 0: they can't be removed");
+  }
 }

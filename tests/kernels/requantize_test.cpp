@@ -18,6 +18,7 @@ TEST_CASE("fixed_point: 31 bits from 2^-14 on, 44 places below, saturated above"
     CHECK(f.shift <= 44);
     CHECK(f.multiplier >= 0);
     CHECK(std::abs(f.value() - ratio) <= std::max(ratio * 0x1p-31, 0x1p-45));
+    CHECK(fixed_point(-ratio) == FixedPoint{-f.multiplier, f.shift});
   }
   CHECK(fixed_point(0).multiplier == 0);
   CHECK(fixed_point(1e30) == FixedPoint{2147483647, 0});
