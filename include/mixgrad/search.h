@@ -94,7 +94,7 @@ struct MixPrecOptions {
   std::vector<Tensor> calibration = {};     ///< batches that set the clips; without them, clips start at 6 (input: 1)
   ClipRule clips = {};                      ///< how the batches set them
   std::optional<ValueRange> input_range = {};            ///< of all images, if known (data::Dataset::known_range)
-  std::function<void(const std::string&)> on_note = {};  ///< receives a sentence for each clip that fits badly
+  std::function<void(const std::string&)> on_note = {};  ///< hears of clips that fit badly and of unpruned layers
   std::vector<std::string> exclude_names = {};           ///< layers that stay float, output included
   std::vector<LayerOverride> overrides = {};             ///< the first match applies
   SamplerOptions sampler = {};
