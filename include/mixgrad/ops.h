@@ -37,6 +37,8 @@ Tensor avg_pool2d(const Tensor& x, const Pool2dAttrs& attrs = {});
 Tensor global_avg_pool2d(const Tensor& x);
 /// [N, ...] to [N, rest] in row-major order (C, H, W). The result is always float32.
 Tensor flatten(const Tensor& x);
+/// [N, C, H, W] to [N H W, C]: a row of channels for every position.
+Tensor pixels(const Tensor& x);
 /// x converted to `dtype`, rounded to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
 

@@ -33,7 +33,14 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --lr nan", "lr: nan"},
            {"search --model resnet9", "resnet8"},
            {"search --scheme per-weight", "per-layer, per-channel"},
-           {"search --loss regress", "loss: unknown 'regress': expected classify, reconstruct"},
+           {"search --loss dream", "loss: unknown 'dream': expected classify, imitate, imitate-scores, "},
+           {"search --data glyphs:40 --loss regress",
+            "'glyphs:40' has no targets, which --loss regress needs to train model resnet8: expected y of floats"},
+           {"search --data glyphs:40 --loss imitate",
+            "loss: imitate imitates the outputs of a trained network, but model resnet8 has no weights: expected "
+            "--init"},
+           {"search --loss imitate --distill 0.5", "distill: --loss imitate imitates the float network already"},
+           {"train --loss imitate-values", "loss: imitate-values is for searches: a float network can't learn from"},
            {"search --data glyphs:40 --loss reconstruct",
             "'glyphs:40' has images [3, 32, 32], but model resnet8 returns 10 values: --loss "
             "reconstruct expects 3072, one per value of the image"},
