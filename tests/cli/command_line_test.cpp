@@ -134,7 +134,7 @@ TEST_CASE("command line: a folder instead of a file, and bytes that are not text
       {std::string("search --override ") + bytes + "=8", "no layer '\xff\xfe'"},
   };
   for (const std::string command :
-       {"eval ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
+       {"eval ", "predict ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
     cases.emplace_back(command + bytes, "\xff\xfe");
   }
   for (const auto& complaint : cases) {
