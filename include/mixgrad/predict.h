@@ -39,9 +39,9 @@ struct Prediction {
 /// Throws bad_input naming what is missing, or what does not fit.
 Prediction load_prediction(const PredictOptions& options);
 
-/// Calls `use(first, outputs)` for batches of images in order; `first`: the index of the batch's first image. Only a
-/// few batches are in memory at a time.
-void each_output(const Prediction& prediction, const std::function<void(int64_t first, const Tensor& outputs)>& use);
+/// Calls `use(first, outputs)` for batches of images in order, until it returns false; `first`: the index of the
+/// batch's first image. Only a few batches are in memory at a time. Returns whether all images were used.
+bool each_output(const Prediction& prediction, const std::function<bool(int64_t first, const Tensor& outputs)>& use);
 
 /// To count the classes that outputs choose by the true ones, which the images must have: throws bad_input naming what
 /// they lack.

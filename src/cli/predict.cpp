@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "interrupt.h"
 #include "json.h"
 #include "options.h"
 
@@ -103,11 +104,18 @@ void run(Predict& predict) {
   const bool shows = predict.out.empty() && (!predict.confusion || predict.top > 0);
   Screen screen(predict, p);
   if (predict.json && shows) fmt::print("{{\"predictions\":[");
-  each_output(p, [&](int64_t first, const Tensor& outputs) {
+  const Interrupt interrupt;
+  const bool all = each_output(p, [&](int64_t first, const Tensor& outputs) {
+    if (Interrupt::signal() != 0) return false;
     if (file) file->add(first, outputs);
     if (shows) screen.add(first, outputs);
     if (predict.confusion) confusion.add(decisions(p, first, outputs));
+    return true;
   });
+  if (!all) {
+    fmt::print(stderr, "mixgrad: interrupted{}\n", file ? ": nothing was written" : "");
+    return;
+  }
   if (file) file->finish();
   if (predict.json) {
     const std::string rest = one_line(about(predict, p, confusion));

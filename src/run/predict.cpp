@@ -146,15 +146,18 @@ Prediction load_prediction(const PredictOptions& o) {
   return of_saved_graph(o, load_graph(folder / network_name), origin);
 }
 
-void each_output(const Prediction& p, const std::function<void(int64_t first, const Tensor& outputs)>& use) {
+bool each_output(const Prediction& p, const std::function<bool(int64_t first, const Tensor& outputs)>& use) {
   const data::Loader loader(p.images, {.batch_size = p.batch_size});
   const int64_t at_once = 4 * train::threads();
   for (int64_t first = 0; first < loader.batches(); first += at_once) {
     std::vector<Tensor> outputs(static_cast<size_t>(std::min(at_once, loader.batches() - first)));
     kernels::parallel_tasks(std::ssize(outputs),
                             [&](int64_t i) { outputs[static_cast<size_t>(i)] = p.run(loader.batch(first + i).x); });
-    for (size_t i = 0; i < outputs.size(); ++i) use((first + static_cast<int64_t>(i)) * p.batch_size, outputs[i]);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!use((first + static_cast<int64_t>(i)) * p.batch_size, outputs[i])) return false;
+    }
   }
+  return true;
 }
 
 train::Confusion empty_confusion(const Prediction& p) {

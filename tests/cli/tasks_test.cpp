@@ -154,14 +154,34 @@ TEST_CASE("imitate: outputs that are no class scores are compared as values, fro
                   "model value.onnx returns [1]: --loss imitate-scores expects at least two class scores");
 }
 
-TEST_CASE("imitate: a stopped search continues to the same bytes") {
+TEST_CASE("tasks: a search that was killed continues to the same network and metrics, those of counts included") {
+  if (emulated()) return;
   const Images place;
-  const std::string arguments = "--model scores.onnx --data npy:plain --loss imitate --target size=60% ";
-  const json whole = place.found(arguments);
-  const std::string resumed = arguments + "--out again --checkpoint-minutes 0 ";
-  REQUIRE(place.search(resumed + "--resume").exit_code == 0);
-  CHECK(parsed(place.path("again/summary.json")).at("checksum") == whole.at("checksum"));
-  CHECK(io::read_file(place.path("again/teacher.safetensors")) == io::read_file(place.path("run/teacher.safetensors")));
+  for (const std::string task :
+       {"--model scores.onnx --data npy:plain --loss imitate", "--model map.onnx --data npy:maps"}) {
+    CAPTURE(task);
+    const std::string command = fmt::format(
+        "'{}' search {} --search-epochs 2 --finetune-epochs 1 --batch-size 20 --threads 1 --overwrite", binary(), task);
+    REQUIRE(shell_run(place, command + " --out whole").exit_code == 0);
+    const Outcome killed = shell_run(
+        place, command +
+                   " --out parts --checkpoint-minutes 0 & pid=$!; until grep -q search parts/metrics.next.jsonl "
+                   "parts/metrics.jsonl 2>/dev/null || ! kill -0 $pid; do sleep 0.02; done; kill -9 $pid; wait $pid");
+    CHECK(killed.exit_code == 128 + 9);
+    const std::string resumed = command.substr(0, command.size() - std::string(" --overwrite").size());
+    const Outcome whole = shell_run(place, resumed + " --out parts --resume");
+    CAPTURE(whole.err);
+    REQUIRE(whole.exit_code == 0);
+    CHECK(parsed(place.path("parts/summary.json")).at("checksum") ==
+          parsed(place.path("whole/summary.json")).at("checksum"));
+    std::vector<json> before = json_lines(place.path("whole/metrics.jsonl")),
+                      after = json_lines(place.path("parts/metrics.jsonl"));
+    for (std::vector<json>* lines : {&before, &after}) {
+      for (json& line : *lines) line.erase("seconds");
+    }
+    CHECK(before == after);
+    fs::remove_all(place.path("parts"));
+  }
 }
 
 TEST_CASE("regress: floats are predicted, by default where y can't be class numbers") {
