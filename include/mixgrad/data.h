@@ -12,17 +12,27 @@
 
 namespace mixgrad::data {
 
+/// What is known about images: a class number each, one per position of a map, or values to be predicted.
+enum class Known { nothing, labels, label_maps, values };
+
 /// Images, channels-last [size, height, width, channels]: either bytes, where v stands for v / 255, or floats of any
-/// sign. Without labels, the input is the target (reconstruction).
+/// sign. What is known about them may be labels, targets, or both where targets are whole numbers.
 struct Dataset {
   std::string name;
   int64_t channels = 0, height = 0, width = 0;
   std::vector<uint8_t> pixels = {};
-  std::vector<int32_t> labels = {};
+  std::vector<int32_t> labels = {};  ///< one per image, or one per position of its label map
   std::vector<std::string> class_names = {};
-  std::vector<float> features = {};  ///< used instead of pixels
-  Normalization normalization = {};  ///< applied by Loader, after augmentation
+  std::vector<float> features = {};     ///< used instead of pixels
+  Normalization normalization = {};     ///< applied by Loader, after augmentation
+  Shape label_map = {};                 ///< [height, width] of an image's labels; rank 0: one label
+  std::vector<float> targets = {};      ///< values to be predicted, [size, target_shape...] in row-major order
+  Shape target_shape = {};              ///< rank 0: one value per image
+  std::vector<std::string> files = {};  ///< of each image, within the data set's folder; empty if it has none
+  std::string unlabelled = {};          ///< why there are no labels although there might be, for errors
 
+  /// Labels come before targets.
+  Known known() const;
   int64_t image_values() const { return channels * height * width; }
   int64_t size() const {
     return image_values() == 0 ? 0 : static_cast<int64_t>(pixels.size() + features.size()) / image_values();
@@ -67,7 +77,8 @@ struct GlyphCounts {
 
 /// The built-in default: 32×32 RGB pictures of ten digits, drawn as strokes from the seed.
 Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts = {});
-/// JPEG and PNG files DIR/train/CLASS/* and DIR/test/CLASS/*, all of one size; grey if all of them are. Gamma and
+/// JPEG and PNG files DIR/train/CLASS/* and DIR/test/CLASS/*, or without classes DIR/train/* and DIR/test/*, or DIR/*,
+/// of which every fifth is drawn for the test set; all of one size; grey if all of them are. Gamma and
 /// colour profiles are ignored, 16-bit values rounded to 8 bits, transparency dropped, and CMYK converted to RGB; notes
 /// report each of these. Hidden files are skipped. Throws bad_input naming any other file.
 Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1);
@@ -78,8 +89,8 @@ Splits idx(const std::string& dir, uint64_t seed, double validation_share = 0.1)
 /// NumPy arrays x_train, y_train, x_test, y_test, as .npy files in folder `path` or in one .npz file, in either byte
 /// order, in C or Fortran order. x: [N, H, W, C], [N, H, W] or [N, F] (F channels, one position) of 16- to 64-bit
 /// floats, of integers within 0 to 255, or of booleans (0 and 1). y: class numbers [N] or [N, 1] as whole numbers of
-/// any type, or one-hot rows [N, K]; without y there are no labels. Throws bad_input naming the file and, for an
-/// invalid value, its index.
+/// any type, or one-hot rows [N, K]; label maps [N, H, W] of integers; floats of up to 4 dimensions are (also) targets.
+/// Without y, nothing is known. Throws bad_input naming the file and, for an invalid value, its index.
 Splits numpy(const std::string& path, uint64_t seed, double validation_share = 0.1);
 /// CIFAR-10 in binary form from folder `dir` (data_batch_1..5.bin, test_batch.bin). Throws bad_input naming the file,
 /// and the offset of invalid data.
@@ -87,6 +98,9 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 
 /// The images at another size: [1 or 3, H, W], or [F, 1, 1] where the F = 32 k values are a grey image of k rows.
 /// Throws bad_input for other shapes.
 Splits resized(Splits splits, const Shape& image_shape);
+/// Images to run a network on, about which nothing is known: a .npy file with x as in `numpy`, an image file, or all
+/// images in a folder and the folders in it.
+Dataset images_only(const std::string& path);
 /// Loads the data set `spec`, one of sources(). Glyphs are drawn at `image_shape`; files keep their size.
 Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1,
             const Shape& image_shape = {3, 32, 32});
@@ -98,11 +112,13 @@ std::string absolute(const std::string& spec);
 /// small shifts for glyphs and IDX digits, none for arrays or for images of one row or column.
 Augmentation default_augmentation(const std::string& spec, const Shape& image_shape = {3, 32, 32});
 
-/// x [n, channels, height, width]; labels [n], or none if x is its own target (reconstruction).
+/// x [n, channels, height, width] and what is known about it.
 struct Batch {
   Tensor x;
-  std::vector<int32_t> labels;
+  std::vector<int32_t> labels;  ///< [n] or, for label maps, [n, height, width]
+  Tensor targets = {};          ///< [n, values] if there are any
   int64_t size() const { return x.dim(0); }
+  Known known() const;
   /// Images `begin` to `begin + count`.
   Batch part(int64_t begin, int64_t count) const;
 };

@@ -187,6 +187,8 @@ Graph load_graph(const std::string& path, const FindActivation& find_activation 
 io::Safetensors to_safetensors(const Graph& graph);
 Graph graph_from(io::Safetensors content, const FindActivation& find_activation = quant::find_activation,
                  const FindWeight& find_weight = quant::find_weight);
+/// Whether this is what a graph was saved as, and not only tensors.
+bool holds_graph(const io::Safetensors& content);
 /// A checksum (io::Checksum) of structure and tensors, not of the task.
 std::string checksum(const Graph& graph);
 

@@ -18,6 +18,7 @@
 #include <mixgrad/normalization.h>
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
+#include <mixgrad/predict.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/report.h>
 #include <mixgrad/rng.h>

@@ -85,6 +85,8 @@ Tensor pad2d(const Tensor& x, const Pad2dAttrs& attrs);
 Tensor upsample2d(const Tensor& x, const Upsample2dAttrs& attrs = {});
 /// [N, ...] to [N, rest] in row-major order (C, H, W). The result is always float32.
 Tensor flatten(const Tensor& x);
+/// [N, C, H, W] to [N H W, C]: a row of channels for every position.
+Tensor pixels(const Tensor& x);
 /// x converted to `dtype`, rounded to nearest even.
 Tensor cast(const Tensor& x, DType dtype);
 

@@ -11,6 +11,9 @@ namespace mixgrad::report {
 /// The table printed at the end of a run, at most 100 columns wide: bits of every layer, costs, accuracies.
 std::string table(const RunConfig& config, const RunResult& result);
 
+/// Per-class figures and, of a few classes, the matrix.
+std::string table(const train::Confusion& confusion);
+
 /// The data of the report on the folder of a run or of a sweep (sweep.csv and a run's folder per point), as JSON.
 /// Throws bad_input if it is neither, or a file in it is corrupt.
 std::string page_data(const std::string& path);

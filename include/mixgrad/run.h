@@ -22,17 +22,28 @@ double default_strength(const Graph& floating, const cost::Model& regularizer);
 
 /// The configured model; `classes` as for models::make.
 models::Model make_model(const RunConfig& config, int64_t classes);
+/// The configured model with as many outputs as the images have classes or targets or, if neither is known, as the
+/// weights in config.init are for.
+models::Model make_model(const RunConfig& config, const data::Dataset& images);
 
 /// How images are normalized before any normalization in the network's own file: by config.normalize, or as for the
 /// weights in config.init. Throws bad_input if the two differ.
 Normalization image_normalization(const RunConfig& config, int64_t channels);
 
 /// The task, from the first of these that is set: config.loss, the task of the weights in config.init, the task of a
-/// built-in model, the default for `images` (classify with labels, reconstruct without).
+/// built-in model, the default for what is known about `images` (train::task_for). One that imitates still needs its
+/// teacher.
 const train::Task& run_task(const RunConfig& config, const data::Dataset& images);
 
-/// The data for the configured model, normalized for it, without labels if its task does not read them. Throws
-/// bad_input if data, model and task do not fit together.
+/// The task of search and fine-tuning: run_task, with `floating` as its teacher if it imitates one.
+train::Task task_for_search(const RunConfig& config, const Graph& floating, const data::Dataset& images);
+
+/// What the configured float network itself was trained for, as far as is known: the task of the weights in config.init
+/// or of a built-in model; else "".
+std::string task_of_float(const RunConfig& config);
+
+/// The data for the configured model, normalized for it, without labels or targets if its task does not read them.
+/// Throws bad_input if data, model and task do not fit together.
 data::Splits load_data(const RunConfig& config);
 
 /// One cost of three networks; nothing if the cost model does not support one of the layers.
@@ -61,6 +72,9 @@ struct RunResult {
   int threads = 0;
   int64_t test_images = 0;
   train::Score floating, searched, final;  ///< on the test set; searched: the discrete network before fine-tuning
+  train::Confusion floating_confusion = {}, confusion = {};  ///< of the float network and of the one found, on the test
+                                                             ///< set; empty if the task is not about classes
+  std::shared_ptr<const train::Teacher> teacher = {};        ///< if the task is to imitate it
   struct Seconds {
     double warmup = 0, search = 0, finetune = 0, total = 0;
   } seconds;

@@ -111,7 +111,8 @@ void check_existing_folder(const std::string& path, const char* what = "a run");
 struct FinishedRun {
   std::string model;  ///< its name; for a file without the folder
   Graph network;
-  data::Dataset test;  ///< without labels if the network reconstructs
+  data::Dataset test;  ///< without labels or targets that the task does not read
+  train::Task task;
 };
 FinishedRun load_run(const std::string& path, const std::string& data = "");
 
@@ -125,6 +126,7 @@ std::optional<Graph> exported_network(const std::string& path);
 std::optional<Repair> repair_of(const std::string& path);
 
 /// Evaluates the network in run folder `path` on the test set of `data` or, if empty, of the run's own data.
-train::Score evaluate_run(const std::string& path, const std::string& data = "");
+/// `confusion`, if given, receives that of a task about classes.
+train::Score evaluate_run(const std::string& path, const std::string& data = "", train::Confusion* confusion = nullptr);
 
 }  // namespace mixgrad

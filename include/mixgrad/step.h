@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mixgrad/communicator.h>
+#include <mixgrad/confusion.h>
 #include <mixgrad/data.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
@@ -50,8 +51,9 @@ StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* obse
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
 /// Runs the graph (fixed slots: integer codes) on a data set, or on about its first `most_images` images. `task` as in
-/// StepOptions.
+/// StepOptions. Adds the task's decisions, if it has any, to `confusion`, if given.
 Score evaluate(const Graph& graph, const data::Dataset& dataset,
-               int64_t most_images = std::numeric_limits<int64_t>::max(), const Task* task = nullptr);
+               int64_t most_images = std::numeric_limits<int64_t>::max(), const Task* task = nullptr,
+               Confusion* confusion = nullptr);
 
 }  // namespace mixgrad::train

@@ -7,6 +7,8 @@
 #include <mixgrad/tensor.h>
 
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,8 @@ struct Metric {
   std::string label = {};  ///< short form for progress lines: "acc"
   bool larger_is_better = true;
   bool is_share = false;  ///< from 0 to 1; shown in percent
+  /// The metric of sums of Outcome::counts; null if it is a mean over the images.
+  double (*of_counts)(std::span<const double> counts) = nullptr;
 
   bool operator==(const Metric&) const = default;
 };
@@ -25,13 +29,15 @@ struct Metric {
 /// Sums over the images of a step or an epoch.
 struct Score {
   double loss = 0;      ///< Σ of the task's loss
-  double measured = 0;  ///< Σ of its metric
+  double measured = 0;  ///< Σ of Outcome::measured
   int64_t images = 0;
   Metric metric = {};
+  std::vector<double> counts = {};  ///< Σ of Outcome::counts
 
   double mean_loss() const { return mean(loss); }
-  /// The mean of the metric over the images.
-  double value() const { return mean(measured); }
+  double mean_measured() const { return mean(measured); }
+  /// The metric.
+  double value() const { return metric.of_counts != nullptr ? metric.of_counts(counts) : mean_measured(); }
   /// The metric, negated if smaller is better: larger quality is always better.
   double quality() const { return metric.larger_is_better ? value() : -value(); }
   Score& operator+=(const Score& other);
@@ -42,8 +48,14 @@ struct Score {
 
 /// A loss on the tape, and the metric of the same outputs.
 struct Outcome {
-  Tensor loss;          ///< scalar: Σ over the images / denominator
-  double measured = 0;  ///< Σ over the images
+  Tensor loss;                      ///< scalar: Σ over the images / denominator
+  double measured = 0;              ///< Σ over the images
+  std::vector<double> counts = {};  ///< for Metric::of_counts: Σ over the images, as many for every batch
+};
+
+/// Class numbers that are true and that a network chose, one of each for every image or position.
+struct Decisions {
+  std::vector<int32_t> truth, chosen;
 };
 
 /// A network and a data set to be used together, with their names for the user.
@@ -56,18 +68,36 @@ struct Pairing {
   std::string notes;     ///< the data reader's notes, quoted in errors about the data
 };
 
+/// The float network that a task imitates. Copies share it.
+struct Teacher {
+  std::shared_ptr<const Graph> network;  ///< gets no gradients
+  double variance = 1;                   ///< of its outputs
+};
+/// A copy of `network`, and the variance of its outputs on some of the images.
+Teacher teacher(const Graph& network, const data::Dataset& images);
+
 struct Task {
   std::string name;  ///< in --loss and in files
   Metric metric;
-  bool reads_labels = false;
+  bool reads_labels = false;   ///< and so its network's outputs are class scores
+  bool reads_targets = false;  ///< Dataset::targets
   /// The loss and metric of a network's `output`, [N, values] or [N, C, H, W], for `batch`.
   std::function<Outcome(const Tensor& output, const data::Batch& batch, double denominator)> loss_and_metric;
   /// What training steps use instead, if set (distilled).
   std::function<Outcome(const Tensor& output, const data::Batch& batch, double denominator)> training = {};
+  /// How many Outcome::counts there are for these data; unset: none.
+  std::function<int64_t(const data::Dataset& images)> counts = {};
+  /// If it is about classes: which are true and which the network chose.
+  std::function<Decisions(const Tensor& output, const data::Batch& batch)> decisions = {};
   /// The metric of the best guess that ignores the images.
   std::function<double(const data::Dataset& images)> chance;
   /// Throws bad_input naming the network, the data and --loss if they can't be combined for this task.
   std::function<void(const Pairing&)> check;
+  /// The same task for label maps, if it is another one.
+  std::shared_ptr<const Task> on_maps = {};
+  /// Set if it is to imitate a float network: the task for this one. Before that, it has no loss.
+  std::function<Task(const Teacher& teacher)> taught = {};
+  std::shared_ptr<const Teacher> teacher = {};  ///< set by `taught`
 
   /// The score of `images` images, from the result of `loss_and_metric` with this denominator.
   Score score(const Outcome& outcome, int64_t images, double denominator) const;
@@ -78,12 +108,14 @@ struct Task {
 /// some of the images (SPEC §5b). The teacher runs on every training batch, as it is augmented.
 Task distilled(const Task& task, const Graph& teacher, double share, const data::Dataset& images);
 
-/// The built-in tasks: classify (cross entropy, accuracy), and reconstruct (mean squared error against the input).
+/// The built-in tasks: classify (cross entropy, accuracy; on label maps mean intersection over union), reconstruct
+/// (mean squared error against the input), regress (against targets), and imitate: the outputs of the float network, as
+/// class scores (imitate-scores: T² KL, agreement) or as values (imitate-values: error relative to their variance).
 const std::vector<Task>& tasks();
 /// The built-in task called `name`. Throws bad_input listing the names if there is none; the error starts with `where`.
 const Task& find_task(const std::string& name, const std::string& where = "loss");
-/// `chosen` if given; else the task called `name` (Graph::task) if not empty; else the default for the data:
-/// classify if they have labels, reconstruct if not.
-const Task& task_for(const Task* chosen, const std::string& name, bool has_labels);
+/// `chosen` if given; else, for what is known about the images, the task called `name` (Graph::task) if not empty, else
+/// the default: classify for labels, regress for values, reconstruct for nothing.
+const Task& task_for(const Task* chosen, const std::string& name, data::Known known);
 
 }  // namespace mixgrad::train

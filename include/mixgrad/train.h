@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mixgrad/checkpoints.h>
+#include <mixgrad/confusion.h>
 #include <mixgrad/observer.h>
 #include <mixgrad/phases.h>
 #include <mixgrad/step.h>

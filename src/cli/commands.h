@@ -13,6 +13,7 @@ void add_search(CLI::App& app, const Communicator& communicator);
 void add_sweep(CLI::App& app, const Communicator& communicator);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_predict(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_export(CLI::App& app);
 void add_inspect(CLI::App& app);

@@ -2,6 +2,7 @@
 // Output of --json.
 #pragma once
 
+#include <mixgrad/confusion.h>
 #include <mixgrad/task.h>
 
 #include <fmt/core.h>
@@ -9,9 +10,15 @@
 
 namespace mixgrad::cli {
 
-/// Prints one line. NaN and infinity become null; invalid UTF-8, as in names of folders, is replaced.
-inline void print_json(const nlohmann::ordered_json& object) {
-  fmt::print("{}\n", object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+/// NaN and infinity become null; invalid UTF-8, as in names of folders, is replaced.
+inline std::string one_line(const nlohmann::ordered_json& object) {
+  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+inline void print_json(const nlohmann::ordered_json& object) { fmt::print("{}\n", one_line(object)); }
+
+/// Adds "classes" and "confusion" (to_json).
+inline void add_confusion(nlohmann::ordered_json& object, const train::Confusion& confusion) {
+  object.update(nlohmann::ordered_json::parse(train::to_json(confusion)));
 }
 
 /// The accuracy is null if the task has another metric.

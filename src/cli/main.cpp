@@ -25,6 +25,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_sweep(app, communicator);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);
+  mixgrad::cli::add_predict(app);
   mixgrad::cli::add_verify(app);
   mixgrad::cli::add_export(app);
   mixgrad::cli::add_inspect(app);

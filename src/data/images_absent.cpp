@@ -3,12 +3,21 @@
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 
+#include "images_only.h"
+
 namespace mixgrad::data {
 
-Splits image_folder(const std::string& dir, uint64_t, double) {
+namespace {
+
+[[noreturn]] void refuse(const std::string& dir) {
   bad_input(
       "images:{}: this build does not support JPEG and PNG: use another data set, or build with Meson's option images",
       dir);
 }
+
+}  // namespace
+
+Splits image_folder(const std::string& dir, uint64_t, double) { refuse(dir); }
+Dataset files_of_images(const std::string& path) { refuse(path); }
 
 }  // namespace mixgrad::data

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "images_only.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -87,7 +89,9 @@ void keep(Dataset& set, std::span<const int64_t> indices) {
   const auto width = static_cast<size_t>(set.image_values());
   keep(set.pixels, width, indices);
   keep(set.features, width, indices);
-  keep(set.labels, 1, indices);
+  keep(set.labels, static_cast<size_t>(set.label_map.size()), indices);
+  keep(set.targets, static_cast<size_t>(set.target_shape.size()), indices);
+  keep(set.files, 1, indices);
 }
 
 Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
@@ -97,10 +101,15 @@ Dataset copy_of(const Dataset& set, std::span<const int64_t> indices) {
           set.height,
           set.width,
           copy_of(set.pixels, width, indices),
-          copy_of(set.labels, 1, indices),
+          copy_of(set.labels, static_cast<size_t>(set.label_map.size()), indices),
           set.class_names,
           copy_of(set.features, width, indices),
-          set.normalization};
+          set.normalization,
+          set.label_map,
+          copy_of(set.targets, static_cast<size_t>(set.target_shape.size()), indices),
+          set.target_shape,
+          copy_of(set.files, 1, indices),
+          set.unlabelled};
 }
 
 /// The order in which images are held out, such that every prefix is stratified by class. Within a class the order is
@@ -109,7 +118,7 @@ std::vector<int64_t> holding_order(const Dataset& set, Rng& rng) {
   std::vector<int64_t> order(static_cast<size_t>(set.size()));
   std::iota(order.begin(), order.end(), int64_t{0});
   for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-  if (set.labels.empty()) return order;
+  if (set.known() != Known::labels) return order;
   std::map<int32_t, int64_t> images, drawn;  // by class
   for (const int32_t label : set.labels) ++images[label];
   std::vector<double> share(order.size());
@@ -122,6 +131,11 @@ std::vector<int64_t> holding_order(const Dataset& set, Rng& rng) {
 }
 
 }  // namespace
+
+Known Dataset::known() const {
+  if (labels.empty()) return targets.empty() ? Known::nothing : Known::values;
+  return label_map.rank() == 0 ? Known::labels : Known::label_maps;
+}
 
 Splits hold_out(Dataset train, Dataset test, uint64_t seed, double validation_share, std::vector<std::string> notes) {
   if (!(validation_share >= 0.0 && validation_share < 1.0))
@@ -151,6 +165,8 @@ std::string checksum(const Splits& splits) {
     sum.add(std::span<const uint8_t>(set->pixels));
     sum.add(std::span<const float>(set->features));
     sum.add(std::span<const int32_t>(set->labels));
+    if (!set->targets.empty()) sum.add(set->target_shape.str());
+    sum.add(std::span<const float>(set->targets));
   }
   return sum.str();
 }
@@ -159,6 +175,10 @@ Splits load(const std::string& spec, uint64_t seed, double validation_share, con
   const auto [source, path] = source_of(spec);
   if (source != nullptr) return source->read(path, seed, validation_share);
   return resized(glyphs(seed, validation_share, glyph_counts(spec)), image_shape);
+}
+
+Dataset images_only(const std::string& path) {
+  return path.ends_with(".npy") ? numpy_images(path) : files_of_images(path);
 }
 
 std::string sources() {

@@ -78,14 +78,26 @@ void convert(const Dataset& set, int64_t index, const Variation& v, float* out) 
   normalize(set, out);
 }
 
+/// Copies entry `index` of `from`, `width` values, to entry `to_index` of `to`.
+template <typename T, typename To>
+void copy_entry(const std::vector<T>& from, int64_t index, int64_t width, To&& to, int64_t to_index) {
+  std::copy_n(from.begin() + index * width, width, to.begin() + to_index * width);
+}
+
 }  // namespace
 
 Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&dataset), options_(options) {
   const auto values = static_cast<int64_t>(dataset.pixels.size() + dataset.features.size());
-  const auto labels = static_cast<int64_t>(dataset.labels.size());
-  if (values != dataset.size() * dataset.image_values() || (labels != 0 && labels != dataset.size())) {
+  const auto labels = static_cast<int64_t>(dataset.labels.size()),
+             targets = static_cast<int64_t>(dataset.targets.size());
+  if (values != dataset.size() * dataset.image_values() ||
+      (labels != 0 && labels != dataset.size() * dataset.label_map.size())) {
     bad_input("data set {}: {} labels and {} values don't match images of {} values", dataset.name, labels, values,
               dataset.image_values());
+  }
+  if (targets != 0 && targets != dataset.size() * dataset.target_shape.size()) {
+    bad_input("data set {}: {} targets don't match {} images of {} each", dataset.name, targets, dataset.size(),
+              dataset.target_shape.str());
   }
   for (const std::vector<float>* n : {&dataset.normalization.mean, &dataset.normalization.std}) {
     if (!dataset.normalization.empty() && std::ssize(*n) != dataset.channels) {
@@ -94,6 +106,10 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&datase
     }
   }
   if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
+  const bool varies = options.augmentation.flip || options.augmentation.crop > 0;
+  if (varies && dataset.known() != Known::labels && dataset.known() != Known::nothing)
+    bad_input("data set {}: label maps and targets don't move with their images: expected no augmentation",
+              dataset.name);
   const int64_t most = std::min(dataset.height, dataset.width);
   if (options.augmentation.crop < 0 || (options.augmentation.crop > 0 && options.augmentation.crop >= most))
     bad_input("crop {}: expected 0 to {} for images of {}x{}", options.augmentation.crop, most - 1, dataset.height,
@@ -117,8 +133,15 @@ void Loader::start(int64_t epoch) {
 
 Batch Batch::part(int64_t begin, int64_t count) const {
   Batch out{.x = x.rows(begin, count), .labels = {}};
-  if (!labels.empty()) out.labels.assign(labels.begin() + begin, labels.begin() + begin + count);
+  const int64_t each = std::ssize(labels) / std::max<int64_t>(size(), 1);
+  if (!labels.empty()) out.labels.assign(labels.begin() + begin * each, labels.begin() + (begin + count) * each);
+  if (targets) out.targets = targets.rows(begin, count);
   return out;
+}
+
+Known Batch::known() const {
+  if (labels.empty()) return targets ? Known::values : Known::nothing;
+  return std::ssize(labels) == size() ? Known::labels : Known::label_maps;
 }
 
 Batch Loader::batch(int64_t index) const {
@@ -127,7 +150,8 @@ Batch Loader::batch(int64_t index) const {
   const int64_t first = index * options_.batch_size;
   const int64_t n = std::min(options_.batch_size, set.size() - first);
   Batch batch{Tensor::empty({n, set.channels, set.height, set.width}),
-              std::vector<int32_t>(set.labels.empty() ? 0 : static_cast<size_t>(n))};
+              std::vector<int32_t>(set.labels.empty() ? 0 : static_cast<size_t>(n * set.label_map.size()))};
+  if (!set.targets.empty()) batch.targets = Tensor::empty({n, set.target_shape.size()});
   float* x = batch.x.data().data();
   kernels::parallel_chunks(n, 8, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
@@ -135,7 +159,8 @@ Batch Loader::batch(int64_t index) const {
       Rng rng(options_.seed, "augment", static_cast<uint64_t>(epoch_ * set.size() + position));
       const int64_t image = order_[static_cast<size_t>(position)];
       convert(set, image, draw(options_.augmentation, rng), x + i * set.image_values());
-      if (!set.labels.empty()) batch.labels[static_cast<size_t>(i)] = set.labels[static_cast<size_t>(image)];
+      if (!set.labels.empty()) copy_entry(set.labels, image, set.label_map.size(), batch.labels, i);
+      if (batch.targets) copy_entry(set.targets, image, set.target_shape.size(), batch.targets.data(), i);
     }
   });
   return batch;

@@ -2,6 +2,7 @@
 // Data sets of NumPy arrays: x_train, y_train, x_test and y_test, in separate files or one .npz file.
 #include "classes.h"
 #include "deflate.h"
+#include "images_only.h"
 #include "npy.h"
 
 #include <mixgrad/data.h>
@@ -15,6 +16,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 
 #include <zip.h>
 
@@ -108,22 +110,53 @@ std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
   return labels;
 }
 
-/// Labels as [N], [N, 1] and the like, or one-hot as [N, K].
+/// Keeps floats of any shape [N, ...] as targets.
+void read_targets(const Array& y, Dataset& set) {
+  const std::span<const int64_t> each = std::span(y.dims).subspan(1);
+  if (y.dims.size() > Shape::max_rank)
+    bad_input("{}: {} dimensions: expected targets of at most {}", y.name, y.dims.size(), Shape::max_rank);
+  append_floats(y, set.targets);
+  set.target_shape = Shape(each);
+}
+
+/// Labels as [N], [N, 1] and the like, or one-hot as [N, K], or maps of them as [N, H, W] or [N, H, W, 1].
 void read_labels(const Array& y, Part& part) {
   std::vector<int64_t> dims = y.dims;
   const int64_t images = part.set.size();
   const bool one_each =
       std::ranges::count(dims, 1) + 1 >= std::ssize(dims) && (y.count() == images || dims.size() <= 1);
   while (dims.size() > 2 && dims.back() == 1) dims.pop_back();
-  if (dims.empty() || (!one_each && dims.size() != 2))
-    bad_input("{}: shape ({}): expected class numbers (N,), or one-hot rows (N, K)", y.name, fmt::join(y.dims, ", "));
+  const bool maps = !one_each && dims.size() == 3 && y.kind != 'f';
+  if (dims.empty() || (!one_each && dims.size() != 2 && !maps)) {
+    bad_input(
+        "{}: shape ({}): expected class numbers (N,), one-hot rows (N, K), or integers (N, H, W), a class number for "
+        "every pixel",
+        y.name, fmt::join(y.dims, ", "));
+  }
   const int64_t rows = one_each ? y.count() : dims[0];
   if (rows != images) bad_input("{}: {} labels for {} images", y.name, rows, images);
-  part.one_hot = !one_each;
+  part.one_hot = !one_each && !maps;
   if (part.one_hot && dims[1] > most_classes)
     bad_input("{}: one-hot rows of {} columns: expected at most {}", y.name, dims[1], most_classes);
-  part.set.labels = one_each ? class_numbers(y) : one_hot_columns(y, dims[1]);
+  part.set.labels = part.one_hot ? one_hot_columns(y, dims[1]) : class_numbers(y);
+  if (maps) part.set.label_map = {dims[1], dims[2]};
   for (int64_t c = 0; part.one_hot && c < dims[1]; ++c) part.set.class_names.push_back(std::to_string(c));
+}
+
+/// y may be labels; floats are targets, too, and if they can't be labels, only targets.
+void read_known(const Array& y, Part& part) {
+  if (y.kind != 'f') return read_labels(y, part);
+  try {
+    read_labels(y, part);
+  } catch (const Error& e) {
+    part.one_hot = false;
+    part.set.unlabelled = e.what();
+  }
+  if (y.dims.empty() || y.dims[0] != part.set.size()) {
+    if (part.set.labels.empty()) bad_input("{}", part.set.unlabelled);
+    return;  // [1, N]: labels only
+  }
+  read_targets(y, part.set);
 }
 
 /// Passes the content of "x_train.npy" and the like to `use`; returns false if there is no such array.
@@ -191,7 +224,7 @@ Part read_part(const Arrays& arrays, const std::string& path, const std::string&
   };
   if (!arrays.with("x_" + name + ".npy", read_x))
     bad_input("{}: no x_{}.npy: expected x_train, x_test and, if there are classes, y_train and y_test", path, name);
-  arrays.with("y_" + name + ".npy", [&](const Array& y) { read_labels(y, part); });
+  arrays.with("y_" + name + ".npy", [&](const Array& y) { read_known(y, part); });
   return part;
 }
 
@@ -200,8 +233,13 @@ void check_alike(const std::string& path, const Part& train, const Part& test) {
   const Dataset &a = train.set, &b = test.set;
   if (b.image_shape() != a.image_shape())
     bad_input("{}: training images are {}, test images {}", path, a.image_shape().str(), b.image_shape().str());
-  if (b.labels.empty() != a.labels.empty())
+  if ((b.known() == Known::nothing) != (a.known() == Known::nothing))
     bad_input("{}: one of y_train.npy and y_test.npy is missing: expected both or none", path);
+  if (b.known() != a.known() || b.label_map != a.label_map || b.target_shape != a.target_shape) {
+    const std::string& why = a.unlabelled.empty() ? b.unlabelled : a.unlabelled;
+    bad_input("{}: y_train and y_test are of different kinds: expected the same in both{}{}", path,
+              why.empty() ? "" : "; ", why);
+  }
   if (b.pixels.empty() != a.pixels.empty())
     bad_input("{}: x_train is of type {}, x_test of type {}: expected floats in both or bytes in both", path,
               train.type, test.type);
@@ -238,6 +276,11 @@ std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
 }
 
 }  // namespace
+
+Dataset numpy_images(const std::string& file) {
+  const io::Mapped mapped(file);
+  return read_images(parse_npy(file, mapped.content()));
+}
 
 Splits numpy(const std::string& path, uint64_t seed, double validation_share) {
   const Arrays arrays(path);

@@ -308,6 +308,8 @@ void check_runs(const Graph& graph, const std::string& path) {
 
 }  // namespace
 
+bool holds_graph(const io::Safetensors& content) { return content.metadata.contains(metadata_key); }
+
 void save(const Graph& graph, const std::string& path) { io::write_safetensors(path, to_safetensors(graph)); }
 
 io::Safetensors to_safetensors(const Graph& graph) {

@@ -196,8 +196,8 @@ TapeView quantized_step(const RunConfig& config, const Graph& floating, const da
   options.calibration = train::calibration_batches(splits.train, config.batch_size, config.seed);
   options.input_range = splits.train.known_range();
   MixPrec net(floating, options);
-  train::StepOptions step{
-      .dtype = dtype_of(config.dtype), .micro_batch = batch.size(), .task = &run_task(config, splits.train)};
+  const train::Task task = task_for_search(config, floating, splits.train);
+  train::StepOptions step{.dtype = dtype_of(config.dtype), .micro_batch = batch.size(), .task = &task};
   if (phase == StepKind::fine_tune) return graph_step(net.arch_export(), batch, step);
   if (config.method == Method::fisher) return measured_step(net, batch, step);
   return learned_step(net, batch, step, config.strength.value_or(default_strength(floating, net.regularizer())));
@@ -241,7 +241,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
     bad_input("method: {} does not search: expected fisher or dnas", name_of(config.method));
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
-  const models::Model model = make_model(config, splits.train.classes());
+  const models::Model model = make_model(config, splits.train);
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);

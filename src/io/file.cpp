@@ -2,6 +2,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
+#include <src/internal/file_writer.h>
+
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -13,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <tuple>
 #include <utility>
 
 namespace mixgrad::io {
@@ -24,7 +27,10 @@ class Descriptor {
   explicit Descriptor(int fd) : fd_(fd) {}
   ~Descriptor() { close(); }
   Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
 
   explicit operator bool() const { return fd_ >= 0; }
   int get() const { return fd_; }
@@ -74,12 +80,6 @@ int create_aside(int folder, std::string& name) {
 void sync_folder(const std::string& folder) {
   const Descriptor fd(open_folder(folder, O_RDONLY));
   if (fd) ::fsync(fd.get());
-}
-
-/// Writes to devices and pipes (/dev/stdout), which a rename would replace.
-void write_in_place(const std::string& path, std::string_view content) {
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd || !write_all(fd.get(), content) || !fd.close()) cannot_write(path, errno);
 }
 
 /// Follows symbolic links, so that a link is kept; returns `path` itself if there is no file yet.
@@ -140,22 +140,61 @@ void check_file(const std::string& path) {
   if (!stands || S_ISREG(status.st_mode)) check_folder(parts_of(path).first);
 }
 
-void write_file(const std::string& path, std::string_view content) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) return write_in_place(path, content);
-  const auto [folder, name] = parts_of(resolve(path));
-  const Descriptor place(open_folder(folder, O_PATH));  // keeps the folder even if it is moved meanwhile
-  if (!place) cannot_write(path, errno);
-  std::string aside;
-  Descriptor fd(create_aside(place.get(), aside));
-  if (!fd) cannot_write(path, errno);
-  if (!write_all(fd.get(), content) || ::fsync(fd.get()) != 0 || !fd.close() ||
-      ::renameat(place.get(), aside.c_str(), place.get(), name.c_str()) != 0) {
+struct FileWriter::Impl {
+  std::string path, folder, name, aside = {};
+  Descriptor place{-1};  // the folder: keeps it even if it is moved meanwhile
+  Descriptor file{-1};
+
+  /// Removes the incomplete file.
+  void remove() {
+    if (!aside.empty()) ::unlinkat(place.get(), aside.c_str(), 0);
+    aside.clear();
+  }
+  [[noreturn]] void fail() {
     const int error = errno;
-    ::unlinkat(place.get(), aside.c_str(), 0);
+    remove();
     cannot_write(path, error);
   }
-  sync_folder(folder);
+};
+
+FileWriter::FileWriter(const std::string& path) : impl_(std::make_unique<Impl>()) {
+  Impl& i = *impl_;
+  i.path = path;
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    i.file = Descriptor(::open(path.c_str(), O_WRONLY | O_CLOEXEC));  // a device or pipe, which a rename would replace
+    if (!i.file) i.fail();
+    return;
+  }
+  std::tie(i.folder, i.name) = parts_of(resolve(path));
+  i.place = Descriptor(open_folder(i.folder, O_PATH));
+  if (!i.place) i.fail();
+  std::string aside;
+  i.file = Descriptor(create_aside(i.place.get(), aside));
+  if (!i.file) i.fail();
+  i.aside = aside;
+}
+
+FileWriter::~FileWriter() { impl_->remove(); }
+
+void FileWriter::add(std::string_view content) {
+  if (!write_all(impl_->file.get(), content)) impl_->fail();
+}
+
+void FileWriter::finish() {
+  Impl& i = *impl_;
+  const bool aside = !i.aside.empty();
+  if ((aside && ::fsync(i.file.get()) != 0) || !i.file.close() ||
+      (aside && ::renameat(i.place.get(), i.aside.c_str(), i.place.get(), i.name.c_str()) != 0))
+    i.fail();
+  if (aside) sync_folder(i.folder);
+  i.aside.clear();
+}
+
+void write_file(const std::string& path, std::string_view content) {
+  FileWriter writer(path);
+  writer.add(content);
+  writer.finish();
 }
 
 void write_at(const std::string& path, int64_t offset, std::string_view content) {

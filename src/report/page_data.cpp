@@ -75,12 +75,28 @@ ordered_json read_summary(const fs::path& file) {
   bad_input("{}: corrupt: expected the summary of a run, with its cost and layers", file.string());
 }
 
+/// How the float network and the one found confuse classes.
+ordered_json read_confusion(const fs::path& file) {
+  try {
+    ordered_json all = ordered_json::parse(io::read_file(file));
+    if (all.at("of").is_string() && all.at("truth").is_string()) {
+      for (const char* network : {"float", "found"}) {
+        if (all.at(network).at("classes").size() != all.at(network).at("confusion").size()) throw std::out_of_range("");
+      }
+      return all;
+    }
+  } catch (const std::exception&) {
+  }
+  bad_input("{}: corrupt: expected the confusion of classes of a run", file.string());
+}
+
 ordered_json read_run(const fs::path& folder, const std::string& name) {
   ordered_json run = {{"name", name},
                       {"summary", read_summary(folder / "summary.json")},
                       {"metrics", read_lines(folder / "metrics.jsonl")}};
   std::error_code error;
   if (fs::exists(folder / "history.jsonl", error)) run["history"] = read_replay(folder / "history.jsonl");
+  if (fs::exists(folder / "confusion.json", error)) run["confusion"] = read_confusion(folder / "confusion.json");
   run["weights"] = histograms(load_graph(folder / "model.safetensors"));
   return run;
 }

@@ -71,7 +71,9 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
 }
 
 /// The model's task: models from files are timed as classifiers.
-const train::Task& task_of(const StepOptions& o) { return train::task_for(nullptr, models::task_of(o.model), true); }
+const train::Task& task_of(const StepOptions& o) {
+  return train::task_for(nullptr, models::task_of(o.model), data::Known::labels);
+}
 
 StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
   optim::Sgd sgd({{.parameters = net.parameters()}}, {.lr = 1e-3});

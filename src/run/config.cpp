@@ -77,6 +77,8 @@ void check_training(const RunConfig& c) {
   check_above_zero("lr", c.lr);
   if (!(c.distill >= 0 && c.distill <= 1))
     bad_input("distill: {} is not possible: expected a share from 0 to 1", c.distill);
+  if (c.distill > 0 && !c.loss.empty() && train::find_task(c.loss).taught)
+    bad_input("distill: --loss {} imitates the float network already: set only one of them", c.loss);
   check_not_negative("arch-lr", c.arch_lr);
   check_above_zero("tau-start", c.tau_start);
   check_above_zero("tau-end", c.tau_end);

@@ -5,6 +5,7 @@
 namespace mixgrad {
 
 constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors",
-                     *float_name = "float.safetensors", *report_name = "report.html";
+                     *float_name = "float.safetensors", *report_name = "report.html",
+                     *confusion_name = "confusion.json", *teacher_name = "teacher.safetensors";
 
 }  // namespace mixgrad

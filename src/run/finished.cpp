@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads the folder of a finished run.
 #include "file_names.h"
+#include "float_network.h"
+#include "origin.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -8,23 +10,34 @@
 
 #include <nlohmann/json.hpp>
 
+#include <charconv>
+#include <limits>
+
 namespace mixgrad {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// The part of a summary that evaluate_run needs.
-struct Origin {
-  std::string model, data;
-  uint64_t data_seed;
-};
+constexpr const char* variance_key = "variance";  // in the metadata of a teacher's file
 
-Origin read_origin(const fs::path& folder) {
+/// The task of a finished run's network, for data of which `known` is known. Older files do not name it: their networks
+/// reconstruct if they return as many values as their input has.
+train::Task task_of_run(const Graph& network, const fs::path& folder, data::Known known) {
+  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  std::string name = network.task;
+  if (name.empty()) name = output.size() == network.input_shape().size() ? "reconstruct" : "classify";
+  const train::Task& task = train::find_task(name, (folder / network_name).string() + ": task");
+  if (task.taught) return task.taught(read_teacher(folder / teacher_name));
+  return train::task_for(nullptr, name, known);
+}
+
+}  // namespace
+
+Origin read_origin(const std::string& folder) {
   std::error_code error;
   check_existing_folder(folder);
-  const std::string file = folder / summary_name;
-  if (!fs::exists(file, error))
-    bad_input("{}: not the folder of a finished run: {} is missing", folder.string(), summary_name);
+  const std::string file = fs::path(folder) / summary_name;
+  if (!fs::exists(file, error)) bad_input("{}: not the folder of a finished run: {} is missing", folder, summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
     return {.model = fs::path(json.at("model").get<std::string>()).filename(),
@@ -35,15 +48,29 @@ Origin read_origin(const fs::path& folder) {
   }
 }
 
-/// The task of a finished run's network. Older files do not name it: their networks reconstruct if they return as many
-/// values as their input has.
-const train::Task& task_of_run(const Graph& network, const std::string& file) {
-  if (!network.task.empty()) return train::find_task(network.task, file + ": task");
-  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
-  return train::find_task(output.size() == network.input_shape().size() ? "reconstruct" : "classify");
+void write_teacher(const train::Teacher& teacher, const std::string& file) {
+  io::Safetensors content = to_safetensors(*teacher.network);
+  content.metadata[variance_key] = fmt::format("{}", teacher.variance);
+  io::write_safetensors(file, content);
 }
 
-}  // namespace
+train::Teacher read_teacher(const std::string& file) {
+  io::Safetensors content = io::read_safetensors(file);
+  const std::string text = content.metadata[variance_key];
+  double variance = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), variance);
+  if (error != std::errc() || end != text.data() + text.size() || !(variance > 0))
+    bad_input("{}: corrupt: expected the variance of the network's outputs in its metadata", file);
+  return {.network = std::make_shared<const Graph>(graph_from(std::move(content))), .variance = variance};
+}
+
+std::string confusion_text(const RunResult& result) {
+  const nlohmann::ordered_json all = {{"truth", result.teacher ? "float network" : "labels"},
+                                      {"of", result.confusion.of_positions() ? "pixels" : "images"},
+                                      {"float", nlohmann::ordered_json::parse(to_json(result.floating_confusion))},
+                                      {"found", nlohmann::ordered_json::parse(to_json(result.confusion))}};
+  return all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
 
 void check_existing_folder(const std::string& path, const char* what) {
   std::error_code error;
@@ -57,11 +84,8 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   const std::string& spec = data.empty() ? origin.data : data;
   Graph network = load_graph(fs::path(path) / network_name);
   data::Dataset test = data::load(spec, origin.data_seed, 0.1, network.input_shape()).test;
-  if (test.image_shape() != network.input_shape()) {
-    bad_input("data: images of '{}' are {}, but the network in {} takes {}", spec, test.image_shape().str(), path,
-              network.input_shape().str());
-  }
-  const train::Task& task = task_of_run(network, fs::path(path) / network_name);
+  check_image_shape(test, spec, network.input_shape(), "the network in " + path);
+  train::Task task = task_of_run(network, path, test.known());
   network.task = task.name;
   task.check({.images = test,
               .data = spec,
@@ -71,8 +95,9 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
               .left_out = "",
               .notes = ""});
   if (!task.reads_labels) test.labels.clear();
+  if (!task.reads_targets) test.targets.clear();
   test.normalization = network.normalization;
-  return {.model = origin.model, .network = std::move(network), .test = std::move(test)};
+  return {.model = origin.model, .network = std::move(network), .test = std::move(test), .task = std::move(task)};
 }
 
 Graph load_network(const std::string& path) {
@@ -97,9 +122,11 @@ std::optional<Repair> repair_of(const std::string& path) {
   }
 }
 
-train::Score evaluate_run(const std::string& path, const std::string& data) {
+train::Score evaluate_run(const std::string& path, const std::string& data, train::Confusion* confusion) {
   const FinishedRun run = load_run(path, data);
-  return train::evaluate(run.network, run.test);
+  const Shape& output = run.network.nodes[static_cast<size_t>(run.network.output)].shape;
+  if (confusion != nullptr && run.task.decisions) *confusion = train::Confusion(output, run.test);
+  return train::evaluate(run.network, run.test, std::numeric_limits<int64_t>::max(), &run.task, confusion);
 }
 
 }  // namespace mixgrad

@@ -4,6 +4,7 @@
 #include <mixgrad/error.h>
 
 #include <cmath>
+#include <limits>
 
 namespace mixgrad {
 
@@ -21,9 +22,12 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .task = &task};
 }
 
-train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits,
-                        const std::string& untrained) {
-  const train::Score score = train::evaluate(network, splits.test);
+train::Score test_score(const char* phase, const Graph& network, const train::Task& task, const data::Splits& splits,
+                        const std::string& untrained, train::Confusion* confusion) {
+  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  if (confusion != nullptr && task.decisions) *confusion = train::Confusion(output, splits.test);
+  const train::Score score =
+      train::evaluate(network, splits.test, std::numeric_limits<int64_t>::max(), &task, confusion);
   if (std::isfinite(score.loss)) return score;
   if (!untrained.empty())
     bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);
@@ -32,7 +36,7 @@ train::Score test_score(const char* phase, const Graph& network, const data::Spl
 
 WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                    train::Observer& observer, train::Checkpoints& checkpoints, bool train_further) {
-  models::Model model = make_model(config, splits.train.classes());
+  models::Model model = make_model(config, splits.train);
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
   if (checkpoints.finished("warmup")) {
@@ -68,8 +72,11 @@ std::string weights_file(const RunConfig& config) {
 
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
+  if (!config.loss.empty() && train::find_task(config.loss).taught)
+    bad_input("loss: {} is for searches: a float network can't learn from itself: expected another task", config.loss);
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
+  const train::Task& task = run_task(config, splits.train);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));
@@ -77,13 +84,13 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   WarmedUp warm = warmed_up(config, splits, nullptr, observer, checkpoints, true);
   FloatResult result{.net = std::move(warm.net),
                      .normalize = to_string(image_normalization(config, splits.train.channels)),
-                     .task = run_task(config, splits.train).name,
+                     .task = task.name,
                      .test = {},
                      .kept_start = warm.kept_start};
   result.interrupted = observer.stop();
   const bool untrained = result.kept_start || config.warmup_epochs == 0;
-  result.test =
-      test_score("warmup", float_graph(config, *result.net, splits), splits, untrained ? weights_file(config) : "");
+  result.test = test_score("warmup", float_graph(config, *result.net, splits), task, splits,
+                           untrained ? weights_file(config) : "");
   return result;
 }
 

@@ -14,9 +14,10 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
                          const train::Task& task, int epochs, double lr);
 
 /// The score of a network on the test set after `phase`; `untrained`: the file that its weights are from, if this run
-/// has not trained them. Throws if the network's outputs are not finite.
-train::Score test_score(const char* phase, const Graph& network, const data::Splits& splits,
-                        const std::string& untrained = "");
+/// has not trained them. `confusion`, if given, receives that of a task about classes. Throws if the network's outputs
+/// are not finite.
+train::Score test_score(const char* phase, const Graph& network, const train::Task& task, const data::Splits& splits,
+                        const std::string& untrained = "", train::Confusion* confusion = nullptr);
 
 struct WarmedUp {
   std::unique_ptr<nn::Module> net;
@@ -29,6 +30,14 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Co
 
 /// The graph of a float network whose input is the normalized images of `splits`.
 Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& splits);
+
+/// Throws bad_input unless the images of `data` have the shape that `network`, named for the user, takes.
+void check_image_shape(const data::Dataset& images, const std::string& data, const Shape& wanted,
+                       const std::string& network);
+/// The normalization of images for a model: that of the configuration, then that of the model's file.
+Normalization normalization_for(const RunConfig& config, const models::Model& model, const data::Dataset& images);
+/// The number of outputs that the weights in config.init are for; 1 without them, or if that is not their choice.
+int64_t outputs_of_init(const RunConfig& config);
 
 /// The file that the float network's weights are from, or "" if this run trains it.
 std::string weights_file(const RunConfig& config);

@@ -3,6 +3,7 @@
 #include "checkpoint_files.h"
 #include "file_names.h"
 #include "log.h"
+#include "origin.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -124,12 +125,15 @@ void RunFolder::begin_result() {
   fs::remove(path_ / report_name, error);
   fs::remove(path_ / summary_name, error);  // first, so that no old summary is ever next to a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
+  for (const char* name : {confusion_name, teacher_name}) fs::remove(path_ / name, error);
   log_->replace_old();
 }
 
 void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
   begin_result();
   save(result.network, path_ / network_name);
+  if (result.teacher) write_teacher(*result.teacher, path_ / teacher_name);
+  if (!result.confusion.empty()) io::write_file(path_ / confusion_name, confusion_text(result));
   io::write_file(path_ / summary_name, summary(config, result));
   complete_ = true;
 }

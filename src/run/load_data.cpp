@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "float_network.h"
+
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/models.h>
@@ -22,12 +24,7 @@ std::string said_by_init(const RunConfig& config, const char* key) {
 void check_fit(const RunConfig& config, const models::Model& model, const data::Splits& splits,
                const train::Task& task) {
   const data::Dataset& train = splits.train;
-  const Shape is = train.image_shape(), &wanted = model.input_shape;
-  if (is != wanted) {
-    const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // was read as height, width, channels
-    bad_input("data: images of '{}' are {}, but model {} takes {}{}", config.data, is.str(), config.model, wanted.str(),
-              channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
-  }
+  check_image_shape(train, config.data, model.input_shape, "model " + config.model);
   task.check({.images = train,
               .data = config.data,
               .input = model.input_shape,
@@ -48,6 +45,19 @@ Normalization normalization_of(const models::Model& model, const data::Dataset& 
 }
 
 }  // namespace
+
+void check_image_shape(const data::Dataset& images, const std::string& data, const Shape& wanted,
+                       const std::string& network) {
+  const Shape is = images.image_shape();
+  if (is == wanted) return;
+  const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // was read as height, width, channels
+  bad_input("data: images of '{}' are {}, but {} takes {}{}", data, is.str(), network, wanted.str(),
+            channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
+}
+
+Normalization normalization_for(const RunConfig& config, const models::Model& model, const data::Dataset& images) {
+  return composed(image_normalization(config, model.input_shape[0]), normalization_of(model, images));
+}
 
 Normalization image_normalization(const RunConfig& config, int64_t channels) {
   const Normalization given = parse_normalization(config.normalize, channels);
@@ -74,11 +84,22 @@ std::string checksum(const FloatResult& result) {
   return io::checksum(content);
 }
 
+std::string task_of_float(const RunConfig& config) {
+  const std::string name = said_by_init(config, task_key);
+  if (!name.empty()) train::find_task(name, config.init + ": task");
+  return name.empty() ? models::task_of(config.model) : name;
+}
+
 const train::Task& run_task(const RunConfig& config, const data::Dataset& images) {
-  if (!config.loss.empty()) return train::find_task(config.loss);
-  if (const std::string name = said_by_init(config, task_key); !name.empty())
-    return train::find_task(name, config.init + ": task");
-  return train::task_for(nullptr, models::task_of(config.model), !images.labels.empty());
+  return train::task_for(nullptr, config.loss.empty() ? task_of_float(config) : config.loss, images.known());
+}
+
+train::Task task_for_search(const RunConfig& config, const Graph& floating, const data::Dataset& images) {
+  const train::Task& task = run_task(config, images);
+  if (!task.taught) return task;
+  Graph network = floating;  // shares its tensors
+  network.task = task_of_float(config);
+  return task.taught(train::teacher(network, images));
 }
 
 models::Model make_model(const RunConfig& config, int64_t classes) {
@@ -88,17 +109,51 @@ models::Model make_model(const RunConfig& config, int64_t classes) {
   return models::make(config.model, classes, options);
 }
 
+/// The first size in which the weights and a network with one output differ.
+int64_t outputs_of_init(const RunConfig& config) {
+  if (config.init.empty()) return 1;
+  const io::Safetensors weights = io::read_safetensors(config.init);
+  const models::Model model = make_model(config, 1);
+  for (const nn::NamedTensor& t : nn::state_of(*model.net)) {
+    if (!weights.contains(t.name)) continue;
+    const Shape &stored = weights.at(t.name).shape(), &own = t.tensor.shape();
+    if (stored.rank() > 0 && stored.rank() == own.rank() && stored[0] != own[0]) return stored[0];
+  }
+  return 1;
+}
+
+namespace {
+
+/// Throws bad_input if there is nothing to imitate.
+void check_teacher(const RunConfig& config, const models::Model& model, const train::Task& task) {
+  if (!task.taught || model.trained || !config.init.empty()) return;
+  bad_input(
+      "loss: {} imitates the outputs of a trained network, but model {} has no weights: expected --init with those of "
+      "mixgrad train, or a model from a file",
+      task.name, config.model);
+}
+
+}  // namespace
+
+models::Model make_model(const RunConfig& config, const data::Dataset& images) {
+  const std::string loss = config.loss.empty() ? task_of_float(config) : config.loss;
+  if (train::task_for(nullptr, loss, images.known()).reads_targets)
+    return make_model(config, images.target_shape.size());
+  return make_model(config, images.classes() > 1 ? images.classes() : outputs_of_init(config));
+}
+
 data::Splits load_data(const RunConfig& config) {
   models::Model model = make_model(config, 1);
   data::Splits splits = data::load(config.data, config.data_seed, config.val_split, model.input_shape);
-  if (!model.trained && splits.train.classes() > 1) model = make_model(config, splits.train.classes());
+  if (!model.trained) model = make_model(config, splits.train);
   const train::Task& task = run_task(config, splits.train);
+  check_teacher(config, model, task);
   check_fit(config, model, splits, task);
-  const Normalization normalization =
-      composed(image_normalization(config, model.input_shape[0]), normalization_of(model, splits.train));
+  const Normalization normalization = normalization_for(config, model, splits.train);
   for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) {
     set->normalization = normalization;
     if (!task.reads_labels) set->labels.clear();
+    if (!task.reads_targets) set->targets.clear();
   }
   splits.notes.insert(splits.notes.end(), model.notes.begin(), model.notes.end());
   return splits;

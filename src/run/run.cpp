@@ -14,6 +14,7 @@
 #include <chrono>
 #include <functional>
 #include <initializer_list>
+#include <limits>
 #include <sstream>
 
 namespace mixgrad {
@@ -23,7 +24,7 @@ namespace {
 /// rate of the search's cosine: larger steps would first undo what the search learned.
 constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
 
-constexpr int64_t sensitivity_images = 512;
+constexpr int64_t sensitivity_images = 512, all_images = std::numeric_limits<int64_t>::max();
 
 class Stopwatch {
  public:
@@ -70,9 +71,12 @@ train::SearchSchedule search_schedule(const Start& start) {
 }
 
 /// How networks that meet the targets are compared.
-Judge judge(const data::Splits& splits) {
-  return {.quality = [&](const Graph& g) { return train::evaluate(g, splits.validation).quality(); },
-          .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images).mean_loss(); }};
+Judge judge(const Start& start) {
+  const auto score = [&start](const Graph& g, const data::Dataset& images, int64_t most) {
+    return train::evaluate(g, images, most, &start.task);
+  };
+  return {.quality = [=, &start](const Graph& g) { return score(g, start.splits.validation, all_images).quality(); },
+          .loss = [=, &start](const Graph& g) { return score(g, start.splits.train, sensitivity_images).mean_loss(); }};
 }
 
 /// A network and, if there are targets, how it met them.
@@ -90,7 +94,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
   options.input_range = start.splits.train.known_range();
   options.on_note = start.note;
-  const Judge compared = judge(start.splits);
+  const Judge compared = judge(start);
   if (config.method == Method::uniform)
     return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
   if (config.method == Method::random)
@@ -146,6 +150,16 @@ std::string near_chance(const RunConfig& config, const train::Score& score) {
       !weights_file(config).empty()
           ? "were its training images normalized differently (--normalize), or its classes in another order?"
           : "train it first (--warmup-epochs, --lr, --init)");
+}
+
+/// The note about what --loss imitate takes outputs for if nothing names their meaning; "" if something does.
+std::string meaning(const RunConfig& config, const train::Task& task) {
+  if (config.loss != "imitate" || !task_of_float(config).empty()) return "";
+  const bool scores = task.name == "imitate-scores";
+  const char *class_scores = "class scores", *values = "values that are not class scores";
+  return fmt::format("--loss imitate takes the outputs of {} for {}: --loss {} takes them for {}", config.model,
+                     scores ? class_scores : values, scores ? "imitate-values" : "imitate-scores",
+                     scores ? values : class_scores);
 }
 
 /// Those of the settings that are not at their defaults.
@@ -216,15 +230,18 @@ class SearchRun {
     result_.notes.push_back(text);
   }
   RunResult result() {
-    const Graph floating = float_network();
-    const Start start = {
-        .config = config_,
-        .splits = splits_,
-        .communicator = communicator_,
-        .floating = floating,
-        .task = train::distilled(run_task(config_, splits_.train), floating, config_.distill, splits_.train),
-        .targets = parse_targets(config_.target, floating),
-        .note = [this](const std::string& text) { note(text); }};
+    Graph floating = float_network();
+    const train::Task task = task_for_search(config_, floating, splits_.train);
+    floating.task = task.name;
+    judge_float(floating, task);
+    const Start start = {.config = config_,
+                         .splits = splits_,
+                         .communicator = communicator_,
+                         .floating = floating,
+                         .task = train::distilled(task, floating, config_.distill, splits_.train),
+                         .targets = parse_targets(config_.target, floating),
+                         .note = [this](const std::string& text) { note(text); }};
+    result_.teacher = task.teacher;
     search(start);
     fine_tune(start);
     add_costs(start);
@@ -236,11 +253,15 @@ class SearchRun {
     const Stopwatch watch;
     const auto net = warmed_up(config_, splits_, communicator_, observer_, checkpoints_).net;
     Graph floating = float_graph(config_, *net, splits_);
-    result_.floating = test_score("warmup", floating, splits_, weights_file(config_));
-    const double chance = run_task(config_, splits_.train).chance(splits_.test);
-    if (is_near_chance(result_.floating, chance)) note(near_chance(config_, result_.floating));
     result_.seconds.warmup = watch.seconds();
     return floating;
+  }
+
+  void judge_float(const Graph& floating, const train::Task& task) {
+    if (const std::string text = meaning(config_, task); !text.empty()) note(text);
+    result_.floating =
+        test_score("warmup", floating, task, splits_, weights_file(config_), &result_.floating_confusion);
+    if (is_near_chance(result_.floating, task.chance(splits_.test))) note(near_chance(config_, result_.floating));
   }
 
   void search(const Start& start) {
@@ -250,7 +271,7 @@ class SearchRun {
     result_.network = std::move(network.network);
     result_.repair = std::move(network.repair);
     if (const std::string text = small_weights(result_.network); !text.empty()) note(text);
-    result_.searched = test_score("search", result_.network, splits_);
+    result_.searched = test_score("search", result_.network, start.task, splits_);
     result_.seconds.search = watch.seconds();
   }
 
@@ -261,7 +282,7 @@ class SearchRun {
     result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
                                           observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);
-    result_.final = test_score("finetune", result_.network, splits_);
+    result_.final = test_score("finetune", result_.network, start.task, splits_, "", &result_.confusion);
     result_.seconds.finetune = watch.seconds();
   }
 

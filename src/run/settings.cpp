@@ -83,8 +83,9 @@ Rows task() {
        .absolute = data::absolute},
       {.name = "loss",
        .member = &RunConfig::loss,
-       .help = "task: predict labels or reconstruct the input [from --init or the model, else classify if the data "
-               "have labels]",
+       .help = "task: predict labels, also of every pixel (classify), or given values (regress), reconstruct the "
+               "input, or imitate the float network's outputs, as class scores or as values [from --init or the model, "
+               "else classify if the data have labels, regress if they have targets, reconstruct if neither]",
        .form = loss_form(),
        .in_train = InTrain{}},
       {.name = "normalize",

@@ -53,12 +53,24 @@ void Best::list_state(State& state) {
   state.add("best.epochs_since", epochs_since_);
 }
 
-EpochLoop::EpochLoop(const char* phase, const Metric& metric, const Schedule& schedule, Observer& observer,
-                     Checkpoints* checkpoints)
-    : phase_(phase), metric_(metric), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
+/// Keeps the memory of the counts, which the phase's state refers to.
+void EpochLoop::Sums::start(const Metric& metric) {
+  std::vector<double> counts = std::move(task.counts);
+  std::ranges::fill(counts, 0);
+  *this = {};
+  task.metric = metric;
+  task.counts = std::move(counts);
+}
+
+EpochLoop::EpochLoop(const char* phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
+                     Observer& observer, Checkpoints* checkpoints)
+    : phase_(phase), metric_(task.metric), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
   state.add("epoch", epoch_);
   for (size_t i = 0; i < sums_.size(); ++i) {
     const std::string name = fmt::format("sums.{}.", i);
+    sums_[i].task.counts.resize(task.counts ? static_cast<size_t>(task.counts(splits.train)) : 0);
+    sums_[i].start(metric_);
+    if (task.counts) state.add(name + "counts", std::span(sums_[i].task.counts));
     state.add(name + "steps", sums_[i].steps);
     state.add(name + "loss", sums_[i].task.loss);
     state.add(name + "correct", sums_[i].task.measured);  // its name from when accuracy was the only metric
@@ -131,7 +143,7 @@ EpochReport EpochLoop::run_epoch(data::Loader& loader, const TrainStep& train_st
 void EpochLoop::end_epoch(const EpochReport& report, bool goes_on) {
   observer_.on_epoch(report);
   epoch_ = goes_on ? epoch_ + 1 : schedule_.epochs;
-  sums_ = {};
+  for (Sums& sums : sums_) sums.start(metric_);
   keep();
 }
 

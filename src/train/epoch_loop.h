@@ -48,9 +48,8 @@ class EpochLoop {
   /// One training step on a batch; `step` counts steps of all epochs.
   using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
 
-  /// `metric`: that of the task.
-  EpochLoop(const char* phase, const Metric& metric, const Schedule& schedule, Observer& observer,
-            Checkpoints* checkpoints);
+  EpochLoop(const char* phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
+            Observer& observer, Checkpoints* checkpoints);
   EpochLoop(const EpochLoop&) = delete;
   EpochLoop& operator=(const EpochLoop&) = delete;
 
@@ -74,6 +73,8 @@ class EpochLoop {
     int64_t steps = 0;
     Score task = {};
     double regularization = 0, seconds = 0;
+
+    void start(const Metric& metric);
   };
 
   void keep();

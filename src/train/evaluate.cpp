@@ -7,21 +7,30 @@
 
 namespace mixgrad::train {
 
-Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images, const Task* chosen) {
-  const Task& task = task_for(chosen, graph.task, !dataset.labels.empty());
+Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images, const Task* chosen,
+               Confusion* confusion) {
+  const Task& task = task_for(chosen, graph.task, dataset.known());
   const Binding binding = graph.bind();
   const int64_t batch_size = 4 * micro_batch_size(graph);  // without a backward pass
   data::Loader loader(dataset, {.batch_size = batch_size});
-  loader.start(0);
   const int64_t batches = std::min(loader.batches(), (most_images - 1) / batch_size + 1);
-  std::vector<Score> scores(static_cast<size_t>(batches));
-  kernels::parallel_tasks(batches, [&](int64_t i) {
-    const data::Batch batch = loader.batch(i);
-    scores[static_cast<size_t>(i)] =
-        task.score(task.loss_and_metric(graph.run(binding, batch.x), batch, 1), batch.size(), 1);
-  });
+  constexpr int64_t at_once = 64;  // batches whose decisions are in memory
   Score total{.metric = task.metric};
-  for (const Score& score : scores) total += score;
+  for (int64_t first = 0; first < batches; first += at_once) {
+    const int64_t count = std::min(at_once, batches - first);
+    std::vector<Score> scores(static_cast<size_t>(count));
+    std::vector<Decisions> decided(scores.size());
+    kernels::parallel_tasks(count, [&](int64_t i) {
+      const data::Batch batch = loader.batch(first + i);
+      const Tensor output = graph.run(binding, batch.x);
+      scores[static_cast<size_t>(i)] = task.score(task.loss_and_metric(output, batch, 1), batch.size(), 1);
+      if (confusion != nullptr && task.decisions) decided[static_cast<size_t>(i)] = task.decisions(output, batch);
+    });
+    for (const Score& score : scores) total += score;
+    for (const Decisions& d : decided) {
+      if (confusion != nullptr) confusion->add(d);
+    }
+  }
   return total;
 }
 

@@ -20,7 +20,7 @@ double quality(const Graph& graph, const data::Splits& splits, const Task& task)
 }  // namespace
 
 const Task& task_of(const Schedule& s, const Graph* graph, const data::Splits& splits) {
-  return task_for(s.task, graph == nullptr ? "" : graph->task, !splits.train.labels.empty());
+  return task_for(s.task, graph == nullptr ? "" : graph->task, splits.train.known());
 }
 
 double validate(const Graph& graph, const data::Splits& splits, const Task& task, EpochReport& report) {
@@ -94,7 +94,7 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Obs
   Best best(state, s.patience);
   const auto now = [&] { return quality(simplified(net, splits.train.image_shape()), splits, task); };
 
-  EpochLoop loop("warmup", task.metric, s, observer, checkpoints);
+  EpochLoop loop("warmup", task, splits, s, observer, checkpoints);
   loop.state.add("net", state);
   sgd.list_state(loop.state, "sgd");
   best.list_state(loop.state);
@@ -147,7 +147,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   optim::Adam adam(parameter_groups(graph, s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
-  EpochLoop loop("finetune", task.metric, s, observer, checkpoints);
+  EpochLoop loop("finetune", task, splits, s, observer, checkpoints);
   loop.state.add("parameter", adam.parameters());
   adam.list_state(loop.state, "adam");
   best.list_state(loop.state);

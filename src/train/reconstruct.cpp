@@ -3,7 +3,6 @@
 #include "tasks.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/ops.h>
 
 namespace mixgrad::train {
 namespace {
@@ -13,25 +12,9 @@ Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double d
   return {.loss = loss, .measured = loss.item() * denominator};
 }
 
-/// The error of predicting the mean image: the variance of each value over the images, averaged over the values.
+/// The error of predicting the mean image.
 double chance(const data::Dataset& images) {
-  constexpr int64_t at_once = 256;
-  data::Loader loader(images, {.batch_size = at_once});
-  loader.start(0);
-  const auto values = static_cast<size_t>(images.image_values());
-  std::vector<double> sum(values), squares(values);
-  for (int64_t i = 0; i < loader.batches(); ++i) {
-    const data::Batch batch = loader.batch(i);
-    const std::span<const float> x = batch.x.data();
-    for (size_t k = 0; k < x.size(); ++k) {
-      sum[k % values] += static_cast<double>(x[k]);
-      squares[k % values] += static_cast<double>(x[k]) * x[k];
-    }
-  }
-  const auto n = static_cast<double>(images.size());
-  double total = 0;
-  for (size_t k = 0; k < values; ++k) total += squares[k] / n - sum[k] / n * (sum[k] / n);
-  return total / static_cast<double>(values);
+  return error_of_mean(images, [](const data::Batch& batch) { return flatten(batch.x); });
 }
 
 void check(const Pairing& p) {
@@ -55,7 +38,6 @@ void check(const Pairing& p) {
 Task reconstruct() {
   return {.name = "reconstruct",
           .metric = {.name = "mean squared error", .label = "error", .larger_is_better = false, .is_share = false},
-          .reads_labels = false,
           .loss_and_metric = loss_and_metric,
           .chance = chance,
           .check = check};

@@ -163,7 +163,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     return step(net.graph(), batch, options);
   };
 
-  EpochLoop loop("search", task.metric, s, observer, checkpoints);
+  EpochLoop loop("search", task, splits, s, observer, checkpoints);
   net.list_state(loop.state);
   weights.list_state(loop.state, "weights");
   rule->list_state(loop.state);

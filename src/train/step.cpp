@@ -34,22 +34,35 @@ Score run_micro_batch(const Graph& graph, const Binding& binding, const data::Ba
   return task.score(outcome, part.size(), batch_size);
 }
 
+/// The number of Outcome::counts of a micro-batch; a process may have none to tell it from.
+size_t count_of_counts(const Communicator& communicator, Communicator::Range own, const std::vector<Score>& scores) {
+  std::array<double, 2> told = {0, own.begin < own.end ? 1.0 : 0.0};  // the sum of what processes say, and how many do
+  if (own.begin < own.end) told[0] = static_cast<double>(scores[static_cast<size_t>(own.begin)].counts.size());
+  communicator.all_reduce(told);
+  return static_cast<size_t>(told[0] / told[1]);
+}
+
 /// Gives every process the scores of all micro-batches.
 void share(const Communicator& communicator, Communicator::Range own, const Metric& metric,
            std::vector<Score>& scores) {
-  std::vector<double> values(3 * scores.size());
+  const size_t counts = metric.of_counts == nullptr ? 0 : count_of_counts(communicator, own, scores);
+  const size_t width = 3 + counts;
+  std::vector<double> values(width * scores.size());
   for (int64_t i = own.begin; i < own.end; ++i) {
     const auto m = static_cast<size_t>(i);
-    values[3 * m] = scores[m].loss;
-    values[3 * m + 1] = scores[m].measured;
-    values[3 * m + 2] = static_cast<double>(scores[m].images);
+    values[width * m] = scores[m].loss;
+    values[width * m + 1] = scores[m].measured;
+    values[width * m + 2] = static_cast<double>(scores[m].images);
+    for (size_t k = 0; k < counts; ++k) values[width * m + 3 + k] = scores[m].counts[k];
   }
   communicator.all_reduce(values);
   for (size_t m = 0; m < scores.size(); ++m) {
-    scores[m] = {.loss = values[3 * m],
-                 .measured = values[3 * m + 1],
-                 .images = static_cast<int64_t>(values[3 * m + 2]),
-                 .metric = metric};
+    const auto at = values.begin() + static_cast<std::ptrdiff_t>(width * m);
+    scores[m] = {.loss = at[0],
+                 .measured = at[1],
+                 .images = static_cast<int64_t>(at[2]),
+                 .metric = metric,
+                 .counts = std::vector(at + 3, at + static_cast<std::ptrdiff_t>(width))};
   }
 }
 
@@ -98,7 +111,7 @@ namespace {
 
 StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
   const Communicator* communicator = options.communicator;
-  const Task& task = task_for(options.task, graph.task, !batch.labels.empty());
+  const Task& task = task_for(options.task, graph.task, batch.known());
   Tape tape(Tape::Mode::gradients, options.observer);
   const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
   const Binding binding = graph.bind(thetas);
@@ -153,7 +166,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
 }
 
 StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer, const Task* chosen) {
-  const Task& task = task_for(chosen, "", !batch.labels.empty());
+  const Task& task = task_for(chosen, "", batch.known());
   if (observer != nullptr) return run_step(module, batch, observer, task);
   return finite_step([&](TapeObserver* o) { return run_step(module, batch, o, task); }, module.parameters());
 }

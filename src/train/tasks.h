@@ -5,16 +5,31 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/task.h>
 
+#include <functional>
 #include <vector>
 
 namespace mixgrad::train {
 
 /// A network's outputs as [N, values], from [N, values] or [N, C, H, W].
 inline Tensor as_rows(const Tensor& output) { return output.shape().rank() == 2 ? output : flatten(output); }
+/// Class scores as [rows, classes]: a row per image or, from maps [N, C, H, W], per position.
+inline Tensor score_rows(const Tensor& scores) { return scores.shape().rank() == 4 ? pixels(scores) : as_rows(scores); }
+
+/// The mean squared error of always predicting the mean of the values that `rows_of` returns, [N, values], for a batch:
+/// the variance of each value over the images, averaged over the values.
+double error_of_mean(const data::Dataset& images, const std::function<Tensor(const data::Batch& batch)>& rows_of);
+/// The share of the most frequent number.
+double largest_share(std::span<const int32_t> numbers);
 
 Task classify();
+Task imitate_task();
+Task imitate_scores();
+Task imitate_values();
 Task reconstruct();
+Task regress();
 
-inline std::vector<Task> built_in_tasks() { return {classify(), reconstruct()}; }
+inline std::vector<Task> built_in_tasks() {
+  return {classify(), imitate_task(), imitate_scores(), imitate_values(), reconstruct(), regress()};
+}
 
 }  // namespace mixgrad::train

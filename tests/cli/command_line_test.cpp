@@ -133,7 +133,8 @@ TEST_CASE("command line: a folder instead of a file, and bytes that are not text
       {std::string("sweep --strengths 1e-6 --out s --init ") + bytes, "\xff\xfe"},
       {std::string("search --override ") + bytes + "=8", "no layer '\xff\xfe'"},
   };
-  for (const std::string command : {"eval ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
+  for (const std::string command :
+       {"eval ", "predict ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
     cases.emplace_back(command + bytes, "\xff\xfe");
   }
   for (const auto& complaint : cases) {

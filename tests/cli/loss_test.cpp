@@ -111,7 +111,7 @@ TEST_CASE("loss: float weights keep their task for the search that starts from t
   CHECK(place.task_of("other/model.safetensors") == "classify");
   place.tell("float/float.safetensors", "dream");
   check_complaint(place.search(from + "--out third"), 2,
-                  "float/float.safetensors: task: unknown 'dream': expected classify, reconstruct");
+                  "float/float.safetensors: task: unknown 'dream': expected classify, imitate, imitate-scores");
 }
 
 TEST_CASE("loss: a run whose network names no task is read like older runs") {

@@ -141,3 +141,35 @@ TEST_CASE("images: every error names its file") {
   const std::string text = folder.write("train/cat/notes.txt", "");
   CHECK(says(read(), text + ": expected .jpg, .jpeg or .png"));
 }
+
+TEST_CASE("images: folders without classes have no labels; one that is not divided is, and an image names its file") {
+  const DataFolder folder;
+  const auto grey = [&](uint8_t value) { return png(std::vector<uint8_t>(6, value), 3, 2, PNG_FORMAT_GRAY); };
+  for (uint8_t i = 0; i < 10; ++i) folder.write(fmt::format("flat/{}.png", i), grey(i));
+  const std::string flat = folder.file("flat");
+  const data::Splits s = data::load("images:" + flat, 0, 0);
+  CHECK(s.train.known() == data::Known::nothing);
+  CHECK(s.train.classes() == 0);
+  CHECK(s.test.files == std::vector<std::string>{"4.png", "9.png"});
+  CHECK(s.test.pixels[6] == 9);
+  CHECK(s.notes == std::vector<std::string>{"no folders train and test: every fifth image is for testing, 2 of 10"});
+  CHECK(data::load("images:" + flat, 0, 0.25).validation.files.size() == 2);
+
+  const data::Dataset all = data::images_only(flat);
+  CHECK(all.size() == 10);
+  CHECK(all.image_shape() == Shape{1, 2, 3});
+  CHECK(all.files[3] == "3.png");
+  CHECK(data::images_only(folder.file("flat/7.png")).pixels == std::vector<uint8_t>(6, 7));
+
+  fs::create_directory(folder.path / "divided");
+  for (const char* part : {"train", "test"})
+    fs::copy(flat, folder.path / "divided" / part, fs::copy_options::recursive);
+  const data::Splits divided = data::load("images:" + folder.file("divided"), 0, 0);
+  CHECK(divided.train.size() == 10);
+  CHECK(divided.train.known() == data::Known::nothing);
+  CHECK(divided.test.files[0] == "test/0.png");
+  CHECK(data::images_only(folder.file("divided")).size() == 20);
+
+  folder.write("divided/train/cat/1.png", grey(1));
+  CHECK(says(refusal([&] { data::load("images:" + folder.file("divided"), 0, 0); }), "expected one folder per class"));
+}

@@ -152,14 +152,15 @@ TEST_CASE("numpy: every error names its file and position") {
   CHECK(says(with(y, npy("<i8", "3,", bytes_of(std::vector<int64_t>{0, 1, 2}))), "3 labels for 4 images"));
   CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, 1, 1.5, 0}))),
              "label at [2] is 1.5: expected a whole"));
-  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, NAN, 1, 0}))), "label at [1] is nan"));
+  CHECK(says(with(y, npy("<f8", "4,", bytes_of(std::vector<double>{0, NAN, 1, 0}))), "value at [1] is nan"));
   CHECK(says(with(y, npy("<i8", "4, 1", bytes_of(std::vector<int64_t>{0, -1, 2, 0}))), "label at [1, 0] is -1"));
   CHECK(says(with(y, npy("<u8", "4,", bytes_of(std::vector<uint64_t>{0, 1ULL << 63, 2, 0}))), "label at [1] is 9.2"));
   CHECK(says(with(y, npy("|u1", "4, 2", "\1\0\1\0\1\1\0\1"s)), "a second 1 at [2, 1]: rows of 2 columns"));
   CHECK(says(with(y, npy("|u1", "4, 2", "\1\0\1\0\0\0\0\1"s)), "a row without a 1 ends at [2, 1]"));
   CHECK(says(with(y, npy("<f4", "4, 2", bytes_of(std::vector<float>{1, 0, 0, 1, 0.9F, 0.1F, 0, 1}))), "0.9 at [2, 0]"));
   CHECK(says(with(y, npy("|u1", "2, 4", "\1\0\0\0\1\0\0\0"s)), "2 labels for 4 images"));
-  CHECK(says(with(y, npy("|u1", "4, 2, 2", std::string(16, '\1'))), "shape (4, 2, 2): expected class numbers (N,)"));
+  CHECK(says(with(y, npy("|u1", "4, 2, 2, 2", std::string(32, '\1'))),
+             "shape (4, 2, 2, 2): expected class numbers (N,)"));
   CHECK(says(with(y, npy("|u1", "4, 3", "\1\0\0\1\0\0\1\0\0\1\0\0"s)),
              "y_train has one-hot rows of 3 columns, y_test class numbers"));
   fs::remove(folder.file(y));
@@ -203,6 +204,53 @@ TEST_CASE("numpy: every byte order, memory order and float type gives the same v
     CHECK(read(x).labels == std::vector<int32_t>{1, 0});
   }
   CHECK(read(npy("|u1", "2, 3", "adbecf", "True")).pixels == std::vector<uint8_t>{'a', 'b', 'c', 'd', 'e', 'f'});
+}
+
+TEST_CASE("numpy: floats are targets of any shape, integers [N, H, W] are label maps") {
+  const DataFolder folder;
+  write_arrays(folder);
+  const auto read = [&](const std::string& y, double validation = 0) {
+    for (const char* part : {"train", "test"}) folder.write(fmt::format("y_{}.npy", part), y);
+    return data::load("npy:" + folder.path.string(), 0, validation);
+  };
+  std::vector<float> values(24);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = 0.5F + static_cast<float>(i);
+  const data::Splits s = read(npy("<f4", "4, 2, 3", bytes_of(values)));
+  CHECK(s.train.known() == data::Known::values);
+  CHECK(s.train.target_shape == Shape{2, 3});
+  CHECK(s.train.targets == values);
+  CHECK(says(s.train.unlabelled, "y_train.npy: shape (4, 2, 3): expected class numbers (N,)"));
+  data::Loader loader(s.train, {.batch_size = 3});
+  const data::Batch batch = loader.batch(0);
+  CHECK(batch.known() == data::Known::values);
+  CHECK(batch.targets.shape() == Shape{3, 6});
+  CHECK(batch.part(1, 2).targets.to_vector() == std::vector<float>(values.begin() + 6, values.begin() + 18));
+  CHECK(says(refusal([&] { data::Loader(s.train, {.augmentation = {.flip = true}}); }), "expected no augmentation"));
+
+  const data::Splits held = read(npy("<f4", "4, 2, 3", bytes_of(values)), 0.25);
+  REQUIRE(held.validation.size() == 1);
+  const auto at = static_cast<size_t>(std::ranges::find(features, held.validation.features[0]) - features.begin()) / 3;
+  CHECK(held.validation.targets == std::vector<float>(values.begin() + at * 6, values.begin() + at * 6 + 6));
+  CHECK(held.train.targets.size() == 18);
+  CHECK(data::checksum(held) != data::checksum(read(npy("<f4", "4, 3, 2", bytes_of(values)), 0.25)));
+
+  const data::Splits both = read(npy("<f4", "4,", bytes_of(std::vector<float>{0, 1, 2, 0})));
+  CHECK(both.train.known() == data::Known::labels);
+  CHECK(both.train.target_shape == Shape{});
+  CHECK(both.train.targets == std::vector<float>{0, 1, 2, 0});
+
+  const std::string map = "\0\1\2\0\1\1\0\0\2\0\0\0\1\0\0\2"s;
+  for (const char* shape : {"4, 2, 2", "4, 2, 2, 1"}) {
+    const data::Splits maps = read(npy("|u1", shape, map));
+    CHECK(maps.train.known() == data::Known::label_maps);
+    CHECK(maps.train.label_map == Shape{2, 2});
+    CHECK(maps.train.classes() == 3);
+    const data::Batch two = data::Loader(maps.train, {.batch_size = 4}).batch(0).part(2, 2);
+    CHECK(two.known() == data::Known::label_maps);
+    CHECK(two.labels == std::vector<int32_t>{2, 0, 0, 0, 1, 0, 0, 2});
+  }
+  folder.write("y_test.npy", npy("<f4", "4,", bytes_of(std::vector<float>{0, 1, 2, 0.25F})));
+  CHECK(says(refusal([&] { data::load("npy:" + folder.path.string(), 0, 0); }), "the label at [3] is 0.25"));
 }
 
 TEST_CASE("numpy: labels of any type, as a column, and one-hot") {

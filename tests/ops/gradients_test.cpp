@@ -174,6 +174,7 @@ const std::vector<Row>& rows() {
        [](const auto& t) {
          return mse(t[0], Tensor::full({3, 4}, 0.3F), 7);
        }},
+      {"pixels", {{2, 3, 2, 2}}, [](const auto& t) { return pixels(t[0]); }},
       {"imitate",
        {{3, 4}},
        [](const auto& t) {

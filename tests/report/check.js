@@ -85,6 +85,11 @@ async function checkTooltips(page, say) {
   await strip.hover();
   if (!(await page.$eval('#tip', tip => !tip.hidden && tip.textContent.includes('channel')))) say('a strip has no tooltip');
   await page.mouse.move(1, 1);
+  const cell = await page.$('#confusion:not([hidden]) td');
+  if (!cell) return;
+  await cell.hover();
+  if (!(await page.$eval('#tip', tip => !tip.hidden && tip.textContent.includes('network')))) say('the matrix has no tooltip');
+  await page.mouse.move(1, 1);
 }
 
 async function checkSlider(page, say) {
@@ -115,6 +120,11 @@ async function checkControls(page, say) {
   const bars = await page.evaluate(pictureOf, '#layers-chart');
   await page.click('#layers-measure button:nth-child(2)');
   if (bars === (await page.evaluate(pictureOf, '#layers-chart'))) say('another measure has the same bars');
+  if (await page.$('#confusion:not([hidden])')) {
+    const rows = await page.$eval('#confusion-box', box => box.textContent);
+    await page.click('#confusion-network button:nth-child(2)');
+    if (rows === (await page.$eval('#confusion-box', box => box.textContent))) say('the float network has the same matrix');
+  }
   if (await page.$('#points:not([hidden])')) {
     const about = await page.$eval('#subtitle', p => p.textContent);
     await page.click('#points-table tbody tr:not(.chosen)');

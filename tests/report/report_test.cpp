@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reports: their data of a run or a sweep, and how a real browser shows them.
+#include "../../src/run/origin.h"
 #include "../networks.h"
 #include "../refusal.h"
 #include "../shell.h"
@@ -47,7 +48,12 @@ struct Run {
     result.floating = {.loss = 30, .measured = 90, .images = 100, .metric = accuracy};
     result.searched = {.loss = 60, .measured = 70, .images = 100, .metric = accuracy};
     result.final = {.loss = 35, .measured = static_cast<double>(80 + seed), .images = 100, .metric = accuracy};
+    result.floating_confusion = train::Confusion({"cat", hostile});
+    result.confusion = result.floating_confusion;
+    result.floating_confusion.add({.truth = {0, 0, 1, 1}, .chosen = {0, 0, 1, 0}});
+    result.confusion.add({.truth = {0, 0, 1, 1}, .chosen = {0, 1, 0, 1}});
     fs::create_directories(folder);
+    io::write_file(folder / "confusion.json", confusion_text(result));
     save(result.network, folder / "model.safetensors");
     io::write_file(folder / "summary.json", summary(config, result));
     io::write_file(folder / "metrics.jsonl", metrics(epochs));
@@ -137,6 +143,9 @@ TEST_CASE("report: a run's data contain its settings, epochs, history and the hi
   CHECK(shown.at("summary").at("cost_float").at("size") == 32 * 77'360);
   CHECK(shown.at("summary").at("cost_unit").at("size") == "bits");
   CHECK(shown.at("metrics").size() == 9);
+  CHECK(shown.at("confusion").at("of") == "images");
+  CHECK(shown.at("confusion").at("found").at("confusion") == json({{1, 1}, {1, 1}}));
+  CHECK(shown.at("confusion").at("float").at("classes")[1].at("accuracy") == 0.5);
   CHECK(shown.at("history").at("tau") == json({5.0, 4.0, 3.0}));
   const json& alpha = shown.at("history").at("alphas").at(0);
   CHECK(alpha.at("theta").at(2) == json({{75, 50}, {25, 50}}));
@@ -206,6 +215,8 @@ TEST_CASE("report: a sweep's data contain a run per point; corrupt files are nam
         std::string::npos);
   io::write_file(folder.path / "sweep/b/history.jsonl", "{\"tau\": 1}\n");
   CHECK(complaint(folder.path / "sweep").find("b/history.jsonl:1: corrupt") != std::string::npos);
+  io::write_file(folder.path / "sweep/dnas 1/confusion.json", "{}");
+  CHECK(complaint(folder.path / "sweep").find("dnas 1/confusion.json: corrupt") != std::string::npos);
   io::write_file(folder.path / "sweep/dnas 1/summary.json", "{}");
   CHECK(complaint(folder.path / "sweep").find("dnas 1/summary.json: corrupt") != std::string::npos);
   io::write_file(folder.path / "sweep/sweep.csv", "name,pareto\nb\n");

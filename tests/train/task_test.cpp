@@ -80,11 +80,16 @@ train::Task all_ones() {
 
 TEST_CASE("tasks: an explicit choice comes before the graph's task, and that before the default for the data") {
   const train::Task own = all_ones();
-  CHECK(&train::task_for(&own, "reconstruct", true) == &own);
-  CHECK(train::task_for(nullptr, "reconstruct", true).name == "reconstruct");
-  CHECK(train::task_for(nullptr, "", true).name == "classify");
-  CHECK(train::task_for(nullptr, "", false).name == "reconstruct");
-  CHECK(refusal([] { train::find_task("dream"); }) == "loss: unknown 'dream': expected classify, reconstruct");
+  using enum data::Known;
+  CHECK(&train::task_for(&own, "reconstruct", labels) == &own);
+  CHECK(train::task_for(nullptr, "reconstruct", labels).name == "reconstruct");
+  CHECK(train::task_for(nullptr, "", labels).metric.name == "accuracy");
+  CHECK(train::task_for(nullptr, "", label_maps).metric.name == "mean IoU");
+  CHECK(train::task_for(nullptr, "classify", label_maps).name == "classify");
+  CHECK(train::task_for(nullptr, "", values).name == "regress");
+  CHECK(train::task_for(nullptr, "", nothing).name == "reconstruct");
+  CHECK(refusal([] { train::find_task("dream"); }) ==
+        "loss: unknown 'dream': expected classify, imitate, imitate-scores, imitate-values, reconstruct, regress");
 }
 
 TEST_CASE("tasks: ten features and ten classes are classified, in steps, searches and evaluations") {

@@ -7,7 +7,7 @@ const byId = id => document.getElementById(id);
 
 // --- state: a section is redrawn when the state that it shows changes ------------------------------------------
 
-const state = {run: null, cost: null, layer: null, alpha: null, epoch: 0, measure: 'channels', bits: null};
+const state = {run: null, cost: null, layer: null, alpha: null, epoch: 0, measure: 'channels', bits: null, network: 'found'};
 const views = [];
 
 /// Registers `draw` to run whenever one of `keys` changes.

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// The readers behind images_only.
+#pragma once
+
+#include <mixgrad/data.h>
+
+#include <string>
+
+namespace mixgrad::data {
+
+/// A .npy file with images.
+Dataset numpy_images(const std::string& file);
+/// An image file, or all of a folder and the folders in it.
+Dataset files_of_images(const std::string& path);
+
+}  // namespace mixgrad::data

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// Outputs of a network in files: NumPy, CSV, or lines of JSON.
+#include <mixgrad/error.h>
+#include <mixgrad/predict.h>
+
+#include <src/internal/file_writer.h>
+
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+
+#include <bit>
+#include <cmath>
+#include <filesystem>
+
+namespace mixgrad {
+namespace {
+
+using nlohmann::ordered_json;
+
+/// Version 1.0 of the format; the values begin at a multiple of 64 bytes.
+std::string npy_header(int64_t images, const Shape& output) {
+  const char order = std::endian::native == std::endian::little ? '<' : '>';
+  std::string header = fmt::format("{{'descr': '{}f4', 'fortran_order': False, 'shape': ({}, {}{}), }}", order, images,
+                                   fmt::join(output.dims(), ", "), output.rank() == 0 ? "" : ",");
+  header.append(63 - (10 + header.size()) % 64, ' ');
+  header += '\n';
+  std::string out = "\x93NUMPY\x01";
+  out += '\0';
+  out += static_cast<char>(header.size() & 0xff);
+  out += static_cast<char>(header.size() >> 8);
+  return out + header;
+}
+
+/// A field of a CSV line (RFC 4180).
+std::string field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
+bool has_labels(const Prediction& p) { return p.images.known() == data::Known::labels; }
+
+std::string label(const Prediction& p, int64_t image) {
+  return p.images.class_names[static_cast<size_t>(p.images.labels[static_cast<size_t>(image)])];
+}
+
+std::string csv_header(const Prediction& p, int64_t top) {
+  std::string out = has_labels(p) ? "image,label" : "image";
+  for (int64_t k = 1; k <= top; ++k) out += fmt::format(",top{0},value{0}", k);
+  for (int64_t c = 0; top == 0 && c < p.output.size(); ++c) out += ',' + field(p.class_name(c));
+  return out + '\n';
+}
+
+std::string csv_line(const Prediction& p, int64_t image, std::span<const float> row, int64_t top) {
+  std::string out = field(p.image_name(image));
+  if (has_labels(p)) out += ',' + field(label(p, image));
+  if (top > 0) {
+    for (const int64_t c : largest(row, top))
+      out += fmt::format(",{},{}", field(p.class_name(c)), row[static_cast<size_t>(c)]);
+  } else {
+    for (const float v : row) out += fmt::format(",{}", v);
+  }
+  return out + '\n';
+}
+
+/// NaN and infinity become null.
+ordered_json number(float value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
+
+/// Values in row-major order as nested lists.
+ordered_json nested(std::span<const float> values, std::span<const int64_t> dims) {
+  ordered_json out = ordered_json::array();
+  if (dims.size() <= 1) {
+    for (const float v : values) out.push_back(number(v));
+    return out;
+  }
+  const size_t part = values.size() / static_cast<size_t>(dims[0]);
+  for (size_t at = 0; at < values.size(); at += part) out.push_back(nested(values.subspan(at, part), dims.subspan(1)));
+  return out;
+}
+
+bool is_list(const Prediction& p) { return p.output.size() == p.output[0]; }
+
+}  // namespace
+
+struct PredictionFile::Impl {
+  const Prediction& prediction;
+  std::string kind;  // the file's extension
+  int64_t top;
+  io::FileWriter writer;
+};
+
+PredictionFile::PredictionFile(const std::string& path, const Prediction& p, int64_t top) {
+  const std::string kind = std::filesystem::path(path).extension();
+  if (kind != ".npy" && kind != ".csv" && kind != ".jsonl")
+    bad_input("out: {}: unknown format: expected a file .npy, .csv or .jsonl", path);
+  if (kind == ".csv" && !is_list(p))
+    bad_input("out: {}: {} returns {}, which lines of CSV can't hold: expected .npy or .jsonl", path, p.network,
+              p.output.str());
+  impl_ = std::unique_ptr<Impl>(new Impl{p, kind, top, io::FileWriter(path)});
+  if (kind == ".npy") impl_->writer.add(npy_header(p.images.size(), p.output));
+  if (kind == ".csv") impl_->writer.add(csv_header(p, top));
+}
+
+PredictionFile::~PredictionFile() = default;
+
+void PredictionFile::add(int64_t first, const Tensor& outputs) {
+  Impl& i = *impl_;
+  const std::vector<float> values = outputs.to_vector();
+  if (i.kind == ".npy") {
+    i.writer.add({reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float)});
+    return;
+  }
+  std::string lines;
+  for (int64_t n = 0; n < outputs.dim(0); ++n) {
+    if (i.kind == ".csv") {
+      const auto width = static_cast<size_t>(i.prediction.output.size());
+      lines +=
+          csv_line(i.prediction, first + n, std::span(values).subspan(static_cast<size_t>(n) * width, width), i.top);
+    } else {
+      lines += prediction_line(i.prediction, first + n, outputs.rows(n, 1), i.top) + '\n';
+    }
+  }
+  i.writer.add(lines);
+}
+
+void PredictionFile::finish() { impl_->writer.finish(); }
+
+std::string prediction_line(const Prediction& p, int64_t image, const Tensor& output, int64_t top) {
+  const std::vector<float> values = output.to_vector();
+  ordered_json line = {{"image", p.image_name(image)}};
+  if (has_labels(p)) line["label"] = label(p, image);
+  line["outputs"] = nested(values, p.output.dims());
+  for (const int64_t c : largest(values, top))
+    line["top"].push_back({{"class", p.class_name(c)}, {"value", number(values[static_cast<size_t>(c)])}});
+  return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+}  // namespace mixgrad
