@@ -87,10 +87,18 @@ Rows task() {
                "have labels]",
        .form = loss_form(),
        .in_train = InTrain{}},
+      {.name = "input-scale",
+       .member = &RunConfig::input_scale,
+       .help =
+           "range of pixels that the network takes, such as 0..255, 0..1 or -1..1 [from --init or the model's file; "
+           "0..1 if neither tells, but a TFLite file needs it]",
+       .form = "LOW..HIGH",
+       .in_train = InTrain{}},
       {.name = "normalize",
        .member = &RunConfig::normalize,
-       .help = "normalization of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [from "
-               "--init or the model's file, else none]",
+       .help =
+           "normalization of the images: (v - MEAN) / STD with v from 0 to 1, or in --input-scale; one number or one "
+           "per channel [from --init or the model's file, else none]",
        .form = "MEAN/STD|imagenet|cifar10",
        .in_train = InTrain{}},
       {.name = "val-split",
