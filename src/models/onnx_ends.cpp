@@ -40,6 +40,7 @@ std::vector<int> permutation_of(Context& c, const Dims& dims) {
   if (dims.size() == 3) return {1, 2};
   const std::vector<int> channels_first = {0, 1, 2}, channels_last = {1, 2, 0};
   if (const auto told = told_channels_last(c.file)) return *told ? channels_last : channels_first;
+  if (c.file.channels_last()) return channels_last;
   const auto few = [](int64_t d) { return d == 1 || d == 3 || d == 4; };
   if (!few(dims[3]) || few(dims[1])) return channels_first;
   c.notes.push_back(
@@ -130,7 +131,10 @@ Value take_result(Context& c) {
 void take_normalization(const Context& c, Model& model) {
   const bool bytes = c.file.input_type() == onnx_file::type_uint8;
   const ScaleShift by = c.normalization.value_or(ScaleShift(static_cast<size_t>(model.input_shape[0])));
-  if (by.is_identity() && !bytes) return;
+  if (by.is_identity() && !bytes) {
+    model.asks_input_scale = !c.file.tells_input_scale();
+    return;
+  }
   bool large = bytes;
   for (size_t k = 0; k < by.scale.size(); ++k) {
     const auto mean = static_cast<float>((0 - by.shift[k]) / by.scale[k]), std = static_cast<float>(1 / by.scale[k]);

@@ -100,7 +100,7 @@ std::optional<Constant> Attributes::tensor(const std::string& name) const {
 }
 
 void Attributes::wrong_count(const std::string& name, size_t has, size_t expected) const {
-  file_.fail(fmt::format("{} '{}': {} has {} numbers, expected {}", node_.op, node_.name, name, has, expected));
+  file_.fail(fmt::format("{}: {} has {} numbers, expected {}", node_.called(), name, has, expected));
 }
 
 }  // namespace mixgrad::models::onnx_file

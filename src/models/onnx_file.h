@@ -37,6 +37,11 @@ struct Node {
   std::string name, op;  ///< op: "domain.op" outside ONNX's own domain
   std::vector<std::string> inputs, outputs;
   std::map<std::string, Attribute> attributes = {};
+  std::string source = {};   ///< the operator that it was made of in a file of another format, "CONV_2D 3"
+  std::string refusal = {};  ///< why that operator has no form in ONNX; `op` is its own name
+
+  /// For messages: "Conv 'name'", or "CONV_2D 3 'name'".
+  std::string called() const { return (source.empty() ? op : source) + " '" + name + "'"; }
 };
 
 struct Input {
@@ -53,6 +58,9 @@ struct Content {
   std::map<std::string, Constant> constants = {};
   std::vector<Input> inputs = {};
   std::vector<std::string> outputs = {};
+  std::vector<std::string> notes = {};  ///< as in Model
+  bool channels_last = false;           ///< the format's images are [N, H, W, C]
+  bool tells_input_scale = true;        ///< false: networks of this format take any range of pixels
 };
 
 class File {
@@ -65,6 +73,9 @@ class File {
   const std::string& path() const { return content_.path; }
   int64_t bytes() const { return content_.bytes; }
   int64_t opset() const { return content_.opset; }
+  const std::vector<std::string>& notes() const { return content_.notes; }
+  bool channels_last() const { return content_.channels_last; }
+  bool tells_input_scale() const { return content_.tells_input_scale; }
   /// Those that the output depends on, in the file's order.
   const std::vector<Node>& nodes() const { return content_.nodes; }
   /// Null if there is no constant of this name.

@@ -91,7 +91,8 @@ class Importer {
                 .output_shape = Shape(result.sample.shape().dims().subspan(1)),
                 .left_out = context_.left_out};
     take_normalization(context_, model);
-    model.notes.insert(model.notes.end(), context_.notes.begin(), context_.notes.end());
+    std::ranges::copy(file_.notes(), std::back_inserter(model.notes));
+    std::ranges::copy(context_.notes, std::back_inserter(model.notes));
     model.net = std::move(net_);
     return model;
   }

@@ -13,5 +13,7 @@ namespace mixgrad::models {
 Model import_network(onnx_file::Content content, const Options& options);
 
 Model from_onnx(const std::string& path, const Options& options);
+/// float32 models; also those with weights of 16 bits or in codes of 8 bits, which are read as floats.
+Model from_tflite(const std::string& path, const Options& options);
 
 }  // namespace mixgrad::models

@@ -14,7 +14,7 @@
 namespace mixgrad {
 namespace {
 
-std::string model_form() { return fmt::format("{}|FILE.onnx", fmt::join(models::names(), "|")); }
+std::string model_form() { return fmt::format("{}|FILE.onnx|FILE.tflite", fmt::join(models::names(), "|")); }
 
 std::string data_form() {
   std::string form = data::sources();
@@ -37,7 +37,7 @@ std::string absolute_path(const std::string& path) {
   return path.empty() || error ? path : whole.lexically_normal().string();
 }
 
-std::string absolute_model(const std::string& model) { return model.ends_with(".onnx") ? absolute_path(model) : model; }
+std::string absolute_model(const std::string& model) { return models::is_file(model) ? absolute_path(model) : model; }
 
 /// A cost's name; a table's name contains its file.
 std::string absolute_cost(const std::string& cost) {
