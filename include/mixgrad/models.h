@@ -34,6 +34,8 @@ struct Model {
   std::string left_out = {};            ///< the function at the end of the file that `net` lacks: "Sigmoid 'y'"
   /// `normalization` is for pixels from 0 to 255; for images from 0 to 1, divide its mean and std by 255.
   bool pixels_to_255 = false;
+  /// What the file advises for pixels from 0 to 255, before `normalization`; what the user says replaces it.
+  Normalization advised = {};
   bool asks_input_scale = false;  ///< nothing in the file tells the range of pixels that `net` takes
 };
 

@@ -123,8 +123,12 @@ std::string input_of(const RunConfig& config, const models::Model& model) {
   const Normalization n = input_normalization(config, model, true);
   if (n.empty()) return model.trained ? "pixels from 0 to 1" : "";
   const ValueRange range = range_of_bytes(n);
-  return fmt::format("pixels from {:.4g} to {:.4g}, (v - {:.4g}) / {:.4g} of v from 0 to 1", range.low, range.high,
-                     fmt::join(n.mean, ","), fmt::join(n.std, ","));
+  const auto all_equal = [](const std::vector<float>& v) { return std::ranges::count(v, v[0]) == std::ssize(v); };
+  const std::string formula = all_equal(n.mean) && all_equal(n.std)
+                                  ? ""
+                                  : fmt::format(", (v - {:.4g}) / {:.4g} for v from 0 to 1 by channel",
+                                                fmt::join(n.mean, "/"), fmt::join(n.std, "/"));
+  return fmt::format("pixels from {:.4g} to {:.4g}{}", range.low, range.high, formula);
 }
 
 ordered_json or_null(const std::string& id) { return id.empty() ? ordered_json(nullptr) : ordered_json(id); }

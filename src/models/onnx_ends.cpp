@@ -75,6 +75,21 @@ Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permu
   return is;
 }
 
+/// The normalization that the file advises, per channel.
+Normalization advised(const File& file, int64_t channels) {
+  Normalization out = file.advised();
+  for (std::vector<float>* values : {&out.mean, &out.std}) {
+    if (values->size() == 1) values->resize(static_cast<size_t>(channels), values->front());
+    const bool valid = std::ranges::all_of(*values, [](float v) { return std::isfinite(v); });
+    if (!file.advised().empty() && (std::ssize(*values) != channels || !valid)) {
+      file.fail(fmt::format("its metadata normalizes with {} numbers ({}): expected one or {}, finite", values->size(),
+                            fmt::join(*values, ", "), channels));
+    }
+  }
+  if (std::ranges::count(out.std, 0) > 0) file.fail("its metadata divides pixels by 0");
+  return out;
+}
+
 /// Joins the values, or gives just one if all are equal.
 std::string in_short(std::vector<float> v) {
   if (std::ranges::count(v, v[0]) == std::ssize(v)) v.resize(1);
@@ -129,10 +144,15 @@ Value take_result(Context& c) {
 }
 
 void take_normalization(const Context& c, Model& model) {
+  model.advised = advised(c.file, model.input_shape[0]);
+  if (!model.advised.empty()) {
+    model.notes.push_back(fmt::format("its metadata normalizes pixels from 0 to 255 by mean {} and std {}",
+                                      in_short(model.advised.mean), in_short(model.advised.std)));
+  }
   const bool bytes = c.file.input_type() == onnx_file::type_uint8;
   const ScaleShift by = c.normalization.value_or(ScaleShift(static_cast<size_t>(model.input_shape[0])));
   if (by.is_identity() && !bytes) {
-    model.asks_input_scale = !c.file.tells_input_scale();
+    model.asks_input_scale = !c.file.tells_input_scale() && model.advised.empty();
     return;
   }
   bool large = bytes;

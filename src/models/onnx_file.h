@@ -2,6 +2,7 @@
 // A network in ONNX's terms, whichever file it was read from: nodes, constants, input and output.
 #pragma once
 
+#include <mixgrad/normalization.h>
 #include <mixgrad/tensor.h>
 
 #include <array>
@@ -61,6 +62,7 @@ struct Content {
   std::vector<std::string> notes = {};  ///< as in Model
   bool channels_last = false;           ///< the format's images are [N, H, W, C]
   bool tells_input_scale = true;        ///< false: networks of this format take any range of pixels
+  Normalization advised = {};           ///< as in Model, with one number or one per channel
 };
 
 class File {
@@ -76,6 +78,7 @@ class File {
   const std::vector<std::string>& notes() const { return content_.notes; }
   bool channels_last() const { return content_.channels_last; }
   bool tells_input_scale() const { return content_.tells_input_scale; }
+  const Normalization& advised() const { return content_.advised; }
   /// Those that the output depends on, in the file's order.
   const std::vector<Node>& nodes() const { return content_.nodes; }
   /// Null if there is no constant of this name.

@@ -35,6 +35,7 @@ class Reader {
     if (model.subgraphs() == nullptr || model.subgraphs()->size() == 0) fail("holds no network");
     const tflite::SubGraph& graph = *model.subgraphs()->Get(0);
     const Tensors tensors(model, graph, content_.path);
+    content_.advised = advised_normalization(model, content_.path);
     read_inputs(graph, tensors);
     if (graph.operators() != nullptr) {
       for (uint32_t i = 0; i < graph.operators()->size(); ++i) read(model, *graph.operators()->Get(i), i, tensors);

@@ -129,6 +129,9 @@ class Operator {
   int count_ = 0;
 };
 
+/// The normalization of images that the file's metadata asks for; empty if it does not.
+Normalization advised_normalization(const tflite::Model& model, const std::string& path);
+
 /// Null if the operator is not supported.
 using Translate = void (*)(Operator&);
 Translate translation_of(tflite::BuiltinOperator op);

@@ -37,6 +37,14 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
               .notes = fmt::format("{}", fmt::join(splits.notes, "; "))});
 }
 
+/// For values from 0 to 1 instead of 0 to 255.
+Normalization of_small(Normalization n) {
+  for (std::vector<float>* values : {&n.mean, &n.std}) {
+    for (float& v : *values) v /= 255;
+  }
+  return n;
+}
+
 }  // namespace
 
 Normalization image_normalization(const RunConfig& config, int64_t channels) {
@@ -63,12 +71,8 @@ Normalization input_normalization(const RunConfig& config, const models::Model& 
         "as it was trained",
         config.model);
   }
-  Normalization out = model.normalization;
-  if (!model.pixels_to_255 || !of_bytes) return out;
-  for (std::vector<float>* values : {&out.mean, &out.std}) {
-    for (float& v : *values) v /= 255;
-  }
-  return out;
+  if (of_bytes && !model.advised.empty()) return composed(of_small(model.advised), model.normalization);
+  return of_bytes && model.pixels_to_255 ? of_small(model.normalization) : model.normalization;
 }
 
 io::Safetensors float_weights(const FloatResult& result) {

@@ -383,3 +383,31 @@ TEST_CASE("TFLite forms: arithmetic at the start is the normalization, and then 
   CHECK(of_bytes.pixels_to_255);
   CHECK(!of_bytes.asks_input_scale);
 }
+
+TEST_CASE("TFLite forms: metadata tells how pixels are normalized, unless the user does") {
+  const auto file = [](const std::vector<float>& mean, const std::vector<float>& std) {
+    TfliteNet n({1, 5, 4, 3});
+    n.metadata(mean, std);
+    return n.bytes({dense(n, n.input(), "d", 60, 5)});
+  };
+  const models::Model model = import_bytes(file({127.5F}, {127.5F}));
+  CHECK(!model.asks_input_scale);
+  REQUIRE(model.notes.size() == 1);
+  CHECK(model.notes[0].find("by mean 127.5 and std 127.5") != std::string::npos);
+  RunConfig config;
+  const Normalization of_bytes = input_normalization(config, model, true);
+  CHECK(range_of_bytes(of_bytes).low == doctest::Approx(-1));
+  CHECK(range_of_bytes(of_bytes).high == doctest::Approx(1));
+  CHECK(input_normalization(config, model, false).empty());
+  config.input_scale = "0..1";
+  CHECK(range_of_bytes(input_normalization(config, model, true)).high == doctest::Approx(1));
+  CHECK(range_of_bytes(input_normalization(config, model, true)).low == doctest::Approx(0));
+
+  const auto refused = [](const std::string& bytes) { return refusal([&] { import_bytes(bytes); }); };
+  CHECK(refused(file({1, 2}, {1, 1})).find("with 2 numbers (1, 2): expected one or 3") != std::string::npos);
+  CHECK(refused(file({1}, {1, 0, 1})).find("divides pixels by 0") != std::string::npos);
+  CHECK(refused(file({1}, {INFINITY})).find("expected one or 3, finite") != std::string::npos);
+  TfliteNet n({1, 5, 4, 3});
+  n.metadata(std::vector<uint8_t>(64, 7));
+  CHECK(refused(n.bytes({dense(n, n.input(), "d", 60, 5)})).find("its metadata is corrupt") != std::string::npos);
+}

@@ -5,6 +5,7 @@
 #include <mixgrad/rng.h>
 
 #include <src/tflite_generated.h>
+#include <src/tflite_metadata_generated.h>
 
 #include <cstring>
 #include <string>
@@ -76,6 +77,26 @@ class TfliteNet {
     return add(code, inputs, output, type, tflite::BuiltinOptions::NONE, 0);
   }
 
+  /// Adds metadata that normalizes the input.
+  void metadata(const std::vector<float>& mean, const std::vector<float>& std) {
+    namespace meta = tflite::metadata;
+    flatbuffers::FlatBufferBuilder b;
+    const auto options = meta::CreateNormalizationOptions(b, b.CreateVector(mean), b.CreateVector(std));
+    const std::vector units = {
+        meta::CreateProcessUnit(b, meta::ProcessUnitOptions::NormalizationOptions, options.Union())};
+    const std::vector inputs = {meta::CreateTensorMetadata(b, b.CreateString("image"), 0, 0, 0, b.CreateVector(units))};
+    const std::vector graphs = {meta::CreateSubGraphMetadata(b, 0, 0, b.CreateVector(inputs))};
+    const auto model = meta::CreateModelMetadata(b, b.CreateString("test"), 0, 0, b.CreateVector(graphs));
+    meta::FinishModelMetadataBuffer(b, model);
+    metadata({b.GetBufferPointer(), b.GetBufferPointer() + b.GetSize()});
+  }
+  void metadata(const std::vector<uint8_t>& content) {
+    const auto index = static_cast<uint32_t>(buffers_.size());
+    fbb.ForceVectorAlignment(content.size(), sizeof(uint8_t), 16);
+    buffers_.push_back(tflite::CreateBuffer(fbb, fbb.CreateVector(content)));
+    metadata_.push_back(tflite::CreateMetadata(fbb, fbb.CreateString("TFLITE_METADATA"), index));
+  }
+
   std::string bytes(const std::vector<int32_t>& outputs, uint32_t version = 3) {
     const std::vector<int32_t> inputs = {input_};
     const auto graph =
@@ -83,7 +104,7 @@ class TfliteNet {
                                fbb.CreateVector(operators_), fbb.CreateString("main"));
     const auto graphs = fbb.CreateVector(std::vector{graph});
     const auto model = tflite::CreateModel(fbb, version, fbb.CreateVector(codes_), graphs, fbb.CreateString("test"),
-                                           fbb.CreateVector(buffers_));
+                                           fbb.CreateVector(buffers_), 0, fbb.CreateVector(metadata_));
     tflite::FinishModelBuffer(fbb, model);
     return {reinterpret_cast<const char*>(fbb.GetBufferPointer()), fbb.GetSize()};
   }
@@ -113,6 +134,7 @@ class TfliteNet {
   std::vector<flatbuffers::Offset<tflite::Tensor>> tensors_;
   std::vector<flatbuffers::Offset<tflite::OperatorCode>> codes_;
   std::vector<flatbuffers::Offset<tflite::Operator>> operators_;
+  std::vector<flatbuffers::Offset<tflite::Metadata>> metadata_;
 };
 
 /// A plain network for 32×32 RGB images of ten classes, as Keras's converter writes it.
