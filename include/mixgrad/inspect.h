@@ -37,12 +37,18 @@ struct NodeView {
 struct GraphView {
   std::vector<NodeView> nodes;
   std::vector<Quantizer> quantizers;
+  std::string input;  ///< what pixels become, in words; empty: as in the data
 };
 GraphView view(const Graph& graph);
 
+struct Network {
+  Graph graph;
+  std::string input;  ///< as in GraphView
+};
 /// The network that `config` would search for `classes` classes, with its quantizers. `as_traced`: before folding batch
 /// norms, without quantizers.
-Graph network(const RunConfig& config, int64_t classes, bool as_traced);
+Network network(const RunConfig& config, int64_t classes, bool as_traced);
+GraphView view(const Network& network);
 
 std::string text(const GraphView& view);
 std::string json(const GraphView& view);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The networks of the MLPerf Tiny benchmark (Banbury et al. 2021), and import from ONNX files.
+// The networks of the MLPerf Tiny benchmark (Banbury et al. 2021), and import from ONNX and TFLite files.
 #pragma once
 
 #include <mixgrad/nn.h>
@@ -34,6 +34,9 @@ struct Model {
   std::string left_out = {};            ///< the function at the end of the file that `net` lacks: "Sigmoid 'y'"
   /// `normalization` is for pixels from 0 to 255; for images from 0 to 1, divide its mean and std by 255.
   bool pixels_to_255 = false;
+  /// What the file advises for pixels from 0 to 255, before `normalization`; what the user says replaces it.
+  Normalization advised = {};
+  bool asks_input_scale = false;  ///< nothing in the file tells the range of pixels that `net` takes
 };
 
 /// What a file may leave undefined.
@@ -41,13 +44,15 @@ struct Options {
   Shape input_shape = {};  ///< C, H, W of an image; empty: as in the file
 };
 
-/// The model called `name`, or the float network in the ONNX file `name` (*.onnx). Throws bad_input listing the names
-/// if there is none. `classes` is ignored for autoencoders and imported networks.
+/// The model called `name`, or the float network in the file `name` (*.onnx, *.tflite). Throws bad_input listing the
+/// names if there is none. `classes` is ignored for autoencoders and imported networks.
 Model make(const std::string& name, int64_t classes, const Options& options = {});
 /// What the model called `name` is for, a task by its name; empty for one made elsewhere, which its user knows.
 std::string task_of(const std::string& name);
 std::vector<std::string> names();
-/// Throws bad_input unless `name` is a model or has the extension .onnx.
+/// Whether `name` has the extension of a file that can hold a network: .onnx or .tflite.
+bool is_file(const std::string& name);
+/// Throws bad_input unless `name` is a model or is_file.
 void check_name(const std::string& name);
 
 }  // namespace mixgrad::models

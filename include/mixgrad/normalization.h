@@ -25,6 +25,9 @@ struct ValueRange {
 /// The range of bytes, 0 to 1, after normalization, over all channels.
 ValueRange range_of_bytes(const Normalization& normalization);
 
+/// Parses "LOW..HIGH" ("0..255", "-1..1"), the range that values from 0 to 1 are scaled to; "" for none. Throws
+/// bad_input for any other text.
+Normalization parse_input_scale(const std::string& text, int64_t channels);
 /// Parses "MEAN/STD", each one number or one per channel ("0.5/0.25", "0.49,0.48,0.45/0.25,0.24,0.26"), or the common
 /// presets "imagenet" and "cifar10"; "" for none. Throws bad_input for any other text.
 Normalization parse_normalization(const std::string& text, int64_t channels);

@@ -26,9 +26,12 @@ models::Model make_model(const RunConfig& config, int64_t classes);
 /// weights in config.init are for.
 models::Model make_model(const RunConfig& config, const data::Dataset& images);
 
-/// How images are normalized before any normalization in the network's own file: by config.normalize, or as for the
-/// weights in config.init. Throws bad_input if the two differ.
+/// How images are normalized before any normalization in the network's own file: by config.input_scale and
+/// config.normalize, or as for the weights in config.init. Throws bad_input if the two differ.
 Normalization image_normalization(const RunConfig& config, int64_t channels);
+/// The same with the normalization in the model's file, for images of bytes, which the loader scales to 0 to 1, or of
+/// other values, which it leaves. Throws bad_input if nothing tells the range of pixels.
+Normalization input_normalization(const RunConfig& config, const models::Model& model, bool of_bytes);
 
 /// The task, from the first of these that is set: config.loss, the task of the weights in config.init, the task of a
 /// built-in model, the default for what is known about `images` (train::task_for). One that imitates still needs its

@@ -99,6 +99,8 @@ struct RunConfig {
   std::vector<int> input_shape = {};  ///< C, H, W of the images, if the model's file leaves them open
   std::string data = "glyphs";        ///< what data::load takes
   std::string loss = "";              ///< the task, a name that train::find_task knows; "": see run_task
+  std::string input_scale =
+      "";  ///< range of pixels, "0..255" (parse_input_scale); "": as the network's file says, or 0..1
   std::string normalize = "";  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
   double val_split = 0.1;      ///< share of the training images held out for validation
   uint64_t data_seed = 0;      ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different

@@ -100,6 +100,8 @@ void add_tape(CLI::App& inspect) {
   Options& o = s->options;
   RunConfig& c = s->config;
   o.add(run_setting("model"), c, "network");
+  o.add(run_setting("input-scale"), c);
+  o.add(run_setting("normalize"), c);
   o.add(run_setting("data"), c, "images for the step");
   o.add(run_setting("loss"), c, "task [from --init, the model or the data]");
   o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [random, from the seed]");
@@ -129,6 +131,8 @@ void add_inspect(CLI::App& app) {
   command->add_option("MODEL", n->config.model, "network")->type_name(model.form);
   o.add(model, n->config, "the same as MODEL");
   o.add(run_setting("input-shape"), n->config);
+  o.add(run_setting("input-scale"), n->config);
+  o.add(run_setting("normalize"), n->config);
   add_quantizer_options(o, n->config);
   o.add(run_setting("quantize-output"), n->config, "quantize the network's output too");
   o.add("classes", &n->classes, "number of classes");

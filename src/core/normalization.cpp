@@ -61,6 +61,23 @@ ValueRange range_of_bytes(const Normalization& n) {
   return out;
 }
 
+Normalization parse_input_scale(const std::string& text, int64_t channels) {
+  if (text.empty()) return {};
+  const size_t dots = text.find("..");
+  std::vector<float> ends;
+  if (dots != std::string::npos) {
+    for (const std::string& end : {text.substr(0, dots), text.substr(dots + 2)}) {
+      const std::vector<float> parsed = numbers(end);
+      if (parsed.size() == 1) ends.push_back(parsed[0]);
+    }
+  }
+  const float span = ends.size() == 2 ? ends[1] - ends[0] : 0;
+  if (!(span > 0) || !std::isfinite(span)) {
+    bad_input("input-scale: invalid value '{}': expected LOW..HIGH, such as 0..255, 0..1 or -1..1", text);
+  }
+  return {.mean = per_channel({(0 - ends[0]) / span}, channels), .std = per_channel({1 / span}, channels)};
+}
+
 Normalization parse_normalization(const std::string& text, int64_t channels) {
   if (text.empty()) return {};
   const auto found = known.find(text);

@@ -116,17 +116,39 @@ std::string label(const GraphView& view, const NodeView& node) {
   return out;
 }
 
+/// What the network takes of pixels; empty if neither its file nor a flag says it.
+std::string input_of(const RunConfig& config, const models::Model& model) {
+  if (model.asks_input_scale && image_normalization(config, model.input_shape[0]).empty())
+    return "its file doesn't say what range of pixels it takes: see --input-scale";
+  const Normalization n = input_normalization(config, model, true);
+  if (n.empty()) return model.trained ? "pixels from 0 to 1" : "";
+  const ValueRange range = range_of_bytes(n);
+  const auto all_equal = [](const std::vector<float>& v) { return std::ranges::count(v, v[0]) == std::ssize(v); };
+  const std::string formula = all_equal(n.mean) && all_equal(n.std)
+                                  ? ""
+                                  : fmt::format(", (v - {:.4g}) / {:.4g} for v from 0 to 1 by channel",
+                                                fmt::join(n.mean, "/"), fmt::join(n.std, "/"));
+  return fmt::format("pixels from {:.4g} to {:.4g}{}", range.low, range.high, formula);
+}
+
 ordered_json or_null(const std::string& id) { return id.empty() ? ordered_json(nullptr) : ordered_json(id); }
 
 }  // namespace
 
-Graph network(const RunConfig& config, int64_t classes, bool as_traced) {
+Network network(const RunConfig& config, int64_t classes, bool as_traced) {
   config.validate();
   const models::Model model = make_model(config, classes);
-  if (as_traced) return trace(*model.net, model.input_shape);
+  const std::string input = input_of(config, model);
+  if (as_traced) return {.graph = trace(*model.net, model.input_shape), .input = input};
   Graph graph = simplified(*model.net, model.input_shape);
   place_quantizers(graph, mix_prec_options(config));
-  return graph;
+  return {.graph = std::move(graph), .input = input};
+}
+
+GraphView view(const Network& network) {
+  GraphView out = view(network.graph);
+  out.input = network.input;
+  return out;
 }
 
 GraphView view(const Graph& graph) {
@@ -160,6 +182,7 @@ std::string text(const GraphView& view) {
   }
   out += fmt::format("    {:<{}} {:>36} {:>9} {:>12}\n", "all", width, "", grouped(static_cast<double>(weights)),
                      grouped(static_cast<double>(macs)));
+  if (!view.input.empty()) out += fmt::format("\ninput: {}\n", view.input);
   return out + quantizer_lines(view);
 }
 
@@ -184,8 +207,8 @@ std::string json(const GraphView& view) {
                           {"signed", q.is_signed},
                           {"nodes", q.nodes}});
   }
-  return ordered_json{{"nodes", nodes}, {"quantizers", quantizers}}.dump(-1, ' ', false,
-                                                                         ordered_json::error_handler_t::replace) +
+  return ordered_json{{"nodes", nodes}, {"quantizers", quantizers}, {"input", or_null(view.input)}}.dump(
+             -1, ' ', false, ordered_json::error_handler_t::replace) +
          "\n";
 }
 

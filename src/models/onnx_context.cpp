@@ -75,9 +75,7 @@ Tensor Imported::forward(const Tensor& x) {
 
 bool Context::at_head(const Node& n) const { return file.only_consumer(head) == &n; }
 
-void Context::refuse(const Node& n, const std::string& why) const {
-  file.fail(fmt::format("{} '{}': {}", n.op, n.name, why));
-}
+void Context::refuse(const Node& n, const std::string& why) const { file.fail(fmt::format("{}: {}", n.called(), why)); }
 
 const Value& Context::value(const std::string& name, const std::string& where) const {
   const auto found = values.find(name);
@@ -89,7 +87,7 @@ const Value& Context::value(const std::string& name, const std::string& where) c
 
 const Value& Context::padded_input(const Node& n, size_t i) const {
   if (i >= n.inputs.size()) refuse(n, fmt::format("too few inputs: {}", n.inputs.size()));
-  return value(n.inputs[i], fmt::format("{} '{}'", n.op, n.name));
+  return value(n.inputs[i], n.called());
 }
 
 const Value& Context::input(const Node& n, size_t i) {
@@ -162,8 +160,8 @@ const std::vector<float>& Context::weights(const Node& n, const Constant& c, int
   }
   const auto endless = std::ranges::find_if(c.floats, [](float v) { return !std::isfinite(v); });
   if (endless != c.floats.end()) {
-    file.fail(fmt::format("tensor '{}' of {} '{}' contains {} at index {}: weights must be finite", c.name, n.op,
-                          n.name, *endless, endless - c.floats.begin()));
+    file.fail(fmt::format("tensor '{}' of {} contains {} at index {}: weights must be finite", c.name, n.called(),
+                          *endless, endless - c.floats.begin()));
   }
   return c.floats;
 }

@@ -42,6 +42,7 @@ std::vector<int> permutation_of(Context& c, const Dims& dims) {
   if (dims.size() == 3) return {1, 2};
   const std::vector<int> channels_first = {0, 1, 2}, channels_last = {1, 2, 0};
   if (const auto told = told_channels_last(c.file)) return *told ? channels_last : channels_first;
+  if (c.file.channels_last()) return channels_last;
   const auto few = [](int64_t d) { return d == 1 || d == 3 || d == 4; };
   if (!few(dims[3]) || few(dims[1])) return channels_first;
   c.notes.push_back(
@@ -74,6 +75,21 @@ Dims sizes(const File& file, const Dims& declared, const std::vector<int>& permu
     file.fail(fmt::format("{}: expected sizes from 1 to {}", described, most_positions));
   }
   return is;
+}
+
+/// The normalization that the file advises, per channel.
+Normalization advised(const File& file, int64_t channels) {
+  Normalization out = file.advised();
+  for (std::vector<float>* values : {&out.mean, &out.std}) {
+    if (values->size() == 1) values->resize(static_cast<size_t>(channels), values->front());
+    const bool valid = std::ranges::all_of(*values, [](float v) { return std::isfinite(v); });
+    if (!file.advised().empty() && (std::ssize(*values) != channels || !valid)) {
+      file.fail(fmt::format("its metadata normalizes with {} numbers ({}): expected one or {}, finite", values->size(),
+                            fmt::join(*values, ", "), channels));
+    }
+  }
+  if (std::ranges::count(out.std, 0) > 0) file.fail("its metadata divides pixels by 0");
+  return out;
 }
 
 /// Joins the values, or gives just one if all are equal.
@@ -129,9 +145,17 @@ Value take_result(Context& c) {
 }
 
 void take_normalization(const Context& c, Model& model) {
+  model.advised = advised(c.file, model.input_shape[0]);
+  if (!model.advised.empty()) {
+    model.notes.push_back(fmt::format("its metadata normalizes pixels from 0 to 255 by mean {} and std {}",
+                                      in_short(model.advised.mean), in_short(model.advised.std)));
+  }
   const bool bytes = c.file.input_type() == onnx_file::type_uint8;
   const ScaleShift by = c.normalization.value_or(ScaleShift(static_cast<size_t>(model.input_shape[0])));
-  if (by.is_identity() && !bytes) return;
+  if (by.is_identity() && !bytes) {
+    model.asks_input_scale = !c.file.tells_input_scale() && model.advised.empty();
+    return;
+  }
   bool large = bytes;
   for (size_t k = 0; k < by.scale.size(); ++k) {
     const auto mean = static_cast<float>((0 - by.shift[k]) / by.scale[k]), std = static_cast<float>(1 / by.scale[k]);

@@ -1,22 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The content of an ONNX file: nodes, constants, input and output, with sizes checked against the file.
+// A network in ONNX's terms, whichever file it was read from: nodes, constants, input and output.
 #pragma once
 
+#include <mixgrad/normalization.h>
 #include <mixgrad/tensor.h>
 
 #include <array>
 #include <map>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
-
-namespace onnx {
-class GraphProto;
-class ModelProto;
-class NodeProto;
-class TensorProto;
-}  // namespace onnx
 
 namespace mixgrad::models::onnx_file {
 
@@ -32,55 +25,83 @@ struct Constant {
   int64_t size() const { return std::ssize(floats) + std::ssize(integers); }
 };
 
+/// Holds a value of each kind; the operator knows which one counts.
+struct Attribute {
+  int64_t number = 0;
+  double real = 0;
+  std::string text = {};
+  std::vector<int64_t> list = {};
+  std::vector<double> reals = {};
+  std::optional<Constant> tensor = {};
+};
+
 struct Node {
   std::string name, op;  ///< op: "domain.op" outside ONNX's own domain
   std::vector<std::string> inputs, outputs;
-  const onnx::NodeProto* proto;
+  std::map<std::string, Attribute> attributes = {};
+  std::string source = {};   ///< the operator that it was made of in a file of another format, "CONV_2D 3"
+  std::string refusal = {};  ///< why that operator has no form in ONNX; `op` is its own name
   std::optional<FunctionAttrs> function = {};  ///< set if it replaces the nodes that the function was written out in
+
+  /// For messages: "Conv 'name'", or "CONV_2D 3 'name'".
+  std::string called() const { return (source.empty() ? op : source) + " '" + name + "'"; }
+};
+
+struct Input {
+  std::string name;
+  std::vector<int64_t> dims = {};  ///< with 0 for undefined sizes; empty if no shape is declared
+  int64_t type = type_float;       ///< TensorProto.DataType
+};
+
+/// What a reader of files returns, with sizes checked against the file.
+struct Content {
+  std::string path;
+  int64_t bytes = 0, opset = 0;
+  std::vector<Node> nodes = {};  ///< in execution order
+  std::map<std::string, Constant> constants = {};
+  std::vector<Input> inputs = {};
+  std::vector<std::string> outputs = {};
+  std::vector<std::string> notes = {};  ///< as in Model
+  bool channels_last = false;           ///< the format's images are [N, H, W, C]
+  bool tells_input_scale = true;        ///< false: networks of this format take any range of pixels
+  Normalization advised = {};           ///< as in Model, with one number or one per channel
 };
 
 class File {
  public:
-  /// Throws bad_input naming the file and what is wrong with it.
-  explicit File(const std::string& path);
-  ~File();
+  /// Throws bad_input naming the file unless it has one input and one output.
+  explicit File(Content content);
 
   [[noreturn]] void fail(const std::string& why) const;
 
-  const std::string& path() const { return path_; }
-  int64_t bytes() const { return bytes_; }
-  int64_t opset() const { return opset_; }
+  const std::string& path() const { return content_.path; }
+  int64_t bytes() const { return content_.bytes; }
+  int64_t opset() const { return content_.opset; }
+  const std::vector<std::string>& notes() const { return content_.notes; }
+  bool channels_last() const { return content_.channels_last; }
+  bool tells_input_scale() const { return content_.tells_input_scale; }
+  const Normalization& advised() const { return content_.advised; }
   /// Those that the output depends on, in the file's order.
-  const std::vector<Node>& nodes() const { return nodes_; }
+  const std::vector<Node>& nodes() const { return content_.nodes; }
   void set_nodes(std::vector<Node> nodes);
-  Constant read(const onnx::TensorProto& tensor, const std::string& name) const;
   /// Null if there is no constant of this name.
   const Constant* constant(const std::string& name) const;
   /// Makes a node's output a constant.
   void set_constant(const std::string& name, Constant constant);
-  const std::string& input() const { return input_; }
-  const std::string& output() const { return output_; }
-  /// The input's declared shape, with 0 for undefined sizes; empty if no shape is declared.
-  std::vector<int64_t> input_dims() const;
-  /// TensorProto.DataType
-  int64_t input_type() const;
+  const std::string& input() const { return content_.inputs[0].name; }
+  const std::string& output() const { return content_.outputs[0]; }
+  const std::vector<int64_t>& input_dims() const { return content_.inputs[0].dims; }
+  int64_t input_type() const { return content_.inputs[0].type; }
   const std::vector<const Node*>& consumers(const std::string& name) const;
   /// Null if there is none, or several, or if this is the network's output.
   const Node* only_consumer(const std::string& name) const;
 
  private:
-  void read_nodes(const onnx::GraphProto& graph);
-  void read_constant(const Node& node);
-  void find_ends(const onnx::GraphProto& graph);
+  void check_ends() const;
   void drop_unused();
 
-  std::string path_;
-  int64_t bytes_ = 0, opset_ = 0;
-  std::unique_ptr<onnx::ModelProto> model_;
-  std::vector<Node> nodes_;
+  Content content_;
   std::map<std::string, std::vector<const Node*>> consumers_;
-  std::map<std::string, Constant> constants_;
-  std::string input_, output_;
 };
 
 /// A node's attributes, each with its default.
@@ -107,6 +128,9 @@ class Attributes {
 
  private:
   [[noreturn]] void wrong_count(const std::string& name, size_t has, size_t expected) const;
+
+  /// Null if the node does not have it.
+  const Attribute* find(const std::string& name) const;
 
   const File& file_;
   const Node& node_;

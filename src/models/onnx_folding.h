@@ -26,7 +26,7 @@ struct Folding {
   Attributes attributes;
 
   [[noreturn]] void refuse(const std::string& why) const {
-    file.fail(fmt::format("{} '{}', an operator on constants: {}", node.op, node.name, why));
+    file.fail(fmt::format("{}, an operator on constants: {}", node.called(), why));
   }
   bool has(size_t i) const { return i < node.inputs.size() && !node.inputs[i].empty(); }
   const Constant& input(size_t i) const {

@@ -248,7 +248,6 @@ std::optional<Node> as_function(const File& file, const std::map<std::string, si
                   .op = onnx_name(g->kind),
                   .inputs = {f->from()},
                   .outputs = root.outputs,
-                  .proto = root.proto,
                   .function = g};
     }
   }

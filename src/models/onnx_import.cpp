@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// ONNX import: a float network as a module. Debian's schema (libonnx 1.12) is sufficient: it only lacks types and
-// operators added in opset 18 and later, which no float network of the supported operators needs.
+// Import: a float network in ONNX's terms as a module.
 #include "onnx_import.h"
 
 #include "onnx_fold.h"
@@ -19,6 +18,7 @@ namespace mixgrad::models {
 
 using onnx_file::Attributes;
 using onnx_file::Constant;
+using onnx_file::Content;
 using onnx_file::File;
 using onnx_file::Node;
 
@@ -83,8 +83,8 @@ constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // limit on folded con
 
 class Importer {
  public:
-  Importer(const std::string& path, const Options& options)
-      : file_(path),
+  Importer(Content content, const Options& options)
+      : file_(std::move(content)),
         options_(options),
         net_(std::make_unique<Imported>()),
         context_(file_, *net_),
@@ -109,7 +109,8 @@ class Importer {
                 .output_shape = Shape(result.sample.shape().dims().subspan(1)),
                 .left_out = context_.left_out};
     take_normalization(context_, model);
-    model.notes.insert(model.notes.end(), context_.notes.begin(), context_.notes.end());
+    std::ranges::copy(file_.notes(), std::back_inserter(model.notes));
+    std::ranges::copy(context_.notes, std::back_inserter(model.notes));
     model.net = std::move(net_);
     return model;
   }
@@ -160,9 +161,10 @@ class Importer {
 
 }  // namespace
 
-Model from_onnx(const std::string& path, const Options& options) {
+Model import_network(Content content, const Options& options) {
+  const std::string path = content.path;
   try {
-    return Importer(path, options).run();
+    return Importer(std::move(content), options).run();
   } catch (const Error& e) {
     if (std::string(e.what()).starts_with(path)) throw;
     bad_input("{}: {}", path, e.what());  // shapes refused by an op

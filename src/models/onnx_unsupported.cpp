@@ -74,27 +74,30 @@ bool gives_constant(const File& file, const Node& n, const Constants& constants)
 
 void refuse_unsupported(const File& file) {
   Constants constants;
-  std::map<std::string, std::vector<std::string>> kinds;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string>> kinds;  // by kind and advice
   for (const Node& n : file.nodes()) {
     for (const std::string& name : n.inputs) {
       if (file.constant(name) != nullptr) constants.insert(name);
     }
     if (gives_constant(file, n, constants)) {
       constants.insert(n.outputs.begin(), n.outputs.end());
+    } else if (!n.refusal.empty()) {
+      kinds[{n.op, n.refusal}].push_back(n.called());
     } else if (const std::string kind = unsupported(file, n, constants); !kind.empty()) {
-      kinds[kind].push_back(n.name);
+      kinds[{kind, advice(kind)}].push_back(n.source.empty() ? "'" + n.name + "'" : n.called());
     }
   }
   if (kinds.empty()) return;
-  std::vector<std::pair<std::string, std::vector<std::string>>> sorted(kinds.begin(), kinds.end());
+  std::vector<std::pair<std::pair<std::string, std::string>, std::vector<std::string>>> sorted(kinds.begin(),
+                                                                                               kinds.end());
   std::ranges::stable_sort(sorted, [](const auto& a, const auto& b) { return a.second.size() > b.second.size(); });
   std::string said = fmt::format("{} of operators can't be imported:",
                                  kinds.size() == 1 ? "1 kind" : fmt::format("{} kinds", kinds.size()));
-  for (auto& [kind, names] : sorted) {
+  for (auto& [what, names] : sorted) {
     const size_t count = names.size(), shown = std::min<size_t>(3, count);
     names.resize(shown);
-    said += fmt::format("\n  {} x {} ('{}'{}): {}", count, kind, fmt::join(names, "', '"), count > shown ? ", ..." : "",
-                        advice(kind));
+    said += fmt::format("\n  {} x {} ({}{}): {}", count, what.first, fmt::join(names, ", "),
+                        count > shown ? ", ..." : "", what.second);
   }
   file.fail(said);
 }

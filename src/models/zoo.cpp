@@ -31,8 +31,9 @@ const std::vector<Entry>& zoo() {
 
 [[noreturn]] void refuse_name(const std::string& name) {
   bad_input(
-      "model: unknown '{}': expected {}, or FILE.onnx; to use a network from elsewhere, export it to ONNX (PyTorch: "
-      "torch.onnx.export; TensorFlow, Keras, TFLite: tf2onnx)",
+      "model: unknown '{}': expected {}, FILE.onnx or FILE.tflite; to use a network from elsewhere, export it "
+      "(PyTorch: "
+      "torch.onnx.export; TensorFlow, Keras: tf.lite.TFLiteConverter without quantization, or tf2onnx)",
       name, fmt::join(names(), ", "));
 }
 
@@ -44,9 +45,11 @@ std::vector<std::string> names() {
   return out;
 }
 
+bool is_file(const std::string& name) { return name.ends_with(".onnx") || name.ends_with(".tflite"); }
+
 void check_name(const std::string& name) {
   const bool known = std::ranges::any_of(zoo(), [&](const Entry& e) { return name == e.name; });
-  if (!known && !name.ends_with(".onnx")) refuse_name(name);
+  if (!known && !is_file(name)) refuse_name(name);
 }
 
 std::string task_of(const std::string& name) {
@@ -57,12 +60,12 @@ std::string task_of(const std::string& name) {
 
 Model make(const std::string& name, int64_t classes, const Options& options) {
   if (name.ends_with(".onnx")) return from_onnx(name, options);
+  if (name.ends_with(".tflite")) return from_tflite(name, options);
   for (const Entry& e : zoo()) {
     if (name != e.name) continue;
     if (options.input_shape.rank() > 0 && options.input_shape != e.input_shape) {
-      bad_input(
-          "{} takes images {} (C, H, W), not {}: only an ONNX file with an undefined input shape can be given another",
-          name, e.input_shape.str(), options.input_shape.str());
+      bad_input("{} takes images {} (C, H, W), not {}: only a file with an undefined input shape can be given another",
+                name, e.input_shape.str(), options.input_shape.str());
     }
     return {.name = name,
             .input_shape = e.input_shape,

@@ -67,7 +67,7 @@ Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& 
 
 std::string weights_file(const RunConfig& config) {
   if (!config.init.empty()) return config.init;
-  return config.model.ends_with(".onnx") ? config.model : "";
+  return models::is_file(config.model) ? config.model : "";
 }
 
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {

@@ -34,8 +34,6 @@ Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& 
 /// Throws bad_input unless the images of `data` have the shape that `network`, named for the user, takes.
 void check_image_shape(const data::Dataset& images, const std::string& data, const Shape& wanted,
                        const std::string& network);
-/// The normalization of images for a model: that of the configuration, then that of the model's file.
-Normalization normalization_for(const RunConfig& config, const models::Model& model, const data::Dataset& images);
 /// The number of outputs that the weights in config.init are for; 1 without them, or if that is not their choice.
 int64_t outputs_of_init(const RunConfig& config);
 

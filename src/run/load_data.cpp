@@ -34,14 +34,12 @@ void check_fit(const RunConfig& config, const models::Model& model, const data::
               .notes = fmt::format("{}", fmt::join(splits.notes, "; "))});
 }
 
-/// The normalization in the model's file, for images from the loader, which scales bytes to 0 to 1.
-Normalization normalization_of(const models::Model& model, const data::Dataset& images) {
-  Normalization out = model.normalization;
-  if (!model.pixels_to_255 || images.pixels.empty()) return out;
-  for (std::vector<float>* values : {&out.mean, &out.std}) {
+/// For values from 0 to 1 instead of 0 to 255.
+Normalization of_small(Normalization n) {
+  for (std::vector<float>* values : {&n.mean, &n.std}) {
     for (float& v : *values) v /= 255;
   }
-  return out;
+  return n;
 }
 
 }  // namespace
@@ -55,20 +53,32 @@ void check_image_shape(const data::Dataset& images, const std::string& data, con
             channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
 }
 
-Normalization normalization_for(const RunConfig& config, const models::Model& model, const data::Dataset& images) {
-  return composed(image_normalization(config, model.input_shape[0]), normalization_of(model, images));
-}
-
 Normalization image_normalization(const RunConfig& config, int64_t channels) {
-  const Normalization given = parse_normalization(config.normalize, channels);
+  const Normalization given =
+      composed(parse_input_scale(config.input_scale, channels), parse_normalization(config.normalize, channels));
   const std::string trained_with = said_by_init(config, normalize_key);
   if (trained_with.empty()) return given;
   const Normalization trained = parse_normalization(trained_with, channels);
   if (!given.empty() && given != trained) {
-    bad_input("normalize: {} was trained on images normalized by {}, not by {}: leave out --normalize", config.init,
-              trained_with, config.normalize);
+    bad_input(
+        "normalize: {} was trained on images normalized by {}, not by {}: leave out --normalize and --input-scale",
+        config.init, trained_with, to_string(given));
   }
   return trained;
+}
+
+Normalization input_normalization(const RunConfig& config, const models::Model& model, bool of_bytes) {
+  const Normalization said = image_normalization(config, model.input_shape[0]);
+  if (!said.empty()) return composed(said, model.normalization);
+  if (of_bytes && model.asks_input_scale) {
+    bad_input(
+        "input-scale: model {} doesn't say what range of pixels it takes: expected --input-scale 0..255, 0..1 or "
+        "-1..1, "
+        "as it was trained",
+        config.model);
+  }
+  if (of_bytes && !model.advised.empty()) return composed(of_small(model.advised), model.normalization);
+  return of_bytes && model.pixels_to_255 ? of_small(model.normalization) : model.normalization;
 }
 
 io::Safetensors float_weights(const FloatResult& result) {
@@ -149,7 +159,7 @@ data::Splits load_data(const RunConfig& config) {
   const train::Task& task = run_task(config, splits.train);
   check_teacher(config, model, task);
   check_fit(config, model, splits, task);
-  const Normalization normalization = normalization_for(config, model, splits.train);
+  const Normalization normalization = input_normalization(config, model, !splits.train.pixels.empty());
   for (data::Dataset* set : {&splits.train, &splits.validation, &splits.test}) {
     set->normalization = normalization;
     if (!task.reads_labels) set->labels.clear();

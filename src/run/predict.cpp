@@ -104,7 +104,7 @@ Prediction of_model(const PredictOptions& o, RunConfig config) {
   Prediction p{.network = o.network, .images = {}, .output = {}, .notes = model.notes, .run = {}};
   p.images = images_for(o, "", config.data_seed, model.input_shape, p.notes);
   check_image_shape(p.images, name_of_images(o, ""), model.input_shape, "model " + config.model);
-  p.images.normalization = normalization_for(config, model, p.images);
+  p.images.normalization = input_normalization(config, model, !p.images.pixels.empty());
   use_graph(p, simplified(*model.net, model.input_shape));
   return p;
 }

@@ -14,7 +14,7 @@
 namespace mixgrad {
 namespace {
 
-std::string model_form() { return fmt::format("{}|FILE.onnx", fmt::join(models::names(), "|")); }
+std::string model_form() { return fmt::format("{}|FILE.onnx|FILE.tflite", fmt::join(models::names(), "|")); }
 
 std::string data_form() {
   std::string form = data::sources();
@@ -37,7 +37,7 @@ std::string absolute_path(const std::string& path) {
   return path.empty() || error ? path : whole.lexically_normal().string();
 }
 
-std::string absolute_model(const std::string& model) { return model.ends_with(".onnx") ? absolute_path(model) : model; }
+std::string absolute_model(const std::string& model) { return models::is_file(model) ? absolute_path(model) : model; }
 
 /// A cost's name; a table's name contains its file.
 std::string absolute_cost(const std::string& cost) {
@@ -88,10 +88,18 @@ Rows task() {
                "else classify if the data have labels, regress if they have targets, reconstruct if neither]",
        .form = loss_form(),
        .in_train = InTrain{}},
+      {.name = "input-scale",
+       .member = &RunConfig::input_scale,
+       .help =
+           "range of pixels that the network takes, such as 0..255, 0..1 or -1..1 [from --init or the model's file; "
+           "0..1 if neither tells, but a TFLite file needs it]",
+       .form = "LOW..HIGH",
+       .in_train = InTrain{}},
       {.name = "normalize",
        .member = &RunConfig::normalize,
-       .help = "normalization of the images: (v - MEAN) / STD with v from 0 to 1, one number or one per channel [from "
-               "--init or the model's file, else none]",
+       .help =
+           "normalization of the images: (v - MEAN) / STD with v from 0 to 1, or in --input-scale; one number or one "
+           "per channel [from --init or the model's file, else none]",
        .form = "MEAN/STD|imagenet|cifar10",
        .in_train = InTrain{}},
       {.name = "val-split",

@@ -70,7 +70,7 @@ TEST_CASE("command line: an unknown value of a fixed set is refused with a sugge
   check_refused({
       {"search --model resnet9", "model: unknown 'resnet9': expected "},
       {"search --model resnet9", "; did you mean resnet8?"},
-      {"search --model x.tflite", "export it to ONNX"},
+      {"search --model x.keras", "tf.lite.TFLiteConverter"},
       {"search --model x.pt", "torch.onnx.export"},
       {"search --scheme per-chanel", "; did you mean per-channel?"},
       {"search --method unifrom", "; did you mean uniform?"},
@@ -115,11 +115,13 @@ TEST_CASE("command line: values that are missing, unexpected, empty or given twi
 TEST_CASE("command line: a folder instead of a file, and bytes that are not text") {
   const Workplace place;
   std::filesystem::create_directory(place.root / "cifar/net.onnx");
+  std::filesystem::create_directory(place.root / "cifar/net.tflite");
   std::vector<std::pair<std::string, std::string>> cases = {
       {"search --config cifar", "cifar"},
       {"search --init cifar", "cifar"},
       {"sweep --strengths 1e-6 --init cifar --out s", "cifar"},
       {"search --model cifar/net.onnx", "cifar/net.onnx"},
+      {"search --model cifar/net.tflite", "cifar/net.tflite"},
       {"search --regularizer table:cifar", "cifar"},
       {"inspect resnet8 --dot cifar", "can't write cifar: it is a folder, expected a file"},
       {"inspect tape --dot cifar", "can't write cifar: it is a folder, expected a file"},

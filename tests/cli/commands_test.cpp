@@ -3,6 +3,7 @@
 // those within sentences, the command and its flags must exist. docs/cli.md is the help of every command, so its
 // examples are included.
 #include "../models/onnx_net.h"
+#include "../models/tflite_net.h"
 #include "../shell.h"
 #include "../skip.h"
 #include "workplace.h"
@@ -119,6 +120,7 @@ class Program {
 void furnish(const Workplace& place) {
   fs::create_directory_symlink(place.root / "cifar", place.root / "DIR");
   mixgrad::io::write_file(place.root / "yours.onnx", plain_onnx_file());
+  mixgrad::io::write_file(place.root / "yours.tflite", plain_tflite_file());
   REQUIRE(mixgrad_run(place, quick(place) + "--warmup-epochs 0 --finetune-epochs 0 --out RUN").exit_code == 0);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Only in builds without ONNX and image files: files of these formats are refused in one line.
+// Only in builds without ONNX, TFLite and image files: files of these formats are refused in one line.
 #include "workplace.h"
 
 #include <doctest/doctest.h>
@@ -10,6 +10,8 @@ TEST_CASE("cli: formats that a build leaves out are refused in one line") {
   const Workplace place;
   check_complaint(mixgrad_run(place, "search --model net.onnx --data glyphs"), 2,
                   "net.onnx: this build does not support ONNX");
+  check_complaint(mixgrad_run(place, "search --model net.tflite --data glyphs"), 2,
+                  "net.tflite: this build does not support TFLite");
   check_complaint(mixgrad_run(place, "train --data images:pictures"), 2,
                   "images:pictures: this build does not support JPEG and PNG");
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out run").exit_code == 0);

@@ -48,6 +48,23 @@ TEST_CASE("normalize: invalid values are refused before anything is written") {
   CHECK(place.holds_only_data());
 }
 
+TEST_CASE("input scale: a network that pixels are scaled for, from training to evaluation") {
+  const Workplace place;
+  const std::string scale = "--input-scale -1..1";
+  REQUIRE(mixgrad_run(place, fmt::format("train --data {} --epochs 1 --threads 1 {} --out float", place.data(), scale))
+              .exit_code == 0);
+  const std::string weights = "float/float.safetensors";
+  REQUIRE(mixgrad_run(place, search_from(place, weights, "--out found")).exit_code == 0);
+  const mixgrad::Graph found = mixgrad::load_graph(place.path("found/model.safetensors"));
+  CHECK(found.normalization == mixgrad::parse_normalization("0.5/0.5", 3));
+  check_complaint(mixgrad_run(place, search_from(place, weights, "--out other --input-scale 0..255")), 2,
+                  "leave out --normalize and --input-scale");
+  check_complaint(mixgrad_run(place, quick(place) + " --out run --input-scale 255"), 2,
+                  "input-scale: unknown '255': expected LOW..HIGH");
+  check_complaint(mixgrad_run(place, quick(place) + " --out run --input-scale 1..0"), 2,
+                  "input-scale: invalid value '1..0': expected LOW..HIGH, such as 0..255");
+}
+
 TEST_CASE("a search from untrained weights says that its result is meaningless") {
   const Workplace place;
   const Outcome untrained = mixgrad_run(

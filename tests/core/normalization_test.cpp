@@ -31,6 +31,23 @@ TEST_CASE("normalization: invalid text is refused") {
   CHECK(refusal([] { parse_normalization("imagenet", 1); }).find("images of 3 channels") != std::string::npos);
 }
 
+TEST_CASE("normalization: a range of pixels is one, too") {
+  CHECK(parse_input_scale("", 3).empty());
+  CHECK(parse_input_scale("0..1", 1) == Normalization{.mean = {0}, .std = {1}});
+  CHECK(parse_input_scale("-1..1", 2) == Normalization{.mean = {0.5F, 0.5F}, .std = {0.5F, 0.5F}});
+  const ValueRange range = range_of_bytes(parse_input_scale("-128..127", 3));
+  CHECK(range.low == doctest::Approx(-128));
+  CHECK(range.high == doctest::Approx(127));
+  for (const char* text : {"1", "..", "0..", "..1", "1..0", "1..1", "a..b", "0..1..2", "0,1..2", "nan..1", "0..inf"}) {
+    CAPTURE(text);
+    CHECK(refusal([&] { parse_input_scale(text, 3); }).find("expected LOW..HIGH") != std::string::npos);
+  }
+  // (255 v - 127.5) / 127.5 is v from -1 to 1
+  const Normalization both = composed(parse_input_scale("0..255", 1), parse_normalization("127.5/127.5", 1));
+  CHECK(both.mean[0] == doctest::Approx(0.5));
+  CHECK(both.std[0] == doctest::Approx(0.5));
+}
+
 TEST_CASE("normalization: two are composed into one") {
   const Normalization first{.mean = {0.5F}, .std = {0.25F}}, second{.mean = {2}, .std = {-4}};
   const Normalization both = composed(first, second);

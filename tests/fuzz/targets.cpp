@@ -42,6 +42,7 @@ std::span<const Target> targets() {
       {"safetensors", read_safetensors, true},
       {"settings", read_settings},
       {"state", read_state, true},
+      {"tflite", read_tflite},
   };
   return all;
 }

@@ -52,5 +52,6 @@ void read_run(const Folder& folder, std::string_view bytes);
 void read_safetensors(const Folder& folder, std::string_view bytes);
 void read_settings(const Folder& folder, std::string_view bytes);
 void read_state(const Folder& folder, std::string_view bytes);
+void read_tflite(const Folder& folder, std::string_view bytes);
 
 }  // namespace mixgrad::fuzz

@@ -111,6 +111,19 @@ double largest(std::span<const float> values) {
 
 }  // namespace
 
+TEST_CASE("inspect network: what a network from a file takes of pixels") {
+  const auto input = [](const std::string& scale, const std::string& normalize) {
+    RunConfig config;
+    config.input_scale = scale;
+    config.normalize = normalize;
+    return inspect::view(inspect::network(config, 10, false)).input;
+  };
+  CHECK(input("", "").empty());
+  CHECK(input("0..255", "") == "pixels from 0 to 255");
+  CHECK(input("0..255", "127.5/127.5") == "pixels from -1 to 1");
+  CHECK(input("", "0,0.5,0/1,0.5,1") == "pixels from -1 to 1, (v - 0/0.5/0) / 1/0.5/1 for v from 0 to 1 by channel");
+}
+
 TEST_CASE("inspect: a network's nodes and the quantizers that they share") {
   RunConfig config;
   config.weight_bits = {0, 2, 8};
