@@ -22,6 +22,8 @@ double default_strength(const Graph& floating, const cost::Model& regularizer);
 
 /// The configured model; `classes` as for models::make.
 models::Model make_model(const RunConfig& config, int64_t classes);
+/// The configured model for these images: a built-in one takes their shape unless config.input_shape gives it another.
+models::Model make_model(const RunConfig& config, const data::Dataset& images);
 
 /// How images are normalized before any normalization in the network's own file: by config.normalize, or as for the
 /// weights in config.init. Throws bad_input if the two differ.

@@ -241,7 +241,7 @@ TapeView tape(const RunConfig& config, const TapeOptions& options) {
     bad_input("method: {} does not search: expected fisher or dnas", name_of(config.method));
   const train::Threads threads(config.threads);
   const data::Splits splits = load_data(config);
-  const models::Model model = make_model(config, splits.train.classes());
+  const models::Model model = make_model(config, splits.train);
   if (!model.trained) nn::initialize(*model.net, Rng(config.seed, "init"));
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   const data::Batch batch = first_images(splits, options.images);

@@ -19,7 +19,7 @@ double default_strength(const Graph& floating, const cost::Model& regularizer) {
 }
 
 std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
-  Graph graph = float_graph(config, *make_model(config, splits.train.classes()).net, splits);
+  Graph graph = float_graph(config, *make_model(config, splits.train).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
   if (config.method == Method::uniform) check_uniform(graph, options, targets);

@@ -32,7 +32,7 @@ train::Score test_score(const char* phase, const Graph& network, const data::Spl
 
 WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                    train::Observer& observer, train::Checkpoints& checkpoints, bool train_further) {
-  models::Model model = make_model(config, splits.train.classes());
+  models::Model model = make_model(config, splits.train);
   State weights;
   for (const nn::NamedTensor& t : nn::state_of(*model.net)) weights.add(t.name, t.tensor);
   if (checkpoints.finished("warmup")) {

@@ -6,6 +6,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace mixgrad {
 namespace {
 
@@ -88,10 +90,17 @@ models::Model make_model(const RunConfig& config, int64_t classes) {
   return models::make(config.model, classes, options);
 }
 
+models::Model make_model(const RunConfig& config, const data::Dataset& images) {
+  const int64_t classes = std::max<int64_t>(images.classes(), 1);
+  const bool built_in = !models::task_of(config.model).empty();
+  if (!built_in || !config.input_shape.empty()) return make_model(config, classes);
+  return models::make(config.model, classes, {.input_shape = images.image_shape()});
+}
+
 data::Splits load_data(const RunConfig& config) {
-  models::Model model = make_model(config, 1);
-  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, model.input_shape);
-  if (!model.trained && splits.train.classes() > 1) model = make_model(config, splits.train.classes());
+  const Shape drawn = make_model(config, 1).input_shape;
+  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, drawn);
+  const models::Model model = make_model(config, splits.train);
   const train::Task& task = run_task(config, splits.train);
   check_fit(config, model, splits, task);
   const Normalization normalization =
