@@ -14,6 +14,7 @@ namespace mixgrad::bench {
 
 struct StepOptions {
   std::string model = "resnet8";
+  std::vector<int> input_shape = {};  ///< C, H, W of an image, as RunConfig::input_shape
   int64_t batch = 128;
   /// fine_tune: of a discrete network with random bit-widths; warm_up: of the float network, batch norm included.
   StepKind phase = StepKind::search;

@@ -11,16 +11,18 @@
 
 namespace mixgrad::models {
 
-/// Image classification: 3 residual stacks, [N, 3, 32, 32] to [N, classes]; 77,360 weights for 10 classes.
-std::unique_ptr<nn::Module> resnet8(int64_t classes = 10);
+// The official inputs and their numbers of weights; the networks run at other sizes too.
 
+/// Image classification: 3 residual stacks, [N, 3, 32, 32] to [N, classes]; 77,360 weights for 10 classes.
+std::unique_ptr<nn::Module> resnet8(int64_t classes = 10, int64_t channels = 3);
 /// Visual wake words: depthwise separable convolutions of width 0.25, [N, 3, 96, 96] to [N, classes]; 208,112 weights
 /// for 2 classes.
-std::unique_ptr<nn::Module> mobilenet_v1(int64_t classes = 2);
+std::unique_ptr<nn::Module> mobilenet_v1(int64_t classes = 2, int64_t channels = 3);
 /// Keyword spotting: [N, 1, 49, 10] (features by time) to [N, classes]; 22,016 weights for 12 classes.
-std::unique_ptr<nn::Module> ds_cnn(int64_t classes = 12);
-/// Anomaly detection: linear layers, [N, 640, 1, 1] to its reconstruction [N, 640]; 264,192 weights.
-std::unique_ptr<nn::Module> autoencoder();
+std::unique_ptr<nn::Module> ds_cnn(int64_t classes = 12, int64_t channels = 1);
+/// Anomaly detection: linear layers, [N, 640, 1, 1] (or as many values in any shape) to its reconstruction [N, 640];
+/// 264,192 weights.
+std::unique_ptr<nn::Module> autoencoder(int64_t features = 640);
 
 /// A network and the input it expects.
 struct Model {
@@ -39,13 +41,14 @@ struct Model {
   bool asks_input_scale = false;  ///< nothing in the file tells the range of pixels that `net` takes
 };
 
-/// What a file may leave undefined.
+/// What a model may leave open.
 struct Options {
-  Shape input_shape = {};  ///< C, H, W of an image; empty: as in the file
+  Shape input_shape = {};  ///< C, H, W of an image; empty: as in the file, or the built-in model's usual one
 };
 
 /// The model called `name`, or the float network in the file `name` (*.onnx, *.tflite). Throws bad_input listing the
-/// names if there is none. `classes` is ignored for autoencoders and imported networks.
+/// names if there is none, and if images of `options.input_shape` are too small for a built-in model's strides.
+/// `classes` is ignored for autoencoders and imported networks.
 Model make(const std::string& name, int64_t classes, const Options& options = {});
 /// What the model called `name` is for, a task by its name; empty for one made elsewhere, which its user knows.
 std::string task_of(const std::string& name);

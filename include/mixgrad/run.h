@@ -22,8 +22,10 @@ double default_strength(const Graph& floating, const cost::Model& regularizer);
 
 /// The configured model; `classes` as for models::make.
 models::Model make_model(const RunConfig& config, int64_t classes);
-/// The configured model with as many outputs as the images have classes or targets or, if neither is known, as the
-/// weights in config.init are for.
+/// The same for images of this shape: a built-in model takes it unless config.input_shape gives it another.
+models::Model make_model(const RunConfig& config, int64_t classes, const Shape& image_shape);
+/// The configured model for these images, with as many outputs as they have classes or targets or, if neither is known,
+/// as the weights in config.init are for.
 models::Model make_model(const RunConfig& config, const data::Dataset& images);
 
 /// How images are normalized before any normalization in the network's own file: by config.input_scale and

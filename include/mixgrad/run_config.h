@@ -96,15 +96,14 @@ std::optional<Enum> find_by_name(std::string_view name) {
 /// The settings of a run. Each field has a row in the table of settings (src/run/settings.cpp).
 struct RunConfig {
   std::string model = "resnet8";      ///< a name that models::make knows
-  std::vector<int> input_shape = {};  ///< C, H, W of the images, if the model's file leaves them open
+  std::vector<int> input_shape = {};  ///< C, H, W of the images, where the model leaves them open; {}: the data's
   std::string data = "glyphs";        ///< what data::load takes
   std::string loss = "";              ///< the task, a name that train::find_task knows; "": see run_task
-  std::string input_scale =
-      "";  ///< range of pixels, "0..255" (parse_input_scale); "": as the network's file says, or 0..1
-  std::string normalize = "";  ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
-  double val_split = 0.1;      ///< share of the training images held out for validation
-  uint64_t data_seed = 0;      ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different
-                               ///< seeds share one float network without validating on images that it was trained on
+  std::string input_scale = "";  ///< range of pixels, "0..255" (parse_input_scale); "": the network file's, or 0..1
+  std::string normalize = "";    ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
+  double val_split = 0.1;        ///< share of the training images held out for validation
+  uint64_t data_seed = 0;        ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different
+                                 ///< seeds share one float network without validating on images that it was trained on
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};

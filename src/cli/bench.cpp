@@ -76,6 +76,8 @@ void add_bench(CLI::App& app) {
   CLI::App* step = command->add_subcommand("step", "time a training step on random images");
   const auto b = std::make_shared<BenchStep>(*step);
   b->options.add("model", &b->step.model, "network", run_setting("model").form);
+  const Setting& input_shape = run_setting("input-shape");
+  b->options.add(input_shape.name, &b->step.input_shape, input_shape.help, input_shape.form);
   b->options.add("batch", &b->step.batch, "images per step");
   b->options.add("phase", &b->step.phase, "kind of step; float: of the warm-up");
   b->options.add("scheme", &b->step.scheme, "choose the bits of weights per layer or per output channel");

@@ -100,6 +100,7 @@ void add_tape(CLI::App& inspect) {
   Options& o = s->options;
   RunConfig& c = s->config;
   o.add(run_setting("model"), c, "network");
+  o.add(run_setting("input-shape"), c);
   o.add(run_setting("input-scale"), c);
   o.add(run_setting("normalize"), c);
   o.add(run_setting("data"), c, "images for the step");

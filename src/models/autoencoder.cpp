@@ -20,14 +20,14 @@ class Dense : public nn::Module {
 
 }  // namespace
 
-std::unique_ptr<nn::Module> autoencoder() {
+std::unique_ptr<nn::Module> autoencoder(int64_t features) {
   auto net = std::make_unique<nn::Sequential>(std::make_unique<nn::Flatten>());
-  int64_t features = 640;
+  int64_t in = features;
   for (int64_t out : {128, 128, 128, 128, 8, 128, 128, 128, 128}) {
-    net->append(std::make_unique<Dense>(features, out));
-    features = out;
+    net->append(std::make_unique<Dense>(in, out));
+    in = out;
   }
-  net->append(std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = features, .out_features = 640}));
+  net->append(std::make_unique<nn::Linear>(nn::LinearOptions{.in_features = in, .out_features = features}));
   return net;
 }
 

@@ -5,9 +5,9 @@
 
 namespace mixgrad::models {
 
-std::unique_ptr<nn::Module> ds_cnn(int64_t classes) {
+std::unique_ptr<nn::Module> ds_cnn(int64_t classes, int64_t channels) {
   const nn::Conv2dOptions first{
-      .in_channels = 1, .out_channels = 64, .kernel = {10, 4}, .stride = {2, 2}, .padding = {5, 1}};
+      .in_channels = channels, .out_channels = 64, .kernel = {10, 4}, .stride = {2, 2}, .padding = {5, 1}};
   return std::make_unique<SeparableNet>(
       first, std::initializer_list<SeparableNet::Step>{{64, 1}, {64, 1}, {64, 1}, {64, 1}}, classes);
 }

@@ -45,8 +45,8 @@ class Stack : public nn::Module {
 
 class ResNet8 : public nn::Module {
  public:
-  explicit ResNet8(int64_t classes)
-      : conv_(conv3x3(3, 16, 1)),
+  ResNet8(int64_t classes, int64_t channels)
+      : conv_(conv3x3(channels, 16, 1)),
         bn_(16),
         stack1_(16, 16, 1),
         stack2_(16, 32, 2),
@@ -74,6 +74,8 @@ class ResNet8 : public nn::Module {
 
 }  // namespace
 
-std::unique_ptr<nn::Module> resnet8(int64_t classes) { return std::make_unique<ResNet8>(classes); }
+std::unique_ptr<nn::Module> resnet8(int64_t classes, int64_t channels) {
+  return std::make_unique<ResNet8>(classes, channels);
+}
 
 }  // namespace mixgrad::models

@@ -20,10 +20,11 @@ namespace {
 
 constexpr int untimed_steps = 3, classes = 10;
 
-/// The rules are those of a run: validates a run with the same settings.
-void validate(const StepOptions& o) {
+/// The rules are those of a run: validates a run with the same settings, and makes its model.
+models::Model make_valid(const StepOptions& o) {
   RunConfig run;
   run.model = o.model;
+  run.input_shape = o.input_shape;
   run.scheme = o.scheme;
   run.weight_bits = o.weight_bits;
   run.act_bits = o.act_bits;
@@ -32,6 +33,7 @@ void validate(const StepOptions& o) {
   run.validate();
   if (o.batch < 1 || o.batch > 1 << 16) bad_input("batch: {} is not possible: expected 1 to {}", o.batch, 1 << 16);
   if (o.steps < 1) bad_input("steps: {} is not possible: expected at least 1", o.steps);
+  return make_model(run, classes);
 }
 
 data::Batch random_batch(const Shape& image, int64_t size) {
@@ -142,9 +144,8 @@ StepTimes timed(const StepOptions& o, nn::Module& net, const data::Batch& batch)
 }  // namespace
 
 StepTimes step(const StepOptions& o) {
-  validate(o);
+  const models::Model model = make_valid(o);
   const train::Threads threads(o.threads);
-  const models::Model model = models::make(o.model, classes);
   nn::initialize(*model.net, Rng(0, "init"));
   const data::Batch batch = random_batch(model.input_shape, o.batch);
   return timed(o, *model.net, batch);

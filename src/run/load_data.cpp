@@ -8,6 +8,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace mixgrad {
 namespace {
 
@@ -147,15 +149,21 @@ void check_teacher(const RunConfig& config, const models::Model& model, const tr
 
 models::Model make_model(const RunConfig& config, const data::Dataset& images) {
   const std::string loss = config.loss.empty() ? task_of_float(config) : config.loss;
-  if (train::task_for(nullptr, loss, images.known()).reads_targets)
-    return make_model(config, images.target_shape.size());
-  return make_model(config, images.classes() > 1 ? images.classes() : outputs_of_init(config));
+  int64_t outputs = images.classes() > 1 ? images.classes() : outputs_of_init(config);
+  if (train::task_for(nullptr, loss, images.known()).reads_targets) outputs = images.target_shape.size();
+  return make_model(config, outputs, images.image_shape());
+}
+
+models::Model make_model(const RunConfig& config, int64_t classes, const Shape& image_shape) {
+  const bool built_in = !models::task_of(config.model).empty();
+  if (!built_in || !config.input_shape.empty()) return make_model(config, classes);
+  return models::make(config.model, classes, {.input_shape = image_shape});
 }
 
 data::Splits load_data(const RunConfig& config) {
-  models::Model model = make_model(config, 1);
-  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, model.input_shape);
-  if (!model.trained) model = make_model(config, splits.train);
+  const Shape drawn = make_model(config, 1).input_shape;
+  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, drawn);
+  const models::Model model = make_model(config, splits.train);
   const train::Task& task = run_task(config, splits.train);
   check_teacher(config, model, task);
   check_fit(config, model, splits, task);

@@ -99,10 +99,12 @@ Prediction of_saved_graph(const PredictOptions& o, Graph graph, const Origin& or
 Prediction of_model(const PredictOptions& o, RunConfig config) {
   if (o.integer)
     bad_input("integer: {} is a float network, without an integer form: expected the folder of a search", o.network);
-  models::Model model = make_model(config, outputs_of_init(config));
-  if (!config.init.empty()) nn::load_state(*model.net, config.init);
+  const int64_t outputs = outputs_of_init(config);
+  models::Model model = make_model(config, outputs);
   Prediction p{.network = o.network, .images = {}, .output = {}, .notes = model.notes, .run = {}};
   p.images = images_for(o, "", config.data_seed, model.input_shape, p.notes);
+  if (!model.trained) model = make_model(config, outputs, p.images.image_shape());
+  if (!config.init.empty()) nn::load_state(*model.net, config.init);
   check_image_shape(p.images, name_of_images(o, ""), model.input_shape, "model " + config.model);
   p.images.normalization = input_normalization(config, model, !p.images.pixels.empty());
   use_graph(p, simplified(*model.net, model.input_shape));

@@ -72,7 +72,8 @@ Rows task() {
        .absolute = absolute_model},
       {.name = "input-shape",
        .member = &RunConfig::input_shape,
-       .help = "shape of the images, for a model's file that leaves height or width open [from the file]",
+       .help = "shape of an image, where the model leaves it open [from the model's file or the data, else the model's "
+               "usual one]",
        .form = "C,H,W",
        .in_train = InTrain{}},
       {.name = "data",

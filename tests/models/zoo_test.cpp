@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../networks.h"
+#include "../refusal.h"
 #include "../worse.h"
 
 #include <doctest/doctest.h>
@@ -190,4 +191,51 @@ TEST_CASE("zoo: exported networks give the search network's codes, without the p
       check_removed(net, bits[0] == 0);
     }
   }
+}
+
+TEST_CASE("zoo: every model takes images of any size that its strides can halve, and any number of channels") {
+  struct Case {
+    const char* name;
+    Shape least;  // its number of channels is unusual
+    bool strides;
+  };
+  for (const Case& c : std::vector<Case>{{"resnet8", {1, 3, 3}, true},
+                                         {"mobilenet_v1", {4, 17, 17}, true},
+                                         {"ds_cnn", {3, 2, 2}, true},
+                                         {"autoencoder", {2, 1, 1}, false}}) {
+    CAPTURE(c.name);
+    for (const Shape& shape : {c.least, Shape{3, 21, 40}}) {
+      const models::Model model = models::make(c.name, 7, {.input_shape = shape});
+      CHECK(model.input_shape == shape);
+      nn::initialize(*model.net, Rng(1, "zoo"));
+      const Tensor x = test::random_batch(2, shape, 2, 3).x;
+      CHECK((*model.net)(x).shape() == Shape{2, model.output_shape.size()});
+      CHECK(model.output_shape.size() == (c.strides ? 7 : shape.size()));
+      MixPrec net(*model.net, options_for(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}));
+      test::randomize_architecture(net, 4);
+      check_export(net, x);
+    }
+    int64_t least = 1 << 20;  // the smallest extent that a stride goes over
+    const Graph graph = simplified(*models::make(c.name, 7, {.input_shape = c.least}).net, c.least);
+    for (const Node& node : graph.nodes) {
+      const auto* conv = node.as<op::Conv2d>();
+      const Shape from = conv == nullptr ? Shape{} : graph.nodes[static_cast<size_t>(node.inputs[0])].shape;
+      for (const size_t axis : {0U, 1U}) {
+        if (conv != nullptr && conv->attrs.stride[axis] > 1) least = std::min(least, from[static_cast<int>(axis) + 1]);
+      }
+    }
+    if (!c.strides) continue;
+    CHECK(least == 2);
+    for (const int axis : {1, 2}) {
+      Shape smaller = c.least;
+      --smaller[axis];
+      CHECK(test::refusal([&] { models::make(c.name, 7, {.input_shape = smaller}); }) ==
+            fmt::format("model {}: images {} (C, H, W) are too small for its strides: expected at least {} rows and {} "
+                        "columns",
+                        c.name, smaller.str(), c.least[1], c.least[2]));
+    }
+  }
+  for (const Shape& odd : {Shape{3, 32}, Shape{0, 32, 32}})
+    CHECK(test::refusal([&] { models::make("resnet8", 10, {.input_shape = odd}); }).find("are not possible") !=
+          std::string::npos);
 }
