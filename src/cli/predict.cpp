@@ -136,7 +136,7 @@ void add_predict(CLI::App& app) {
   RunConfig& c = what.settings;
   c.data = "";
   Options& o = predict->options;
-  command->add_option("NETWORK", what.network, "FILE.onnx, float.safetensors, or the folder of a run")->type_name("");
+  command->add_option("NETWORK", what.network, "FILE.onnx, FILE.tflite, float.safetensors, or the folder of a run")->type_name("");
   o.add(run_setting("data"), c, "data set, whose test images are used [the run's own]");
   o.add("input", &what.input, "instead of a data set: an array x.npy, an image, or a folder of images",
         "FILE.npy|FILE|DIR");
