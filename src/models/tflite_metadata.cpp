@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tflite_translation.h"
 
-#include <src/tflite_metadata_generated.h>
+#include <tflite_metadata_generated.h>
 
 #include <mixgrad/error.h>
 

@@ -5,7 +5,7 @@
 #include "onnx_file.h"
 
 #include <fmt/core.h>
-#include <src/tflite_generated.h>
+#include <tflite_generated.h>
 
 #include <map>
 #include <string>

@@ -247,12 +247,14 @@ TEST_CASE("ONNX forms: infinite or NaN weights, and constants that are too large
 }
 
 TEST_CASE("models: the error for another kind of file says how to convert it") {
-  for (const char* name : {"x.tflite", "x.pt", "resnet9"}) {
+  for (const char* name : {"x.h5", "x.pt", "resnet9"}) {
     const std::string said = refusal([&] { models::make(name, 10); });
     CHECK(said == refusal([&] { models::check_name(name); }));
-    CHECK(said.find(fmt::format(
-              "model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, or FILE.onnx", name)) !=
-          std::string::npos);
+    CHECK(
+        said.find(fmt::format("model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, FILE.onnx or "
+                              "FILE.tflite",
+                              name)) != std::string::npos);
     CHECK(said.find("torch.onnx.export") != std::string::npos);
+    CHECK(said.find("tf.lite.TFLiteConverter without quantization") != std::string::npos);
   }
 }

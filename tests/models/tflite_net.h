@@ -4,8 +4,8 @@
 
 #include <mixgrad/rng.h>
 
-#include <src/tflite_generated.h>
-#include <src/tflite_metadata_generated.h>
+#include <tflite_generated.h>
+#include <tflite_metadata_generated.h>
 
 #include <cstring>
 #include <string>
