@@ -153,7 +153,7 @@ void check_run(const std::string& scheme) {
   CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
   check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
   check_history(json_lines(place.path("deep/run/history.jsonl")), scheme == "per-layer");
-  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 5);
+  CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 6);
   CHECK(run.out.find("report: deep/run/report.html\n") != std::string::npos);
   CHECK(mixgrad_run(place, "report deep/run --json").out.starts_with("{\"kind\":\"run\""));
   check_complaint(mixgrad_run(place, "report deep"), 2, "sweep.csv");
