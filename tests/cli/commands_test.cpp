@@ -6,6 +6,7 @@
 #include "../models/tflite_net.h"
 #include "../shell.h"
 #include "../skip.h"
+#include "pictures.h"
 #include "workplace.h"
 
 #include <mixgrad/io.h>
@@ -120,6 +121,22 @@ class Program {
 void furnish(const Workplace& place) {
   fs::create_directory_symlink(place.root / "cifar", place.root / "DIR");
   mixgrad::io::write_file(place.root / "yours.onnx", plain_onnx_file());
+  fs::copy_file(sources / "tests/models/cases/unet_near.onnx", place.root / "unet.onnx");
+  constexpr int images = 12;
+  for (const char* data : {"images", "maps", "values"}) fs::create_directory(place.root / data);
+  for (const char* part : {"train", "test"}) {
+    const auto write = [&](const char* data, const char* array, const std::string& shape, size_t bytes) {
+      std::string content;
+      while (content.size() < bytes) content += static_cast<char>(content.size() % 3);
+      write_array(place.root / data / fmt::format("{}_{}.npy", array, part), fmt::format("{}, {}", images, shape),
+                  content);
+    };
+    for (const char* data : {"images", "maps", "values"}) write(data, "x", "32, 32, 3", images * 32 * 32 * 3);
+    write("maps", "y", "32, 32", images * 32 * 32);
+    mixgrad::io::write_file(place.root / "values" / fmt::format("y_{}.npy", part),
+                            npy_of_floats(fmt::format("{}, 10", images), std::vector<float>(images * 10, 0.5F)));
+  }
+  fs::copy_file(place.root / "images/x_test.npy", place.root / "x.npy");
   mixgrad::io::write_file(place.root / "yours.tflite", plain_tflite_file());
   REQUIRE(mixgrad_run(place, quick(place) + "--warmup-epochs 0 --finetune-epochs 0 --out RUN").exit_code == 0);
 }

@@ -6,12 +6,28 @@
 
 #include <fmt/core.h>
 
+#include <cstring>
+
 namespace mixgrad::test {
 
-void write_array(const std::filesystem::path& file, const std::string& shape, const std::string& bytes) {
-  std::string header = fmt::format("{{'descr': '|u1', 'fortran_order': False, 'shape': ({},), }}", shape);
+namespace {
+
+std::string npy_header(const char* type, const std::string& shape) {
+  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({},), }}", type, shape);
   header.append(117 - header.size(), ' ');
-  io::write_file(file, std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + '\n' + bytes);
+  return std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + '\n';
+}
+
+}  // namespace
+
+void write_array(const std::filesystem::path& file, const std::string& shape, const std::string& bytes) {
+  io::write_file(file, npy_header("|u1", shape) + bytes);
+}
+
+std::string npy_of_floats(const std::string& shape, const std::vector<float>& values) {
+  std::string bytes(values.size() * sizeof(float), '\0');
+  std::memcpy(bytes.data(), values.data(), bytes.size());
+  return npy_header("<f4", shape) + bytes;
 }
 
 namespace {

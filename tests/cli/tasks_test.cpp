@@ -9,7 +9,6 @@
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
-#include <cstring>
 #include <filesystem>
 
 namespace fs = std::filesystem;
@@ -18,14 +17,6 @@ using namespace mixgrad::test;
 using nlohmann::json;
 
 namespace {
-
-std::string floats(const std::string& shape, const std::vector<float>& values) {
-  std::string header = fmt::format("{{'descr': '<f4', 'fortran_order': False, 'shape': ({},), }}", shape);
-  header.append(117 - header.size(), ' ');
-  std::string bytes(values.size() * sizeof(float), '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
-  return std::string("\x93NUMPY\x01\x00\x76\x00", 10) + header + '\n' + bytes;
-}
 
 /// Images [1, 8, 8] of which nothing is known, and networks for them: to five scores, a map of three channels, and one
 /// value.
@@ -76,7 +67,7 @@ struct Images : Workplace {
     write_array(root / kind / ("x_" + part + ".npy"), fmt::format("{}, 8, 8", count), x);
     const auto y = root / kind / ("y_" + part + ".npy");
     if (kind == "maps") write_array(y, fmt::format("{}, 8, 8", count), classes);
-    if (kind == "values") io::write_file(y, floats(fmt::format("{}", count), means));
+    if (kind == "values") io::write_file(y, npy_of_floats(fmt::format("{}", count), means));
   }
 
   Outcome search(const std::string& arguments) const {
