@@ -80,22 +80,37 @@ Precisions value_precisions(const Graph& graph, int i, const View& view) {
                           holder == graph.quantized_by(graph.output));
 }
 
+LayerKind kind_of(const Node& node) {
+  if (node.as<op::Linear>()) return LayerKind::linear;
+  if (node.as<op::ConvTranspose2d>()) return LayerKind::conv_transpose2d;
+  return node.channels() == op::Channels::depthwise || node.as<op::Affine>() ? LayerKind::depthwise : LayerKind::conv2d;
+}
+
+/// The precisions of layer i's weights; those of one that passes channels on are 0 where the channel is pruned.
+Precisions weight_precisions(const Graph& graph, int i, const View& view) {
+  const Node& node = graph.nodes[static_cast<size_t>(i)];
+  Precisions own = view.weights(node.weight_slot.get());
+  const WeightSlot* slot = slot_of_channels(graph, i);
+  if (node.channels() != op::Channels::passed || slot == nullptr) return own;
+  const Precisions made = view.weights(slot);
+  if (made.bits[0] != 0 || made.bits.size() == 1) return own;
+  return {.bits = {0, own.bits.back()}, .theta = pruned_and_kept(made.theta, made.bits)};
+}
+
 Layer layer_of(const Node& node, const Precisions& weights, const Activation& input) {
   const Shape& w = node.weight().shape();
   const op::LayerShape shape = node.layer_shape();
-  const LayerKind kind = node.as<op::Linear>()                        ? LayerKind::linear
-                         : node.channels() == op::Channels::depthwise ? LayerKind::depthwise
-                                                                      : LayerKind::conv2d;
+  const int64_t inputs = w.rank() == 1 ? 1 : w[1];
   return {.name = node.name,
-          .kind = kind,
-          .c_in = w[1] * shape.groups,
+          .kind = kind_of(node),
+          .c_in = inputs * shape.groups,
           .c_out = w[0],
           .groups = shape.groups,
           .kernel = shape.kernel,
-          .output = shape.output,
+          .output = shape.positions,
           .weights = weights,
           .input = input.precisions,
-          .live_inputs = shape.groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
+          .live_inputs = shape.groups > 1 ? static_cast<double>(inputs) : input.live_channels};
 }
 
 Network network_of(const Graph& graph, const View& view) {
@@ -104,7 +119,7 @@ Network network_of(const Graph& graph, const View& view) {
   std::vector<Value> live;
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
-    const Precisions weights = node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{};
+    const Precisions weights = node.is_layer() ? weight_precisions(graph, i, view) : Precisions{};
     const auto own = [&](const Node& n) {
       return n.is_layer() ? live_channels(weights, n.shape[0]) : Value(static_cast<double>(n.shape[0]));
     };
@@ -203,14 +218,16 @@ double Meter::operator()() {
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.input_slot(node);
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
-    const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
+    const WeightSlot* slot = slot_of_channels(graph_, static_cast<int>(i));
+    const std::vector<int> no_bits, &bits = slot ? slot->bits : no_bits;
     Counted& counted = layers_[i];
     if (counted.live_inputs != live[from] || counted.input_bits != input_bits || counted.weight_bits != bits) {
       const Shape& shape = graph_.nodes[from].shape;
       const Activation in{.precisions = single(input_bits),
                           .live_channels = static_cast<double>(live[from]),
                           .positions = shape.size() / shape[0]};
-      const double cost = sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in)).item();
+      const double cost =
+          sum_of->of_layer(layer_of(node, weight_precisions(graph_, static_cast<int>(i), view), in)).item();
       counted = {.weight_bits = bits, .input_bits = input_bits, .live_inputs = live[from], .cost = cost};
     }
     total += counted.cost;
@@ -250,6 +267,8 @@ const char* name_of(LayerKind kind) {
       return "depthwise";
     case LayerKind::linear:
       return op::Linear::name();
+    case LayerKind::conv_transpose2d:
+      return op::ConvTranspose2d::name();
   }
   return "";
 }

@@ -3,6 +3,8 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
+#include <src/internal/channels.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -51,6 +53,13 @@ void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& in
 /// The distinct bit-widths of a fixed slot, and its channels' θ over them.
 std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
 Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
+
+/// The bias without the channels that their slot prunes; θ of a slot that searches is in `thetas`.
+Tensor without_pruned(const Tensor& bias, const WeightSlot* slot, const Thetas& thetas) {
+  if (!bias || slot == nullptr) return bias;
+  return slot->fixed() ? mask_bias(bias, fixed_theta(*slot), checked(*slot))
+                       : mask_bias(bias, thetas.at(slot), slot->precisions);
+}
 
 /// A clip or scale below zero would flip its quantizer, so an optimizer step can't take it below `least`.
 void keep_positive(const Tensor& learned, float least) {
@@ -120,16 +129,14 @@ Binding Graph::bind(const Thetas& thetas) const {
     const WeightSlot* slot = node.weight_slot.get();
     const ActivationSlot* input = input_slot(node);
     b.weight = node.weight();
-    b.bias = node.bias();
+    b.bias = without_pruned(node.bias(), slot_of_channels(*this, static_cast<int>(i)), thetas);
     if (slot == nullptr) continue;
     const WeightQuantizer& quantizer = *slot->quantizer;
     if (quantizer.learns_scale) keep_positive(node.weight_scales, least_scale);
     if (!slot->fixed()) {
       b.weight = weight_mixture(node.weight(), thetas.at(slot), node.weight_scales, slot->precisions, quantizer);
-      if (node.bias()) b.bias = mask_bias(node.bias(), thetas.at(slot), slot->precisions);
       continue;
     }
-    if (node.bias()) b.bias = mask_bias(node.bias(), fixed_theta(*slot), checked(*slot));
     if (input && input->fixed()) {
       bind_codes(node, coded_scales(node), *input, b);
     } else {

@@ -66,8 +66,10 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
     node.params[0] = sliced(node.weight(), 1, *inputs);
     return;
   }
+  // Depthwise: input and output channels go together.
   if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
-  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: input and output channels go together
+  if (auto* conv = node.as<op::Conv2d>()) conv->attrs.groups = std::ssize(*inputs);
+  if (auto* conv = node.as<op::ConvTranspose2d>()) conv->attrs.groups = std::ssize(*inputs);
 }
 
 void drop_outputs(Node& node, const Live& outputs) {

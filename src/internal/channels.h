@@ -26,11 +26,17 @@ T channel_fact(const Graph& graph, int i, const std::vector<T>& earlier, const M
 
 /// Whether each output channel reads only some of the input's channels.
 inline bool in_groups(const Node& node) {
-  return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
+  const op::Channels rule = node.channels();
+  return rule == op::Channels::grouped || rule == op::Channels::depthwise || rule == op::Channels::passed;
 }
 
-/// Sets of nodes that lose the same channels: a tied node and its inputs, a depthwise conv and its producer.
+/// Sets of nodes that lose the same channels: a node whose channels are tied or passed and its inputs, a depthwise conv
+/// and its producer.
 DisjointSets nodes_that_share_channels(const Graph& graph);
+
+/// The slot whose 0 bits remove channels of node i: its own or, if it passes channels on, that of the layer that makes
+/// them. Null: none, or they were flattened on the way, and then none is removed.
+const WeightSlot* slot_of_channels(const Graph& graph, int i);
 
 /// The number of output channels of every node once fixed slots have lost those at 0 bits.
 std::vector<int64_t> live_channels(const Graph& graph);

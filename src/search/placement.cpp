@@ -33,8 +33,12 @@ bool excluded(const Node& node, const MixPrecOptions& options) {
   return (own && own->exclude) || std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
 }
 
+/// Whether it is a layer whose channels are those that its input keeps.
+bool passes_channels(const Node& node) { return node.is_layer() && node.channels() == op::Channels::passed; }
+
 /// Candidates for a layer's weights, ascending.
 std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
+  if (node.as<op::Affine>()) return {op::Affine::weight_bits};
   const LayerOverride* own = override_of(options, node.name);
   const std::vector<int>& bits =
       own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
@@ -79,8 +83,8 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
 }
 
 /// Roots of the channel groups that must keep every channel: one of their nodes is the input, the output, excluded,
-/// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add sees their channels
-/// flattened.
+/// without 0 bits among its candidates, or tied to a grouped conv that is not depthwise; or an Add or a batch norm sees
+/// their channels flattened.
 std::vector<bool> unprunable(const Graph& graph, const DisjointSets& groups, const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
   const auto keep = [&](int i) { out[groups.find(i)] = true; };
@@ -89,10 +93,12 @@ std::vector<bool> unprunable(const Graph& graph, const DisjointSets& groups, con
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = node.channels() == op::Channels::grouped;
-    if (grouped || (node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0))) keep(i);
+    const bool chooses = node.is_layer() && !passes_channels(node) && !excluded(node, options);
+    if (grouped || (node.is_layer() && excluded(node, options)) || (chooses && weight_bits(node, options)[0] != 0))
+      keep(i);
     for (int input : node.inputs) {
-      if (grouped || (node.channels() == op::Channels::tied && flattens_on_the_way(graph, input)))
-        keep(graph.quantized_by(input));
+      const bool together = node.channels() == op::Channels::tied || passes_channels(node);
+      if (grouped || (together && flattens_on_the_way(graph, input))) keep(graph.quantized_by(input));
     }
   }
   return out;
@@ -108,7 +114,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
     if (!node.is_layer() || excluded(node, options)) continue;
     std::vector<int> bits = weight_bits(node, options);
-    const bool prunable = !whole[groups.find(i)];
+    const bool prunable = !whole[groups.find(i)] && !passes_channels(node);
     if (!prunable && bits[0] == 0) bits.erase(bits.begin());
     std::shared_ptr<WeightSlot> own;
     std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.find(i)] : own;

@@ -35,7 +35,13 @@ std::set<std::string> contents(const FormCase& c) {
     if (n.is_layer()) out.insert(n.weight_slot->quantizer->name);
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_scales) out.insert("inputs pruned");
+    if (const auto* up = n.as<op::ConvTranspose2d>()) {
+      if (up->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? op + " depthwise" : op + " grouped");
+      if (up->attrs.output_padding != std::array<int64_t, 2>{0, 0}) out.insert("output padding");
+    }
+    if (n.as<op::Affine>() && n.activation != Activation::none) out.insert("affine with a relu");
     if (const Pool2dAttrs* pool = test::pool_of(n)) {
+      if (pool->dilation != std::array<int64_t, 2>{1, 1}) out.insert(op + " dilated");
       if (std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; })) out.insert(op + " padded");
       if (pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(op + " overlapping");
     }
@@ -71,18 +77,37 @@ TEST_CASE("forms: random networks cover all features") {
       for (const std::string& what : contents(c)) ++counts[what];
     }
   });
-  for (const std::string op : {"conv2d", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten"}) {
+  for (const std::string op :
+       {"conv2d", "conv_transpose2d", "affine", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten"}) {
     CAPTURE(op);
     CHECK(counts[op] > 0);
     CHECK((counts[op + " of the input"] > 0 || op == "linear"));
     CHECK(counts["result in codes of " + op] > 0);
   }
-  for (const std::string what :
-       {"x + x", "relu6", "read by several", "depthwise", "grouped", "dilated", "no bias", "inputs pruned",
-        "small weights", "relu in a signed network", "max_pool2d padded", "avg_pool2d padded", "max_pool2d overlapping",
-        "avg_pool2d overlapping", "flattened image that not only linear layers read",
-        "relu of a result without quantizer", "result without quantizer of add", "result without quantizer of conv2d",
-        "result without quantizer of linear"}) {
+  for (const std::string what : {"max_pool2d dilated",
+                                 "conv_transpose2d grouped",
+                                 "conv_transpose2d depthwise",
+                                 "output padding",
+                                 "affine with a relu",
+                                 "x + x",
+                                 "relu6",
+                                 "read by several",
+                                 "depthwise",
+                                 "grouped",
+                                 "dilated",
+                                 "no bias",
+                                 "inputs pruned",
+                                 "small weights",
+                                 "relu in a signed network",
+                                 "max_pool2d padded",
+                                 "avg_pool2d padded",
+                                 "max_pool2d overlapping",
+                                 "avg_pool2d overlapping",
+                                 "flattened image that not only linear layers read",
+                                 "relu of a result without quantizer",
+                                 "result without quantizer of add",
+                                 "result without quantizer of conv2d",
+                                 "result without quantizer of linear"}) {
     CAPTURE(what);
     CHECK(counts[what] > 0);
   }

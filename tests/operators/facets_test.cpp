@@ -30,6 +30,7 @@ const std::vector<Row>& rows() {
   static const std::vector<Row> table = {
       {"input", Quantizer::own, Channels::made, false, "input"},
       {"conv2d", Quantizer::own, Channels::made, true, "conv2d"},
+      {"conv_transpose2d", Quantizer::own, Channels::made, true, "conv_transpose2d"},
       {"linear", Quantizer::own, Channels::made, true, "linear"},
       {"add", Quantizer::joint, Channels::tied, false, "add"},
       {"max_pool2d", Quantizer::passed, Channels::passed, false, "max_pool2d"},
@@ -37,6 +38,7 @@ const std::vector<Row>& rows() {
       {"flatten", Quantizer::passed, Channels::flattened, false, "flatten"},
       {"relu", Quantizer::passed, Channels::passed, false, "relu"},
       {"relu6", Quantizer::passed, Channels::passed, false, "relu"},
+      {"affine", Quantizer::own, Channels::passed, true, "affine"},
       {"batch_norm", Quantizer::own, Channels::passed, false, ""},
   };
   return table;
