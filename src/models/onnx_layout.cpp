@@ -38,6 +38,12 @@ bool Layout::is(const std::vector<int>& permutation) const {
   return is_image() && axes == image(extents, permutation).axes;
 }
 
+std::optional<size_t> Layout::signal_axis() const {
+  if (is({0, 2}) && extents[1] == 1) return 2;
+  if (is({0, 1}) && extents[2] == 1) return 1;
+  return std::nullopt;
+}
+
 std::vector<int> Layout::order() const {
   std::vector<int> out;
   for (const std::vector<int>& axis : axes) out.insert(out.end(), axis.begin(), axis.end());

@@ -25,6 +25,8 @@ struct Layout {
   static Layout features(int64_t count, size_t rank = 1);
 
   bool is_image() const { return extents.size() == 3; }
+  /// Of signals [N, C, L] in the file, images of one row or one column here: our axis of L, 2 or 1.
+  std::optional<size_t> signal_axis() const;
   int64_t positions() const { return is_image() ? extents[1] * extents[2] : 1; }
   int64_t size() const;
   /// The shape in the file, without N.

@@ -16,8 +16,9 @@ namespace {
 
 constexpr float lowest = -3e38F;  // exporters pad with this or -∞ so that a maximum ignores the padding
 
-/// Our axis for each of the file's three image axes: [N, C, H, W] or [N, H, W, C].
-std::array<int, 3> image_axes(const Context& c, const Node& n, const Layout& l) {
+/// Our axis for each of the file's axes after N: [N, C, H, W], [N, H, W, C] or signals [N, C, L].
+std::vector<int> image_axes(const Context& c, const Node& n, const Layout& l) {
+  if (const auto signal = l.signal_axis()) return {0, static_cast<int>(*signal)};
   if (l.is({0, 1, 2})) return {0, 1, 2};
   if (l.is({1, 2, 0})) return {1, 2, 0};
   c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images", fmt::join(l.dims(), ", ")));
@@ -97,13 +98,24 @@ void check_window(const Context& c, const Node& n, std::initializer_list<int64_t
   }
 }
 
-std::array<int64_t, 4> padding_of(const Context& c, const Node& n, std::array<int64_t, 2> size,
+std::array<int64_t, 4> pads_attribute(const Context& c, const Node& n, const Layout& layout) {
+  const Attributes a(c.file, n);
+  const std::optional<size_t> signal = layout.signal_axis();
+  if (!signal) return a.fixed<4>("pads", {0, 0, 0, 0});
+  const auto [before, after] = a.fixed<2>("pads", {0, 0});
+  std::array<int64_t, 4> out{0, 0, 0, 0};
+  out[*signal - 1] = before;
+  out[*signal + 1] = after;
+  return out;
+}
+
+std::array<int64_t, 4> padding_of(const Context& c, const Node& n, const Layout& layout, std::array<int64_t, 2> size,
                                   std::array<int64_t, 2> reach, std::array<int64_t, 2> stride) {
   const Attributes a(c.file, n);
   const std::string automatic = a.text("auto_pad", "NOTSET");
   std::array<int64_t, 4> out{0, 0, 0, 0};
   if (automatic == "NOTSET" || automatic.empty()) {
-    out = a.fixed<4>("pads", out);
+    out = pads_attribute(c, n, layout);
   } else if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
     for (size_t d = 0; d < 2; ++d) {
       const int64_t outputs = (size[d] + stride[d] - 1) / stride[d];
@@ -152,20 +164,25 @@ Value import_pool(Context& c, const Node& n) {
   if (n.outputs.size() > 1 && !n.outputs[1].empty()) {
     c.refuse(n, "its second output, the indices of the maxima, is not supported");
   }
-  Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}),
-                    .stride = a.fixed<2>("strides", {1, 1}),
+  Pool2dAttrs attrs{.kernel = c.per_axis(n, x.layout, "kernel_shape", 0, 1),
+                    .stride = c.per_axis(n, x.layout, "strides", 1, 1),
                     .padding = {},
+                    .dilation = c.per_axis(n, x.layout, "dilations", 1, 1),
                     .ceil = a.number("ceil_mode", 0) != 0,
                     .count_padding = largest || a.number("count_include_pad", 0) != 0};
-  check_window(c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1]});
-  if (a.fixed<2>("dilations", {1, 1}) != std::array<int64_t, 2>{1, 1}) c.refuse(n, "dilations must be 1");
-  std::array<int64_t, 2> size{};
-  for (size_t d = 0; d < 2; ++d) size[d] = x.layout.extents[d + 1] + x.padding.sides[d] + x.padding.sides[d + 2];
-  attrs.padding = padding_of(c, n, size, attrs.kernel, attrs.stride);
+  check_window(
+      c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1], attrs.dilation[0], attrs.dilation[1]});
+  if (!largest && attrs.dilation != std::array<int64_t, 2>{1, 1})
+    c.refuse(n, "dilations must be 1: only maxima can be dilated");
+  std::array<int64_t, 2> size{}, span{};
+  for (size_t d = 0; d < 2; ++d) {
+    size[d] = x.layout.extents[d + 1] + x.padding.sides[d] + x.padding.sides[d + 2];
+    span[d] = (attrs.kernel[d] - 1) * attrs.dilation[d] + 1;
+  }
+  attrs.padding = padding_of(c, n, x.layout, size, span, attrs.stride);
   std::vector<int64_t> expected;
   for (size_t d = 0; d < 2; ++d) {
-    expected.push_back(
-        windows(size[d], attrs.padding[d], attrs.padding[d + 2], attrs.kernel[d], attrs.stride[d], attrs.ceil));
+    expected.push_back(windows(size[d], attrs.padding[d], attrs.padding[d + 2], span[d], attrs.stride[d], attrs.ceil));
   }
   if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // no padding: use the default
   take_up(c, n, x.padding, largest, attrs, x.nonnegative);
