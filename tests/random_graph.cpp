@@ -239,9 +239,13 @@ class RandomNet : public nn::Module {
 
   void concatenation(size_t x) {
     std::vector<size_t> alike;
-    const auto positions = [&](size_t i) { return shape(i).dims().subspan(1); };
+    const auto with_channels_of_x = [&](size_t i) {
+      Shape s = shape(i);
+      s[0] = shape(x)[0];
+      return s;
+    };
     for (const size_t i : values_) {
-      if (std::ranges::equal(positions(i), positions(x)) && is_image(i) == is_image(x)) alike.push_back(i);
+      if (with_channels_of_x(i) == shape(x)) alike.push_back(i);
     }
     std::vector<size_t> parts = {x};
     for (int64_t more = dice_.from(1, 2); more > 0; --more) parts.push_back(dice_.one_of(alike));
