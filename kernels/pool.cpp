@@ -14,14 +14,18 @@
 namespace mixgrad::kernels {
 namespace {
 
-/// The part of a window that lies inside the image.
+/// The part of a window that lies inside the image: every dilation_h-th row and dilation_w-th column from the first.
 struct Window {
   int64_t y0, y1, x0, x1;
 };
 
+/// The first of at, at + step, ... that is not negative.
+int64_t first_inside(int64_t at, int64_t step) { return at >= 0 ? at : at + (step - 1 - at) / step * step; }
+
 Window window(const Pool2dSize& s, int64_t oy, int64_t ox) {
   const int64_t y = oy * s.stride_h - s.pad_top, x = ox * s.stride_w - s.pad_left;
-  return {std::max<int64_t>(0, y), std::min(s.h, y + s.kh), std::max<int64_t>(0, x), std::min(s.w, x + s.kw)};
+  return {first_inside(y, s.dilation_h), std::min(s.h, y + (s.kh - 1) * s.dilation_h + 1),
+          first_inside(x, s.dilation_w), std::min(s.w, x + (s.kw - 1) * s.dilation_w + 1)};
 }
 
 /// How many positions of a window [at, at + k) lie in [low, high).
@@ -41,8 +45,8 @@ MIXGRAD_INLINE void for_each_block(int64_t channels, const Body& body) {
 /// Calls `tap(offset into the image)` for the elements of a window, in row-major order.
 template <typename Tap>
 MIXGRAD_INLINE void for_each_tap(const Pool2dSize& s, const Window& at, const Tap& tap) {
-  for (int64_t iy = at.y0; iy < at.y1; ++iy)
-    for (int64_t ix = at.x0; ix < at.x1; ++ix) tap((iy * s.w + ix) * s.c);
+  for (int64_t iy = at.y0; iy < at.y1; iy += s.dilation_h)
+    for (int64_t ix = at.x0; ix < at.x1; ix += s.dilation_w) tap((iy * s.w + ix) * s.c);
 }
 
 template <typename T>

@@ -39,6 +39,7 @@ Graph random_export(const models::Model& model, MixPrecType type, const std::vec
 namespace {
 
 /// A ReLU and a ReLU6 next to an Add: all read the stem, whose values far exceed 6, so neither can be fused into it.
+/// The batch norm behind them, before a padded convolution, can't be folded.
 class EveryOp : public nn::Module {
  public:
   explicit EveryOp(uint64_t seed)
@@ -46,13 +47,22 @@ class EveryOp : public nn::Module {
         grouped(options(8, 8, 2, 1)),
         strided(options(8, 12, 1, 2)),
         depthwise(options(12, 12, 12, 1)),
+        norm(8),
+        up({.in_channels = 8,
+            .out_channels = 8,
+            .kernel = {3, 2},
+            .stride = {2, 2},
+            .padding = {1, 0},
+            .output_padding = {1, 0}}),
         excite({.in_channels = 12, .out_channels = 12, .kernel = {1, 1}}),
         slopes(12),
-        fc({.in_features = 12 * 3 * 3, .out_features = 5}) {
+        fc({.in_features = 12 * 5 * 5, .out_features = 5}) {
     add_module("stem", stem);
     add_module("grouped", grouped);
     add_module("strided", strided);
     add_module("depthwise", depthwise);
+    add_module("norm", norm);
+    add_module("up", up);
     add_module("excite", excite);
     add_module("slopes", slopes);
     for (size_t kind = 0; kind < function_names.size(); ++kind) {
@@ -63,12 +73,15 @@ class EveryOp : public nn::Module {
     add_module("fc", fc);
     nn::initialize(*this, Rng(seed, "init"));
     for (float& w : stem.weight.data()) w *= 20;
+    Rng rng(seed, "norm");
+    for (float& v : norm.gamma.data()) v = static_cast<float>(rng.uniform(-1, 1));
+    for (float& v : norm.beta.data()) v = static_cast<float>(rng.normal());
   }
   Tensor forward(const Tensor& x) override {
     Tensor y = max_pool2d(stem(x), {.kernel = {3, 3}, .stride = {2, 2}, .padding = {0, 1, 1, 0}, .ceil = true});
     y = add(add(relu(y), y), relu6(y));
     const Pool2dAttrs uncounted{.kernel = {3, 3}, .stride = {1, 1}, .padding = {1, 1, 1, 1}, .count_padding = false};
-    y = avg_pool2d(strided(moved(relu(grouped(y)))), uncounted);
+    y = avg_pool2d(strided(relu(up(moved(relu(grouped(norm(y))))))), uncounted);
     y = avg_pool2d(y, {.kernel = {2, 2}, .stride = {2, 2}, .padding = {1, 1, 0, 0}, .ceil = true});
     y = slopes(depthwise(y));
     y = mul(y, sigmoid(excite(global_avg_pool2d(y))));
@@ -94,7 +107,10 @@ class EveryOp : public nn::Module {
             .padding = {1, 1},
             .groups = groups};
   }
-  nn::Conv2d stem, grouped, strided, depthwise, excite;
+  nn::Conv2d stem, grouped, strided, depthwise;
+  nn::BatchNorm2d norm;
+  nn::ConvTranspose2d up;
+  nn::Conv2d excite;
   nn::PReLU slopes;
   std::vector<std::unique_ptr<nn::Conv2d>> mixes;  // behind each function
   nn::Linear fc;

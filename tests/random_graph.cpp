@@ -102,7 +102,7 @@ class RandomNet : public nn::Module {
   void grow() {
     const size_t x = dice_.chance(0.6) ? values_.back() : dice_.one_of(values_);  // which gives it several consumers
     if (functions_.chance(0.3)) return function(x);
-    const int64_t kind = dice_.from(0, 16);
+    const int64_t kind = dice_.from(0, 18);
     if (kind <= 4) {
       is_image(x) ? convolution(x) : linear(x);
     } else if (kind <= 6) {
@@ -119,6 +119,10 @@ class RandomNet : public nn::Module {
       padding(x);
     } else if (kind == 16 && is_image(x)) {
       upsampling(x);
+    } else if (kind == 17) {
+      offer(batch_norm(x));
+    } else if (kind == 18 && is_image(x)) {
+      transposed_convolution(x);
     } else if (is_image(x)) {
       pool(x);
     }
@@ -185,6 +189,28 @@ class RandomNet : public nn::Module {
     finish(push(x, std::move(conv)), true);
   }
 
+  void transposed_convolution(size_t x) {
+    const Shape in = shape(x);
+    ConvTranspose2dAttrs a{.stride = {dice_.from(1, 3), dice_.from(1, 2)}, .dilation = {dice_.from(1, 2), 1}};
+    const std::array<int64_t, 2> kernel{dice_.from(1, 3), dice_.from(1, 3)};
+    for (size_t d = 0; d < 2; ++d) {
+      const int64_t span = (kernel[d] - 1) * a.dilation[d] + 1;
+      for (const size_t side : {d, d + 2}) a.padding[side] = dice_.from(0, std::min<int64_t>(2, span - 1));
+      a.output_padding[d] = dice_.from(0, a.stride[d] - 1 + std::min<int64_t>(1, a.padding[d + 2]));
+      const int64_t out = (in[1 + static_cast<int>(d)] - 1) * a.stride[d] + span + a.output_padding[d];
+      if (out <= a.padding[d] + a.padding[d + 2]) a.padding[d] = a.padding[d + 2] = a.output_padding[d] = 0;
+    }
+    const int64_t kind = dice_.from(0, 3);
+    a.groups = kind == 0 ? in[0] : kind == 1 && in[0] % 2 == 0 ? 2 : 1;
+    const int64_t out = kind == 0 ? in[0] : a.groups * dice_.from(1, 4);
+    auto conv =
+        std::make_unique<nn::ConvTranspose2d>(Shape{out, in[0] / a.groups, kernel[0], kernel[1]}, a, dice_.chance(0.7));
+    dice_.fill(conv->weight, 1 / std::sqrt(static_cast<double>(conv->weight.size() / out)));
+    if (conv->bias) dice_.fill(conv->bias, 0.3);
+    shrink_one(conv->weight);
+    finish(push(x, std::move(conv)), true);
+  }
+
   void linear(size_t x) {
     if (is_image(x)) x = flat(x);
     const int64_t in = shape(x)[0];
@@ -213,9 +239,13 @@ class RandomNet : public nn::Module {
 
   void concatenation(size_t x) {
     std::vector<size_t> alike;
-    const auto positions = [&](size_t i) { return shape(i).dims().subspan(1); };
+    const auto with_channels_of_x = [&](size_t i) {
+      Shape s = shape(i);
+      s[0] = shape(x)[0];
+      return s;
+    };
     for (const size_t i : values_) {
-      if (std::ranges::equal(positions(i), positions(x)) && is_image(i) == is_image(x)) alike.push_back(i);
+      if (with_channels_of_x(i) == shape(x)) alike.push_back(i);
     }
     std::vector<size_t> parts = {x};
     for (int64_t more = dice_.from(1, 2); more > 0; --more) parts.push_back(dice_.one_of(alike));
@@ -314,8 +344,17 @@ class RandomNet : public nn::Module {
     a.ceil = dice_.chance(0.3);
     a.count_padding = dice_.chance(0.5);
     const bool largest = dice_.chance(0.5);
+    if (largest && dice_.chance(0.4)) dilate(a, in);
     offer(push(
         [x, a, largest](const std::vector<Tensor>& v) { return largest ? max_pool2d(v[x], a) : avg_pool2d(v[x], a); }));
+  }
+
+  /// Spreads the window where it still fits and every window has a position in the image.
+  void dilate(Pool2dAttrs& a, const Shape& in) {
+    for (size_t d = 0; d < 2; ++d) {
+      if (a.kernel[d] != 2 && a.kernel[d] != 3) continue;
+      if (2 * (a.kernel[d] - 1) + 1 <= in[1 + static_cast<int>(d)]) a.dilation[d] = 2;
+    }
   }
 
   Dice &dice_, &small_, &functions_;
@@ -355,9 +394,14 @@ std::string attributes(const Node& node) {
                        node.weight().dim(3), conv->attrs.stride, conv->attrs.padding, conv->attrs.dilation,
                        conv->attrs.groups);
   }
+  if (const auto* conv = node.as<op::ConvTranspose2d>()) {
+    return fmt::format(" weight {} stride {} padding {} more {} dilation {} groups {}", node.weight().shape().str(),
+                       conv->attrs.stride, conv->attrs.padding, conv->attrs.output_padding, conv->attrs.dilation,
+                       conv->attrs.groups);
+  }
   if (const Pool2dAttrs* p = pool_of(node))
-    return fmt::format(" kernel {} stride {} padding {} ceil {} counted {}", p->kernel, p->stride, p->padding, p->ceil,
-                       p->count_padding);
+    return fmt::format(" kernel {} stride {} padding {} dilation {} ceil {} counted {}", p->kernel, p->stride,
+                       p->padding, p->dilation, p->ceil, p->count_padding);
   if (const auto* select = node.as<op::SelectChannels>()) return fmt::format(" channels {}", select->attrs.channels);
   if (const auto* pad = node.as<op::Pad2d>()) return fmt::format(" padding {}", pad->attrs.padding);
   if (const auto* up = node.as<op::Upsample2d>()) return fmt::format(" factor {}", up->attrs.factor);

@@ -18,10 +18,20 @@ struct Conv2dAttrs {
   bool operator==(const Conv2dAttrs&) const = default;
 };
 
+struct ConvTranspose2dAttrs {
+  std::array<int64_t, 2> stride{1, 1};
+  std::array<int64_t, 4> padding{0, 0, 0, 0};   ///< taken off the output's edges; each less than the kernel's span
+  std::array<int64_t, 2> output_padding{0, 0};  ///< more rows and columns at the end; less than stride + padding
+  std::array<int64_t, 2> dilation{1, 1};
+  int64_t groups = 1;
+  bool operator==(const ConvTranspose2dAttrs&) const = default;
+};
+
 struct Pool2dAttrs {
   std::array<int64_t, 2> kernel{2, 2};
   std::array<int64_t, 2> stride{0, 0};         ///< 0: same as the kernel
-  std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right; each less than the kernel
+  std::array<int64_t, 4> padding{0, 0, 0, 0};  ///< top, left, bottom, right; each less than the kernel's span
+  std::array<int64_t, 2> dilation{1, 1};       ///< of max pooling
   bool ceil = false;                           ///< the last window may extend past the padded image
   bool count_padding = true;                   ///< averages include padding as zeros, but nothing past it
   bool operator==(const Pool2dAttrs&) const = default;

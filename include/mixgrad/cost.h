@@ -59,8 +59,9 @@ struct Precisions {
 };
 
 /// The kinds of layer that cost models distinguish.
-enum class LayerKind { conv2d, depthwise, linear };
-inline constexpr std::array layer_kinds{LayerKind::conv2d, LayerKind::depthwise, LayerKind::linear};
+enum class LayerKind { conv2d, depthwise, linear, conv_transpose2d };
+inline constexpr std::array layer_kinds{LayerKind::conv2d, LayerKind::depthwise, LayerKind::linear,
+                                        LayerKind::conv_transpose2d};
 const char* name_of(LayerKind kind);
 
 /// One conv or linear layer, as a cost model sees it.
@@ -69,7 +70,8 @@ struct Layer {
   LayerKind kind;
   int64_t c_in, c_out, groups;
   std::array<int64_t, 2> kernel;  ///< 1 × 1 for linear layers
-  std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers
+  std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers; of a transposed convolution the input's H, W,
+                                  ///< at which its kernel is applied
   Precisions weights, input;
   Value live_inputs;  ///< expected live input channels that one output channel reads: C_in,eff; depthwise 1;
                       ///< grouped C_in / groups

@@ -152,10 +152,9 @@ Graph trace(nn::Module& module, const Shape& input_shape);
 ///   else reads the values in between;
 /// - otherwise into all its readers (w ← w a, bias ← bias + w b): linear layers, convs without padding and other batch
 ///   norms, also through pooling, flatten and what copies values.
-/// Average pooling must not count padding. Max pooling requires a ≥ 0, which is refused if the weights are
-/// `still_trained`. Changed layers get their own tensors. Throws bad_input if a batch norm can't be folded, with its
-/// name, the reason and a remedy.
-void fold_batch_norm(Graph& graph, bool still_trained = false);
+/// Average pooling must not count padding, and max pooling requires a ≥ 0. Changed layers get their own tensors. A
+/// batch norm that can't be folded becomes a layer of its own (op::Affine).
+void fold_batch_norm(Graph& graph);
 /// Fuses each ReLU or ReLU6 that is the only reader of a conv, linear or add, directly or through operators that pick
 /// or copy values (max pooling, flatten, concat, ...), into that node or those nodes. Others stay separate nodes, as
 /// does a ReLU6 whose quantizer is shared with larger values (in an Add): on codes it is an upper bound, the code

@@ -74,6 +74,24 @@ struct Conv2d : Layer {
   std::string onnx(const OnnxContext& c) const;
 };
 
+/// Runs as a convolution: `size` and `weights` are those of a convolution with the turned kernel on the input with
+/// `stride` - 1 zeros between its rows and columns, which the engine writes out and the C code skips.
+struct ConvTranspose2d : Layer {
+  static constexpr const char* name() { return op::ConvTranspose2d::name(); }
+  ConvTranspose2dAttrs attrs = {};
+
+  std::vector<int32_t> sums(const RunContext& c) const;
+  CText c_text(const CContext& c) const;
+  std::string onnx(const OnnxContext& c) const;
+};
+
+/// A depthwise convolution of one position.
+struct Affine : Layer {
+  static constexpr const char* name() { return op::Affine::name(); }
+  op::Channels channels() const { return op::Channels::passed; }
+  std::string onnx(const OnnxContext& c) const;
+};
+
 struct Linear : Layer {
   static constexpr const char* name() { return op::Linear::name(); }
   std::string onnx(const OnnxContext& c) const;
@@ -246,10 +264,10 @@ struct AvgPool2d : Pool2d {
 
 }  // namespace integer
 
-using IntegerOperator =
-    std::variant<integer::Input, integer::Conv2d, integer::Linear, integer::Add, integer::Relu, integer::Mul,
-                 integer::Table, integer::PRelu, integer::Flatten, integer::Concat, integer::SelectChannels,
-                 integer::Pad2d, integer::Upsample2d, integer::MaxPool2d, integer::AvgPool2d>;
+using IntegerOperator = std::variant<integer::Input, integer::Conv2d, integer::ConvTranspose2d, integer::Affine,
+                                     integer::Linear, integer::Add, integer::Relu, integer::Mul, integer::Table,
+                                     integer::PRelu, integer::Flatten, integer::Concat, integer::SelectChannels,
+                                     integer::Pad2d, integer::Upsample2d, integer::MaxPool2d, integer::AvgPool2d>;
 
 /// One operator on codes. A code is a byte, in two's complement if the range includes negative numbers.
 struct IntegerNode {

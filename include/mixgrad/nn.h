@@ -39,6 +39,7 @@ class Module {
   std::vector<Tensor> parameters() const;
   /// This module and all its descendants, parents first.
   std::vector<Module*> modules();
+  std::vector<const Module*> modules() const;
 
   /// In training, batch norm uses the batch's mean and variance; in evaluation, the running ones.
   virtual void train(bool on = true);
@@ -98,6 +99,32 @@ class Conv1d : public Conv2d {
                 .dilation = {1, o.dilation},
                 .groups = o.groups,
                 .bias = o.bias}) {}
+};
+
+struct ConvTranspose2dOptions {
+  int64_t in_channels = 0, out_channels = 0;
+  std::array<int64_t, 2> kernel{2, 2};
+  std::array<int64_t, 2> stride{1, 1};
+  std::array<int64_t, 2> padding{0, 0};  ///< on each side
+  std::array<int64_t, 2> output_padding{0, 0};
+  std::array<int64_t, 2> dilation{1, 1};
+  int64_t groups = 1;
+  bool bias = true;
+};
+
+/// Its weight is [O, I / groups, KH, KW], as that of Conv2d; in files of states it is PyTorch's, [I, O / groups, KH,
+/// KW].
+class ConvTranspose2d : public Module {
+ public:
+  explicit ConvTranspose2d(const ConvTranspose2dOptions& options);
+  /// `attrs` allows different padding on each side.
+  ConvTranspose2d(const Shape& weight_shape, const ConvTranspose2dAttrs& attrs, bool bias);
+  Tensor forward(const Tensor& x) override;
+  int64_t groups() const { return attrs_.groups; }
+  Tensor weight, bias;
+
+ private:
+  ConvTranspose2dAttrs attrs_;
 };
 
 struct LinearOptions {
@@ -289,7 +316,7 @@ void initialize(Module& net, Rng rng);
 
 /// Parameters, then buffers.
 std::vector<NamedTensor> state_of(const Module& net);
-/// The same by name; tensors are shared.
+/// The same by name, as files have it; tensors are shared unless their order differs.
 io::Safetensors to_safetensors(const Module& net);
 /// Saves the state as a safetensors file.
 void save_state(const Module& net, const std::string& path);

@@ -36,7 +36,7 @@ enum class Channels {
   made,       ///< new channels, each from all input channels
   grouped,    ///< new channels, each from the input channels of its group
   depthwise,  ///< one per input channel; both are kept or removed together
-  passed,     ///< the input's channels
+  passed,     ///< the input's channels; a layer's are removed with them
   moved,      ///< channels of the inputs, as the operator's `sources` say
   tied,       ///< the inputs' channels, which must be equal
 };
@@ -72,7 +72,7 @@ struct ConstantBytes {
 struct LayerShape {
   int64_t groups = 1;
   std::array<int64_t, 2> kernel{1, 1};
-  std::array<int64_t, 2> output{1, 1};  ///< height, width
+  std::array<int64_t, 2> positions{1, 1};  ///< rows and columns at which the kernel is applied
 };
 
 struct Input {
@@ -101,6 +101,24 @@ struct Conv2d {
   static constexpr bool in_place = false;
   static constexpr ConstantBytes constant_bytes = 0;
   Conv2dAttrs attrs = {};
+
+  Channels channels(const Node& node) const;
+  LayerShape layer_shape(const Node& node) const;
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// Weights [O, I / groups, KH, KW], one row per output channel as in Conv2d.
+struct ConvTranspose2d {
+  static constexpr const char* name() { return "conv_transpose2d"; }
+  static constexpr std::array parameters{"weight", "bias"};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = true;
+  static constexpr Quantizer quantizer = Quantizer::own;
+  static constexpr ReluBehind relu_behind = ReluBehind::joins;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+  ConvTranspose2dAttrs attrs = {};
 
   Channels channels(const Node& node) const;
   LayerShape layer_shape(const Node& node) const;
@@ -325,7 +343,25 @@ struct PRelu {
   void lower(LoweringContext& c) const;
 };
 
-/// Only in float networks; fold_batch_norm folds it into layers.
+/// y = weight_c x + bias_c: a batch norm that no other layer can absorb (fold_batch_norm). weight, bias [C].
+struct Affine {
+  static constexpr const char* name() { return "affine"; }
+  static constexpr std::array parameters{"weight", "bias"};
+  static constexpr int inputs = 1;
+  static constexpr bool is_layer = true;
+  static constexpr Quantizer quantizer = Quantizer::own;
+  static constexpr ReluBehind relu_behind = ReluBehind::joins;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+  static constexpr int weight_bits = 8;  ///< always
+
+  Channels channels(const Node&) const { return Channels::passed; }
+  LayerShape layer_shape(const Node& node) const;
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext& c) const;
+};
+
+/// Only in float networks; fold_batch_norm folds it into layers, or makes it one (Affine).
 struct BatchNorm {
   static constexpr const char* name() { return "batch_norm"; }
   static constexpr std::array parameters{"weight", "bias", "running_mean", "running_var"};
@@ -344,9 +380,9 @@ struct BatchNorm {
 
 }  // namespace op
 
-using Operator = std::variant<op::Input, op::Conv2d, op::Linear, op::Add, op::MaxPool2d, op::AvgPool2d, op::Flatten,
-                              op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d, op::Activate, op::Mul,
-                              op::Function, op::PRelu, op::BatchNorm>;
+using Operator = std::variant<op::Input, op::Conv2d, op::ConvTranspose2d, op::Linear, op::Add, op::MaxPool2d,
+                              op::AvgPool2d, op::Flatten, op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d,
+                              op::Activate, op::Mul, op::Function, op::PRelu, op::Affine, op::BatchNorm>;
 
 inline std::string_view name_of(const Operator& op) {
   return std::visit([](const auto& o) { return o.name(); }, op);

@@ -18,6 +18,10 @@ namespace mixgrad {
 
 /// y [N, O, OH, OW] = x [N, C, H, W] ⋆ w [O, C / groups, KH, KW] + bias [O] (optional).
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Conv2dAttrs& attrs = {});
+/// Transposed convolution: every x [n, i] adds x · w [o, i / groups] to y [n, o], its windows `stride` apart. Without
+/// padding y has (H - 1) stride + (KH - 1) dilation + 1 + output_padding rows; `padding` is cut off its edges.
+/// w [O, C / groups, KH, KW]; bias [O] (optional).
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dAttrs& attrs = {});
 /// y [N, O] = x [N, I] wᵀ + bias, w [O, I], bias [O] (optional).
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias);
 /// Normalizes every channel of [N, C, H, W] or [N, C] (Ioffe and Szegedy 2015). Training uses the mean and variance of
@@ -128,6 +132,8 @@ Tensor weight_mixture(const Tensor& w, const Tensor& theta, const Tensor& scales
 /// bias_c Σ_{p: b_p > 0} θ_cp: a pruned channel loses its bias (SPEC §4). bias [O]; theta as above. Returns the bias
 /// itself if 0 bits is not a candidate.
 Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> bits);
+/// The share of 0 bits, which must be among `bits`, and that of all others: [2, O] from theta [P, O].
+Tensor pruned_and_kept(const Tensor& theta, std::span<const int> bits);
 /// Returns `value`; its gradient goes to `source` unchanged (straight-through, Bengio et al. 2013). Equal shapes.
 Tensor straight_through(const Tensor& value, const Tensor& source);
 
@@ -161,6 +167,7 @@ Tensor quantize_activation(const Tensor& x, const Tensor& clip, int bits, Activa
 /// Exact convolution and linear layer on codes: Σ q_w q_x as an integer, rounded once to float32. `bound` is
 /// max_c Σ|q_w,c| · max|q_x|; from 2^24 on, the sum is computed separately for two halves of the activation codes.
 Tensor conv2d_codes(const Tensor& x, const Tensor& w, const Conv2dAttrs& attrs, double bound);
+Tensor conv_transpose2d_codes(const Tensor& x, const Tensor& w, const ConvTranspose2dAttrs& attrs, double bound);
 Tensor linear_codes(const Tensor& x, const Tensor& w, double bound);
 /// The sum of codes in float32; bfloat16 could not hold it.
 Tensor add_codes(const Tensor& a, const Tensor& b);

@@ -266,9 +266,8 @@ MetTargets random_baseline(const Graph& floating, const MixPrecOptions& options,
 /// The same as arch_summary(), for a discrete graph. Pruned channels are those of `original` that it lacks.
 std::vector<LayerSummary> summarize(const Graph& graph, const Graph& original);
 
-/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from. `still_trained`: also refuses
-/// what further training could make impossible (fold_batch_norm).
-Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained = false);
+/// Traces, folds batch norms and fuses ReLUs: the float graph that a search starts from.
+Graph simplified(nn::Module& model, const Shape& input_shape);
 
 /// Gives every layer and every tensor its slot (SPEC §5).
 void place_quantizers(Graph& graph, const MixPrecOptions& options);

@@ -58,6 +58,7 @@ struct Pool2dSize {
   int64_t n, c, h, w, oh, ow;
   int64_t kh, kw, stride_h, stride_w;
   int64_t pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  int64_t dilation_h = 1, dilation_w = 1;
   bool count_padding = true;  ///< average: positions in the padding count, as zeros
 };
 

@@ -84,6 +84,25 @@ Precisions value_precisions(const Graph& graph, int i, const View& view) {
   return view.activations(graph.slot_of(i), graph.quantized_by(i) == graph.quantized_by(graph.output));
 }
 
+LayerKind kind_of(const Node& node) {
+  if (node.as<op::Linear>()) return LayerKind::linear;
+  if (node.as<op::ConvTranspose2d>()) return LayerKind::conv_transpose2d;
+  return node.channels() == op::Channels::depthwise || node.as<op::Affine>() ? LayerKind::depthwise : LayerKind::conv2d;
+}
+
+/// The precisions of a layer's weights; those of one that passes channels on are 0 where the channel is pruned.
+Precisions weight_precisions(const Graph& graph, const Node& node, const std::vector<ChannelOrigin>& channels,
+                             const View& view) {
+  const Precisions own = view.weights(node.weight_slot.get());
+  if (!passes_channels(node)) return own;
+  const Tensor shares = pruned_and_kept(graph, channels, [&](const WeightSlot* slot) {
+    const Precisions made = view.weights(slot);
+    const bool prunes = made.bits[0] == 0 && made.theta.shape().rank() == 2;
+    return prunes ? pruned_and_kept(made.theta, made.bits) : Tensor();
+  });
+  return shares ? Precisions{.bits = {0, own.bits.back()}, .theta = shares} : own;
+}
+
 /// The expected number of live channels of every node's output.
 class LiveChannels {
  public:
@@ -91,8 +110,8 @@ class LiveChannels {
     const Origins origins = channel_origins(graph);
     for (size_t i = 0; i < graph.nodes.size(); ++i) {
       const Node& node = graph.nodes[i];
-      weights_.push_back(node.is_layer() ? view.weights(node.weight_slot.get()) : Precisions{});
-      if (node.is_layer()) {
+      weights_.push_back(node.is_layer() ? weight_precisions(graph, node, origins[i], view) : Precisions{});
+      if (node.is_layer() && !passes_channels(node)) {
         out_.push_back(live_channels(weights_[i], node.shape[0]));
       } else if (makes_channels(node)) {
         out_.emplace_back(static_cast<double>(node.shape[0]));
@@ -135,19 +154,17 @@ class LiveChannels {
 Layer layer_of(const Node& node, const Precisions& weights, const Activation& input) {
   const Shape& w = node.weight().shape();
   const op::LayerShape shape = node.layer_shape();
-  const LayerKind kind = node.as<op::Linear>()                        ? LayerKind::linear
-                         : node.channels() == op::Channels::depthwise ? LayerKind::depthwise
-                                                                      : LayerKind::conv2d;
+  const int64_t inputs = w.rank() == 1 ? 1 : w[1];
   return {.name = node.name,
-          .kind = kind,
-          .c_in = w[1] * shape.groups,
+          .kind = kind_of(node),
+          .c_in = inputs * shape.groups,
           .c_out = w[0],
           .groups = shape.groups,
           .kernel = shape.kernel,
-          .output = shape.output,
+          .output = shape.positions,
           .weights = weights,
           .input = input.precisions,
-          .live_inputs = shape.groups > 1 ? static_cast<double>(w[1]) : input.live_channels};
+          .live_inputs = shape.groups > 1 ? static_cast<double>(inputs) : input.live_channels};
 }
 
 Network network_of(const Graph& graph, const View& view) {
@@ -211,7 +228,8 @@ struct SumOverLayers {
     for (size_t i = 1; of_other && i < needed.size(); ++i) {
       const Node& node = network.graph.nodes[i];
       if (needed[i] && !node.is_layer())
-        terms.push_back(of_other(node, network.activations[static_cast<size_t>(node.inputs[0])], network.activations[i]));
+        terms.push_back(
+            of_other(node, network.activations[static_cast<size_t>(node.inputs[0])], network.activations[i]));
     }
     return sum(terms);
   }
@@ -265,8 +283,9 @@ double Meter::operator()() {
                 .positions = shape.size() / shape[0]};
       };
       const Activation in = activation(from, input_bits);
-      const Value cost = node.is_layer() ? sum_of->of_layer(layer_of(node, view.weights(node.weight_slot.get()), in))
-                                         : sum_of->of_other(node, in, activation(i, float_bits));
+      const Value cost = node.is_layer()
+                             ? sum_of->of_layer(layer_of(node, weight_precisions(graph_, node, origins_[i], view), in))
+                             : sum_of->of_other(node, in, activation(i, float_bits));
       counted = {.weight_bits = bits,
                  .input_bits = input_bits,
                  .live_inputs = live[from],
@@ -310,6 +329,8 @@ const char* name_of(LayerKind kind) {
       return "depthwise";
     case LayerKind::linear:
       return op::Linear::name();
+    case LayerKind::conv_transpose2d:
+      return op::ConvTranspose2d::name();
   }
   return "";
 }

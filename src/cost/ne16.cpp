@@ -10,7 +10,7 @@ namespace {
 void check(const Layer& layer) {
   const bool pointwise = layer.kernel == std::array<int64_t, 2>{1, 1},
              three = layer.kernel == std::array<int64_t, 2>{3, 3};
-  if (!(three || (pointwise && layer.kind != LayerKind::depthwise)) ||
+  if (layer.kind == LayerKind::conv_transpose2d || !(three || (pointwise && layer.kind != LayerKind::depthwise)) ||
       (layer.groups > 1 && layer.kind != LayerKind::depthwise)) {
     bad_input("ne16-latency: layer '{}' is a {}×{} {}{}: the accelerator runs 1×1, 3×3 and depthwise 3×3 convolutions",
               layer.name, layer.kernel[0], layer.kernel[1], name_of(layer.kind), layer.groups > 1 ? " in groups" : "");

@@ -19,6 +19,9 @@ using fmt::format;
 using integer::OnnxType;
 using onnx::TensorProto;
 
+/// The attributes that are lists even of one number.
+const std::set<std::string> lists = {"dilations", "kernel_shape", "output_padding", "pads", "perm", "strides"};
+
 /// Writes to a protobuf graph.
 class Builder : public integer::OnnxWriter {
  public:
@@ -35,7 +38,7 @@ class Builder : public integer::OnnxWriter {
     for (const auto& [name, values] : attributes) {
       onnx::AttributeProto& a = *n.add_attribute();
       a.set_name(name);
-      const bool list = name == "kernel_shape" || name == "strides" || name == "pads" || name == "dilations";
+      const bool list = lists.contains(name);
       a.set_type(list ? onnx::AttributeProto::INTS : onnx::AttributeProto::INT);
       if (!list) a.set_i(values[0]);
       for (const int64_t v : values) {

@@ -3,7 +3,10 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
+#include <src/internal/channels.h>
+
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <numeric>
@@ -51,6 +54,26 @@ void bind_codes(const Node& node, const Tensor& scales, const ActivationSlot& in
 /// The distinct bit-widths of a fixed slot, and its channels' θ over them.
 std::vector<int> checked(const WeightSlot& slot) { return quant::checked_precisions("weight bits", slot.bits, 0); }
 Tensor fixed_theta(const WeightSlot& slot) { return quant::one_hot(slot.bits, checked(slot)); }
+
+/// The bias of a layer without the channels that their slot prunes; θ of a slot that searches is in `thetas`.
+Tensor without_pruned(const Tensor& bias, const WeightSlot* slot, const Thetas& thetas) {
+  if (!bias || slot == nullptr) return bias;
+  return slot->fixed() ? mask_bias(bias, fixed_theta(*slot), checked(*slot))
+                       : mask_bias(bias, thetas.at(slot), slot->precisions);
+}
+
+/// The same for a layer that passes on the channels of other layers.
+Tensor without_pruned(const Graph& graph, const Tensor& bias, const std::vector<ChannelOrigin>& channels,
+                      const Thetas& thetas) {
+  const auto of_slot = [&](const WeightSlot* slot) {
+    if (slot == nullptr) return Tensor();
+    const std::vector<int> bits = slot->fixed() ? checked(*slot) : slot->precisions;
+    if (bits[0] != 0) return Tensor();
+    return pruned_and_kept(slot->fixed() ? fixed_theta(*slot) : thetas.at(slot), bits);
+  };
+  const Tensor shares = pruned_and_kept(graph, channels, of_slot);
+  return shares ? mask_bias(bias, shares, std::array{0, op::Affine::weight_bits}) : bias;
+}
 
 /// A clip or scale below zero would flip its quantizer, so an optimizer step can't take it below `least`.
 void keep_positive(const Tensor& learned, float least) {
@@ -103,6 +126,7 @@ int64_t Graph::channels_set_by_bias(const Node& node) const {
 Binding Graph::bind(const Thetas& thetas) const {
   Binding binding;
   binding.nodes.resize(nodes.size());
+  const Origins origins = std::ranges::any_of(nodes, passes_channels) ? channel_origins(*this) : Origins();
   for (size_t i = 0; i < nodes.size(); ++i) {
     const Node& node = nodes[i];
     const ModuleScope scope(node.name);
@@ -117,16 +141,15 @@ Binding Graph::bind(const Thetas& thetas) const {
     const WeightSlot* slot = node.weight_slot.get();
     const ActivationSlot* input = input_slot(node);
     b.weight = node.weight();
-    b.bias = node.bias();
+    b.bias = passes_channels(node) ? without_pruned(*this, node.bias(), origins[i], thetas)
+                                   : without_pruned(node.bias(), slot, thetas);
     if (slot == nullptr) continue;
     const WeightQuantizer& quantizer = *slot->quantizer;
     if (quantizer.learns_scale) keep_positive(node.weight_scales, least_scale);
     if (!slot->fixed()) {
       b.weight = weight_mixture(node.weight(), thetas.at(slot), node.weight_scales, slot->precisions, quantizer);
-      if (node.bias()) b.bias = mask_bias(node.bias(), thetas.at(slot), slot->precisions);
       continue;
     }
-    if (node.bias()) b.bias = mask_bias(node.bias(), fixed_theta(*slot), checked(*slot));
     if (input && input->fixed()) {
       bind_codes(node, coded_scales(node), *input, b);
     } else {

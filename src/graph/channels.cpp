@@ -3,8 +3,10 @@
 #include <src/internal/channels.h>
 
 #include <mixgrad/error.h>
+#include <mixgrad/ops.h>
 
 #include <algorithm>
+#include <map>
 
 namespace mixgrad {
 
@@ -127,7 +129,7 @@ std::vector<bool> removed_are_zero(const Graph& graph) {
   std::vector<bool> zero(graph.nodes.size(), true);
   for (size_t i = 1; i < zero.size(); ++i) {
     const Node& node = graph.nodes[i];
-    if (node.is_layer()) continue;
+    if (node.is_layer() && !passes_channels(node)) continue;
     const auto is_zero = [&](int n) { return zero[static_cast<size_t>(n)]; };
     zero[i] =
         node.as<op::Mul>() ? std::ranges::any_of(node.inputs, is_zero) : std::ranges::all_of(node.inputs, is_zero);
@@ -157,6 +159,29 @@ std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins) {
   for (const std::vector<ChannelOrigin>& own : origins)
     out.push_back(std::ranges::count_if(own, [&](const ChannelOrigin& c) { return is_live(graph, c); }));
   return out;
+}
+
+Tensor pruned_and_kept(const Graph& graph, const std::vector<ChannelOrigin>& channels,
+                       const std::function<Tensor(const WeightSlot*)>& of_slot) {
+  std::vector<Tensor> parts;
+  std::map<int, int64_t> first;  // by node, in the parts' concatenation
+  std::vector<int64_t> selected;
+  int64_t count = 0;
+  bool prunes = false;
+  for (const auto& [n, channel] : channels) {
+    const auto [at, is_new] = first.try_emplace(n, count);
+    selected.push_back(at->second + channel);
+    if (!is_new) continue;
+    const Node& maker = graph.nodes[static_cast<size_t>(n)];
+    parts.push_back(of_slot(maker.weight_slot.get()));
+    prunes = prunes || parts.back();
+    if (!parts.back()) {
+      parts.back() = Tensor::zeros({2, maker.shape[0]});
+      std::ranges::fill(parts.back().rows(1, 1).data(), 1.0F);
+    }
+    count += maker.shape[0];
+  }
+  return prunes ? select_channels(concat(parts), {.channels = selected}) : Tensor();
 }
 
 }  // namespace mixgrad

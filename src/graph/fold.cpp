@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Folds batch norms out of a traced graph (SPEC §5). In evaluation a batch norm is y = a x + b per channel, so the
-// layers before or after it can absorb it into their weights and biases.
+// layers before or after it can absorb it into their weights and biases; otherwise it becomes a layer of its own.
 #include <mixgrad/error.h>
 #include <mixgrad/graph.h>
 
@@ -52,9 +52,8 @@ void apply_to_output(Node& layer, const Affine& map) {
 void apply_to_input(Node& layer, const Affine& map) {
   Tensor w = layer.weight().clone();
   Tensor bias = layer.bias() ? layer.bias().clone() : Tensor::zeros({w.dim(0)});
-  const auto* conv = layer.as<op::Conv2d>();
   const int64_t rows = w.dim(0), row = w.size() / rows, inputs = w.dim(1);  // inputs per group, innermost in memory
-  const int64_t rows_per_group = rows / (conv ? conv->attrs.groups : 1);
+  const int64_t rows_per_group = rows / layer.layer_shape().groups;
   for (int64_t o = 0; o < rows; ++o) {
     double shift = 0;
     for (int64_t k = 0; k < row; ++k) {
@@ -80,6 +79,16 @@ void compose(Node& norm, const Affine& map) {
   norm.params = {gamma.requires_grad(), beta.requires_grad(), Tensor::zeros({channels}), Tensor::full({channels}, 1)};
 }
 
+/// Makes the batch norm a layer.
+void make_affine(Node& norm) {
+  const Affine map = affine_of(norm);
+  const Tensor weight = Tensor::empty({map.a.size()}), bias = Tensor::empty({map.b.size()});
+  put(weight, map.a);
+  put(bias, map.b);
+  norm.op = op::Affine{};
+  norm.params = {weight.clone().requires_grad(), bias.clone().requires_grad()};
+}
+
 template <typename Attrs>
 bool pads(const Attrs& attrs) {
   return std::ranges::any_of(attrs.padding, [](int64_t p) { return p != 0; });
@@ -87,19 +96,10 @@ bool pads(const Attrs& attrs) {
 
 bool is_pool(const Node& node) { return node.as<op::MaxPool2d>() || node.as<op::AvgPool2d>(); }
 
-/// Why a batch norm can't be moved through this pooling; empty if it can.
-std::string against_pooling(const Node& pool, const Affine& map, bool still_trained) {
-  if (const auto* average = pool.as<op::AvgPool2d>()) {
-    const bool counts = pads(average->attrs) && average->attrs.count_padding;
-    return counts ? fmt::format("average pooling '{}' counts its padding", pool.name) : "";
-  }
-  if (still_trained)
-    return fmt::format("max pooling '{}' allows folding only if no γ is negative, which training may change",
-                       pool.name);
-  const auto negative = std::ranges::find_if(map.a, [](double a) { return !(a >= 0); });
-  if (negative == map.a.end()) return "";
-  return fmt::format("max pooling '{}' allows folding only if no γ is negative, but that of channel {} is", pool.name,
-                     negative - map.a.begin());
+/// Whether a batch norm can be moved through this pooling.
+bool commutes(const Node& pool, const Affine& map) {
+  if (const auto* average = pool.as<op::AvgPool2d>()) return !pads(average->attrs) || !average->attrs.count_padding;
+  return (map.a >= 0).all();
 }
 
 /// Whether every output value is a copy of an input value of the channel that sources_of names.
@@ -110,15 +110,13 @@ bool copies_values(const Node& node) {
 /// Folds one batch norm: first finds the nodes that would absorb it, and changes them only if all can.
 class Fold {
  public:
-  Fold(Graph& graph, int norm, bool still_trained) : graph_(graph), norm_(norm), still_trained_(still_trained) {}
+  Fold(Graph& graph, int norm) : graph_(graph), norm_(norm) {}
 
   void run() {
     const Affine map = affine_of(node(norm_));
-    const std::string before = up_to(node(norm_).inputs[0], map);
-    if (!before.empty()) {
+    if (!up_to(node(norm_).inputs[0], map)) {
       outputs_.clear();
-      const std::string behind = down_from(norm_, map);
-      if (!behind.empty()) refuse(before, behind);
+      if (!down_from(norm_, map)) return make_affine(node(norm_));
     }
     for (const auto& [i, m] : outputs_) apply_to_output(node(i), m);
     for (const auto& [i, m] : inputs_) {
@@ -141,35 +139,24 @@ class Fold {
     return std::ranges::any_of(graph_.nodes, shares);
   }
 
-  /// Collects the layers that can apply `map` to node i's value; otherwise returns why they can't.
-  std::string up_to(int i, const Affine& map) {
+  /// Collects the layers that can apply `map` to node i's value; false if not all can.
+  bool up_to(int i, const Affine& map) {
     const Node& n = node(i);
-    on_input_ = n.as<op::Input>() != nullptr;
-    if (on_input_) return "it reads the network's input";
-    if (graph_.output == i) return fmt::format("'{}' before it is also the network's output", n.name);
-    if (graph_.consumers(i).size() > 1) return fmt::format("'{}' before it has other consumers", n.name);
-    if (n.activation != Activation::none || n.as<op::Activate>())
-      return fmt::format("there is a ReLU before it ('{}')", n.name);
+    if (graph_.output == i || graph_.consumers(i).size() > 1 || n.activation != Activation::none) return false;
     if (n.is_layer()) {
-      if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
       outputs_[i] = map;
-      return "";
+      return !weights_are_shared(i);
     }
     if (n.as<op::Add>()) {  // each operand gets half of the shift; an Add may read one tensor twice
       const Affine half = halved_shift(map);
-      const std::string first = up_to(n.inputs[0], half);
-      return !first.empty() || n.inputs[1] == n.inputs[0] ? first : up_to(n.inputs[1], half);
+      return up_to(n.inputs[0], half) && (n.inputs[1] == n.inputs[0] || up_to(n.inputs[1], half));
     }
-    if (is_pool(n)) {
-      const std::string reason = against_pooling(n, map, still_trained_);
-      return reason.empty() ? up_to(n.inputs[0], map) : reason;
-    }
-    if (copies_values(n)) return up_through(n, map);
-    return fmt::format("'{}' before it ({}) can't absorb it", n.name, n.op_name());
+    if (is_pool(n)) return commutes(n, map) && up_to(n.inputs[0], map);
+    return copies_values(n) && up_through(n, map);
   }
 
   /// The same for the values that a node copies: each must be mapped in one way.
-  std::string up_through(const Node& n, const Affine& map) {
+  bool up_through(const Node& n, const Affine& map) {
     std::map<int, Affine> maps;  // by input
     std::map<int, std::vector<bool>> mapped;
     for (const int input : n.inputs) {
@@ -181,53 +168,31 @@ class Fold {
     for (const auto& [from, channel] : sources_of(graph_, n)) {
       Affine& own = maps.at(n.inputs[from]);
       const bool again = mapped.at(n.inputs[from])[static_cast<size_t>(channel)];
-      if (again && (own.a[channel] != map.a[c] || own.b[channel] != map.b[c])) {
-        return fmt::format("'{}' before it {}", n.name,
-                           n.as<op::Flatten>() ? "turns positions into features" : "repeats channels");
-      }
+      if (again && (own.a[channel] != map.a[c] || own.b[channel] != map.b[c])) return false;
       mapped.at(n.inputs[from])[static_cast<size_t>(channel)] = true;
       own.a[channel] = map.a[c];
       own.b[channel] = map.b[c];
       ++c;
     }
-    for (const auto& [input, own] : maps) {
-      if (std::string reason = up_to(input, own); !reason.empty()) return reason;
-    }
-    return "";
+    return std::ranges::all_of(maps, [&](const auto& of) { return up_to(of.first, of.second); });
   }
 
-  /// Collects the nodes that read `map` of node i's value and must change to read the value itself. Returns why that is
-  /// not possible, or "".
-  std::string down_from(int i, const Affine& map) {
-    if (graph_.output == i) return fmt::format("'{}' is the network's output", node(i).name);
-    for (const int c : graph_.consumers(i)) {
-      if (std::string reason = into(c, i, map); !reason.empty()) return reason;
-    }
-    return "";
+  /// Collects the nodes that read `map` of node i's value and must change to read the value itself; false if not all
+  /// can.
+  bool down_from(int i, const Affine& map) {
+    return graph_.output != i && std::ranges::all_of(graph_.consumers(i), [&](int c) { return into(c, i, map); });
   }
 
   /// The same for node i, which reads node `from`'s.
-  std::string into(int i, int from, const Affine& map) {
+  bool into(int i, int from, const Affine& map) {
     const Node& n = node(i);
-    if (n.is_layer()) {
-      if (const auto* conv = n.as<op::Conv2d>(); conv && pads(conv->attrs))
-        return fmt::format("'{}' after it pads with zeros", n.name);
-      if (weights_are_shared(i)) return fmt::format("the weights of '{}' are used more than once", n.name);
+    if (n.as<op::Linear>() || n.as<op::BatchNorm>() || n.as<op::Conv2d>()) {
+      const auto* conv = n.as<op::Conv2d>();
       absorb(i, map);
-      return "";
+      return !(conv && pads(conv->attrs)) && !(n.is_layer() && weights_are_shared(i));
     }
-    if (n.as<op::BatchNorm>()) {
-      absorb(i, map);
-      return "";
-    }
-    if (is_pool(n)) {
-      const std::string reason = against_pooling(n, map, still_trained_);
-      return reason.empty() ? down_from(i, map) : reason;
-    }
-    if (copies_values(n)) return down_through(i, from, map);
-    if (n.as<op::Activate>()) return fmt::format("there is a ReLU after it ('{}')", n.name);
-    if (n.as<op::Pad2d>()) return fmt::format("'{}' after it pads with zeros", n.name);
-    return fmt::format("'{}' after it ({}) can't absorb it", n.name, n.op_name());
+    if (is_pool(n)) return commutes(n, map) && down_from(i, map);
+    return copies_values(n) && down_through(i, from, map);
   }
 
   /// Lets a node absorb `map` from its input. Two paths to it through a Concat map different channels.
@@ -237,7 +202,7 @@ class Fold {
   }
 
   /// The same for a node that copies values.
-  std::string down_through(int i, int from, const Affine& map) {
+  bool down_through(int i, int from, const Affine& map) {
     const Node& n = node(i);
     Affine out = identity(n.shape[0]);
     int64_t c = 0;
@@ -248,31 +213,21 @@ class Fold {
     return down_from(i, out);
   }
 
-  [[noreturn]] void refuse(const std::string& before, const std::string& behind) const {
-    const char* help = on_input_
-                           ? "remove it from the network and normalize the data instead (--normalize MEAN/STD)"
-                           : "put it directly after a conv or linear layer that feeds nothing else, or before linear "
-                             "layers or convs without padding";
-    bad_input("cannot fold batch norm '{}': {}, and {}: {}", node(norm_).name, before, behind, help);
-  }
-
   Graph& graph_;
   int norm_;
-  bool still_trained_;
-  bool on_input_ = false;
   std::map<int, Affine> outputs_, inputs_;  // by node: the map to apply to its output, or to absorb from its input
 };
 
 }  // namespace
 
-void fold_batch_norm(Graph& graph, bool still_trained) {
+void fold_batch_norm(Graph& graph) {
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& norm = graph.nodes[static_cast<size_t>(i)];
     if (!norm.as<op::BatchNorm>()) continue;
     if (!graph.weight_slots().empty() || !graph.activation_slots().empty()) {
       bad_input("cannot fold batch norm '{}': it must be folded before quantizers are placed", norm.name);
     }
-    Fold(graph, i, still_trained).run();
+    Fold(graph, i).run();
   }
   drop_unused(graph);
 }

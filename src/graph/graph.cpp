@@ -57,7 +57,7 @@ op::LayerShape Node::layer_shape() const {
 
 int64_t Node::macs() const {
   if (!is_layer()) return 0;
-  const auto [height, width] = layer_shape().output;
+  const auto [height, width] = layer_shape().positions;
   return weight().size() * height * width;
 }
 

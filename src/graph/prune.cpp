@@ -45,14 +45,17 @@ void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
     node.params[0] = sliced(node.weight(), 1, *inputs);
     return;
   }
+  // Depthwise: input and output channels go together.
   if (inputs != outputs) bad_input("'{}': the channels of a grouped convolution's input can't be pruned", node.name);
-  node.as<op::Conv2d>()->attrs.groups = std::ssize(*inputs);  // depthwise: input and output channels go together
+  if (auto* conv = node.as<op::Conv2d>()) conv->attrs.groups = std::ssize(*inputs);
+  if (auto* conv = node.as<op::ConvTranspose2d>()) conv->attrs.groups = std::ssize(*inputs);
 }
 
 void drop_outputs(Node& node, const Live& outputs) {
   if (!outputs) return;
   node.params[0] = sliced(node.weight(), 0, *outputs);
   if (node.bias()) node.params[1] = sliced(node.bias(), 0, *outputs);
+  if (!node.weight_slot) return;
   node.weight_slot = std::make_shared<WeightSlot>(*node.weight_slot);
   keep(node.weight_slot->bits, *outputs);
   if (node.weight_scales) node.weight_scales = sliced(node.weight_scales, 0, *outputs);

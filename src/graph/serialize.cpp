@@ -17,11 +17,13 @@
 namespace mixgrad {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Conv2dAttrs, stride, padding, dilation, groups)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(ConvTranspose2dAttrs, stride, padding, output_padding, dilation, groups)
 /// Two padding values stand for both sides, and defaults are omitted, so that files stay as they were.
 void to_json(nlohmann::json& j, const Pool2dAttrs& a) {
   const auto [top, left, bottom, right] = a.padding;
   j = {{"kernel", a.kernel}, {"stride", a.stride}, {"padding", {top, left}}};
   if (top != bottom || left != right) j["padding"] = a.padding;
+  if (a.dilation != Pool2dAttrs().dilation) j["dilation"] = a.dilation;
   if (a.ceil) j["ceil"] = true;
   if (!a.count_padding) j["count_padding"] = false;
 }
@@ -34,6 +36,7 @@ void from_json(const nlohmann::json& j, Pool2dAttrs& a) {
   } else {
     j.at("padding").get_to(a.padding);
   }
+  a.dilation = j.value("dilation", Pool2dAttrs().dilation);
   a.ceil = j.value("ceil", false);
   a.count_padding = j.value("count_padding", true);
 }

@@ -34,7 +34,8 @@ class EvalScope {
 std::string known_operators() {
   std::vector<std::string_view> names;
   for (const Operator& op : op::all()) {
-    if (!std::holds_alternative<op::Input>(op)) names.push_back(name_of(op));
+    const bool made_here = std::holds_alternative<op::Input>(op) || std::holds_alternative<op::Affine>(op);
+    if (!made_here) names.push_back(name_of(op));
   }
   return fmt::format("{}", fmt::join(names, ", "));
 }

@@ -70,7 +70,10 @@ typedef struct {
   const uint8_t *shift;
 } layer;
 
-/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights. */
+)c";
+
+inline constexpr const char* gather =
+    R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights. */
 static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, int16_t *patch) {
   const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
   int32_t ky, kx, c;
@@ -80,6 +83,31 @@ static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int3
       const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
       if (iy >= 0 && iy < l->in_h && ix >= 0 && ix < l->in_w) {
         const uint8_t *from = in + (iy * l->in_w + ix) * l->in_c + group * width;
+        for (c = 0; c < width; ++c) patch[c] = (int16_t)read_code(from[c], l->in_signed);
+      } else {
+        for (c = 0; c < width; ++c) patch[c] = 0;
+      }
+    }
+  }
+  for (c = 0; c < (16 - taps % 16) % 16; ++c) patch[c] = 0;
+}
+
+)c";
+
+inline constexpr const char* gather_apart =
+    R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights.
+   A transposed convolution reads rows and columns of the input that are more than one apart, with zeros between. */
+static void gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
+                   int32_t group, int16_t *patch) {
+  const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
+  const int32_t row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
+  int32_t ky, kx, c;
+  for (ky = 0; ky < l->kernel_h; ++ky) {
+    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top;
+    for (kx = 0; kx < l->kernel_w; ++kx, patch += width) {
+      const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
+      if (iy >= 0 && iy < l->in_h && iy % apart_h == 0 && ix >= 0 && ix < l->in_w && ix % apart_w == 0) {
+        const uint8_t *from = in + iy / apart_h * row + ix / apart_w * l->in_c + group * width;
         for (c = 0; c < width; ++c) patch[c] = (int16_t)read_code(from[c], l->in_signed);
       } else {
         for (c = 0; c < width; ++c) patch[c] = 0;
@@ -112,13 +140,14 @@ inline constexpr Sums odd_sums = {", total = 0", "l->bits[c] & 15",
                                   "      if (l->bits[c] & 16) code = 2 * code + total;\n",
                                   "code"};
 
-/// {0}: the lines that select a function by the precision of the weights; {1} to {4}: Sums.
+/// {0}: the lines that select a function by the precision of the weights; {1} to {4}: Sums; {5}, {6}: the parameters
+/// that transposed convolutions add, and the same as arguments of gather.
 inline constexpr const char* run_layer =
     R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
 {0}}}
 
 /* Writes codes, or the network's 32-bit result to `wide`. */
-static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
+static void run_layer(const layer *l, {5}const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   int32_t position, c, at = 0{1};
   for (position = 0; position < l->out_h * l->out_w; ++position) {{
@@ -126,7 +155,7 @@ static void run_layer(const layer *l, const uint8_t *in, int16_t *patch, uint8_t
     for (c = 0; c < l->out_c; ++c, ++at) {{
       const int32_t bits = {2}, words = (taps * bits + 31) / 32;
       int32_t code;
-      if (c % per_group == 0) gather(l, in, position / l->out_w, position % l->out_w, c / per_group, patch);
+      if (c % per_group == 0) gather(l, {6}in, position / l->out_w, position % l->out_w, c / per_group, patch);
 {3}      code = rescale(l->bias[c] + {4}, l->multiplier[c], l->shift[c], l->low, l->high);
       w += words;
       if (wide) wide[at] = code;
@@ -273,23 +302,24 @@ static int32_t overlap(int32_t at, int32_t k, int32_t first, int32_t end) {
 
 )c";
 
-/// {0}: function name; {1}: initial value; {2}: statement for each code; {3}: statement for the result.
-inline constexpr const char* run_pool = R"c(static void {0}(const pool *p, const uint8_t *in, uint8_t *codes) {{
+/// {0}: function name; {1}: further parameters; {2}: initial value; {3}, {4}: factors of a window's rows and columns;
+/// {5}: statement for each code; {6}: statement for the result.
+inline constexpr const char* run_pool = R"c(static void {0}(const pool *p, {1}const uint8_t *in, uint8_t *codes) {{
   int32_t y, x, c, ky, kx;
   for (y = 0; y < p->out_h; ++y) {{
     for (x = 0; x < p->out_w; ++x) {{
       for (c = 0; c < p->channels; ++c) {{
-        int32_t value = {1};
+        int32_t value = {2};
         for (ky = 0; ky < p->kernel_h; ++ky) {{
           for (kx = 0; kx < p->kernel_w; ++kx) {{
-            const int32_t iy = y * p->stride_h + ky - p->pad_top, ix = x * p->stride_w + kx - p->pad_left;
+            const int32_t iy = y * p->stride_h + ky{3} - p->pad_top, ix = x * p->stride_w + kx{4} - p->pad_left;
             if (iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w) {{
               const int32_t code = read_code(in[(iy * p->in_w + ix) * p->channels + c], p->in_signed);
-              {2}
+              {5}
             }}
           }}
         }}
-        {3}
+        {6}
         *codes++ = (uint8_t)value;
       }}
     }}

@@ -104,6 +104,42 @@ void op::Conv2d::lower(LoweringContext& c) const {
   c.out.op = integer::Conv2d{coded(c, conv2d_size(c.image(), c.node().weight().shape(), attrs))};
 }
 
+/// An output row y reads the input rows i with y = i stride + k dilation - padding, k being the kernel's rows: as the
+/// convolution does whose kernel is turned and whose input rows are stride apart.
+void op::ConvTranspose2d::lower(LoweringContext& c) const {
+  const Conv2dSize s = conv_transpose2d_size(c.image(), c.node().weight().shape(), attrs);
+  Layer layer = coded(c, {.n = 1,
+                          .c_in = s.c_out,
+                          .h = (s.oh - 1) * s.stride_h + 1,
+                          .w = (s.ow - 1) * s.stride_w + 1,
+                          .c_out = s.c_in,
+                          .oh = s.h,
+                          .ow = s.w,
+                          .kh = s.kh,
+                          .kw = s.kw,
+                          .pad_top = (s.kh - 1) * s.dilation_h - s.pad_top,
+                          .pad_left = (s.kw - 1) * s.dilation_w - s.pad_left,
+                          .dilation_h = s.dilation_h,
+                          .dilation_w = s.dilation_w,
+                          .groups = s.groups});
+  layer.weights = integer::turned(layer);
+  c.out.op = integer::ConvTranspose2d{std::move(layer), attrs};
+}
+
+void op::Affine::lower(LoweringContext& c) const {
+  const LayerShape shape = layer_shape(c.node());
+  c.out.op = integer::Affine{coded(c, {.n = 1,
+                                       .c_in = shape.groups,
+                                       .h = shape.positions[0],
+                                       .w = shape.positions[1],
+                                       .c_out = shape.groups,
+                                       .oh = shape.positions[0],
+                                       .ow = shape.positions[1],
+                                       .kh = 1,
+                                       .kw = 1,
+                                       .groups = shape.groups})};
+}
+
 void op::Linear::lower(LoweringContext& c) const {
   Layer layer = coded(c, {.n = 1,
                           .c_in = c.input().shape.size(),
@@ -120,6 +156,16 @@ void op::Linear::lower(LoweringContext& c) const {
 
 namespace integer {
 
+std::vector<int8_t> turned(const Layer& layer) {
+  const int64_t inner = layer.size.c_in / layer.size.groups, positions = layer.size.kh * layer.size.kw;
+  std::vector<int8_t> out(layer.weights.size());
+  for (size_t k = 0; k < out.size(); ++k) {
+    const auto at = static_cast<int64_t>(k), p = at / inner % positions;
+    out[static_cast<size_t>(at + (positions - 1 - 2 * p) * inner)] = layer.weights[k];
+  }
+  return out;
+}
+
 op::Channels Layer::channels() const {
   if (size.groups == 1) return op::Channels::made;
   return size.groups == size.c_in && size.groups == size.c_out ? op::Channels::depthwise : op::Channels::grouped;
@@ -133,19 +179,43 @@ void Layer::count(DeviceBytes& bytes) const {
   bytes.tables += device::layer_bytes + device::bits_bytes * size.c_out;
 }
 
-std::vector<int32_t> Layer::sums(const RunContext& c) const {
+namespace {
+
+std::vector<int32_t> sums_of(const Layer& layer, const RunContext& c, const Codes& x) {
   std::vector<int32_t> acc(static_cast<size_t>(c.batch * c.node.shape.size()));
   if (c.packed != nullptr) {
-    (*c.packed)(c.codes(), acc);
+    (*c.packed)(x, acc);
   } else {
-    Conv2dSize all = size;
+    Conv2dSize all = layer.size;
     all.n = c.batch;
-    kernels::reference::conv2d_int8(all, c.input().is_signed(), c.codes(), weights, acc);
+    kernels::reference::conv2d_int8(all, c.input().is_signed(), x, layer.weights, acc);
   }
   return acc;
 }
 
+}  // namespace
+
+std::vector<int32_t> Layer::sums(const RunContext& c) const { return sums_of(*this, c, c.codes()); }
+
+std::vector<int32_t> ConvTranspose2d::sums(const RunContext& c) const {
+  const auto [rows, columns] = attrs.stride;
+  const Codes& x = c.codes();
+  Codes apart(static_cast<size_t>(c.batch * size.h * size.w * size.c_in), 0);
+  auto from = x.begin();
+  for (int64_t n = 0; n < c.batch; ++n) {
+    for (int64_t y = 0; y < size.h; y += rows) {
+      for (int64_t column = 0; column < size.w; column += columns, from += size.c_in)
+        std::copy_n(from, size.c_in, apart.begin() + ((n * size.h + y) * size.w + column) * size.c_in);
+    }
+  }
+  return sums_of(*this, c, apart);
+}
+
 namespace {
+
+bool has_transposed(const IntegerNetwork& network) {
+  return std::ranges::any_of(network.nodes, [](const IntegerNode& n) { return n.as<ConvTranspose2d>() != nullptr; });
+}
 
 constexpr int odd_flag = 16;
 
@@ -166,10 +236,13 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
                                        : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
   }
   if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
+  const bool apart = has_transposed(network);
   out.emplace_back(c_runtime::layer_type);
+  out.emplace_back(apart ? c_runtime::gather_apart : c_runtime::gather);
   if (has_odd) out.emplace_back(c_runtime::sum_of);
   const c_runtime::Sums& sums = has_odd ? c_runtime::odd_sums : c_runtime::plain_sums;
-  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice, sums.total, sums.bits, sums.add_up, sums.value));
+  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice, sums.total, sums.bits, sums.add_up, sums.value,
+                       apart ? "int32_t apart_h, int32_t apart_w, " : "", apart ? "apart_h, apart_w, " : ""));
   return out;
 }
 
@@ -194,14 +267,20 @@ std::string layer_table(const CContext& c, const Layer& layer) {
              s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high);
 }
 
-}  // namespace
-
-CText Layer::c_text(const CContext& c) const {
+/// `apart`: how far the rows and columns that it reads are apart.
+CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
+  const std::string further = has_transposed(c.network) ? format("{}, {}, ", apart[0], apart[1]) : "";
   return {.functions = layer_functions(c.network),
-          .table = layer_table(c, *this),
-          .call = format("run_layer(&layer_{}, {}, (int16_t *)(void *)(arena + {}), {});", c.index, c.x(),
+          .table = layer_table(c, layer),
+          .call = format("run_layer(&layer_{}, {}{}, (int16_t *)(void *)(arena + {}), {});", c.index, further, c.x(),
                          c.arena.patches[c.index] / 4, c.results())};
 }
+
+}  // namespace
+
+CText Layer::c_text(const CContext& c) const { return text_of(c, *this, {1, 1}); }
+
+CText ConvTranspose2d::c_text(const CContext& c) const { return text_of(c, *this, attrs.stride); }
 
 }  // namespace integer
 

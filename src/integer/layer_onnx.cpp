@@ -2,12 +2,14 @@
 // Convolutions and linear layers as ONNX's Conv and Gemm with dequantized weights.
 #include <mixgrad/deploy.h>
 
+#include <src/internal/lowering.h>
 #include <src/internal/matrix.h>
 #include <src/internal/onnx_context.h>
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <span>
 
 namespace mixgrad::integer {
@@ -106,6 +108,55 @@ std::string Conv2d::onnx(const OnnxContext& c) const {
                      {"dilations", {s.dilation_h, s.dilation_w}},
                      {"group", {s.groups}},
                      {"pads", {s.pad_top, s.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}});
+}
+
+/// ONNX has the weights as [I, O / groups, KH, KW], and scales along one axis, so ours are rearranged by nodes.
+std::string ConvTranspose2d::onnx(const OnnxContext& c) const {
+  const Conv2dSize& s = size;
+  const std::string& name = c.node.name;
+  const auto dims = [&](const char* what, const std::vector<int64_t>& d) {
+    return c.add.constant(name + what, OnnxType::int64, {std::ssize(d)}, d.data(), d.size() * sizeof(int64_t));
+  };
+  const int64_t inner = s.c_in / s.groups, outer = s.c_out / s.groups;
+  Layer as_given = *this;
+  as_given.weights = turned(*this);
+  std::string w = dequantized_weights(c, as_given, {inner, s.kh, s.kw}, inner);
+  const std::string in_groups = c.add.node("Reshape", {w, dims("/weight/groups", {s.groups, outer, inner, s.kh, s.kw})},
+                                           name + "/weight/grouped");
+  w = c.add.node("Transpose", {in_groups}, name + "/weight/swapped", {{"perm", {0, 2, 1, 3, 4}}});
+  w = c.add.node("Reshape", {w, dims("/weight/dims", {s.c_in, outer, s.kh, s.kw})}, name + "/weight/transposed");
+  const auto& [stride, padding, output_padding, dilation, groups] = attrs;
+  std::array<int64_t, 2> more = output_padding, end{padding[2], padding[3]};
+  for (size_t d = 0; d < 2;
+       ++d) {  // less padding instead of more output: runtimes miscalculate what exceeds the stride
+    const int64_t both = std::min(more[d], end[d]);
+    more[d] -= both;
+    end[d] -= both;
+  }
+  return c.add.node("ConvTranspose", operands(c, *this, w), name + "/sum",
+                    {{"kernel_shape", {s.kh, s.kw}},
+                     {"strides", {stride[0], stride[1]}},
+                     {"dilations", {dilation[0], dilation[1]}},
+                     {"output_padding", {more[0], more[1]}},
+                     {"group", {groups}},
+                     {"pads", {padding[0], padding[1], end[0], end[1]}}});
+}
+
+/// A product and a sum, because features have no positions for a Conv.
+std::string Affine::onnx(const OnnxContext& c) const {
+  const std::string& name = c.node.name;
+  const std::vector<int64_t> dims =
+      c.node.shape.rank() == 3 ? std::vector<int64_t>{size.c_out, 1, 1} : std::vector<int64_t>{size.c_out};
+  std::vector<float> scales;
+  for (const float step : steps) scales.push_back(step / c.input().step);
+  const std::string w = dequantized(c.add, name + "/weight", dims, weights, 8, scales);
+  const std::string y = c.add.node("Mul", {c.operand(), w}, name + "/product");
+  if (bias.empty()) return y;
+  const std::string codes =
+      c.add.constant(name + "/bias/codes", OnnxType::int32, dims, bias.data(), bias.size() * sizeof(int32_t));
+  const std::string b = c.add.node("DequantizeLinear", {codes, c.add.floats(name + "/bias/scale", steps)},
+                                   name + "/bias", {{"axis", {0}}});
+  return c.add.node("Add", {y, b}, name + "/sum");
 }
 
 std::string Linear::onnx(const OnnxContext& c) const {

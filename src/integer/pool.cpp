@@ -30,7 +30,8 @@ template <typename Tap>
 void for_each_tap(const Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c, const Tap& tap) {
   for (int64_t ky = 0; ky < s.kh; ++ky) {
     for (int64_t kx = 0; kx < s.kw; ++kx) {
-      const int64_t iy = oy * s.stride_h + ky - s.pad_top, ix = ox * s.stride_w + kx - s.pad_left;
+      const int64_t iy = oy * s.stride_h + ky * s.dilation_h - s.pad_top;
+      const int64_t ix = ox * s.stride_w + kx * s.dilation_w - s.pad_left;
       if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) tap(image[(iy * s.w + ix) * s.c + c]);
     }
   }
@@ -78,9 +79,7 @@ std::string table(const CContext& c, const Pool2dSize& p) {
                      fmt::join(fields, ", "));
 }
 
-std::string call(const CContext& c, const char* function) {
-  return fmt::format("{}(&pool_{}, {}, {});", function, c.index, c.x(), c.y());
-}
+bool dilated(const Pool2dSize& s) { return s.dilation_h > 1 || s.dilation_w > 1; }
 
 /// ⌊(2 sum + n) / (2n)⌋. C's division rounds toward zero, so negative numbers need a correction.
 constexpr const char* c_mean =
@@ -91,10 +90,14 @@ constexpr const char* c_mean =
 
 /// The given padding before an image of h rows and w columns, and after it as much as the last windows reach.
 OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
-  const int64_t bottom = (p.oh - 1) * p.stride_h + p.kh - h - top, right = (p.ow - 1) * p.stride_w + p.kw - w - left;
-  return {{"kernel_shape", {p.kh, p.kw}},
-          {"strides", {p.stride_h, p.stride_w}},
-          {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
+  const int64_t span_h = (p.kh - 1) * p.dilation_h + 1, span_w = (p.kw - 1) * p.dilation_w + 1;
+  const int64_t bottom = (p.oh - 1) * p.stride_h + span_h - h - top,
+                right = (p.ow - 1) * p.stride_w + span_w - w - left;
+  OnnxWriter::Attributes out = {{"kernel_shape", {p.kh, p.kw}},
+                                {"strides", {p.stride_h, p.stride_w}},
+                                {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
+  if (dilated(p)) out.push_back({"dilations", {p.dilation_h, p.dilation_w}});
+  return out;
 }
 
 /// Padding that counts gets its own node, because runtimes disagree on what else an AveragePool counts.
@@ -125,11 +128,20 @@ Codes MaxPool2d::codes(const RunContext& c) const {
 }
 
 CText MaxPool2d::c_text(const CContext& c) const {
-  return {.functions = {c_runtime::codes, c_runtime::pool_type,
-                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_max_pool", "-128",
-                                    "if (code > value) value = code;", "")},
-          .table = table(c, size),
-          .call = call(c, "run_max_pool")};
+  const char* take = "if (code > value) value = code;";
+  const char *rows = " * dilation_h", *columns = " * dilation_w";
+  const auto text = fmt::runtime(c_runtime::run_pool);
+  CText out{.functions = {c_runtime::codes, c_runtime::pool_type}, .table = table(c, size), .call = ""};
+  if (dilated(size)) {
+    out.functions.push_back(fmt::format(text, "run_dilated_max_pool", "int32_t dilation_h, int32_t dilation_w, ",
+                                        "-128", rows, columns, take, ""));
+    out.call = fmt::format("run_dilated_max_pool(&pool_{}, {}, {}, {}, {});", c.index, size.dilation_h, size.dilation_w,
+                           c.x(), c.y());
+  } else {
+    out.functions.push_back(fmt::format(text, "run_max_pool", "", "-128", "", "", take, ""));
+    out.call = fmt::format("run_max_pool(&pool_{}, {}, {});", c.index, c.x(), c.y());
+  }
+  return out;
 }
 
 std::string MaxPool2d::onnx(const OnnxContext& c) const {
@@ -148,9 +160,10 @@ Codes AvgPool2d::codes(const RunContext& c) const {
 
 CText AvgPool2d::c_text(const CContext& c) const {
   return {.functions = {c_runtime::codes, c_runtime::pool_type, c_runtime::overlap,
-                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "0", "value += code;", c_mean)},
+                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "", "0", "", "",
+                                    "value += code;", c_mean)},
           .table = table(c, size),
-          .call = call(c, "run_avg_pool")};
+          .call = fmt::format("run_avg_pool(&pool_{}, {}, {});", c.index, c.x(), c.y())};
 }
 
 /// Rounds the mean to a code, ties up, in units of codes so that ties are exact.

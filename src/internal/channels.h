@@ -6,6 +6,7 @@
 
 #include <src/internal/disjoint_sets.h>
 
+#include <functional>
 #include <vector>
 
 namespace mixgrad {
@@ -14,8 +15,12 @@ using Origins = std::vector<std::vector<ChannelOrigin>>;
 
 /// Whether each output channel reads only some of the input's channels.
 inline bool in_groups(const Node& node) {
-  return node.channels() == op::Channels::grouped || node.channels() == op::Channels::depthwise;
+  const op::Channels rule = node.channels();
+  return rule == op::Channels::grouped || rule == op::Channels::depthwise || rule == op::Channels::passed;
 }
+
+/// Whether it is a layer whose channels are those that its input keeps.
+inline bool passes_channels(const Node& node) { return node.is_layer() && node.channels() == op::Channels::passed; }
 
 /// Whether a node's channels are its own, and not those of its inputs.
 bool makes_channels(const Node& node);
@@ -41,5 +46,10 @@ std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins);
 
 /// Whether a fixed slot leaves the channel. An unfixed one leaves all.
 bool is_live(const Graph& graph, const ChannelOrigin& channel);
+
+/// The share of 0 bits and that of all others, [2, channels], of channels from any layers. `of_slot` returns a slot's,
+/// or null if it prunes none. Null if all channels are kept.
+Tensor pruned_and_kept(const Graph& graph, const std::vector<ChannelOrigin>& channels,
+                       const std::function<Tensor(const WeightSlot*)>& of_slot);
 
 }  // namespace mixgrad

@@ -25,4 +25,9 @@ struct LoweringContext {
   }
 };
 
+namespace integer {
+/// A layer's weights with the kernel's rows and columns in reverse order.
+std::vector<int8_t> turned(const Layer& layer);
+}  // namespace integer
+
 }  // namespace mixgrad

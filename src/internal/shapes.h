@@ -14,6 +14,9 @@ namespace mixgrad {
 
 /// Throws bad_input "[op] ..." if the shapes don't fit.
 Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& attrs);
+/// The convolution from y to x whose gradient a transposed convolution from x to y is: its c_in, h and w are those of
+/// y. w [O, I / groups, KH, KW].
+Conv2dSize conv_transpose2d_size(const Shape& x, const Shape& w, const ConvTranspose2dAttrs& attrs);
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
 kernels::Pad2dSize padded_size(const char* op, const Shape& x, const Pad2dAttrs& attrs);
 kernels::Upsample2dSize upsampled_size(const char* op, const Shape& x, const Upsample2dAttrs& attrs);

@@ -75,12 +75,15 @@ Tensor Imported::forward(const Tensor& x) {
 
 bool Context::at_head(const Node& n) const { return file.only_consumer(head) == &n; }
 
-void Context::refuse(const Node& n, const std::string& why) const { file.fail(fmt::format("{}: {}", n.called(), why)); }
+void Context::refuse(const Node& n, const std::string& why) const {
+  file.fail(on_one_line(fmt::format("{}: {}", n.called(), why)));
+}
 
 const Value& Context::value(const std::string& name, const std::string& where) const {
   const auto found = values.find(name);
   if (found == values.end()) {
-    file.fail(fmt::format("{} needs '{}', which is neither the input nor the output of an earlier node", where, name));
+    file.fail(fmt::format("{} needs '{}', which is neither the input nor the output of an earlier node", where,
+                          on_one_line(name)));
   }
   return found->second;
 }
@@ -113,9 +116,9 @@ Value Context::with_padding(const Value& x, const std::string& name) {
 
 const Value& Context::image(const Node& n) const {
   const Value& x = padded_input(n, 0);
-  if (!x.layout.is({0, 1, 2})) {
-    refuse(n, fmt::format("its input is {}[N, {}]: expected images [N, C, H, W], channels first",
-                          x.layout.axes.size() == 2 ? "signals " : "", fmt::join(x.layout.dims(), ", ")));
+  if (!x.layout.is({0, 1, 2}) && !x.layout.signal_axis()) {
+    refuse(n, fmt::format("its input is [N, {}]: expected images [N, C, H, W] or signals [N, C, L], channels first",
+                          fmt::join(x.layout.dims(), ", ")));
   }
   return x;
 }
@@ -123,6 +126,16 @@ const Value& Context::image(const Node& n) const {
 const Value& Context::image_with_padding(const Node& n) {
   image(n);  // refuses any other
   return input(n, 0);
+}
+
+std::array<int64_t, 2> Context::per_axis(const Node& n, const Layout& layout, const char* attribute, int64_t otherwise,
+                                         int64_t neutral) const {
+  const Attributes a(file, n);
+  const std::optional<size_t> signal = layout.signal_axis();
+  if (!signal) return a.fixed<2>(attribute, {otherwise, otherwise});
+  std::array<int64_t, 2> out{neutral, neutral};
+  out[*signal - 1] = a.fixed<1>(attribute, {otherwise})[0];
+  return out;
 }
 
 const Constant* Context::constant(const Node& n, size_t i) const {

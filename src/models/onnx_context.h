@@ -101,7 +101,8 @@ class Context {
   const Value& padded_input(const onnx_file::Node& n, size_t i) const;
   /// Input i; padding becomes an operation of its own.
   const Value& input(const onnx_file::Node& n, size_t i);
-  /// Input 0, an image that is [N, C, H, W] in the file, perhaps with padding that the caller must merge.
+  /// Input 0, an image that is [N, C, H, W] in the file, or a signal that is [N, C, L], perhaps with padding that the
+  /// caller must merge.
   const Value& image(const onnx_file::Node& n) const;
   /// The same; padding becomes an operation of its own.
   const Value& image_with_padding(const onnx_file::Node& n);
@@ -112,6 +113,10 @@ class Context {
   const onnx_file::Constant& needed(const onnx_file::Node& n, size_t i) const;
   /// The integers at input i, or in an attribute as in older opsets.
   std::vector<int64_t> numbers(const onnx_file::Node& n, size_t i, const char* attribute) const;
+  /// An attribute with a number each for rows and columns of images, or one for signals, whose other axis gets
+  /// `neutral`.
+  std::array<int64_t, 2> per_axis(const onnx_file::Node& n, const Layout& layout, const char* attribute,
+                                  int64_t otherwise, int64_t neutral) const;
   /// An axis of a value with `rank` axes including N; negative ones count from the end.
   size_t axis(const onnx_file::Node& n, int64_t a, size_t rank) const;
   /// A constant's values, which must be finite floats, `count` of them if given.

@@ -192,8 +192,12 @@ Value import_arithmetic(Context& c, const Node& n) {
 
 Value import_batch_norm(Context& c, const Node& n) {
   const Attributes a(c.file, n);
-  if (a.number("training_mode", 0) != 0 || a.number("spatial", 1) == 0) {
-    c.refuse(n, "its mean and variance must be fixed, per channel: export the network in evaluation mode");
+  if (a.number("spatial", 1) == 0) c.refuse(n, "its mean and variance must be per channel: expected spatial 1");
+  const bool has_more =
+      std::ranges::any_of(n.outputs.begin() + 1, n.outputs.end(), [](const auto& o) { return !o.empty(); });
+  if (a.number("training_mode", 0) != 0 || has_more) {
+    const std::string note = "batch norms in training form use the mean and variance in the file, as in evaluation";
+    if (std::ranges::find(c.notes, note) == c.notes.end()) c.notes.push_back(note);
   }
   Value x = c.input(n, 0);
   if (!channels_first(x.layout) && x.layout.only_axis() == size_t{0}) x = c.flat(x);

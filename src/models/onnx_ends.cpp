@@ -17,8 +17,13 @@ namespace {
 
 using Dims = std::vector<int64_t>;
 
-/// Whether the input is [N, H, W, C], if its consumers tell.
-std::optional<bool> told_channels_last(const File& file) {
+/// Whether a node's input has its channels first.
+bool takes_channels_first(const Node& n) {
+  return n.op == "Conv" || n.op == "ConvTranspose" || n.op == "BatchNormalization" || n.op.ends_with("Pool");
+}
+
+/// Whether `rank` axes of the input hold the channels last, if its consumers tell.
+std::optional<bool> told_channels_last(const File& file, size_t rank) {
   static const std::set<std::string> elementwise = {
       "Add",         "Cast",      "Clip",     "Div",       "Dropout", "Elu",   "Gelu",
       "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Mish",    "Mul",   "Pad",
@@ -26,8 +31,14 @@ std::optional<bool> told_channels_last(const File& file) {
   std::vector<std::string> names = {file.input()};
   for (size_t i = 0; i < names.size(); ++i) {
     for (const Node* n : file.consumers(names[i])) {
-      if (n->op == "Transpose") return Attributes(file, *n).list("perm") == Dims{0, 3, 1, 2};
-      if (n->op == "Conv" || n->op == "BatchNormalization" || n->op.ends_with("Pool")) return false;
+      const Dims perm = Attributes(file, *n).list("perm");
+      if (n->op == "Transpose" && rank == 4) return perm == Dims{0, 3, 1, 2};
+      if (n->op == "Transpose") {
+        const std::vector<const Node*>& readers = file.consumers(n->outputs[0]);
+        if (std::ranges::none_of(readers, [](const Node* r) { return takes_channels_first(*r); })) return std::nullopt;
+        return perm == Dims{0, 2, 1};
+      }
+      if (takes_channels_first(*n)) return false;
       if (elementwise.contains(n->op) && std::ranges::find(names, n->outputs[0]) == names.end()) {
         names.push_back(n->outputs[0]);
       }
@@ -39,9 +50,10 @@ std::optional<bool> told_channels_last(const File& file) {
 /// Which of C, H, W each axis after N is; if no consumer tells, a guess from the sizes.
 std::vector<int> permutation_of(Context& c, const Dims& dims) {
   if (dims.size() == 2) return {0};
-  if (dims.size() == 3) return {1, 2};
+  const auto told = told_channels_last(c.file, dims.size());
+  if (dims.size() == 3) return !told ? std::vector{1, 2} : *told ? std::vector{2, 0} : std::vector{0, 2};
   const std::vector<int> channels_first = {0, 1, 2}, channels_last = {1, 2, 0};
-  if (const auto told = told_channels_last(c.file)) return *told ? channels_last : channels_first;
+  if (told) return *told ? channels_last : channels_first;
   if (c.file.channels_last()) return channels_last;
   const auto few = [](int64_t d) { return d == 1 || d == 3 || d == 4; };
   if (!few(dims[3]) || few(dims[1])) return channels_first;
@@ -104,12 +116,14 @@ Shape declare_input(Context& c, const Options& options) {
   Dims dims = c.file.input_dims();
   if (dims.empty()) dims = {0, 0, 0, 0};
   if (dims.size() < 2 || dims.size() > 4) {
-    c.file.fail(fmt::format(
-        "its input has {} dimensions, expected [N, C, H, W], [N, H, W, C], [N, H, W] or [N, features]", dims.size()));
+    c.file.fail(
+        fmt::format("its input has {} dimensions, expected [N, C, H, W], [N, H, W, C], [N, H, W], signals [N, C, L] or "
+                    "[N, features]",
+                    dims.size()));
   }
   const int64_t type = c.file.input_type();
-  if (type != onnx_file::type_float && type != onnx_file::type_uint8) {
-    c.file.fail("its input has an unsupported type: expected float32 or uint8");
+  if (!onnx_file::is_real(type) && type != onnx_file::type_uint8) {
+    c.file.fail("its input has an unsupported type: expected real numbers or uint8");
   }
   const std::vector<int> permutation = permutation_of(c, dims);
   const Dims is = sizes(c.file, dims, permutation, options.input_shape);

@@ -3,12 +3,18 @@
 
 #include <mixgrad/error.h>
 
+#include <src/internal/names.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <set>
 
 namespace mixgrad::models::onnx_file {
+
+bool is_real(int64_t type) {
+  return type == type_float || type == type_float16 || type == type_bfloat16 || type == type_double;
+}
 
 void File::fail(const std::string& why) const { bad_input("{}: {}", path(), why); }
 
@@ -24,7 +30,7 @@ void File::check_ends() const {
   const bool of_inputs = inputs.size() != 1;
   const std::vector<std::string>& names = of_inputs ? inputs : content_.outputs;
   fail(fmt::format("{} {} ('{}'), expected one: export the network with only the one to be used", names.size(),
-                   of_inputs ? "inputs" : "outputs", fmt::join(names, "', '")));
+                   of_inputs ? "inputs" : "outputs", on_one_line(fmt::format("{}", fmt::join(names, "', '")))));
 }
 
 /// Nodes are in execution order, so a single backward pass finds all that are needed.

@@ -14,12 +14,15 @@
 namespace mixgrad::models::onnx_file {
 
 /// The types used here by number (TensorProto.DataType).
-constexpr int64_t type_float = 1, type_uint8 = 2, type_int32 = 6, type_int64 = 7;
+constexpr int64_t type_float = 1, type_uint8 = 2, type_int32 = 6, type_int64 = 7, type_float16 = 10, type_double = 11,
+                  type_bfloat16 = 16;
+/// Whether it is a type of real numbers, all of which are float32 here.
+bool is_real(int64_t type);
 
 struct Constant {
   std::string name, type;  ///< type in words, for messages
   std::vector<int64_t> dims;
-  std::vector<float> floats;      ///< of a float tensor
+  std::vector<float> floats;      ///< of a tensor of real numbers, in float32
   std::vector<int64_t> integers;  ///< of an int64 or int32 tensor
 
   int64_t size() const { return std::ssize(floats) + std::ssize(integers); }
@@ -56,7 +59,8 @@ struct Input {
 /// What a reader of files returns, with sizes checked against the file.
 struct Content {
   std::string path;
-  int64_t bytes = 0, opset = 0;
+  int64_t bytes = 0;  ///< with those of tensors in other files
+  int64_t opset = 0;
   std::vector<Node> nodes = {};  ///< in execution order
   std::map<std::string, Constant> constants = {};
   std::vector<Input> inputs = {};

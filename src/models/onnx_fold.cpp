@@ -32,7 +32,7 @@ Constant cast(const Folding& f) {
   const Constant& x = f.input(0);
   Constant out{.name = "", .type = "FLOAT", .dims = x.dims, .floats = {}, .integers = {}};
   const int64_t to = f.attributes.number("to", 0);
-  if (to == onnx_file::type_float) {
+  if (onnx_file::is_real(to)) {
     out.floats = x.floats;
     for (const int64_t v : x.integers) out.floats.push_back(static_cast<float>(v));
     return out;

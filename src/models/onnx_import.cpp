@@ -31,6 +31,7 @@ Import import_of(const std::string& op) {
       {"Clip", import_clip},
       {"Concat", import_concat},
       {"Conv", import_conv},
+      {"ConvTranspose", import_conv_transpose},
       {"Div", import_arithmetic},
       {"Dropout", import_same},
       {"Elu", import_function},
@@ -98,7 +99,7 @@ class Importer {
     const MemoryAllowance allowance(bytes_of_one_image + file_.bytes());
     for (const Node& n : file_.nodes()) fold_constant(n);
     const Shape input = declare_input(context_, options_);
-    for (const Node& n : file_.nodes()) read(n);
+    read_all();
     const Value result = take_result(context_);
     context_.finish();
     net_->set_output(result.at);
@@ -127,6 +128,33 @@ class Importer {
     if (!all_constant(file_, n)) return false;
     keep(n, fold(file_, n, most_folded_));
     return true;
+  }
+
+  /// Reads every node that can be, and refuses all others together. What depends on one of them is passed over.
+  void read_all() {
+    std::vector<std::string> refused;
+    std::set<std::string> unknown;
+    const auto is_unknown = [&](const std::string& name) { return unknown.contains(name); };
+    for (const Node& n : file_.nodes()) {
+      if (std::ranges::none_of(n.inputs, is_unknown)) {
+        try {
+          read(n);
+          continue;
+        } catch (const Error& e) {
+          if (e.kind() != Error::Kind::bad_input) throw;
+          const std::string said = e.what(), prefix = file_.path() + ": ";
+          const std::string why = said.starts_with(prefix) ? said.substr(prefix.size()) : said;
+          refused.push_back(why.find(n.name) == std::string::npos ? fmt::format("{}: {}", n.called(), why) : why);
+        }
+      }
+      unknown.insert(n.outputs.begin(), n.outputs.end());
+    }
+    if (refused.size() == 1) file_.fail(refused[0]);
+    constexpr size_t most_listed = 50;
+    const size_t count = refused.size();
+    if (count > most_listed) refused.resize(most_listed), refused.emplace_back("...");
+    if (!refused.empty())
+      file_.fail(fmt::format("{} nodes can't be imported:\n  {}", count, fmt::join(refused, "\n  ")));
   }
 
   void read(const Node& n) {

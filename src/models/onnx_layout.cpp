@@ -39,10 +39,17 @@ bool Layout::is(const std::vector<int>& permutation) const {
 }
 
 std::vector<int> Layout::permutation() const {
+  if (const auto signal = signal_axis()) return {0, static_cast<int>(*signal)};
   for (const std::vector<int>& p : {std::vector<int>{0, 1, 2}, std::vector<int>{1, 2, 0}}) {
     if (is(p)) return p;
   }
   return {};
+}
+
+std::optional<size_t> Layout::signal_axis() const {
+  if (is({0, 2}) && extents[1] == 1) return 2;
+  if (is({0, 1}) && extents[2] == 1) return 1;
+  return std::nullopt;
 }
 
 std::vector<int> Layout::order() const {

@@ -25,13 +25,16 @@ struct Layout {
   static Layout features(int64_t count, size_t rank = 1);
 
   bool is_image() const { return extents.size() == 3; }
+  /// Of signals [N, C, L] in the file, images of one row or one column here: our axis of L, 2 or 1.
+  std::optional<size_t> signal_axis() const;
   int64_t positions() const { return is_image() ? extents[1] * extents[2] : 1; }
   int64_t size() const;
   /// The shape in the file, without N.
   std::vector<int64_t> dims() const;
   /// Whether the file's axes are [N, C, H, W], or that order under `permutation`.
   bool is(const std::vector<int>& permutation) const;
-  /// The order of the file's image axes: channels first ({0, 1, 2}) or last ({1, 2, 0}); empty if it is another.
+  /// The order of the file's image axes: channels first ({0, 1, 2}) or last ({1, 2, 0}), or {0, axis} of signals [N, C,
+  /// L]; empty if it is another.
   std::vector<int> permutation() const;
   /// Our axes longer than 1, in the file's order.
   std::vector<int> order() const;

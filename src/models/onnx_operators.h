@@ -15,6 +15,7 @@ Import import_of(const std::string& op);
 
 // onnx_layers.cpp
 Value import_conv(Context& c, const onnx_file::Node& n);
+Value import_conv_transpose(Context& c, const onnx_file::Node& n);
 Value import_gemm(Context& c, const onnx_file::Node& n);
 Value import_matmul(Context& c, const onnx_file::Node& n);
 
@@ -54,10 +55,12 @@ Value import_global_pool(Context& c, const onnx_file::Node& n);
 Value import_reduce(Context& c, const onnx_file::Node& n);
 /// Checks the sizes of a window.
 void check_window(const Context& c, const onnx_file::Node& n, std::initializer_list<int64_t> sizes);
-/// The node's padding {top, left, bottom, right}, for an input of `size` {height, width} and windows that span `reach`
-/// {rows, columns}.
-std::array<int64_t, 4> padding_of(const Context& c, const onnx_file::Node& n, std::array<int64_t, 2> size,
-                                  std::array<int64_t, 2> reach, std::array<int64_t, 2> stride);
+/// The node's attribute pads: {top, left, bottom, right}.
+std::array<int64_t, 4> pads_attribute(const Context& c, const onnx_file::Node& n, const Layout& layout);
+/// The node's padding, for an input of `size` {height, width} and windows that span `reach` {rows, columns}.
+std::array<int64_t, 4> padding_of(const Context& c, const onnx_file::Node& n, const Layout& layout,
+                                  std::array<int64_t, 2> size, std::array<int64_t, 2> reach,
+                                  std::array<int64_t, 2> stride);
 
 // onnx_shapes.cpp
 Value import_same(Context& c, const onnx_file::Node& n);
@@ -70,8 +73,8 @@ Value import_unsqueeze(Context& c, const onnx_file::Node& n);
 Value import_transpose(Context& c, const onnx_file::Node& n);
 
 // onnx_ends.cpp
-/// Declares the file's input as the module's: [N, C, H, W], [N, H, W, C], [N, H, W] for grey images, or [N, features]
-/// as images of one pixel. Returns the C, H, W of an image.
+/// Declares the file's input as the module's: [N, C, H, W], [N, H, W, C], [N, H, W] for grey images, signals [N, C, L]
+/// or [N, L, C] as images of one row, or [N, features] as images of one pixel. Returns the C, H, W of an image.
 Shape declare_input(Context& c, const Options& options);
 /// The file's output as the module returns it: images as [N, C, H, W], anything else as [N, values] in the file's
 /// order.

@@ -60,7 +60,8 @@ Value pooled(Context& c, const Value& x, const Pool2dAttrs& attrs, bool largest)
 bool takes_up(const Value& x, bool largest, const Pool2dAttrs& attrs) {
   const float value = x.padding.value;
   for (size_t side = 0; side < 4; ++side) {
-    if (attrs.padding[side] + x.padding.sides[side] >= attrs.kernel[side % 2]) return false;
+    const size_t d = side % 2;
+    if (attrs.padding[side] + x.padding.sides[side] > (attrs.kernel[d] - 1) * attrs.dilation[d]) return false;
   }
   const bool has_own = attrs.padding != std::array<int64_t, 4>{0, 0, 0, 0};
   return largest ? value <= lowest || (value == 0 && x.nonnegative) : value == 0 && (!has_own || attrs.count_padding);
@@ -94,13 +95,24 @@ void check_window(const Context& c, const Node& n, std::initializer_list<int64_t
   }
 }
 
-std::array<int64_t, 4> padding_of(const Context& c, const Node& n, std::array<int64_t, 2> size,
+std::array<int64_t, 4> pads_attribute(const Context& c, const Node& n, const Layout& layout) {
+  const Attributes a(c.file, n);
+  const std::optional<size_t> signal = layout.signal_axis();
+  if (!signal) return a.fixed<4>("pads", {0, 0, 0, 0});
+  const auto [before, after] = a.fixed<2>("pads", {0, 0});
+  std::array<int64_t, 4> out{0, 0, 0, 0};
+  out[*signal - 1] = before;
+  out[*signal + 1] = after;
+  return out;
+}
+
+std::array<int64_t, 4> padding_of(const Context& c, const Node& n, const Layout& layout, std::array<int64_t, 2> size,
                                   std::array<int64_t, 2> reach, std::array<int64_t, 2> stride) {
   const Attributes a(c.file, n);
   const std::string automatic = a.text("auto_pad", "NOTSET");
   std::array<int64_t, 4> out{0, 0, 0, 0};
   if (automatic == "NOTSET" || automatic.empty()) {
-    out = a.fixed<4>("pads", out);
+    out = pads_attribute(c, n, layout);
   } else if (automatic == "SAME_UPPER" || automatic == "SAME_LOWER") {
     for (size_t d = 0; d < 2; ++d) {
       const int64_t outputs = (size[d] + stride[d] - 1) / stride[d];
@@ -126,7 +138,7 @@ Value import_pad(Context& c, const Node& n) {
   const float value = pad_value(c, n);
   const std::vector<int> axes = x.layout.permutation();
   if (axes.empty())
-    c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images", fmt::join(x.layout.dims(), ", ")));
+    c.refuse(n, fmt::format("it pads a tensor [N, {}]: expected images or signals", fmt::join(x.layout.dims(), ", ")));
   if (!x.padding.empty() && x.padding.value != value) {
     c.refuse(n, fmt::format("it pads with {} after padding with {}: expected equal values", value, x.padding.value));
   }
@@ -151,20 +163,25 @@ Value import_pool(Context& c, const Node& n) {
   if (n.outputs.size() > 1 && !n.outputs[1].empty()) {
     c.refuse(n, "its second output, the indices of the maxima, is not supported");
   }
-  Pool2dAttrs attrs{.kernel = a.fixed<2>("kernel_shape", {0, 0}),
-                    .stride = a.fixed<2>("strides", {1, 1}),
+  Pool2dAttrs attrs{.kernel = c.per_axis(n, x.layout, "kernel_shape", 0, 1),
+                    .stride = c.per_axis(n, x.layout, "strides", 1, 1),
                     .padding = {},
+                    .dilation = c.per_axis(n, x.layout, "dilations", 1, 1),
                     .ceil = a.number("ceil_mode", 0) != 0,
                     .count_padding = largest || a.number("count_include_pad", 0) != 0};
-  check_window(c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1]});
-  if (a.fixed<2>("dilations", {1, 1}) != std::array<int64_t, 2>{1, 1}) c.refuse(n, "dilations must be 1");
-  std::array<int64_t, 2> size{};
-  for (size_t d = 0; d < 2; ++d) size[d] = x.layout.extents[d + 1] + x.padding.sides[d] + x.padding.sides[d + 2];
-  attrs.padding = padding_of(c, n, size, attrs.kernel, attrs.stride);
+  check_window(
+      c, n, {attrs.kernel[0], attrs.kernel[1], attrs.stride[0], attrs.stride[1], attrs.dilation[0], attrs.dilation[1]});
+  if (!largest && attrs.dilation != std::array<int64_t, 2>{1, 1})
+    c.refuse(n, "dilations must be 1: only maxima can be dilated");
+  std::array<int64_t, 2> size{}, span{};
+  for (size_t d = 0; d < 2; ++d) {
+    size[d] = x.layout.extents[d + 1] + x.padding.sides[d] + x.padding.sides[d + 2];
+    span[d] = (attrs.kernel[d] - 1) * attrs.dilation[d] + 1;
+  }
+  attrs.padding = padding_of(c, n, x.layout, size, span, attrs.stride);
   std::vector<int64_t> expected;
   for (size_t d = 0; d < 2; ++d) {
-    expected.push_back(
-        windows(size[d], attrs.padding[d], attrs.padding[d + 2], attrs.kernel[d], attrs.stride[d], attrs.ceil));
+    expected.push_back(windows(size[d], attrs.padding[d], attrs.padding[d + 2], span[d], attrs.stride[d], attrs.ceil));
   }
   if (attrs.padding == std::array<int64_t, 4>{0, 0, 0, 0}) attrs.count_padding = true;  // no padding: use the default
   const Value y = pooled(c, take_up(c, n, largest, attrs), attrs, largest);

@@ -5,14 +5,21 @@
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
+#include <mixgrad/types.h>
+
+#include <src/internal/names.h>
 
 #include <fmt/core.h>
 #include <onnx/onnx_pb.h>
 
 #include <algorithm>
+#include <bit>
+#include <charconv>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <limits>
+#include <memory>
 
 namespace mixgrad::models {
 namespace {
@@ -27,6 +34,27 @@ template <typename T>
 std::vector<T> from_raw(const std::string& raw) {
   std::vector<T> out(raw.size() / sizeof(T));
   if (!out.empty()) std::memcpy(out.data(), raw.data(), out.size() * sizeof(T));  // memcpy must not get a null pointer
+  return out;
+}
+
+/// IEEE half precision, exactly.
+float from_half(uint16_t bits) {
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  const float sign = bits >> 15 == 0 ? 1.0F : -1.0F;
+  if (exponent == 31) return fraction == 0 ? sign * INFINITY : NAN;
+  return sign * (exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
+                               : std::ldexp(static_cast<float>(fraction + 1024), exponent - 25));
+}
+
+/// A tensor's numbers: `raw` in its own type, or else `listed` in a wider one.
+template <typename T, typename To, typename Listed, typename Convert>
+std::vector<To> numbers(const TensorProto& t, const std::string& raw, const Listed& listed, const Convert& convert) {
+  std::vector<To> out;
+  if (t.has_raw_data() || t.data_location() == TensorProto::EXTERNAL) {
+    for (const T v : from_raw<T>(raw)) out.push_back(convert(v));
+  } else {
+    for (const auto v : listed) out.push_back(convert(static_cast<T>(v)));
+  }
   return out;
 }
 
@@ -51,6 +79,7 @@ class Reader {
     }
     const onnx::GraphProto& graph = model_.graph();
     for (const TensorProto& t : graph.initializer()) content_.constants[t.name()] = constant(t, t.name());
+    for (const auto& [name, other] : beside_) content_.bytes += std::ssize(other->content());
     for (const onnx::NodeProto& n : graph.node()) read(n);
     for (const onnx::ValueInfoProto& i : graph.input()) read(i);
     for (const auto& o : graph.output()) content_.outputs.push_back(o.name());
@@ -58,19 +87,21 @@ class Reader {
   }
 
  private:
-  [[noreturn]] void fail(const std::string& why) const { bad_input("{}: {}", content_.path, why); }
+  [[noreturn]] void fail(const std::string& why) const { bad_input("{}: {}", content_.path, on_one_line(why)); }
   void read(const onnx::NodeProto& n);
   void read(const onnx::ValueInfoProto& input);
   void read_constant(const onnx::NodeProto& n);
-  Constant constant(const TensorProto& tensor, const std::string& name) const;
+  Constant constant(const TensorProto& tensor, const std::string& name);
+  std::string external(const TensorProto& tensor, const std::string& name);
 
   onnx::ModelProto model_;
   Content content_;
+  std::map<std::string, std::unique_ptr<const io::Mapped>> beside_;  // files of tensors, by path
 };
 
 void Reader::read(const onnx::NodeProto& n) {
   const bool own = n.domain().empty() || n.domain() == "ai.onnx";
-  Node node{.name = n.name().empty() && n.output_size() > 0 ? n.output(0) : n.name(),
+  Node node{.name = on_one_line(n.name().empty() && n.output_size() > 0 ? n.output(0) : n.name()),
             .op = own ? n.op_type() : n.domain() + "." + n.op_type(),
             .inputs = {n.input().begin(), n.input().end()},
             .outputs = {n.output().begin(), n.output().end()}};
@@ -127,25 +158,63 @@ void Reader::read_constant(const onnx::NodeProto& n) {
   content_.constants[name] = std::move(out);
 }
 
-Constant Reader::constant(const TensorProto& t, const std::string& name) const {
-  Constant out{.name = name,
+/// A tensor's bytes in a file in the model's folder, or in a folder below.
+std::string Reader::external(const TensorProto& t, const std::string& name) {
+  std::map<std::string, std::string> where;
+  for (const auto& entry : t.external_data()) where[entry.key()] = entry.value();
+  const auto number = [&](const char* key, uint64_t otherwise) {
+    const std::string& text = where[key];
+    uint64_t value = otherwise;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (!text.empty() && (error != std::errc() || end != text.data() + text.size()))
+      fail(fmt::format("tensor '{}' is in another file, at the {} '{}': expected a number of bytes", name, key, text));
+    return value;
+  };
+  namespace fs = std::filesystem;
+  const std::string& location = where["location"];
+  std::error_code ignored;
+  const fs::path folder = fs::weakly_canonical(fs::absolute(content_.path, ignored), ignored).parent_path();
+  const fs::path file = fs::weakly_canonical(folder / location, ignored);
+  const fs::path inside = file.lexically_relative(folder);
+  if (location.empty() || fs::path(location).is_absolute() || inside.empty() || *inside.begin() == "..") {
+    fail(fmt::format("tensor '{}' is in the file '{}': expected one in the model's folder", name, location));
+  }
+  std::unique_ptr<const io::Mapped>& opened = beside_[file.string()];
+  if (!opened) opened = std::make_unique<io::Mapped>(file.string());
+  const std::string_view content = opened->content();
+  const uint64_t offset = number("offset", 0);
+  const uint64_t length = number("length", offset > content.size() ? 0 : content.size() - offset);
+  if (offset > content.size() || length > content.size() - offset) {
+    fail(fmt::format("tensor '{}' is in '{}' at byte {}, {} bytes: the file has only {}", name, location, offset,
+                     length, content.size()));
+  }
+  return std::string(content.substr(offset, length));
+}
+
+Constant Reader::constant(const TensorProto& t, const std::string& name) {
+  Constant out{.name = on_one_line(name),
                .type = type_name(t.data_type()),
                .dims = {t.dims().begin(), t.dims().end()},
                .floats = {},
                .integers = {}};
-  const bool raw = t.has_raw_data();
-  if (t.data_location() == TensorProto::EXTERNAL) {
-    fail(fmt::format("tensor '{}' is stored in another file: save the model as one file", name));
-  }
+  std::string outside;
+  if (t.data_location() == TensorProto::EXTERNAL) outside = external(t, name);
+  const std::string& raw = t.data_location() == TensorProto::EXTERNAL ? outside : t.raw_data();
+  const auto same = [](auto v) { return v; };
+  const auto narrowed = [](double v) { return static_cast<float>(v); };
+  const auto brain = [](uint16_t v) { return static_cast<float>(std::bit_cast<bfloat16>(v)); };
   if (t.data_type() == TensorProto::FLOAT) {
-    out.floats = raw ? from_raw<float>(t.raw_data()) : std::vector<float>(t.float_data().begin(), t.float_data().end());
+    out.floats = numbers<float, float>(t, raw, t.float_data(), same);
+  } else if (t.data_type() == TensorProto::DOUBLE) {
+    out.floats = numbers<double, float>(t, raw, t.double_data(), narrowed);
+  } else if (t.data_type() == TensorProto::FLOAT16) {
+    out.floats = numbers<uint16_t, float>(t, raw, t.int32_data(), from_half);
+  } else if (t.data_type() == TensorProto::BFLOAT16) {
+    out.floats = numbers<uint16_t, float>(t, raw, t.int32_data(), brain);
   } else if (t.data_type() == TensorProto::INT64) {
-    out.integers =
-        raw ? from_raw<int64_t>(t.raw_data()) : std::vector<int64_t>(t.int64_data().begin(), t.int64_data().end());
+    out.integers = numbers<int64_t, int64_t>(t, raw, t.int64_data(), same);
   } else if (t.data_type() == TensorProto::INT32) {
-    const auto v =
-        raw ? from_raw<int32_t>(t.raw_data()) : std::vector<int32_t>(t.int32_data().begin(), t.int32_data().end());
-    out.integers.assign(v.begin(), v.end());
+    out.integers = numbers<int32_t, int64_t>(t, raw, t.int32_data(), same);
   }
   int64_t size = 1;
   for (const int64_t d : out.dims) {
@@ -155,7 +224,7 @@ Constant Reader::constant(const TensorProto& t, const std::string& name) const {
     size *= d;
   }
   const bool counted =
-      t.data_type() == TensorProto::FLOAT || t.data_type() == TensorProto::INT64 || t.data_type() == TensorProto::INT32;
+      onnx_file::is_real(t.data_type()) || t.data_type() == TensorProto::INT64 || t.data_type() == TensorProto::INT32;
   if (counted && out.size() != size) {
     fail(fmt::format("tensor '{}' has {} values, but its shape needs {}", name, out.size(), size));
   }

@@ -81,8 +81,8 @@ int64_t shuffled_groups(Context& c, const Node& n, const Layout& from, const Dim
 Value import_same(Context& c, const Node& n) { return c.padded_input(n, 0); }
 
 Value import_cast(Context& c, const Node& n) {
-  if (Attributes(c.file, n).number("to", 0) != onnx_file::type_float) {
-    c.refuse(n, "only casts to float32 are supported");
+  if (!onnx_file::is_real(Attributes(c.file, n).number("to", 0))) {
+    c.refuse(n, "only casts to real numbers, which are all float32 here, are supported");
   }
   return c.padded_input(n, 0);
 }

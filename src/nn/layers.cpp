@@ -14,10 +14,11 @@ Conv2d::Conv2d(const Shape& weight_shape, const Conv2dAttrs& attrs, bool with_bi
 
 namespace {
 
-Shape checked_weight_shape(const Conv2dOptions& o) {
+template <typename Options>
+Shape checked_weight_shape(const char* layer, const Options& o) {
   if (o.in_channels < 1 || o.out_channels < 1 || o.groups < 1 || o.in_channels % o.groups != 0) {
-    bad_input("[Conv2d] {} input and {} output channels in {} groups: all must be positive, inputs divisible by groups",
-              o.in_channels, o.out_channels, o.groups);
+    bad_input("[{}] {} input and {} output channels in {} groups: all must be positive, inputs divisible by groups",
+              layer, o.in_channels, o.out_channels, o.groups);
   }
   return {o.out_channels, o.in_channels / o.groups, o.kernel[0], o.kernel[1]};
 }
@@ -25,7 +26,7 @@ Shape checked_weight_shape(const Conv2dOptions& o) {
 }  // namespace
 
 Conv2d::Conv2d(const Conv2dOptions& o)
-    : Conv2d(checked_weight_shape(o),
+    : Conv2d(checked_weight_shape("Conv2d", o),
              {.stride = o.stride,
               .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
               .dilation = o.dilation,
@@ -33,6 +34,26 @@ Conv2d::Conv2d(const Conv2dOptions& o)
              o.bias) {}
 
 Tensor Conv2d::forward(const Tensor& x) { return conv2d(x, weight, bias, attrs_); }
+
+ConvTranspose2d::ConvTranspose2d(const Shape& weight_shape, const ConvTranspose2dAttrs& attrs, bool with_bias)
+    : attrs_(attrs) {
+  weight = Tensor::zeros(weight_shape);
+  add_parameter("weight", weight);
+  if (!with_bias) return;
+  bias = Tensor::zeros({weight_shape[0]});
+  add_parameter("bias", bias);
+}
+
+ConvTranspose2d::ConvTranspose2d(const ConvTranspose2dOptions& o)
+    : ConvTranspose2d(checked_weight_shape("ConvTranspose2d", o),
+                      {.stride = o.stride,
+                       .padding = {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
+                       .output_padding = o.output_padding,
+                       .dilation = o.dilation,
+                       .groups = o.groups},
+                      o.bias) {}
+
+Tensor ConvTranspose2d::forward(const Tensor& x) { return conv_transpose2d(x, weight, bias, attrs_); }
 
 Linear::Linear(const LinearOptions& o) {
   if (o.in_features < 1 || o.out_features < 1)

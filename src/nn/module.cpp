@@ -62,6 +62,12 @@ std::vector<Module*> Module::modules() {
   return all;
 }
 
+std::vector<const Module*> Module::modules() const {
+  std::vector<const Module*> all = {this};
+  for (const Module* child : children_) std::ranges::copy(child->modules(), std::back_inserter(all));
+  return all;
+}
+
 std::vector<Tensor> Module::parameters() const {
   std::vector<Tensor> out;
   for (NamedTensor& p : named_parameters()) out.push_back(std::move(p.tensor));

@@ -3,6 +3,8 @@
 #include <mixgrad/io.h>
 #include <mixgrad/nn.h>
 
+#include <src/internal/transposed.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -42,6 +44,20 @@ void check_values(const io::Safetensors& file, const std::string& name) {
   }
 }
 
+/// The groups of a transposed convolution whose weight this is; 0: of none.
+int64_t groups_if_transposed(const Module& net, const Tensor& t) {
+  for (const Module* m : net.modules()) {
+    const auto* conv = dynamic_cast<const ConvTranspose2d*>(m);
+    if (conv != nullptr && conv->weight.is(t)) return conv->groups();
+  }
+  return 0;
+}
+
+/// The shape of a tensor in a file.
+Shape stored_shape(const Tensor& t, int64_t groups) {
+  return groups == 0 ? t.shape() : Shape{t.dim(1) * groups, t.dim(0) / groups, t.dim(2), t.dim(3)};
+}
+
 }  // namespace
 
 std::vector<NamedTensor> state_of(const Module& net) {
@@ -52,7 +68,10 @@ std::vector<NamedTensor> state_of(const Module& net) {
 
 io::Safetensors to_safetensors(const Module& net) {
   io::Safetensors content;
-  for (const NamedTensor& t : state_of(net)) content.tensors.emplace_back(t.name, t.tensor);
+  for (const NamedTensor& t : state_of(net)) {
+    const int64_t groups = groups_if_transposed(net, t.tensor);
+    content.tensors.emplace_back(t.name, groups == 0 ? t.tensor : transposed_weights(t.tensor, groups));
+  }
   return content;
 }
 
@@ -67,13 +86,18 @@ void load_state(Module& net, const std::string& path) {
               fmt::join(unknown, ", "));
   }
   for (const NamedTensor& t : state) {
-    const Shape& found = file.at(t.name).shape();
-    if (found != t.tensor.shape()) {
-      bad_input("{}: '{}' has shape {}, but the network expects {}", path, t.name, found.str(), t.tensor.shape().str());
-    }
+    const Shape &found = file.at(t.name).shape(),
+                expected = stored_shape(t.tensor, groups_if_transposed(net, t.tensor));
+    if (found != expected)
+      bad_input("{}: '{}' has shape {}, but the network expects {}", path, t.name, found.str(), expected.str());
     check_values(file, t.name);
   }
-  for (const NamedTensor& t : state) std::ranges::copy(file.at(t.name).data(), t.tensor.data().begin());
+  for (const NamedTensor& t : state) {
+    const int64_t groups = groups_if_transposed(net, t.tensor);
+    const Tensor& from = file.at(t.name);
+    const Tensor here = groups == 0 ? from : transposed_weights(from, groups);
+    std::ranges::copy(here.data(), t.tensor.data().begin());
+  }
 }
 
 }  // namespace mixgrad::nn

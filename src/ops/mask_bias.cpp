@@ -34,4 +34,20 @@ Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> b
   });
 }
 
+Tensor pruned_and_kept(const Tensor& theta, std::span<const int> bits) {
+  const int64_t pruned = std::ranges::find(bits, 0) - bits.begin(), count = std::ssize(bits);
+  if (pruned == count || theta.shape().rank() != 2 || theta.dim(0) != count)
+    bad_input("[pruned_and_kept] theta {} does not fit {} bit-widths, one of them 0", theta.shape().str(), count);
+  const int64_t channels = theta.dim(1);
+  const auto row = [=](int64_t p) { return p == pruned ? 0 : 1; };
+  Tensor y = Tensor::zeros({2, channels});
+  for (int64_t i = 0; i < count * channels; ++i)
+    y.data()[static_cast<size_t>(row(i / channels) * channels + i % channels)] += theta.data()[static_cast<size_t>(i)];
+  return record("pruned_and_kept", y, {theta}, [=](const Backward& b) {
+    const auto gtheta = b.grad(0);
+    for (int64_t i = 0; gtheta && i < count * channels; ++i)
+      gtheta.put(i, b.grad_output()[static_cast<size_t>(row(i / channels) * channels + i % channels)]);
+  });
+}
+
 }  // namespace mixgrad

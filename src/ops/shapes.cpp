@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/error.h>
+#include <mixgrad/operators.h>
 
 #include <src/internal/shapes.h>
 
@@ -22,6 +23,19 @@ int64_t windows(int64_t size, int64_t before, int64_t after, int64_t kernel, int
   if (room < 0 || before >= kernel || after >= kernel) return 0;
   const int64_t count = room / stride + 1;
   return ceil && (count - 1) * stride >= size + before ? count - 1 : count;
+}
+
+/// Whether one of `count` windows has all its positions outside the image, as dilation allows.
+bool any_empty(int64_t count, int64_t size, int64_t before, int64_t kernel, int64_t stride, int64_t dilation) {
+  for (int64_t i = 0; i < count; ++i) {
+    bool empty = true;
+    for (int64_t k = 0; empty && k < kernel; ++k) {
+      const int64_t at = i * stride - before + k * dilation;
+      empty = at < 0 || at >= size;
+    }
+    if (empty) return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -64,19 +78,69 @@ Conv2dSize conv2d_size(const Shape& x, const Shape& w, const Conv2dAttrs& a) {
   return s;
 }
 
+Conv2dSize conv_transpose2d_size(const Shape& x, const Shape& w, const ConvTranspose2dAttrs& a) {
+  if (x.rank() != 4 || w.rank() != 4 || a.groups < 1 || x[1] % a.groups != 0 || w[0] % a.groups != 0 ||
+      w[1] != x[1] / a.groups) {
+    bad_input(
+        "[conv_transpose2d] input {} does not fit weights {} in {} groups: expected [N, C, H, W] and [O, C / "
+        "groups, KH, KW]",
+        x.str(), w.str(), a.groups);
+  }
+  if (!all_between(a.stride, 1) || !all_between(a.dilation, 1) || !all_between(a.padding, 0) ||
+      !all_between(a.output_padding, 0) || w[2] < 1 || w[3] < 1) {
+    bad_input("[conv_transpose2d] stride, dilation and kernel must be at least 1, padding at least 0, all at most {}",
+              most);
+  }
+  std::array<int64_t, 2> y{};
+  for (size_t d = 0; d < 2; ++d) {
+    const int at = static_cast<int>(d) + 2;
+    const int64_t span = (w[at] - 1) * a.dilation[d] + 1, before = a.padding[d], after = a.padding[d + 2];
+    if (before >= span || after >= span) bad_input("[conv_transpose2d] padding must be less than the kernel's span");
+    if (a.output_padding[d] >= a.stride[d] + after)
+      bad_input("[conv_transpose2d] output_padding must be less than the stride and the padding at the end together");
+    y[d] = (x[at] - 1) * a.stride[d] + span - before - after + a.output_padding[d];
+  }
+  if (y[0] < 1 || y[1] < 1)
+    bad_input("[conv_transpose2d] padding leaves nothing of the output of input {}, weights {}", x.str(), w.str());
+  return {.n = x[0],
+          .c_in = w[0],
+          .h = y[0],
+          .w = y[1],
+          .c_out = x[1],
+          .oh = x[2],
+          .ow = x[3],
+          .kh = w[2],
+          .kw = w[3],
+          .stride_h = a.stride[0],
+          .stride_w = a.stride[1],
+          .pad_top = a.padding[0],
+          .pad_left = a.padding[1],
+          .dilation_h = a.dilation[0],
+          .dilation_w = a.dilation[1],
+          .groups = a.groups};
+}
+
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
   if (x.rank() != 4) bad_input("[{}] input {} must have 4 dimensions (N, C, H, W)", op, x.str());
-  if (!all_between(a.kernel, 1) || !all_between(a.stride, 0) || !all_between(a.padding, 0)) {
-    bad_input("[{}] kernel must be at least 1, stride and padding at least 0, all at most {}", op, most);
+  if (!all_between(a.kernel, 1) || !all_between(a.dilation, 1) || !all_between(a.stride, 0) ||
+      !all_between(a.padding, 0)) {
+    bad_input("[{}] kernel and dilation must be at least 1, stride and padding at least 0, all at most {}", op, most);
   }
+  if (a.dilation != std::array<int64_t, 2>{1, 1} && op != std::string_view(op::MaxPool2d::name()))
+    bad_input("[{}] dilation {}x{}: only max pooling can be dilated", op, a.dilation[0], a.dilation[1]);
   const int64_t stride_h = a.stride[0] > 0 ? a.stride[0] : a.kernel[0];
   const int64_t stride_w = a.stride[1] > 0 ? a.stride[1] : a.kernel[1];
-  const int64_t oh = windows(x[2], a.padding[0], a.padding[2], a.kernel[0], stride_h, a.ceil);
-  const int64_t ow = windows(x[3], a.padding[1], a.padding[3], a.kernel[1], stride_w, a.ceil);
+  const int64_t span_h = (a.kernel[0] - 1) * a.dilation[0] + 1, span_w = (a.kernel[1] - 1) * a.dilation[1] + 1;
+  const int64_t oh = windows(x[2], a.padding[0], a.padding[2], span_h, stride_h, a.ceil);
+  const int64_t ow = windows(x[3], a.padding[1], a.padding[3], span_w, stride_w, a.ceil);
   if (oh < 1 || ow < 1) {
     bad_input("[{}] a window of {}x{} with padding {} {} {} {} (top, left, bottom, right) does not fit input {}", op,
-              a.kernel[0], a.kernel[1], a.padding[0], a.padding[1], a.padding[2], a.padding[3], x.str());
+              span_h, span_w, a.padding[0], a.padding[1], a.padding[2], a.padding[3], x.str());
   }
+  if (any_empty(oh, x[2], a.padding[0], a.kernel[0], stride_h, a.dilation[0]) ||
+      any_empty(ow, x[3], a.padding[1], a.kernel[1], stride_w, a.dilation[1]))
+    bad_input("[{}] with dilation {}x{}, a window has no position in the input {}", op, a.dilation[0], a.dilation[1],
+              x.str());
   return {.n = x[0],
           .c = x[1],
           .h = x[2],
@@ -91,6 +155,8 @@ Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
           .pad_left = a.padding[1],
           .pad_bottom = a.padding[2],
           .pad_right = a.padding[3],
+          .dilation_h = a.dilation[0],
+          .dilation_w = a.dilation[1],
           .count_padding = a.count_padding};
 }
 

@@ -4,6 +4,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
+#include <src/internal/channels.h>
+
 #include <algorithm>
 
 namespace mixgrad {
@@ -13,24 +15,31 @@ namespace {
 /// at the float network's magnitude (SPEC §2; PLiNIO's compensate_weights_values).
 void compensate(Graph& graph, double temperature) {
   const Thetas thetas = graph.softmax_thetas(temperature);
-  for (Node& node : graph.nodes) {
-    if (!node.weight_slot || node.weight_slot->precisions[0] != 0) continue;
-    const Tensor& theta = thetas.at(node.weight_slot.get());
+  const Origins origins = channel_origins(graph);
+  const auto of_slot = [&](const WeightSlot* slot) {
+    return slot == nullptr || slot->precisions[0] != 0 ? Tensor() : pruned_and_kept(thetas.at(slot), slot->precisions);
+  };
+  for (size_t i = 1; i < graph.nodes.size(); ++i) {
+    Node& node = graph.nodes[i];
+    if (!node.is_layer()) continue;
+    const bool own = !passes_channels(node);
+    const Tensor shares = own ? of_slot(node.weight_slot.get()) : pruned_and_kept(graph, origins[i], of_slot);
+    if (!shares) continue;
     const int64_t channels = node.weight().dim(0), row = node.weight().size() / channels;
     for (int64_t c = 0; c < channels; ++c) {
-      const float kept = 1 - theta.data()[static_cast<size_t>(c)];
-      for (float& w : node.weight().data().subspan(static_cast<size_t>(c * row), static_cast<size_t>(row))) w /= kept;
+      const float kept = 1 - shares.data()[static_cast<size_t>(c)];
+      for (int64_t k = c * row; own && k < (c + 1) * row; ++k) node.weight().data()[static_cast<size_t>(k)] /= kept;
       if (node.bias()) node.bias().data()[static_cast<size_t>(c)] /= kept;
     }
-    start_scales(node);
+    if (own) start_scales(node);
   }
 }
 
 }  // namespace
 
-Graph simplified(nn::Module& model, const Shape& input_shape, bool still_trained) {
+Graph simplified(nn::Module& model, const Shape& input_shape) {
   Graph graph = trace(model, input_shape);
-  fold_batch_norm(graph, still_trained);
+  fold_batch_norm(graph);
   fuse_relu(graph);
   return graph.clone();
 }

@@ -34,6 +34,7 @@ bool excluded(const Node& node, const MixPrecOptions& options) {
 
 /// Candidates for a layer's weights, ascending.
 std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
+  if (node.as<op::Affine>()) return {op::Affine::weight_bits};
   const LayerOverride* own = override_of(options, node.name);
   const std::vector<int>& bits =
       own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
@@ -81,8 +82,8 @@ Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& o
 
 /// Roots of the channel groups that must keep every channel: one of their nodes is the input, excluded, without 0 bits
 /// among its candidates, or a grouped conv that is not depthwise; the output or such a conv reads their channels; their
-/// channels don't go together one by one (an Add of slices, a depthwise conv on a Concat or a shuffle); or a layer would
-/// read a constant in the place of a removed one.
+/// channels don't go together one by one (an Add of slices, a depthwise conv on a Concat or a shuffle); or a layer
+/// would read a constant in the place of a removed one.
 std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const ChannelGroups& groups,
                              const MixPrecOptions& options) {
   std::vector<bool> out(graph.nodes.size(), false);
@@ -96,7 +97,12 @@ std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const C
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = node.channels() == op::Channels::grouped;
     if (grouped) keep_read(node.inputs[0]);
-    const bool never = node.is_layer() && (excluded(node, options) || weight_bits(node, options)[0] != 0);
+    const bool left_out = node.is_layer() && excluded(node, options);
+    if (passes_channels(node)) {
+      if (left_out) keep_read(i);
+      continue;
+    }
+    const bool never = left_out || (node.is_layer() && weight_bits(node, options)[0] != 0);
     if (grouped || never || !groups.aligned[groups.nodes.find(i)]) keep(i);
   }
   for (const int reader : readers_of_constants(graph)) keep_read(graph.nodes[static_cast<size_t>(reader)].inputs[0]);
@@ -153,7 +159,7 @@ void place_weight_slots(Graph& graph, const MixPrecOptions& options) {
     Node& node = graph.nodes[static_cast<size_t>(i)];
     if (!node.is_layer() || excluded(node, options)) continue;
     std::vector<int> bits = weight_bits(node, options);
-    const bool prunable = !whole[groups.find(i)];
+    const bool prunable = !whole[groups.find(i)] && !passes_channels(node);
     if (!prunable && bits[0] == 0) bits.erase(bits.begin());
     std::shared_ptr<WeightSlot> own;
     std::shared_ptr<WeightSlot>& slot = prunable ? slot_of_group[groups.find(i)] : own;

@@ -84,7 +84,7 @@ std::vector<optim::Group> parameter_groups(const Graph& graph, double weight_dec
 
 bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& s, Observer& observer,
              Checkpoints* checkpoints) {
-  simplified(net, splits.train.image_shape(), true);  // refuse now what could not be evaluated after an epoch
+  simplified(net, splits.train.image_shape());  // refuse now what could not be evaluated after an epoch
   const Task& task = task_of(s, nullptr, splits);
   data::Loader loader = training_loader(splits.train, s, 0);
   const int64_t steps = s.epochs * loader.batches();

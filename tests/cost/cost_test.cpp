@@ -293,7 +293,7 @@ TEST_CASE("cost: the error for an invalid table names the file and line") {
   CHECK(complaint("unit = \"c\"\ncost = [\n" + entry + ",\n" + entry + "]") ==
         ":4: duplicate cost for conv2d with 8-bit inputs and 8-bit weights");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"pool\" }]") ==
-        ":3: unknown op 'pool': expected conv2d, depthwise, linear");
+        ":3: unknown op 'pool': expected conv2d, depthwise, linear, conv_transpose2d");
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 1 }]")
             .find(":3: input-bits = 1 is not a bit-width") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]")

@@ -51,7 +51,13 @@ std::set<std::string> contents(const FormCase& c) {
     if (n.is_layer()) out.insert(n.weight_slot->quantizer->name);
     if (graph.channels_set_by_bias(n) > 0) out.insert("small weights");
     if (n.weight_scales) out.insert("inputs pruned");
+    if (const auto* up = n.as<op::ConvTranspose2d>()) {
+      if (up->attrs.groups > 1) out.insert(n.weight().dim(1) == 1 ? op + " depthwise" : op + " grouped");
+      if (up->attrs.output_padding != std::array<int64_t, 2>{0, 0}) out.insert("output padding");
+    }
+    if (n.as<op::Affine>() && n.activation != Activation::none) out.insert("affine with a relu");
     if (const Pool2dAttrs* pool = test::pool_of(n)) {
+      if (pool->dilation != std::array<int64_t, 2>{1, 1}) out.insert(op + " dilated");
       if (std::ranges::any_of(pool->padding, [](int64_t p) { return p > 0; })) out.insert(op + " padded");
       if (pool->stride[0] > 0 && pool->stride[0] < pool->kernel[0]) out.insert(op + " overlapping");
     }
@@ -87,8 +93,8 @@ TEST_CASE("forms: random networks cover all features") {
       for (const std::string& what : contents(c)) ++counts[what];
     }
   });
-  for (const std::string op : {"conv2d", "linear", "add", "relu", "max_pool2d", "avg_pool2d", "flatten", "concat",
-                               "select_channels", "pad2d", "upsample2d"}) {
+  for (const std::string op : {"conv2d", "conv_transpose2d", "affine", "linear", "add", "relu", "max_pool2d",
+                               "avg_pool2d", "flatten", "concat", "select_channels", "pad2d", "upsample2d"}) {
     CAPTURE(op);
     CHECK(counts[op] > 0);
     CHECK((counts[op + " of the input"] > 0 || op == "linear"));
@@ -110,6 +116,11 @@ TEST_CASE("forms: random networks cover all features") {
                                  "signed codes to unsigned",
                                  "unsigned codes to signed",
                                  "unsigned codes to unsigned",
+                                 "max_pool2d dilated",
+                                 "conv_transpose2d grouped",
+                                 "conv_transpose2d depthwise",
+                                 "output padding",
+                                 "affine with a relu",
                                  "x + x",
                                  "relu6",
                                  "read by several",

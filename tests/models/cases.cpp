@@ -33,9 +33,10 @@ std::vector<float> moved(const std::vector<float>& values, int64_t channels, int
   return out;
 }
 
-/// Whether the file's input is [N, H, W, C].
+/// Whether the file's input is [N, H, W, C], or [N, L, C] for signals.
 bool channels_last(const models::Model& model, const Array& x) {
   const Shape& s = model.input_shape;
+  if (x.dims.size() == 3) return s[0] > 1 && s[1] == 1 && x.dims[1] == s[2];
   return x.dims.size() == 4 &&
          std::vector<int64_t>(x.dims.begin() + 1, x.dims.end()) != std::vector<int64_t>{s[0], s[1], s[2]};
 }

@@ -30,6 +30,7 @@ const std::vector<Row>& rows() {
   static const std::vector<Row> table = {
       {"input", Quantizer::own, Channels::made, false, "input"},
       {"conv2d", Quantizer::own, Channels::made, true, "conv2d"},
+      {"conv_transpose2d", Quantizer::own, Channels::made, true, "conv_transpose2d"},
       {"linear", Quantizer::own, Channels::made, true, "linear"},
       {"add", Quantizer::joint, Channels::tied, false, "add"},
       {"max_pool2d", Quantizer::passed, Channels::passed, false, "max_pool2d"},
@@ -55,6 +56,7 @@ const std::vector<Row>& rows() {
       {"softplus", Quantizer::coded, Channels::passed, false, "table"},
       {"mish", Quantizer::coded, Channels::passed, false, "table"},
       {"prelu", Quantizer::coded, Channels::passed, false, "prelu"},
+      {"affine", Quantizer::own, Channels::passed, true, "affine"},
       {"batch_norm", Quantizer::own, Channels::passed, false, ""},
   };
   return table;

@@ -58,6 +58,22 @@ const std::vector<Row>& rows() {
        [](const auto& t) {
          return conv2d(t[0], t[1], {}, {.stride = {2, 1}, .padding = {2, 0, 1, 1}});
        }},
+      {"conv_transpose2d",
+       {{2, 3, 4, 3}, {4, 3, 3, 2}, {4}},
+       [](const auto& t) {
+         return conv_transpose2d(t[0], t[1], t[2],
+                                 {.stride = {2, 1}, .padding = {1, 0, 2, 1}, .output_padding = {1, 0}});
+       }},
+      {"conv_transpose2d grouped, dilated",
+       {{2, 4, 3, 3}, {6, 2, 2, 3}, {6}},
+       [](const auto& t) {
+         return conv_transpose2d(t[0], t[1], t[2], {.stride = {1, 2}, .dilation = {2, 1}, .groups = 2});
+       }},
+      {"conv_transpose2d depthwise",
+       {{2, 4, 3, 3}, {4, 1, 3, 3}},
+       [](const auto& t) {
+         return conv_transpose2d(t[0], t[1], {}, {.stride = {2, 2}, .groups = 4});
+       }},
       {"linear", {{3, 5}, {4, 5}, {4}}, [](const auto& t) { return linear(t[0], t[1], t[2]); }},
       {"linear without bias", {{3, 5}, {4, 5}}, [](const auto& t) { return linear(t[0], t[1], {}); }},
       {"batch_norm training",
@@ -110,6 +126,13 @@ const std::vector<Row>& rows() {
       {"max_pool2d uneven, ceil",
        {{1, 2, 6, 6}},
        [](const auto& t) { return max_pool2d(t[0], uneven(true)); },
+       0,
+       true},
+      {"max_pool2d dilated",
+       {{1, 2, 8, 7}},
+       [](const auto& t) {
+         return max_pool2d(t[0], {.kernel = {3, 2}, .stride = {2, 1}, .padding = {1, 0, 2, 1}, .dilation = {2, 3}});
+       },
        0,
        true},
       {"avg_pool2d",
@@ -201,6 +224,11 @@ const std::vector<Row>& rows() {
        {{3}, {2, 3}},
        [](const auto& t) {
          return mask_bias(t[0], t[1], std::vector<int>{0, 4});
+       }},
+      {"pruned_and_kept",
+       {{3, 2}},
+       [](const auto& t) {
+         return pruned_and_kept(t[0], std::vector<int>{0, 4, 8});
        }},
       {"scale", {{2, 3}}, [](const auto& t) { return scale(t[0], -1.5); }},
       {"sum",
