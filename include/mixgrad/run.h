@@ -33,9 +33,9 @@ Normalization image_normalization(const RunConfig& config, int64_t channels);
 /// built-in model, the default for `images` (classify with labels, reconstruct without).
 const train::Task& run_task(const RunConfig& config, const data::Dataset& images);
 
-/// The data for the configured model, normalized for it, without labels if its task does not read them. Throws
-/// bad_input if data, model and task do not fit together.
-data::Splits load_data(const RunConfig& config);
+/// The data for the configured model, normalized for it, without labels if its task does not read them. `observer` is
+/// told of images read. Throws bad_input if data, model and task do not fit together.
+data::Splits load_data(const RunConfig& config, train::Observer* observer = nullptr);
 
 /// One cost of three networks; nothing if the cost model does not support one of the layers.
 struct CostReport {

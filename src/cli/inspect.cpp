@@ -102,6 +102,7 @@ void add_tape(CLI::App& inspect) {
   o.add(run_setting("model"), c, "network");
   o.add(run_setting("input-shape"), c);
   o.add(run_setting("data"), c, "images for the step");
+  for (const char* on_reading : {"image-size", "layout", "skip-unreadable"}) o.add(run_setting(on_reading), c);
   o.add(run_setting("loss"), c, "task [from --init, the model or the data]");
   o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [random, from the seed]");
   o.add("phase", &s->step.phase, "kind of step; float: of the warm-up");

@@ -9,27 +9,19 @@
 
 #include <kernels/parallel.h>
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <cctype>
+#include <atomic>
 #include <filesystem>
+#include <mutex>
+#include <optional>
+#include <span>
 
 namespace mixgrad::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string extension(const fs::path& file) {
-  std::string out = file.extension().string();
-  std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
-/// Chooses the decoder by the first bytes, because extensions are often wrong, and only then by the extension.
-Image read_image(const fs::path& file) {
-  const std::string content = io::read_file(file);
-  const bool jpeg = content.starts_with("\xff\xd8"), png = content.starts_with("\x89PNG");
-  return png || (!jpeg && extension(file) == ".png") ? decode_png(file, content) : decode_jpeg(file, content);
-}
 
 /// The entries of a folder except hidden ones, sorted by name.
 std::vector<fs::path> listed(const fs::path& dir) {
@@ -43,9 +35,19 @@ std::vector<fs::path> listed(const fs::path& dir) {
   return out;
 }
 
-struct Labelled {
-  fs::path file;
+/// A file, and what decoding it found.
+struct File {
+  fs::path path;
   int32_t label;
+  std::string fault = {};  // why it can't be read
+  bool colour = false, transparent = false, deep = false, cmyk = false, resized = false;
+  int64_t stray = 0;  // bytes
+};
+
+/// The training or test images.
+struct Part {
+  std::vector<File> files;
+  Dataset set = {};  // of 3 channels
 };
 
 std::vector<std::string> class_names(const fs::path& dir) {
@@ -59,20 +61,59 @@ std::vector<std::string> class_names(const fs::path& dir) {
   return names;
 }
 
-std::vector<Labelled> images_of(const fs::path& dir, const std::vector<std::string>& classes) {
-  std::vector<Labelled> out;
+std::vector<File> files_of(const fs::path& dir, const std::vector<std::string>& classes) {
+  std::vector<File> out;
   for (const fs::path& folder : listed(dir)) {
     const auto name = std::ranges::find(classes, folder.filename().string());
     if (name == classes.end()) bad_input("{}: class without a folder of training images", folder.string());
-    for (const fs::path& file : listed(folder)) {
-      const std::string kind = extension(file);
-      if (kind != ".png" && kind != ".jpg" && kind != ".jpeg")
-        bad_input("{}: expected .jpg, .jpeg or .png files", file.string());
-      out.push_back({file, static_cast<int32_t>(name - classes.begin())});
-    }
+    for (fs::path& file : listed(folder))
+      out.push_back({.path = std::move(file), .label = static_cast<int32_t>(name - classes.begin())});
   }
   if (out.empty()) bad_input("{}: no images", dir.string());
   return out;
+}
+
+/// Calls use(file, content, i) for every file without a fault, on all threads. Errors become the files' faults.
+template <typename Use>
+void each(std::vector<File>& files, const Use& use) {
+  kernels::parallel_tasks(std::ssize(files), [&](int64_t i) {
+    File& file = files[static_cast<size_t>(i)];
+    if (!file.fault.empty()) return;
+    try {
+      const io::Mapped mapped(file.path);
+      use(file, mapped.content(), i);
+    } catch (const Error& e) {
+      file.fault = e.what();
+    }
+  });
+}
+
+/// The size of the images if they all have one; {} if no file can be read.
+std::optional<Size> common_size(Part& train, Part& test) {
+  std::optional<Size> common;
+  std::mutex mutex;
+  std::atomic<bool> several = false;
+  for (Part* part : {&train, &test}) {
+    each(part->files, [&](const File& file, std::string_view content, int64_t) {
+      if (several) return;
+      const Size size = decode_size(file.path, content);
+      const std::scoped_lock lock(mutex);
+      several = several || common.value_or(size) != size;
+      common = size;
+    });
+  }
+  return several ? std::nullopt : std::optional(common.value_or(Size{}));
+}
+
+/// The size to which all images are brought: that of the network, or else their own.
+Size size_for(const std::string& dir, Part& train, Part& test, const ReadOptions& options) {
+  const Size wanted = {options.image_shape[1], options.image_shape[2]};
+  const bool picture = wanted.height * wanted.width > 1;
+  if (options.fixed && picture) return wanted;
+  const std::optional<Size> common = common_size(train, test);
+  if (!common && !picture)
+    bad_input("{}: its images have several sizes: choose the one to resize them to, --image-size H or HxW", dir);
+  return common.value_or(wanted);
 }
 
 /// Copies an image into a data set of 3 channels.
@@ -85,63 +126,96 @@ void put(const Image& image, Dataset& set, int64_t index) {
   }
 }
 
-/// What decoding one file found.
-struct Seen {
-  std::string fault = {};
-  bool colour = false, transparent = false, deep = false, cmyk = false;
-};
-
-struct Read {
-  Dataset set;  // of 3 channels
-  std::vector<Seen> seen;
-};
-
-/// Decodes on all threads, directly into the data set; of several errors, reports that of the first file.
-Read read_set(const fs::path& dir, const std::vector<std::string>& classes) {
-  const std::vector<Labelled> files = images_of(dir, classes);
-  const Image first = read_image(files[0].file);
-  Read read{.set = {"images", 3, first.height, first.width, {}, {}, classes}, .seen = std::vector<Seen>(files.size())};
-  read.set.pixels.resize(files.size() * static_cast<size_t>(read.set.image_values()));
-  for (const Labelled& f : files) read.set.labels.push_back(f.label);
-  kernels::parallel_chunks(std::ssize(files), 16, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const fs::path& file = files[static_cast<size_t>(i)].file;
-      Seen& seen = read.seen[static_cast<size_t>(i)];
-      try {
-        const Image image = read_image(file);
-        if (image.height != first.height || image.width != first.width) {
-          bad_input("{}: {}×{} pixels, but {} has {}×{}: all images must have one size", file.string(), image.width,
-                    image.height, files[0].file.string(), first.width, first.height);
-        }
-        seen = {
-            .colour = image.channels == 3, .transparent = image.transparent, .deep = image.deep, .cmyk = image.cmyk};
-        put(image, read.set, i);
-      } catch (const Error& e) {
-        seen.fault = e.what();
-      }
-    }
-  });
-  for (const Seen& seen : read.seen) {
-    if (!seen.fault.empty()) bad_input("{}", seen.fault);
+/// Counts the images read.
+class Progress {
+ public:
+  Progress(const std::function<void(int64_t done, int64_t images)>& tell, const Part& train, const Part& test)
+      : tell_(tell), images_(std::ssize(train.files) + std::ssize(test.files)) {}
+  void one_more() const {
+    const std::scoped_lock lock(mutex_);
+    if (tell_) tell_(++done_, images_);
   }
-  return read;
+
+ private:
+  const std::function<void(int64_t done, int64_t images)>& tell_;
+  int64_t images_;
+  mutable std::mutex mutex_;
+  mutable int64_t done_ = 0;
+};
+
+/// Decodes a part's images into its data set.
+void decode(Part& part, const std::vector<std::string>& classes, Size size, const Progress& progress) {
+  part.set = {"images", 3, size.height, size.width, {}, {}, classes};
+  part.set.pixels.resize(part.files.size() * static_cast<size_t>(part.set.image_values()));
+  each(part.files, [&](File& file, std::string_view content, int64_t i) {
+    progress.one_more();
+    const Size is = decode_size(file.path, content);
+    const Image image = decode_image(file.path, content, is == size ? Size{} : size);
+    file.colour = image.channels == 3;
+    file.transparent = image.transparent;
+    file.deep = image.deep;
+    file.cmyk = image.cmyk;
+    file.stray = image.stray;
+    file.resized = is != size;
+    put(fitted(image, size), part.set, i);
+  });
 }
 
-/// The number of images of both parts with this property.
-int64_t count(const Read& train, const Read& test, bool Seen::*so) {
-  return std::ranges::count(train.seen, true, so) + std::ranges::count(test.seen, true, so);
+/// "3 of 10 files can't be read: …", naming the first ones; "" if all can.
+std::string unreadable(const Part& train, const Part& test) {
+  constexpr size_t most_named = 10;
+  std::vector<std::string> faults;
+  for (const Part* part : {&train, &test}) {
+    for (const File& file : part->files) {
+      if (!file.fault.empty()) faults.push_back(file.fault);
+    }
+  }
+  if (faults.empty()) return "";
+  const std::span<const std::string> named(faults.data(), std::min(faults.size(), most_named));
+  std::string out = fmt::format("{} of {} files can't be read: {}", faults.size(),
+                                train.files.size() + test.files.size(), fmt::join(named, "; "));
+  if (named.size() < faults.size()) out += fmt::format("; and {} more", faults.size() - named.size());
+  return out;
+}
+
+/// Removes the files that can't be read, and the places that the data set has for them; labels the others.
+void keep_readable(const std::string& dir, Part& part) {
+  const int64_t values = part.set.image_values();
+  auto from = part.set.pixels.begin(), to = from;
+  for (const File& file : part.files) {
+    if (file.fault.empty()) to = from == to ? to + values : std::copy_n(from, values, to);
+    from += values;
+  }
+  part.set.pixels.erase(to, part.set.pixels.end());
+  std::erase_if(part.files, [](const File& file) { return !file.fault.empty(); });
+  if (part.files.empty()) bad_input("{}: none of the training or none of the test images can be read", dir);
+  for (const File& file : part.files) part.set.labels.push_back(file.label);
+}
+
+/// The number of images of both parts for which `so` holds.
+template <typename So>
+int64_t count(const Part& train, const Part& test, So so) {
+  return std::ranges::count_if(train.files, so) + std::ranges::count_if(test.files, so);
 }
 
 /// Notes on values that were changed in reading.
-std::vector<std::string> changes(const Read& train, const Read& test) {
+std::vector<std::string> changes(const Part& train, const Part& test) {
   std::vector<std::string> notes;
-  const auto note = [&](bool Seen::*so, const char* what) {
+  const auto note = [&](const auto& so, const std::string& what) {
     const int64_t n = count(train, test, so);
     if (n > 0) notes.push_back(fmt::format("{} {} {}", n, n == 1 ? "image has" : "images have", what));
   };
-  note(&Seen::transparent, "transparency, which is ignored");
-  note(&Seen::deep, "16 bits per channel, which are rounded to 8");
-  note(&Seen::cmyk, "CMYK colours, which are converted to RGB without a colour profile");
+  note(std::mem_fn(&File::resized),
+       fmt::format("another size: resized to {}×{} pixels, with the middle kept", train.set.width, train.set.height));
+  note(std::mem_fn(&File::transparent), "transparency, which is ignored");
+  note(std::mem_fn(&File::deep), "16 bits per channel, which are rounded to 8");
+  note(std::mem_fn(&File::cmyk), "CMYK colours, which are converted to RGB without a colour profile");
+  int64_t stray = 0;
+  for (const Part* part : {&train, &test}) {
+    for (const File& file : part->files) stray += file.stray;
+  }
+  note([](const File& file) { return file.stray > 0; },
+       fmt::format("stray bytes between their parts or after their end, {} in all, which are ignored", stray));
   return notes;
 }
 
@@ -154,21 +228,34 @@ void make_grey(Dataset& set) {
 
 }  // namespace
 
-Splits image_folder(const std::string& dir, uint64_t seed, double validation_share) {
+Splits image_folder(const std::string& dir, uint64_t seed, double validation_share, const ReadOptions& options) {
   const fs::path root(dir);
   const std::vector<std::string> classes = class_names(root / "train");
-  Read test = read_set(root / "test", classes), train = read_set(root / "train", classes);
-  if (test.set.image_shape() != train.set.image_shape()) {
-    bad_input("{}: training images are {}, test images {}", dir, train.set.image_shape().str(),
-              test.set.image_shape().str());
+  Part test{.files = files_of(root / "test", classes)}, train{.files = files_of(root / "train", classes)};
+  const Size size = size_for(dir, train, test, options);
+  const Progress progress(options.progress, train, test);
+  for (Part* part : {&train, &test}) decode(*part, classes, size, progress);
+  std::vector<std::string> notes;
+  if (const std::string faults = unreadable(train, test); !faults.empty()) {
+    if (!options.skip_unreadable) bad_input("{}: {}; to go on without them: --skip-unreadable", dir, faults);
+    notes.push_back(faults + "; the run goes on without them");
   }
-  if (count(train, test, &Seen::colour) == 0) {
-    make_grey(train.set);
-    make_grey(test.set);
+  for (Part* part : {&train, &test}) keep_readable(dir, *part);
+  if (count(train, test, std::mem_fn(&File::colour)) == 0) {
+    if (options.fixed && options.image_shape[0] == 3) {
+      notes.emplace_back("all images are grey, and read as the three channels that the network takes");
+    } else {
+      make_grey(train.set);
+      make_grey(test.set);
+    }
   }
-  std::vector<std::string> notes = changes(train, test);
+  std::ranges::move(changes(train, test), std::back_inserter(notes));
   std::ranges::move(notes_on_empty_classes(train.set, test.set), std::back_inserter(notes));
-  return hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
+  const bool resized = count(train, test, std::mem_fn(&File::resized)) > 0;
+  Splits splits = hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
+  splits.augmentation = resized ? Augmentation{.flip = true, .least_area = Augmentation::usual_area}
+                                : Augmentation{.flip = true, .crop = Augmentation::usual_crop};
+  return splits;
 }
 
 }  // namespace mixgrad::data

@@ -5,7 +5,7 @@
 
 namespace mixgrad::data {
 
-Splits image_folder(const std::string& dir, uint64_t, double) {
+Splits image_folder(const std::string& dir, uint64_t, double, const ReadOptions&) {
   bad_input(
       "images:{}: this build does not support JPEG and PNG: use another data set, or build with Meson's option images",
       dir);

@@ -3,9 +3,33 @@
 
 #include <mixgrad/error.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace mixgrad {
+
+namespace {
+
+data::Augmentation augmentation(const RunConfig& config, const data::Splits& splits) {
+  using data::Augmentation;
+  const bool flip = splits.augmentation.flip;
+  switch (config.augment) {
+    case Augment::none:
+      return {};
+    case Augment::shift:
+      if (std::min(splits.train.height, splits.train.width) <= Augmentation::usual_crop)
+        bad_input("augment: images {} of '{}' are too small to be shifted", splits.train.image_shape().str(),
+                  config.data);
+      return {.flip = flip, .crop = Augmentation::usual_crop};
+    case Augment::enlarge:
+      return {.flip = flip, .least_area = Augmentation::usual_area};
+    case Augment::automatic:
+      break;
+  }
+  return splits.augmentation;
+}
+
+}  // namespace
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                          const train::Task& task, int epochs, double lr) {
@@ -15,7 +39,7 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .check_numerics = config.check_numerics,
           .patience = config.patience,
           .dtype = dtype_of(config.dtype),
-          .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
+          .augmentation = augmentation(config, splits),
           .seed = config.seed,
           .communicator = communicator,
           .task = &task};
@@ -69,7 +93,7 @@ std::string weights_file(const RunConfig& config) {
 FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept) {
   config.validate();
   const train::Threads threads(config.threads);
-  const data::Splits splits = load_data(config);
+  const data::Splits splits = load_data(config, &observer);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
   checkpoints.needs("data", data::checksum(splits));

@@ -24,11 +24,9 @@ std::string said_by_init(const RunConfig& config, const char* key) {
 void check_fit(const RunConfig& config, const models::Model& model, const data::Splits& splits,
                const train::Task& task) {
   const data::Dataset& train = splits.train;
-  const Shape is = train.image_shape(), &wanted = model.input_shape;
-  if (is != wanted) {
-    const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // was read as height, width, channels
-    bad_input("data: images of '{}' are {}, but model {} takes {}{}", config.data, is.str(), config.model, wanted.str(),
-              channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
+  if (train.image_shape() != model.input_shape) {
+    bad_input("data: images of '{}' are {}, but model {} takes {}", config.data, train.image_shape().str(),
+              config.model, model.input_shape.str());
   }
   task.check({.images = train,
               .data = config.data,
@@ -47,6 +45,27 @@ Normalization normalization_of(const models::Model& model, const data::Dataset& 
     for (float& v : *values) v /= 255;
   }
   return out;
+}
+
+/// Whether the model's input is the data's unless the settings say otherwise.
+bool takes_any_shape(const RunConfig& config) {
+  return config.input_shape.empty() && !models::task_of(config.model).empty();
+}
+
+data::ReadOptions read_options(const RunConfig& config, train::Observer* observer) {
+  data::ReadOptions options{.image_shape = make_model(config, 1).input_shape,
+                            .fixed = !takes_any_shape(config),
+                            .layout = config.layout,
+                            .skip_unreadable = config.skip_unreadable};
+  if (!config.image_size.empty()) {
+    const auto [height, width] = parse_image_size(config.image_size);
+    const int64_t channels = options.fixed ? options.image_shape[0] : 1;  // 1: grey images may be grey
+    options.image_shape = {channels, height, width};
+    options.fixed = true;
+  }
+  if (observer != nullptr)
+    options.progress = [observer](int64_t done, int64_t images) { observer->on_read(done, images); };
+  return options;
 }
 
 }  // namespace
@@ -92,14 +111,12 @@ models::Model make_model(const RunConfig& config, int64_t classes) {
 
 models::Model make_model(const RunConfig& config, const data::Dataset& images) {
   const int64_t classes = std::max<int64_t>(images.classes(), 1);
-  const bool built_in = !models::task_of(config.model).empty();
-  if (!built_in || !config.input_shape.empty()) return make_model(config, classes);
+  if (!takes_any_shape(config)) return make_model(config, classes);
   return models::make(config.model, classes, {.input_shape = images.image_shape()});
 }
 
-data::Splits load_data(const RunConfig& config) {
-  const Shape drawn = make_model(config, 1).input_shape;
-  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, drawn);
+data::Splits load_data(const RunConfig& config, train::Observer* observer) {
+  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, read_options(config, observer));
   const models::Model model = make_model(config, splits.train);
   const train::Task& task = run_task(config, splits.train);
   check_fit(config, model, splits, task);
