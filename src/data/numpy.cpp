@@ -146,11 +146,12 @@ std::vector<int32_t> one_hot_columns(const Array& y, int64_t columns) {
 
 /// Keeps floats of any shape [N, ...] as targets.
 void read_targets(const Array& y, Dataset& set) {
-  const std::span<const int64_t> each = std::span(y.dims).subspan(1);
-  if (y.dims.size() > Shape::max_rank)
+  std::vector<int64_t> dims = y.dims;
+  while (dims.size() > Shape::max_rank && dims.back() == 1) dims.pop_back();
+  if (dims.size() > Shape::max_rank)
     bad_input("{}: {} dimensions: expected targets of at most {}", y.name, y.dims.size(), Shape::max_rank);
   append_floats(y, set.targets);
-  set.target_shape = Shape(each);
+  set.target_shape = Shape(std::span<const int64_t>(dims).subspan(1));
 }
 
 /// Labels as [N], [N, 1] and the like, or one-hot as [N, K], or maps of them as [N, H, W] or [N, H, W, 1].

@@ -147,6 +147,8 @@ void check_repeats(const Context& c, const Node& n, int64_t size, double factor)
   if (factor != std::floor(factor) || factor < 1 || factor > most_factor)
     c.refuse(n, fmt::format("a factor of {}: expected whole factors from 1 to {}", factor, most_factor));
   const auto whole = static_cast<int64_t>(factor);
+  if (whole > 1 && size * whole > most_positions)
+    c.refuse(n, fmt::format("{} positions times {}: expected at most {}", size, whole, most_positions));
   const Nearest nearest(c, n);
   for (int64_t i = 0; factor > 1 && i < size * whole; ++i) {
     const double position = nearest.position(static_cast<double>(i), static_cast<double>(size), factor);

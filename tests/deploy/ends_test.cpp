@@ -25,13 +25,13 @@ Graph searched(const MixPrecOptions& changes) {
 
 }  // namespace
 
-TEST_CASE("ends of networks: codes, or sums if a layer or an Add produces the result, in every form") {
+TEST_CASE("ends of networks: codes, or sums if a layer, an Add or a Mul produces the result, in every form") {
   for (const bool quantize_output : {false, true}) {
     const std::vector<FormCase> cases = test::networks_by_end(quantize_output);
     for (const FormCase& c : cases) {
       CAPTURE(c.name);
       const bool made_by_layer = c.name == "an image" || c.name == "a ReLU" || c.name == "a ReLU6" ||
-                                 c.name == "an Add" || c.name == "an Add of flattened images";
+                                 c.name == "an Add" || c.name == "an Add of flattened images" || c.name == "a Mul";
       CHECK(c.network.result().raw == (made_by_layer && !quantize_output));
       CHECK(c.network.result_shape == c.graph.nodes[static_cast<size_t>(c.graph.output)].shape);
       check_engine(c);
