@@ -7,7 +7,7 @@ set -euo pipefail
 architecture=$1 folder=$2
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 packages=(libc6-dev libstdc++6 libgcc-s1 libgomp1 libeigen3-dev doctest-dev libcli11-dev nlohmann-json3-dev libtomlplusplus-dev libfmt-dev
-          libturbojpeg0-dev libpng-dev libzip-dev zlib1g-dev libonnx-dev libprotobuf-dev libflatbuffers-dev)
+          libjpeg62-turbo-dev libpng-dev libzip-dev zlib1g-dev libonnx-dev libprotobuf-dev libflatbuffers-dev)
 
 [ ! -e "$folder/complete" ] || exit 0
 rm -rf "$folder"

@@ -6,6 +6,7 @@
 #include <mixgrad/tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -45,16 +46,36 @@ struct Dataset {
   }
 };
 
+/// Random changes to training images, drawn anew for every epoch. The defaults change nothing.
+struct Augmentation {
+  bool flip = false;      ///< mirror left to right with probability 1/2
+  int crop = 0;           ///< shift by up to this many pixels each way, filling with zeros
+  double least_area = 1;  ///< enlarge a part of at least this share of the area and proportions from 3:4 to 4:3
+
+  static constexpr int usual_crop = 2;
+  static constexpr double usual_area = 0.5;
+
+  bool operator==(const Augmentation&) const = default;
+};
+
 /// Every choice is made on `validation`, which is held out of the training set; `test` is only reported.
 struct Splits {
   Dataset train, validation, test;
   std::vector<std::string> notes = {};  ///< what the user should know about how the data were read, one sentence each
+  Augmentation augmentation = {};       ///< what suits these images
 };
 
-/// Random changes to training images, drawn anew for every epoch. The defaults change nothing.
-struct Augmentation {
-  bool flip = false;  ///< mirror left to right with probability 1/2
-  int crop = 0;       ///< shift by up to this many pixels each way, filling with zeros
+/// The order of the axes of an array of images; automatic: as its shape tells, if it does.
+enum class Layout { automatic, nchw, nhwc };
+
+/// How a data set is read, where its files leave it open.
+struct ReadOptions {
+  Shape image_shape = {3, 32, 32};    ///< glyphs are drawn at it, and images of several sizes are resized to its size
+  bool fixed = false;                 ///< the network takes no other: images become it, and arrays are read so
+  Layout layout = Layout::automatic;  ///< of arrays
+  bool skip_unreadable = false;       ///< go on without image files that can't be read
+  /// Is told how many of a folder's images have been read, by one thread at a time.
+  std::function<void(int64_t done, int64_t images)> progress = {};
 };
 
 /// Identifies a data set (io::Checksum): its images, labels and splits.
@@ -78,20 +99,24 @@ struct GlyphCounts {
 /// The built-in default: 32×32 RGB pictures of ten digits, drawn as strokes from the seed.
 Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts = {});
 /// JPEG and PNG files DIR/train/CLASS/* and DIR/test/CLASS/*, or without classes DIR/train/* and DIR/test/*, or DIR/*,
-/// of which every fifth is drawn for the test set; all of one size; grey if all of them are. Gamma and
-/// colour profiles are ignored, 16-bit values rounded to 8 bits, transparency dropped, and CMYK converted to RGB; notes
-/// report each of these. Hidden files are skipped. Throws bad_input naming any other file.
-Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1);
+/// of which every fifth is for the test set; told apart by their content; grey if all of them are. Resized images keep
+/// their proportions and lose what lies outside the middle. Gamma and colour profiles are ignored, 16-bit values
+/// rounded to 8 bits, transparency and stray bytes dropped, and CMYK converted to RGB; notes report each of these.
+/// Hidden files are skipped. Throws bad_input that counts the other files that can't be read and names the first ones,
+/// unless they are skipped.
+Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1,
+                    const ReadOptions& options = {});
 /// The format of MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
 /// t10k-labels-idx1-ubyte in folder `dir`, each optionally gzipped (with .gz appended). Images may have channels as a
 /// fourth dimension. Throws bad_input naming file and offset.
 Splits idx(const std::string& dir, uint64_t seed, double validation_share = 0.1);
 /// NumPy arrays x_train, y_train, x_test, y_test, as .npy files in folder `path` or in one .npz file, in either byte
-/// order, in C or Fortran order. x: [N, H, W, C], [N, H, W] or [N, F] (F channels, one position) of 16- to 64-bit
-/// floats, of integers within 0 to 255, or of booleans (0 and 1). y: class numbers [N] or [N, 1] as whole numbers of
-/// any type, or one-hot rows [N, K]; label maps [N, H, W] of integers; floats of up to 4 dimensions are (also) targets.
-/// Without y, nothing is known. Throws bad_input naming the file and, for an invalid value, its index.
-Splits numpy(const std::string& path, uint64_t seed, double validation_share = 0.1);
+/// order, in C or Fortran order. x: [N, H, W, C], [N, C, H, W], [N, H, W] or [N, F] (F channels, one position) of 16-
+/// to 64-bit floats, of integers within 0 to 255, or of booleans (0 and 1). y: class numbers [N] or [N, 1] as whole
+/// numbers of any type, or one-hot rows [N, K]; label maps [N, H, W] of integers; floats of up to 4 dimensions are
+/// (also) targets. Without y, nothing is known. Throws bad_input naming the file and, for an invalid value, its index;
+/// also if neither the options nor the shape of x tell the order of its axes.
+Splits numpy(const std::string& path, uint64_t seed, double validation_share = 0.1, const ReadOptions& options = {});
 /// CIFAR-10 in binary form from folder `dir` (data_batch_1..5.bin, test_batch.bin). Throws bad_input naming the file,
 /// and the offset of invalid data.
 Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 0.1);
@@ -99,18 +124,18 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share = 
 /// Throws bad_input for other shapes.
 Splits resized(Splits splits, const Shape& image_shape);
 /// Images to run a network on, about which nothing is known: a .npy file with x as in `numpy`, an image file, or all
-/// images in a folder and the folders in it.
-Dataset images_only(const std::string& path);
-/// Loads the data set `spec`, one of sources(). Glyphs are drawn at `image_shape`; files keep their size.
-Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1,
-            const Shape& image_shape = {3, 32, 32});
+/// images in a folder and the folders in it. They are the test set; the other parts are empty.
+Splits images_only(const std::string& path, const ReadOptions& options = {});
+/// As what images_only reads `path`: "npy" or "images".
+std::string kind_of(const std::string& path);
+/// Loads the data set `spec`, one of sources().
+Splits load(const std::string& spec, uint64_t seed, double validation_share = 0.1, const ReadOptions& options = {});
 /// "glyphs, glyphs:N, cifar10:DIR, …": for help and messages. glyphs:N draws N training and N / 4 test images.
 std::string sources();
+/// The kind of the data set `spec`: "glyphs", "cifar10", …. Throws bad_input if there is none.
+std::string source_of(const std::string& spec);
 /// `spec` with its path made absolute, so that it works from any folder.
 std::string absolute(const std::string& spec);
-/// The default for images of `image_shape` from the data set `spec`: flips and crops for CIFAR-10 and image folders,
-/// small shifts for glyphs and IDX digits, none for arrays or for images of one row or column.
-Augmentation default_augmentation(const std::string& spec, const Shape& image_shape = {3, 32, 32});
 
 /// x [n, channels, height, width] and what is known about it.
 struct Batch {

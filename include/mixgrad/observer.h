@@ -58,6 +58,8 @@ class Observer {
   virtual ~Observer() = default;
   /// A run resumes from a checkpoint; `damage` says what is wrong with a newer one that had to be skipped.
   virtual void on_resume(const Place&, [[maybe_unused]] const std::string& damage) {}
+  /// So many of a folder's images have been read. May come from any thread, but from one at a time.
+  virtual void on_read([[maybe_unused]] int64_t done, [[maybe_unused]] int64_t images) {}
   /// Something that the user should know: a sentence without a full stop. Called before the training that it concerns.
   virtual void on_note(const std::string&) {}
   virtual void on_step(const StepReport&) {}

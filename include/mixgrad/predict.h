@@ -15,7 +15,7 @@ namespace mixgrad {
 
 struct PredictOptions {
   std::string network;      ///< a file, or the folder of a run
-  RunConfig settings = {};  ///< model (of float weights), input_shape, normalize, data_seed
+  RunConfig settings = {};  ///< model (of float weights), input_shape, input_scale, normalize, data_seed, reading
   std::string data = "";    ///< a data set, whose test images are used; "": those of the run
   std::string input = "";   ///< what data::images_only takes, instead of a data set
   bool integer = false;     ///< run the integer network of a run instead of its simulation

@@ -48,8 +48,8 @@ train::Task task_for_search(const RunConfig& config, const Graph& floating, cons
 std::string task_of_float(const RunConfig& config);
 
 /// The data for the configured model, normalized for it, without labels or targets if its task does not read them.
-/// Throws bad_input if data, model and task do not fit together.
-data::Splits load_data(const RunConfig& config);
+/// `observer` is told of images read. Throws bad_input if data, model and task do not fit together.
+data::Splits load_data(const RunConfig& config, train::Observer* observer = nullptr);
 
 /// One cost of three networks; nothing if the cost model does not support one of the layers.
 struct CostReport {

@@ -2,6 +2,7 @@
 // The configuration of a run, and what follows from it. For how users write it, see settings.h.
 #pragma once
 
+#include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
@@ -23,6 +24,9 @@ enum class TauSchedule { geometric, exponential };
 /// The type of activations between layers in search and fine-tuning; automatic: bfloat16 if the CPU has fast
 /// instructions for it.
 enum class ActivationType { float32, bfloat16, automatic };
+/// Random changes to training images; automatic: those that suit the data (data::Splits::augmentation). Shifts and
+/// enlarged parts are mirrored too, if that suits the data.
+enum class Augment { automatic, none, shift, enlarge };
 /// The kind of training step to time or inspect: of the search, of fine-tuning or of the warm-up.
 enum class StepKind { search, fine_tune, warm_up };
 
@@ -71,6 +75,16 @@ constexpr auto names_of(ActivationType) {
   return std::to_array<Named<ActivationType>>(
       {{ActivationType::float32, "f32"}, {ActivationType::bfloat16, "bf16"}, {ActivationType::automatic, "auto"}});
 }
+constexpr auto names_of(data::Layout) {
+  return std::to_array<Named<data::Layout>>(
+      {{data::Layout::automatic, "auto"}, {data::Layout::nchw, "nchw"}, {data::Layout::nhwc, "nhwc"}});
+}
+constexpr auto names_of(Augment) {
+  return std::to_array<Named<Augment>>({{Augment::automatic, "auto"},
+                                        {Augment::none, "none"},
+                                        {Augment::shift, "shift"},
+                                        {Augment::enlarge, "enlarge"}});
+}
 constexpr auto names_of(StepKind) {
   return std::to_array<Named<StepKind>>(
       {{StepKind::search, "search"}, {StepKind::fine_tune, "finetune"}, {StepKind::warm_up, "float"}});
@@ -98,12 +112,16 @@ struct RunConfig {
   std::string model = "resnet8";      ///< a name that models::make knows
   std::vector<int> input_shape = {};  ///< C, H, W of the images, where the model leaves them open; {}: the data's
   std::string data = "glyphs";        ///< what data::load takes
-  std::string loss = "";              ///< the task, a name that train::find_task knows; "": see run_task
+  std::string image_size = "";  ///< of a folder's images, "H" or "HxW"; "": the network's, or theirs if all have one
+  data::Layout layout = data::Layout::automatic;  ///< of arrays of images
+  bool skip_unreadable = false;                   ///< go on without image files that can't be read
+  Augment augment = Augment::automatic;
+  std::string loss = "";         ///< the task, a name that train::find_task knows; "": see run_task
   std::string input_scale = "";  ///< range of pixels, "0..255" (parse_input_scale); "": the network file's, or 0..1
   std::string normalize = "";    ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
   double val_split = 0.1;        ///< share of the training images held out for validation
-  uint64_t data_seed = 0;        ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different
-                                 ///< seeds share one float network without validating on images that it was trained on
+  uint64_t data_seed = 0;  ///< of that choice, and of drawn digits; apart from `seed`, so that runs with different
+                           ///< seeds share one float network without validating on images that it was trained on
   MixPrecType scheme = MixPrecType::PER_CHANNEL;
   std::vector<int> weight_bits = {2, 4, 8};
   std::vector<int> act_bits = {8};
@@ -141,6 +159,12 @@ struct RunConfig {
   /// Throws bad_input naming an invalid setting.
   void validate() const;
 };
+
+/// Height and width in "H" or "HxW". Throws bad_input if `text` has another form.
+std::array<int64_t, 2> parse_image_size(const std::string& text);
+
+/// Throws bad_input unless `data`, read as this source (data::source_of), have what the settings on reading choose.
+void check_reading(const RunConfig& config, const std::string& data, const std::string& source);
 
 /// The quantizer with these steps and, unless they are min-max, this grid.
 std::shared_ptr<const WeightQuantizer> weight_quantizer(WeightSteps steps, WeightGrid grid);

@@ -106,15 +106,16 @@ std::string dated_folder();
 /// Throws bad_input unless `path`, the folder of `what`, is an existing folder.
 void check_existing_folder(const std::string& path, const char* what = "a run");
 
-/// The network of a finished run, with the test set of `data` or, if empty, of the run's own data. Throws bad_input if
-/// the folder holds no finished run, or the data do not fit the network.
+/// The network of a finished run, with the test set of `data` or, if empty, of the run's own data, read with the run's
+/// settings. Throws bad_input if the folder holds no finished run, or the data do not fit the network.
 struct FinishedRun {
   std::string model;  ///< its name; for a file without the folder
   Graph network;
   data::Dataset test;  ///< without labels or targets that the task does not read
   train::Task task;
+  std::vector<std::string> notes;  ///< as data::Splits::notes
 };
-FinishedRun load_run(const std::string& path, const std::string& data = "");
+FinishedRun load_run(const std::string& path, const std::string& data = "", bool skip_unreadable = false);
 
 /// The network of a finished run, without its data. Throws bad_input if the folder holds no finished run.
 Graph load_network(const std::string& path);
@@ -125,8 +126,7 @@ std::optional<Graph> exported_network(const std::string& path);
 /// summary.
 std::optional<Repair> repair_of(const std::string& path);
 
-/// Evaluates the network in run folder `path` on the test set of `data` or, if empty, of the run's own data.
-/// `confusion`, if given, receives that of a task about classes.
-train::Score evaluate_run(const std::string& path, const std::string& data = "", train::Confusion* confusion = nullptr);
+/// Evaluates a run's network on its test set. `confusion`, if given, receives that of a task about classes.
+train::Score evaluate_run(const FinishedRun& run, train::Confusion* confusion = nullptr);
 
 }  // namespace mixgrad

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "finished.h"
 #include "json.h"
 #include "options.h"
 
@@ -38,14 +39,14 @@ struct BenchInference {
   Options options;
   std::string folder, data;
   int64_t images = 100;
-  bool json = false;
+  bool json = false, skip_unreadable = false;
 };
 
 void run(BenchInference& b) {
   b.options.apply();
   if (b.folder.empty())
     bad_input("bench inference: no folder given: expected mixgrad bench inference DIR with the folder of a search");
-  const FinishedRun run = load_run(b.folder, b.data);
+  const FinishedRun run = load_noting(b.folder, b.data, b.skip_unreadable);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
   if (b.json) {
     const nlohmann::ordered_json times = {
@@ -63,6 +64,7 @@ void add_inference(CLI::App& bench) {
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
   b->options.add("data", &b->data, "test images of another data set [the run's own]", run_setting("data").form);
+  add_skip_unreadable(b->options, b->skip_unreadable);
   b->options.add("images", &b->images, "test images to run");
   b->options.add("json", &b->json, "print one JSON object");
   show_examples(*command, {"mixgrad bench inference RUN --images 100"});

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "finished.h"
 #include "json.h"
 #include "options.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/run_folder.h>
+#include <mixgrad/train.h>
 
 #include <fmt/core.h>
 
@@ -19,7 +20,7 @@ struct Eval {
   Options options;
   std::string folder, data;
   int threads = 0;
-  bool json = false;
+  bool json = false, skip_unreadable = false;
 };
 
 void run(Eval& eval) {
@@ -27,8 +28,9 @@ void run(Eval& eval) {
   if (eval.folder.empty()) bad_input("eval: no folder given: expected mixgrad eval DIR with the folder of a search");
   check_threads(eval.threads);
   const train::Threads threads(eval.threads);
+  const FinishedRun run = load_noting(eval.folder, eval.data, eval.skip_unreadable);
   train::Confusion confusion;
-  const train::Score score = evaluate_run(eval.folder, eval.data, eval.json ? &confusion : nullptr);
+  const train::Score score = evaluate_run(run, eval.json ? &confusion : nullptr);
   if (eval.json) {
     nlohmann::ordered_json out = json_of(score);
     out["images"] = score.images;
@@ -48,6 +50,7 @@ void add_eval(CLI::App& app) {
   const auto eval = std::make_shared<Eval>(*command);
   command->add_option("DIR", eval->folder, "folder of a run")->type_name("");
   eval->options.add("data", &eval->data, "test images of another data set [the run's own]", run_setting("data").form);
+  add_skip_unreadable(eval->options, eval->skip_unreadable);
   eval->options.add("threads", &eval->threads, "number of threads, 0 for all cores");
   eval->options.add("json", &eval->json,
                     "print one JSON object, with loss, number of images and, for classes, figures per class");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "finished.h"
 #include "options.h"
 
 #include <mixgrad/deploy.h>
@@ -25,6 +26,7 @@ struct Export {
   std::string folder, to, out, data;
   int64_t images = 20;
   int opset = 13;
+  bool skip_unreadable = false;
 };
 
 /// Builds and runs the package here and returns the outcome in words. Throws failed_run if its outputs differ from the
@@ -46,7 +48,7 @@ void write_c(const Export& e) {
   std::error_code error;
   if (fs::exists(e.out, error) && !fs::is_directory(e.out, error))
     bad_input("out: {} is not a folder: expected a folder to write the C package to", e.out);
-  const FinishedRun run = load_run(e.folder, e.data);
+  const FinishedRun run = load_noting(e.folder, e.data, e.skip_unreadable);
   const IntegerNetwork network = to_integer(run.network);
   const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images));
   const std::string verdict = compared(package);
@@ -82,6 +84,7 @@ void add_export(CLI::App& app) {
   e->options.add("to", &e->to, "c: a folder with net.h, net.c and net_test.c; onnx: a file", "c|onnx");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
   e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", run_setting("data").form);
+  add_skip_unreadable(e->options, e->skip_unreadable);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command,

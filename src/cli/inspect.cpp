@@ -104,6 +104,7 @@ void add_tape(CLI::App& inspect) {
   o.add(run_setting("input-scale"), c);
   o.add(run_setting("normalize"), c);
   o.add(run_setting("data"), c, "images for the step");
+  o.add_reading(c);
   o.add(run_setting("loss"), c, "task [from --init, the model or the data]");
   o.add(run_setting("init"), c, "weights (float.safetensors of mixgrad train) [random, from the seed]");
   o.add("phase", &s->step.phase, "kind of step; float: of the warm-up");

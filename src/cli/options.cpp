@@ -39,6 +39,10 @@ void Options::add(const Setting& setting, RunConfig& config, const std::string& 
   add(setting.name, setting.member(config), help.empty() ? setting.help : help, setting.form);
 }
 
+void Options::add_reading(RunConfig& config) {
+  for (const char* name : {"image-size", "layout", "skip-unreadable"}) add(run_setting(name), config);
+}
+
 void Options::add_in_train(RunConfig& config) {
   for (const Setting& s : run_settings()) {
     if (!s.in_train) continue;

@@ -23,6 +23,8 @@ class Options {
   void add(const std::string& name, const Variable& variable, const std::string& help, const std::string& form = "");
   /// Adds a setting of a run; `help` replaces its own help text if not empty.
   void add(const Setting& setting, RunConfig& config, const std::string& help = "");
+  /// Adds the settings on how data are read.
+  void add_reading(RunConfig& config);
   /// Adds the settings of `mixgrad train`.
   void add_in_train(RunConfig& config);
   /// Adds --config FILE, whose keys are the names of the flags added so far.

@@ -136,10 +136,12 @@ void add_predict(CLI::App& app) {
   RunConfig& c = what.settings;
   c.data = "";
   Options& o = predict->options;
-  command->add_option("NETWORK", what.network, "FILE.onnx, FILE.tflite, float.safetensors, or the folder of a run")->type_name("");
+  command->add_option("NETWORK", what.network, "FILE.onnx, FILE.tflite, float.safetensors, or the folder of a run")
+      ->type_name("");
   o.add(run_setting("data"), c, "data set, whose test images are used [the run's own]");
   o.add("input", &what.input, "instead of a data set: an array x.npy, an image, or a folder of images",
         "FILE.npy|FILE|DIR");
+  o.add_reading(c);
   o.add("out", &predict->out, "file to write: an array [N, ...], or one line per image",
         "FILE.npy|FILE.csv|FILE.jsonl");
   o.add("top", &predict->top,
@@ -148,8 +150,10 @@ void add_predict(CLI::App& app) {
   o.add("integer", &what.integer, "run the integer form of the network that a search has found");
   o.add(run_setting("model"), c, "network that float.safetensors has the weights of");
   o.add(run_setting("input-shape"), c);
+  o.add(run_setting("input-scale"), c);
   o.add(run_setting("normalize"), c,
-        "normalization of the images: (v - MEAN) / STD with v from 0 to 1 [from the weights, the model's file or the "
+        "normalization of the images: (v - MEAN) / STD with v from 0 to 1, or in --input-scale [from the weights, the "
+        "model's file or the "
         "run]");
   o.add(run_setting("data-seed"), c, "seed of drawn digits [of a run's own data, the run's]");
   o.add("threads", &predict->threads, "number of threads, 0 for all cores");

@@ -78,6 +78,13 @@ void Progress::on_resume(const train::Place& place, const std::string& damage) {
   if (shows_ == Show::all) fmt::print("resuming from {}\n", place.str());
 }
 
+void Progress::on_read(int64_t done, int64_t images) {
+  constexpr int64_t large = 1000;  // smaller folders are read at once
+  if (shows_ != Show::all || !terminal_ || images < large || std::ferror(stdout) != 0) return;
+  if (done < images && Clock::now() - shown_ < refresh) return;
+  rewrite(fmt::format("reading images {}/{}", done, images));
+}
+
 void Progress::on_note(const std::string& note) {
   if (std::exchange(open_, false)) std::fputc('\n', stdout);
   std::fflush(stdout);

@@ -22,6 +22,7 @@ class Progress : public train::Observer {
   ~Progress() override;
 
   void on_resume(const train::Place& place, const std::string& damage) override;
+  void on_read(int64_t done, int64_t images) override;
   void on_note(const std::string& note) override;
   void on_step(const train::StepReport& step) override;
   void on_epoch(const train::EpochReport& epoch) override;

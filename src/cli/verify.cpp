@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "finished.h"
 #include "json.h"
 #include "options.h"
 
@@ -24,7 +25,7 @@ struct Verify {
   std::string folder, data;
   int64_t images = 0, c_images = 20;
   int threads = 0;
-  bool no_c = false, json = false;
+  bool no_c = false, json = false, skip_unreadable = false;
 };
 
 struct Result {
@@ -106,7 +107,7 @@ void run(Verify& verify) {
   verify.options.apply();
   check(verify);
   const train::Threads threads(verify.threads);
-  const FinishedRun run = load_run(verify.folder, verify.data);
+  const FinishedRun run = load_noting(verify.folder, verify.data, verify.skip_unreadable);
   const IntegerNetwork network = to_integer(run.network);
   const int64_t images = verify.images == 0 ? run.test.size() : verify.images;
   Result result{.agreement = compare(run.network, network, run.test, images), .bytes = device_bytes(network), .c = {}};
@@ -133,6 +134,7 @@ void add_verify(CLI::App& app) {
   command->add_option("DIR", verify->folder, "folder of a run")->type_name("");
   verify->options.add("data", &verify->data, "test images of another data set [the run's own]",
                       run_setting("data").form);
+  add_skip_unreadable(verify->options, verify->skip_unreadable);
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
   verify->options.add("no-c", &verify->no_c,

@@ -108,7 +108,9 @@ Splits cifar10(const std::string& dir, uint64_t seed, double validation_share) {
   Dataset test = read_set({path("test_batch.bin")}, names);  // the smaller part first, so that errors show sooner
   Dataset all = read_set(train, names);
   std::vector<std::string> notes = notes_on_empty_classes(all, test);
-  return hold_out(std::move(all), std::move(test), seed, validation_share, std::move(notes));
+  Splits splits = hold_out(std::move(all), std::move(test), seed, validation_share, std::move(notes));
+  splits.augmentation = {.flip = true, .crop = Augmentation::usual_crop};
+  return splits;
 }
 
 }  // namespace mixgrad::data

@@ -358,7 +358,9 @@ Dataset draw_set(std::string_view purpose, uint64_t seed, int64_t count) {
 
 Splits glyphs(uint64_t seed, double validation_share, GlyphCounts counts) {
   Dataset test = draw_set("glyphs-test", seed, counts.test);
-  return hold_out(draw_set("glyphs-train", seed, counts.train), std::move(test), seed, validation_share);
+  Splits splits = hold_out(draw_set("glyphs-train", seed, counts.train), std::move(test), seed, validation_share);
+  splits.augmentation = {.crop = Augmentation::usual_crop};  // a mirrored digit is another shape
+  return splits;
 }
 
 }  // namespace mixgrad::data

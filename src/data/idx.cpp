@@ -116,7 +116,9 @@ Splits idx(const std::string& dir, uint64_t seed, double validation_share) {
     bad_input("{}: training images are {}, test images {}", dir, train.image_shape().str(), test.image_shape().str());
   }
   std::vector<std::string> notes = name_classes(train, test);
-  return hold_out(std::move(train), std::move(test), seed, validation_share, std::move(notes));
+  Splits splits = hold_out(std::move(train), std::move(test), seed, validation_share, std::move(notes));
+  splits.augmentation = {.crop = Augmentation::usual_crop};
+  return splits;
 }
 
 }  // namespace mixgrad::data

@@ -17,7 +17,7 @@ namespace {
 
 }  // namespace
 
-Splits image_folder(const std::string& dir, uint64_t, double) { refuse(dir); }
-Dataset files_of_images(const std::string& path) { refuse(path); }
+Splits image_folder(const std::string& dir, uint64_t, double, const ReadOptions&) { refuse(dir); }
+Splits files_of_images(const std::string& path, const ReadOptions&) { refuse(path); }
 
 }  // namespace mixgrad::data

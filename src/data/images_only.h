@@ -9,8 +9,8 @@
 namespace mixgrad::data {
 
 /// A .npy file with images.
-Dataset numpy_images(const std::string& file);
+Splits numpy_images(const std::string& file, const ReadOptions& options);
 /// An image file, or all of a folder and the folders in it.
-Dataset files_of_images(const std::string& path);
+Splits files_of_images(const std::string& path, const ReadOptions& options);
 
 }  // namespace mixgrad::data

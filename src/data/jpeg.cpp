@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// JPEG decoding with libjpeg-turbo.
+// JPEG decoding with libjpeg's interface, which tells warnings apart and how many bytes were left over.
 #include "image.h"
 
 #include <mixgrad/error.h>
 
-#include <memory>
+#include <csetjmp>
+#include <cstdio>
 
-#include <turbojpeg.h>
+#include <jpeglib.h>
+
+#include <jerror.h>
 
 namespace mixgrad::data {
 namespace {
@@ -25,29 +28,118 @@ void cmyk_to_rgb(std::vector<uint8_t>& pixels) {
   pixels.resize(to);
 }
 
+class JpegDecoder {
+ public:
+  JpegDecoder(const std::string& file, std::string_view content) : file_(file), content_(content) {
+    info_.err = jpeg_std_error(&errors_.manager);
+    errors_.manager.error_exit = on_error;
+    errors_.manager.emit_message = on_message;
+    limit_.progress_monitor = limit_scans;
+  }
+  ~JpegDecoder() { jpeg_destroy_decompress(&info_); }
+  JpegDecoder(const JpegDecoder&) = delete;
+  JpegDecoder& operator=(const JpegDecoder&) = delete;
+
+  Size size() {
+    run([this] {
+      jpeg_create_decompress(&info_);
+      info_.progress = &limit_;
+      jpeg_mem_src(&info_, reinterpret_cast<const unsigned char*>(content_.data()), content_.size());
+      jpeg_read_header(&info_, TRUE);
+    });
+    const Size size = {int64_t{info_.image_height}, int64_t{info_.image_width}};
+    constexpr int64_t most_per_byte = 64 * 8;  // a block of 8×8 pixels takes at least one bit
+    if (size.width * size.height > static_cast<int64_t>(content_.size()) * most_per_byte)
+      bad_input("{}: corrupt JPEG image: {}×{} pixels in {} bytes", file_, size.width, size.height, content_.size());
+    return size;
+  }
+
+  Image decode(Size enough) {
+    const Size size = this->size();
+    const bool grey = info_.jpeg_color_space == JCS_GRAYSCALE;
+    const bool cmyk = info_.jpeg_color_space == JCS_CMYK || info_.jpeg_color_space == JCS_YCCK;
+    info_.out_color_space = grey ? JCS_GRAYSCALE : cmyk ? JCS_CMYK : JCS_RGB;
+    info_.scale_num = 1;
+    info_.scale_denom = divisor(size, enough);
+    run([this] { jpeg_start_decompress(&info_); });
+    Image image{.channels = grey ? 1 : 3,
+                .size = {int64_t{info_.output_height}, int64_t{info_.output_width}},
+                .pixels = {},
+                .cmyk = cmyk};
+    const auto row = static_cast<size_t>(info_.output_width) * static_cast<size_t>(info_.output_components);
+    image.pixels.resize(row * info_.output_height);
+    run([this, &image, row] {
+      while (info_.output_scanline < info_.output_height) {
+        JSAMPROW to = &image.pixels[info_.output_scanline * row];
+        jpeg_read_scanlines(&info_, &to, 1);
+      }
+      jpeg_finish_decompress(&info_);
+    });
+    image.stray = errors_.stray + static_cast<int64_t>(info_.src->bytes_in_buffer);
+    if (cmyk) cmyk_to_rgb(image.pixels);
+    return image;
+  }
+
+ private:
+  struct Errors {
+    jpeg_error_mgr manager = {};  // first: libjpeg passes its address
+    std::jmp_buf jump;
+    char message[JMSG_LENGTH_MAX] = {};
+    int64_t stray = 0;
+  };
+
+  /// A failing libjpeg call exits by longjmp, which skips destructors, so `calls` must own nothing.
+  template <typename Calls>
+  void run(const Calls& calls) {
+    if (setjmp(errors_.jump) != 0)
+      bad_input("{}: corrupt or unsupported JPEG image (8 bits per channel expected): {}", file_, errors_.message);
+    calls();
+  }
+
+  /// By how much the image can shrink, by omitting high frequencies while decoding, with twice `enough` left.
+  static unsigned divisor(Size size, Size enough) {
+    if (enough == Size{}) return 1;
+    unsigned by = 8;
+    while (by > 1 && (size.height < 2 * by * enough.height || size.width < 2 * by * enough.width)) by /= 2;
+    return by;
+  }
+
+  static Errors& errors_of(j_common_ptr info) { return *reinterpret_cast<Errors*>(info->err); }
+
+  [[noreturn]] static void on_error(j_common_ptr info) {
+    Errors& errors = errors_of(info);
+    errors.manager.format_message(info, errors.message);
+    std::longjmp(errors.jump, 1);
+  }
+  /// Bytes before a marker are counted; any other warning means that the image is damaged.
+  static void on_message(j_common_ptr info, int level) {
+    if (level >= 0) return;
+    Errors& errors = errors_of(info);
+    if (errors.manager.msg_code != JWRN_EXTRANEOUS_DATA) on_error(info);
+    errors.stray += errors.manager.msg_parm.i[0];
+  }
+  /// A small file can hold many scans of a large image, each as slow as the first.
+  static void limit_scans(j_common_ptr info) {
+    constexpr int most = 500;
+    if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= most) return;
+    Errors& errors = errors_of(info);
+    std::snprintf(errors.message, sizeof errors.message, "more than %d scans", most);
+    std::longjmp(errors.jump, 1);
+  }
+
+  const std::string& file_;
+  std::string_view content_;
+  Errors errors_;
+  jpeg_progress_mgr limit_ = {};
+  jpeg_decompress_struct info_ = {};
+};
+
 }  // namespace
 
-Image decode_jpeg(const std::string& file, std::string_view content) {
-  const std::unique_ptr<void, decltype(&tjDestroy)> decoder(tjInitDecompress(), &tjDestroy);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(content.data());
-  int width = 0, height = 0, subsampling = 0, colours = 0;
-  const auto check = [&](int result) {
-    if (result != 0)
-      bad_input("{}: corrupt or unsupported JPEG image (8 bits per channel expected): {}", file,
-                tjGetErrorStr2(decoder.get()));
-  };
-  check(tjDecompressHeader3(decoder.get(), bytes, content.size(), &width, &height, &subsampling, &colours));
-  constexpr int64_t most_per_byte = 64 * 8;  // a block of 8×8 pixels takes at least one bit
-  if (int64_t{width} * height > static_cast<int64_t>(content.size()) * most_per_byte)
-    bad_input("{}: corrupt JPEG image: {}×{} pixels in {} bytes", file, width, height, content.size());
-  const bool grey = colours == TJCS_GRAY, cmyk = colours == TJCS_CMYK || colours == TJCS_YCCK;
-  const TJPF format = grey ? TJPF_GRAY : cmyk ? TJPF_CMYK : TJPF_RGB;
-  Image image{.channels = grey ? 1 : 3, .height = height, .width = width, .pixels = {}, .cmyk = cmyk};
-  image.pixels.resize(static_cast<size_t>(int64_t{tjPixelSize[format]} * width * height));
-  check(tjDecompress2(decoder.get(), bytes, content.size(), image.pixels.data(), width, 0, height, format,
-                      TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS));
-  if (cmyk) cmyk_to_rgb(image.pixels);
-  return image;
+Size jpeg_size(const std::string& file, std::string_view content) { return JpegDecoder(file, content).size(); }
+
+Image decode_jpeg(const std::string& file, std::string_view content, Size enough) {
+  return JpegDecoder(file, content).decode(enough);
 }
 
 }  // namespace mixgrad::data

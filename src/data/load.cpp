@@ -22,16 +22,21 @@ namespace {
 /// A data set read from files: "prefix:PATH".
 struct Source {
   std::string_view prefix, path;  // path: its placeholder in the help
-  Splits (*read)(const std::string& path, uint64_t seed, double validation_share);
-  Augmentation augmentation;
+  Splits (*read)(const std::string& path, uint64_t seed, double validation_share, const ReadOptions& options);
 };
 
+/// A reader of files that leave nothing open.
+template <Splits (*read)(const std::string& path, uint64_t seed, double validation_share)>
+Splits plain(const std::string& path, uint64_t seed, double validation_share, const ReadOptions&) {
+  return read(path, seed, validation_share);
+}
+
 constexpr Source file_sources[] = {
-    {"cifar10", "DIR", cifar10, {.flip = true, .crop = 2}},
-    {"images", "DIR", image_folder, {.flip = true, .crop = 2}},
-    {"idx", "DIR", idx, {.flip = false, .crop = 2}},
-    {"npy", "DIR", numpy, {}},
-    {"npz", "FILE", numpy, {}},
+    {"cifar10", "DIR", plain<cifar10>},
+    {"images", "DIR", image_folder},
+    {"idx", "DIR", plain<idx>},
+    {"npy", "DIR", numpy},
+    {"npz", "FILE", numpy},
 };
 
 /// The counts for "glyphs:N", or the defaults without N: one test image for four training images.
@@ -49,7 +54,7 @@ GlyphCounts glyph_counts(const std::string& spec) {
 }
 
 /// The file source in `spec` and its path; null for glyphs. Throws bad_input if unknown.
-std::pair<const Source*, std::string> source_of(const std::string& spec) {
+std::pair<const Source*, std::string> parsed(const std::string& spec) {
   const auto colon = spec.find(':');
   if (spec.substr(0, colon) == "glyphs") {
     glyph_counts(spec);
@@ -171,14 +176,18 @@ std::string checksum(const Splits& splits) {
   return sum.str();
 }
 
-Splits load(const std::string& spec, uint64_t seed, double validation_share, const Shape& image_shape) {
-  const auto [source, path] = source_of(spec);
-  if (source != nullptr) return source->read(path, seed, validation_share);
-  return resized(glyphs(seed, validation_share, glyph_counts(spec)), image_shape);
+Splits load(const std::string& spec, uint64_t seed, double validation_share, const ReadOptions& options) {
+  const auto [source, path] = parsed(spec);
+  Splits splits = source != nullptr ? source->read(path, seed, validation_share, options)
+                                    : resized(glyphs(seed, validation_share, glyph_counts(spec)), options.image_shape);
+  if (std::min(splits.train.height, splits.train.width) <= 2) splits.augmentation = {};
+  return splits;
 }
 
-Dataset images_only(const std::string& path) {
-  return path.ends_with(".npy") ? numpy_images(path) : files_of_images(path);
+std::string kind_of(const std::string& path) { return path.ends_with(".npy") ? "npy" : "images"; }
+
+Splits images_only(const std::string& path, const ReadOptions& options) {
+  return kind_of(path) == "npy" ? numpy_images(path, options) : files_of_images(path, options);
 }
 
 std::string sources() {
@@ -188,18 +197,16 @@ std::string sources() {
 }
 
 std::string absolute(const std::string& spec) {
-  const auto [source, path] = source_of(spec);
+  const auto [source, path] = parsed(spec);
   if (source == nullptr) return spec;
   std::error_code error;
   const std::filesystem::path whole = std::filesystem::absolute(path, error);
   return error ? spec : fmt::format("{}:{}", source->prefix, whole.lexically_normal().string());
 }
 
-Augmentation default_augmentation(const std::string& spec, const Shape& image_shape) {
-  const Source* source = source_of(spec).first;
-  if (std::min(image_shape[1], image_shape[2]) <= 2) return {};
-  if (source == nullptr) return {.flip = false, .crop = 2};  // a mirrored digit is another shape
-  return source->augmentation;
+std::string source_of(const std::string& spec) {
+  const Source* source = parsed(spec).first;
+  return source == nullptr ? "glyphs" : std::string(source->prefix);
 }
 
 }  // namespace mixgrad::data

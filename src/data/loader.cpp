@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "resize.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 #include <mixgrad/rng.h>
@@ -6,20 +8,41 @@
 #include <kernels/parallel.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace mixgrad::data {
 namespace {
 
-/// One image's variation: position (y, x) comes from (y + dy, x + dx), before mirroring.
+/// A part of an image, in pixels.
+struct Area {
+  double y, x, height, width;
+};
+
+/// One image's variation: of the enlarged area, if any, position (y, x) comes from (y + dy, x + dx), before mirroring.
 struct Variation {
+  std::optional<Area> area = {};
   int64_t dy = 0, dx = 0;
   bool flip = false;
 };
 
-Variation draw(const Augmentation& augmentation, Rng& rng) {
+/// An area of at least this share of the image, with its proportions changed by up to a third.
+Area draw_area(const Dataset& set, double least_share, Rng& rng) {
+  const double share = least_share + (1 - least_share) * rng.uniform();
+  const double longest = std::log(4.0 / 3.0), stretch = std::exp(longest * (2 * rng.uniform() - 1));
+  const auto h = static_cast<double>(set.height), w = static_cast<double>(set.width);
+  const double height = h * std::min(1.0, std::sqrt(share / stretch)),
+               width = w * std::min(1.0, std::sqrt(share * stretch));
+  const double y = (h - height) * rng.uniform(), x = (w - width) * rng.uniform();
+  return {y, x, height, width};
+}
+
+Variation draw(const Dataset& set, const Augmentation& augmentation, Rng& rng) {
   Variation v;
+  if (augmentation.least_area < 1) v.area = draw_area(set, augmentation.least_area, rng);
   if (augmentation.crop > 0) {
     const auto choices = static_cast<uint64_t>(2 * augmentation.crop + 1);
     v.dy = static_cast<int64_t>(rng.below(choices)) - augmentation.crop;
@@ -48,8 +71,35 @@ MIXGRAD_CLONES void to_floats(const uint8_t* bytes, int64_t n, float* out) {
 
 void to_floats(const float* values, int64_t n, float* out) { std::copy_n(values, n, out); }
 
+/// Enlarges an area of the image to its full size.
 template <typename T>
-void convert(const Dataset& set, const T* image, const Variation& v, float* out) {
+std::vector<T> enlarged(const Dataset& set, const T* image, const Area& area) {
+  const std::vector<Taps> ys = taps(set.height, area.y, area.height, set.height),
+                          xs = taps(set.width, area.x, area.width, set.width);
+  std::vector<T> out;
+  out.reserve(static_cast<size_t>(set.image_values()));
+  for (const Taps& y : ys) {
+    for (const Taps& x : xs) {
+      for (int64_t c = 0; c < set.channels; ++c) {
+        const float v = weighted(y, x, [&](int64_t row, int64_t column) {
+          return static_cast<float>(image[(row * set.width + column) * set.channels + c]);
+        });
+        if constexpr (std::is_same_v<T, uint8_t>)
+          out.push_back(to_byte(v));
+        else
+          out.push_back(v);
+      }
+    }
+  }
+  return out;
+}
+
+template <typename T>
+void convert(const Dataset& set, const T* image, Variation v, float* out) {
+  if (v.area) {
+    const std::vector<T> part = enlarged(set, image, *std::exchange(v.area, std::nullopt));
+    return convert(set, part.data(), v, out);
+  }
   if (v.dy == 0 && v.dx == 0 && !v.flip) return to_floats(image, set.image_values(), out);
   const int64_t row_values = set.width * set.channels;
   std::vector<T> row(static_cast<size_t>(row_values));
@@ -106,14 +156,15 @@ Loader::Loader(const Dataset& dataset, LoaderOptions options) : dataset_(&datase
     }
   }
   if (options.batch_size < 1) bad_input("batch size {}: expected at least 1", options.batch_size);
-  const bool varies = options.augmentation.flip || options.augmentation.crop > 0;
-  if (varies && dataset.known() != Known::labels && dataset.known() != Known::nothing)
-    bad_input("data set {}: label maps and targets don't move with their images: expected no augmentation",
+  if (options.augmentation != Augmentation{} && dataset.known() != Known::labels && dataset.known() != Known::nothing)
+    bad_input("data set {}: label maps and targets don't move with their images: expected --augment none",
               dataset.name);
   const int64_t most = std::min(dataset.height, dataset.width);
   if (options.augmentation.crop < 0 || (options.augmentation.crop > 0 && options.augmentation.crop >= most))
     bad_input("crop {}: expected 0 to {} for images of {}x{}", options.augmentation.crop, most - 1, dataset.height,
               dataset.width);
+  if (!(options.augmentation.least_area > 0 && options.augmentation.least_area <= 1))
+    bad_input("least area {}: expected a share above 0, at most 1", options.augmentation.least_area);
   start(0);
 }
 
@@ -158,7 +209,7 @@ Batch Loader::batch(int64_t index) const {
       const int64_t position = first + i;
       Rng rng(options_.seed, "augment", static_cast<uint64_t>(epoch_ * set.size() + position));
       const int64_t image = order_[static_cast<size_t>(position)];
-      convert(set, image, draw(options_.augmentation, rng), x + i * set.image_values());
+      convert(set, image, draw(set, options_.augmentation, rng), x + i * set.image_values());
       if (!set.labels.empty()) copy_entry(set.labels, image, set.label_map.size(), batch.labels, i);
       if (batch.targets) copy_entry(set.targets, image, set.target_shape.size(), batch.targets.data(), i);
     }

@@ -30,8 +30,9 @@ constexpr int64_t most_classes = 1 << 16;
 /// The training or test images, and the format of their arrays.
 struct Part {
   Dataset set;
-  std::string type;      // of x, in NumPy's notation
-  bool one_hot = false;  // format of y; if so, set has class names, one per column
+  std::string type;             // of x, in NumPy's notation
+  bool channels_first = false;  // order of the axes of x
+  bool one_hot = false;         // format of y; if so, set has class names, one per column
 };
 
 void append_floats(const Array& x, std::vector<float>& out) {
@@ -59,23 +60,56 @@ void append_bytes(const Array& x, std::vector<uint8_t>& out) {
   });
 }
 
-Dataset read_images(const Array& x) {
+/// Whether the axes of x, which has four, are [N, C, H, W] and not [N, H, W, C]: as the options say, or the network.
+/// Without either, the usual order is only taken if it gives the channels of pictures, and the other one does not.
+bool channels_first(const Array& x, const ReadOptions& options) {
+  if (options.layout != Layout::automatic) return options.layout == Layout::nchw;
   const auto& d = x.dims;
-  Dataset set{"numpy", 1, 1, 1, {}, {}, {}};
+  const bool fits_first = Shape{d[1], d[2], d[3]} == options.image_shape,
+             fits_last = Shape{d[3], d[1], d[2]} == options.image_shape;
+  if (options.fixed && fits_first != fits_last) return fits_first;
+  const auto of_pictures = [](int64_t channels) { return channels == 1 || channels == 3 || channels == 4; };
+  if (of_pictures(d[3]) && !of_pictures(d[1])) return false;
+  bad_input("{}: shape ({}): its channels may come first or last: expected --layout nchw or --layout nhwc", x.name,
+            fmt::join(d, ", "));
+}
+
+/// [N, C, H, W] as [N, H, W, C].
+template <typename T>
+void move_channels_last(const Dataset& set, std::vector<T>& values) {
+  const int64_t positions = set.height * set.width, image = set.image_values();
+  std::vector<T> one(static_cast<size_t>(values.empty() ? 0 : image));
+  for (auto to = values.begin(); to != values.end(); to += image) {
+    std::copy_n(to, image, one.begin());
+    for (int64_t c = 0; c < set.channels; ++c) {
+      for (int64_t p = 0; p < positions; ++p) to[p * set.channels + c] = one[static_cast<size_t>(c * positions + p)];
+    }
+  }
+}
+
+void read_images(const Array& x, const ReadOptions& options, Part& part) {
+  const auto& d = x.dims;
+  part.type = x.type;
+  part.channels_first = d.size() == 4 && channels_first(x, options);
+  const bool first = part.channels_first;
+  Dataset& set = part.set = {"numpy", 1, 1, 1, {}, {}, {}};
   if (d.size() == 2) {
     set.channels = d[1];
   } else if (d.size() == 3 || d.size() == 4) {
-    set.height = d[1];
-    set.width = d[2];
-    set.channels = d.size() == 4 ? d[3] : 1;
+    set.height = d[first ? 2 : 1];
+    set.width = d[first ? 3 : 2];
+    set.channels = d.size() == 3 ? 1 : d[first ? 1 : 3];
   } else {
-    bad_input("{}: {} dimensions: expected [N, H, W, C], [N, H, W] or [N, F]", x.name, d.size());
+    bad_input("{}: {} dimensions: expected [N, H, W, C], [N, C, H, W], [N, H, W] or [N, F]", x.name, d.size());
   }
   if (x.kind == 'f')
     append_floats(x, set.features);
   else
     append_bytes(x, set.pixels);
-  return set;
+  if (first) {
+    move_channels_last(set, set.features);
+    move_channels_last(set, set.pixels);
+  }
 }
 
 /// One class number per image; floats must be whole numbers.
@@ -217,13 +251,9 @@ class Arrays {
   std::unique_ptr<zip_t, decltype(&zip_discard)> zip_;
 };
 
-Part read_part(const Arrays& arrays, const std::string& path, const std::string& name) {
+Part read_part(const Arrays& arrays, const std::string& path, const std::string& name, const ReadOptions& options) {
   Part part;
-  const auto read_x = [&](const Array& x) {
-    part.set = read_images(x);
-    part.type = x.type;
-  };
-  if (!arrays.with("x_" + name + ".npy", read_x))
+  if (!arrays.with("x_" + name + ".npy", [&](const Array& x) { read_images(x, options, part); }))
     bad_input("{}: no x_{}.npy: expected x_train, x_test and, if there are classes, y_train and y_test", path, name);
   arrays.with("y_" + name + ".npy", [&](const Array& y) { read_known(y, part); });
   return part;
@@ -276,18 +306,30 @@ std::vector<std::string> notes_on_bytes(const Part& train, const Part& test) {
   return notes;
 }
 
-}  // namespace
-
-Dataset numpy_images(const std::string& file) {
-  const io::Mapped mapped(file);
-  return read_images(parse_npy(file, mapped.content()));
+/// Notes on the order of the axes of arrays that nobody has told.
+std::vector<std::string> notes_on_layout(const char* arrays, const Part& part, const ReadOptions& options) {
+  if (!part.channels_first || options.layout != Layout::automatic) return {};
+  return {fmt::format("{} read as [N, C, H, W], channels first", arrays)};
 }
 
-Splits numpy(const std::string& path, uint64_t seed, double validation_share) {
+}  // namespace
+
+Splits numpy_images(const std::string& file, const ReadOptions& options) {
+  const io::Mapped mapped(file);
+  Part part;
+  read_images(parse_npy(file, mapped.content()), options, part);
+  return {.train = {},
+          .validation = {},
+          .test = std::move(part.set),
+          .notes = notes_on_layout("the images are", part, options)};
+}
+
+Splits numpy(const std::string& path, uint64_t seed, double validation_share, const ReadOptions& options) {
   const Arrays arrays(path);
-  Part test = read_part(arrays, path, "test"), train = read_part(arrays, path, "train");
+  Part test = read_part(arrays, path, "test", options), train = read_part(arrays, path, "train", options);
   check_alike(path, train, test);
   std::vector<std::string> notes = notes_on_bytes(train, test);
+  std::ranges::move(notes_on_layout("x_train and x_test are", train, options), std::back_inserter(notes));
   std::ranges::move(name_classes(train.set, test.set), std::back_inserter(notes));
   return hold_out(std::move(train.set), std::move(test.set), seed, validation_share, std::move(notes));
 }

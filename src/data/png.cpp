@@ -32,26 +32,32 @@ class PngDecoder {
   PngDecoder(const PngDecoder&) = delete;
   PngDecoder& operator=(const PngDecoder&) = delete;
 
-  Image decode() {
+  Size size() {
     run([this] { png_read_info(png_, info_); });
+    const Size size = {png_get_image_height(png_, info_), png_get_image_width(png_, info_)};
+    check(size);
+    return size;
+  }
+
+  Image decode() {
+    const Size size = this->size();
     Image image{.channels = (png_get_color_type(png_, info_) & PNG_COLOR_MASK_COLOR) != 0 ? 3 : 1,
-                .height = png_get_image_height(png_, info_),
-                .width = png_get_image_width(png_, info_),
+                .size = size,
                 .pixels = {},
                 .transparent = (png_get_color_type(png_, info_) & PNG_COLOR_MASK_ALPHA) != 0 ||
                                png_get_valid(png_, info_, PNG_INFO_tRNS) != 0,
                 .deep = png_get_bit_depth(png_, info_) == 16};
-    check_size(image);
     run([this] { ask_for_bytes(); });
-    const auto row_bytes = static_cast<size_t>(image.width * image.channels);
+    const auto row_bytes = static_cast<size_t>(size.width * image.channels);
     if (png_get_rowbytes(png_, info_) != row_bytes) bad_input("{}: unsupported kind of PNG image", file_);
-    image.pixels.resize(static_cast<size_t>(image.height) * row_bytes);
+    image.pixels.resize(static_cast<size_t>(size.height) * row_bytes);
     std::vector<png_bytep> rows;
     for (size_t at = 0; at < image.pixels.size(); at += row_bytes) rows.push_back(&image.pixels[at]);
     run([this, &rows] {
       png_read_image(png_, rows.data());
       png_read_end(png_, nullptr);
     });
+    image.stray = static_cast<int64_t>(left_.size());
     return image;
   }
 
@@ -78,11 +84,11 @@ class PngDecoder {
   }
 
   /// Checks that the size claimed by the file is possible before memory is allocated.
-  void check_size(const Image& image) const {
+  void check(Size size) const {
     const auto bits = uint64_t{png_get_bit_depth(png_, info_)} * png_get_channels(png_, info_);
-    const uint64_t bytes = static_cast<uint64_t>(image.height) * static_cast<uint64_t>(image.width) * bits / 8;
+    const uint64_t bytes = static_cast<uint64_t>(size.height) * static_cast<uint64_t>(size.width) * bits / 8;
     if (bytes / highest_deflate_ratio > size_)
-      bad_input("{}: corrupt PNG image: {}×{} pixels in {} bytes", file_, image.width, image.height, size_);
+      bad_input("{}: corrupt PNG image: {}×{} pixels in {} bytes", file_, size.width, size.height, size_);
   }
 
   static PngDecoder& self(png_voidp pointer) { return *static_cast<PngDecoder*>(pointer); }
@@ -111,6 +117,8 @@ class PngDecoder {
 };
 
 }  // namespace
+
+Size png_size(const std::string& file, std::string_view content) { return PngDecoder(file, content).size(); }
 
 Image decode_png(const std::string& file, std::string_view content) { return PngDecoder(file, content).decode(); }
 

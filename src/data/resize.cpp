@@ -1,41 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resizes drawn pictures to the input size of a network.
+#include "resize.h"
+
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 
 #include <kernels/parallel.h>
 
-#include <algorithm>
-#include <cmath>
 #include <numeric>
 
 namespace mixgrad::data {
 namespace {
 
 constexpr int64_t feature_row = 32;  // a network on features gets a grey picture of this width, row by row
-
-/// The source positions that contribute to one target position, and their weights: enlarging interpolates, shrinking
-/// averages.
-struct Taps {
-  int64_t first;
-  std::vector<float> weights;
-};
-
-std::vector<Taps> taps(int64_t from, int64_t to) {
-  const double ratio = static_cast<double>(from) / static_cast<double>(to), reach = std::max(ratio, 1.0);
-  std::vector<Taps> out;
-  for (int64_t t = 0; t < to; ++t) {
-    const double centre = (static_cast<double>(t) + 0.5) * ratio - 0.5;
-    const auto begin = std::max<int64_t>(0, static_cast<int64_t>(std::floor(centre - reach)) + 1);
-    const auto end = std::min<int64_t>(from, static_cast<int64_t>(std::ceil(centre + reach)));
-    Taps& one = out.emplace_back(Taps{begin, {}});
-    for (int64_t s = begin; s < end; ++s)
-      one.weights.push_back(static_cast<float>(1 - std::abs(static_cast<double>(s) - centre) / reach));
-    const float total = std::accumulate(one.weights.begin(), one.weights.end(), 0.0F);
-    for (float& w : one.weights) w /= total;
-  }
-  return out;
-}
 
 /// Channel c of one pixel, or the mean of its channels if grey.
 float value(const uint8_t* pixel, int64_t channels, int64_t c, bool grey) {
@@ -44,21 +21,17 @@ float value(const uint8_t* pixel, int64_t channels, int64_t c, bool grey) {
 }
 
 uint8_t sampled(const Dataset& set, const uint8_t* image, const Taps& y, const Taps& x, int64_t c, bool grey) {
-  float sum = 0;
-  for (size_t a = 0; a < y.weights.size(); ++a) {
-    const uint8_t* row = image + ((y.first + static_cast<int64_t>(a)) * set.width + x.first) * set.channels;
-    for (size_t b = 0; b < x.weights.size(); ++b) {
-      sum += y.weights[a] * x.weights[b] * value(row + static_cast<int64_t>(b) * set.channels, set.channels, c, grey);
-    }
-  }
-  return static_cast<uint8_t>(std::lround(std::clamp(sum, 0.0F, 255.0F)));
+  return to_byte(weighted(y, x, [&](int64_t row, int64_t column) {
+    return value(image + (row * set.width + column) * set.channels, set.channels, c, grey);
+  }));
 }
 
 Dataset resized(const Dataset& set, int64_t channels, int64_t height, int64_t width) {
   if (set.image_shape() == Shape{channels, height, width}) return set;
   Dataset out{set.name, channels, height, width, {}, set.labels, set.class_names};
   out.pixels.resize(static_cast<size_t>(set.size() * out.image_values()));
-  const std::vector<Taps> ys = taps(set.height, height), xs = taps(set.width, width);
+  const std::vector<Taps> ys = taps(set.height, 0, static_cast<double>(set.height), height),
+                          xs = taps(set.width, 0, static_cast<double>(set.width), width);
   kernels::parallel_chunks(set.size(), 16, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const uint8_t* image = set.pixels.data() + i * set.image_values();
@@ -82,6 +55,22 @@ Dataset resized(const Dataset& set, const Shape& shape) {
 }
 
 }  // namespace
+
+std::vector<Taps> taps(int64_t from, double begin, double length, int64_t to) {
+  const double ratio = length / static_cast<double>(to), reach = std::max(ratio, 1.0);
+  std::vector<Taps> out;
+  for (int64_t t = 0; t < to; ++t) {
+    const double centre = begin + (static_cast<double>(t) + 0.5) * ratio - 0.5;
+    const auto first = std::max<int64_t>(0, static_cast<int64_t>(std::floor(centre - reach)) + 1);
+    const auto end = std::min<int64_t>(from, static_cast<int64_t>(std::ceil(centre + reach)));
+    Taps& one = out.emplace_back(Taps{first, {}});
+    for (int64_t s = first; s < end; ++s)
+      one.weights.push_back(static_cast<float>(1 - std::abs(static_cast<double>(s) - centre) / reach));
+    const float total = std::accumulate(one.weights.begin(), one.weights.end(), 0.0F);
+    for (float& w : one.weights) w /= total;
+  }
+  return out;
+}
 
 Splits resized(Splits splits, const Shape& shape) {
   const bool picture = shape.rank() == 3 && (shape[0] == 1 || shape[0] == 3);

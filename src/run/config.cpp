@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 
 namespace mixgrad {
@@ -33,7 +34,7 @@ void check_task(const RunConfig& c) {
   if (!c.input_shape.empty() && (c.input_shape.size() != 3 || !positive)) {
     bad_input("input-shape: {} is not possible: expected C,H,W, like 3,32,32", fmt::join(c.input_shape, ","));
   }
-  data::default_augmentation(c.data);  // throws for an unknown data set
+  check_reading(c, c.data, data::source_of(c.data));
   if (!c.loss.empty()) train::find_task(c.loss);
   if (!(c.val_split > 0 && c.val_split < 1))
     bad_input("val-split: {} is not possible: expected a share between 0 and 1", c.val_split);
@@ -85,6 +86,34 @@ void check_training(const RunConfig& c) {
 }
 
 }  // namespace
+
+std::array<int64_t, 2> parse_image_size(const std::string& text) {
+  constexpr int64_t most = 4096;
+  std::array<int64_t, 2> size = {0, 0};
+  const char *at = text.data(), *end = text.data() + text.size();
+  const auto next = [&](int64_t& n) {
+    const auto parsed = std::from_chars(at, end, n);
+    at = parsed.ptr;
+    return parsed.ec == std::errc() && n >= 1 && n <= most;
+  };
+  bool good = next(size[0]);
+  size[1] = size[0];
+  if (good && at != end) good = *at++ == 'x' && next(size[1]);
+  if (!good || at != end)
+    bad_input("image-size: '{}': expected H or HxW, like 96 or 96x128, from 1 to {} pixels", text, most);
+  return size;
+}
+
+void check_reading(const RunConfig& c, const std::string& data, const std::string& source) {
+  const bool images = source == "images", arrays = source == "npy" || source == "npz";
+  if (!c.image_size.empty()) parse_image_size(c.image_size);
+  if (!c.image_size.empty() && !images)
+    bad_input("image-size: '{}' is not resized: expected data from images:DIR; see also --input-shape", data);
+  if (c.layout != data::Layout::automatic && !arrays)
+    bad_input("layout: '{}' has no choice of layout: expected data from npy:DIR or npz:FILE", data);
+  if (c.skip_unreadable && !images)
+    bad_input("skip-unreadable: '{}' has no files to skip: expected data from images:DIR", data);
+}
 
 std::string cost_to_lower(const RunConfig& config) {
   if (!config.target.empty()) return config.target.substr(0, config.target.find('='));

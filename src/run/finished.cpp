@@ -6,6 +6,7 @@
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
+#include <mixgrad/models.h>
 #include <mixgrad/run_folder.h>
 
 #include <nlohmann/json.hpp>
@@ -20,15 +21,13 @@ namespace fs = std::filesystem;
 
 constexpr const char* variance_key = "variance";  // in the metadata of a teacher's file
 
-/// The task of a finished run's network, for data of which `known` is known. Older files do not name it: their networks
-/// reconstruct if they return as many values as their input has.
-train::Task task_of_run(const Graph& network, const fs::path& folder, data::Known known) {
-  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
-  std::string name = network.task;
-  if (name.empty()) name = output.size() == network.input_shape().size() ? "reconstruct" : "classify";
-  const train::Task& task = train::find_task(name, (folder / network_name).string() + ": task");
+/// The task of a finished run's network, for data of which `known` is known. Older files do not name it: theirs is that
+/// of their model, or else what the data allow.
+train::Task task_of_run(const Graph& network, const Origin& origin, const fs::path& folder, data::Known known) {
+  if (network.task.empty()) return train::task_for(nullptr, models::task_of(origin.model), known);
+  const train::Task& task = train::find_task(network.task, (folder / network_name).string() + ": task");
   if (task.taught) return task.taught(read_teacher(folder / teacher_name));
-  return train::task_for(nullptr, name, known);
+  return train::task_for(nullptr, network.task, known);
 }
 
 }  // namespace
@@ -40,12 +39,19 @@ Origin read_origin(const std::string& folder) {
   if (!fs::exists(file, error)) bad_input("{}: not the folder of a finished run: {} is missing", folder, summary_name);
   try {
     const auto json = nlohmann::json::parse(io::read_file(file));
+    const auto config = json.value("config", nlohmann::json::object());  // older runs lack some settings
     return {.model = fs::path(json.at("model").get<std::string>()).filename(),
             .data = json.at("data").get<std::string>(),
-            .data_seed = json.value("data_seed", json.at("seed").get<uint64_t>())};  // older runs have only one seed
+            .data_seed = json.value("data_seed", json.at("seed").get<uint64_t>()),  // older runs have only one seed
+            .layout = find_by_name<data::Layout>(config.value("layout", "")).value_or(data::Layout::automatic),
+            .skip_unreadable = config.value("skip-unreadable", false)};
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: corrupt: expected the summary of a run, with its model, data and seed", file);
   }
+}
+
+data::ReadOptions read_options(const Origin& origin, const Shape& input) {
+  return {.image_shape = input, .fixed = true, .layout = origin.layout, .skip_unreadable = origin.skip_unreadable};
 }
 
 void write_teacher(const train::Teacher& teacher, const std::string& file) {
@@ -79,13 +85,16 @@ void check_existing_folder(const std::string& path, const char* what) {
   bad_input("{}: no such folder", path);
 }
 
-FinishedRun load_run(const std::string& path, const std::string& data) {
+FinishedRun load_run(const std::string& path, const std::string& data, bool skip_unreadable) {
   const Origin origin = read_origin(path);
   const std::string& spec = data.empty() ? origin.data : data;
   Graph network = load_graph(fs::path(path) / network_name);
-  data::Dataset test = data::load(spec, origin.data_seed, 0.1, network.input_shape()).test;
+  data::ReadOptions options = read_options(origin, network.input_shape());
+  options.skip_unreadable = options.skip_unreadable || skip_unreadable;
+  data::Splits splits = data::load(spec, origin.data_seed, 0.1, options);
+  data::Dataset test = std::move(splits.test);
   check_image_shape(test, spec, network.input_shape(), "the network in " + path);
-  train::Task task = task_of_run(network, path, test.known());
+  train::Task task = task_of_run(network, origin, path, test.known());
   network.task = task.name;
   task.check({.images = test,
               .data = spec,
@@ -97,7 +106,11 @@ FinishedRun load_run(const std::string& path, const std::string& data) {
   if (!task.reads_labels) test.labels.clear();
   if (!task.reads_targets) test.targets.clear();
   test.normalization = network.normalization;
-  return {.model = origin.model, .network = std::move(network), .test = std::move(test), .task = std::move(task)};
+  return {.model = origin.model,
+          .network = std::move(network),
+          .test = std::move(test),
+          .task = std::move(task),
+          .notes = std::move(splits.notes)};
 }
 
 Graph load_network(const std::string& path) {
@@ -122,8 +135,7 @@ std::optional<Repair> repair_of(const std::string& path) {
   }
 }
 
-train::Score evaluate_run(const std::string& path, const std::string& data, train::Confusion* confusion) {
-  const FinishedRun run = load_run(path, data);
+train::Score evaluate_run(const FinishedRun& run, train::Confusion* confusion) {
   const Shape& output = run.network.nodes[static_cast<size_t>(run.network.output)].shape;
   if (confusion != nullptr && run.task.decisions) *confusion = train::Confusion(output, run.test);
   return train::evaluate(run.network, run.test, std::numeric_limits<int64_t>::max(), &run.task, confusion);

@@ -3,10 +3,34 @@
 
 #include <mixgrad/error.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 namespace mixgrad {
+
+namespace {
+
+data::Augmentation augmentation(const RunConfig& config, const data::Splits& splits) {
+  using data::Augmentation;
+  const bool flip = splits.augmentation.flip;
+  switch (config.augment) {
+    case Augment::none:
+      return {};
+    case Augment::shift:
+      if (std::min(splits.train.height, splits.train.width) <= Augmentation::usual_crop)
+        bad_input("augment: images {} of '{}' are too small to be shifted", splits.train.image_shape().str(),
+                  config.data);
+      return {.flip = flip, .crop = Augmentation::usual_crop};
+    case Augment::enlarge:
+      return {.flip = flip, .least_area = Augmentation::usual_area};
+    case Augment::automatic:
+      break;
+  }
+  return splits.augmentation;
+}
+
+}  // namespace
 
 train::Schedule schedule(const RunConfig& config, const data::Splits& splits, const Communicator* communicator,
                          const train::Task& task, int epochs, double lr) {
@@ -16,7 +40,7 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
           .check_numerics = config.check_numerics,
           .patience = config.patience,
           .dtype = dtype_of(config.dtype),
-          .augmentation = data::default_augmentation(config.data, splits.train.image_shape()),
+          .augmentation = augmentation(config, splits),
           .seed = config.seed,
           .communicator = communicator,
           .task = &task};
@@ -75,7 +99,7 @@ FloatResult run_warm_up(const RunConfig& config, train::Observer& observer, trai
   if (!config.loss.empty() && train::find_task(config.loss).taught)
     bad_input("loss: {} is for searches: a float network can't learn from itself: expected another task", config.loss);
   const train::Threads threads(config.threads);
-  const data::Splits splits = load_data(config);
+  const data::Splits splits = load_data(config, &observer);
   const train::Task& task = run_task(config, splits.train);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;

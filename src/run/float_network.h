@@ -31,6 +31,10 @@ WarmedUp warmed_up(const RunConfig& config, const data::Splits& splits, const Co
 /// The graph of a float network whose input is the normalized images of `splits`.
 Graph float_graph(const RunConfig& config, nn::Module& net, const data::Splits& splits);
 
+/// Whether the model's input is the data's unless the settings say otherwise.
+bool takes_any_shape(const RunConfig& config);
+/// How images are read: as the settings say, or else in the usual way for their network.
+data::ReadOptions read_options(const RunConfig& config, data::ReadOptions usual);
 /// Throws bad_input unless the images of `data` have the shape that `network`, named for the user, takes.
 void check_image_shape(const data::Dataset& images, const std::string& data, const Shape& wanted,
                        const std::string& network);

@@ -57,6 +57,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   bool due() const override {
     return std::chrono::duration<double>(Clock::now() - written_).count() >= 60 * folder_.checkpoint_minutes();
   }
+  void on_read(int64_t done, int64_t images) override { next_.on_read(done, images); }
   void on_note(const std::string& note) override { next_.on_note(note); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {

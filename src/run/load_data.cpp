@@ -48,11 +48,24 @@ Normalization of_small(Normalization n) {
 
 void check_image_shape(const data::Dataset& images, const std::string& data, const Shape& wanted,
                        const std::string& network) {
-  const Shape is = images.image_shape();
-  if (is == wanted) return;
-  const bool channels_first = is == Shape{wanted[2], wanted[0], wanted[1]};  // was read as height, width, channels
-  bad_input("data: images of '{}' are {}, but {} takes {}{}", data, is.str(), network, wanted.str(),
-            channels_first ? ": store the channels last, x.transpose(0, 2, 3, 1)" : "");
+  if (images.image_shape() != wanted)
+    bad_input("data: images of '{}' are {}, but {} takes {}", data, images.image_shape().str(), network, wanted.str());
+}
+
+bool takes_any_shape(const RunConfig& config) {
+  return config.input_shape.empty() && !models::task_of(config.model).empty();
+}
+
+data::ReadOptions read_options(const RunConfig& config, data::ReadOptions usual) {
+  if (config.layout != data::Layout::automatic) usual.layout = config.layout;
+  usual.skip_unreadable = usual.skip_unreadable || config.skip_unreadable;
+  if (!config.image_size.empty()) {
+    const auto [height, width] = parse_image_size(config.image_size);
+    const int64_t channels = usual.fixed ? usual.image_shape[0] : 1;  // 1: grey images may be grey
+    usual.image_shape = {channels, height, width};
+    usual.fixed = true;
+  }
+  return usual;
 }
 
 Normalization image_normalization(const RunConfig& config, int64_t channels) {
@@ -155,14 +168,16 @@ models::Model make_model(const RunConfig& config, const data::Dataset& images) {
 }
 
 models::Model make_model(const RunConfig& config, int64_t classes, const Shape& image_shape) {
-  const bool built_in = !models::task_of(config.model).empty();
-  if (!built_in || !config.input_shape.empty()) return make_model(config, classes);
+  if (!takes_any_shape(config)) return make_model(config, classes);
   return models::make(config.model, classes, {.input_shape = image_shape});
 }
 
-data::Splits load_data(const RunConfig& config) {
-  const Shape drawn = make_model(config, 1).input_shape;
-  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, drawn);
+data::Splits load_data(const RunConfig& config, train::Observer* observer) {
+  data::ReadOptions options =
+      read_options(config, {.image_shape = make_model(config, 1).input_shape, .fixed = !takes_any_shape(config)});
+  if (observer != nullptr)
+    options.progress = [observer](int64_t done, int64_t images) { observer->on_read(done, images); };
+  data::Splits splits = data::load(config.data, config.data_seed, config.val_split, options);
   const models::Model model = make_model(config, splits.train);
   const train::Task& task = run_task(config, splits.train);
   check_teacher(config, model, task);

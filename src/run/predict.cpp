@@ -26,21 +26,23 @@ bool stands(const fs::path& path) {
   return fs::exists(path, error);
 }
 
-/// The images that were asked for; `usual`: where they come from if nothing was asked for.
-data::Dataset images_for(const PredictOptions& o, const std::string& usual, uint64_t seed, const Shape& shape,
-                         std::vector<std::string>& notes) {
-  if (!o.input.empty()) return data::images_only(o.input);
-  const std::string& spec = o.data.empty() ? usual : o.data;
-  if (spec.empty())
-    bad_input("predict: no images for {}: expected --data with a data set, or --input with an array or images",
-              o.network);
-  data::Splits splits = data::load(spec, seed, 0.1, shape);
-  std::ranges::move(splits.notes, std::back_inserter(notes));
-  return std::move(splits.test);
-}
-
 std::string name_of_images(const PredictOptions& o, const std::string& usual) {
   return !o.input.empty() ? o.input : o.data.empty() ? usual : o.data;
+}
+
+/// The images that were asked for; `usual`: where they come from if nothing was asked for, `as_usual`: how they are
+/// read.
+data::Dataset images_for(const PredictOptions& o, const std::string& usual, uint64_t seed, data::ReadOptions as_usual,
+                         std::vector<std::string>& notes) {
+  const std::string name = name_of_images(o, usual);
+  if (name.empty())
+    bad_input("predict: no images for {}: expected --data with a data set, or --input with an array or images",
+              o.network);
+  check_reading(o.settings, name, o.input.empty() ? data::source_of(name) : data::kind_of(name));
+  const data::ReadOptions options = read_options(o.settings, std::move(as_usual));
+  data::Splits splits = o.input.empty() ? data::load(name, seed, 0.1, options) : data::images_only(name, options);
+  std::ranges::move(splits.notes, std::back_inserter(notes));
+  return std::move(splits.test);
 }
 
 void use_graph(Prediction& p, Graph graph) {
@@ -81,11 +83,13 @@ void use_integers(Prediction& p, const Graph& discrete) {
 
 /// A network that a run has found, or one saved on its own.
 Prediction of_saved_graph(const PredictOptions& o, Graph graph, const Origin& origin) {
-  if (!o.settings.normalize.empty())
-    bad_input("normalize: the network in {} has its own normalization: leave out --normalize", o.network);
+  if (!o.settings.normalize.empty() || !o.settings.input_scale.empty()) {
+    bad_input("normalize: the network in {} has its own normalization: leave out --normalize and --input-scale",
+              o.network);
+  }
   Prediction p{.network = o.network, .images = {}, .output = {}, .notes = {}, .run = {}};
   const uint64_t seed = o.data.empty() ? origin.data_seed : o.settings.data_seed;
-  p.images = images_for(o, origin.data, seed, graph.input_shape(), p.notes);
+  p.images = images_for(o, origin.data, seed, read_options(origin, graph.input_shape()), p.notes);
   check_image_shape(p.images, name_of_images(o, origin.data), graph.input_shape(), "the network in " + o.network);
   p.images.normalization = graph.normalization;
   if (o.integer)
@@ -102,7 +106,8 @@ Prediction of_model(const PredictOptions& o, RunConfig config) {
   const int64_t outputs = outputs_of_init(config);
   models::Model model = make_model(config, outputs);
   Prediction p{.network = o.network, .images = {}, .output = {}, .notes = model.notes, .run = {}};
-  p.images = images_for(o, "", config.data_seed, model.input_shape, p.notes);
+  p.images = images_for(o, "", config.data_seed, {.image_shape = model.input_shape, .fixed = !takes_any_shape(config)},
+                        p.notes);
   if (!model.trained) model = make_model(config, outputs, p.images.image_shape());
   if (!config.init.empty()) nn::load_state(*model.net, config.init);
   check_image_shape(p.images, name_of_images(o, ""), model.input_shape, "model " + config.model);
@@ -123,7 +128,7 @@ Prediction of_file(const PredictOptions& o, const std::string& file) {
     return of_model(o, config);
   }
   io::Safetensors content = io::read_safetensors(file);
-  if (holds_graph(content)) return of_saved_graph(o, graph_from(std::move(content)), {"", "", 0});
+  if (holds_graph(content)) return of_saved_graph(o, graph_from(std::move(content)), {});
   config.init = file;
   return of_model(o, config);
 }

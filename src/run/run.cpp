@@ -309,7 +309,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   config.validate();
   const train::Threads threads(config.threads);
   const Stopwatch total;
-  const data::Splits splits = load_data(config);
+  const data::Splits splits = load_data(config, &observer);
   const std::string obstacle = check_wishes(config, splits);
   train::Checkpoints none;
   train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;

@@ -228,7 +228,7 @@ TEST_CASE("load: names of data sets, and their default augmentation") {
   for (const std::string spec : {"", "glyph", "glyphs2", "cifar10", "cifar10:", "mnist"}) {
     const std::string expected = "unknown data set '" + spec + "': expected " + data::sources();
     CHECK(refusal([&] { data::load(spec, 0); }) == expected);
-    CHECK(refusal([&] { data::default_augmentation(spec); }) == expected);
+    CHECK(refusal([&] { data::source_of(spec); }) == expected);
   }
   const data::Splits few = data::load("glyphs:60", 3, 0.5);
   CHECK(few.train.size() == 30);
@@ -239,10 +239,11 @@ TEST_CASE("load: names of data sets, and their default augmentation") {
     CHECK(refusal([&] { data::load(spec, 0); }) ==
           "data: '" + spec + "': expected glyphs:N with 40 to 200000 training images");
   }
-  CHECK(data::default_augmentation("cifar10:x").flip);
-  CHECK(data::default_augmentation("cifar10:x").crop == 2);
-  CHECK_FALSE(data::default_augmentation("glyphs").flip);
-  CHECK(data::default_augmentation("glyphs").crop == 2);
+  CHECK(data::source_of("cifar10:x") == "cifar10");
+  CHECK(data::source_of("glyphs:60") == "glyphs");
+  CHECK(data::load("cifar10:" + folder.path.string(), 3).augmentation == data::Augmentation{.flip = true, .crop = 2});
+  CHECK(few.augmentation == data::Augmentation{.crop = 2});
+  CHECK(data::load("glyphs:60", 3, 0.5, {.image_shape = {64, 1, 1}}).augmentation == data::Augmentation{});
 }
 
 TEST_CASE("loader: without shuffling and augmentation, it returns the data set divided by 255") {
@@ -337,6 +338,8 @@ TEST_CASE("loader: invalid options and batches are refused") {
   CHECK(make({.batch_size = 0}) == "batch size 0: expected at least 1");
   CHECK(make({.augmentation = {.crop = 4}}) == "crop 4: expected 0 to 3 for images of 4x5");
   CHECK(make({.augmentation = {.crop = -1}}) == "crop -1: expected 0 to 3 for images of 4x5");
+  for (const double share : {0.0, 1.5, std::nan("")})
+    CHECK(make({.augmentation = {.least_area = share}}).starts_with("least area "));
   const data::Loader loader(set, {.batch_size = 4});
   CHECK(refusal([&] { loader.batch(3); }) == "batch 3: this data set has 3 batches");
   CHECK(refusal([&] { loader.batch(-1); }) == "batch -1: this data set has 3 batches");

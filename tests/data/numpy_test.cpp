@@ -71,7 +71,7 @@ TEST_CASE("numpy: floats and bytes of 2 to 4 dimensions; labels of any integer t
                npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
   folder.write("x_test.npy", npy("<f8", "4, 3, 1, 1", bytes_of(std::vector<double>(features.begin(), features.end()))));
   folder.write("y_train.npy", npy("|u1", "4,", std::string("\x00\x01\x02\x03", 4)));
-  s = data::load("npy:" + folder.path.string(), 0, 0.25);
+  s = data::load("npy:" + folder.path.string(), 0, 0.25, {.layout = data::Layout::nhwc});
   CHECK(s.train.image_shape() == Shape{1, 3, 1});
   CHECK(s.train.size() == 3);
   CHECK(s.validation.size() == 1);
@@ -141,7 +141,7 @@ TEST_CASE("numpy: every error names its file and position") {
   std::vector<float> damaged = features;
   damaged[5] = std::numeric_limits<float>::quiet_NaN();
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(damaged))), "x_train.npy: the value at [1, 2] is nan"));
-  CHECK(says(with(x, npy("<f4", "2, 1, 2, 3", bytes_of(damaged))), "x_train.npy: the value at [0, 0, 1, 2] is nan"));
+  CHECK(says(with(x, npy("<f4", "2, 2, 1, 3", bytes_of(damaged))), "x_train.npy: the value at [0, 1, 0, 2] is nan"));
   CHECK(says(with(x, npy("<f4", "4, 3", bytes_of(damaged), "True")), "x_train.npy: the value at [1, 1] is nan"));
   CHECK(
       says(with(x, npy("<f2", "4, 3", std::string("\0\x7c", 2) + std::string(22, 'a'))), "the value at [0, 0] is inf"));
@@ -225,7 +225,7 @@ TEST_CASE("numpy: floats are targets of any shape, integers [N, H, W] are label 
   CHECK(batch.known() == data::Known::values);
   CHECK(batch.targets.shape() == Shape{3, 6});
   CHECK(batch.part(1, 2).targets.to_vector() == std::vector<float>(values.begin() + 6, values.begin() + 18));
-  CHECK(says(refusal([&] { data::Loader(s.train, {.augmentation = {.flip = true}}); }), "expected no augmentation"));
+  CHECK(says(refusal([&] { data::Loader(s.train, {.augmentation = {.flip = true}}); }), "expected --augment none"));
 
   const data::Splits held = read(npy("<f4", "4, 2, 3", bytes_of(values)), 0.25);
   REQUIRE(held.validation.size() == 1);
@@ -320,4 +320,52 @@ TEST_CASE("numpy: integers within 0 to 255 are read as bytes, booleans as 0 and 
   CHECK(s.notes == std::vector<std::string>{"x_train and x_test are of booleans: False is read as 0, True as 1"});
   const std::string ones = npy("|u1", "4, 3", "\0\1\1\0\0\1\1\0\0\1\1\0"s);
   CHECK(says(read(ones, ones).notes.at(0), "no value of x is above 1, but a byte v stands for v / 255"));
+}
+
+TEST_CASE("numpy: the order of the axes of images is given, or told by the network or the number of channels") {
+  const DataFolder folder;
+  const auto read = [&](const std::string& shape, const data::ReadOptions& options, bool floats = false) {
+    const std::vector<float> ramp = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                     12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23};
+    const std::string bytes(ramp.begin(), ramp.end());
+    for (const char* part : {"train", "test"})
+      folder.write(fmt::format("x_{}.npy", part),
+                   floats ? npy("<f4", shape, bytes_of(ramp)) : npy("|u1", shape, bytes));
+    return data::load("npy:" + folder.path.string(), 0, 0, options);
+  };
+  using enum data::Layout;
+  const std::vector<uint8_t> as_stored = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                          12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23},
+                             moved = {0,  4,  8,  1,  5,  9,  2,  6,  10, 3,  7,  11,
+                                      12, 16, 20, 13, 17, 21, 14, 18, 22, 15, 19, 23};
+  for (const bool from_flag : {true, false}) {
+    const data::ReadOptions options =
+        from_flag ? data::ReadOptions{.layout = nchw} : data::ReadOptions{.image_shape = {3, 2, 2}, .fixed = true};
+    const data::Splits s = read("2, 3, 2, 2", options);
+    CHECK(s.train.image_shape() == Shape{3, 2, 2});
+    CHECK(s.train.pixels == moved);
+    CHECK(s.notes.size() == (from_flag ? 0 : 1));
+    const data::Splits f = read("2, 3, 2, 2", options, true);
+    CHECK(std::vector<uint8_t>(f.test.features.begin(), f.test.features.end()) == moved);
+  }
+  CHECK(read("2, 3, 2, 2", {.image_shape = {3, 2, 2}, .fixed = true}).notes[0] ==
+        "x_train and x_test are read as [N, C, H, W], channels first");
+  CHECK(read("2, 3, 2, 2", {.layout = nhwc}).train.image_shape() == Shape{2, 3, 2});
+  for (const data::Layout layout : {automatic, nhwc}) {
+    const data::Splits s = read("2, 2, 2, 3", {.layout = layout});
+    CHECK(s.train.image_shape() == Shape{3, 2, 2});
+    CHECK(s.train.pixels == as_stored);
+    CHECK(s.notes.empty());
+  }
+  for (const std::string shape : {"2, 1, 4, 3", "1, 2, 6, 2", "2, 3, 1, 4", "2, 3, 2, 2", "1, 1, 6, 4"}) {
+    CHECK(says(refusal([&] { read(shape, {}); }),
+               fmt::format("x_test.npy: shape ({}): its channels may come first or last: expected --layout nchw or "
+                           "--layout nhwc",
+                           shape)));
+    CHECK(read(shape, {.layout = nchw}).train.size() == read(shape, {.layout = nhwc}).train.size());
+  }
+  CHECK(read("1, 2, 6, 2", {.image_shape = {2, 2, 6}, .fixed = true}).train.pixels == as_stored);
+  CHECK(read("2, 1, 4, 3", {.image_shape = {1, 4, 3}, .fixed = true}).train.image_shape() == Shape{1, 4, 3});
+  CHECK(read("2, 1, 4, 3", {.image_shape = {3, 1, 4}, .fixed = true}).train.image_shape() == Shape{3, 1, 4});
+  CHECK(says(refusal([&] { read("2, 1, 4, 3", {.image_shape = {3, 1, 4}}); }), "--layout"));  // others would do, too
 }

@@ -14,7 +14,7 @@ constexpr std::string_view two_labels =
 
 }  // namespace
 
-/// The bytes as images or, if their shape has one dimension or four that end in 1, as labels.
+/// The bytes as images in both orders of axes or, if their shape has one dimension or four that end in 1, as labels.
 void mixgrad::fuzz::read_npy(const Folder& folder, std::string_view bytes) {
   const std::string_view header = bytes.substr(0, 128);
   const bool labels = header.find(",)") != header.npos || header.find(", 1, 1, 1, 1)") != header.npos;
@@ -22,5 +22,6 @@ void mixgrad::fuzz::read_npy(const Folder& folder, std::string_view bytes) {
     folder.put("x_" + part + ".npy", labels ? two_images : bytes);
     folder.put("y_" + part + ".npy", labels ? bytes : two_labels);
   }
-  data::numpy(folder.path(), 0);
+  for (const data::Layout layout : {data::Layout::nhwc, data::Layout::nchw})
+    data::numpy(folder.path(), 0, 0.1, {.layout = layout});
 }

@@ -10,7 +10,7 @@ void mixgrad::fuzz::read_run(const Folder& folder, std::string_view bytes) {
   folder.put("summary.json", bytes);
   const std::string history = folder.put("history.jsonl", bytes);
   if (bytes.find("\"alphas\"") == bytes.npos) {
-    evaluate_run(folder.path(), "glyphs:40");
+    evaluate_run(load_run(folder.path(), "glyphs:40"));
   } else {
     report::read_replay(history);
     read_history(folder.path());

@@ -8,7 +8,7 @@
 using namespace mixgrad;
 
 int main() {
-  const data::Splits data = data::load("glyphs:64", /*seed=*/1, /*validation_share=*/0.25, {3, 32, 32});
+  const data::Splits data = data::load("glyphs:64", /*seed=*/1, /*validation_share=*/0.25);
   nn::Sequential net(
       std::make_unique<nn::Conv2d>(nn::Conv2dOptions{.in_channels = 3, .out_channels = 8, .stride = {2, 2}}),
       std::make_unique<nn::ReLU>(), std::make_unique<nn::GlobalAvgPool2d>(), std::make_unique<nn::Flatten>(),

@@ -35,6 +35,10 @@ RunConfig all_changed() {
   return {.model = "ds_cnn",
           .input_shape = {3, 16, 16},
           .data = "glyphs:96",
+          .image_size = "48x64",
+          .layout = data::Layout::nchw,
+          .skip_unreadable = true,
+          .augment = Augment::enlarge,
           .loss = "reconstruct",
           .input_scale = "0..255",
           .normalize = "0.5/0.25",
@@ -115,7 +119,8 @@ TEST_CASE("settings: files and checkpoints have the same text as those of older 
   CHECK(toml.find("threads") == std::string::npos);
   CHECK(search_toml({}).find("strength") == std::string::npos);
   CHECK(train_toml(all_changed()) ==
-        "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nloss = 'reconstruct'\n"
+        "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nimage-size = '48x64'\nlayout = 'nchw'\n"
+        "skip-unreadable = true\naugment = 'enlarge'\nloss = 'reconstruct'\n"
         "input-scale = '0..255'\n"
         "normalize = '0.5/0.25'\nval-split = 0.2\ndata-seed = 9\nepochs = 1\nbatch-size = 32\nlr = 0.1\n"
         "weight-decay = 0.001\npatience = 4\ncheck-numerics "

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The finished run that a command works on.
+#pragma once
+
+#include "options.h"
+
+#include <mixgrad/run_folder.h>
+
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <string>
+
+namespace mixgrad::cli {
+
+/// Adds the flag for load_noting's `skip_unreadable`.
+inline void add_skip_unreadable(Options& options, bool& skip_unreadable) {
+  options.add("skip-unreadable", &skip_unreadable,
+              "images:DIR: go on without files that can't be read [as the run did]");
+}
+
+/// load_run; prints its notes to standard error.
+inline FinishedRun load_noting(const std::string& folder, const std::string& data, bool skip_unreadable) {
+  FinishedRun run = load_run(folder, data, skip_unreadable);
+  for (const std::string& note : run.notes) fmt::print(stderr, "mixgrad: note: {}\n", note);
+  return run;
+}
+
+}  // namespace mixgrad::cli
