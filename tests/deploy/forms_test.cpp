@@ -86,7 +86,7 @@ void check_in_c_and_engine(uint64_t count) {
 }  // namespace
 
 TEST_CASE("forms: random networks cover all features") {
-  constexpr uint64_t networks = 200;
+  constexpr uint64_t networks = 400;
   std::map<std::string, uint64_t> counts;
   test::for_each_batch(networks, [&](const std::vector<FormCase>& batch) {
     for (const FormCase& c : batch) {
