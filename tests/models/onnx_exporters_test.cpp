@@ -224,13 +224,14 @@ TEST_CASE("ONNX in: all nodes that can't be imported are listed at once, each wi
   OnnxNet n({3, 8, 8});
   n.node("Conv", "a", {"x", n.floats("a.weight", {4, 5, 3, 3})});
   n.node("Relu", "behind", {"a"});
-  n.node("Clip", "b", {"x", n.scalar("low", -1), n.scalar("high", 1)});
+  n.node("AveragePool", "b", {"x"});
+  n.list("kernel_shape", {3, 3}).list("dilations", {2, 2});
   n.node("Conv", "c", {"x", n.floats("c.weight", {4, 3, 3, 3})});
   n.number("group", 0);
   n.node("Add", "s1", {"behind", "b"});
   const std::string said = test::refusal([&] { import_bytes(n.bytes(n.node("Add", "s2", {"s1", "c"}))); });
   CHECK(said.find("3 nodes can't be imported:\n  Conv 'node_a': [conv2d] input") != std::string::npos);
-  CHECK(said.find("\n  Clip 'node_b': unsupported bounds -1 and 1") != std::string::npos);
+  CHECK(said.find("\n  AveragePool 'node_b': dilations must be 1: only maxima can be dilated") != std::string::npos);
   CHECK(said.find("\n  Conv 'node_c': kernel, strides") != std::string::npos);
   CHECK(said.find("behind") == std::string::npos);
 }
