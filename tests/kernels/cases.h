@@ -151,12 +151,12 @@ struct PoolCase {
 inline const std::vector<PoolCase> pool_cases = {
     {"2x2", {2, 5, 8, 6, 4, 3, 2, 2, 2, 2}},
     {"overlapping, padded", {3, 16, 9, 9, 5, 5, 3, 3, 2, 2, 1, 1, 1, 1}},
-    {"overlapping, padding not counted", {3, 16, 9, 9, 5, 5, 3, 3, 2, 2, 1, 1, 1, 1, false}},
+    {"overlapping, padding not counted", {3, 16, 9, 9, 5, 5, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1, false}},
     {"global", {4, 64, 8, 8, 1, 1, 8, 8, 8, 8}},
     {"rows at the end unread", {1, 3, 7, 5, 3, 2, 2, 2, 2, 2}},
     {"stride 1, unequal", {2, 7, 6, 5, 4, 4, 3, 2, 1, 1}},
     {"padding at the end only", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2, 0, 0, 1, 1}},
-    {"padding at the end only, not counted", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2, 0, 0, 1, 1, false}},
+    {"padding at the end only, not counted", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2, 0, 0, 1, 1, 1, 1, false}},
     {"beyond the image", {2, 4, 5, 5, 3, 3, 2, 2, 2, 2}},
     {"beyond uneven padding", {2, 20, 6, 8, 3, 4, 3, 4, 2, 3, 0, 2, 0, 2}},
 };
