@@ -17,8 +17,8 @@ models::Model random_model(const std::string& name, uint64_t seed);
 Graph random_export(const models::Model& model, MixPrecType type, const std::vector<int>& weight_bits, uint64_t seed,
                     const Shape& input = {});
 /// An exported network with both pools (uneven, past the image, padding counted and not), grouped and depthwise convs,
-/// a separate ReLU and ReLU6, squeeze and excite, every function, joined, cut, shuffled, padded and repeated images, and
-/// flattened ones: [3, 16, 16] to 5.
+/// a separate ReLU and ReLU6, squeeze and excite, every function, joined, cut, shuffled, padded and repeated images,
+/// and flattened ones: [3, 16, 16] to 5.
 Graph every_op(bool quantize_output, uint64_t seed);
 /// Images in [0, 1), without labels.
 data::Dataset random_images(int64_t images, const Shape& image_shape, uint64_t seed);

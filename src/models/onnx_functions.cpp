@@ -244,11 +244,8 @@ std::optional<Node> as_function(const File& file, const std::map<std::string, si
   const std::vector<Expression> all = expressions(file, position, root);
   for (auto f = all.rbegin(); f != all.rend() && f->size() > 1; ++f) {
     if (const auto g = function_of(*f)) {
-      return Node{.name = root.name,
-                  .op = onnx_name(g->kind),
-                  .inputs = {f->from()},
-                  .outputs = root.outputs,
-                  .function = g};
+      return Node{
+          .name = root.name, .op = onnx_name(g->kind), .inputs = {f->from()}, .outputs = root.outputs, .function = g};
     }
   }
   return std::nullopt;
