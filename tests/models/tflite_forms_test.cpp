@@ -299,6 +299,71 @@ TEST_CASE("TFLite forms: arithmetic, reductions, pads and changes of shape") {
   });
 }
 
+TEST_CASE("TFLite forms: functions, products, joined channels and repeated positions") {
+  const Window three{.kernel = {3, 3}};
+  const auto conv = [=](TfliteNet& n) { return conv_form(three, 4, 4, Function::NONE).build(n); };
+  const auto conved = [=](const Map& x) { return conv_form(three, 4, 4, Function::NONE).expected(x); };
+  const auto each = [=](const std::string& name, TfliteOp code, const auto& options, float (*f)(float)) {
+    return Form{name, image, [=](TfliteNet& n) { return n.op(code, {conv(n)}, image, options(n)); },
+                [=](const Map& x) {
+                  Map y = conved(x);
+                  std::ranges::transform(y.v, y.v.begin(), f);
+                  return y;
+                }};
+  };
+  const auto leaky = [](TfliteNet& n) { return tflite::CreateLeakyReluOptions(n.fbb, 0.25F); };
+  const Dims joined{1, 7, 6, 8}, doubled{1, 14, 12, 4};
+  check({
+      each("LEAKY_RELU", TfliteOp::LEAKY_RELU, leaky, [](float v) { return v < 0 ? v / 4 : v; }),
+      {"PRELU", image,
+       [=](TfliteNet& n) {
+         return n.op(TfliteOp::PRELU, {conv(n), n.values("slopes", {1, 1, 4}, {0, 0.5, 1, -1})}, image);
+       },
+       [=](const Map& x) {
+         constexpr float slopes[] = {0, 0.5, 1, -1};
+         Map y = conved(x);
+         for (size_t k = 0; k < y.v.size(); ++k) y.v[k] *= y.v[k] < 0 ? slopes[k % 4] : 1;
+         return y;
+       }},
+      {"MUL of two tensors, of HARD_SWISH", image,
+       [=](TfliteNet& n) {
+         const int swished = n.op(TfliteOp::HARD_SWISH, {conv(n)}, image);
+         return n.op(TfliteOp::MUL, {swished, n.input()}, image, tflite::CreateMulOptions(n.fbb));
+       },
+       [=](const Map& x) {
+         Map y = conved(x);
+         for (size_t k = 0; k < y.v.size(); ++k) y.v[k] *= std::clamp(y.v[k] + 3, 0.0F, 6.0F) / 6 * x.v[k];
+         return y;
+       }},
+      {"CONCATENATION of channels", image,
+       [=](TfliteNet& n) {
+         return n.op(TfliteOp::CONCATENATION, {conv(n), n.input()}, joined,
+                     tflite::CreateConcatenationOptions(n.fbb, 3));
+       },
+       [=](const Map& x) {
+         const Map y = conved(x);
+         Map out{.h = y.h, .w = y.w, .c = 8};
+         for (size_t k = 0; k < y.v.size(); k += 4) {
+           out.v.insert(out.v.end(), y.v.begin() + static_cast<int64_t>(k), y.v.begin() + static_cast<int64_t>(k) + 4);
+           out.v.insert(out.v.end(), x.v.begin() + static_cast<int64_t>(k), x.v.begin() + static_cast<int64_t>(k) + 4);
+         }
+         return out;
+       }},
+      {"RESIZE_NEAREST_NEIGHBOR", image,
+       [=](TfliteNet& n) {
+         return n.op(TfliteOp::RESIZE_NEAREST_NEIGHBOR, {conv(n), n.integers("size", {14, 12})}, doubled,
+                     tflite::CreateResizeNearestNeighborOptions(n.fbb));
+       },
+       [=](const Map& x) {
+         const Map y = conved(x);
+         Map out{.h = 14, .w = 12, .c = 4};
+         for (int64_t k = 0; k < 14 * 12 * 4; ++k)
+           out.v.push_back(y.v[static_cast<size_t>((k / 48 / 2 * 6 + k / 4 % 12 / 2) * 4 + k % 4)]);
+         return out;
+       }},
+  });
+}
+
 TEST_CASE("TFLite forms: functions at the end are removed and said") {
   const auto ends = [](TfliteOp op, auto options, const char* words) {
     CAPTURE(words);
