@@ -30,7 +30,7 @@ Fillings whole_fillings(const Choice& choice) {
 Fillings all_fillings(const Choice& choice) {
   std::vector<size_t> order(choice.columns());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::ranges::stable_partition(order, [&](size_t c) { return !choice.is_kept(c); });
+  std::stable_partition(order.begin(), order.end(), [&](size_t c) { return !choice.is_kept(c); });
   const size_t first_kept = choice.columns() - std::max<size_t>(choice.kept.size(), 1);
   Fillings out;
   std::vector<size_t> filling(choice.columns(), 0);
