@@ -2,13 +2,11 @@
 // The finished run that a command works on.
 #pragma once
 
+#include "note.h"
 #include "options.h"
 
 #include <mixgrad/run_folder.h>
 
-#include <fmt/core.h>
-
-#include <cstdio>
 #include <string>
 
 namespace mixgrad::cli {
@@ -22,7 +20,7 @@ inline void add_skip_unreadable(Options& options, bool& skip_unreadable) {
 /// load_run; prints its notes to standard error.
 inline FinishedRun load_noting(const std::string& folder, const std::string& data, bool skip_unreadable) {
   FinishedRun run = load_run(folder, data, skip_unreadable);
-  for (const std::string& note : run.notes) fmt::print(stderr, "mixgrad: note: {}\n", note);
+  for (const std::string& note : run.notes) print_note(note);
   return run;
 }
 

@@ -2,6 +2,7 @@
 #include "commands.h"
 #include "interrupt.h"
 #include "json.h"
+#include "note.h"
 #include "options.h"
 
 #include <mixgrad/error.h>
@@ -10,7 +11,6 @@
 #include <mixgrad/report.h>
 #include <mixgrad/train.h>
 
-#include <src/internal/names.h>
 #include <src/internal/text.h>
 
 #include <fmt/core.h>
@@ -97,7 +97,7 @@ void run(Predict& predict) {
   check(predict, p);
   train::Confusion confusion;
   if (predict.confusion) confusion = empty_confusion(p);
-  for (const std::string& note : p.notes) fmt::print(stderr, "mixgrad: note: {}\n", on_one_line(note));
+  for (const std::string& note : p.notes) print_note(note);
 
   std::optional<PredictionFile> file;
   if (!predict.out.empty()) file.emplace(predict.out, p, predict.top);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "progress.h"
 
+#include "note.h"
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -88,7 +90,7 @@ void Progress::on_read(int64_t done, int64_t images) {
 void Progress::on_note(const std::string& note) {
   if (std::exchange(open_, false)) std::fputc('\n', stdout);
   std::fflush(stdout);
-  if (shows_ != Show::nothing) fmt::print(stderr, "mixgrad: note: {}\n", note);
+  if (shows_ != Show::nothing) print_note(note);
 }
 
 void Progress::enter(const std::string& phase, double done) {
