@@ -18,8 +18,11 @@ Order identity(size_t channels) {
   return out;
 }
 
+bool joins_several(const IntegerNode& node) { return node.as<integer::Concat>() && node.inputs.size() > 1; }
+
 /// Whether the channels have the order of the inputs'.
 bool follows_inputs(const IntegerNode& node) {
+  if (node.as<integer::Concat>()) return !joins_several(node);
   switch (node.channel_rule()) {
     case op::Channels::made:
     case op::Channels::grouped:
@@ -52,7 +55,7 @@ class Orders {
       for (const int n : node(i).inputs) sets_.unite(i, n);
     }
     for (int i = 0; i < count(); ++i) {
-      if (node(i).as<integer::Concat>()) concats_[sets_.find(i)].push_back(i);
+      if (joins_several(node(i))) concats_[sets_.find(i)].push_back(i);
     }
     mark_kept();
   }

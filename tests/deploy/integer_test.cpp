@@ -103,6 +103,32 @@ TEST_CASE("integer network: channels are sorted by precision and packed in whole
   CHECK(static_cast<double>(bits) == cost::discrete(graph, cost::size()));
 }
 
+TEST_CASE("integer network: a Concat of one tensor has its order of channels, also where both meet") {
+  struct Twice : nn::Module {
+    Twice() {
+      add_module("conv", conv);
+      add_module("head", head);
+      nn::initialize(*this, Rng(1, "init"));
+    }
+    Tensor forward(const Tensor& x) override {
+      const Tensor y = relu(conv(x));
+      return head(add(concat({y}), y));
+    }
+    nn::Conv2d conv{{.in_channels = 3, .out_channels = 8}}, head{{.in_channels = 8, .out_channels = 4}};
+  } net;
+  const Shape image{3, 8, 8};
+  MixPrec search(net, {.input_shape = image,
+                       .weight_precisions = {2, 4, 8},
+                       .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                       .calibration = {test::random_batch(4, image, 2, 5).x}});
+  test::randomize_architecture(search, 3);
+  const Graph graph = search.arch_export();
+  const IntegerNetwork network = to_integer(graph);
+  CHECK(std::ranges::is_sorted(network.nodes[1].layer()->weight_bits));
+  for (const TensorAgreement& t : compare(graph, network, test::random_images(5, image, 3)).tensors)
+    CHECK(t.equal == t.codes);
+}
+
 TEST_CASE("arena: tensors that are alive together do not overlap") {
   for (const std::string& name : models::names()) {
     CAPTURE(name);
