@@ -23,9 +23,10 @@ LayerShape Affine::layer_shape(const Node& node) const {
 
 Value Affine::run(const RunContext& c) const {
   const Binding::NodeBinding& b = c.binding;
-  const Tensor x = cast(b.scale ? c.input().tensor : real(c.input()), DType::float32);
+  const Tensor given = b.scale ? c.input().tensor : real(c.input());
+  const Tensor x = cast(given, DType::float32);
   if (b.scale) return {scaled(x, b.weight, {}), nullptr, b.scale, b.bias};
-  return {scaled(x, b.weight, b.bias)};
+  return {cast(scaled(x, b.weight, b.bias), given.dtype())};
 }
 
 }  // namespace op

@@ -126,6 +126,17 @@ TEST_CASE("affine: one candidate of 8 bits, its own α; only bn2, directly behin
   CHECK(node(search.graph(), "stem").weight_slot->precisions == std::vector{0, 2, 4, 8});
 }
 
+TEST_CASE("affine: a search step in bfloat16 has about the loss of one in floats") {
+  PreActivation net;
+  MixPrec search(net, options());
+  const data::Batch batch = test::random_batch(6, image, 4, 7);
+  const auto loss = [&](DType dtype) {
+    return train::step(search.graph(), batch, {.sample = [&] { return search.sample(); }, .dtype = dtype})
+        .task.mean_loss();
+  };
+  CHECK(loss(DType::bfloat16) == doctest::Approx(loss(DType::float32)).epsilon(0.05));
+}
+
 TEST_CASE("affine: a pruned channel takes its shift with it, and the export lacks it without any change of results") {
   PreActivation net;
   MixPrec search(net, options());
