@@ -102,22 +102,11 @@ Conv2dSize conv_transpose2d_size(const Shape& x, const Shape& w, const ConvTrans
   }
   if (y[0] < 1 || y[1] < 1)
     bad_input("[conv_transpose2d] padding leaves nothing of the output of input {}, weights {}", x.str(), w.str());
-  return {.n = x[0],
-          .c_in = w[0],
-          .h = y[0],
-          .w = y[1],
-          .c_out = x[1],
-          .oh = x[2],
-          .ow = x[3],
-          .kh = w[2],
-          .kw = w[3],
-          .stride_h = a.stride[0],
-          .stride_w = a.stride[1],
-          .pad_top = a.padding[0],
-          .pad_left = a.padding[1],
-          .dilation_h = a.dilation[0],
-          .dilation_w = a.dilation[1],
-          .groups = a.groups};
+  Conv2dSize s = conv2d_size({x[0], w[0], y[0], y[1]}, {x[1], w[0] / a.groups, w[2], w[3]},
+                             {.stride = a.stride, .padding = a.padding, .dilation = a.dilation, .groups = a.groups});
+  s.oh = x[2];  // one less than the convolution has with a large output_padding
+  s.ow = x[3];
+  return s;
 }
 
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& a) {
