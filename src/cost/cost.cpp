@@ -189,10 +189,10 @@ Value Precisions::expected(const std::vector<double>& values, const std::vector<
   if (values.size() != bits.size()) {
     bad_input("[expected] {} values for {} bit-widths: expected one each", values.size(), bits.size());
   }
+  const std::span<const float> shares = theta.data();
   double number = 0;
   for (size_t p = 0; p < bits.size(); ++p) {
-    for (size_t c = 0; c < columns; ++c)
-      number += values[p] * theta.data()[p * columns + c] * (times.empty() ? 1 : times[c]);
+    for (size_t c = 0; c < columns; ++c) number += values[p] * shares[p * columns + c] * (times.empty() ? 1 : times[c]);
   }
   if (!theta.needs_grad()) return number;
   return {number, expectation(theta, values, times)};
@@ -224,8 +224,8 @@ struct SumOverLayers {
   Value operator()(const Network& network) const {
     std::vector<Value> terms;
     for (const Layer& layer : network.layers) terms.push_back(of_layer(layer));
-    const std::vector<bool> needed = needed_nodes(network.graph);
-    for (size_t i = 1; of_other && i < needed.size(); ++i) {
+    const std::vector<bool> needed = of_other ? needed_nodes(network.graph) : std::vector<bool>();
+    for (size_t i = 1; i < needed.size(); ++i) {
       const Node& node = network.graph.nodes[i];
       if (needed[i] && !node.is_layer())
         terms.push_back(

@@ -40,6 +40,15 @@ op::ChannelSources sources_of(const Graph& graph, const Node& node) {
   return same;
 }
 
+DisjointSets quantizer_groups(const Graph& graph) {
+  DisjointSets groups(graph.nodes.size());
+  for (const Node& node : graph.nodes) {
+    if (!node.joins_quantizers()) continue;
+    for (const int n : node.inputs) groups.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
+  }
+  return groups;
+}
+
 Origins channel_origins(const Graph& graph) {
   Origins out;
   for (int i = 0; i < std::ssize(graph.nodes); ++i) {

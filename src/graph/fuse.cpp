@@ -2,7 +2,7 @@
 // Fuses ReLUs into the nodes that produce their inputs (SPEC §5).
 #include <mixgrad/graph.h>
 
-#include <src/internal/disjoint_sets.h>
+#include <src/internal/channels.h>
 
 #include <algorithm>
 #include <set>
@@ -45,7 +45,7 @@ std::vector<bool> clipped_at_6(const Graph& graph) {
   const auto is_relu6 = [](const Node& n) {
     return n.as<op::Activate>() && n.as<op::Activate>()->function == Activation::relu6;
   };
-  DisjointSets quantizers(graph.nodes.size());
+  const DisjointSets quantizers = quantizer_groups(graph);
   std::vector<bool> has_relu6(graph.nodes.size(), false), out(graph.nodes.size(), true);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
@@ -53,8 +53,6 @@ std::vector<bool> clipped_at_6(const Graph& graph) {
     if (is_relu6(node)) {
       for (const int target : relu_targets(graph, node.inputs[0])) has_relu6[static_cast<size_t>(target)] = true;
     }
-    if (!node.joins_quantizers()) continue;
-    for (const int n : node.inputs) quantizers.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
   }
   for (size_t i = 0; i < out.size(); ++i) {
     for (size_t k = 0; k < out.size(); ++k)

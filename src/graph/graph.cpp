@@ -85,8 +85,11 @@ int Graph::quantized_by(int i) const {
 }
 
 const ActivationSlot* Graph::slot_of(int i) const {
+  const auto node = [&](int n) -> const Node& { return nodes[static_cast<size_t>(n)]; };
+  while (node(i).passes_quantizer() && node(i).inputs.size() == 1) i = node(i).inputs[0];
+  if (!node(i).passes_quantizer()) return node(i).output_slot.get();  // costs ask for every layer in every step
   const std::vector<int> makers = makers_of(i);
-  const auto slot = [&](int n) { return nodes[static_cast<size_t>(n)].output_slot.get(); };
+  const auto slot = [&](int n) { return node(n).output_slot.get(); };
   return std::ranges::all_of(makers, [&](int n) { return slot(n) == slot(makers[0]); }) ? slot(makers[0]) : nullptr;
 }
 

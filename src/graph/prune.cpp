@@ -38,7 +38,7 @@ void keep(std::vector<T>& values, const std::vector<int64_t>& live) {
 
 void drop_inputs(Node& node, const Live& inputs, const Live& outputs) {
   if (!inputs) return;
-  if (!in_groups(node)) {
+  if (node.channels() == op::Channels::made) {
     // Keeps the scales of the unpruned rows, which the search evaluated.
     const WeightSlot* slot = node.weight_slot.get();
     if (slot && !node.weight_scales) node.weight_scales = weight_scales(node.weight(), slot->bits, *slot->quantizer);

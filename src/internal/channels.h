@@ -13,12 +13,6 @@ namespace mixgrad {
 
 using Origins = std::vector<std::vector<ChannelOrigin>>;
 
-/// Whether each output channel reads only some of the input's channels.
-inline bool in_groups(const Node& node) {
-  const op::Channels rule = node.channels();
-  return rule == op::Channels::grouped || rule == op::Channels::depthwise || rule == op::Channels::passed;
-}
-
 /// Whether it is a layer whose channels are those that its input keeps.
 inline bool passes_channels(const Node& node) { return node.is_layer() && node.channels() == op::Channels::passed; }
 
@@ -34,6 +28,9 @@ struct ChannelGroups {
   std::vector<bool> aligned;  ///< by representative: channel c of each goes with channel c of all others
 };
 ChannelGroups channel_groups(const Graph& graph, const Origins& origins);
+
+/// Nodes whose outputs must share one quantizer, because they meet in an Add or a Concat.
+DisjointSets quantizer_groups(const Graph& graph);
 
 /// For each node, whether its removed channels are all zero, so that what reads them needs no other bias. A function
 /// such as the sigmoid makes a constant of them, which a Mul with zeros or a depthwise conv ends.

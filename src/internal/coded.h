@@ -5,8 +5,11 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
+#include <kernels/parallel.h>
+
 #include <src/internal/value.h>
 
+#include <span>
 #include <vector>
 
 namespace mixgrad {
@@ -40,8 +43,13 @@ Value coded(const RunContext& c, const Code& code, const Exact& exact) {
   const ActivationSlot& slot = *c.node.output_slot;
   const Tensor x = cast(c.input().tensor, DType::float32);
   const Tensor codes = Tensor::empty(x.shape());
-  for (size_t i = 0; i < codes.data().size(); ++i)
-    codes.data()[i] = static_cast<float>(code(static_cast<int>(x.data()[i]), i));
+  const std::span<const float> in = x.data();
+  const std::span<float> made = codes.data();
+  constexpr int64_t grain = 1 << 14;
+  kernels::parallel_chunks(std::ssize(in), grain, [&](int64_t begin, int64_t end) {
+    for (auto i = static_cast<size_t>(begin); i < static_cast<size_t>(end); ++i)
+      made[i] = static_cast<float>(code(static_cast<int>(in[i]), i));
+  });
   const Value out{codes, &slot, Tensor::full({1}, slot.step())};
   if (Tape::current() == nullptr) return out;
   const Tensor source = quantize_activation(cast(exact(), DType::float32), c.binding.clip, slot.precisions[0],

@@ -21,7 +21,9 @@ Tensor mask_bias(const Tensor& bias, const Tensor& theta, std::span<const int> b
     return total;
   };
   Tensor y = Tensor::empty(bias.shape());
-  for (int64_t c = 0; c < channels; ++c) y.data()[c] = bias.data()[c] * kept(theta.data(), c);
+  const std::span<const float> values = bias.data(), shares = theta.data();
+  const std::span<float> out = y.data();
+  for (int64_t c = 0; c < channels; ++c) out[c] = values[c] * kept(shares, c);
   return record("mask_bias", y, {bias, theta}, [=](const Backward& b) {
     if (const auto gbias = b.grad(0)) {
       for (int64_t c = 0; c < channels; ++c) gbias.put(c, b.grad_output()[c] * kept(b.input(1), c));
@@ -41,8 +43,10 @@ Tensor pruned_and_kept(const Tensor& theta, std::span<const int> bits) {
   const int64_t channels = theta.dim(1);
   const auto row = [=](int64_t p) { return p == pruned ? 0 : 1; };
   Tensor y = Tensor::zeros({2, channels});
+  const std::span<const float> t = theta.data();
+  const std::span<float> out = y.data();
   for (int64_t i = 0; i < count * channels; ++i)
-    y.data()[static_cast<size_t>(row(i / channels) * channels + i % channels)] += theta.data()[static_cast<size_t>(i)];
+    out[static_cast<size_t>(row(i / channels) * channels + i % channels)] += t[static_cast<size_t>(i)];
   return record("pruned_and_kept", y, {theta}, [=](const Backward& b) {
     const auto gtheta = b.grad(0);
     for (int64_t i = 0; gtheta && i < count * channels; ++i)

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace mixgrad {
@@ -25,13 +26,10 @@ struct Seen {
   std::map<int, Histogram> joined;                     ///< of the nodes that a Concat reads
 };
 
-/// Runs the float network (slots left aside) and counts values.
-Seen observe(const Graph& graph, const std::vector<Tensor>& batches) {
+/// Runs the float network (slots left aside) and counts values; those of `joined` by themselves too.
+Seen observe(const Graph& graph, const std::vector<Tensor>& batches, const std::set<int>& joined) {
   Seen seen;
-  for (const Node& node : graph.nodes) {
-    if (!node.as<op::Concat>()) continue;
-    for (const int n : node.inputs) seen.joined[n];
-  }
+  for (const int n : joined) seen.joined[n];
   Graph plain = graph;
   for (Node& node : plain.nodes) {
     node.weight_slot = nullptr;
@@ -50,6 +48,15 @@ Seen observe(const Graph& graph, const std::vector<Tensor>& batches) {
     }
   }
   return seen;
+}
+
+/// The nodes that a Concat reads.
+std::set<int> joined_nodes(const Graph& graph) {
+  std::set<int> joined;
+  for (const Node& node : graph.nodes) {
+    if (node.as<op::Concat>()) joined.insert(node.inputs.begin(), node.inputs.end());
+  }
+  return joined;
 }
 
 /// An input whose values are known to lie in `range`: at one precision there is nothing to learn.
@@ -136,7 +143,7 @@ std::string mismatch(const Graph& graph, const Node& concat, std::map<int, Histo
 }  // namespace
 
 void calibrate(Graph& graph, const MixPrecOptions& options) {
-  Seen seen = observe(graph, options.calibration);
+  Seen seen = observe(graph, options.calibration, options.on_note ? joined_nodes(graph) : std::set<int>());
   std::optional<ValueRange> range = options.input_range;
   if (!range && options.calibration.empty()) range = default_input_range;
   const auto& input = graph.nodes[0].output_slot;

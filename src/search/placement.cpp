@@ -17,16 +17,6 @@
 namespace mixgrad {
 namespace {
 
-/// Nodes whose outputs must share one quantizer, because they meet in an Add or a Concat.
-DisjointSets quantizer_groups(const Graph& graph) {
-  DisjointSets groups(graph.nodes.size());
-  for (const Node& node : graph.nodes) {
-    if (!node.joins_quantizers()) continue;
-    for (const int n : node.inputs) groups.unite(graph.quantized_by(n), graph.quantized_by(node.inputs[0]));
-  }
-  return groups;
-}
-
 bool excluded(const Node& node, const MixPrecOptions& options) {
   const LayerOverride* own = override_of(options, node.name);
   return (own && own->exclude) || std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
@@ -227,8 +217,7 @@ void place_quantizers(Graph& graph, const MixPrecOptions& options) {
     if (slot->precisions != bits) {
       bad_input(
           "override: the output of '{}' meets others in an Add or Concat, but has other candidates: one quantizer "
-          "serves them "
-          "all",
+          "serves them all",
           node.name);
     }
     slot->is_signed = slot->is_signed || (negative_possible(graph, i) && !slot->quantizer->never_signed);
