@@ -7,19 +7,19 @@
 
 namespace mixgrad {
 
-double Choice::regret(size_t c, size_t from, size_t to) const {
+double SlotChoice::regret(size_t c, size_t from, size_t to) const {
   const auto at = [&](size_t p) { return static_cast<double>(alpha.data()[p * columns() + c]); };
   return at(from) - at(to);
 }
 
-size_t Choice::movable(size_t from, size_t to) const {
+size_t SlotChoice::movable(size_t from, size_t to) const {
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(chosen, p)); };
   if (bits[to] != 0) return at(from);
   const auto stays = [&](int64_t c) { return chosen[static_cast<size_t>(c)] == from; };
   return std::min(at(from) - static_cast<size_t>(std::ranges::count_if(kept, stays)), columns() - at(to) - 1);
 }
 
-std::vector<size_t> Choice::filled(size_t candidate, size_t live) const {
+std::vector<size_t> SlotChoice::filled(size_t candidate, size_t live) const {
   std::vector<size_t> out(columns(), candidate);
   if (bits[candidate] != 0) return out;
   for (const int64_t c : kept) out[static_cast<size_t>(c)] = live;
@@ -30,25 +30,25 @@ std::vector<size_t> Choice::filled(size_t candidate, size_t live) const {
 Assignment::Assignment(const Graph& searched) : graph_(discretize(searched)) {
   std::map<const void*, size_t> index;
   const auto choice_of = [](const auto& slot) {
-    return Choice{.bits = slot.precisions, .alpha = slot.alpha, .chosen = quant::arg_max(slot)};
+    return SlotChoice{.bits = slot.precisions, .alpha = slot.alpha, .chosen = quant::arg_max(slot)};
   };
   for (size_t i = 0; i < searched.nodes.size(); ++i) {
     const Node& node = searched.nodes[i];
     if (node.weight_slot && !node.weight_slot->fixed()) {
-      Choice choice = choice_of(*node.weight_slot);
+      SlotChoice choice = choice_of(*node.weight_slot);
       choice.kept = node.weight_slot->kept;
       add(index, node.weight_slot.get(), std::move(choice), i);
       choices_[index.at(node.weight_slot.get())].scales.push_back(node.weight_scales);
     }
     if (node.output_slot && !node.output_slot->fixed()) {
-      Choice choice = choice_of(*node.output_slot);
+      SlotChoice choice = choice_of(*node.output_slot);
       choice.activation = node.output_slot.get();
       add(index, node.output_slot.get(), std::move(choice), i);
     }
   }
 }
 
-void Assignment::add(std::map<const void*, size_t>& index, const void* slot, Choice choice, size_t node) {
+void Assignment::add(std::map<const void*, size_t>& index, const void* slot, SlotChoice choice, size_t node) {
   const auto [found, is_new] = index.try_emplace(slot, choices_.size());
   if (is_new) choices_.push_back(std::move(choice));
   choices_[found->second].nodes.push_back(node);
@@ -68,7 +68,7 @@ void write_channel(Node& node, size_t channel, int bits, const Tensor& candidate
 
 /// Brings the graph's slots up to date with one column.
 void Assignment::write(size_t choice, size_t column) {
-  const Choice& c = choices_[choice];
+  const SlotChoice& c = choices_[choice];
   const size_t candidate = c.chosen[column];
   for (size_t i = 0; i < c.nodes.size(); ++i) {
     Node& node = graph_.nodes[c.nodes[i]];
@@ -107,7 +107,7 @@ void Assignment::prefer(size_t choice, const Tensor& alpha) {
 
 Assignment::Chosen Assignment::chosen() const {
   Chosen out;
-  for (const Choice& choice : choices_) out.push_back(choice.chosen);
+  for (const SlotChoice& choice : choices_) out.push_back(choice.chosen);
   return out;
 }
 
@@ -118,7 +118,7 @@ void Assignment::restore(const Chosen& chosen) {
 namespace {
 
 /// The columns of a choice at candidate `from`, those that give up least of α on the way to `to` first.
-std::vector<size_t> by_regret(const Choice& choice, size_t from, size_t to, size_t count) {
+std::vector<size_t> by_regret(const SlotChoice& choice, size_t from, size_t to, size_t count) {
   std::vector<size_t> out;
   for (size_t c = 0; c < choice.columns(); ++c) {
     if (choice.chosen[c] == from && (choice.bits[to] != 0 || !choice.is_kept(c))) out.push_back(c);
@@ -131,7 +131,7 @@ std::vector<size_t> by_regret(const Choice& choice, size_t from, size_t to, size
   return out;
 }
 
-Move move_of(const Choice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns) {
+Move move_of(const SlotChoice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns) {
   Move move{.choice = index, .from = from, .to = to, .columns = {columns.begin(), columns.end()}};
   for (const size_t c : columns) move.regret += choice.regret(c, from, to);
   return move;
@@ -170,7 +170,7 @@ std::vector<Move> Assignment::group_moves(Direction direction) const {
 }
 
 std::vector<Move> Assignment::group_moves(size_t choice, size_t from, size_t to) const {
-  const Choice& c = choices_[choice];
+  const SlotChoice& c = choices_[choice];
   const std::vector<size_t> order = by_regret(c, from, to, c.columns());
   const std::span<const size_t> columns = order;
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(c.chosen, p)); };
@@ -186,7 +186,7 @@ std::vector<Move> Assignment::group_moves(size_t choice, size_t from, size_t to)
 namespace {
 
 /// The largest candidate that is not above `bits`, or the smallest.
-size_t nearest(const Choice& choice, int bits) {
+size_t nearest(const SlotChoice& choice, int bits) {
   const auto above = std::ranges::upper_bound(choice.bits, bits);
   return above == choice.bits.begin() ? 0 : static_cast<size_t>(above - choice.bits.begin()) - 1;
 }
@@ -194,7 +194,7 @@ size_t nearest(const Choice& choice, int bits) {
 /// Candidates above 0 bits that occur in choices of weights, or of activations.
 std::set<int> occurring_bits(const Assignment& a, bool of_activations) {
   std::set<int> out;
-  for (const Choice& choice : a.choices()) {
+  for (const SlotChoice& choice : a.choices()) {
     if ((choice.activation != nullptr) == of_activations) out.insert(choice.bits.begin(), choice.bits.end());
   }
   out.erase(0);
@@ -210,7 +210,7 @@ std::vector<Uniform> uniform_networks(const Assignment& a) {
     for (const int activation_bits : occurring_bits(a, true)) {
       Uniform& u =
           out.emplace_back(Uniform{.weight_bits = weight_bits, .activation_bits = activation_bits, .chosen = {}});
-      for (const Choice& choice : a.choices()) {
+      for (const SlotChoice& choice : a.choices()) {
         const int bits = choice.activation == nullptr ? weight_bits : activation_bits;
         u.chosen.push_back(choice.filled(std::max(nearest(choice, bits), size_t{choice.prunes()})));
       }

@@ -11,7 +11,7 @@
 namespace mixgrad {
 
 /// A slot of the search: a candidate for each of its columns (an output channel, a layer or a tensor).
-struct Choice {
+struct SlotChoice {
   std::vector<int> bits;                       ///< candidates, ascending
   Tensor alpha;                                ///< [P] or [P, columns]
   std::vector<size_t> chosen;                  ///< candidate of every column
@@ -53,7 +53,7 @@ class Assignment {
   explicit Assignment(const Graph& searched);
 
   const Graph& graph() const { return graph_; }
-  const std::vector<Choice>& choices() const { return choices_; }
+  const std::vector<SlotChoice>& choices() const { return choices_; }
 
   void apply(const Move& m) { put(m, m.to); }
   void undo(const Move& m) { put(m, m.from); }
@@ -78,12 +78,12 @@ class Assignment {
   /// Calls `visit` with every choice, from, to of this direction.
   template <typename Visit>
   void visit_kinds(Direction direction, const Visit& visit) const;
-  void add(std::map<const void*, size_t>& index, const void* slot, Choice choice, size_t node);
+  void add(std::map<const void*, size_t>& index, const void* slot, SlotChoice choice, size_t node);
   void put(const Move& m, size_t candidate);
   void write(size_t choice, size_t column);
 
   Graph graph_;
-  std::vector<Choice> choices_;
+  std::vector<SlotChoice> choices_;
 };
 
 /// Keeps the costs of an assignment as it changes, and compares them with the targets. The assignment must outlive it.

@@ -16,7 +16,7 @@ using Fillings = std::vector<std::vector<size_t>>;  // candidates by column
 using Goal = std::function<double()>;
 
 /// A choice with all columns at one candidate (0 bits: once for every candidate of the channel that stays).
-Fillings whole_fillings(const Choice& choice) {
+Fillings whole_fillings(const SlotChoice& choice) {
   Fillings out;
   for (size_t p = 0; p < choice.bits.size(); ++p) {
     if (choice.bits[p] != 0) out.push_back(choice.filled(p));
@@ -27,7 +27,7 @@ Fillings whole_fillings(const Choice& choice) {
 
 /// Every way to fill a choice that costs can tell apart: by how many columns are at each candidate. The columns that
 /// never get 0 bits come last: those kept, or else one.
-Fillings all_fillings(const Choice& choice) {
+Fillings all_fillings(const SlotChoice& choice) {
   std::vector<size_t> order(choice.columns());
   std::iota(order.begin(), order.end(), size_t{0});
   std::stable_partition(order.begin(), order.end(), [&](size_t c) { return !choice.is_kept(c); });
@@ -48,7 +48,7 @@ Fillings all_fillings(const Choice& choice) {
 }
 
 /// How many fillings there are: with repetition, `columns` out of the candidates.
-double number_of_fillings(const Choice& choice) {
+double number_of_fillings(const SlotChoice& choice) {
   double count = 1;
   for (size_t p = 1; p < choice.bits.size(); ++p)
     count *= static_cast<double>(choice.columns() + p) / static_cast<double>(p);
@@ -58,7 +58,7 @@ double number_of_fillings(const Choice& choice) {
 /// Where searches begin: all at the lowest candidate, every uniform network, what `a` holds.
 std::vector<Chosen> starts(const Assignment& a) {
   std::vector<Chosen> out(1);
-  for (const Choice& choice : a.choices()) out[0].push_back(choice.filled(0));
+  for (const SlotChoice& choice : a.choices()) out[0].push_back(choice.filled(0));
   for (const Uniform& u : uniform_networks(a)) out.push_back(u.chosen);
   out.push_back(a.chosen());
   return out;
@@ -245,13 +245,13 @@ bool Search::enumerate(const std::vector<Fillings>& fillings, size_t i) {
 bool Search::enumerate() {
   constexpr double most = 10'000;
   double all = 1, whole = 1;
-  for (const Choice& choice : a_.choices()) {
+  for (const SlotChoice& choice : a_.choices()) {
     all *= number_of_fillings(choice);
     whole *= static_cast<double>(whole_fillings(choice).size());
   }
   if (all > most && whole > most) return false;
   std::vector<Fillings> fillings;
-  for (const Choice& choice : a_.choices())
+  for (const SlotChoice& choice : a_.choices())
     fillings.push_back(all <= most ? all_fillings(choice) : whole_fillings(choice));
   return enumerate(fillings, 0);
 }

@@ -13,7 +13,7 @@ namespace mixgrad {
 namespace {
 
 /// Expands preferences [P] to an α of a choice's shape, the same for all columns.
-Tensor alpha_of(const Choice& choice, const std::vector<double>& preferences) {
+Tensor alpha_of(const SlotChoice& choice, const std::vector<double>& preferences) {
   Tensor alpha = Tensor::empty(choice.alpha.shape());
   for (int64_t i = 0; i < alpha.size(); ++i) {
     alpha.data()[static_cast<size_t>(i)] = static_cast<float>(preferences[static_cast<size_t>(i) / choice.columns()]);
@@ -23,7 +23,7 @@ Tensor alpha_of(const Choice& choice, const std::vector<double>& preferences) {
 
 std::vector<Tensor> mean_alphas(const Assignment& a) {
   std::vector<Tensor> out;
-  for (const Choice& choice : a.choices()) {
+  for (const SlotChoice& choice : a.choices()) {
     std::vector<double> means(choice.bits.size());
     for (int64_t i = 0; i < choice.alpha.size(); ++i) {
       const double value = choice.alpha.data()[static_cast<size_t>(i)];

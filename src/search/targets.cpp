@@ -80,7 +80,7 @@ MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, 
   Budget budget(a, targets);
   const Assignment::Chosen arg_max = a.chosen();
   Repair repair{.start = "the arg max"};
-  for (const Choice& choice : a.choices()) repair.choices += choice.bits.size() > 1 ? std::ssize(choice.chosen) : 0;
+  for (const SlotChoice& choice : a.choices()) repair.choices += choice.bits.size() > 1 ? std::ssize(choice.chosen) : 0;
   if (judge.quality) repair.quality_at_arg_max = judge.quality(a.graph());
   const std::vector<double> at_arg_max = budget.costs();
   a.set_all_largest();
