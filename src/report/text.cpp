@@ -22,6 +22,16 @@ std::string shortened(const std::string& name, size_t longest) {
   return ".." + line.substr(at);
 }
 
+std::string csv_field(const std::string& text) {
+  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"') out += '"';
+    out += c;
+  }
+  return out + '"';
+}
+
 std::string listed(const std::vector<std::string>& words, size_t indent, size_t width) {
   std::string out;
   size_t column = indent;

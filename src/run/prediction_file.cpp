@@ -4,12 +4,12 @@
 #include <mixgrad/predict.h>
 
 #include <src/internal/file_writer.h>
+#include <src/internal/text.h>
 
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <bit>
-#include <cmath>
 #include <filesystem>
 
 namespace mixgrad {
@@ -31,17 +31,6 @@ std::string npy_header(int64_t images, const Shape& output) {
   return out + header;
 }
 
-/// A field of a CSV line (RFC 4180).
-std::string field(const std::string& text) {
-  if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"') out += '"';
-    out += c;
-  }
-  return out + '"';
-}
-
 bool has_labels(const Prediction& p) { return p.images.known() == data::Known::labels; }
 
 std::string label(const Prediction& p, int64_t image) {
@@ -51,30 +40,27 @@ std::string label(const Prediction& p, int64_t image) {
 std::string csv_header(const Prediction& p, int64_t top) {
   std::string out = has_labels(p) ? "image,label" : "image";
   for (int64_t k = 1; k <= top; ++k) out += fmt::format(",top{0},value{0}", k);
-  for (int64_t c = 0; top == 0 && c < p.output.size(); ++c) out += ',' + field(p.class_name(c));
+  for (int64_t c = 0; top == 0 && c < p.output.size(); ++c) out += ',' + report::csv_field(p.class_name(c));
   return out + '\n';
 }
 
 std::string csv_line(const Prediction& p, int64_t image, std::span<const float> row, int64_t top) {
-  std::string out = field(p.image_name(image));
-  if (has_labels(p)) out += ',' + field(label(p, image));
+  std::string out = report::csv_field(p.image_name(image));
+  if (has_labels(p)) out += ',' + report::csv_field(label(p, image));
   if (top > 0) {
     for (const int64_t c : largest(row, top))
-      out += fmt::format(",{},{}", field(p.class_name(c)), row[static_cast<size_t>(c)]);
+      out += fmt::format(",{},{}", report::csv_field(p.class_name(c)), row[static_cast<size_t>(c)]);
   } else {
     for (const float v : row) out += fmt::format(",{}", v);
   }
   return out + '\n';
 }
 
-/// NaN and infinity become null.
-ordered_json number(float value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
-
-/// Values in row-major order as nested lists.
+/// Values in row-major order as nested lists; NaN and infinity are written as null.
 ordered_json nested(std::span<const float> values, std::span<const int64_t> dims) {
   ordered_json out = ordered_json::array();
   if (dims.size() <= 1) {
-    for (const float v : values) out.push_back(number(v));
+    for (const float v : values) out.push_back(v);
     return out;
   }
   const size_t part = values.size() / static_cast<size_t>(dims[0]);
@@ -135,7 +121,7 @@ std::string prediction_line(const Prediction& p, int64_t image, const Tensor& ou
   if (has_labels(p)) line["label"] = label(p, image);
   line["outputs"] = nested(values, p.output.dims());
   for (const int64_t c : largest(values, top))
-    line["top"].push_back({{"class", p.class_name(c)}, {"value", number(values[static_cast<size_t>(c)])}});
+    line["top"].push_back({{"class", p.class_name(c)}, {"value", values[static_cast<size_t>(c)]}});
   return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/sweep.h>
 
+#include <src/internal/text.h>
+
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
@@ -42,14 +44,6 @@ std::vector<std::optional<Group>> groups_of_rows(const std::vector<Row>& rows) {
     for (const size_t i : group.rows) out[i] = group;
   }
   return out;
-}
-
-/// Quoted as in RFC 4180.
-std::string cell(const std::string& value) {
-  if (value.find_first_of("\",\n") == std::string::npos) return value;
-  std::string quoted = "\"";
-  for (char c : value) quoted += c == '"' ? "\"\"" : std::string(1, c);
-  return quoted + '"';
 }
 
 /// Larger is better; unset if the run has no result to compare.
@@ -170,9 +164,9 @@ std::string csv(const std::vector<Row>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", cell(r.point.name), name_of(c.method),
-                       name_of(c.scheme), cell(c.target), text(r.strength, "{:.6g}"), c.seed,
-                       text(accuracy(r, r.float_metric), "{:.6f}"), text(accuracy(r, r.final_metric), "{:.6f}"),
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", report::csv_field(r.point.name),
+                       name_of(c.method), name_of(c.scheme), report::csv_field(c.target), text(r.strength, "{:.6g}"),
+                       c.seed, text(accuracy(r, r.float_metric), "{:.6f}"), text(accuracy(r, r.final_metric), "{:.6f}"),
                        text(r.final_loss, "{:.6g}"), r.metric.name, text(r.final_metric, "{:.6g}"),
                        text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"),
                        r.pareto ? 1 : 0);
