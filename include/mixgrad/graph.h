@@ -114,6 +114,7 @@ class Graph {
   Tensor forward(const Tensor& x) const { return run(bind(), x); }
 
   const Shape& input_shape() const { return nodes[0].shape; }
+  const Shape& output_shape() const { return nodes[static_cast<size_t>(output)].shape; }
   /// The nodes whose codes the value of node `i` consists of: itself or, for operators that pass codes on, their
   /// makers.
   std::vector<int> makers_of(int i) const;

@@ -37,7 +37,7 @@ Tensor clipped_relu(const Tensor& x, float top);
 Tensor add(const Tensor& a, const Tensor& b);
 /// a · b, of one shape; or every channel of [N, C, H, W] times its factor in [N, C, 1, 1] or [N, C].
 Tensor mul(const Tensor& a, const Tensor& b);
-/// Any of the elementwise functions (attrs.h); those after it are abbreviations.
+/// Any of the elementwise functions (types.h); those after it are abbreviations.
 Tensor function(const FunctionAttrs& f, const Tensor& x);
 /// Whether f can be below 0.
 bool gives_negatives(const FunctionAttrs& f);

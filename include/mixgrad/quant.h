@@ -101,7 +101,8 @@ struct WeightSlot {
 /// Devices store weights of 2, 4 or 8 bits: the narrowest that holds this many.
 constexpr int storage_bits(int bits) { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
 
-/// A tensor of activations, or several that meet in an Add (SPEC §3, §5). Fixed: one precision, one clip, no alpha.
+/// A tensor of activations, or several that meet in an Add or a Concat (SPEC §3, §5). Fixed: one precision, one clip,
+/// no alpha.
 struct ActivationSlot {
   std::vector<int> precisions;  ///< candidates, ascending
   Tensor alpha;                 ///< [P]; no tensor once fixed

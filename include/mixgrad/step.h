@@ -50,10 +50,11 @@ StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* obse
 /// at least 2 (bfloat16: 4).
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
+constexpr int64_t all_images = std::numeric_limits<int64_t>::max();
+
 /// Runs the graph (fixed slots: integer codes) on a data set, or on about its first `most_images` images. `task` as in
-/// StepOptions. Adds the task's decisions, if it has any, to `confusion`, if given.
-Score evaluate(const Graph& graph, const data::Dataset& dataset,
-               int64_t most_images = std::numeric_limits<int64_t>::max(), const Task* task = nullptr,
-               Confusion* confusion = nullptr);
+/// StepOptions. `confusion`, if given, receives that of a task about classes.
+Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_images = all_images,
+               const Task* task = nullptr, Confusion* confusion = nullptr);
 
 }  // namespace mixgrad::train

@@ -56,6 +56,7 @@ struct Outcome {
 /// Class numbers that are true and that a network chose, one of each for every image or position.
 struct Decisions {
   std::vector<int32_t> truth, chosen;
+  int64_t correct() const;
 };
 
 /// A network and a data set to be used together, with their names for the user.

@@ -153,8 +153,7 @@ void add_predict(CLI::App& app) {
   o.add(run_setting("input-scale"), c);
   o.add(run_setting("normalize"), c,
         "normalization of the images: (v - MEAN) / STD with v from 0 to 1, or in --input-scale [from the weights, the "
-        "model's file or the "
-        "run]");
+        "model's file or the run]");
   o.add(run_setting("data-seed"), c, "seed of drawn digits [of a run's own data, the run's]");
   o.add("threads", &predict->threads, "number of threads, 0 for all cores");
   o.add("json", &predict->json, "print one JSON object");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without libjpeg-turbo and libpng.
+// Builds without libjpeg and libpng.
 #include <mixgrad/data.h>
 #include <mixgrad/error.h>
 

@@ -99,7 +99,7 @@ FinishedRun load_run(const std::string& path, const std::string& data, bool skip
   task.check({.images = test,
               .data = spec,
               .input = network.input_shape(),
-              .output = network.nodes[static_cast<size_t>(network.output)].shape,
+              .output = network.output_shape(),
               .network = "the network in " + path,
               .left_out = "",
               .notes = ""});
@@ -136,9 +136,7 @@ std::optional<Repair> repair_of(const std::string& path) {
 }
 
 train::Score evaluate_run(const FinishedRun& run, train::Confusion* confusion) {
-  const Shape& output = run.network.nodes[static_cast<size_t>(run.network.output)].shape;
-  if (confusion != nullptr && run.task.decisions) *confusion = train::Confusion(output, run.test);
-  return train::evaluate(run.network, run.test, std::numeric_limits<int64_t>::max(), &run.task, confusion);
+  return train::evaluate(run.network, run.test, train::all_images, &run.task, confusion);
 }
 
 }  // namespace mixgrad

@@ -48,10 +48,7 @@ train::Schedule schedule(const RunConfig& config, const data::Splits& splits, co
 
 train::Score test_score(const char* phase, const Graph& network, const train::Task& task, const data::Splits& splits,
                         const std::string& untrained, train::Confusion* confusion) {
-  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
-  if (confusion != nullptr && task.decisions) *confusion = train::Confusion(output, splits.test);
-  const train::Score score =
-      train::evaluate(network, splits.test, std::numeric_limits<int64_t>::max(), &task, confusion);
+  const train::Score score = train::evaluate(network, splits.test, train::all_images, &task, confusion);
   if (std::isfinite(score.loss)) return score;
   if (!untrained.empty())
     bad_input("{}: the network's outputs are NaN or infinite: expected weights that keep them finite", untrained);

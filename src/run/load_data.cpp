@@ -88,8 +88,7 @@ Normalization input_normalization(const RunConfig& config, const models::Model& 
   if (of_bytes && model.asks_input_scale) {
     bad_input(
         "input-scale: model {} doesn't say what range of pixels it takes: expected --input-scale 0..255, 0..1 or "
-        "-1..1, "
-        "as it was trained",
+        "-1..1, as it was trained",
         config.model);
   }
   if (of_bytes && !model.advised.empty()) return composed(of_small(model.advised), model.normalization);
@@ -161,9 +160,8 @@ void check_teacher(const RunConfig& config, const models::Model& model, const tr
 }  // namespace
 
 models::Model make_model(const RunConfig& config, const data::Dataset& images) {
-  const std::string loss = config.loss.empty() ? task_of_float(config) : config.loss;
   int64_t outputs = images.classes() > 1 ? images.classes() : outputs_of_init(config);
-  if (train::task_for(nullptr, loss, images.known()).reads_targets) outputs = images.target_shape.size();
+  if (run_task(config, images).reads_targets) outputs = images.target_shape.size();
   return make_model(config, outputs, images.image_shape());
 }
 
@@ -173,12 +171,13 @@ models::Model make_model(const RunConfig& config, int64_t classes, const Shape& 
 }
 
 data::Splits load_data(const RunConfig& config, train::Observer* observer) {
+  models::Model model = make_model(config, 1);
   data::ReadOptions options =
-      read_options(config, {.image_shape = make_model(config, 1).input_shape, .fixed = !takes_any_shape(config)});
+      read_options(config, {.image_shape = model.input_shape, .fixed = !takes_any_shape(config)});
   if (observer != nullptr)
     options.progress = [observer](int64_t done, int64_t images) { observer->on_read(done, images); };
   data::Splits splits = data::load(config.data, config.data_seed, config.val_split, options);
-  const models::Model model = make_model(config, splits.train);
+  if (!models::is_file(config.model)) model = make_model(config, splits.train);  // as many outputs as classes
   const train::Task& task = run_task(config, splits.train);
   check_teacher(config, model, task);
   check_fit(config, model, splits, task);

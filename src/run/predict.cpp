@@ -47,7 +47,7 @@ data::Dataset images_for(const PredictOptions& o, const std::string& usual, uint
 
 void use_graph(Prediction& p, Graph graph) {
   p.batch_size = 4 * train::micro_batch_size(graph);  // without a backward pass
-  p.output = graph.nodes[static_cast<size_t>(graph.output)].shape;
+  p.output = graph.output_shape();
   const auto shared = std::make_shared<const Graph>(std::move(graph));
   p.run = [shared, binding = std::make_shared<const Binding>(shared->bind())](const Tensor& x) {
     return shared->run(*binding, x);

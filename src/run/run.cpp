@@ -24,7 +24,7 @@ namespace {
 /// rate of the search's cosine: larger steps would first undo what the search learned.
 constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
 
-constexpr int64_t sensitivity_images = 512, all_images = std::numeric_limits<int64_t>::max();
+constexpr int64_t sensitivity_images = 512;
 
 class Stopwatch {
  public:
@@ -75,8 +75,9 @@ Judge judge(const Start& start) {
   const auto score = [&start](const Graph& g, const data::Dataset& images, int64_t most) {
     return train::evaluate(g, images, most, &start.task);
   };
-  return {.quality = [=, &start](const Graph& g) { return score(g, start.splits.validation, all_images).quality(); },
-          .loss = [=, &start](const Graph& g) { return score(g, start.splits.train, sensitivity_images).mean_loss(); }};
+  return {
+      .quality = [=, &start](const Graph& g) { return score(g, start.splits.validation, train::all_images).quality(); },
+      .loss = [=, &start](const Graph& g) { return score(g, start.splits.train, sensitivity_images).mean_loss(); }};
 }
 
 /// A network and, if there are targets, how it met them.

@@ -14,15 +14,9 @@ Decisions decisions(const Tensor& output, const data::Batch& batch) {
   return {.truth = batch.labels, .chosen = largest_scores(output)};
 }
 
-int64_t count_correct(const Decisions& d) {
-  int64_t correct = 0;
-  for (size_t i = 0; i < d.truth.size(); ++i) correct += d.truth[i] == d.chosen[i];
-  return correct;
-}
-
 Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double denominator) {
   return {.loss = cross_entropy(score_rows(output), batch.labels, denominator),
-          .measured = static_cast<double>(count_correct(decisions(output, batch)))};
+          .measured = static_cast<double>(decisions(output, batch).correct())};
 }
 
 /// The share of the largest class.
@@ -82,7 +76,7 @@ Outcome loss_and_overlap(const Tensor& output, const data::Batch& batch, double 
   const auto positions = static_cast<double>(batch.labels.size()) / static_cast<double>(batch.size());
   const Decisions decided = decisions(output, batch);
   return {.loss = cross_entropy(score_rows(output), batch.labels, denominator * positions),
-          .measured = static_cast<double>(count_correct(decided)) / positions,
+          .measured = static_cast<double>(decided.correct()) / positions,
           .counts = overlaps(decided, output.dim(1))};
 }
 

@@ -5,7 +5,6 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 
@@ -21,10 +20,6 @@ std::vector<std::string> names_of_classes(int64_t classes, const data::Dataset& 
   std::vector<std::string> names;
   for (int64_t c = 0; c < classes; ++c) names.push_back(std::to_string(c));
   return names;
-}
-
-nlohmann::ordered_json number(double value) {
-  return std::isfinite(value) ? nlohmann::ordered_json(value) : nlohmann::ordered_json(nullptr);
 }
 
 }  // namespace
@@ -95,8 +90,8 @@ std::string to_json(const Confusion& confusion) {
                        {counted, confusion.truths(c)},
                        {"correct", confusion.correct(c)},
                        {"predicted", confusion.choices(c)},
-                       {"accuracy", number(confusion.accuracy(c))}});
-    if (confusion.of_positions()) classes.back()["iou"] = number(confusion.overlap(c));
+                       {"accuracy", confusion.accuracy(c)}});
+    if (confusion.of_positions()) classes.back()["iou"] = confusion.overlap(c);
   }
   return ordered_json{{"classes", std::move(classes)}, {"confusion", std::move(rows)}}.dump(
       -1, ' ', false, ordered_json::error_handler_t::replace);

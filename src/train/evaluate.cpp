@@ -14,22 +14,22 @@ Score evaluate(const Graph& graph, const data::Dataset& dataset, int64_t most_im
   const int64_t batch_size = 4 * micro_batch_size(graph);  // without a backward pass
   data::Loader loader(dataset, {.batch_size = batch_size});
   const int64_t batches = std::min(loader.batches(), (most_images - 1) / batch_size + 1);
-  constexpr int64_t at_once = 64;  // batches whose decisions are in memory
+  if (confusion != nullptr && task.decisions) *confusion = Confusion(graph.output_shape(), dataset);
+  const bool decides = confusion != nullptr && !confusion->empty();
+  const int64_t at_once = decides ? 64 : batches;  // decisions are in memory
   Score total{.metric = task.metric};
   for (int64_t first = 0; first < batches; first += at_once) {
     const int64_t count = std::min(at_once, batches - first);
     std::vector<Score> scores(static_cast<size_t>(count));
-    std::vector<Decisions> decided(scores.size());
+    std::vector<Decisions> decided(decides ? scores.size() : 0);
     kernels::parallel_tasks(count, [&](int64_t i) {
       const data::Batch batch = loader.batch(first + i);
       const Tensor output = graph.run(binding, batch.x);
       scores[static_cast<size_t>(i)] = task.score(task.loss_and_metric(output, batch, 1), batch.size(), 1);
-      if (confusion != nullptr && task.decisions) decided[static_cast<size_t>(i)] = task.decisions(output, batch);
+      if (decides) decided[static_cast<size_t>(i)] = task.decisions(output, batch);
     });
     for (const Score& score : scores) total += score;
-    for (const Decisions& d : decided) {
-      if (confusion != nullptr) confusion->add(d);
-    }
+    for (const Decisions& d : decided) confusion->add(d);
   }
   return total;
 }

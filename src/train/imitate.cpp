@@ -40,12 +40,10 @@ Task taught_scores(Task task, const Teacher& teacher) {
   };
   task.loss_and_metric = [teacher](const Tensor& output, const data::Batch& batch, double denominator) {
     const Tensor taught = teacher.network->forward(batch.x);
-    const std::vector<int32_t> truth = largest_scores(taught), chosen = largest_scores(output);
-    int64_t equal = 0;
-    for (size_t i = 0; i < truth.size(); ++i) equal += truth[i] == chosen[i];
-    const auto positions = static_cast<double>(truth.size()) / static_cast<double>(batch.size());
+    const Decisions decided{.truth = largest_scores(taught), .chosen = largest_scores(output)};
+    const auto positions = static_cast<double>(decided.truth.size()) / static_cast<double>(batch.size());
     return Outcome{.loss = scores_difference(output, taught, denominator),
-                   .measured = static_cast<double>(equal) / positions};
+                   .measured = static_cast<double>(decided.correct()) / positions};
   };
   task.chance = [teacher](const data::Dataset& images) {
     data::Loader loader(images, {.batch_size = 64});
@@ -84,7 +82,7 @@ Task taught_values(Task task, const Teacher& teacher) {
 /// map are.
 bool returns_scores(const Graph& network) {
   if (!network.task.empty()) return find_task(network.task).reads_labels;
-  const Shape& output = network.nodes[static_cast<size_t>(network.output)].shape;
+  const Shape& output = network.output_shape();
   return output.size() == output[0] && output[0] > 1;
 }
 

@@ -11,8 +11,6 @@
 namespace mixgrad::train {
 namespace {
 
-constexpr int64_t all_images = std::numeric_limits<int64_t>::max();
-
 double quality(const Graph& graph, const data::Splits& splits, const Task& task) {
   return evaluate(graph, splits.validation, all_images, &task).quality();
 }

@@ -20,6 +20,12 @@ Score& Score::operator+=(const Score& other) {
   return *this;
 }
 
+int64_t Decisions::correct() const {
+  int64_t equal = 0;
+  for (size_t i = 0; i < truth.size(); ++i) equal += truth[i] == chosen[i];
+  return equal;
+}
+
 Score Task::score(const Outcome& outcome, int64_t images, double denominator) const {
   return {.loss = outcome.loss.item() * denominator,
           .measured = outcome.measured,

@@ -114,7 +114,7 @@ TEST_CASE("forms: on label maps, the loss is a mean over pixels and the metric t
     }
   }
   const double iou = (both[0] / either[0] + both[1] / either[1] + both[2] / either[2]) / 3;
-  train::Confusion confusion(Shape{3, 4, 4}, set);
+  train::Confusion confusion;
   const train::Score score = train::evaluate(graph, set, 9, nullptr, &confusion);
   CHECK(score.mean_loss() == doctest::Approx(loss / (9 * 16)));
   CHECK(score.value() == doctest::Approx(iou));
@@ -179,7 +179,7 @@ TEST_CASE("forms: imitation of class scores counts agreement, of values the erro
   CHECK(values.chance(set) > 0.5);
 
   const train::Task scores = train::find_task("imitate-scores").taught(teacher);
-  train::Confusion confusion(Shape{3, 4, 4}, set);
+  train::Confusion confusion;
   const train::Score same = train::evaluate(graph, set, 20, &scores, &confusion);
   CHECK(same.value() == 1);
   CHECK(same.mean_loss() == doctest::Approx(0).epsilon(1e-6));
