@@ -152,7 +152,8 @@ void check_repeats(const Context& c, const Node& n, int64_t size, double factor)
   const Nearest nearest(c, n);
   for (int64_t i = 0; factor > 1 && i < size * whole; ++i) {
     const double position = nearest.position(static_cast<double>(i), static_cast<double>(size), factor);
-    if (position != static_cast<double>(i / whole)) {
+    const int64_t repeated = i / whole;
+    if (position != static_cast<double>(repeated)) {
       c.refuse(n,
                fmt::format("{} with {} does not repeat every position: expected asymmetric with floor, or half_pixel "
                            "with round_prefer_floor",
