@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <set>
 #include <variant>
 
 namespace mixgrad::test {
@@ -49,7 +50,7 @@ class Dice {
 /// Grows a network step by step; every step reads existing values, [C, H, W] or [features].
 class RandomNet : public nn::Module {
  public:
-  RandomNet(Dice& dice, Dice& small, Dice& functions) : dice_(dice), small_(small), functions_(functions) {
+  RandomNet(Dice& dice, Dice& small, Dice& functions, Dice& ends) : dice_(dice), small_(small), functions_(functions) {
     const NoTape pause;
     eval();
     samples_.push_back(Tensor::zeros({1, dice.from(1, 4), dice.from(1, 8), dice.from(1, 8)}));
@@ -60,6 +61,7 @@ class RandomNet : public nn::Module {
       linear(values_.back());
       output_ = values_.back();
     }
+    if (ends.chance(0.2)) return_more(ends);
   }
 
   Shape input_shape() const { return shape(0); }
@@ -67,7 +69,10 @@ class RandomNet : public nn::Module {
   Tensor forward(const Tensor& x) override {
     std::vector<Tensor> values = {x};
     for (const Step& step : steps_) values.push_back(step(values));
-    return values[output_];
+    if (others_.empty()) return values[output_];
+    std::vector<Tensor> all = {values[output_]};
+    for (const size_t at : others_) all.push_back(values[at]);
+    return outputs(all);
   }
 
  private:
@@ -91,6 +96,18 @@ class RandomNet : public nn::Module {
   }
   size_t push(size_t at, Tensor (*op)(const Tensor&)) {
     return push([at, op](const std::vector<Tensor>& v) { return op(v[at]); });
+  }
+
+  /// One or two more outputs. Not of one position: an output may be the same value, flattened.
+  void return_more(Dice& ends) {
+    std::set<size_t> images;
+    for (const size_t at : values_) {
+      if (at > 0 && at != output_ && is_image(at) && shape(at).size() > shape(at)[0]) images.insert(at);
+    }
+    for (int64_t count = ends.from(1, 2); count > 0 && !images.empty(); --count) {
+      others_.push_back(ends.one_of(std::vector(images.begin(), images.end())));
+      images.erase(others_.back());
+    }
   }
 
   /// A value that later steps may read.
@@ -363,6 +380,7 @@ class RandomNet : public nn::Module {
   std::vector<Step> steps_;
   std::vector<std::unique_ptr<nn::Module>> layers_;
   size_t output_ = 0;
+  std::vector<size_t> others_;  // outputs
 };
 
 data::Dataset images_for(Dice& dice, const Shape& shape, int64_t count, bool negative) {
@@ -411,8 +429,8 @@ std::string attributes(const Node& node) {
 }  // namespace
 
 RandomNetwork random_network(uint64_t seed, int64_t images) {
-  Dice dice(seed), small(seed, "small channels"), functions(seed, "functions");
-  RandomNet net(dice, small, functions);
+  Dice dice(seed), small(seed, "small channels"), functions(seed, "functions"), ends(seed, "ends");
+  RandomNet net(dice, small, functions, ends);
   data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
   MixPrec search(net, options_for(dice, net.input_shape(), set));
   randomize_architecture(search, seed);

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace mixgrad {
@@ -50,6 +51,11 @@ struct Pad2dAttrs {
 struct Upsample2dAttrs {
   std::array<int64_t, 2> factor{2, 2};  ///< of height, width
   bool operator==(const Upsample2dAttrs&) const = default;
+};
+
+struct OutputsAttrs {
+  std::vector<std::string> names = {};  ///< one for each input
+  bool operator==(const OutputsAttrs&) const = default;
 };
 
 struct BatchNormAttrs {

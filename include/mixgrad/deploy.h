@@ -27,7 +27,7 @@ std::vector<uint32_t> pack_weights(const integer::Layer& layer);
 
 /// Static memory plan for one image: offsets in bytes into one block, shared by tensors that are not alive together.
 struct Arena {
-  std::vector<int64_t> offsets;  ///< by node; -1 for input and result, which the caller owns
+  std::vector<int64_t> offsets;  ///< by node; -1 for input and outputs, which the caller owns
   std::vector<int64_t> patches;  ///< by node: a layer's patch of patch_codes 16-bit numbers; -1 for other nodes
   int64_t bytes = 0;
 };
@@ -59,7 +59,8 @@ class IntegerEngine {
   IntegerEngine(const IntegerNetwork& network, int64_t batch, Kernels kernels = Kernels::fastest);
   ~IntegerEngine();
 
-  /// Maps input codes, NHWC, to the result [batch, ...], NHWC. `values`, if given, receives every node's codes.
+  /// Maps input codes, NHWC, to the outputs of every image, NHWC, one after the other. `values`, if given, receives
+  /// every node's codes.
   std::vector<int32_t> run(std::span<const uint8_t> codes, std::vector<std::vector<int32_t>>* values = nullptr) const;
 
  private:
@@ -77,7 +78,7 @@ struct TensorAgreement {
 struct Agreement {
   std::vector<TensorAgreement> tensors;  ///< every quantized one, in execution order
   int64_t images = 0, same_top1 = 0;
-  double result_difference = 0;  ///< largest difference of the real results, relative to their range
+  double result_difference = 0;  ///< largest difference of real outputs, relative to the range of each
   /// An unquantized result differs by more than float32 rounding although all codes before it are equal.
   bool result_broken = false;
 

@@ -91,6 +91,11 @@ struct ChannelOrigin {
   int64_t channel;
 };
 
+struct GraphOutput {
+  int node;
+  std::string name;
+};
+
 /// Nodes in execution order; node 0 is the input.
 class Graph {
  public:
@@ -114,7 +119,10 @@ class Graph {
   Tensor forward(const Tensor& x) const { return run(bind(), x); }
 
   const Shape& input_shape() const { return nodes[0].shape; }
+  /// The shape of what run() returns, without N: of several outputs, [values].
   const Shape& output_shape() const { return nodes[static_cast<size_t>(output)].shape; }
+  /// Its outputs: the output node or, if that is op::Outputs, the nodes that it reads.
+  std::vector<GraphOutput> outputs() const;
   /// The nodes whose codes the value of node `i` consists of: itself or, for operators that pass codes on, their
   /// makers.
   std::vector<int> makers_of(int i) const;

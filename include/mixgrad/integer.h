@@ -277,7 +277,7 @@ struct IntegerNode {
   Shape shape = {};                  ///< output without N: [C, H, W] or [features]
   int low = 0, high = 255;           ///< range of the codes
   float step = 1;                    ///< real value of one code
-  bool raw = false;                  ///< the network's unquantized result, in 32 bits
+  bool raw = false;                  ///< an unquantized output of the network, in 32 bits
   std::vector<int> channel_of = {};  ///< original channel of each channel here: layers sort theirs by precision
 
   template <typename Op>
@@ -295,17 +295,31 @@ struct IntegerNode {
   int64_t channels() const { return shape[0]; }
 };
 
+/// A value that the network returns.
+struct IntegerOutput {
+  int node;
+  Shape shape;  ///< the graph's, without N: [features] if flattening the value moves no bytes
+  std::string name;
+};
+
 struct IntegerNetwork {
-  std::vector<IntegerNode> nodes;  ///< in execution order; node 0 is the input
-  int output = 0;
-  Shape result_shape = {};  ///< the graph's, without N: [features] if flattening the result moves no bytes
+  std::vector<IntegerNode> nodes;                    ///< in execution order; node 0 is the input
+  std::vector<IntegerOutput> outputs = {};           ///< at least one; different nodes
   std::shared_ptr<const ActivationSlot> input_slot;  ///< quantizes real inputs
   Normalization normalization = {};                  ///< the graph's, for real inputs
 
-  const IntegerNode& result() const { return nodes[static_cast<size_t>(output)]; }
+  const IntegerNode& node_of(const IntegerOutput& output) const { return nodes[static_cast<size_t>(output.node)]; }
+  /// The first output's node.
+  const IntegerNode& result() const { return node_of(outputs[0]); }
+  /// Whether node `i` is an output.
+  bool returns(int i) const;
+  /// The number of values that it returns for an image.
+  int64_t output_size() const;
   const IntegerNode& input_of(const IntegerNode& node, size_t i = 0) const {
     return nodes[static_cast<size_t>(node.inputs[i])];
   }
+  /// The real values of IntegerEngine::run, in the shape and order of Graph::run.
+  Tensor real_outputs(std::span<const int32_t> codes, int64_t images) const;
   /// Quantizes x [N, C, H, W] or [N, features] to codes, NHWC.
   std::vector<uint8_t> quantize(const Tensor& x) const;
 };

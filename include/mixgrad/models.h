@@ -29,11 +29,12 @@ struct Model {
   std::string name;
   Shape input_shape;  ///< C, H, W
   std::unique_ptr<nn::Module> net;
-  bool trained = false;                 ///< imported together with its weights
-  Normalization normalization = {};     ///< from constants at the start of the file; `net` takes normalized images
-  std::vector<std::string> notes = {};  ///< what the import left out or changed, one sentence each
-  Shape output_shape = {};              ///< of `net`, without N: [C, H, W] or [values]
-  std::string left_out = {};            ///< the function at the end of the file that `net` lacks: "Sigmoid 'y'"
+  bool trained = false;                   ///< imported together with its weights
+  Normalization normalization = {};       ///< from constants at the start of the file; `net` takes normalized images
+  std::vector<std::string> notes = {};    ///< what the import left out or changed, one sentence each
+  Shape output_shape = {};                ///< of `net`, without N: [C, H, W] or [values]; of several outputs, [values]
+  std::vector<std::string> outputs = {};  ///< their names in the file
+  std::string left_out = {};              ///< the function at the end of the file that `net` lacks: "Sigmoid 'y'"
   /// `normalization` is for pixels from 0 to 255; for images from 0 to 1, divide its mean and std by 255.
   bool pixels_to_255 = false;
   /// What the file advises for pixels from 0 to 255, before `normalization`; what the user says replaces it.

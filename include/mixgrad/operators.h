@@ -29,6 +29,7 @@ enum class Quantizer {
   coded,   ///< its own, even at the network's end: it computes codes from codes
   joint,   ///< its own; its inputs share another, because it computes on their codes
   passed,  ///< its input's, because it passes on codes
+  none,    ///< none: real values
 };
 
 /// How an operator's output channels depend on its input channels.
@@ -378,11 +379,29 @@ struct BatchNorm {
   void lower(LoweringContext& c) const;
 };
 
+/// The end of a network with several outputs: their real values, each flattened, one after the other. Integer networks
+/// return them one by one.
+struct Outputs {
+  static constexpr const char* name() { return "outputs"; }
+  static constexpr std::array<const char*, 0> parameters{};
+  static constexpr int inputs = several;
+  static constexpr bool is_layer = false;
+  static constexpr Quantizer quantizer = Quantizer::none;
+  static constexpr ReluBehind relu_behind = ReluBehind::stays;
+  static constexpr bool in_place = false;
+  static constexpr ConstantBytes constant_bytes = 0;
+  OutputsAttrs attrs = {};
+
+  Channels channels(const Node&) const { return Channels::made; }
+  Value run(const RunContext& c) const;
+  void lower(LoweringContext&) const {}  // IntegerNetwork::outputs
+};
+
 }  // namespace op
 
 using Operator = std::variant<op::Input, op::Conv2d, op::ConvTranspose2d, op::Linear, op::Add, op::MaxPool2d,
                               op::AvgPool2d, op::Flatten, op::Concat, op::SelectChannels, op::Pad2d, op::Upsample2d,
-                              op::Activate, op::Mul, op::Function, op::PRelu, op::Affine, op::BatchNorm>;
+                              op::Activate, op::Mul, op::Function, op::PRelu, op::Affine, op::BatchNorm, op::Outputs>;
 
 inline std::string_view name_of(const Operator& op) {
   return std::visit([](const auto& o) { return o.name(); }, op);

@@ -75,6 +75,9 @@ Tensor global_avg_pool2d(const Tensor& x);
 Tensor global_max_pool2d(const Tensor& x);
 /// The channels of all inputs, one after the other: images of one size, or features.
 Tensor concat(const std::vector<Tensor>& inputs);
+/// Ends a network with several outputs, of any shapes: each flattened, one after the other, [N, values]. `names`: one
+/// for each; empty: "output0", "output1", ...
+Tensor outputs(const std::vector<Tensor>& values, std::vector<std::string> names = {});
 /// The channels (or features) of x with these indices, in their order.
 Tensor select_channels(const Tensor& x, const SelectAttrs& attrs);
 /// Channels begin to end - 1 of x.

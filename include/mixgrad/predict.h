@@ -21,11 +21,18 @@ struct PredictOptions {
   bool integer = false;     ///< run the integer network of a run instead of its simulation
 };
 
+/// One of a network's outputs, without N.
+struct PredictedPart {
+  std::string name;
+  Shape shape;
+};
+
 /// A network and the images to run it on.
 struct Prediction {
   std::string network;   ///< as named by the user
   data::Dataset images;  ///< with their normalization, and all that is known about them
-  Shape output;          ///< without N
+  Shape output;          ///< without N; of several outputs [values]: each flattened, one after the other
+  std::vector<PredictedPart> parts = {};  ///< the outputs
   std::vector<std::string> notes = {};
   int64_t batch_size = 1;
   std::function<Tensor(const Tensor& x)> run;  ///< may be called from several threads
@@ -53,8 +60,8 @@ train::Decisions decisions(const Prediction& prediction, int64_t first, const Te
 /// The numbers of the `count` largest values of a row, the largest first.
 std::vector<int64_t> largest(std::span<const float> row, int64_t count);
 
-/// Writes outputs image by image: to y.npy as float32 [N, ...], to .csv or .jsonl one line per image. The file appears
-/// when it is complete, or not at all.
+/// Writes outputs image by image: to y.npy as float32 [N, ...], of several outputs all but the first to y.NAME.npy; to
+/// .csv or .jsonl one line per image. A file appears when it is complete, or not at all.
 class PredictionFile {
  public:
   /// `top`: also (CSV: only) the names and values of this many largest outputs; 0: none. Throws bad_input for another

@@ -72,9 +72,9 @@ struct Pairing {
 /// The float network that a task imitates. Copies share it.
 struct Teacher {
   std::shared_ptr<const Graph> network;  ///< gets no gradients
-  double variance = 1;                   ///< of its outputs
+  std::vector<double> variances;         ///< of the values of each of its outputs
 };
-/// A copy of `network`, and the variance of its outputs on some of the images.
+/// A copy of `network`, and the variances of its outputs on some of the images.
 Teacher teacher(const Graph& network, const data::Dataset& images);
 
 struct Task {
@@ -111,7 +111,8 @@ Task distilled(const Task& task, const Graph& teacher, double share, const data:
 
 /// The built-in tasks: classify (cross entropy, accuracy; on label maps mean intersection over union), reconstruct
 /// (mean squared error against the input), regress (against targets), and imitate: the outputs of the float network, as
-/// class scores (imitate-scores: T² KL, agreement) or as values (imitate-values: error relative to their variance).
+/// class scores (imitate-scores: T² KL, agreement) or as values (imitate-values: error relative to their variance); of
+/// several outputs, the means over them.
 const std::vector<Task>& tasks();
 /// The built-in task called `name`. Throws bad_input listing the names if there is none; the error starts with `where`.
 const Task& find_task(const std::string& name, const std::string& where = "loss");

@@ -66,6 +66,8 @@ class Screen {
 };
 
 void check(const Predict& predict, const Prediction& p) {
+  if (predict.top > 0 && p.parts.size() > 1)
+    bad_input("top: {} has {} outputs: expected a network with one", p.network, p.parts.size());
   if (predict.top < 0 || predict.top > p.output[0])
     bad_input("top: {} is not possible: {} returns {} values", predict.top, p.network, p.output[0]);
   if (predict.top > 0 && p.output.size() != p.output[0])

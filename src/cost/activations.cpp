@@ -38,7 +38,8 @@ std::vector<int> last_uses(const Graph& graph) {
     return out;
   };
   std::vector<int> last = device::last_reads(graph.nodes.size(), stored_inputs);
-  last[static_cast<size_t>(storage(graph, graph.output))] = static_cast<int>(graph.nodes.size());
+  for (const GraphOutput& output : graph.outputs())
+    last[static_cast<size_t>(storage(graph, output.node))] = static_cast<int>(graph.nodes.size());
   return last;
 }
 
@@ -52,6 +53,7 @@ Moment peak(const Network& network) {
     std::vector<Value> sizes;
     for (int i = 0; i <= now; ++i) {
       if (storage(graph, i) != i || last_use[static_cast<size_t>(i)] < now) continue;
+      if (graph.nodes[static_cast<size_t>(i)].as<op::Outputs>()) continue;  // a list of values in memory already
       moment.alive.push_back(i);
       sizes.push_back(bits(network.activations[static_cast<size_t>(i)]));
     }

@@ -81,7 +81,11 @@ Value live_channels(const Precisions& weights, int64_t c_out) {
 
 /// The precisions of node i's value.
 Precisions value_precisions(const Graph& graph, int i, const View& view) {
-  return view.activations(graph.slot_of(i), graph.quantized_by(i) == graph.quantized_by(graph.output));
+  const bool is_output = std::ranges::any_of(graph.outputs(), [&](const GraphOutput& o) {
+    const bool read_by_others = o.node != graph.output && graph.consumers(o.node).size() > 1;
+    return graph.quantized_by(i) == graph.quantized_by(o.node) && !read_by_others;
+  });
+  return view.activations(graph.slot_of(i), is_output);
 }
 
 LayerKind kind_of(const Node& node) {

@@ -35,7 +35,7 @@ struct Program {
   std::vector<int> nodes;
   std::vector<device::Step> steps;
   std::vector<Value> tensors, patches;
-  int output = 0;
+  std::vector<int> outputs;
 
   explicit Program(const Network& network) {
     const Graph& graph = network.graph;
@@ -45,7 +45,7 @@ struct Program {
     auto layer = network.layers.begin();
     for (int i = 0; i < std::ssize(graph.nodes); ++i) {
       const Node& node = graph.nodes[static_cast<size_t>(i)];
-      if (!needed[static_cast<size_t>(i)]) continue;
+      if (!needed[static_cast<size_t>(i)] || node.as<op::Outputs>()) continue;
       if (device::vanishes(graph, readers, i)) {
         step_of[static_cast<size_t>(i)] = step_of[static_cast<size_t>(node.inputs[0])];
         continue;
@@ -60,10 +60,10 @@ struct Program {
                        .patch = std::llround(patches.back().item())});
       for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
     }
-    output = step_of[static_cast<size_t>(graph.output)];
+    for (const GraphOutput& o : graph.outputs()) outputs.push_back(step_of[static_cast<size_t>(o.node)]);
   }
 
-  device::Plan plan() const { return device::plan_memory(steps, output); }
+  device::Plan plan() const { return device::plan_memory(steps, outputs); }
   const Value& size(const device::Block& b) const { return (b.patch ? patches : tensors)[static_cast<size_t>(b.step)]; }
 };
 

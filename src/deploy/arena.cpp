@@ -21,7 +21,9 @@ Arena plan_arena(const IntegerNetwork& network) {
                      .bytes = whole(node.shape.size(), device::word_bytes),
                      .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(*node.layer()) : 0});
   }
-  const device::Plan plan = device::plan_memory(steps, network.output);
+  std::vector<int> outputs;
+  for (const IntegerOutput& o : network.outputs) outputs.push_back(o.node);
+  const device::Plan plan = device::plan_memory(steps, outputs);
   Arena arena{.offsets = {}, .patches = {}, .bytes = plan.bytes};
   const auto offset = [&](int block) { return block < 0 ? -1 : plan.blocks[static_cast<size_t>(block)].offset; };
   for (const int block : plan.tensors) arena.offsets.push_back(offset(block));

@@ -35,7 +35,6 @@ class Package {
       : network_(network), title_(c_comment(title)), arena_(plan_arena(network)) {}
 
   std::string header() const {
-    const IntegerNode& out = network_.result();
     const DeviceBytes bytes = device_bytes(network_);
     return format(R"(/* {title}: an integer network, written by mixgrad {version}. */
 #ifndef NET_H
@@ -43,10 +42,7 @@ class Package {
 
 #include <stdint.h>
 
-{input}/* Output: {out_shape}; a value is its code * NET_OUTPUT_SCALE, so the largest code is the largest value. */
-#define NET_OUTPUT_SIZE {out_size}
-#define NET_OUTPUT_SCALE {out_step}
-
+{input}{outputs}
 /* Memory in bytes: activations (one static block, reused by every call), and constants: packed weights, biases,
    multipliers, shifts, sizes and 32-bit addresses. The caller owns input and output.
    Code: about 2 KiB (gcc -Os, Cortex-M). */
@@ -54,15 +50,13 @@ class Package {
 #define NET_WEIGHT_BYTES {weights}
 #define NET_CONSTANT_BYTES {constants}
 
-void net_run(const {in_type} *in, {out_type} *out);
+{net_run};
 
 #endif
 )",
                   fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("input", input()),
-                  fmt::arg("out_shape", layout(network_.result_shape)), fmt::arg("out_size", out.shape.size()),
-                  fmt::arg("out_step", literal(out.step)), fmt::arg("arena", bytes.arena),
-                  fmt::arg("weights", bytes.weights), fmt::arg("constants", bytes.constants()),
-                  fmt::arg("in_type", type(network_.nodes[0])), fmt::arg("out_type", type(out)));
+                  fmt::arg("outputs", outputs()), fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
+                  fmt::arg("constants", bytes.constants()), fmt::arg("net_run", net_run()));
   }
 
   std::string source() const {
@@ -78,15 +72,28 @@ void net_run(const {in_type} *in, {out_type} *out);
             ? format("/* Memory shared by the activations. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
             : "";
     return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) +
-           functions(texts) + tables + block +
-           format("void net_run(const {} *in, {} *out) {{\n{}}}\n", type(network_.nodes[0]), type(network_.result()),
-                  calls);
+           functions(texts) + tables + block + format("{} {{\n{}}}\n", net_run(), calls);
   }
 
+  /// `outputs`: of the engine, image by image.
   std::string test(const std::vector<uint8_t>& inputs, const std::vector<int32_t>& outputs) const {
-    const int64_t in = network_.nodes[0].shape.size(), out = network_.result().shape.size();
+    const int64_t images = std::ssize(inputs) / network_.nodes[0].shape.size();
     std::vector<int> codes;
     for (const uint8_t code : inputs) codes.push_back(network_.nodes[0].is_signed() ? static_cast<int8_t>(code) : code);
+    std::string expected, buffers, arguments, comparisons;
+    int64_t at = 0;
+    for (const IntegerOutput& o : network_.outputs) {
+      const IntegerNode& node = network_.node_of(o);
+      const std::string number = number_of(o), size = format("NET_OUTPUT{}_SIZE", number);
+      const auto part = columns(outputs, images, at, node.shape.size());
+      expected +=
+          format("static const {} expected{}[IMAGES * {}] = {{\n{}}};\n", type(node), number, size, c_numbers(part));
+      buffers += format("static {} output{}[{}];\n", type(node), number, size);
+      arguments += format(", output{}", number);
+      comparisons += format(
+          "    for (i = 0; i < {0}; ++i) same = same && output{1}[i] == expected{1}[image * {0} + i];\n", size, number);
+      at += node.shape.size();
+    }
     return format(
         R"(/* Runs the network on images and compares the outputs with mixgrad's; returns 0 if all of them are equal. */
 #include "net.h"
@@ -97,28 +104,60 @@ void net_run(const {in_type} *in, {out_type} *out);
 
 static const {} inputs[IMAGES * NET_INPUT_SIZE] = {{
 {}}};
-static const {} expected[IMAGES * NET_OUTPUT_SIZE] = {{
-{}}};
-static {} output[NET_OUTPUT_SIZE];
-
+{}{}
 int main(void) {{
   int image, i, right = 0;
   for (image = 0; image < IMAGES; ++image) {{
     int same = 1;
-    net_run(inputs + image * NET_INPUT_SIZE, output);
-    for (i = 0; i < NET_OUTPUT_SIZE; ++i) same = same && output[i] == expected[image * NET_OUTPUT_SIZE + i];
-    right += same;
+    net_run(inputs + image * NET_INPUT_SIZE{});
+{}    right += same;
   }}
   printf("%d of %d images agree\n", right, IMAGES);
   return right == IMAGES ? 0 : 1;
 }}
 )",
-        std::ssize(inputs) / in, type(network_.nodes[0]), c_numbers(codes), type(network_.result()),
-        c_numbers(std::vector<int32_t>(outputs.begin(), outputs.begin() + std::ssize(inputs) / in * out)),
-        type(network_.result()));
+        images, type(network_.nodes[0]), c_numbers(codes), expected, buffers, arguments, comparisons);
   }
 
  private:
+  /// What tells an output from the others: nothing if it is the only one.
+  std::string number_of(const IntegerOutput& o) const {
+    return integer::c_output(network_, o.node).substr(std::string("out").size());
+  }
+
+  std::string net_run() const {
+    std::string out = format("void net_run(const {} *in", type(network_.nodes[0]));
+    for (const IntegerOutput& o : network_.outputs)
+      out += format(", {} *{}", type(network_.node_of(o)), integer::c_output(network_, o.node));
+    return out + ")";
+  }
+
+  /// Columns [at, at + count) of outputs [images, all].
+  static std::vector<int32_t> columns(const std::vector<int32_t>& outputs, int64_t images, int64_t at, int64_t count) {
+    std::vector<int32_t> part;
+    const int64_t all = std::ssize(outputs) / std::max<int64_t>(1, images);
+    for (int64_t n = 0; n < images; ++n) {
+      const auto begin = outputs.begin() + n * all + at;
+      part.insert(part.end(), begin, begin + count);
+    }
+    return part;
+  }
+
+  /// Documents and declares the outputs.
+  std::string outputs() const {
+    std::string text;
+    for (const IntegerOutput& o : network_.outputs) {
+      const IntegerNode& node = network_.node_of(o);
+      const std::string number = number_of(o);
+      const std::string called = number.empty() ? "Output" : format("Output {} ({})", number, c_comment(o.name));
+      text += format(
+          "/* {}: {}; a value is its code * NET_OUTPUT{}_SCALE, so the largest code is the largest value. */\n"
+          "#define NET_OUTPUT{}_SIZE {}\n#define NET_OUTPUT{}_SCALE {}\n",
+          called, layout(o.shape), number, number, node.shape.size(), number, literal(node.step));
+    }
+    return text;
+  }
+
   integer::CText c_text(size_t i) const {
     const integer::CContext c{.network = network_, .arena = arena_, .index = i};
     return std::visit([&](const auto& o) { return o.c_text(c); }, c.node().op);

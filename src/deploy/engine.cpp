@@ -41,16 +41,13 @@ struct IntegerEngine::Impl {
     return out;
   }
 
-  /// The result in 32 bits, which an unquantized result needs.
-  std::vector<int32_t> result(size_t i, const std::vector<Codes>& values) const {
+  /// An unquantized output.
+  std::vector<int32_t> raw_output(size_t i, const std::vector<Codes>& values) const {
     const integer::RunContext c = context(i, values);
     return std::visit(
-        [&](const auto& o) {
-          if constexpr (requires { o.sums(c); }) {
-            return c.node.raw ? raw(c.node, o.rescaling(), o.sums(c)) : widened(i, codes(i, values));
-          } else {
-            return widened(i, codes(i, values));
-          }
+        [&](const auto& o) -> std::vector<int32_t> {
+          if constexpr (requires { o.sums(c); }) return raw(c.node, o.rescaling(), o.sums(c));
+          failed_run("'{}' computes no sums in 32 bits", c.node.name);
         },
         c.node.op);
   }
@@ -63,6 +60,19 @@ struct IntegerEngine::Impl {
       acc[k] = static_cast<int32_t>(std::clamp<int64_t>(value, node.low, node.high));
     }
     return acc;
+  }
+
+  /// Those of every image, one after the other.
+  std::vector<int32_t> outputs(const std::vector<std::vector<int32_t>>& values) const {
+    std::vector<int32_t> out;
+    for (int64_t n = 0; n < batch; ++n) {
+      for (const IntegerOutput& o : network.outputs) {
+        const int64_t size = network.node_of(o).shape.size();
+        const auto from = values[static_cast<size_t>(o.node)].begin() + n * size;
+        out.insert(out.end(), from, from + size);
+      }
+    }
+    return out;
   }
 
   std::vector<int32_t> widened(size_t i, const Codes& codes) const {
@@ -94,17 +104,17 @@ std::vector<int32_t> IntegerEngine::run(std::span<const uint8_t> codes,
   if (codes.size() != expected) bad_input("integer network: {} input codes, expected {}", codes.size(), expected);
   std::vector<Codes> kept(nodes.size());
   kept[0].assign(codes.begin(), codes.end());
-  if (values != nullptr) values->assign(nodes.size(), {});
-  std::vector<int32_t> result;
+  std::vector<std::vector<int32_t>> wide(nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
-    const bool last = static_cast<int>(i) == impl_->network.output;
-    if (last) {
-      result = impl_->result(i, kept);
-    } else if (i > 0) {
-      kept[i] = impl_->codes(i, kept);
+    if (nodes[i].raw) {
+      wide[i] = impl_->raw_output(i, kept);
+      continue;
     }
-    if (values != nullptr) (*values)[i] = last ? result : impl_->widened(i, kept[i]);
+    if (i > 0) kept[i] = impl_->codes(i, kept);
+    if (values != nullptr || impl_->network.returns(static_cast<int>(i))) wide[i] = impl_->widened(i, kept[i]);
   }
+  std::vector<int32_t> result = impl_->outputs(wide);
+  if (values != nullptr) *values = std::move(wide);
   return result;
 }
 

@@ -34,6 +34,7 @@ class Lowering {
 
   IntegerNetwork run() {
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (source(i).as<op::Outputs>()) continue;
       if (vanishes(i)) {
         lowered_[i] = lowered_[static_cast<size_t>(source(i).inputs[0])];
       } else {
@@ -43,14 +44,23 @@ class Lowering {
     }
     out_.input_slot = graph_.nodes[0].output_slot;
     out_.normalization = graph_.normalization;
-    out_.output = static_cast<int>(lowered_[static_cast<size_t>(graph_.output)]);
-    if (out_.output == 0) bad_input("the network's result is its input: expected at least one layer");
-    out_.result_shape = source(static_cast<size_t>(graph_.output)).shape;
+    for (const GraphOutput& o : graph_.outputs()) add_output(o);
     return sort_channels(std::move(out_));
   }
 
  private:
   const Node& source(size_t i) const { return graph_.nodes[i]; }
+
+  void add_output(const GraphOutput& o) {
+    const auto i = static_cast<size_t>(o.node);
+    const int node = static_cast<int>(lowered_[i]);
+    if (node == 0) bad_input("the network's result is its input: expected at least one layer");
+    for (const IntegerOutput& before : out_.outputs) {
+      if (before.node == node)
+        bad_input("outputs '{}' and '{}' are one tensor: expected each tensor once", before.name, o.name);
+    }
+    out_.outputs.push_back({.node = node, .shape = source(i).shape, .name = o.name});
+  }
 
   bool vanishes(size_t i) const { return device::vanishes(graph_, readers_, static_cast<int>(i)); }
 
@@ -86,27 +96,31 @@ class Lowering {
     return source(static_cast<size_t>(flatten.inputs[0])).shape[0];
   }
 
-  /// Whether this node's value is the network's result, apart from flattening a single position.
-  bool makes_result(const Node& node) const {
-    size_t i = static_cast<size_t>(graph_.output);
-    while (source(i).as<op::Flatten>() && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
-    return &source(i) == &node;
+  /// Whether this node's value is an output of the network, apart from flattening a single position.
+  bool makes_output(const Node& node) const {
+    return std::ranges::any_of(graph_.outputs(), [&](const GraphOutput& o) {
+      auto i = static_cast<size_t>(o.node);
+      while (source(i).as<op::Flatten>() && vanishes(i)) i = static_cast<size_t>(source(i).inputs[0]);
+      return &source(i) == &node;
+    });
   }
 
   [[noreturn]] void refuse_float(const Node& node) const {
-    const Node& last = source(static_cast<size_t>(graph_.output));
-    if (&source(static_cast<size_t>(graph_.quantized_by(graph_.output))) == &node && last.passes_quantizer()) {
-      bad_input("'{}' has no quantizer, but '{}' after it works on codes: search the network again to add one",
-                node.name, last.name);
+    for (const GraphOutput& o : graph_.outputs()) {
+      const Node& last = source(static_cast<size_t>(o.node));
+      if (&source(static_cast<size_t>(graph_.quantized_by(o.node))) == &node && last.passes_quantizer()) {
+        bad_input("'{}' has no quantizer, but '{}' after it works on codes: search the network again to add one",
+                  node.name, last.name);
+      }
     }
     bad_input("'{}' has no quantizer: a network with float layers has no integer form", node.name);
   }
 
-  /// Range and step of a node's output quantizer; the network's result may have none.
+  /// Range and step of a node's output quantizer; outputs of the network may have none.
   void set_codes(const Node& from, IntegerNode& node) const {
     const ActivationSlot* slot = from.output_slot.get();
     if (slot == nullptr) {
-      if (from.as<op::Input>() || !makes_result(from)) refuse_float(from);
+      if (from.as<op::Input>() || !makes_output(from)) refuse_float(from);
       node.raw = true;
       node.low = std::numeric_limits<int32_t>::min(), node.high = most_int32;
       return;

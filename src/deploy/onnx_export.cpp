@@ -79,12 +79,13 @@ class Exporter {
     graph_.set_name("mixgrad");
     declare(*graph_.add_input(), "input", network_.nodes[0].shape);
     for (const IntegerNode& n : network_.nodes) real_.push_back(value(n));
-    std::string result = real_[static_cast<size_t>(network_.output)];
-    const IntegerNode& last = network_.result();
-    if (network_.result_shape.rank() < last.shape.rank())
-      result = add_.node("Flatten", {result}, last.name + "/flat", {});
-    add_.node("Identity", {result}, "output", {});
-    declare(*graph_.add_output(), "output", network_.result_shape);
+    for (const IntegerOutput& o : network_.outputs) {
+      const IntegerNode& node = network_.node_of(o);
+      std::string value = real_[static_cast<size_t>(o.node)];
+      if (o.shape.rank() < node.shape.rank()) value = add_.node("Flatten", {value}, node.name + "/flat", {});
+      const std::string name = add_.node("Identity", {value}, valid_utf8(o.name), {});
+      declare(*graph_.add_output(), name, o.shape);
+    }
   }
 
  private:

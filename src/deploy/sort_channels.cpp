@@ -75,7 +75,7 @@ class Orders {
   void mark_kept() {
     const auto keep = [&](int i) { kept_[sets_.find(i)] = true; };
     keep(0);
-    keep(network_.output);
+    for (const IntegerOutput& o : network_.outputs) keep(o.node);
     for (int i = 0; i < count(); ++i) {
       if (fixes_order(node(i)) || node(i).as<integer::SelectChannels>()) keep(i);
       if (fixes_order(node(i))) keep(node(i).inputs[0]);

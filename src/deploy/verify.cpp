@@ -23,13 +23,33 @@ void for_each_pair(const IntegerNode& node, const Tensor& value, const std::vect
   }
 }
 
-struct Tally {
-  std::vector<TensorAgreement> tensors;
-  int64_t images = 0, same_top1 = 0;
-  double difference = 0;  // of results
+/// Of the real values of an output.
+struct ResultTally {
+  double difference = 0;
   float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
 
+  void add(float real, float integer) {
+    difference = std::max(difference, std::abs(static_cast<double>(real) - static_cast<double>(integer)));
+    low = std::min(low, real);
+    high = std::max(high, real);
+  }
+  void operator+=(const ResultTally& t) {
+    difference = std::max(difference, t.difference);
+    low = std::min(low, t.low);
+    high = std::max(high, t.high);
+  }
+  /// The difference relative to the values' range.
+  double relative() const { return high > low ? difference / static_cast<double>(high - low) : 0; }
+};
+
+struct Tally {
+  std::vector<TensorAgreement> tensors;
+  std::vector<ResultTally> results;  // by output
+  int64_t images = 0, same_top1 = 0;
+
   void operator+=(const Tally& t) {
+    if (results.empty()) results.resize(t.results.size());
+    for (size_t o = 0; o < t.results.size(); ++o) results[o] += t.results[o];
     if (tensors.empty()) tensors.resize(t.tensors.size());
     for (size_t i = 0; i < t.tensors.size(); ++i) {
       tensors[i].codes += t.tensors[i].codes;
@@ -38,9 +58,6 @@ struct Tally {
     }
     images += t.images;
     same_top1 += t.same_top1;
-    difference = std::max(difference, t.difference);
-    low = std::min(low, t.low);
-    high = std::max(high, t.high);
   }
 };
 
@@ -58,13 +75,13 @@ class Comparison {
     std::vector<Tensor> values;
     std::vector<std::vector<int32_t>> integers;
     const Tensor result = graph_.run(binding_, x, &values);
-    engine.run(network_.quantize(x), &integers);
-    Tally tally{.tensors = std::vector<TensorAgreement>(network_.nodes.size()), .images = x.dim(0)};
+    const std::vector<int32_t> outputs = engine.run(network_.quantize(x), &integers);
+    Tally tally{.tensors = std::vector<TensorAgreement>(network_.nodes.size()), .results = {}, .images = x.dim(0)};
     for (size_t i = 0; i < network_.nodes.size(); ++i) {
       const IntegerNode& node = network_.nodes[i];
       if (!node.raw) count(node, values[graph_node_[i]], integers[i], tally.tensors[i]);
     }
-    judge(result, integers[static_cast<size_t>(network_.output)], tally);
+    judge(result, outputs, tally);
     return tally;
   }
 
@@ -80,19 +97,21 @@ class Comparison {
   }
 
   void judge(const Tensor& result, const std::vector<int32_t>& integers, Tally& tally) const {
-    const IntegerNode& node = network_.result();
-    for_each_pair(node, result, integers, [&](float real, int32_t integer) {
-      tally.difference =
-          std::max(tally.difference, std::abs(static_cast<double>(real) - static_cast<double>(node.step) * integer));
-      tally.low = std::min(tally.low, real);
-      tally.high = std::max(tally.high, real);
-    });
-    const auto per_image = static_cast<std::ptrdiff_t>(integers.size()) / result.dim(0);
-    for (std::ptrdiff_t n = 0; n < result.dim(0); ++n) {
-      const auto real = result.data().begin() + n * per_image;
-      const auto integer = integers.begin() + n * per_image;
-      tally.same_top1 +=
-          std::max_element(real, real + per_image) - real == std::max_element(integer, integer + per_image) - integer;
+    const std::vector<float> real = result.to_vector(),
+                             whole = network_.real_outputs(integers, result.dim(0)).to_vector();
+    const auto largest = [](const std::vector<float>& values, std::ptrdiff_t at, std::ptrdiff_t size) {
+      return std::max_element(values.begin() + at, values.begin() + at + size) - values.begin();
+    };
+    tally.results.resize(network_.outputs.size());
+    for (std::ptrdiff_t n = 0, at = 0; n < result.dim(0); ++n) {
+      bool same = true;
+      for (size_t o = 0; o < network_.outputs.size(); ++o) {
+        const auto size = static_cast<std::ptrdiff_t>(network_.node_of(network_.outputs[o]).shape.size());
+        same = same && largest(real, at, size) == largest(whole, at, size);
+        for (const auto end = at + size; at < end; ++at)
+          tally.results[o].add(real[static_cast<size_t>(at)], whole[static_cast<size_t>(at)]);
+      }
+      tally.same_top1 += same;
     }
   }
 
@@ -132,18 +151,18 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
   });
   Tally total;
   for (const Tally& t : tallies) total += t;
-  Agreement out{
-      .tensors = {},
-      .images = total.images,
-      .same_top1 = total.same_top1,
-      .result_difference = total.high > total.low ? total.difference / static_cast<double>(total.high - total.low) : 0};
+  Agreement out{.tensors = {}, .images = total.images, .same_top1 = total.same_top1};
   for (size_t i = 0; i < network.nodes.size(); ++i) {
     if (network.nodes[i].raw) continue;
     out.tensors.push_back(total.tensors[i]);
     out.tensors.back().name = network.nodes[i].name;
   }
   const bool all_equal = std::ranges::all_of(out.tensors, [](const TensorAgreement& t) { return t.equal == t.codes; });
-  out.result_broken = network.result().raw && all_equal && total.difference > most_rounding(network.result());
+  for (size_t o = 0; o < total.results.size(); ++o) {
+    const IntegerNode& node = network.node_of(network.outputs[o]);
+    out.result_difference = std::max(out.result_difference, total.results[o].relative());
+    if (node.raw && all_equal && total.results[o].difference > most_rounding(node)) out.result_broken = true;
+  }
   return out;
 }
 

@@ -61,6 +61,16 @@ int64_t Node::macs() const {
   return weight().size() * height * width;
 }
 
+std::vector<GraphOutput> Graph::outputs() const {
+  const Node& last = nodes[static_cast<size_t>(output)];
+  const auto* several = last.as<op::Outputs>();
+  if (several == nullptr) return {{.node = output, .name = "output"}};
+  std::vector<GraphOutput> out;
+  for (size_t k = 0; k < last.inputs.size(); ++k)
+    out.push_back({.node = last.inputs[k], .name = several->attrs.names.at(k)});
+  return out;
+}
+
 std::vector<int> Graph::makers_of(int i) const {
   std::vector<int> out, left = {i};
   std::vector<bool> seen(nodes.size());

@@ -9,7 +9,7 @@ namespace mixgrad::device {
 namespace {
 
 /// The blocks for tensors and patches and their lifetimes, before they have offsets.
-void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
+void list_blocks(Plan& plan, const std::vector<Step>& steps, const std::vector<int>& outputs) {
   const auto index = [](int i) { return static_cast<size_t>(i); };
   const std::vector<int> last = last_reads(steps.size(), [&](size_t i) { return std::span(steps[i].inputs); });
   for (int i = 1; i < std::ssize(steps); ++i) {
@@ -18,7 +18,7 @@ void list_blocks(Plan& plan, const std::vector<Step>& steps, int output) {
       plan.patches[index(i)] = static_cast<int>(plan.blocks.size());
       plan.blocks.push_back({.bytes = step.patch, .step = i, .patch = true, .first = i, .last = i});
     }
-    if (i == output) continue;
+    if (std::ranges::find(outputs, i) != outputs.end()) continue;
     const auto dies = [&](int n) {
       const int block = plan.tensors[index(n)];
       return last[index(n)] == i && block >= 0 && plan.blocks[index(block)].bytes == step.bytes;
@@ -82,10 +82,10 @@ op::ConstantBytes constant_bytes(const Operator& op) {
   return std::visit([](const auto& o) -> op::ConstantBytes { return o.constant_bytes; }, op);
 }
 
-Plan plan_memory(const std::vector<Step>& steps, int output) {
+Plan plan_memory(const std::vector<Step>& steps, const std::vector<int>& outputs) {
   const std::vector<int> none(steps.size(), -1);
   Plan plan{.blocks = {}, .tensors = none, .patches = none, .peak = {}};
-  list_blocks(plan, steps, output);
+  list_blocks(plan, steps, outputs);
   for (int i = place(plan.blocks); i >= 0; i = plan.blocks[static_cast<size_t>(i)].below) {
     plan.bytes += plan.blocks[static_cast<size_t>(i)].bytes;
     plan.peak.insert(plan.peak.begin(), i);

@@ -50,6 +50,7 @@ void from_json(const nlohmann::json& j, FunctionAttrs& f) {
   j.at("b").get_to(f.b);
 }
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BatchNormAttrs, eps, momentum, training)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(OutputsAttrs, names)
 
 namespace {
 
@@ -150,6 +151,10 @@ class Reader {
     }
     if (graph_.nodes.empty() || graph_.output < 0 || graph_.output >= std::ssize(graph_.nodes))
       fail("it has no output node");
+    for (const Node& node : graph_.nodes) {
+      if (node.as<op::Outputs>() && &node != &graph_.nodes[static_cast<size_t>(graph_.output)])
+        fail(fmt::format("'{}' must be the output node", node.name));
+    }
     try {
       graph_.normalization = parse_normalization(normalize, graph_.input_shape()[0]);
     } catch (const Error& e) {

@@ -85,6 +85,10 @@ class Tracer {
     if (found == node_of_.end()) bad_input("cannot trace the network: its output is not the result of a mixgrad op");
     graph_.output = found->second;
     drop_unused(graph_);
+    for (const Node& node : graph_.nodes) {
+      if (node.as<op::Outputs>() && &node != &graph_.nodes[static_cast<size_t>(graph_.output)])
+        bad_input("cannot convert {}: outputs end a network, but other ops read them", node.name);
+    }
     return std::move(graph_);
   }
 

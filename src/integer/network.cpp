@@ -2,6 +2,9 @@
 #include <mixgrad/integer.h>
 #include <mixgrad/ops.h>
 
+#include <algorithm>
+#include <iterator>
+
 namespace mixgrad {
 
 const integer::Layer* IntegerNode::layer() const {
@@ -26,6 +29,39 @@ op::Channels IntegerNode::channel_rule() const {
 
 bool IntegerNode::in_place() const {
   return std::visit([](const auto& o) { return o.in_place; }, op);
+}
+
+bool IntegerNetwork::returns(int i) const {
+  return std::ranges::find(outputs, i, &IntegerOutput::node) != outputs.end();
+}
+
+int64_t IntegerNetwork::output_size() const {
+  int64_t size = 0;
+  for (const IntegerOutput& o : outputs) size += node_of(o).shape.size();
+  return size;
+}
+
+Tensor IntegerNetwork::real_outputs(std::span<const int32_t> codes, int64_t images) const {
+  std::vector<int64_t> dims = {images};
+  if (outputs.size() == 1)
+    std::ranges::copy(outputs[0].shape.dims(), std::back_inserter(dims));
+  else
+    dims.push_back(output_size());
+  std::vector<float> rows;
+  rows.reserve(codes.size());
+  for (auto at = codes.begin(); at != codes.end();) {
+    for (const IntegerOutput& o : outputs) {
+      const IntegerNode& node = node_of(o);
+      const auto channels = static_cast<size_t>(node.channels()), size = static_cast<size_t>(node.shape.size());
+      const size_t first = rows.size(), positions = size / channels;
+      rows.resize(first + size);
+      for (size_t k = 0; k < size; ++k, ++at) {
+        const auto c = static_cast<size_t>(node.channel_of[k % channels]);
+        rows[first + c * positions + k / channels] = node.step * static_cast<float>(*at);
+      }
+    }
+  }
+  return Tensor::from(Shape(dims), rows);
 }
 
 std::vector<uint8_t> IntegerNetwork::quantize(const Tensor& x) const {

@@ -6,6 +6,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,12 @@ struct CText {
   std::string call;                    ///< its line in net_run
 };
 
+/// The parameter of net_run for an output: "out", or of several "out0", "out1", ...
+inline std::string c_output(const IntegerNetwork& network, int node) {
+  const auto found = std::ranges::find(network.outputs, node, &IntegerOutput::node);
+  return network.outputs.size() == 1 ? "out" : fmt::format("out{}", found - network.outputs.begin());
+}
+
 struct CContext {
   const IntegerNetwork& network;
   const Arena& arena;
@@ -29,13 +36,13 @@ struct CContext {
   std::string x(size_t i = 0) const { return bytes(node().inputs[i]); }
   std::string y() const { return bytes(static_cast<int>(index)); }
   /// The last two arguments of functions that compute sums: codes and 32-bit results, one of them null.
-  std::string results() const { return node().raw ? "0, out" : y() + ", 0"; }
+  std::string results() const { return node().raw ? "0, " + c_output(network, static_cast<int>(index)) : y() + ", 0"; }
 
  private:
   /// The C expression for a tensor's first byte.
   std::string bytes(int i) const {
     if (i == 0) return "(const uint8_t *)in";
-    if (i == network.output) return "(uint8_t *)out";
+    if (network.returns(i)) return "(uint8_t *)" + c_output(network, i);
     return fmt::format("(uint8_t *)arena + {}", arena.offsets[static_cast<size_t>(i)]);
   }
 };

@@ -57,13 +57,13 @@ struct Block {
   bool meets(const Block& other) const { return first <= other.last && other.first <= last; }
 };
 
-/// The offsets of tensors and patches in one shared block of memory. The caller owns input and output.
+/// The offsets of tensors and patches in one shared block of memory. The caller owns input and outputs.
 struct Plan {
   std::vector<Block> blocks;
   std::vector<int> tensors, patches;  ///< the block of each step, or -1
   int64_t bytes = 0;
   std::vector<int> peak;  ///< the stack of blocks whose sizes add up to `bytes`, from the bottom
 };
-Plan plan_memory(const std::vector<Step>& steps, int output);
+Plan plan_memory(const std::vector<Step>& steps, const std::vector<int>& outputs);
 
 }  // namespace mixgrad::device

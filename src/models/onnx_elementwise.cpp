@@ -252,7 +252,7 @@ bool ends_network(const onnx_file::File& file, const Node& n) {
   static const std::set<std::string> shapes = {"Cast",    "Dropout", "Flatten",   "Identity",
                                                "Reshape", "Squeeze", "Transpose", "Unsqueeze"};
   std::string name = n.outputs[0];
-  while (name != file.output()) {
+  while (!file.is_output(name)) {
     const Node* next = file.only_consumer(name);
     if (next == nullptr || !shapes.contains(next->op)) return false;
     name = next->outputs[0];
@@ -276,8 +276,9 @@ Value import_ending(Context& c, const Node& n) {
       c.refuse(n, fmt::format("axis {} of [N, {}] is not the classes", first, fmt::join(l.dims(), ", ")));
     }
   }
-  c.left_out = fmt::format("{} '{}'", n.op, n.name);
-  c.notes.push_back(fmt::format("its final {} is removed: the network returns that operator's input", c.left_out));
+  const std::string removed = fmt::format("{} '{}'", n.op, n.name);
+  c.left_out += (c.left_out.empty() ? "" : ", ") + removed;
+  c.notes.push_back(fmt::format("its final {} is removed: the network returns that operator's input", removed));
   return x;
 }
 

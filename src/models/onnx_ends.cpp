@@ -2,6 +2,8 @@
 // The file's input and output.
 #include "onnx_operators.h"
 
+#include <src/internal/names.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -137,9 +139,11 @@ Shape declare_input(Context& c, const Options& options) {
   return shape;
 }
 
-Value take_result(Context& c) {
-  const std::string name = fmt::format("its output '{}'", c.file.output());
-  const Value y = c.with_padding(c.value(c.file.output(), "the graph's output"), name);
+namespace {
+
+Value take_output(Context& c, const std::string& output) {
+  const std::string name = fmt::format("its output '{}'", output);
+  const Value y = c.with_padding(c.value(output, "the graph's output"), name);
   const bool image = y.layout.positions() > 1;
   if (image && (y.layout.is({0, 1, 2}) || y.layout.is({1, 2, 0}))) return y;
   if (image && !y.layout.only_axis()) {
@@ -156,6 +160,22 @@ Value take_result(Context& c) {
                 "a linear layer");
   }
   return flat;
+}
+
+}  // namespace
+
+Value take_result(Context& c) {
+  const std::vector<std::string>& names = c.file.outputs();
+  if (names.size() == 1) return take_output(c, names[0]);
+  std::vector<Value> values;
+  std::vector<std::string> printable;
+  for (const std::string& name : names) {
+    values.push_back(take_output(c, name));
+    printable.push_back(valid_utf8(name));
+  }
+  std::vector<const Value*> inputs;
+  for (const Value& v : values) inputs.push_back(&v);
+  return c.step([printable](const std::vector<Tensor>& in) { return outputs(in, printable); }, inputs);
 }
 
 void take_normalization(const Context& c, Model& model) {

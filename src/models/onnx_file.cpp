@@ -26,16 +26,16 @@ File::File(Content content) : content_(std::move(content)) {
 void File::check_ends() const {
   std::vector<std::string> inputs;
   for (const Input& i : content_.inputs) inputs.push_back(i.name);
-  if (inputs.size() == 1 && content_.outputs.size() == 1) return;
-  const bool of_inputs = inputs.size() != 1;
-  const std::vector<std::string>& names = of_inputs ? inputs : content_.outputs;
-  fail(fmt::format("{} {} ('{}'), expected one: export the network with only the one to be used", names.size(),
-                   of_inputs ? "inputs" : "outputs", on_one_line(fmt::format("{}", fmt::join(names, "', '")))));
+  if (inputs.size() != 1) {
+    fail(fmt::format("{} inputs ('{}'), expected one: export the network with only the one to be used", inputs.size(),
+                     on_one_line(fmt::format("{}", fmt::join(inputs, "', '")))));
+  }
+  if (outputs().empty()) fail("no outputs, expected at least one");
 }
 
 /// Nodes are in execution order, so a single backward pass finds all that are needed.
 void File::drop_unused() {
-  std::set<std::string> needed = {output()};
+  std::set<std::string> needed(outputs().begin(), outputs().end());
   std::vector<Node> kept;
   for (auto node = content_.nodes.rbegin(); node != content_.nodes.rend(); ++node) {
     if (std::ranges::none_of(node->outputs, [&](const std::string& o) { return !o.empty() && needed.contains(o); })) {
@@ -76,7 +76,7 @@ const std::vector<const Node*>& File::consumers(const std::string& name) const {
 
 const Node* File::only_consumer(const std::string& name) const {
   const std::vector<const Node*>& found = consumers(name);
-  return name == output() || found.size() != 1 ? nullptr : found[0];
+  return is_output(name) || found.size() != 1 ? nullptr : found[0];
 }
 
 const Attribute* Attributes::find(const std::string& name) const {

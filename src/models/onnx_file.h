@@ -5,6 +5,7 @@
 #include <mixgrad/normalization.h>
 #include <mixgrad/tensor.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <optional>
@@ -73,7 +74,7 @@ struct Content {
 
 class File {
  public:
-  /// Throws bad_input naming the file unless it has one input and one output.
+  /// Throws bad_input naming the file unless it has one input and an output.
   explicit File(Content content);
 
   [[noreturn]] void fail(const std::string& why) const;
@@ -85,7 +86,7 @@ class File {
   bool channels_last() const { return content_.channels_last; }
   bool tells_input_scale() const { return content_.tells_input_scale; }
   const Normalization& advised() const { return content_.advised; }
-  /// Those that the output depends on, in the file's order.
+  /// Those that the outputs depend on, in the file's order.
   const std::vector<Node>& nodes() const { return content_.nodes; }
   void set_nodes(std::vector<Node> nodes);
   /// Null if there is no constant of this name.
@@ -93,11 +94,12 @@ class File {
   /// Makes a node's output a constant.
   void set_constant(const std::string& name, Constant constant);
   const std::string& input() const { return content_.inputs[0].name; }
-  const std::string& output() const { return content_.outputs[0]; }
+  const std::vector<std::string>& outputs() const { return content_.outputs; }
+  bool is_output(const std::string& name) const { return std::ranges::find(outputs(), name) != outputs().end(); }
   const std::vector<int64_t>& input_dims() const { return content_.inputs[0].dims; }
   int64_t input_type() const { return content_.inputs[0].type; }
   const std::vector<const Node*>& consumers(const std::string& name) const;
-  /// Null if there is none, or several, or if this is the network's output.
+  /// Null if there is none, or several, or if this is an output of the network.
   const Node* only_consumer(const std::string& name) const;
 
  private:

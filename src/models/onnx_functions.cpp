@@ -256,7 +256,7 @@ std::optional<Node> as_function(const File& file, const std::map<std::string, si
 void recognize_functions(File& file) {
   std::map<std::string, size_t> position;
   for (size_t i = 0; i < file.nodes().size(); ++i) position[file.nodes()[i].outputs[0]] = i;
-  std::set<std::string> needed = {file.output()};
+  std::set<std::string> needed(file.outputs().begin(), file.outputs().end());
   std::vector<Node> out = file.nodes();
   for (size_t i = out.size(); i-- > 0;) {
     if (std::ranges::none_of(out[i].outputs, [&](const std::string& name) { return needed.contains(name); })) continue;

@@ -108,6 +108,7 @@ class Importer {
                 .net = nullptr,
                 .trained = true,
                 .output_shape = Shape(result.sample.shape().dims().subspan(1)),
+                .outputs = file_.outputs(),
                 .left_out = context_.left_out};
     take_normalization(context_, model);
     std::ranges::copy(file_.notes(), std::back_inserter(model.notes));

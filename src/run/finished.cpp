@@ -9,6 +9,7 @@
 #include <mixgrad/models.h>
 #include <mixgrad/run_folder.h>
 
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include <charconv>
@@ -19,7 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* variance_key = "variance";  // in the metadata of a teacher's file
+constexpr const char* variance_key = "variance";  // in the metadata of a teacher's file: one number per output
 
 /// The task of a finished run's network, for data of which `known` is known. Older files do not name it: theirs is that
 /// of their model, or else what the data allow.
@@ -56,18 +57,35 @@ data::ReadOptions read_options(const Origin& origin, const Shape& input) {
 
 void write_teacher(const train::Teacher& teacher, const std::string& file) {
   io::Safetensors content = to_safetensors(*teacher.network);
-  content.metadata[variance_key] = fmt::format("{}", teacher.variance);
+  content.metadata[variance_key] = fmt::format("{}", fmt::join(teacher.variances, ","));
   io::write_safetensors(file, content);
 }
 
+namespace {
+
+/// Numbers separated by commas; none if there is another text, or one that is not positive.
+std::vector<double> positive_numbers(const std::string& text) {
+  std::vector<double> out;
+  for (const char *at = text.data(), *end = at + text.size(); at <= end; ++at) {
+    double value = 0;
+    const auto [after, error] = std::from_chars(at, end, value);
+    if (error != std::errc() || !(value > 0) || (after != end && *after != ',')) return {};
+    out.push_back(value);
+    at = after;
+  }
+  return out;
+}
+
+}  // namespace
+
 train::Teacher read_teacher(const std::string& file) {
   io::Safetensors content = io::read_safetensors(file);
-  const std::string text = content.metadata[variance_key];
-  double variance = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), variance);
-  if (error != std::errc() || end != text.data() + text.size() || !(variance > 0))
-    bad_input("{}: corrupt: expected the variance of the network's outputs in its metadata", file);
-  return {.network = std::make_shared<const Graph>(graph_from(std::move(content))), .variance = variance};
+  const std::vector<double> variances = positive_numbers(content.metadata[variance_key]);
+  train::Teacher teacher{.network = std::make_shared<const Graph>(graph_from(std::move(content))),
+                         .variances = variances};
+  if (variances.size() != teacher.network->outputs().size())
+    bad_input("{}: corrupt: expected the variance of each of the network's outputs in its metadata", file);
+  return teacher;
 }
 
 std::string confusion_text(const RunResult& result) {

@@ -6,6 +6,8 @@
 #include <mixgrad/models.h>
 #include <mixgrad/run.h>
 
+#include <src/internal/names.h>
+
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -21,6 +23,13 @@ std::string said_by_init(const RunConfig& config, const char* key) {
   const io::Safetensors weights = io::read_safetensors(config.init);
   const auto found = weights.metadata.find(key);
   return found == weights.metadata.end() ? "" : found->second;
+}
+
+/// Labels and targets are about one output.
+void check_outputs(const RunConfig& config, const models::Model& model, const train::Task& task) {
+  if (model.outputs.size() < 2 || task.taught) return;
+  bad_input("loss: model {} has the outputs '{}', but {} is for networks with one: expected --loss imitate",
+            config.model, on_one_line(fmt::format("{}", fmt::join(model.outputs, "', '"))), task.name);
 }
 
 void check_fit(const RunConfig& config, const models::Model& model, const data::Splits& splits,
@@ -179,6 +188,7 @@ data::Splits load_data(const RunConfig& config, train::Observer* observer) {
   data::Splits splits = data::load(config.data, config.data_seed, config.val_split, options);
   if (!models::is_file(config.model)) model = make_model(config, splits.train);  // as many outputs as classes
   const train::Task& task = run_task(config, splits.train);
+  check_outputs(config, model, task);
   check_teacher(config, model, task);
   check_fit(config, model, splits, task);
   const Normalization normalization = input_normalization(config, model, !splits.train.pixels.empty());

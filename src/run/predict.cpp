@@ -45,39 +45,31 @@ data::Dataset images_for(const PredictOptions& o, const std::string& usual, uint
   return std::move(splits.test);
 }
 
+void describe_outputs(Prediction& p, const Graph& graph) {
+  p.output = graph.output_shape();
+  for (const GraphOutput& o : graph.outputs())
+    p.parts.push_back({.name = o.name, .shape = graph.nodes[static_cast<size_t>(o.node)].shape});
+}
+
 void use_graph(Prediction& p, Graph graph) {
   p.batch_size = 4 * train::micro_batch_size(graph);  // without a backward pass
-  p.output = graph.output_shape();
+  describe_outputs(p, graph);
   const auto shared = std::make_shared<const Graph>(std::move(graph));
   p.run = [shared, binding = std::make_shared<const Binding>(shared->bind())](const Tensor& x) {
     return shared->run(*binding, x);
   };
 }
 
-/// The real values of an integer network's result, in the order of the graph's channels.
-Tensor real_result(const IntegerNetwork& network, const std::vector<int32_t>& codes, int64_t images) {
-  const IntegerNode& node = network.result();
-  std::vector<int64_t> dims = {images};
-  std::ranges::copy(network.result_shape.dims(), std::back_inserter(dims));
-  Tensor out = Tensor::empty(Shape(dims));
-  const size_t channels = node.channel_of.size();
-  for (size_t k = 0; k < codes.size(); ++k) {
-    const size_t c = k % channels;
-    out.data()[k - c + static_cast<size_t>(node.channel_of[c])] = node.step * static_cast<float>(codes[k]);
-  }
-  return out;
-}
-
 void use_integers(Prediction& p, const Graph& discrete) {
+  describe_outputs(p, discrete);
   const auto network = std::make_shared<const IntegerNetwork>(to_integer(discrete));
   p.batch_size = train::micro_batch_size(discrete);
-  p.output = network->result_shape;
   const auto engine = std::make_shared<const IntegerEngine>(*network, p.batch_size);
   p.run = [network, engine, size = p.batch_size](const Tensor& x) {
     const std::vector<uint8_t> codes = network->quantize(x);
     const int64_t images = x.dim(0);
-    return real_result(*network, images == size ? engine->run(codes) : IntegerEngine(*network, images).run(codes),
-                       images);
+    return network->real_outputs(images == size ? engine->run(codes) : IntegerEngine(*network, images).run(codes),
+                                 images);
   };
 }
 
@@ -168,6 +160,8 @@ bool each_output(const Prediction& p, const std::function<bool(int64_t first, co
 }
 
 train::Confusion empty_confusion(const Prediction& p) {
+  if (p.parts.size() > 1)
+    bad_input("confusion: {} has {} outputs: expected a network with one", p.network, p.parts.size());
   if (p.images.labels.empty()) {
     bad_input("confusion: the images have no labels to compare with: expected a data set with classes{}{}",
               p.images.unlabelled.empty() ? "" : ": ", p.images.unlabelled);

@@ -47,21 +47,22 @@ std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options
                                    overridden ? own->activation_precisions : options.activation_precisions, 2);
 }
 
-/// The node whose value is the network's output, if only flattened from one position. Pools and ReLUs of their own work
-/// on codes, and so does the flattening of images, which moves them: what they read needs a quantizer. Functions need
-/// one themselves.
-int output_maker(const Graph& graph) {
-  const auto node = [&](int i) -> const Node& { return graph.nodes[static_cast<size_t>(i)]; };
-  int i = graph.output;
-  while (node(i).as<op::Flatten>() && node(node(i).inputs[0]).shape[0] == node(i).shape[0]) i = node(i).inputs[0];
-  return i;
+/// Whether a node's value is an output of the network, perhaps flattened from one position, and nothing else. Pools and
+/// ReLUs of their own work on codes, and so does the flattening of images, which moves them: what they read needs a
+/// quantizer. Functions need one themselves.
+bool is_only_output(const Graph& graph, int i) {
+  const auto node = [&](int n) -> const Node& { return graph.nodes[static_cast<size_t>(n)]; };
+  return std::ranges::all_of(graph.consumers(i), [&](int reader) {
+    const bool flattens = node(reader).as<op::Flatten>() && node(i).shape[0] == node(reader).shape[0];
+    return node(reader).as<op::Outputs>() || (flattens && is_only_output(graph, reader));
+  });
 }
 
 bool has_output_quantizer(const Graph& graph, int i, const MixPrecOptions& options) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool always = options.quantize_output || node.as<op::Input>() || node.quantizer() == op::Quantizer::coded ||
-                      i != output_maker(graph);
-  return !node.passes_quantizer() && always && !excluded(node, options);
+  if (node.passes_quantizer() || node.quantizer() == op::Quantizer::none || excluded(node, options)) return false;
+  return options.quantize_output || node.as<op::Input>() || node.quantizer() == op::Quantizer::coded ||
+         !is_only_output(graph, i);
 }
 
 Tensor initial_alpha(const std::vector<int>& precisions, const MixPrecOptions& options, int64_t channels = 0) {
@@ -82,7 +83,7 @@ std::vector<bool> unprunable(const Graph& graph, const Origins& origins, const C
     for (const ChannelOrigin& origin : origins[static_cast<size_t>(i)]) keep(origin.node);
   };
   keep(0);
-  keep_read(graph.output);
+  for (const GraphOutput& output : graph.outputs()) keep_read(output.node);
   for (int i = 1; i < std::ssize(graph.nodes); ++i) {
     const Node& node = graph.nodes[static_cast<size_t>(i)];
     const bool grouped = node.channels() == op::Channels::grouped;

@@ -20,37 +20,77 @@ double variance(std::span<const float> values) {
   return squares / n - sum / n * (sum / n);
 }
 
-/// How far class scores are from the teacher's: a mean over the positions of maps.
-Tensor scores_difference(const Tensor& output, const Tensor& taught, double denominator) {
-  const Tensor rows = score_rows(output);
-  const auto positions = static_cast<double>(rows.dim(0)) / static_cast<double>(output.dim(0));
-  return imitate(rows, score_rows(taught), temperature, denominator * positions);
+Tensor mean(const std::vector<Tensor>& scalars) {
+  return scalars.size() == 1 ? scalars[0] : scale(sum(scalars), 1 / static_cast<double>(scalars.size()));
 }
 
-Tensor values_difference(const Tensor& output, const Tensor& taught, double variance, double denominator) {
-  return scale(mse(as_rows(output), as_rows(taught), denominator), 1 / variance);
+/// The outputs of `network` by themselves, from what it returns.
+std::vector<Tensor> outputs_of(const Graph& network, const Tensor& returned) {
+  const std::vector<GraphOutput> outputs = network.outputs();
+  if (outputs.size() == 1) return {returned};
+  std::vector<int64_t> sizes;
+  for (const GraphOutput& o : outputs) sizes.push_back(network.nodes[static_cast<size_t>(o.node)].shape.size());
+  return split_channels(returned, sizes);
+}
+
+/// How far class scores are from the teacher's: a mean over the positions of maps, and over outputs.
+Tensor scores_difference(const Graph& network, const Tensor& returned, const Tensor& taught, double denominator) {
+  const std::vector<Tensor> outputs = outputs_of(network, returned), wanted = outputs_of(network, taught);
+  std::vector<Tensor> terms;
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    const Tensor rows = score_rows(outputs[k]);
+    const auto positions = static_cast<double>(rows.dim(0)) / static_cast<double>(outputs[k].dim(0));
+    terms.push_back(imitate(rows, score_rows(wanted[k]), temperature, denominator * positions));
+  }
+  return mean(terms);
+}
+
+/// How far values are from the teacher's, relative to their variance: a mean over outputs.
+Tensor values_difference(const Teacher& teacher, const Tensor& returned, const Tensor& taught, double denominator) {
+  const std::vector<Tensor> outputs = outputs_of(*teacher.network, returned),
+                            wanted = outputs_of(*teacher.network, taught);
+  std::vector<Tensor> terms;
+  for (size_t k = 0; k < outputs.size(); ++k)
+    terms.push_back(scale(mse(as_rows(outputs[k]), as_rows(wanted[k]), denominator), 1 / teacher.variances[k]));
+  return mean(terms);
+}
+
+/// The share of equal decisions: a mean over the positions of maps, and over outputs.
+double agreement_of(const Graph& network, const Tensor& returned, const Tensor& taught) {
+  const std::vector<Tensor> outputs = outputs_of(network, returned), wanted = outputs_of(network, taught);
+  double sum = 0;
+  for (size_t k = 0; k < outputs.size(); ++k) {
+    const Decisions decided{.truth = largest_scores(wanted[k]), .chosen = largest_scores(outputs[k])};
+    sum += static_cast<double>(decided.correct()) / static_cast<double>(decided.truth.size());
+  }
+  return sum / static_cast<double>(outputs.size());
 }
 
 // --- class scores ---------------------------------------------------------------------------------------------
 
 Task taught_scores(Task task, const Teacher& teacher) {
   task.teacher = std::make_shared<const Teacher>(teacher);
-  task.decisions = [teacher](const Tensor& output, const data::Batch& batch) {
-    return Decisions{.truth = largest_scores(teacher.network->forward(batch.x)), .chosen = largest_scores(output)};
-  };
+  if (teacher.network->outputs().size() == 1) {
+    task.decisions = [teacher](const Tensor& output, const data::Batch& batch) {
+      return Decisions{.truth = largest_scores(teacher.network->forward(batch.x)), .chosen = largest_scores(output)};
+    };
+  }
   task.loss_and_metric = [teacher](const Tensor& output, const data::Batch& batch, double denominator) {
     const Tensor taught = teacher.network->forward(batch.x);
-    const Decisions decided{.truth = largest_scores(taught), .chosen = largest_scores(output)};
-    const auto positions = static_cast<double>(decided.truth.size()) / static_cast<double>(batch.size());
-    return Outcome{.loss = scores_difference(output, taught, denominator),
-                   .measured = static_cast<double>(decided.correct()) / positions};
+    return Outcome{.loss = scores_difference(*teacher.network, output, taught, denominator),
+                   .measured = agreement_of(*teacher.network, output, taught) * static_cast<double>(batch.size())};
   };
   task.chance = [teacher](const data::Dataset& images) {
     data::Loader loader(images, {.batch_size = 64});
-    std::vector<int32_t> chosen;
-    for (int64_t i = 0; i < loader.batches(); ++i)
-      std::ranges::copy(largest_scores(teacher.network->forward(loader.batch(i).x)), std::back_inserter(chosen));
-    return largest_share(chosen);
+    std::vector<std::vector<int32_t>> chosen(teacher.network->outputs().size());  // by output
+    for (int64_t i = 0; i < loader.batches(); ++i) {
+      const Tensor returned = teacher.network->forward(loader.batch(i).x);
+      for (size_t k = 0; const Tensor& output : outputs_of(*teacher.network, returned))
+        std::ranges::copy(largest_scores(output), std::back_inserter(chosen[k++]));
+    }
+    double sum = 0;
+    for (const std::vector<int32_t>& c : chosen) sum += largest_share(c);
+    return sum / static_cast<double>(chosen.size());
   };
   return task;
 }
@@ -63,17 +103,36 @@ void check_scores(const Pairing& p) {
   }
 }
 
+/// Of several outputs, each must be class scores.
+void check_all_scores(const Graph& network) {
+  const std::vector<GraphOutput> outputs = network.outputs();
+  for (const auto& [node, name] : outputs) {
+    const Shape& shape = network.nodes[static_cast<size_t>(node)].shape;
+    if (outputs.size() > 1 && (shape.size() != shape[0] || shape[0] < 2))
+      bad_input(
+          "output '{}' is {}: --loss imitate-scores expects at least two class scores, --loss imitate-values any "
+          "values",
+          name, shape.str());
+  }
+}
+
 // --- other values ---------------------------------------------------------------------------------------------
 
 Task taught_values(Task task, const Teacher& teacher) {
   task.teacher = std::make_shared<const Teacher>(teacher);
   task.loss_and_metric = [teacher](const Tensor& output, const data::Batch& batch, double denominator) {
-    const Tensor loss = values_difference(output, teacher.network->forward(batch.x), teacher.variance, denominator);
+    const Tensor loss = values_difference(teacher, output, teacher.network->forward(batch.x), denominator);
     return Outcome{.loss = loss, .measured = loss.item() * denominator};
   };
   task.chance = [teacher](const data::Dataset& images) {
-    const auto outputs = [&](const data::Batch& batch) { return as_rows(teacher.network->forward(batch.x)); };
-    return error_of_mean(images, outputs) / teacher.variance;
+    double sum = 0;
+    for (size_t k = 0; k < teacher.variances.size(); ++k) {
+      const auto rows = [&](const data::Batch& batch) {
+        return as_rows(outputs_of(*teacher.network, teacher.network->forward(batch.x))[k]);
+      };
+      sum += error_of_mean(images, rows) / teacher.variances[k];
+    }
+    return sum / static_cast<double>(teacher.variances.size());
   };
   return task;
 }
@@ -82,6 +141,7 @@ Task taught_values(Task task, const Teacher& teacher) {
 /// map are.
 bool returns_scores(const Graph& network) {
   if (!network.task.empty()) return find_task(network.task).reads_labels;
+  if (network.outputs().size() > 1) return false;
   const Shape& output = network.output_shape();
   return output.size() == output[0] && output[0] > 1;
 }
@@ -108,13 +168,18 @@ Teacher teacher(const Graph& network, const data::Dataset& images) {
   auto copy = std::make_shared<Graph>(network.clone());
   for (const Parameter& p : copy->parameters()) Tensor(p.tensor).requires_grad(false);
   data::Loader loader(images, {.batch_size = std::min<int64_t>(256, images.size())});
-  const double spread = variance(copy->forward(loader.batch(0).x).data());
-  return {.network = std::move(copy), .variance = std::max(spread, 1e-12)};
+  std::vector<double> variances;
+  for (const Tensor& output : outputs_of(*copy, copy->forward(loader.batch(0).x)))
+    variances.push_back(std::max(variance(output.data()), 1e-12));
+  return {.network = std::move(copy), .variances = std::move(variances)};
 }
 
 Task imitate_scores() {
   Task task = untaught("imitate-scores", agreement, check_scores);
-  task.taught = [task](const Teacher& teacher) { return taught_scores(task, teacher); };
+  task.taught = [task](const Teacher& teacher) {
+    check_all_scores(*teacher.network);
+    return taught_scores(task, teacher);
+  };
   return task;
 }
 
@@ -140,8 +205,8 @@ Task distilled(const Task& task, const Graph& network, double share, const data:
                      const Tensor& output, const data::Batch& batch, double denominator) {
     Outcome outcome = own(output, batch, denominator);
     const Tensor taught = from.network->forward(batch.x);
-    const Tensor difference = scores ? scores_difference(output, taught, denominator)
-                                     : values_difference(output, taught, from.variance, denominator);
+    const Tensor difference = scores ? scores_difference(*from.network, output, taught, denominator)
+                                     : values_difference(from, output, taught, denominator);
     outcome.loss = sum(std::array{scale(outcome.loss, 1 - share), scale(difference, share)});
     return outcome;
   };

@@ -145,6 +145,49 @@ TEST_CASE("imitate: outputs that are no class scores are compared as values, fro
                   "model value.onnx returns [1]: --loss imitate-scores expects at least two class scores");
 }
 
+TEST_CASE("imitate: a network with several outputs is searched, verified, exported and run") {
+  const Images place;
+  OnnxNet net({1, 8, 8});
+  net.node("Conv", "a", {"x", net.floats("w", {4, 1, 3, 3}), net.floats("wb", {4})});
+  net.list("pads", {1, 1, 1, 1});
+  net.node("Relu", "map", {"a"});
+  net.node("GlobalAveragePool", "p", {"map"});
+  net.node("Flatten", "f", {"p"});
+  net.node("Gemm", "kind of thing", {"f", net.floats("v", {4, 5}), net.floats("vb", {5})});
+  io::write_file(place.root / "heads.onnx", net.bytes(std::vector<std::string>{"kind of thing", "map"}));
+
+  const json summary = place.found("--model heads.onnx --data npy:plain --loss imitate --target size=60%");
+  CHECK(summary.at("task") == "imitate-values");
+  CHECK(summary.at("final_metric").get<double>() < 0.3);
+  CHECK(place.printed("eval run --json").at("value").get<double>() ==
+        doctest::Approx(summary.at("final_metric").get<double>()));
+  const Outcome verified = mixgrad_run(place, "verify run");
+  CAPTURE(verified.err);
+  CHECK(verified.exit_code == 0);
+  CHECK(mixgrad_run(place, "export run --to c --out c").exit_code == 0);
+  CHECK(io::read_file(place.path("c/net.h")).find("/* Output 1 (map): 8 x 8 x 4 (height, width, channels);") !=
+        std::string::npos);
+  CHECK(mixgrad_run(place, "export run --to onnx --out net.onnx").exit_code == 0);
+  CHECK(mixgrad_run(place, "report run").exit_code == 0);
+
+  for (const char* network : {"heads.onnx --data npy:plain", "run", "run --integer"}) {
+    CAPTURE(network);
+    CHECK(mixgrad_run(place, fmt::format("predict {} --out y.npy", network)).exit_code == 0);
+    CHECK(io::read_file(place.path("y.npy")).find("'shape': (40, 5,") != std::string::npos);
+    CHECK(io::read_file(place.path("y.map.npy")).find("'shape': (40, 4, 8, 8,") != std::string::npos);
+    const json line = place.printed(fmt::format("predict {} --json", network)).at("predictions").at(0);
+    CHECK(line.at("outputs").at("kind of thing").size() == 5);
+    CHECK(line.at("outputs").at("map").at(3).at(7).size() == 8);
+  }
+  CHECK(mixgrad_run(place, "predict run --out y.csv").exit_code == 0);
+  CHECK(io::read_file(place.path("y.csv")).starts_with("image,kind of thing.0,kind of thing.1,"));
+  check_complaint(mixgrad_run(place, "predict run --top 1"), 2, "2 outputs");
+  check_complaint(mixgrad_run(place, "predict run --confusion"), 2, "confusion: run has 2 outputs");
+  check_complaint(place.search("--model heads.onnx --data npy:values --out other"), 2,
+                  "model heads.onnx has the outputs 'kind of thing', 'map', but regress is for networks with one: "
+                  "expected --loss imitate");
+}
+
 TEST_CASE("tasks: a search that was killed continues to the same network and metrics, those of counts included") {
   if (emulated()) return;
   const Images place;

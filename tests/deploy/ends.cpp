@@ -38,6 +38,7 @@ Tensor doubled_and_pooled(const Tensor& x) { return flatten(global_avg_pool2d(ad
 Tensor squared(const Tensor& x) { return mul(x, x); }
 Tensor limited(const Tensor& x) { return tanh(x); }
 Tensor gated(const Tensor& x) { return flatten(hard_swish(global_avg_pool2d(x))); }
+Tensor several(const Tensor& x) { return outputs({flatten(global_avg_pool2d(x)), relu(x), x}); }
 Tensor flat_sum(const Tensor& x) { return add(flatten(x), flatten(relu(x))); }
 
 FormCase exported_case(const std::string& name, Tail tail, bool quantize_output) {
@@ -76,7 +77,8 @@ std::vector<FormCase> networks_by_end(bool quantize_output) {
                                                  {"a Mul", squared},
                                                  {"a function", limited},
                                                  {"a function of means, flattened", gated},
-                                                 {"an Add of flattened images", flat_sum}}) {
+                                                 {"an Add of flattened images", flat_sum},
+                                                 {"several outputs", several}}) {
     out.push_back(exported_case(name, tail, quantize_output));
   }
   return out;

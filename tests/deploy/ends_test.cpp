@@ -33,7 +33,8 @@ TEST_CASE("ends of networks: codes, or sums if a layer, an Add or a Mul produces
       const bool made_by_layer = c.name == "an image" || c.name == "a ReLU" || c.name == "a ReLU6" ||
                                  c.name == "an Add" || c.name == "an Add of flattened images" || c.name == "a Mul";
       CHECK(c.network.result().raw == (made_by_layer && !quantize_output));
-      CHECK(c.network.result_shape == c.graph.nodes[static_cast<size_t>(c.graph.output)].shape);
+      for (size_t o = 0; const GraphOutput& output : c.graph.outputs())
+        CHECK(c.network.outputs[o++].shape == c.graph.nodes[static_cast<size_t>(output.node)].shape);
       check_engine(c);
     }
     if (test::has("gcc")) check_c(cases);
@@ -57,7 +58,7 @@ TEST_CASE("ends of networks: a ReLU6 clamps an unquantized result at 6") {
 
 TEST_CASE("ends of networks: classes as images of one position are trained as usual") {
   const FormCase c = std::move(test::networks_by_end(false)[1]);
-  REQUIRE(c.network.result_shape == Shape{5, 1, 1});
+  REQUIRE(c.network.outputs[0].shape == Shape{5, 1, 1});
   data::Dataset labelled = c.images;
   for (int64_t i = 0; i < labelled.size(); ++i) labelled.labels.push_back(static_cast<int32_t>(i % 5));
   const train::Score score = train::evaluate(c.graph, labelled);

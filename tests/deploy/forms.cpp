@@ -40,8 +40,8 @@ void write_package(const Folder& folder, const FormCase& c, size_t number) {
       folder.path / fmt::format("net_{}.c", number),
       fmt::format(
           "#define net_run net_run_{0}\n#define main main_{0}\n#include \"{0}/net.c\"\n#include \"{0}/net_test.c\"\n"
-          "const float steps_{0}[2] = {{NET_INPUT_SCALE, NET_OUTPUT_SCALE}};\n",
-          number));
+          "const float steps_{0}[2] = {{NET_INPUT_SCALE, NET_OUTPUT{1}_SCALE}};\n",
+          number, c.network.outputs.size() > 1 ? "0" : ""));
 }
 
 }  // namespace

@@ -67,7 +67,13 @@ std::set<std::string> contents(const FormCase& c) {
     if (n.as<integer::Flatten>()) out.insert("flattened image that not only linear layers read");
     if (n.raw && n.low == 0) out.insert("relu of a result without quantizer");
   }
-  const std::string result = std::string(graph.nodes[static_cast<size_t>(graph.output)].op_name());
+  const std::string result(graph.nodes[static_cast<size_t>(graph.outputs()[0].node)].op_name());
+  for (const IntegerOutput& o : c.network.outputs) {
+    if (c.network.outputs.size() == 1) break;
+    out.insert(c.network.node_of(o).raw ? "several outputs, one without quantizer" : "several outputs, one in codes");
+    const auto reads = [&](const IntegerNode& n) { return std::ranges::count(n.inputs, o.node) > 0; };
+    if (std::ranges::any_of(c.network.nodes, reads)) out.insert("an output that other nodes read");
+  }
   out.insert((c.network.result().raw ? "result without quantizer of " : "result in codes of ") + result);
   const std::vector<float> values = graph.forward(c.x).to_vector();
   if (std::set<float>(values.begin(), values.end()).size() > 2) out.insert("result of many values");
@@ -140,6 +146,9 @@ TEST_CASE("forms: random networks cover all features") {
                                  "slice",
                                  "shuffle",
                                  "signed concat",
+                                 "several outputs, one without quantizer",
+                                 "several outputs, one in codes",
+                                 "an output that other nodes read",
                                  "result without quantizer of add",
                                  "result without quantizer of conv2d",
                                  "result without quantizer of linear"}) {

@@ -24,9 +24,10 @@ class OnnxNet {
     value(*graph().add_input(), "x", input);
   }
 
-  std::string bytes(const std::string& output) {
+  std::string bytes(const std::string& output) { return bytes(std::vector{output}); }
+  std::string bytes(const std::vector<std::string>& outputs) {
     graph().clear_output();
-    value(*graph().add_output(), output, {});
+    for (const std::string& output : outputs) value(*graph().add_output(), output, {});
     return model.SerializeAsString();
   }
   std::string node(const std::string& op, const std::string& name, const std::vector<std::string>& inputs) {

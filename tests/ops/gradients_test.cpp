@@ -159,6 +159,11 @@ const std::vector<Row>& rows() {
        [](const auto& t) {
          return concat({t[0], t[1], t[0]});
        }},
+      {"outputs of several shapes, one of them twice",
+       {{2, 3, 2, 2}, {2, 4}},
+       [](const auto& t) {
+         return outputs({t[0], t[1], t[0]});
+       }},
       {"select_channels, one of them twice",
        {{2, 4, 2, 3}},
        [](const auto& t) {

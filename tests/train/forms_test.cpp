@@ -216,3 +216,62 @@ TEST_CASE("forms: what --loss imitate compares follows from the teacher's task, 
   graph.nodes[static_cast<size_t>(graph.output)].shape = {1};
   CHECK(chosen("") == "imitate-values");
 }
+
+TEST_CASE("forms: of several outputs, imitation compares each, and takes the means") {
+  struct Heads : nn::Module {
+    Heads() {
+      add_module("first", first);
+      add_module("last", last);
+      nn::initialize(*this, Rng(4, "init"));
+    }
+    Tensor forward(const Tensor& x) override {
+      const Tensor y = relu(first(x));
+      return outputs({flatten(global_avg_pool2d(y)), last(flatten(y))});
+    }
+    nn::Conv2d first{{.in_channels = 2, .out_channels = 3, .kernel = {3, 3}, .padding = {1, 1}}};
+    nn::Linear last{{.in_features = 48, .out_features = 4}};
+  } net;
+  const data::Dataset set = images(20);
+  const Graph graph = simplified(net, {2, 4, 4});
+  Graph other = graph.clone();
+  Rng rng(5, "noise");
+  for (const Parameter& p : other.parameters()) {
+    for (float& v : p.tensor.data()) v += static_cast<float>(0.1 * rng.normal());
+  }
+  const train::Teacher teacher = train::teacher(graph, set);
+  REQUIRE(teacher.variances.size() == 2);
+  const std::vector<float> wanted = graph.forward(whole(set).x).to_vector(),
+                           seen = other.forward(whole(set).x).to_vector();
+
+  double error = 0, agreement = 0;
+  for (const auto& [first, count] : {std::pair<size_t, size_t>{0, 3}, {3, 4}}) {
+    double sum = 0, squares = 0, off = 0;
+    for (size_t n = 0; n < 20; ++n) {
+      const auto real = wanted.begin() + static_cast<std::ptrdiff_t>(n * 7 + first),
+                 close = seen.begin() + static_cast<std::ptrdiff_t>(n * 7 + first);
+      const auto size = static_cast<std::ptrdiff_t>(count);
+      agreement +=
+          std::max_element(real, real + size) - real == std::max_element(close, close + size) - close ? 0.5 : 0;
+      for (std::ptrdiff_t k = 0; k < size; ++k) {
+        sum += real[k];
+        squares += static_cast<double>(real[k]) * real[k];
+        off += std::pow(static_cast<double>(real[k]) - static_cast<double>(close[k]), 2);
+      }
+    }
+    const auto values = static_cast<double>(20 * count);
+    error += 0.5 * (off / values) / (squares / values - std::pow(sum / values, 2));
+  }
+  const train::Task values = train::find_task("imitate").taught(teacher);
+  CHECK(values.name == "imitate-values");
+  CHECK(train::evaluate(graph, set, 20, &values).value() == 0);
+  CHECK(train::evaluate(other, set, 20, &values).value() == doctest::Approx(error));
+  CHECK(values.chance(set) > 0.5);
+  CHECK(values.chance(set) < 1.0001);
+
+  const train::Task scores = train::find_task("imitate-scores").taught(teacher);
+  CHECK_FALSE(scores.decisions);
+  CHECK(train::evaluate(graph, set, 20, &scores).value() == 1);
+  CHECK(train::evaluate(other, set, 20, &scores).value() == doctest::Approx(agreement / 20));
+  CHECK(scores.chance(set) >= 0.25);
+  CHECK(train::step(other, whole(set), {.task = &scores}).task.mean_loss() > 0);
+}
