@@ -45,6 +45,9 @@ struct Model {
 /// What a model may leave open.
 struct Options {
   Shape input_shape = {};  ///< C, H, W of an image; empty: as in the file, or the built-in model's usual one
+  /// Of a model in a file: bytes that constants computed from those in the file, and the tensors of one image, may each
+  /// take in addition to the file's size. A tiny file can describe a huge network.
+  int64_t most_memory = int64_t{4} << 30;
 };
 
 /// The model called `name`, or the float network in the file `name` (*.onnx, *.tflite). Throws bad_input listing the

@@ -80,8 +80,6 @@ Import import_of(const std::string& op) {
 
 namespace {
 
-constexpr int64_t bytes_of_constants = int64_t{1} << 26;  // limit on folded constants, in addition to the file's size
-
 class Importer {
  public:
   Importer(Content content, const Options& options)
@@ -89,14 +87,14 @@ class Importer {
         options_(options),
         net_(std::make_unique<Imported>()),
         context_(file_, *net_),
-        most_folded_((bytes_of_constants + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
+        most_folded_((options.most_memory + file_.bytes()) / static_cast<int64_t>(sizeof(float))) {}
 
   Model run() {
     recognize_functions(file_);
     refuse_unsupported(file_);
     net_->eval();
     const NoTape pause;
-    const MemoryAllowance allowance(bytes_of_one_image + file_.bytes());
+    const MemoryAllowance allowance(options_.most_memory + file_.bytes());
     for (const Node& n : file_.nodes()) fold_constant(n);
     const Shape input = declare_input(context_, options_);
     read_all();

@@ -6,6 +6,6 @@
 
 /// An imported network, as a search starts with it.
 void mixgrad::fuzz::read_onnx(const Folder& folder, std::string_view bytes) {
-  const models::Model model = models::make(folder.put("t.onnx", bytes), 10);
+  const models::Model model = models::make(folder.put("t.onnx", bytes), 10, {.most_memory = 1 << 26});
   simplified(*model.net, model.input_shape);
 }
