@@ -52,6 +52,8 @@ void finish(const models::Model& model, std::vector<float>& y, int64_t classes) 
   }
   if (!said("Softmax") && !said("LogSoftmax")) return;
   for (size_t row = 0; row < y.size(); row += static_cast<size_t>(classes)) {
+    const auto largest = *std::max_element(&y[row], &y[row] + classes);
+    for (size_t k = 0; k < static_cast<size_t>(classes); ++k) y[row + k] -= largest;
     double total = 0;
     for (size_t k = 0; k < static_cast<size_t>(classes); ++k) total += std::exp(static_cast<double>(y[row + k]));
     for (size_t k = 0; k < static_cast<size_t>(classes); ++k) {

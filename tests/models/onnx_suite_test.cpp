@@ -79,3 +79,27 @@ TEST_CASE("ONNX suite: cases converted from PyTorch give the expected outputs if
              fmt::join(refused, "; "));
   CHECK(read >= 23);
 }
+
+TEST_CASE("ONNX suite: classic networks give the expected outputs if they can be imported") {
+  const fs::path folder = fs::path(test::shared_folder()) / "data/onnx-suite/light";
+  if (!fs::exists(folder)) return test::skip("no suite: " + folder.string() + " is missing");
+  std::set<std::string> refused;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    if (entry.path().extension() != ".onnx") continue;
+    const std::string name = entry.path().stem();
+    CAPTURE(name);
+    try {
+      models::Model model = models::make(entry.path(), 1);
+      test::Array x{.dims = {1}, .values = std::vector<float>(static_cast<size_t>(model.input_shape.size()))};
+      for (const int64_t d : model.input_shape.dims()) x.dims.push_back(d);
+      for (size_t i = 0; i < x.values.size(); ++i)  // what the expected outputs were computed from
+        x.values[i] = static_cast<float>(static_cast<double>(i) / static_cast<double>(x.values.size()));
+      const test::Array y = read_tensor(folder / (name + "_output_0.pb"));
+      CHECK(test::error(test::outputs_of(model, x, y.values), y.values) < 1e-4);
+    } catch (const Error& e) {
+      CHECK(std::string(e.what()).find("LRN") != std::string::npos);
+      refused.insert(name);
+    }
+  }
+  CHECK(refused == std::set<std::string>{"light_bvlc_alexnet", "light_inception_v1", "light_zfnet512"});
+}
