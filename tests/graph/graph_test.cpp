@@ -62,8 +62,8 @@ TEST_CASE("what can't be traced is named") {
   };
   CHECK(message([](Custom& m, const Tensor& x) { return scale(m.conv(x), 2); }) ==
         "cannot convert scale: graphs support conv2d, conv_transpose2d, linear, add, max_pool2d, avg_pool2d, flatten, "
-        "concat, select_channels, pad2d, upsample2d, relu, mul, sigmoid, prelu, batch_norm, relu6, hard_sigmoid, "
-        "hard_swish, silu, tanh, leaky_relu, elu, clip, gelu, gelu_tanh, softplus, mish");
+        "concat, select_channels, pad2d, upsample2d, relu, mul, sigmoid, prelu, batch_norm, outputs, relu6, "
+        "hard_sigmoid, hard_swish, silu, tanh, leaky_relu, elu, clip, gelu, gelu_tanh, softplus, mish");
   CHECK(message([](Custom& m, const Tensor& x) {
           return softmax(flatten(m.conv(x)));
         }).starts_with("cannot convert softmax: "));

@@ -58,6 +58,7 @@ const std::vector<Row>& rows() {
       {"prelu", Quantizer::coded, Channels::passed, false, "prelu"},
       {"affine", Quantizer::own, Channels::passed, true, "affine"},
       {"batch_norm", Quantizer::own, Channels::passed, false, ""},
+      {"outputs", Quantizer::none, Channels::made, false, ""},  // IntegerNetwork::outputs
   };
   return table;
 }
