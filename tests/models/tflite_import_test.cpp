@@ -234,6 +234,16 @@ TEST_CASE("TFLite in: options and constants that have no meaning here are refuse
   });
 }
 
+TEST_CASE("TFLite in: several outputs are one row of values") {
+  TfliteNet n({1, 6, 5, 3});
+  const int first = n.op(TfliteOp::RELU, {n.input()}, {1, 6, 5, 3});
+  const Folder folder;
+  io::write_file(folder.path / "net.tflite", n.bytes({first, n.op(TfliteOp::LOGISTIC, {first}, {1, 6, 5, 3})}));
+  const models::Model model = models::make(folder.path / "net.tflite", 1);
+  CHECK(model.outputs.size() == 2);
+  CHECK(model.output_shape == Shape{2 * 90});
+}
+
 TEST_CASE("TFLite in: files that are no models say so") {
   TfliteNet good({1, 6, 5, 3});
   const std::string bytes = good.bytes({conv(good, {good.input(), good.floats("w", {4, 3, 3, 3})})});
@@ -263,8 +273,4 @@ TEST_CASE("TFLite in: files that are no models say so") {
     n.tensor("w", {-1});
     return n.op(TfliteOp::RELU, {n.input()}, {1, 6, 5, 3});
   });
-  TfliteNet two({1, 6, 5, 3});
-  const int first = two.op(TfliteOp::RELU, {two.input()}, {1, 6, 5, 3});
-  CHECK(refusal_of_bytes(two.bytes({first, two.op(TfliteOp::RELU, {first}, {1, 6, 5, 3})})).find("2 outputs") !=
-        std::string::npos);
 }
