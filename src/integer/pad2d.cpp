@@ -31,11 +31,7 @@ CText Pad2d::c_text(const CContext& c) const {
 }
 
 std::string Pad2d::onnx(const OnnxContext& c) const {
-  const auto [top, left, bottom, right] = attrs.padding;
-  const std::vector<int64_t> pads = {0, 0, top, left, 0, 0, bottom, right};
-  const std::string constant =
-      c.add.constant(c.node.name + "/pads", OnnxType::int64, {8}, pads.data(), pads.size() * sizeof(int64_t));
-  return c.add.node("Pad", {c.operand(), constant}, c.node.name + "/value");
+  return c.padded(c.operand(), attrs.padding, c.node.name + "/value");
 }
 
 }  // namespace integer

@@ -106,10 +106,7 @@ std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
   if (!p.count_padding)
     return c.add.node("AveragePool", {x}, name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
   if (p.pad_top + p.pad_left + p.pad_bottom + p.pad_right > 0) {
-    const std::vector<int64_t> pads = {0, 0, p.pad_top, p.pad_left, 0, 0, p.pad_bottom, p.pad_right};
-    const std::string constant =
-        c.add.constant(name + "/pads", OnnxType::int64, {8}, pads.data(), pads.size() * sizeof(int64_t));
-    x = c.add.node("Pad", {x, constant}, name + "/padded");
+    x = c.padded(x, {p.pad_top, p.pad_left, p.pad_bottom, p.pad_right}, name + "/padded");
   }
   return c.add.node("AveragePool", {x}, name + "/mean",
                     window(p, 0, 0, p.h + p.pad_top + p.pad_bottom, p.w + p.pad_left + p.pad_right));
@@ -144,9 +141,16 @@ CText MaxPool2d::c_text(const CContext& c) const {
   return out;
 }
 
+/// Runtimes refuse padding that is not smaller than the kernel, even if the kernel is dilated: it gets its own node.
 std::string MaxPool2d::onnx(const OnnxContext& c) const {
-  return c.add.node("MaxPool", {c.operand()}, c.node.name + "/value",
-                    window(size, size.pad_top, size.pad_left, size.h, size.w));
+  const std::string name = c.node.name + "/value";
+  const OnnxWriter::Attributes whole = window(size, size.pad_top, size.pad_left, size.h, size.w);
+  const std::vector<int64_t>& pads = whole[2].second;
+  if (std::max(pads[0], pads[2]) < size.kh && std::max(pads[1], pads[3]) < size.kw)
+    return c.add.node("MaxPool", {c.operand()}, name, whole);
+  const float lowest = static_cast<float>(c.input().low) * c.input().step;
+  const std::string x = c.padded(c.operand(), {pads[0], pads[1], pads[2], pads[3]}, c.node.name + "/padded", lowest);
+  return c.add.node("MaxPool", {x}, name, window(size, 0, 0, size.h + pads[0] + pads[2], size.w + pads[1] + pads[3]));
 }
 
 Codes AvgPool2d::codes(const RunContext& c) const {

@@ -5,7 +5,9 @@
 
 #include <mixgrad/integer.h>
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -59,6 +61,17 @@ struct OnnxContext {
     const std::string& from = real[static_cast<size_t>(node.inputs[i])];
     const bool flat = node.shape.rank() == 1 && input(i).shape.rank() == 3;
     return flat ? add.node("Flatten", {from}, node.name + "/flat") : from;
+  }
+
+  /// Images x between rows and columns of zeros, or of `value`. `padding`: top, left, bottom, right.
+  std::string padded(const std::string& x, const std::array<int64_t, 4>& padding, const std::string& wanted,
+                     std::optional<float> value = {}) const {
+    const auto [top, left, bottom, right] = padding;
+    const std::array<int64_t, 8> pads = {0, 0, top, left, 0, 0, bottom, right};
+    std::vector<std::string> inputs = {
+        x, add.constant(node.name + "/pads", OnnxType::int64, {8}, pads.data(), sizeof(pads))};
+    if (value) inputs.push_back(add.number(node.name + "/padding", *value));
+    return add.node("Pad", inputs, wanted);
   }
 
   /// y clipped to the range of the codes.

@@ -29,6 +29,10 @@ Tensor as_it_is(const Tensor& x) { return x; }
 Tensor pooled(const Tensor& x) { return global_avg_pool2d(x); }
 Tensor pooled_flat(const Tensor& x) { return flatten(global_avg_pool2d(x)); }
 Tensor largest(const Tensor& x) { return max_pool2d(x, {.kernel = {4, 4}}); }
+/// The padding is as wide as the kernel, though not as what it spans.
+Tensor dilated(const Tensor& x) {
+  return max_pool2d(x, {.kernel = {2, 2}, .stride = {1, 1}, .padding = {2, 1, 2, 3}, .dilation = {3, 4}});
+}
 Tensor pooled_twice(const Tensor& x) {
   return relu(avg_pool2d(max_pool2d(x, {.kernel = {3, 3}, .stride = {1, 1}}), {.kernel = {2, 2}}));
 }
@@ -68,6 +72,7 @@ std::vector<FormCase> networks_by_end(bool quantize_output) {
                                                  {"global pooling", pooled},
                                                  {"global pooling, flattened", pooled_flat},
                                                  {"max pooling", largest},
+                                                 {"dilated max pooling", dilated},
                                                  {"pools and a ReLU of its own", pooled_twice},
                                                  {"a flattened image", flat},
                                                  {"a ReLU", relu},
