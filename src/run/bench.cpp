@@ -36,11 +36,25 @@ models::Model make_valid(const StepOptions& o) {
   return make_model(run, classes);
 }
 
-data::Batch random_batch(const Shape& image, int64_t size) {
+/// The model's task: models from files are timed as classifiers, of positions if they return maps.
+const train::Task& task_of(const models::Model& model) {
+  const bool map = model.output_shape.size() != model.output_shape[0];
+  return train::task_for(nullptr, models::task_of(model.name), map ? data::Known::label_maps : data::Known::labels);
+}
+
+/// Random images with what the model's task reads.
+data::Batch random_batch(const models::Model& model, int64_t size) {
   Rng rng(0, "bench");
+  const Shape &image = model.input_shape, &output = model.output_shape;
   data::Batch batch{.x = Tensor::empty({size, image[0], image[1], image[2]}), .labels = {}};
   for (float& v : batch.x.data()) v = static_cast<float>(rng.uniform());
-  for (int64_t i = 0; i < size; ++i) batch.labels.push_back(static_cast<int32_t>(rng.below(classes)));
+  if (task_of(model).reads_targets) {
+    batch.targets = Tensor::empty({size, output.size()});
+    for (float& v : batch.targets.data()) v = static_cast<float>(rng.uniform());
+    return batch;
+  }
+  for (int64_t i = 0; i < size * output.size() / output[0]; ++i)
+    batch.labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(output[0]))));
   return batch;
 }
 
@@ -72,24 +86,19 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   return times;
 }
 
-/// The model's task: models from files are timed as classifiers.
-const train::Task& task_of(const StepOptions& o) {
-  return train::task_for(nullptr, models::task_of(o.model), data::Known::labels);
-}
-
-StepTimes float_step(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
+StepTimes float_step(const StepOptions& o, const models::Model& model, const data::Batch& batch) {
+  nn::Module& net = *model.net;
   optim::Sgd sgd({{.parameters = net.parameters()}}, {.lr = 1e-3});
   net.train();
   return measure(o, [&] {
-    train::step(net, batch, nullptr, &task_of(o));
+    train::step(net, batch, nullptr, &task_of(model));
     sgd.step();
   });
 }
 
-MixPrec searching(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
-  const Shape image{batch.x.dim(1), batch.x.dim(2), batch.x.dim(3)};
-  return {module,
-          {.input_shape = image,
+MixPrec searching(const StepOptions& o, const models::Model& model, const data::Batch& batch) {
+  return {*model.net,
+          {.input_shape = model.input_shape,
            .activation_precisions = o.act_bits,
            .weight_precisions = o.weight_bits,
            .w_mixprec_type = o.scheme,
@@ -98,15 +107,15 @@ MixPrec searching(const StepOptions& o, nn::Module& module, const data::Batch& b
            .weight_quantizer = weight_quantizer(o.weight_quantizer, o.weight_grid)}};
 }
 
-StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
-  MixPrec net = searching(o, module, batch);
+StepTimes search_step(const StepOptions& o, const models::Model& model, const data::Batch& batch) {
+  MixPrec net = searching(o, model, batch);
   optim::Adam weights(train::parameter_groups(net.graph()), {.lr = 1e-4});
   optim::Adam alphas({{.parameters = net.nas_parameters()}}, {.lr = 1e-4});
   const train::StepOptions options{
       .sample = [&] { return net.sample(); },
       .regularization = [&](const Thetas& t) { return scale(net.get_regularization_loss(t), 1e-6); },
       .dtype = dtype_of(o.dtype),
-      .task = &task_of(o)};
+      .task = &task_of(model)};
   return measure(o, [&] {
     train::step(net.graph(), batch, options);
     weights.step();
@@ -115,8 +124,8 @@ StepTimes search_step(const StepOptions& o, nn::Module& module, const data::Batc
 }
 
 /// Fine-tunes a network whose bit-widths are drawn at random from the candidates.
-StepTimes fine_tuning_step(const StepOptions& o, nn::Module& module, const data::Batch& batch) {
-  MixPrec net = searching(o, module, batch);
+StepTimes fine_tuning_step(const StepOptions& o, const models::Model& model, const data::Batch& batch) {
+  MixPrec net = searching(o, model, batch);
   Rng rng(0, "bench bits");
   for (const Tensor& alpha : net.nas_parameters()) {
     for (float& v : alpha.data()) v = static_cast<float>(rng.uniform());
@@ -124,19 +133,19 @@ StepTimes fine_tuning_step(const StepOptions& o, nn::Module& module, const data:
   const Graph discrete = net.arch_export();
   optim::Adam adam(train::parameter_groups(discrete), {.lr = 1e-4});
   return measure(o, [&] {
-    train::step(discrete, batch, {.dtype = dtype_of(o.dtype), .task = &task_of(o)});
+    train::step(discrete, batch, {.dtype = dtype_of(o.dtype), .task = &task_of(model)});
     adam.step();
   });
 }
 
-StepTimes timed(const StepOptions& o, nn::Module& net, const data::Batch& batch) {
+StepTimes timed(const StepOptions& o, const models::Model& model, const data::Batch& batch) {
   switch (o.phase) {
     case StepKind::search:
-      return search_step(o, net, batch);
+      return search_step(o, model, batch);
     case StepKind::fine_tune:
-      return fine_tuning_step(o, net, batch);
+      return fine_tuning_step(o, model, batch);
     case StepKind::warm_up:
-      return float_step(o, net, batch);
+      return float_step(o, model, batch);
   }
   return {};
 }
@@ -147,8 +156,7 @@ StepTimes step(const StepOptions& o) {
   const models::Model model = make_valid(o);
   const train::Threads threads(o.threads);
   nn::initialize(*model.net, Rng(0, "init"));
-  const data::Batch batch = random_batch(model.input_shape, o.batch);
-  return timed(o, *model.net, batch);
+  return timed(o, model, random_batch(model, o.batch));
 }
 
 }  // namespace mixgrad::bench

@@ -170,7 +170,8 @@ void check_teacher(const RunConfig& config, const models::Model& model, const tr
 
 models::Model make_model(const RunConfig& config, const data::Dataset& images) {
   int64_t outputs = images.classes() > 1 ? images.classes() : outputs_of_init(config);
-  if (run_task(config, images).reads_targets) outputs = images.target_shape.size();
+  if (run_task(config, images).reads_targets)
+    outputs = images.target_shape.rank() == 0 ? 1 : images.target_shape[0];  // also of a map
   return make_model(config, outputs, images.image_shape());
 }
 
