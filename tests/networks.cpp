@@ -14,8 +14,31 @@ std::unique_ptr<nn::Module> random_resnet8(uint64_t seed) {
   return std::move(model.net);
 }
 
+namespace {
+
+/// As models::make; the networks made for ImageNet, segmentation and detection narrow, and for small images.
+models::Model small_model(const std::string& name) {
+  const models::ClassifierOptions narrow{.classes = 10, .width = 0.25, .small_images = true};
+  const Shape image{3, 16, 16}, scores{10};
+  const auto made = [&](std::unique_ptr<nn::Module> net, const Shape& input, const Shape& output) {
+    return models::Model{.name = name, .input_shape = input, .net = std::move(net), .output_shape = output};
+  };
+  if (name == "mobilenet_v2") return made(models::mobilenet_v2(narrow), image, scores);
+  if (name == "mobilenet_v3_small") return made(models::mobilenet_v3_small(narrow), image, scores);
+  if (name == "efficientnet_lite0") return made(models::efficientnet_lite0(narrow), image, scores);
+  if (name == "squeezenet") return made(models::squeezenet(narrow), image, scores);
+  if (name == "shufflenet_v2")
+    return made(models::shufflenet_v2({.classes = 10, .width = 0.5, .small_images = true}), image, scores);
+  if (name == "unet")
+    return made(models::unet({.classes = 3, .channels = 3, .width = 8, .levels = 2}), image, {3, 16, 16});
+  if (name == "tiny_yolo") return made(models::tiny_yolo({.outputs = 14, .width = 0.125}), {3, 40, 34}, {14, 2, 2});
+  return models::make(name, name == "mobilenet_v1" ? 2 : name == "ds_cnn" ? 12 : 10);
+}
+
+}  // namespace
+
 models::Model random_model(const std::string& name, uint64_t seed) {
-  models::Model model = models::make(name, name == "mobilenet_v1" ? 2 : name == "ds_cnn" ? 12 : 10);
+  models::Model model = small_model(name);
   nn::initialize(*model.net, Rng(seed, "init"));
   model.net->train();
   const NoTape pause;
@@ -150,6 +173,25 @@ data::Batch random_batch(int64_t images, const Shape& s, int64_t classes, uint64
   for (float& v : batch.x.data()) v = static_cast<float>(rng.below(256)) / 255.0F;
   for (int64_t i = 0; i < images; ++i)
     batch.labels.push_back(static_cast<int32_t>(rng.below(static_cast<uint64_t>(classes))));
+  return batch;
+}
+
+const train::Task& task_of(const models::Model& model) {
+  const bool map = model.output_shape.size() != model.output_shape[0];
+  return train::task_for(nullptr, models::task_of(model.name), map ? data::Known::label_maps : data::Known::labels);
+}
+
+data::Batch random_batch(int64_t images, const models::Model& model, uint64_t seed) {
+  const Shape& output = model.output_shape;
+  data::Batch batch = random_batch(images, model.input_shape, output[0], seed);
+  Rng rng(seed, "random_outputs");
+  if (task_of(model).reads_targets) {
+    batch.targets = Tensor::empty({images, output.size()});
+    for (float& v : batch.targets.data()) v = static_cast<float>(rng.normal());
+  } else {
+    batch.labels.resize(static_cast<size_t>(images * output.size() / output[0]));
+    for (int32_t& label : batch.labels) label = static_cast<int32_t>(rng.below(static_cast<uint64_t>(output[0])));
+  }
   return batch;
 }
 

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <string_view>
 
 namespace mixgrad::models {
 namespace {
@@ -18,24 +17,74 @@ struct Entry {
   Shape input_shape;             // unless another is asked for
   std::array<int64_t, 2> least;  // rows and columns: on fewer, a stride would go over a single one
   const char* task;
-  std::unique_ptr<nn::Module> (*make)(const Shape& input_shape, int64_t classes);
+  std::unique_ptr<nn::Module> (*make)(const Shape& input_shape, int64_t outputs);
+  Shape (*output_shape)(const Shape& input_shape, int64_t outputs);
+  int64_t multiple = 1;  // that rows and columns must be of
 };
 
-template <std::unique_ptr<nn::Module> (*classifier)(int64_t classes, int64_t channels)>
-std::unique_ptr<nn::Module> classifier_for(const Shape& input_shape, int64_t classes) {
-  return classifier(classes, input_shape[0]);
+Shape scores(const Shape&, int64_t outputs) { return {outputs}; }
+
+Entry classifier(const char* name, const Shape& input_shape, const std::array<int64_t, 2>& least,
+                 std::unique_ptr<nn::Module> (*make)(const Shape& input_shape, int64_t outputs)) {
+  return {name, input_shape, least, "classify", make, scores};
+}
+
+template <std::unique_ptr<nn::Module> (*net)(int64_t classes, int64_t channels)>
+std::unique_ptr<nn::Module> made(const Shape& s, int64_t classes) {
+  return net(classes, s[0]);
+}
+
+/// Networks that divide the images of ImageNet by 32 divide smaller ones by 8.
+template <std::unique_ptr<nn::Module> (*net)(const ClassifierOptions&)>
+std::unique_ptr<nn::Module> made(const Shape& s, int64_t classes) {
+  constexpr int64_t least_of_large = 64;
+  return net({.classes = classes, .channels = s[0], .small_images = std::min(s[1], s[2]) < least_of_large});
+}
+
+std::unique_ptr<nn::Module> made_unet(const Shape& s, int64_t classes) {
+  return unet({.classes = classes, .channels = s[0], .width = 16, .levels = 3});
+}
+
+std::unique_ptr<nn::Module> made_tiny_yolo(const Shape& s, int64_t outputs) {
+  return tiny_yolo({.outputs = outputs, .channels = s[0], .width = 0.25});
 }
 
 const std::vector<Entry>& zoo() {
   static const std::vector<Entry> entries = {
-      {"resnet8", {3, 32, 32}, {3, 3}, "classify", classifier_for<resnet8>},
-      {"mobilenet_v1", {3, 96, 96}, {17, 17}, "classify", classifier_for<mobilenet_v1>},
-      {"ds_cnn", {1, 49, 10}, {2, 2}, "classify", classifier_for<ds_cnn>},
-      {"autoencoder",
-       {640, 1, 1},
-       {1, 1},
-       "reconstruct",
-       [](const Shape& s, int64_t) { return autoencoder(s.size()); }},
+      classifier("resnet8", {3, 32, 32}, {3, 3}, made<resnet8>),
+      classifier("mobilenet_v1", {3, 96, 96}, {17, 17}, made<mobilenet_v1>),
+      classifier("ds_cnn", {1, 49, 10}, {2, 2}, made<ds_cnn>),
+      {.name = "autoencoder",
+       .input_shape = {640, 1, 1},
+       .least = {1, 1},
+       .task = "reconstruct",
+       .make = [](const Shape& s, int64_t) { return autoencoder(s.size()); },
+       .output_shape = [](const Shape& s, int64_t) { return Shape{s.size()}; }},
+      classifier("resnet20", {3, 32, 32}, {3, 3}, made<resnet20>),
+      classifier("mobilenet_v2", {3, 64, 64}, {5, 5}, made<mobilenet_v2>),
+      classifier("mobilenet_v3_small", {3, 64, 64}, {5, 5}, made<mobilenet_v3_small>),
+      classifier("efficientnet_lite0", {3, 64, 64}, {5, 5}, made<efficientnet_lite0>),
+      classifier("squeezenet", {3, 64, 64}, {8, 8}, made<squeezenet>),
+      classifier("shufflenet_v2", {3, 64, 64}, {5, 5}, made<shufflenet_v2>),
+      {.name = "unet",
+       .input_shape = {3, 64, 64},
+       .least = {8, 8},
+       .task = "classify",
+       .make = made_unet,
+       .output_shape =
+           [](const Shape& s, int64_t classes) {
+             return Shape{classes, s[1], s[2]};
+           },
+       .multiple = 8},
+      {.name = "tiny_yolo",
+       .input_shape = {3, 96, 96},
+       .least = {17, 17},
+       .task = "regress",
+       .make = made_tiny_yolo,
+       .output_shape =
+           [](const Shape& s, int64_t outputs) {
+             return Shape{outputs, (s[1] + 31) / 32, (s[2] + 31) / 32};
+           }},
   };
   return entries;
 }
@@ -53,6 +102,10 @@ void check_shape(const Entry& e, const Shape& s) {
   if (s[1] < e.least[0] || s[2] < e.least[1]) {
     bad_input("model {}: images {} (C, H, W) are too small for its strides: expected at least {} rows and {} columns",
               e.name, s.str(), e.least[0], e.least[1]);
+  }
+  if (s[1] % e.multiple != 0 || s[2] % e.multiple != 0) {
+    bad_input("model {}: images {} (C, H, W) are not possible: expected rows and columns that are multiples of {}",
+              e.name, s.str(), e.multiple);
   }
 }
 
@@ -84,7 +137,7 @@ std::string task_of(const std::string& name) {
   return entry == nullptr ? "" : entry->task;
 }
 
-Model make(const std::string& name, int64_t classes, const Options& options) {
+Model make(const std::string& name, int64_t outputs, const Options& options) {
   if (name.ends_with(".onnx")) return from_onnx(name, options);
   if (name.ends_with(".tflite")) return from_tflite(name, options);
   const Entry* entry = find(name);
@@ -93,9 +146,9 @@ Model make(const std::string& name, int64_t classes, const Options& options) {
   check_shape(*entry, shape);
   return {.name = name,
           .input_shape = shape,
-          .net = entry->make(shape, classes),
+          .net = entry->make(shape, outputs),
           .trained = false,
-          .output_shape = {entry->task == std::string_view("reconstruct") ? shape.size() : classes}};
+          .output_shape = entry->output_shape(shape, outputs)};
 }
 
 }  // namespace mixgrad::models

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "forms.h"
 
+#include "../networks.h"
 #include "../random_graph.h"
 #include "../shell.h"
 
@@ -89,6 +90,17 @@ void check_c(const std::vector<FormCase>& cases) {
     INFO(cases[i].about());
     CHECK(said[i] == fmt::format("{0} of {0} images agree", cases[i].images.size()));
   }
+}
+
+std::vector<FormCase> zoo_cases() {
+  std::vector<FormCase> out;
+  uint64_t seed = 70;
+  for (const std::string& name : models::names()) {
+    const models::Model model = random_model(name, ++seed);
+    out.emplace_back(name, random_export(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, seed),
+                     random_images(4, model.input_shape, seed));
+  }
+  return out;
 }
 
 void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check) {

@@ -33,6 +33,9 @@ void check_c(const std::vector<FormCase>& cases);
 /// a tie occasionally rounds to the other code.
 int64_t check_onnx(const std::vector<FormCase>& cases);
 
+/// The networks of the zoo at random precisions, with pruned channels.
+std::vector<FormCase> zoo_cases();
+
 constexpr int64_t images_of_random_networks = 8;
 /// Calls `check` with the networks of seeds 1 to `count`, several at a time.
 void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check);

@@ -99,3 +99,7 @@ TEST_CASE("forms: 30 random networks give the same results in ONNX Runtime") { c
 TEST_CASE("forms: 500 random networks give the same results in ONNX Runtime" * doctest::skip()) {
   check_random_networks(500);
 }
+
+TEST_CASE("forms: pruned networks of the zoo give the same results in ONNX Runtime") {
+  if (test::has_onnx_runtime()) CHECK(test::check_onnx(test::zoo_cases()) <= 1);
+}

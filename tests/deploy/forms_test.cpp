@@ -166,3 +166,8 @@ TEST_CASE("forms: 30 random networks give the same codes in simulation, engine a
 TEST_CASE("forms: 500 random networks give the same codes in simulation, engine and C" * doctest::skip()) {
   check_in_c_and_engine(500);
 }
+
+TEST_CASE("forms: pruned networks of the zoo give the same codes in C") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  check_c(test::zoo_cases());
+}

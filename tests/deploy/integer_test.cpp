@@ -144,7 +144,7 @@ TEST_CASE("arena: tensors that are alive together do not overlap") {
         std::fill_n(owner.begin() + at, bytes, who);
       };
       if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(*node.layer()), SIZE_MAX);
-      const bool in_place = node.as<integer::Add>() || node.as<integer::Relu>();
+      const bool in_place = node.in_place();
       if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
       for (const int n : node.inputs) {  // must still exist when the output is written
         const int64_t at = arena.offsets[static_cast<size_t>(n)],

@@ -2,7 +2,7 @@
 // Computed shapes and constants, the two ends of a network, and what a file leaves undefined.
 #include "onnx_forms.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <limits>
 
@@ -250,10 +250,8 @@ TEST_CASE("models: the error for another kind of file says how to convert it") {
   for (const char* name : {"x.h5", "x.pt", "resnet9"}) {
     const std::string said = refusal([&] { models::make(name, 10); });
     CHECK(said == refusal([&] { models::check_name(name); }));
-    CHECK(
-        said.find(fmt::format("model: unknown '{}': expected resnet8, mobilenet_v1, ds_cnn, autoencoder, FILE.onnx or "
-                              "FILE.tflite",
-                              name)) != std::string::npos);
+    CHECK(said.find(fmt::format("model: unknown '{}': expected {}, FILE.onnx or FILE.tflite", name,
+                                fmt::join(models::names(), ", "))) != std::string::npos);
     CHECK(said.find("torch.onnx.export") != std::string::npos);
     CHECK(said.find("tf.lite.TFLiteConverter without quantization") != std::string::npos);
   }
