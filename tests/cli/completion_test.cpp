@@ -37,7 +37,7 @@ TEST_CASE("completion: bash offers commands, flags and words for values") {
   REQUIRE(mixgrad_run(place, "completion bash >mixgrad.bash").exit_code == 0);
   CHECK(offered(place, "mixgrad in") == "inspect\n");
   CHECK(offered(place, "mixgrad inspect wh") == "why\n");
-  CHECK(offered(place, "mixgrad inspect res") == "resnet8\n");
+  CHECK(offered(place, "mixgrad inspect res") == "resnet8 resnet20\n");
   CHECK(offered(place, "mixgrad search --tau-s") == "--tau-start --tau-schedule\n");
   CHECK(offered(place, "mixgrad search --scheme \"\"") == "per-layer per-channel\n");
   CHECK(offered(place, "mixgrad search --hard --scheme = per-l") == "per-layer\n");
