@@ -74,9 +74,9 @@ class BitLowering {
 
   /// Whether a column saves more in a group (half of the columns that can move, or all) than alone.
   bool pays_together(const Move& one) {
+    const double alone = saving(one).saved * (1 + 1e-3);  // first: it may forget the entry
     const auto [found, is_new] = together_.try_emplace({one.choice, one.from, one.to}, false);
     if (!is_new) return found->second;
-    const double alone = saving(one).saved * (1 + 1e-3);
     const size_t most = a_.choices()[one.choice].movable(one.from, one.to);
     for (const Move& m : a_.group_moves(one.choice, one.from, one.to)) {
       const size_t columns = m.columns.size();
