@@ -268,32 +268,33 @@ double Meter::operator()() {
   const auto* sum_of = model_.of_network.target<SumOverLayers>();
   if (sum_of == nullptr) return discrete(graph_, model_);
   const View view = arg_max_view();
-  const std::vector<int64_t> live = mixgrad::live_channels(graph_, origins_);
   double total = 0;
-  for (size_t i = 1; i < live.size(); ++i) {
+  for (size_t i = 1; i < counted_.size(); ++i) {
     const Node& node = graph_.nodes[i];
     if (!needed_[i] || (!node.is_layer() && !sum_of->of_other)) continue;
     const auto from = static_cast<size_t>(node.inputs[0]);
     const ActivationSlot* input = graph_.input_slot(node);
     const int input_bits = input == nullptr ? float_bits : input->precisions[0];
     const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
+    const int64_t live_inputs = mixgrad::live_channels(graph_, origins_, from),
+                  live_outputs = mixgrad::live_channels(graph_, origins_, i);
     Counted& counted = counted_[i];
-    if (counted.live_inputs != live[from] || counted.live_outputs != live[i] || counted.input_bits != input_bits ||
-        counted.weight_bits != bits) {
-      const auto activation = [&](size_t n, int activation_bits) -> Activation {
+    if (counted.live_inputs != live_inputs || counted.live_outputs != live_outputs ||
+        counted.input_bits != input_bits || counted.weight_bits != bits) {
+      const auto activation = [&](size_t n, int activation_bits, int64_t live) -> Activation {
         const Shape& shape = graph_.nodes[n].shape;
         return {.precisions = single(activation_bits),
-                .live_channels = static_cast<double>(live[n]),
+                .live_channels = static_cast<double>(live),
                 .positions = shape.size() / shape[0]};
       };
-      const Activation in = activation(from, input_bits);
+      const Activation in = activation(from, input_bits, live_inputs);
       const Value cost = node.is_layer()
                              ? sum_of->of_layer(layer_of(node, weight_precisions(graph_, node, origins_[i], view), in))
-                             : sum_of->of_other(node, in, activation(i, float_bits));
+                             : sum_of->of_other(node, in, activation(i, float_bits, live_outputs));
       counted = {.weight_bits = bits,
                  .input_bits = input_bits,
-                 .live_inputs = live[from],
-                 .live_outputs = live[i],
+                 .live_inputs = live_inputs,
+                 .live_outputs = live_outputs,
                  .cost = cost.item()};
     }
     total += counted.cost;

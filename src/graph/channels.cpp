@@ -163,10 +163,18 @@ bool is_live(const Graph& graph, const ChannelOrigin& channel) {
   return slot == nullptr || !slot->fixed() || slot->bits[static_cast<size_t>(channel.channel)] != 0;
 }
 
+int64_t live_channels(const Graph& graph, const Origins& origins, size_t i) {
+  const std::vector<ChannelOrigin>& own = origins[i];
+  if (makes_channels(graph.nodes[i])) {  // the usual case, and so a fast one
+    const WeightSlot* slot = graph.nodes[i].weight_slot.get();
+    return std::ssize(own) - (slot == nullptr ? 0 : std::ranges::count(slot->bits, 0));
+  }
+  return std::ranges::count_if(own, [&](const ChannelOrigin& c) { return is_live(graph, c); });
+}
+
 std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins) {
   std::vector<int64_t> out;
-  for (const std::vector<ChannelOrigin>& own : origins)
-    out.push_back(std::ranges::count_if(own, [&](const ChannelOrigin& c) { return is_live(graph, c); }));
+  for (size_t i = 0; i < origins.size(); ++i) out.push_back(live_channels(graph, origins, i));
   return out;
 }
 

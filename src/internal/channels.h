@@ -38,7 +38,8 @@ std::vector<bool> removed_are_zero(const Graph& graph);
 /// The nodes that would read constants in the place of removed channels.
 std::vector<int> readers_of_constants(const Graph& graph);
 
-/// The number of output channels of every node once fixed slots have lost those at 0 bits.
+/// The number of output channels of node i, or of every node, once fixed slots have lost those at 0 bits.
+int64_t live_channels(const Graph& graph, const Origins& origins, size_t i);
 std::vector<int64_t> live_channels(const Graph& graph, const Origins& origins);
 
 /// Whether a fixed slot leaves the channel. An unfixed one leaves all.

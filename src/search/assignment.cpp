@@ -140,32 +140,37 @@ Move move_of(const SlotChoice& choice, size_t index, size_t from, size_t to, std
 }  // namespace
 
 template <typename Visit>
-void Assignment::visit_kinds(Direction direction, const Visit& visit) const {
-  for (size_t i = 0; i < choices_.size(); ++i) {
-    const size_t count = choices_[i].bits.size();
-    for (size_t from = 0; from < count; ++from) {
-      const size_t first = direction == Direction::UP ? from + 1 : 0, end = direction == Direction::DOWN ? from : count;
-      for (size_t to = first; to < end; ++to) {
-        if (to != from) visit(i, from, to);
-      }
+void Assignment::visit_kinds(size_t choice, Direction direction, const Visit& visit) const {
+  const size_t count = choices_[choice].bits.size();
+  for (size_t from = 0; from < count; ++from) {
+    const size_t first = direction == Direction::UP ? from + 1 : 0, end = direction == Direction::DOWN ? from : count;
+    for (size_t to = first; to < end; ++to) {
+      if (to != from) visit(from, to);
     }
   }
 }
 
+std::vector<Move> Assignment::moves(size_t choice, Direction direction, size_t columns) const {
+  std::vector<Move> out;
+  visit_kinds(choice, direction, [&](size_t from, size_t to) {
+    const std::vector<size_t> order = by_regret(choices_[choice], from, to, columns);
+    if (!order.empty()) out.push_back(move_of(choices_[choice], choice, from, to, order));
+  });
+  return out;
+}
+
 std::vector<Move> Assignment::moves(Direction direction, size_t columns) const {
   std::vector<Move> out;
-  visit_kinds(direction, [&](size_t i, size_t from, size_t to) {
-    const std::vector<size_t> order = by_regret(choices_[i], from, to, columns);
-    if (!order.empty()) out.push_back(move_of(choices_[i], i, from, to, order));
-  });
+  for (size_t i = 0; i < choices_.size(); ++i) std::ranges::move(moves(i, direction, columns), std::back_inserter(out));
   return out;
 }
 
 std::vector<Move> Assignment::group_moves(Direction direction) const {
   std::vector<Move> out;
-  visit_kinds(direction, [&](size_t i, size_t from, size_t to) {
-    std::ranges::move(group_moves(i, from, to), std::back_inserter(out));
-  });
+  for (size_t i = 0; i < choices_.size(); ++i) {
+    visit_kinds(i, direction,
+                [&](size_t from, size_t to) { std::ranges::move(group_moves(i, from, to), std::back_inserter(out)); });
+  }
   return out;
 }
 

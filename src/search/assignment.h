@@ -68,6 +68,8 @@ class Assignment {
 
   /// Every kind of move in this direction, with up to `columns` columns.
   std::vector<Move> moves(Direction direction, size_t columns = 1) const;
+  /// Only for one choice.
+  std::vector<Move> moves(size_t choice, Direction direction, size_t columns) const;
   /// The same with several columns, which only pay together if costs count whole tiles: 2, 4, 8 … columns, numbers that
   /// leave `from` or fill `to` with a multiple of 2, 4, 8 …, and all columns.
   std::vector<Move> group_moves(Direction direction) const;
@@ -75,9 +77,9 @@ class Assignment {
   std::vector<Move> group_moves(size_t choice, size_t from, size_t to) const;
 
  private:
-  /// Calls `visit` with every choice, from, to of this direction.
+  /// Calls `visit` with every from, to of this direction.
   template <typename Visit>
-  void visit_kinds(Direction direction, const Visit& visit) const;
+  void visit_kinds(size_t choice, Direction direction, const Visit& visit) const;
   void add(std::map<const void*, size_t>& index, const void* slot, SlotChoice choice, size_t node);
   void put(const Move& m, size_t candidate);
   void write(size_t choice, size_t column);

@@ -24,6 +24,7 @@ class BitLowering {
       const double before = now_;
       now_ = known_.at(kind(*best)).excess_after;
       a_.apply(*best);
+      moves_[best->choice].reset();
       if (now_ < before) all_measured_ = false;
       forget(best->choice);
       ++turn_;
@@ -61,9 +62,21 @@ class BitLowering {
     return {s.saved == 0 && m.to < m.from ? COSTS_NOTHING : USELESS, regret};
   }
 
+  /// The moves of every choice; one that was applied changed only those of its own.
+  std::vector<Move> moves() {
+    const size_t columns = step_ == Step::WHOLE_CHOICES ? std::numeric_limits<size_t>::max() : 1;
+    moves_.resize(a_.choices().size());
+    std::vector<Move> out;
+    for (size_t i = 0; i < moves_.size(); ++i) {
+      if (!moves_[i]) moves_[i] = a_.moves(i, Direction::BOTH, columns);
+      out.insert(out.end(), moves_[i]->begin(), moves_[i]->end());
+    }
+    return out;
+  }
+
   std::vector<Move> candidates() {
-    if (step_ == Step::WHOLE_CHOICES) return a_.moves(Direction::BOTH, std::numeric_limits<size_t>::max());
-    std::vector<Move> out = a_.moves(Direction::BOTH);
+    std::vector<Move> out = moves();
+    if (step_ == Step::WHOLE_CHOICES) return out;
     const size_t singles = out.size();
     for (size_t i = 0; i < singles; ++i) {
       if (pays_together(out[i]))
@@ -131,7 +144,8 @@ class BitLowering {
   Assignment& a_;
   Budget& budget_;
   Step step_;
-  double most_regret_;  // per unit of excess saved
+  double most_regret_;                                   // per unit of excess saved
+  std::vector<std::optional<std::vector<Move>>> moves_;  // by choice
   std::map<Kind, Saving> known_;
   std::map<std::tuple<size_t, size_t, size_t>, bool> together_;  // by choice, from, to
   bool all_measured_ = false;                                    // since the last move that saved something
