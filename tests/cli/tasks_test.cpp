@@ -237,6 +237,18 @@ TEST_CASE("regress: floats are predicted, by default where y can't be class numb
                   "data: 'npy:plain' has no targets, which --loss regress needs");
 }
 
+TEST_CASE("classify: the built-in unet takes images and label maps of the data's size, loses channels and verifies") {
+  const Images place;
+  const json summary = place.found("--model unet --data npy:maps --weight-bits 0,4,8 --target size=40%");
+  CHECK(summary.at("metric").at("name") == "mean IoU");
+  const json& size = summary.at("targets").at("size");
+  CHECK(size.at("found").get<double>() <= size.at("limit").get<double>());
+  CHECK(mixgrad_run(place, "verify run --no-c").exit_code == 0);
+  CHECK(mixgrad_run(place, "export run --to c --out net").exit_code == 0);
+  CHECK(mixgrad_run(place, "bench step --model unet --input-shape 1,8,8 --batch 2 --steps 1").exit_code == 0);
+  check_complaint(place.search("--model unet --data npy:plain --out other"), 2, "'npy:plain' has no labels");
+}
+
 TEST_CASE("classify: label maps are segmented, with mean IoU and pixels per class") {
   const Images place;
   const json summary = place.found("--model map.onnx --data npy:maps --finetune-epochs 3");
