@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a discrete graph to an integer network (SPEC §7), and from there to C and ONNX.
+// From a discrete graph to an integer network (SPEC §7), and from there to C, ONNX and TFLite.
 #pragma once
 
 #include <mixgrad/data.h>
@@ -115,5 +115,10 @@ std::optional<CPackageRun> run_c_package(const CPackage& package);
 /// The bytes of an ONNX model that computes the same codes in floats: QuantizeLinear and DequantizeLinear around every
 /// tensor, weights as INT8, or INT4 where 4 bits are enough and opset >= 21. opset: 13 to 21.
 std::string to_onnx(const IntegerNetwork& network, int opset = 13);
+
+/// The bytes of a TFLite model with codes as INT8, input and output included. An output without quantizer gets a scale
+/// that holds its values for `images`, codes of at least one image; others need none. Throws bad_input naming a node
+/// that TFLite's operators can't compute.
+std::string to_tflite(const IntegerNetwork& network, const std::vector<uint8_t>& images = {});
 
 }  // namespace mixgrad

@@ -26,6 +26,8 @@ struct RunContext;
 struct CContext;
 struct CText;
 struct OnnxContext;
+struct TfliteContext;
+struct TfliteValue;
 
 /// How 32-bit sums become codes: (sum + bias) · ratio. One ratio may serve all channels; an empty bias means zeros.
 struct Rescaling {
@@ -42,6 +44,7 @@ struct Input {
   Codes codes(const RunContext& c) const;  ///< computes its output codes from its input codes
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;  ///< name of its real-valued output, before the quantizer
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Common to convolutions and linear layers: weighted sums of codes.
@@ -72,6 +75,7 @@ struct Layer {
 struct Conv2d : Layer {
   static constexpr const char* name() { return op::Conv2d::name(); }
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Runs as a convolution: `size` and `weights` are those of a convolution with the turned kernel on the input with
@@ -83,6 +87,7 @@ struct ConvTranspose2d : Layer {
   std::vector<int32_t> sums(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// A depthwise convolution of one position.
@@ -90,11 +95,13 @@ struct Affine : Layer {
   static constexpr const char* name() { return op::Affine::name(); }
   op::Channels channels() const { return op::Channels::passed; }
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 struct Linear : Layer {
   static constexpr const char* name() { return op::Linear::name(); }
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 struct Add {
@@ -109,6 +116,7 @@ struct Add {
   Rescaling rescaling() const { return {{}, {&ratio, 1}}; }
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// The second operand may have a single position, whose codes then serve every position of the first.
@@ -124,6 +132,7 @@ struct Mul {
   Rescaling rescaling() const { return {{}, {&ratio, 1}}; }
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// A function of one code (op::Function).
@@ -139,6 +148,7 @@ struct Table {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 struct PRelu {
@@ -154,6 +164,7 @@ struct PRelu {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Its codes range from 0 up; for ReLU6, to the code nearest to 6.
@@ -167,6 +178,7 @@ struct Relu {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// [H, W, C] to [C, H, W].
@@ -180,6 +192,7 @@ struct Flatten {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// The channels of all inputs, one after the other. Their codes have one step.
@@ -193,6 +206,7 @@ struct Concat {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Channels of the input by index.
@@ -207,6 +221,7 @@ struct SelectChannels {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Zeros around an image.
@@ -221,6 +236,7 @@ struct Pad2d {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Every position repeated.
@@ -235,6 +251,7 @@ struct Upsample2d {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// Common to both pools.
@@ -252,6 +269,7 @@ struct MaxPool2d : Pool2d {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 /// The mean of the codes, with ties rounded up (SPEC §5).
@@ -260,6 +278,7 @@ struct AvgPool2d : Pool2d {
   Codes codes(const RunContext& c) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
+  TfliteValue tflite(const TfliteContext& c) const;
 };
 
 }  // namespace integer

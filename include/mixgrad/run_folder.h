@@ -106,12 +106,12 @@ std::string dated_folder();
 /// Throws bad_input unless `path`, the folder of `what`, is an existing folder.
 void check_existing_folder(const std::string& path, const char* what = "a run");
 
-/// The network of a finished run, with the test set of `data` or, if empty, of the run's own data, read with the run's
+/// The network of a finished run, with the images of `data` or, if empty, of the run's own data, read with the run's
 /// settings. Throws bad_input if the folder holds no finished run, or the data do not fit the network.
 struct FinishedRun {
   std::string model;  ///< its name; for a file without the folder
   Graph network;
-  data::Dataset test;  ///< without labels or targets that the task does not read
+  data::Dataset train, test;  ///< without labels or targets that the task does not read
   train::Task task;
   std::vector<std::string> notes;  ///< as data::Splits::notes
 };

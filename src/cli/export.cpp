@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -65,30 +66,51 @@ void write_onnx(const Export& e) {
   fmt::print("{}: {} bytes, opset {}\n", e.out, model.size(), e.opset);
 }
 
+/// Codes of training images that show the range of outputs without quantizer; none for other networks.
+std::vector<uint8_t> range_codes(const Export& e, const IntegerNetwork& network) {
+  constexpr int64_t most_images = 1000;
+  if (std::ranges::none_of(network.nodes, &IntegerNode::raw)) return {};
+  const FinishedRun run = load_noting(e.folder, e.data, e.skip_unreadable);
+  return first_codes(network, run.train.size() > 0 ? run.train : run.test, most_images);
+}
+
+void write_tflite(const Export& e) {
+  io::check_file(e.out);
+  const IntegerNetwork network = to_integer(load_network(e.folder));
+  const std::string model = to_tflite(network, range_codes(e, network));
+  io::write_file(e.out, model);
+  fmt::print("{}: {} bytes, int8\n", e.out, model.size());
+}
+
 void run(Export& e) {
   e.options.apply();
   if (e.folder.empty()) bad_input("export: no folder given: expected mixgrad export DIR with the folder of a search");
   if (e.out.empty()) bad_input("export: --out is missing: expected a folder or file to write to");
   if (e.to == "c") return write_c(e);
   if (e.to == "onnx") return write_onnx(e);
-  bad_input("to: unknown format '{}': expected c or onnx", e.to);
+  if (e.to == "tflite") return write_tflite(e);
+  bad_input("to: unknown format '{}': expected c, onnx or tflite", e.to);
 }
 
 }  // namespace
 
 void add_export(CLI::App& app) {
   CLI::App* command =
-      app.add_subcommand("export", "export the network found by a search as a C package or an ONNX file");
+      app.add_subcommand("export", "export the network found by a search as a C package, or an ONNX or TFLite file");
   const auto e = std::make_shared<Export>(*command);
   command->add_option("DIR", e->folder, "folder of a run")->type_name("");
-  e->options.add("to", &e->to, "c: a folder with net.h, net.c and net_test.c; onnx: a file", "c|onnx");
+  e->options.add("to", &e->to, "c: a folder with net.h, net.c and net_test.c; onnx, tflite: a file", "c|onnx|tflite");
   e->options.add("out", &e->out, "folder or file to write", "DIR|FILE");
-  e->options.add("data", &e->data, "for c: test images of another data set [the run's own]", run_setting("data").form);
+  e->options.add(
+      "data", &e->data,
+      "for c: test images of another data set; for tflite: images that show the result's range [the run's own]",
+      run_setting("data").form);
   add_skip_unreadable(e->options, e->skip_unreadable);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   show_examples(*command,
-                {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21"});
+                {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21",
+                 "mixgrad export RUN --to tflite --out net.tflite"});
   command->callback([e] { run(*e); });
 }
 

@@ -10,6 +10,7 @@
 #include <src/internal/memory_plan.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
 
 namespace mixgrad {
 
@@ -46,6 +47,11 @@ CText Add::c_text(const CContext& c) const {
 
 std::string Add::onnx(const OnnxContext& c) const {
   return c.add.node("Add", {c.operand(0), c.operand(1)}, c.node.name + "/sum");
+}
+
+TfliteValue Add::tflite(const TfliteContext& c) const {
+  c.check_sums(static_cast<double>(c.input().step) / static_cast<double>(c.node.step), 0x1p11);  // with more bits
+  return c.rounded("ADD", 2, {c.value(0).tensor, c.value(1).tensor});
 }
 
 }  // namespace integer

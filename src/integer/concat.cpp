@@ -8,6 +8,7 @@
 #include <src/internal/lowering.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <algorithm>
 
@@ -53,6 +54,22 @@ std::string Concat::onnx(const OnnxContext& c) const {
   std::vector<std::string> inputs;
   for (size_t i = 0; i < c.node.inputs.size(); ++i) inputs.push_back(c.operand(i));
   return c.add.node("Concat", inputs, c.node.name + "/value", {{"axis", {1}}});
+}
+
+/// CONCATENATION wants one zero point, and the codes after a ReLU6 may have another than the rest.
+TfliteValue Concat::tflite(const TfliteContext& c) const {
+  std::vector<int> inputs;
+  for (size_t i = 0; i < c.node.inputs.size(); ++i) {
+    TfliteValue x = c.value(i);
+    if (x.zero_point != c.zero_point()) {
+      x = c.codes(fmt::format("{}/input/{}", c.node.name, i), TfliteContext::dims(c.input(i).shape), c.zero_point());
+      c.add.node("QUANTIZE", 1, {c.value(i).tensor}, x.tensor);
+    }
+    inputs.push_back(x.tensor);
+  }
+  const TfliteValue y = c.codes(c.node.name, TfliteContext::dims(c.node.shape), c.zero_point());
+  c.add.node("CONCATENATION", 2, inputs, y.tensor, {.axis = 3});
+  return y;
 }
 
 }  // namespace integer

@@ -10,6 +10,7 @@
 #include <src/internal/memory_plan.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <array>
 
@@ -55,6 +56,13 @@ std::string Mul::onnx(const OnnxContext& c) const {
     factor = c.add.node("Unsqueeze", {factor, constant}, c.node.name + "/factor");
   }
   return c.add.node("Mul", {c.operand(0), factor}, c.node.name + "/product");
+}
+
+TfliteValue Mul::tflite(const TfliteContext& c) const {
+  const double step = static_cast<double>(c.input(0).step) * static_cast<double>(c.input(1).step);
+  const double codes = step / static_cast<double>(c.node.step);
+  c.check_sums(codes, 0x1p16);
+  return c.rounded("MUL", codes >= 1 ? 3 : 2, {c.value(0).tensor, c.value(1).tensor});
 }
 
 }  // namespace integer

@@ -7,6 +7,7 @@
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
 #include <src/internal/shapes.h>
+#include <src/internal/tflite_context.h>
 
 namespace mixgrad {
 
@@ -32,6 +33,10 @@ CText Pad2d::c_text(const CContext& c) const {
 
 std::string Pad2d::onnx(const OnnxContext& c) const {
   return c.padded(c.operand(), attrs.padding, c.node.name + "/value");
+}
+
+TfliteValue Pad2d::tflite(const TfliteContext& c) const {
+  return c.around(c.value(), c.node.name, c.input().shape, attrs.padding);
 }
 
 }  // namespace integer

@@ -8,6 +8,9 @@
 #include <src/internal/lowering.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
+#include <src/internal/tflite_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <algorithm>
 
@@ -45,6 +48,14 @@ std::string Input::onnx(const OnnxContext& c) const {
   return c.add.node("Div", {centred, c.add.channels("input/std", n.std)}, "input/normalized");
 }
 
+TfliteValue Input::tflite(const TfliteContext& c) const {
+  const Shape& s = c.node.shape;
+  const std::vector<int64_t> dims = TfliteContext::dims(s);
+  TfliteValue x = c.codes("input", s.rank() == 3 ? dims : std::vector<int64_t>{1, s[0]}, c.zero_point());
+  if (s.rank() != 3) x = c.reshaped(x, "input/image", dims);
+  return c.needs_cut() ? c.cut(x, "input/cut") : x;
+}
+
 Codes Relu::codes(const RunContext& c) const {
   const Codes& x = c.codes();
   Codes out(x.size());
@@ -63,6 +74,13 @@ CText Relu::c_text(const CContext& c) const {
 std::string Relu::onnx(const OnnxContext& c) const {
   const std::string x = c.operand();
   return c.node.high < c.input().high ? c.clipped(x) : c.add.node("Relu", {x}, c.node.name + "/value");
+}
+
+/// Moves the highest code, which is lower than the input's after a ReLU6, to where INT8 ends.
+TfliteValue Relu::tflite(const TfliteContext& c) const {
+  const TfliteValue y = c.codes(c.node.name, TfliteContext::dims(c.node.shape), c.zero_point());
+  c.add.node("RELU", 2, {c.value().tensor}, y.tensor);
+  return y;
 }
 
 Codes Flatten::codes(const RunContext& c) const {
@@ -86,6 +104,14 @@ CText Flatten::c_text(const CContext& c) const {
 }
 
 std::string Flatten::onnx(const OnnxContext& c) const { return c.operand(); }
+
+TfliteValue Flatten::tflite(const TfliteContext& c) const {
+  const Shape& in = c.input().shape;
+  const std::string& name = c.node.name;
+  const TfliteValue moved = c.codes(name + "/moved", {1, in[0], in[1], in[2]}, c.value().zero_point);
+  c.add.node("TRANSPOSE", 2, {c.value().tensor, c.add.integers(name + "/order", {0, 3, 1, 2})}, moved.tensor);
+  return c.reshaped(moved, name, TfliteContext::dims(c.node.shape));
+}
 
 }  // namespace integer
 

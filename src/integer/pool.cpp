@@ -2,12 +2,16 @@
 // Maxima and means of codes in windows.
 #include "c_runtime.h"
 
+#include <mixgrad/error.h>
+
 #include <src/internal/c_context.h>
 #include <src/internal/lowering.h>
 #include <src/internal/names.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
 #include <src/internal/shapes.h>
+#include <src/internal/tflite_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <algorithm>
 #include <cmath>
@@ -100,6 +104,17 @@ OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, in
   return out;
 }
 
+TfliteWindows windows(const Pool2dSize& p) {
+  return {.h = p.h,
+          .w = p.w,
+          .oh = p.oh,
+          .ow = p.ow,
+          .kernel = {p.kh, p.kw},
+          .stride = {p.stride_h, p.stride_w},
+          .top = p.pad_top,
+          .left = p.pad_left};
+}
+
 /// Padding that counts gets its own node, because runtimes disagree on what else an AveragePool counts.
 std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
   const std::string& name = c.node.name;
@@ -153,6 +168,15 @@ std::string MaxPool2d::onnx(const OnnxContext& c) const {
   return c.add.node("MaxPool", {x}, name, window(size, 0, 0, size.h + pads[0] + pads[2], size.w + pads[1] + pads[3]));
 }
 
+/// A position outside does not count: it holds the lowest code.
+TfliteValue MaxPool2d::tflite(const TfliteContext& c) const {
+  if (dilated(size)) bad_input("'{}': TFLite has no max pool with dilation", c.node.name);
+  TfliteWindows w = windows(size);
+  const TfliteValue x = c.under(w, int8_t{-128}), y = c.passed();
+  c.add.node("MAX_POOL_2D", 2, {x.tensor}, y.tensor, {.same = !w.valid(), .kernel = w.kernel, .stride = w.stride});
+  return y;
+}
+
 Codes AvgPool2d::codes(const RunContext& c) const {
   return pooled(c, size, [](const auto& each, int64_t count) {
     int sum = 0;
@@ -180,6 +204,26 @@ std::string AvgPool2d::onnx(const OnnxContext& c) const {
   const std::string mean = average(c, size, counts);
   const std::string raised = c.add.node("Add", {mean, c.add.number(name + "/half", 0.5F)}, name + "/raised");
   return c.add.node("Mul", {c.add.node("Floor", {raised}, name + "/rounded"), step}, name + "/value");
+}
+
+/// Padding that counts is written out; TFLite's own does not count.
+TfliteValue AvgPool2d::tflite(const TfliteContext& c) const {
+  TfliteWindows w = windows(size);
+  TfliteValue x = c.value();
+  const std::array<int64_t, 4> padding = {size.pad_top, size.pad_left, size.pad_bottom, size.pad_right};
+  if (size.count_padding && padding != std::array<int64_t, 4>{}) {
+    x = c.around(x, c.node.name + "/padded", c.input().shape, padding);
+    w.h += padding[0] + padding[2];
+    w.w += padding[1] + padding[3];
+    w.top = w.left = 0;
+  }
+  if (!w.valid() && !w.same()) {
+    bad_input("'{}': TFLite's AVERAGE_POOL_2D can't leave out padding {}: expected that of SAME, or one that counts",
+              c.node.name, fmt::join(padding, ", "));
+  }
+  const TfliteValue y = c.passed();
+  c.add.node("AVERAGE_POOL_2D", 2, {x.tensor}, y.tensor, {.same = !w.valid(), .kernel = w.kernel, .stride = w.stride});
+  return y;
 }
 
 }  // namespace integer

@@ -11,6 +11,7 @@
 #include <src/internal/names.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <algorithm>
 
@@ -68,6 +69,19 @@ std::string PRelu::onnx(const OnnxContext& c) const {
   const std::string constant =
       c.add.constant(name, OnnxType::float32, dims, slopes.data(), slopes.size() * sizeof(float));
   return c.add.node("PRelu", {c.operand(), constant}, c.node.name + "/sloped");
+}
+
+/// TFLite's PRELU rounds slopes to 8 bits, so that a table per channel gives the codes.
+TfliteValue PRelu::tflite(const TfliteContext& c) const {
+  std::vector<int> table;
+  for (const FixedPoint& below : negative) {
+    for (int stored = -128; stored < 128; ++stored) {
+      const int q = stored - c.value().zero_point;
+      table.push_back(
+          static_cast<int>(std::clamp<int64_t>((q >= 0 ? positive : below).apply(q), c.node.low, c.node.high)));
+    }
+  }
+  return c.looked_up(table);
 }
 
 }  // namespace integer

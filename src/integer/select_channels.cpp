@@ -9,6 +9,7 @@
 #include <src/internal/names.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
 
 #include <limits>
 
@@ -66,6 +67,14 @@ std::string SelectChannels::onnx(const OnnxContext& c) const {
                     {c.operand(), numbers(c, "/start", {index.front()}), numbers(c, "/end", {index.back() + 1}),
                      numbers(c, "/axis", {1})},
                     name);
+}
+
+TfliteValue SelectChannels::tflite(const TfliteContext& c) const {
+  const std::string& name = c.node.name;
+  if (is_slice(index)) return c.part(c.value(), name, {0, 0, 0, index.front()}, TfliteContext::dims(c.node.shape));
+  const TfliteValue y = c.passed();
+  c.add.node("GATHER", 2, {c.value().tensor, c.add.integers(name + "/index", index)}, y.tensor, {.axis = 3});
+  return y;
 }
 
 }  // namespace integer

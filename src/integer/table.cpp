@@ -10,6 +10,9 @@
 #include <src/internal/names.h>
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
+#include <src/internal/tflite_context.h>
+
+#include <algorithm>
 
 namespace mixgrad {
 
@@ -55,6 +58,15 @@ std::string Table::onnx(const OnnxContext& c) const {
   const std::string indices =
       c.add.node("Cast", {places}, name + "/indices", {{"to", {static_cast<int64_t>(OnnxType::int64)}}});
   return c.add.node("Gather", {c.add.floats(name + "/table", values), indices}, name + "/looked_up");
+}
+
+TfliteValue Table::tflite(const TfliteContext& c) const {
+  std::vector<int> table;
+  for (int stored = -128; stored < 128; ++stored) {
+    const int64_t at = stored - c.value().zero_point - first;
+    table.push_back(outputs[static_cast<size_t>(std::clamp<int64_t>(at, 0, std::ssize(outputs) - 1))]);
+  }
+  return c.looked_up(table);
 }
 
 }  // namespace integer

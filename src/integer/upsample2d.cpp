@@ -7,6 +7,7 @@
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
 #include <src/internal/shapes.h>
+#include <src/internal/tflite_context.h>
 
 namespace mixgrad {
 
@@ -33,6 +34,14 @@ CText Upsample2d::c_text(const CContext& c) const {
 std::string Upsample2d::onnx(const OnnxContext& c) const {
   const std::vector<float> scales = {1, 1, static_cast<float>(attrs.factor[0]), static_cast<float>(attrs.factor[1])};
   return c.add.node("Resize", {c.operand(), "", c.add.floats(c.node.name + "/scales", scales)}, c.node.name + "/value");
+}
+
+/// Positions are exact with half_pixel_centers, which the exporter sets.
+TfliteValue Upsample2d::tflite(const TfliteContext& c) const {
+  const TfliteValue y = c.passed();
+  const int size = c.add.integers(c.node.name + "/size", {c.node.shape[1], c.node.shape[2]});
+  c.add.node("RESIZE_NEAREST_NEIGHBOR", 3, {c.value().tensor, size}, y.tensor);
+  return y;
 }
 
 }  // namespace integer

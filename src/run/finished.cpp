@@ -121,11 +121,14 @@ FinishedRun load_run(const std::string& path, const std::string& data, bool skip
               .network = "the network in " + path,
               .left_out = "",
               .notes = ""});
-  if (!task.reads_labels) test.labels.clear();
-  if (!task.reads_targets) test.targets.clear();
-  test.normalization = network.normalization;
+  for (data::Dataset* set : {&splits.train, &test}) {
+    if (!task.reads_labels) set->labels.clear();
+    if (!task.reads_targets) set->targets.clear();
+    set->normalization = network.normalization;
+  }
   return {.model = origin.model,
           .network = std::move(network),
+          .train = std::move(splits.train),
           .test = std::move(test),
           .task = std::move(task),
           .notes = std::move(splits.notes)};

@@ -127,6 +127,7 @@ TEST_CASE("command line: a folder instead of a file, and bytes that are not text
       {"inspect tape --dot cifar", "can't write cifar: it is a folder, expected a file"},
       {"inspect resnet8 --dot nowhere/net.dot", "can't write into folder nowhere/: No such file or directory"},
       {"export run --to onnx --out cifar", "can't write cifar: it is a folder, expected a file"},
+      {"export run --to tflite --out cifar", "can't write cifar: it is a folder, expected a file"},
       {bytes, "unknown command '\xff\xfe'"},
       {std::string("search --scheme ") + bytes, "scheme: unknown '\xff\xfe'"},
       {std::string("search --lr ") + bytes, "--lr: '\xff\xfe' is not a number"},

@@ -17,4 +17,6 @@ TEST_CASE("cli: formats that a build leaves out are refused in one line") {
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out run").exit_code == 0);
   check_complaint(mixgrad_run(place, "export run --to onnx --out net.onnx"), 2,
                   "this build does not support ONNX: use c");
+  check_complaint(mixgrad_run(place, "export run --to tflite --out net.tflite"), 2,
+                  "this build does not support TFLite: use c");
 }

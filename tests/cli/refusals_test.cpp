@@ -146,7 +146,7 @@ TEST_CASE("cli: a network found that contains NaN is refused by all commands tha
   mixgrad::io::write_safetensors(file, network);
   for (const char* arguments :
        {"eval run", "verify run", "export run --to c --out net", "export run --to onnx --out net.onnx",
-        "bench inference run", "report run", "inspect why run conv"}) {
+        "export run --to tflite --out net.tflite", "bench inference run", "report run", "inspect why run conv"}) {
     CAPTURE(arguments);
     check_complaint(mixgrad_run(place, arguments), 2,
                     fmt::format("run/model.safetensors: tensor \"{}\" contains NaN at index 3", weight->first));
