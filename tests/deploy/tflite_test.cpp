@@ -35,7 +35,8 @@ void check_counts(const TfliteAgreement& all, bool delegate) {
     INFO(op << ": " << count.different << " of " << count.codes << " codes differ, " << count.below << " lie below");
     CHECK(count.largest <= 1);
     if (exact.contains(op)) CHECK(count.different + count.below == 0);
-    if (delegate && !kernels_only.contains(op)) CHECK(count.different * 100 <= count.codes);
+    const int64_t one_in = op == "mul" ? 20 : 100;  // those of squeeze and excite
+    if (delegate && !kernels_only.contains(op)) CHECK(count.different * one_in <= count.codes);
   }
 }
 
