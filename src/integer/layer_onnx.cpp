@@ -5,6 +5,7 @@
 #include <src/internal/lowering.h>
 #include <src/internal/matrix.h>
 #include <src/internal/onnx_context.h>
+#include <src/internal/windows.h>
 
 #include <fmt/core.h>
 
@@ -99,15 +100,14 @@ std::vector<std::string> operands(const OnnxContext& c, const Layer& layer, cons
 std::string Conv2d::onnx(const OnnxContext& c) const {
   const Conv2dSize& s = size;
   const int64_t inner = s.c_in / s.groups;
-  const int64_t bottom = (s.oh - 1) * s.stride_h + (s.kh - 1) * s.dilation_h + 1 - s.h - s.pad_top;
-  const int64_t right = (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1 - s.w - s.pad_left;
+  const auto [top, left, bottom, right] = Windows::of(s).padding();
   const std::string w = dequantized_weights(c, *this, {inner, s.kh, s.kw}, inner);
   return c.add.node("Conv", operands(c, *this, w), c.node.name + "/sum",
                     {{"kernel_shape", {s.kh, s.kw}},
                      {"strides", {s.stride_h, s.stride_w}},
                      {"dilations", {s.dilation_h, s.dilation_w}},
                      {"group", {s.groups}},
-                     {"pads", {s.pad_top, s.pad_left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}});
+                     {"pads", {top, left, bottom, right}}});
 }
 
 /// ONNX has the weights as [I, O / groups, KH, KW], and scales along one axis, so ours are rearranged by nodes.

@@ -37,30 +37,9 @@ std::vector<int> constants(const TfliteContext& c, const Layer& layer, const std
   return {w, b};
 }
 
-TfliteWindows windows(const Conv2dSize& s) {
-  return {.h = s.h,
-          .w = s.w,
-          .oh = s.oh,
-          .ow = s.ow,
-          .kernel = {s.kh, s.kw},
-          .stride = {s.stride_h, s.stride_w},
-          .dilation = {s.dilation_h, s.dilation_w},
-          .top = s.pad_top,
-          .left = s.pad_left};
-}
-
-TfliteOptions options(const TfliteWindows& w, int64_t multiplier = 1) {
-  return {.same = !w.valid(),
-          .kernel = w.kernel,
-          .stride = w.stride,
-          .dilation = w.dilation,
-          .multiplier = multiplier,
-          .axis = 0};
-}
-
 /// Codes [O, KH, KW, 1] to [1, KH, KW, O].
 TfliteValue depthwise(const TfliteContext& c, const Layer& layer, const Conv2dSize& s) {
-  TfliteWindows w = windows(s);
+  Windows w = Windows::of(s);
   const TfliteValue x = c.under(w);
   const int64_t positions = s.kh * s.kw;
   std::vector<int8_t> weights(layer.weights.size());
@@ -69,7 +48,7 @@ TfliteValue depthwise(const TfliteContext& c, const Layer& layer, const Conv2dSi
       weights[static_cast<size_t>(p * s.c_out + o)] = layer.weights[static_cast<size_t>(o * positions + p)];
   }
   const std::vector<int> k = constants(c, layer, weights, {1, s.kh, s.kw, s.c_out}, 3);
-  return c.rounded("DEPTHWISE_CONV_2D", 3, {x.tensor, k[0], k[1]}, options(w, s.c_out / s.c_in));
+  return c.rounded("DEPTHWISE_CONV_2D", 3, {x.tensor, k[0], k[1]}, options_of(w, s.c_out / s.c_in));
 }
 
 /// The weights of a layer with groups as [O, KH, KW, I], zero where a group does not read an input channel.
@@ -89,10 +68,10 @@ std::vector<int8_t> without_groups(const Layer& layer, const std::vector<int8_t>
 TfliteValue Conv2d::tflite(const TfliteContext& c) const {
   const Conv2dSize& s = size;
   if (s.groups > 1 && s.groups == s.c_in) return depthwise(c, *this, s);
-  TfliteWindows w = windows(s);
+  Windows w = Windows::of(s);
   const TfliteValue x = c.under(w);
   const std::vector<int> k = constants(c, *this, weights, {s.c_out, s.kh, s.kw, s.c_in / s.groups}, 0);
-  return c.rounded("CONV_2D", s.groups > 1 ? 6 : 3, {x.tensor, k[0], k[1]}, options(w));
+  return c.rounded("CONV_2D", s.groups > 1 ? 6 : 3, {x.tensor, k[0], k[1]}, options_of(w));
 }
 
 /// The full output, of which the padding's rows and columns are then cut off. TRANSPOSE_CONV has neither groups nor

@@ -9,8 +9,6 @@
 #include <src/internal/onnx_context.h>
 #include <src/internal/run_context.h>
 #include <src/internal/tflite_context.h>
-#include <src/internal/tflite_context.h>
-#include <src/internal/tflite_context.h>
 
 #include <algorithm>
 

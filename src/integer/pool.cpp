@@ -11,7 +11,7 @@
 #include <src/internal/run_context.h>
 #include <src/internal/shapes.h>
 #include <src/internal/tflite_context.h>
-#include <src/internal/tflite_context.h>
+#include <src/internal/windows.h>
 
 #include <algorithm>
 #include <cmath>
@@ -83,8 +83,6 @@ std::string table(const CContext& c, const Pool2dSize& p) {
                      fmt::join(fields, ", "));
 }
 
-bool dilated(const Pool2dSize& s) { return s.dilation_h > 1 || s.dilation_w > 1; }
-
 /// ⌊(2 sum + n) / (2n)⌋. C's division rounds toward zero, so negative numbers need a correction.
 constexpr const char* c_mean =
     R"(const int32_t n = overlap(y * p->stride_h - p->pad_top, p->kernel_h, p->first_y, p->end_y) *
@@ -92,39 +90,25 @@ constexpr const char* c_mean =
         value = 2 * value + n;
         value = value >= 0 ? value / (2 * n) : -((2 * n - 1 - value) / (2 * n));)";
 
-/// The given padding before an image of h rows and w columns, and after it as much as the last windows reach.
-OnnxWriter::Attributes window(const Pool2dSize& p, int64_t top, int64_t left, int64_t h, int64_t w) {
-  const int64_t span_h = (p.kh - 1) * p.dilation_h + 1, span_w = (p.kw - 1) * p.dilation_w + 1;
-  const int64_t bottom = (p.oh - 1) * p.stride_h + span_h - h - top,
-                right = (p.ow - 1) * p.stride_w + span_w - w - left;
-  OnnxWriter::Attributes out = {{"kernel_shape", {p.kh, p.kw}},
-                                {"strides", {p.stride_h, p.stride_w}},
-                                {"pads", {top, left, std::max<int64_t>(0, bottom), std::max<int64_t>(0, right)}}};
-  if (dilated(p)) out.push_back({"dilations", {p.dilation_h, p.dilation_w}});
+OnnxWriter::Attributes attributes(const Windows& w) {
+  const auto [top, left, bottom, right] = w.padding();
+  OnnxWriter::Attributes out = {{"kernel_shape", {w.kernel[0], w.kernel[1]}},
+                                {"strides", {w.stride[0], w.stride[1]}},
+                                {"pads", {top, left, bottom, right}}};
+  if (w.dilated()) out.push_back({"dilations", {w.dilation[0], w.dilation[1]}});
   return out;
 }
 
-TfliteWindows windows(const Pool2dSize& p) {
-  return {.h = p.h,
-          .w = p.w,
-          .oh = p.oh,
-          .ow = p.ow,
-          .kernel = {p.kh, p.kw},
-          .stride = {p.stride_h, p.stride_w},
-          .top = p.pad_top,
-          .left = p.pad_left};
+/// Padding that counts, which exports write out: runtimes disagree on what else a pool counts.
+std::array<int64_t, 4> counted_padding(const Pool2dSize& p) {
+  if (!p.count_padding) return {};
+  return {p.pad_top, p.pad_left, p.pad_bottom, p.pad_right};
 }
 
-/// Padding that counts gets its own node, because runtimes disagree on what else an AveragePool counts.
 std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
-  const std::string& name = c.node.name;
-  if (!p.count_padding)
-    return c.add.node("AveragePool", {x}, name + "/mean", window(p, p.pad_top, p.pad_left, p.h, p.w));
-  if (p.pad_top + p.pad_left + p.pad_bottom + p.pad_right > 0) {
-    x = c.padded(x, {p.pad_top, p.pad_left, p.pad_bottom, p.pad_right}, name + "/padded");
-  }
-  return c.add.node("AveragePool", {x}, name + "/mean",
-                    window(p, 0, 0, p.h + p.pad_top + p.pad_bottom, p.w + p.pad_left + p.pad_right));
+  const std::array<int64_t, 4> padding = counted_padding(p);
+  if (padding != std::array<int64_t, 4>{}) x = c.padded(x, padding, c.node.name + "/padded");
+  return c.add.node("AveragePool", {x}, c.node.name + "/mean", attributes(Windows::of(p).on_padded(padding)));
 }
 
 }  // namespace
@@ -144,7 +128,7 @@ CText MaxPool2d::c_text(const CContext& c) const {
   const char *rows = " * dilation_h", *columns = " * dilation_w";
   const auto text = fmt::runtime(c_runtime::run_pool);
   CText out{.functions = {c_runtime::codes, c_runtime::pool_type}, .table = table(c, size), .call = ""};
-  if (dilated(size)) {
+  if (Windows::of(size).dilated()) {
     out.functions.push_back(fmt::format(text, "run_dilated_max_pool", "int32_t dilation_h, int32_t dilation_w, ",
                                         "-128", rows, columns, take, ""));
     out.call = fmt::format("run_dilated_max_pool(&pool_{}, {}, {}, {}, {});", c.index, size.dilation_h, size.dilation_w,
@@ -159,21 +143,22 @@ CText MaxPool2d::c_text(const CContext& c) const {
 /// Runtimes refuse padding that is not smaller than the kernel, even if the kernel is dilated: it gets its own node.
 std::string MaxPool2d::onnx(const OnnxContext& c) const {
   const std::string name = c.node.name + "/value";
-  const OnnxWriter::Attributes whole = window(size, size.pad_top, size.pad_left, size.h, size.w);
-  const std::vector<int64_t>& pads = whole[2].second;
-  if (std::max(pads[0], pads[2]) < size.kh && std::max(pads[1], pads[3]) < size.kw)
-    return c.add.node("MaxPool", {c.operand()}, name, whole);
+  const Windows windows = Windows::of(size);
+  const std::array<int64_t, 4> padding = windows.padding();
+  const auto [top, left, bottom, right] = padding;
+  if (std::max(top, bottom) < size.kh && std::max(left, right) < size.kw)
+    return c.add.node("MaxPool", {c.operand()}, name, attributes(windows));
   const float lowest = static_cast<float>(c.input().low) * c.input().step;
-  const std::string x = c.padded(c.operand(), {pads[0], pads[1], pads[2], pads[3]}, c.node.name + "/padded", lowest);
-  return c.add.node("MaxPool", {x}, name, window(size, 0, 0, size.h + pads[0] + pads[2], size.w + pads[1] + pads[3]));
+  const std::string x = c.padded(c.operand(), padding, c.node.name + "/padded", lowest);
+  return c.add.node("MaxPool", {x}, name, attributes(windows.on_padded(padding)));
 }
 
 /// A position outside does not count: it holds the lowest code.
 TfliteValue MaxPool2d::tflite(const TfliteContext& c) const {
-  if (dilated(size)) bad_input("'{}': TFLite has no max pool with dilation", c.node.name);
-  TfliteWindows w = windows(size);
+  Windows w = Windows::of(size);
+  if (w.dilated()) bad_input("'{}': TFLite has no max pool with dilation", c.node.name);
   const TfliteValue x = c.under(w, int8_t{-128}), y = c.passed();
-  c.add.node("MAX_POOL_2D", 2, {x.tensor}, y.tensor, {.same = !w.valid(), .kernel = w.kernel, .stride = w.stride});
+  c.add.node("MAX_POOL_2D", 2, {x.tensor}, y.tensor, options_of(w));
   return y;
 }
 
@@ -206,23 +191,20 @@ std::string AvgPool2d::onnx(const OnnxContext& c) const {
   return c.add.node("Mul", {c.add.node("Floor", {raised}, name + "/rounded"), step}, name + "/value");
 }
 
-/// Padding that counts is written out; TFLite's own does not count.
+/// TFLite's own padding does not count.
 TfliteValue AvgPool2d::tflite(const TfliteContext& c) const {
-  TfliteWindows w = windows(size);
   TfliteValue x = c.value();
-  const std::array<int64_t, 4> padding = {size.pad_top, size.pad_left, size.pad_bottom, size.pad_right};
-  if (size.count_padding && padding != std::array<int64_t, 4>{}) {
-    x = c.around(x, c.node.name + "/padded", c.input().shape, padding);
-    w.h += padding[0] + padding[2];
-    w.w += padding[1] + padding[3];
-    w.top = w.left = 0;
-  }
-  if (!w.valid() && !w.same()) {
-    bad_input("'{}': TFLite's AVERAGE_POOL_2D can't leave out padding {}: expected that of SAME, or one that counts",
-              c.node.name, fmt::join(padding, ", "));
+  const std::array<int64_t, 4> padding = counted_padding(size);
+  if (padding != std::array<int64_t, 4>{}) x = c.around(x, c.node.name + "/padded", c.input().shape, padding);
+  const Windows w = Windows::of(size).on_padded(padding);
+  if (!is_valid(w) && !is_same(w)) {
+    bad_input(
+        "'{}': TFLite's AVERAGE_POOL_2D can't leave out padding {}, {}, {}, {}: expected that of SAME, or one that "
+        "counts",
+        c.node.name, size.pad_top, size.pad_left, size.pad_bottom, size.pad_right);
   }
   const TfliteValue y = c.passed();
-  c.add.node("AVERAGE_POOL_2D", 2, {x.tensor}, y.tensor, {.same = !w.valid(), .kernel = w.kernel, .stride = w.stride});
+  c.add.node("AVERAGE_POOL_2D", 2, {x.tensor}, y.tensor, options_of(w));
   return y;
 }
 

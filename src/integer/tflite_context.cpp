@@ -7,11 +7,22 @@
 
 namespace mixgrad::integer {
 
-bool TfliteWindows::same() const {
+bool is_valid(const Windows& w) { return w.padding() == std::array<int64_t, 4>{}; }
+
+bool is_same(const Windows& w) {
   const auto fits = [](int64_t in, int64_t out, int64_t step, int64_t before, int64_t after) {
     return out == (in + step - 1) / step && before == std::max<int64_t>(0, before + after) / 2;
   };
-  return fits(h, oh, stride[0], top, bottom()) && fits(w, ow, stride[1], left, right());
+  return fits(w.h, w.oh, w.stride[0], w.top, w.bottom()) && fits(w.w, w.ow, w.stride[1], w.left, w.right());
+}
+
+TfliteOptions options_of(const Windows& w, int64_t multiplier) {
+  return {.same = !is_valid(w),
+          .kernel = w.kernel,
+          .stride = w.stride,
+          .dilation = w.dilation,
+          .multiplier = multiplier,
+          .axis = 0};
 }
 
 std::vector<int64_t> TfliteContext::dims(const Shape& s) {
@@ -97,16 +108,11 @@ TfliteValue TfliteContext::around(const TfliteValue& x, const std::string& name,
   return {y, x.zero_point};
 }
 
-TfliteValue TfliteContext::under(TfliteWindows& windows, std::optional<int8_t> fill) const {
-  TfliteWindows& w = windows;
-  if (w.valid() || w.same()) return value();
-  const std::array<int64_t, 4> padding = {w.top, w.left, std::max<int64_t>(0, w.bottom()),
-                                          std::max<int64_t>(0, w.right())};
-  const TfliteValue y = around(value(), node.name + "/padded", input().shape, padding, fill);
-  w.h += padding[0] + padding[2];
-  w.w += padding[1] + padding[3];
-  w.top = w.left = 0;
-  return y;
+TfliteValue TfliteContext::under(Windows& windows, std::optional<int8_t> fill) const {
+  if (is_valid(windows) || is_same(windows)) return value();
+  const std::array<int64_t, 4> padding = windows.padding();
+  windows = windows.on_padded(padding);
+  return around(value(), node.name + "/padded", input().shape, padding, fill);
 }
 
 }  // namespace mixgrad::integer

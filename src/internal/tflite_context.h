@@ -6,6 +6,8 @@
 
 #include <mixgrad/integer.h>
 
+#include <src/internal/windows.h>
+
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -62,20 +64,11 @@ class TfliteWriter {
   }
 };
 
-/// Where windows lie on an image.
-struct TfliteWindows {
-  int64_t h, w, oh, ow;  ///< rows and columns of the image and of the output
-  std::array<int64_t, 2> kernel, stride{1, 1}, dilation{1, 1};
-  int64_t top = 0, left = 0;  ///< padding
-
-  std::array<int64_t, 2> span() const { return {(kernel[0] - 1) * dilation[0] + 1, (kernel[1] - 1) * dilation[1] + 1}; }
-  /// How much the last windows reach past the image.
-  int64_t bottom() const { return (oh - 1) * stride[0] + span()[0] - h - top; }
-  int64_t right() const { return (ow - 1) * stride[1] + span()[1] - w - left; }
-  bool valid() const { return top == 0 && left == 0 && bottom() <= 0 && right() <= 0; }
-  /// Whether TFLite's padding SAME puts them there.
-  bool same() const;
-};
+/// Whether TFLite's padding VALID, or SAME, puts windows where they are.
+bool is_valid(const Windows& w);
+bool is_same(const Windows& w);
+/// Of an operator whose windows one of them puts there.
+TfliteOptions options_of(const Windows& w, int64_t multiplier = 1);
 
 struct TfliteContext {
   TfliteWriter& add;
@@ -116,7 +109,7 @@ struct TfliteContext {
   TfliteValue around(const TfliteValue& x, const std::string& name, const Shape& shape,
                      const std::array<int64_t, 4>& padding, std::optional<int8_t> fill = {}) const;
   /// The input, padded unless padding SAME or VALID puts the windows where they are; moves them to the padded image.
-  TfliteValue under(TfliteWindows& windows, std::optional<int8_t> fill = {}) const;
+  TfliteValue under(Windows& windows, std::optional<int8_t> fill = {}) const;
 };
 
 }  // namespace mixgrad::integer
