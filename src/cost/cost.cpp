@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <set>
 
 namespace mixgrad::cost {
 namespace {
@@ -79,13 +80,16 @@ Value live_channels(const Precisions& weights, int64_t c_out) {
   return weights.bits[0] != 0 ? static_cast<double>(c_out) : weights.expected(live_at(weights));
 }
 
-/// The precisions of node i's value.
-Precisions value_precisions(const Graph& graph, int i, const View& view) {
-  const bool is_output = std::ranges::any_of(graph.outputs(), [&](const GraphOutput& o) {
-    const bool read_by_others = o.node != graph.output && graph.consumers(o.node).size() > 1;
-    return graph.quantized_by(i) == graph.quantized_by(o.node) && !read_by_others;
-  });
-  return view.activations(graph.slot_of(i), is_output);
+/// For each node, whether its value is an output of the network, perhaps passed on, and nothing else.
+std::vector<bool> only_outputs(const Graph& graph) {
+  std::set<int> makers;
+  for (const auto& [node, name] : graph.outputs()) {
+    const bool read_by_others = node != graph.output && graph.consumers(node).size() > 1;
+    if (!read_by_others) makers.insert(graph.quantized_by(node));
+  }
+  std::vector<bool> out;
+  for (int i = 0; i < std::ssize(graph.nodes); ++i) out.push_back(makers.contains(graph.quantized_by(i)));
+  return out;
 }
 
 LayerKind kind_of(const Node& node) {
@@ -174,10 +178,11 @@ Layer layer_of(const Node& node, const Precisions& weights, const Activation& in
 Network network_of(const Graph& graph, const View& view) {
   Network network{.graph = graph, .layers = {}, .activations = {}};
   const std::vector<bool> needed = needed_nodes(graph);
+  const std::vector<bool> is_output = only_outputs(graph);
   const LiveChannels live(graph, view);
   for (size_t i = 0; i < graph.nodes.size(); ++i) {
     const Node& node = graph.nodes[i];
-    network.activations.push_back({.precisions = value_precisions(graph, static_cast<int>(i), view),
+    network.activations.push_back({.precisions = view.activations(graph.slot_of(static_cast<int>(i)), is_output[i]),
                                    .live_channels = live.of_nodes()[i],
                                    .positions = node.shape.size() / node.shape[0]});
     if (!node.is_layer() || !needed[i]) continue;
