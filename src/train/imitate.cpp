@@ -24,13 +24,18 @@ Tensor mean(const std::vector<Tensor>& scalars) {
   return scalars.size() == 1 ? scalars[0] : scale(sum(scalars), 1 / static_cast<double>(scalars.size()));
 }
 
+/// The number of values of each of a network's outputs.
+std::vector<int64_t> sizes_of(const Graph& network) {
+  std::vector<int64_t> sizes;
+  for (const GraphOutput& o : network.outputs())
+    sizes.push_back(network.nodes[static_cast<size_t>(o.node)].shape.size());
+  return sizes;
+}
+
 /// The outputs of `network` by themselves, from what it returns.
 std::vector<Tensor> outputs_of(const Graph& network, const Tensor& returned) {
-  const std::vector<GraphOutput> outputs = network.outputs();
-  if (outputs.size() == 1) return {returned};
-  std::vector<int64_t> sizes;
-  for (const GraphOutput& o : outputs) sizes.push_back(network.nodes[static_cast<size_t>(o.node)].shape.size());
-  return split_channels(returned, sizes);
+  const std::vector<int64_t> sizes = sizes_of(network);
+  return sizes.size() == 1 ? std::vector{returned} : split_channels(returned, sizes);
 }
 
 /// How far class scores are from the teacher's: a mean over the positions of maps, and over outputs.
@@ -125,12 +130,13 @@ Task taught_values(Task task, const Teacher& teacher) {
     return Outcome{.loss = loss, .measured = loss.item() * denominator};
   };
   task.chance = [teacher](const data::Dataset& images) {
+    const auto rows = [&](const data::Batch& batch) { return as_rows(teacher.network->forward(batch.x)); };
+    const std::vector<double> errors = variances_of_values(images, rows);
+    std::span<const double> left = errors;
     double sum = 0;
-    for (size_t k = 0; k < teacher.variances.size(); ++k) {
-      const auto rows = [&](const data::Batch& batch) {
-        return as_rows(outputs_of(*teacher.network, teacher.network->forward(batch.x))[k]);
-      };
-      sum += error_of_mean(images, rows) / teacher.variances[k];
+    for (size_t k = 0; const int64_t size : sizes_of(*teacher.network)) {
+      sum += mean_of(left.first(static_cast<size_t>(size))) / teacher.variances[k++];
+      left = left.subspan(static_cast<size_t>(size));
     }
     return sum / static_cast<double>(teacher.variances.size());
   };

@@ -14,7 +14,7 @@ Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double d
 
 /// The error of predicting the mean image.
 double chance(const data::Dataset& images) {
-  return error_of_mean(images, [](const data::Batch& batch) { return flatten(batch.x); });
+  return mean_of(variances_of_values(images, [](const data::Batch& batch) { return flatten(batch.x); }));
 }
 
 void check(const Pairing& p) {

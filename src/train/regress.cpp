@@ -13,7 +13,7 @@ Outcome loss_and_metric(const Tensor& output, const data::Batch& batch, double d
 }
 
 double chance(const data::Dataset& images) {
-  return error_of_mean(images, [](const data::Batch& batch) { return batch.targets; });
+  return mean_of(variances_of_values(images, [](const data::Batch& batch) { return batch.targets; }));
 }
 
 /// [5, 1, 1] and [5] hold the same values in the same order.

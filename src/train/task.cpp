@@ -34,7 +34,8 @@ Score Task::score(const Outcome& outcome, int64_t images, double denominator) co
           .counts = outcome.counts};
 }
 
-double error_of_mean(const data::Dataset& images, const std::function<Tensor(const data::Batch&)>& rows_of) {
+std::vector<double> variances_of_values(const data::Dataset& images,
+                                        const std::function<Tensor(const data::Batch&)>& rows_of) {
   constexpr int64_t at_once = 256;
   data::Loader loader(images, {.batch_size = at_once});
   std::vector<double> sum, squares;
@@ -50,9 +51,9 @@ double error_of_mean(const data::Dataset& images, const std::function<Tensor(con
     }
   }
   const auto n = static_cast<double>(images.size());
-  double total = 0;
-  for (size_t k = 0; k < sum.size(); ++k) total += squares[k] / n - sum[k] / n * (sum[k] / n);
-  return total / static_cast<double>(sum.size());
+  std::vector<double> variances;
+  for (size_t k = 0; k < sum.size(); ++k) variances.push_back(squares[k] / n - sum[k] / n * (sum[k] / n));
+  return variances;
 }
 
 double largest_share(std::span<const int32_t> numbers) {

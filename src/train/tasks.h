@@ -6,6 +6,8 @@
 #include <mixgrad/task.h>
 
 #include <functional>
+#include <numeric>
+#include <span>
 #include <vector>
 
 namespace mixgrad::train {
@@ -15,9 +17,13 @@ inline Tensor as_rows(const Tensor& output) { return output.shape().rank() == 2 
 /// Class scores as [rows, classes]: a row per image or, from maps [N, C, H, W], per position.
 inline Tensor score_rows(const Tensor& scores) { return scores.shape().rank() == 4 ? pixels(scores) : as_rows(scores); }
 
-/// The mean squared error of always predicting the mean of the values that `rows_of` returns, [N, values], for a batch:
-/// the variance of each value over the images, averaged over the values.
-double error_of_mean(const data::Dataset& images, const std::function<Tensor(const data::Batch& batch)>& rows_of);
+/// The variance over the images of each value of what `rows_of` returns for a batch, [N, values]: the squared error of
+/// always predicting its mean.
+std::vector<double> variances_of_values(const data::Dataset& images,
+                                        const std::function<Tensor(const data::Batch& batch)>& rows_of);
+inline double mean_of(std::span<const double> values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 /// The share of the most frequent number.
 double largest_share(std::span<const int32_t> numbers);
 
