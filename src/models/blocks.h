@@ -97,7 +97,11 @@ class SqueezeExcite : public nn::Module {
 class Strides {
  public:
   explicit Strides(bool small_images) : left_out_(small_images ? 2 : 0) {}
-  int64_t next(int64_t stride = 2) { return stride == 2 && left_out_ > 0 ? (--left_out_, 1) : stride; }
+  int64_t next(int64_t stride = 2) {
+    if (stride != 2 || left_out_ == 0) return stride;
+    --left_out_;
+    return 1;
+  }
 
  private:
   int left_out_;

@@ -26,14 +26,18 @@ Tensor InvertedResidual::forward(const Tensor& x) {
   return adds_input_ ? add(x, y) : y;
 }
 
-int64_t append_stages(Chain& net, std::span<const InvertedResidualStage> stages, int64_t in, double width,
-                      Strides& strides) {
+std::unique_ptr<nn::Module> inverted_residual_net(std::span<const InvertedResidualStage> stages, int64_t first,
+                                                  int64_t last, const ClassifierOptions& o) {
+  auto net = std::make_unique<Chain>();
+  Strides strides(o.small_images);
+  net->append<ConvBlock>("conv", same_conv(o.channels, first, 3, strides.next()), relu6);
+  int64_t in = first;
   int number = 0;
   for (const InvertedResidualStage& stage : stages) {
-    const int64_t out = scaled(stage.out, width);
+    const int64_t out = scaled(stage.out, o.width);
     int64_t stride = strides.next(stage.stride);
     for (int64_t block = 0; block < stage.blocks; ++block) {
-      net.append<InvertedResidual>(
+      net->append<InvertedResidual>(
           "block" + std::to_string(++number),
           InvertedResidualOptions{
               .in = in, .expanded = in * stage.expansion, .out = out, .kernel = stage.kernel, .stride = stride});
@@ -41,7 +45,9 @@ int64_t append_stages(Chain& net, std::span<const InvertedResidualStage> stages,
       stride = 1;
     }
   }
-  return in;
+  net->append<ConvBlock>("last", same_conv(in, last, 1), relu6);
+  net->classify(last, o.classes);
+  return net;
 }
 
 }  // namespace mixgrad::models

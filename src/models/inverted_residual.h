@@ -4,6 +4,8 @@
 
 #include "blocks.h"
 
+#include <mixgrad/models.h>
+
 #include <optional>
 #include <span>
 
@@ -34,9 +36,10 @@ struct InvertedResidualStage {
   int64_t expansion, out, blocks, stride, kernel;  // the stride of the first block
 };
 
-/// Appends the blocks of all stages as block1, block2, ..., with `width` times their channels; returns the last number
-/// of channels.
-int64_t append_stages(Chain& net, std::span<const InvertedResidualStage> stages, int64_t in, double width,
-                      Strides& strides);
+/// A classifier: a 3×3 convolution to `first` channels that halves the image, the blocks of all stages as block1,
+/// block2,
+/// ... with options.width times their channels, a pointwise convolution to `last` channels, and a linear layer.
+std::unique_ptr<nn::Module> inverted_residual_net(std::span<const InvertedResidualStage> stages, int64_t first,
+                                                  int64_t last, const ClassifierOptions& options);
 
 }  // namespace mixgrad::models

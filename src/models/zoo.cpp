@@ -112,8 +112,7 @@ void check_shape(const Entry& e, const Shape& s) {
 [[noreturn]] void refuse_name(const std::string& name) {
   bad_input(
       "model: unknown '{}': expected {}, FILE.onnx or FILE.tflite; to use a network from elsewhere, export it "
-      "(PyTorch: "
-      "torch.onnx.export; TensorFlow, Keras: tf.lite.TFLiteConverter without quantization, or tf2onnx)",
+      "(PyTorch: torch.onnx.export; TensorFlow, Keras: tf.lite.TFLiteConverter without quantization, or tf2onnx)",
       name, fmt::join(names(), ", "));
 }
 
