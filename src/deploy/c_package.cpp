@@ -84,7 +84,7 @@ class Package {
     int64_t at = 0;
     for (const IntegerOutput& o : network_.outputs) {
       const IntegerNode& node = network_.node_of(o);
-      const std::string number = number_of(o), size = format("NET_OUTPUT{}_SIZE", number);
+      const std::string number = integer::output_number(network_, o.node), size = format("NET_OUTPUT{}_SIZE", number);
       const auto part = columns(outputs, images, at, node.shape.size());
       expected +=
           format("static const {} expected{}[IMAGES * {}] = {{\n{}}};\n", type(node), number, size, c_numbers(part));
@@ -120,11 +120,6 @@ int main(void) {{
   }
 
  private:
-  /// What tells an output from the others: nothing if it is the only one.
-  std::string number_of(const IntegerOutput& o) const {
-    return integer::c_output(network_, o.node).substr(std::string("out").size());
-  }
-
   std::string net_run() const {
     std::string out = format("void net_run(const {} *in", type(network_.nodes[0]));
     for (const IntegerOutput& o : network_.outputs)
@@ -148,7 +143,7 @@ int main(void) {{
     std::string text;
     for (const IntegerOutput& o : network_.outputs) {
       const IntegerNode& node = network_.node_of(o);
-      const std::string number = number_of(o);
+      const std::string number = integer::output_number(network_, o.node);
       const std::string called = number.empty() ? "Output" : format("Output {} ({})", number, c_comment(o.name));
       text += format(
           "/* {}: {}; a value is its code * NET_OUTPUT{}_SCALE, so the largest code is the largest value. */\n"

@@ -19,11 +19,14 @@ struct CText {
   std::string call;                    ///< its line in net_run
 };
 
-/// The parameter of net_run for an output: "out", or of several "out0", "out1", ...
-inline std::string c_output(const IntegerNetwork& network, int node) {
+/// What tells an output's names in C from the others': "0", "1", ..., or nothing if it is the only one.
+inline std::string output_number(const IntegerNetwork& network, int node) {
   const auto found = std::ranges::find(network.outputs, node, &IntegerOutput::node);
-  return network.outputs.size() == 1 ? "out" : fmt::format("out{}", found - network.outputs.begin());
+  return network.outputs.size() == 1 ? "" : std::to_string(found - network.outputs.begin());
 }
+
+/// The parameter of net_run for an output.
+inline std::string c_output(const IntegerNetwork& network, int node) { return "out" + output_number(network, node); }
 
 struct CContext {
   const IntegerNetwork& network;
