@@ -108,6 +108,55 @@ void concatenate(Operator& o) {
   o.end(rank == 4 ? o.channels_last(y) : y);
 }
 
+/// Keeps begin[d] ... end[d] - 1 of axis d.
+void slice(Operator& o, const Dims& begin, const Dims& end) {
+  const Dims shape = o.dims(0);
+  if (begin.size() != shape.size() || end.size() != shape.size())
+    refuse("it slices {} and {} of {} dimensions: expected all", begin.size(), end.size(), shape.size());
+  const bool is_image = shape.size() == 4;
+  const std::array<int64_t, 4> moved = {0, 2, 3, 1};
+  Dims from, to, axes;
+  for (size_t d = 0; d < shape.size(); ++d) {
+    if (begin[d] == 0 && end[d] == shape[d]) continue;
+    from.push_back(begin[d]);
+    to.push_back(end[d]);
+    axes.push_back(is_image ? moved[d] : static_cast<int64_t>(d));
+  }
+  if (axes.empty()) return one_input(o, "Identity");
+  const std::string x = is_image ? o.channels_first(o.input(0)) : o.input(0);
+  const std::string y = o.node("Slice", {x, o.integers(from), o.integers(to), o.integers(axes)});
+  o.end(is_image ? o.channels_last(y) : y);
+}
+
+/// Of begin and size; size -1: up to the end.
+void slice_of_size(Operator& o) {
+  const Dims begin = o.numbers(1), shape = o.dims(0);
+  Dims end = o.numbers(2);
+  for (size_t d = 0; d < std::min({begin.size(), end.size(), shape.size()}); ++d)
+    end[d] = end[d] == -1 ? shape[d] : begin[d] + end[d];
+  slice(o, begin, end);
+}
+
+/// Of begin, end and step; a bit in a mask: from the start, up to the end. Negative numbers count from the end.
+void strided_slice(Operator& o) {
+  const auto& options = o.options<tflite::StridedSliceOptions>();
+  if (options.ellipsis_mask() != 0 || options.new_axis_mask() != 0 || options.shrink_axis_mask() != 0)
+    refuse("it adds or drops dimensions: only slices of all dimensions are supported");
+  if (std::ranges::any_of(o.numbers(3), [](int64_t step) { return step != 1; })) refuse("its steps are not all 1");
+  Dims begin = o.numbers(1), end = o.numbers(2);
+  const Dims shape = o.dims(0);
+  for (size_t d = 0; d < std::min({begin.size(), end.size(), shape.size()}); ++d) {
+    const auto position = [&](int64_t p) { return std::clamp<int64_t>(p < 0 ? p + shape[d] : p, 0, shape[d]); };
+    begin[d] = (options.begin_mask() >> d & 1) != 0 ? 0 : position(begin[d]);
+    end[d] = (options.end_mask() >> d & 1) != 0 ? shape[d] : position(end[d]);
+  }
+  slice(o, begin, end);
+}
+
+void gelu(Operator& o) {
+  one_input(o, "Gelu", {{"approximate", text(o.options<tflite::GeluOptions>().approximate() ? "tanh" : "none")}});
+}
+
 void resize_nearest(Operator& o) {
   const auto& options = o.options<tflite::ResizeNearestNeighborOptions>();
   const Dims in = o.image_dims(0), out = o.numbers(1);
@@ -169,6 +218,7 @@ Translate translation_of(Op op) {
        }},
       {Op::EXPAND_DIMS, expand_dims},
       {Op::FULLY_CONNECTED, translate_fully_connected},
+      {Op::GELU, gelu},
       {Op::HARD_SWISH, [](Operator& o) { one_input(o, "HardSwish"); }},
       {Op::LEAKY_RELU, leaky_relu},
       {Op::LOGISTIC, [](Operator& o) { one_input(o, "Sigmoid"); }},
@@ -195,8 +245,10 @@ Translate translation_of(Op op) {
          o.end(o.node("Reshape", {o.input(0), o.integers(new_shape(o))}));
        }},
       {Op::RESIZE_NEAREST_NEIGHBOR, resize_nearest},
+      {Op::SLICE, slice_of_size},
       {Op::SOFTMAX, softmax},
       {Op::SQUEEZE, squeeze},
+      {Op::STRIDED_SLICE, strided_slice},
       {Op::SUB, [](Operator& o) { arithmetic<tflite::SubOptions>(o, "Sub"); }},
       {Op::TANH, [](Operator& o) { one_input(o, "Tanh"); }},
       {Op::TRANSPOSE,

@@ -12,6 +12,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
@@ -312,6 +313,21 @@ TEST_CASE("TFLite forms: functions, products, joined channels and repeated posit
                 }};
   };
   const auto leaky = [](TfliteNet& n) { return tflite::CreateLeakyReluOptions(n.fbb, 0.25F); };
+  const auto gelu = [](bool by_tanh) {
+    return [=](TfliteNet& n) { return tflite::CreateGeluOptions(n.fbb, by_tanh); };
+  };
+  // two of four channels, from the second on
+  const auto slice_form = [=](const std::string& name, const std::function<int(TfliteNet&, int)>& slice) {
+    return Form{name, image, [=](TfliteNet& n) { return slice(n, conv(n)); },
+                [=](const Map& x) {
+                  const Map y = conved(x);
+                  Map out{.h = y.h, .w = y.w, .c = 2};
+                  for (size_t k = 0; k < y.v.size(); ++k) {
+                    if (k % 4 == 1 || k % 4 == 2) out.v.push_back(y.v[k]);
+                  }
+                  return out;
+                }};
+  };
   const Dims joined{1, 7, 6, 8}, doubled{1, 14, 12, 4};
   check({
       each("LEAKY_RELU", TfliteOp::LEAKY_RELU, leaky, [](float v) { return v < 0 ? v / 4 : v; }),
@@ -349,6 +365,21 @@ TEST_CASE("TFLite forms: functions, products, joined channels and repeated posit
          }
          return out;
        }},
+      slice_form("SLICE",
+                 [](TfliteNet& n, int x) {
+                   const int begin = n.integers("begin", {0, 0, 0, 1}), count = n.integers("count", {-1, 7, 6, 2});
+                   return n.op(TfliteOp::SLICE, {x, begin, count}, {1, 7, 6, 2});
+                 }),
+      slice_form("STRIDED_SLICE",
+                 [](TfliteNet& n, int x) {
+                   const int begin = n.integers("begin", {0, 0, 3, -3}), end = n.integers("end", {1, 0, 99, -1}),
+                             steps = n.integers("steps", {1, 1, 1, 1});
+                   return n.op(TfliteOp::STRIDED_SLICE, {x, begin, end, steps}, {1, 7, 6, 2},
+                               tflite::CreateStridedSliceOptions(n.fbb, 4, 2));
+                 }),
+      each("GELU", TfliteOp::GELU, gelu(false), [](float v) { return v * 0.5F * (1 + std::erf(v / std::sqrt(2.0F))); }),
+      each("GELU by tanh", TfliteOp::GELU, gelu(true),
+           [](float v) { return v * 0.5F * (1 + std::tanh(0.7978845608F * (v + 0.044715F * v * v * v))); }),
       {"RESIZE_NEAREST_NEIGHBOR", image,
        [=](TfliteNet& n) {
          return n.op(TfliteOp::RESIZE_NEAREST_NEIGHBOR, {conv(n), n.integers("size", {14, 12})}, doubled,
