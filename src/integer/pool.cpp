@@ -111,6 +111,31 @@ std::string average(const OnnxContext& c, const Pool2dSize& p, std::string x) {
   return c.add.node("AveragePool", {x}, c.node.name + "/mean", attributes(Windows::of(p).on_padded(padding)));
 }
 
+/// Means of equally many codes, in a depthwise convolution: AVERAGE_POOL_2D would round halves down, since it rounds
+/// away from the stored 0. Weights of 4 leave room for a bias of 1 that keeps even numbers of codes off a half, also in
+/// kernels that round twice.
+TfliteValue exact_means(const TfliteContext& c, const TfliteValue& x, const Windows& w) {
+  constexpr int factor = 4;
+  const int64_t count = w.kernel[0] * w.kernel[1], channels = c.node.channels();
+  const float scale = 1 / static_cast<float>(factor * count);
+  const std::vector<int8_t> weights(static_cast<size_t>(count * channels), int8_t{factor});
+  const std::vector<int32_t> biases(static_cast<size_t>(channels), count % 2 == 0 ? 1 : 0);
+  const std::string& name = c.node.name;
+  const int k = c.add.tensor(name + "/equal_weights",
+                             {.dims = {1, w.kernel[0], w.kernel[1], channels},
+                              .scales = std::vector<float>(static_cast<size_t>(channels), scale),
+                              .axis = 3},
+                             weights.data(), weights.size());
+  const int bias = c.add.tensor(name + "/above_half",
+                                {.dims = {channels},
+                                 .type = TfliteType::int32,
+                                 .scales = std::vector<float>(static_cast<size_t>(channels), scale * c.input().step)},
+                                biases.data(), biases.size() * sizeof(int32_t));
+  const TfliteValue y = c.passed();
+  c.add.node("DEPTHWISE_CONV_2D", 3, {x.tensor, k, bias}, y.tensor, options_of(w));
+  return y;
+}
+
 }  // namespace
 
 void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes.fixed; }
@@ -180,16 +205,7 @@ CText AvgPool2d::c_text(const CContext& c) const {
 }
 
 /// Rounds the mean to a code, ties up, in units of codes so that ties are exact.
-std::string AvgPool2d::onnx(const OnnxContext& c) const {
-  const std::string& name = c.node.name;
-  const std::string x = c.operand();
-  const std::string step = c.add.number(name + "/scale", c.node.step);
-  const std::string quotients = c.add.node("Div", {x, step}, name + "/quotients");
-  const std::string counts = c.add.node("Round", {quotients}, name + "/counts");
-  const std::string mean = average(c, size, counts);
-  const std::string raised = c.add.node("Add", {mean, c.add.number(name + "/half", 0.5F)}, name + "/raised");
-  return c.add.node("Mul", {c.add.node("Floor", {raised}, name + "/rounded"), step}, name + "/value");
-}
+std::string AvgPool2d::onnx(const OnnxContext& c) const { return c.halves_up(average(c, size, c.counts())); }
 
 /// TFLite's own padding does not count.
 TfliteValue AvgPool2d::tflite(const TfliteContext& c) const {
@@ -197,7 +213,8 @@ TfliteValue AvgPool2d::tflite(const TfliteContext& c) const {
   const std::array<int64_t, 4> padding = counted_padding(size);
   if (padding != std::array<int64_t, 4>{}) x = c.around(x, c.node.name + "/padded", c.input().shape, padding);
   const Windows w = Windows::of(size).on_padded(padding);
-  if (!is_valid(w) && !is_same(w)) {
+  if (is_valid(w)) return exact_means(c, x, w);
+  if (!is_same(w)) {
     bad_input(
         "'{}': TFLite's AVERAGE_POOL_2D can't leave out padding {}, {}, {}, {}: expected that of SAME, or one that "
         "counts",

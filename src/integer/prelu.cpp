@@ -62,13 +62,22 @@ CText PRelu::c_text(const CContext& c) const {
                               positive.shift, c.index, n.low, n.high, c.y())};
 }
 
+/// Of codes, whose halves round up: ONNX Runtime's PRelu of real values would round them to even, and a slope of 1/4
+/// has many.
 std::string PRelu::onnx(const OnnxContext& c) const {
-  const std::string name = c.node.name + "/slopes";
-  std::vector<int64_t> dims = {std::ssize(slopes)};
+  const std::string& name = c.node.name;
+  std::vector<float> below;
+  for (const FixedPoint& f : negative) below.push_back(static_cast<float>(f.value()));
+  std::vector<int64_t> dims = {std::ssize(below)};
   if (c.node.shape.rank() == 3) dims.insert(dims.end(), {1, 1});
-  const std::string constant =
-      c.add.constant(name, OnnxType::float32, dims, slopes.data(), slopes.size() * sizeof(float));
-  return c.add.node("PRelu", {c.operand(), constant}, c.node.name + "/sloped");
+  const std::string ratios =
+      c.add.constant(name + "/below_ratios", OnnxType::float32, dims, below.data(), below.size() * sizeof(float));
+  const std::string ratio = c.add.number(name + "/above_ratio", static_cast<float>(positive.value()));
+  const std::string counts = c.counts(), above = c.add.node("Relu", {counts}, name + "/above");
+  const std::string rest = c.add.node("Sub", {counts, above}, name + "/below");
+  const std::string first = c.add.node("Mul", {above, ratio}, name + "/first");
+  const std::string second = c.add.node("Mul", {rest, ratios}, name + "/second");
+  return c.halves_up(c.add.node("Add", {first, second}, name + "/sum"));
 }
 
 /// TFLite's PRELU rounds slopes to 8 bits, so that a table per channel gives the codes.

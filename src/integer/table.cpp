@@ -50,11 +50,8 @@ std::string Table::onnx(const OnnxContext& c) const {
   const std::string& name = c.node.name;
   std::vector<float> values;
   for (const int code : outputs) values.push_back(static_cast<float>(code) * c.node.step);
-  const std::string quotients =
-      c.add.node("Div", {c.operand(), c.add.number(name + "/in_scale", c.input().step)}, name + "/quotients");
-  const std::string counts = c.add.node("Round", {quotients}, name + "/counts");
   const std::string places =
-      c.add.node("Sub", {counts, c.add.number(name + "/first", static_cast<float>(first))}, name + "/places");
+      c.add.node("Sub", {c.counts(), c.add.number(name + "/first", static_cast<float>(first))}, name + "/places");
   const std::string indices =
       c.add.node("Cast", {places}, name + "/indices", {{"to", {static_cast<int64_t>(OnnxType::int64)}}});
   return c.add.node("Gather", {c.add.floats(name + "/table", values), indices}, name + "/looked_up");

@@ -74,6 +74,18 @@ struct OnnxContext {
     return add.node("Pad", inputs, wanted);
   }
 
+  /// The codes of operand 0, as whole numbers.
+  std::string counts() const {
+    const std::string step = add.number(node.name + "/in_scale", input().step);
+    return add.node("Round", {add.node("Div", {operand(), step}, node.name + "/quotients")}, node.name + "/counts");
+  }
+  /// The real value of ⌊x + 1/2⌋ codes: where halves occur, they have to round up as in the integer network.
+  std::string halves_up(const std::string& x) const {
+    const std::string raised = add.node("Add", {x, add.number(node.name + "/half", 0.5F)}, node.name + "/raised");
+    const std::string step = add.number(node.name + "/scale", node.step);
+    return add.node("Mul", {add.node("Floor", {raised}, node.name + "/rounded"), step}, node.name + "/value");
+  }
+
   /// y clipped to the range of the codes.
   std::string clipped(const std::string& y) const {
     const std::string low = add.number(node.name + "/low", static_cast<float>(node.low) * node.step);
