@@ -27,7 +27,7 @@ struct Export {
   std::string folder, to, out, data;
   int64_t images = 20;
   int opset = 13;
-  bool skip_unreadable = false;
+  bool skip_unreadable = false, float_outputs = false;
 };
 
 /// Builds and runs the package here and returns the outcome in words. Throws failed_run if its outputs differ from the
@@ -77,9 +77,11 @@ std::vector<uint8_t> range_codes(const Export& e, const IntegerNetwork& network)
 void write_tflite(const Export& e) {
   io::check_file(e.out);
   const IntegerNetwork network = to_integer(load_network(e.folder));
-  const std::string model = to_tflite(network, range_codes(e, network));
+  const std::string model =
+      e.float_outputs ? to_tflite(network, {}, true) : to_tflite(network, range_codes(e, network));
   io::write_file(e.out, model);
-  fmt::print("{}: {} bytes, int8\n", e.out, model.size());
+  const bool real = e.float_outputs && std::ranges::any_of(network.nodes, &IntegerNode::raw);
+  fmt::print("{}: {} bytes, {}\n", e.out, model.size(), real ? "int8, outputs as float32" : "int8");
 }
 
 void run(Export& e) {
@@ -108,6 +110,8 @@ void add_export(CLI::App& app) {
   add_skip_unreadable(e->options, e->skip_unreadable);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
+  e->options.add("float-outputs", &e->float_outputs,
+                 "for tflite: outputs without quantizer as float32, computed by an operator of floats");
   show_examples(*command,
                 {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21",
                  "mixgrad export RUN --to tflite --out net.tflite"});

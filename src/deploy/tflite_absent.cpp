@@ -5,7 +5,7 @@
 
 namespace mixgrad {
 
-std::string to_tflite(const IntegerNetwork&, const std::vector<uint8_t>&) {
+std::string to_tflite(const IntegerNetwork&, const std::vector<uint8_t>&, bool) {
   bad_input("to: this build does not support TFLite: use c, or build with Meson's option tflite");
 }
 

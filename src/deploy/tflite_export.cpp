@@ -29,6 +29,8 @@ tflite::TensorType type_of(TfliteType type) {
       return tflite::TensorType::INT8;
     case TfliteType::int32:
       return tflite::TensorType::INT32;
+    case TfliteType::float32:
+      return tflite::TensorType::FLOAT32;
   }
   return tflite::TensorType::INT8;
 }
@@ -277,8 +279,8 @@ class Exporter {
 
 }  // namespace
 
-std::string to_tflite(const IntegerNetwork& network, const std::vector<uint8_t>& images) {
-  IntegerNetwork coded = with_output_codes(network, images);
+std::string to_tflite(const IntegerNetwork& network, const std::vector<uint8_t>& images, bool float_outputs) {
+  IntegerNetwork coded = float_outputs ? network : with_output_codes(network, images);
   for (IntegerNode& n : coded.nodes) n.name = valid_utf8(n.name);
   return Exporter(coded).run();
 }

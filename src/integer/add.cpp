@@ -51,7 +51,7 @@ std::string Add::onnx(const OnnxContext& c) const {
 
 TfliteValue Add::tflite(const TfliteContext& c) const {
   c.check_sums(static_cast<double>(c.input().step) / static_cast<double>(c.node.step), 0x1p11);  // with more bits
-  return c.rounded("ADD", 2, {c.value(0).tensor, c.value(1).tensor});
+  return c.rounded("ADD", 2, {c.operand(c.value(0)), c.operand(c.value(1))});
 }
 
 }  // namespace integer

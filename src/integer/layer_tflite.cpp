@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <functional>
+#include <numeric>
 
 namespace mixgrad::integer {
 namespace {
@@ -20,9 +22,29 @@ void check_sums(const TfliteContext& c, const Layer& layer) {
   }
 }
 
+/// The same as real values: the input's codes become real values too.
+std::vector<int> real_constants(const TfliteContext& c, const Layer& layer, const std::vector<int8_t>& weights,
+                                const std::vector<int64_t>& dims, int axis) {
+  const auto inner = std::accumulate(dims.begin() + axis + 1, dims.end(), int64_t{1}, std::multiplies<>());
+  const auto step = [&](int64_t channel) { return static_cast<double>(layer.steps[static_cast<size_t>(channel)]); };
+  std::vector<float> values, bias(static_cast<size_t>(layer.size.c_out));
+  for (const int8_t code : weights) {
+    const int64_t channel = std::ssize(values) / inner % layer.size.c_out;
+    values.push_back(static_cast<float>(code * step(channel) / static_cast<double>(c.input().step)));
+  }
+  for (size_t o = 0; o < layer.bias.size(); ++o)
+    bias[o] = static_cast<float>(layer.bias[o] * step(static_cast<int64_t>(o)));
+  const auto tensor = [&](const char* name, const std::vector<int64_t>& shape, const std::vector<float>& v) {
+    return c.add.tensor(c.node.name + name, {.dims = shape, .type = TfliteType::float32}, v.data(),
+                        v.size() * sizeof(float));
+  };
+  return {tensor("/weight", dims, values), tensor("/bias", {layer.size.c_out}, bias)};
+}
+
 /// Weights, of which `axis` has the output channels, and their biases.
 std::vector<int> constants(const TfliteContext& c, const Layer& layer, const std::vector<int8_t>& weights,
                            const std::vector<int64_t>& dims, int axis) {
+  if (c.node.raw) return real_constants(c, layer, weights, dims, axis);
   check_sums(c, layer);
   std::vector<float> scales;
   for (const float step : layer.steps) scales.push_back(step / c.input().step);
@@ -48,7 +70,7 @@ TfliteValue depthwise(const TfliteContext& c, const Layer& layer, const Conv2dSi
       weights[static_cast<size_t>(p * s.c_out + o)] = layer.weights[static_cast<size_t>(o * positions + p)];
   }
   const std::vector<int> k = constants(c, layer, weights, {1, s.kh, s.kw, s.c_out}, 3);
-  return c.rounded("DEPTHWISE_CONV_2D", 3, {x.tensor, k[0], k[1]}, options_of(w, s.c_out / s.c_in));
+  return c.rounded("DEPTHWISE_CONV_2D", 3, {c.operand(x), k[0], k[1]}, options_of(w, s.c_out / s.c_in));
 }
 
 /// The weights of a layer with groups as [O, KH, KW, I], zero where a group does not read an input channel.
@@ -71,7 +93,7 @@ TfliteValue Conv2d::tflite(const TfliteContext& c) const {
   Windows w = Windows::of(s);
   const TfliteValue x = c.under(w);
   const std::vector<int> k = constants(c, *this, weights, {s.c_out, s.kh, s.kw, s.c_in / s.groups}, 0);
-  return c.rounded("CONV_2D", s.groups > 1 ? 6 : 3, {x.tensor, k[0], k[1]}, options_of(w));
+  return c.rounded("CONV_2D", s.groups > 1 ? 6 : 3, {c.operand(x), k[0], k[1]}, options_of(w));
 }
 
 /// The full output, of which the padding's rows and columns are then cut off. TRANSPOSE_CONV has neither groups nor
@@ -96,7 +118,7 @@ TfliteValue ConvTranspose2d::tflite(const TfliteContext& c) const {
   const bool whole = full == TfliteContext::dims(c.node.shape);
   const std::string last = c.needs_cut() ? name + "/uncut" : name;
   TfliteValue y = c.codes(whole ? last : name + "/full", full, c.zero_point());
-  c.add.node("TRANSPOSE_CONV", 3, {c.add.integers(name + "/dims", full), k[0], c.value().tensor, k[1]}, y.tensor,
+  c.add.node("TRANSPOSE_CONV", 3, {c.add.integers(name + "/dims", full), k[0], c.operand(c.value()), k[1]}, y.tensor,
              {.kernel = kernel, .stride = attrs.stride});
   if (!whole) y = c.part(y, last, {0, top, left, 0}, TfliteContext::dims(c.node.shape));
   return c.needs_cut() ? c.cut(y, name) : y;
@@ -108,7 +130,7 @@ TfliteValue Affine::tflite(const TfliteContext& c) const { return depthwise(c, *
 TfliteValue Linear::tflite(const TfliteContext& c) const {
   const std::vector<int64_t> in = TfliteContext::dims(c.input().shape);
   const std::vector<int> k = constants(c, *this, weights, {size.c_out, in[1], in[2], in[3]}, 0);
-  return c.rounded("CONV_2D", 3, {c.value().tensor, k[0], k[1]}, {.kernel = {in[1], in[2]}});
+  return c.rounded("CONV_2D", 3, {c.operand(c.value()), k[0], k[1]}, {.kernel = {in[1], in[2]}});
 }
 
 }  // namespace mixgrad::integer

@@ -62,7 +62,7 @@ TfliteValue Mul::tflite(const TfliteContext& c) const {
   const double step = static_cast<double>(c.input(0).step) * static_cast<double>(c.input(1).step);
   const double codes = step / static_cast<double>(c.node.step);
   c.check_sums(codes, 0x1p16);
-  return c.rounded("MUL", codes >= 1 ? 3 : 2, {c.value(0).tensor, c.value(1).tensor});
+  return c.rounded("MUL", codes >= 1 ? 3 : 2, {c.operand(c.value(0)), c.operand(c.value(1))});
 }
 
 }  // namespace integer

@@ -3,9 +3,18 @@
 
 #include <src/internal/tflite_context.h>
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <limits>
 
 namespace mixgrad::integer {
+namespace {
+
+/// Whether a raw node's values are bounded above, as by a ReLU6.
+bool has_top(const IntegerNode& node) { return node.high < std::numeric_limits<int32_t>::max(); }
+
+}  // namespace
 
 bool is_valid(const Windows& w) { return w.padding() == std::array<int64_t, 4>{}; }
 
@@ -29,19 +38,29 @@ std::vector<int64_t> TfliteContext::dims(const Shape& s) {
   return s.rank() == 3 ? std::vector<int64_t>{1, s[1], s[2], s[0]} : std::vector<int64_t>{1, 1, 1, s[0]};
 }
 
+int TfliteContext::operand(const TfliteValue& x) const {
+  if (!node.raw) return x.tensor;
+  const std::string name = fmt::format("{}/operand{}", node.name, x.tensor);
+  const int y = add.tensor(name, {.dims = dims(input().shape), .type = TfliteType::float32});
+  add.node("DEQUANTIZE", 2, {x.tensor}, y);
+  return y;
+}
+
 TfliteValue TfliteContext::codes(const std::string& name, const std::vector<int64_t>& dims, int zero_point) const {
+  if (node.raw) return {add.tensor(name, {.dims = dims, .type = TfliteType::float32})};
   return {add.tensor(name, {.dims = dims, .scales = {node.step}, .zero_point = zero_point}), zero_point};
 }
 
 void TfliteContext::check_sums(double ratio, double largest) const {
-  if (ratio <= 1 || 2 * ratio * largest < 0x1p31) return;
+  if (node.raw || ratio <= 1 || 2 * ratio * largest < 0x1p31) return;
   bad_input("'{}': TFLite can't hold its sums in 32 bits in steps of {}, as fine as its quantizer's", node.name,
             node.step);
 }
 
 TfliteValue TfliteContext::rounded(const std::string& op, int version, const std::vector<int>& inputs,
                                    const TfliteOptions& options, bool fuses) const {
-  const bool relu = fuses && node.low == 0 && needs_cut(), cut_after = needs_cut() && !relu;
+  const bool relu = fuses && needs_cut() && node.low == 0 && !(node.raw && has_top(node)),
+             cut_after = needs_cut() && !relu;
   TfliteOptions all = options;
   all.relu = relu;
   const TfliteValue y = codes(cut_after ? node.name + "/uncut" : node.name, dims(node.shape), zero_point());
@@ -50,12 +69,26 @@ TfliteValue TfliteContext::rounded(const std::string& op, int version, const std
 }
 
 TfliteValue TfliteContext::cut(const TfliteValue& x, const std::string& name) const {
+  if (node.raw) return cut_real(x, name);
   const auto lowest = static_cast<int8_t>(node.low + x.zero_point);
   const int constant = add.tensor(
       name + "/lowest", {.dims = {1, 1, 1, 1}, .scales = {node.step}, .zero_point = x.zero_point}, &lowest, 1);
   const TfliteValue y = codes(name, dims(node.shape), x.zero_point);
   add.node("MAXIMUM", 2, {x.tensor, constant}, y.tensor);
   return y;
+}
+
+TfliteValue TfliteContext::cut_real(const TfliteValue& x, const std::string& name) const {
+  const auto bounded = [&](const char* op, const TfliteValue& from, int bound, const std::string& wanted) {
+    const float value = static_cast<float>(bound) * node.step;
+    const int constant = add.tensor(fmt::format("{}/{}", name, bound),
+                                    {.dims = {1, 1, 1, 1}, .type = TfliteType::float32}, &value, sizeof(value));
+    const TfliteValue y = codes(wanted, dims(node.shape), 0);
+    add.node(op, 1, {from.tensor, constant}, y.tensor);
+    return y;
+  };
+  if (!has_top(node)) return bounded("MAXIMUM", x, node.low, name);
+  return bounded("MINIMUM", bounded("MAXIMUM", x, node.low, name + "/positive"), node.high, name);
 }
 
 /// TFLite has no tables of codes, but GATHER, which takes 32-bit indices.

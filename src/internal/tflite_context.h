@@ -16,13 +16,13 @@
 
 namespace mixgrad::integer {
 
-/// The codes of a node: code q is stored as q + zero_point.
+/// The codes of a node: code q is stored as q + zero_point. Of a raw node, its real values.
 struct TfliteValue {
   int tensor = -1;
   int zero_point = 0;
 };
 
-enum class TfliteType { int8, int32 };
+enum class TfliteType { int8, int32, float32 };
 
 struct TfliteTensor {
   std::vector<int64_t> dims;
@@ -83,7 +83,9 @@ struct TfliteContext {
   int zero_point() const { return 127 - node.high; }
   static std::vector<int64_t> dims(const Shape& shape);
 
-  /// A tensor for codes of the node; the one that holds its output has its name.
+  /// `x`, codes of an input, for the operator that computes the node: as real values if the node is raw.
+  int operand(const TfliteValue& x) const;
+  /// A tensor for codes of the node, or for real values if it is raw; the one that holds its output has its name.
   TfliteValue codes(const std::string& name, const std::vector<int64_t>& dims, int zero_point) const;
   /// The output of an operator that passes codes on, stored as the input's.
   TfliteValue passed() const { return codes(node.name, dims(node.shape), value().zero_point); }
@@ -91,13 +93,14 @@ struct TfliteContext {
   /// left where `ratio`, output codes per step of the sums, is above 1.
   void check_sums(double ratio, double largest) const;
   /// The output of an operator that rounds and clamps to INT8, with the codes below the lowest cut: by a fused RELU if
-  /// the operator has one and the lowest is 0.
+  /// the operator has one and the lowest is 0. Of a raw node, real values.
   TfliteValue rounded(const std::string& op, int version, const std::vector<int>& inputs,
                       const TfliteOptions& options = {}, bool fuses = true) const;
-  /// `x`, codes of the node, with those below the lowest cut. The single code that INT8 has below a signed quantizer of
-  /// 8 bits is left.
+  /// `x`, codes or real values of the node, with those below the lowest cut (and real ones above the highest). The
+  /// single code that INT8 has below a signed quantizer of 8 bits is left.
   TfliteValue cut(const TfliteValue& x, const std::string& name) const;
-  bool needs_cut() const { return node.low + zero_point() > -127; }
+  TfliteValue cut_real(const TfliteValue& x, const std::string& name) const;
+  bool needs_cut() const { return node.raw ? node.low == 0 : node.low + zero_point() > -127; }
   /// The input's codes looked up: the output of code q is table[q + 128], or for tables of several channels, one after
   /// the other, that of its channel.
   TfliteValue looked_up(const std::vector<int>& table) const;

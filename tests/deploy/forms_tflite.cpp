@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 
 namespace mixgrad::test {
 namespace {
@@ -236,6 +237,20 @@ TfliteResults tflite_results(const IntegerNetwork& network, const std::vector<ui
     const double code = v * (static_cast<double>(network.result().step) / static_cast<double>(place.scale));
     out.expected.push_back(static_cast<int8_t>(std::clamp<int64_t>(std::lround(code) + place.zero_point, -128, 127)));
   }
+  return out;
+}
+
+TfliteRealResults tflite_real_results(const IntegerNetwork& network, const std::vector<uint8_t>& images) {
+  const IntegerNode& input = network.nodes[0];
+  std::vector<int8_t> stored;
+  for (const uint8_t code : images)
+    stored.push_back(static_cast<int8_t>(integer::read(input, code) + 127 - input.high));
+  const std::vector<int8_t> bytes = run_tflite({{to_tflite(network, {}, true), stored}})[0];
+  TfliteRealResults out;
+  out.got.resize(bytes.size() / sizeof(float));
+  std::memcpy(out.got.data(), bytes.data(), out.got.size() * sizeof(float));
+  for (const int32_t v : IntegerEngine(network, std::ssize(images) / input.shape.size()).run(images))
+    out.expected.push_back(static_cast<float>(v) * network.result().step);
   return out;
 }
 

@@ -34,4 +34,10 @@ struct TfliteResults {
 };
 TfliteResults tflite_results(const IntegerNetwork& network, const std::vector<uint8_t>& images, bool delegate);
 
+/// Real values, image by image: the outputs of a model exported with float_outputs, and the engine's.
+struct TfliteRealResults {
+  std::vector<float> got, expected;
+};
+TfliteRealResults tflite_real_results(const IntegerNetwork& network, const std::vector<uint8_t>& images);
+
 }  // namespace mixgrad::test

@@ -15,6 +15,7 @@
 #include <tflite_metadata_generated.h>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <set>
 
@@ -216,6 +217,9 @@ TEST_CASE("TFLite out: the program exports a run's network, or writes nothing") 
   const FinishedRun finished = load_run(place.path / "run");
   const IntegerNetwork network = to_integer(finished.network);
   CHECK(bytes == to_tflite(network, first_codes(network, finished.train, 1000)));
+  CHECK(run("export run --to tflite --float-outputs --data npy:gone --out real.tflite").find("outputs as float32") !=
+        std::string::npos);
+  CHECK(io::read_file(place.path / "real.tflite") == to_tflite(network, {}, true));
   CHECK(run("export run --to tflite --out nowhere/net.tflite", 2).find("can't write into folder nowhere") !=
         std::string::npos);
   CHECK(run("export run --to tflite --data npy:gone --out other.tflite", 2).find("gone") != std::string::npos);
@@ -242,6 +246,26 @@ TEST_CASE("TFLite out: the interpreter gives the engine's top-1 on 1,000 images,
     int64_t equal = 0;
     for (size_t k = 0; k < results.got.size(); ++k) equal += results.got[k] == results.expected[k];
     CHECK(equal * 10 >= std::ssize(results.got) * (delegate ? 10 : 9));
+  }
+}
+
+TEST_CASE("TFLite out: outputs as floats are the engine's, whatever the last operator") {
+  if (!test::has_tflite_runtime()) return;
+  constexpr int64_t images = 1000;
+  const models::Model resnet8 = test::random_model("resnet8", 61);
+  const IntegerNetwork network = to_integer(test::random_export(resnet8, MixPrecType::PER_CHANNEL, {2, 4, 8}, 1));
+  const data::Dataset glyphs = data::glyphs(1, 0.1, {.train = 100, .test = images}).test;
+  const test::TfliteRealResults results = test::tflite_real_results(network, first_codes(network, glyphs, images));
+  CHECK(same_top1(results.got, results.expected, images) * 1000 >= images * 999);
+  for (const FormCase& c : test::networks_by_end(false)) {
+    INFO(c.about());
+    if (!c.network.result().raw) continue;
+    const auto [got, expected] = test::tflite_real_results(c.network, c.network.quantize(c.x));
+    REQUIRE(got.size() == expected.size());
+    const auto largest = std::abs(*std::ranges::max_element(expected, {}, [](float v) { return std::abs(v); }));
+    int64_t equal = 0;
+    for (size_t k = 0; k < got.size(); ++k) equal += std::abs(got[k] - expected[k]) <= 1e-5F * largest;
+    CHECK(equal * 10 >= 9 * std::ssize(got));
   }
 }
 
