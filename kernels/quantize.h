@@ -10,8 +10,8 @@ namespace mixgrad::kernels {
 using mixgrad::ActivationFormat;
 using mixgrad::CodeRange;
 
-/// The largest number of candidate precisions in a mixture (0 and 2..8 bits).
-inline constexpr int max_candidates = 8;
+/// The largest number of candidate precisions in a mixture (0 to 8 bits).
+inline constexpr int max_candidates = 9;
 
 /// Weights as a matrix: one row per output channel.
 struct WeightSize {

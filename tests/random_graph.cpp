@@ -403,6 +403,7 @@ MixPrecOptions options_for(Dice& dice, const Shape& input, const data::Dataset& 
   options.input_precisions = dice.some_of({2, 3, 4, 5, 6, 7, 8});
   options.quantize_output = dice.chance(0.3);
   options.weight_quantizer = quant::find_weight(dice.one_of(quant::weight_names()));
+  if (options.weight_quantizer->range(1).high > 0 && dice.chance(0.5)) options.weight_precisions.push_back(1);
   return options;
 }
 

@@ -98,8 +98,8 @@ struct WeightSlot {
   bool fixed() const { return !bits.empty(); }
 };
 
-/// Devices store weights of 2, 4 or 8 bits: the narrowest that holds this many.
-constexpr int storage_bits(int bits) { return bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
+/// Devices store weights of 1, 2, 4 or 8 bits: the narrowest that holds this many.
+constexpr int storage_bits(int bits) { return bits <= 1 ? 1 : bits <= 2 ? 2 : bits <= 4 ? 4 : 8; }
 
 /// A tensor of activations, or several that meet in an Add or a Concat (SPEC §3, §5). Fixed: one precision, one clip,
 /// no alpha.
@@ -124,8 +124,12 @@ struct ActivationSlot {
 
 namespace quant {
 
-/// Throws bad_input unless all are in [least, 8] and `bits` is not empty; returns them ascending, each once.
+/// Throws bad_input unless all are in [least, 8] and `bits` is not empty; returns them ascending, each once. least: 0 for
+/// weights chosen per channel, 1 for other weights, 2 for activations.
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least);
+/// Throws bad_input unless the quantizer has codes below and above 0 at each of these bit-widths but 0: with 1 bit, only
+/// a grid without a zero has.
+void check_grid(const WeightQuantizer& quantizer, std::span<const int> bits);
 /// α_p = b_p / max(b) (SPEC §1, "scaled"), [P] or with `channels` > 0 [P, channels].
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);
 /// Index of the largest α of each column; ties go to the larger bit-width. The channels `kept` take their best

@@ -86,7 +86,7 @@ class Regularizer {
 struct MixPrecOptions {
   Shape input_shape = {};                          ///< C, H, W
   std::vector<int> activation_precisions = {8};    ///< candidates, 2..8
-  std::vector<int> weight_precisions = {2, 4, 8};  ///< candidates, 2..8; per channel also 0: the channel is pruned
+  std::vector<int> weight_precisions = {2, 4, 8};  ///< candidates, 1..8; per channel also 0: the channel is pruned
   MixPrecType w_mixprec_type = MixPrecType::PER_LAYER;
   Regularizer regularizer = cost::size();
   std::vector<int> input_precisions = {8};  ///< candidates of the network's input

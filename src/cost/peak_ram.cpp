@@ -27,7 +27,8 @@ Value tensor_bytes(const Activation& a) {
 Value patch_bytes(const Layer& layer) {
   const int64_t bytes = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
   const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
-  return whole(codes, device::patch_step, device::patch_step * bytes);
+  const int64_t step = device::patch_step(std::ranges::count(layer.weights.bits, 1) > 0);
+  return whole(codes, step, step * bytes);
 }
 
 /// The network as the package runs it, and the sizes of its tensors and patches, by step.

@@ -75,9 +75,10 @@ class Keys {
   std::set<std::string> known_;
 };
 
-int bits_of(Keys& keys, const char* key, const std::string& where) {
+int bits_of(Keys& keys, const char* key, int least, const std::string& where) {
   const int64_t bits = keys.get<int64_t>(key, "a whole number");
-  if (bits < 2 || bits > 32) bad_input("{}: {} = {} is not a bit-width: expected 2 to 8, or 32", where, key, bits);
+  if (bits < least || bits > 32)
+    bad_input("{}: {} = {} is not a bit-width: expected {} to 8, or 32", where, key, bits, least);
   return static_cast<int>(bits);
 }
 
@@ -94,7 +95,7 @@ void read_entry(Table& table, const toml::node& node, const std::string& where) 
   const auto kind = std::ranges::find(layer_kinds, op, [](LayerKind k) { return std::string_view(name_of(k)); });
   if (kind == layer_kinds.end())
     bad_input("{}: unknown op '{}': expected {}", where, op, fmt::join(kind_names(), ", "));
-  const int input_bits = bits_of(keys, "input-bits", where), weight_bits = bits_of(keys, "weight-bits", where);
+  const int input_bits = bits_of(keys, "input-bits", 2, where), weight_bits = bits_of(keys, "weight-bits", 1, where);
   const double per_mac = keys.number("per-mac");
   keys.refuse_others();
   if (!table.per_mac.emplace(std::tuple(*kind, input_bits, weight_bits), per_mac).second) {

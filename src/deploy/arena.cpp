@@ -4,6 +4,8 @@
 
 #include <src/internal/memory_plan.h>
 
+#include <algorithm>
+
 namespace mixgrad {
 namespace {
 
@@ -11,7 +13,9 @@ int64_t whole(int64_t size, int64_t unit) { return (size + unit - 1) / unit * un
 
 }  // namespace
 
-int64_t patch_codes(const integer::Layer& layer) { return whole(layer.weights_per_channel(), device::patch_step); }
+int64_t patch_codes(const integer::Layer& layer) {
+  return whole(layer.weights_per_channel(), device::patch_step(std::ranges::count(layer.weight_bits, 1) > 0));
+}
 
 Arena plan_arena(const IntegerNetwork& network) {
   std::vector<device::Step> steps;

@@ -195,7 +195,7 @@ class Reader {
     const int64_t channels = slot->alpha && slot->alpha.shape().rank() == 2 ? slot->alpha.dim(1) : 0;
     if (!std::ranges::all_of(slot->kept, [&](int64_t c) { return c >= 0 && c < channels; }))
       fail(fmt::format("weight slot {} keeps channels that it does not have", weight_slots_.size()));
-    const bool known = std::ranges::all_of(slot->bits, [](int b) { return b == 0 || (b >= 2 && b <= 8); });
+    const bool known = std::ranges::all_of(slot->bits, [](int b) { return b >= 0 && b <= 8; });
     if (!known || slot->bits.empty() == !slot->alpha)
       fail(fmt::format("weight slot {} is incomplete", weight_slots_.size()));
     weight_slots_.push_back(slot);

@@ -24,6 +24,16 @@ static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low
 )c";
 
 /// Weights are whole 32-bit words, the first weight in the lowest bits; `x` is as long, with zeros at the end.
+inline constexpr const char* dot_1 = R"c(static int32_t dot_1(const uint32_t *w, const int16_t *x, int32_t words) {
+  int32_t sum = 0, i, k;
+  for (i = 0; i < words; ++i, x += 32) {
+    for (k = 0; k < 32; ++k) sum -= (int32_t)(w[i] >> k & 1u) * x[k];
+  }
+  return sum;
+}
+
+)c";
+
 inline constexpr const char* dot_2 = R"c(static int32_t dot_2(const uint32_t *w, const int16_t *x, int32_t words) {
   int32_t sum = 0, i, k;
   for (i = 0; i < words; ++i, x += 16) {

@@ -231,7 +231,10 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
   std::string choice;
   for (const int bits : widths) {
-    out.emplace_back(bits == 2 ? c_runtime::dot_2 : bits == 4 ? c_runtime::dot_4 : c_runtime::dot_8);
+    out.emplace_back(bits == 1   ? c_runtime::dot_1
+                     : bits == 2 ? c_runtime::dot_2
+                     : bits == 4 ? c_runtime::dot_4
+                                 : c_runtime::dot_8);
     choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits)
                                        : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
   }

@@ -14,8 +14,10 @@ constexpr int64_t word_bytes = 4;                                         ///< a
 constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< per channel; an add has the last two
 constexpr int64_t bits_bytes = 1;                                         ///< per channel: its weights' bit-width
 constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;                           ///< a layer's sizes and 32-bit addresses
-constexpr int64_t patch_step = 16;  ///< patch sizes are multiples of it: the codes in a word of the narrowest weights
 constexpr int64_t patch_code_bytes = 2;
+
+/// A layer's patch has a multiple of this many codes: those in a word of its narrowest weights.
+constexpr int64_t patch_step(bool has_single_bits) { return has_single_bits ? 32 : 16; }
 
 /// Whether node i is a flatten that moves no bytes: it has one position, or only linear layers read it, whose columns
 /// are reordered instead. `readers` comes from readers_of.

@@ -27,12 +27,23 @@ std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int
   for (int b : bits) {
     if (b == 0 && least > 0)
       bad_input("{}: 0 bits prune channels of weights chosen per channel, not here: expected {} to 8", what, least);
-    if (b != 0 && (b < 2 || b > 8))
-      bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 2));
+    if (b != 0 && (b < std::max(least, 1) || b > 8))
+      bad_input("{}: {} is not a supported bit-width: expected {} to 8", what, b, std::max(least, 1));
   }
   std::ranges::sort(bits);
   bits.erase(std::unique(bits.begin(), bits.end()), bits.end());
   return bits;
+}
+
+void check_grid(const WeightQuantizer& quantizer, std::span<const int> bits) {
+  for (const int b : bits) {
+    const CodeRange range = quantizer.range(b);
+    if (b == 0 || (range.low < 0 && range.high > 0)) continue;
+    bad_input(
+        "weight bits: {} has no codes on both sides of 0 at {} bit: expected at least 2, or mse or lsq on the odd "
+        "grid",
+        quantizer.name, b);
+  }
 }
 
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels) {

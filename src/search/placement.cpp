@@ -22,6 +22,11 @@ bool excluded(const Node& node, const MixPrecOptions& options) {
   return (own && own->exclude) || std::ranges::find(options.exclude_names, node.name) != options.exclude_names.end();
 }
 
+std::shared_ptr<const WeightQuantizer> weight_quantizer(const Node& node, const MixPrecOptions& options) {
+  const LayerOverride* own = override_of(options, node.name);
+  return own && own->weight_quantizer ? own->weight_quantizer : options.weight_quantizer;
+}
+
 /// Candidates for a layer's weights, ascending.
 std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
   if (node.as<op::Affine>()) return {op::Affine::weight_bits};
@@ -29,15 +34,11 @@ std::vector<int> weight_bits(const Node& node, const MixPrecOptions& options) {
   const std::vector<int>& bits =
       own && !own->weight_precisions.empty() ? own->weight_precisions : options.weight_precisions;
   const bool per_channel = options.w_mixprec_type == MixPrecType::PER_CHANNEL;
-  const std::vector<int> checked = quant::checked_precisions("weight precisions", bits, per_channel ? 0 : 2);
+  const std::vector<int> checked = quant::checked_precisions("weight precisions", bits, per_channel ? 0 : 1);
   if (checked == std::vector{0})
     bad_input("weight precisions: 0 bits alone would prune all of '{}': expected other candidates, too", node.name);
+  quant::check_grid(*weight_quantizer(node, options), checked);
   return checked;
-}
-
-std::shared_ptr<const WeightQuantizer> weight_quantizer(const Node& node, const MixPrecOptions& options) {
-  const LayerOverride* own = override_of(options, node.name);
-  return own && own->weight_quantizer ? own->weight_quantizer : options.weight_quantizer;
 }
 
 std::vector<int> activation_bits(const Node& node, const MixPrecOptions& options) {

@@ -6,6 +6,7 @@
 #include <mixgrad/quant.h>
 
 #include <doctest/doctest.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <string>
@@ -26,7 +27,8 @@ TEST_CASE("slots: lists of bit-widths are sorted, or refused") {
                                          {{3, 0}, 0, {0, 3}, ""},
                                          {{}, 2, {}, "what: the list of bit-widths is empty"},
                                          {{0, 8}, 2, {}, "what: 0 bits prune channels"},
-                                         {{1}, 0, {}, "what: 1 is not a supported bit-width: expected 2 to 8"},
+                                         {{1, 0}, 0, {0, 1}, ""},
+                                         {{1}, 2, {}, "what: 1 is not a supported bit-width: expected 2 to 8"},
                                          {{9}, 2, {}, "what: 9 is not a supported bit-width"},
                                          {{-2}, 0, {}, "what: -2 is not a supported bit-width"}}) {
     CAPTURE(c.given);
@@ -35,8 +37,21 @@ TEST_CASE("slots: lists of bit-widths are sorted, or refused") {
     else
       CHECK(refusal([&] { quant::checked_precisions("what", c.given, c.least); }).starts_with(c.refused));
   }
-  for (const auto& [bits, stored] : {std::pair{0, 2}, {2, 2}, {3, 4}, {4, 4}, {5, 8}, {8, 8}})
+  for (const auto& [bits, stored] : {std::pair{0, 1}, {1, 1}, {2, 2}, {3, 4}, {4, 4}, {5, 8}, {8, 8}})
     CHECK(storage_bits(bits) == stored);
+}
+
+TEST_CASE("slots: 1 bit needs a grid without a zero") {
+  const std::vector<int> bits = {0, 1, 8};
+  for (const std::string& name : quant::weight_names()) {
+    CAPTURE(name);
+    const auto check = [&] { quant::check_grid(*quant::find_weight(name), bits); };
+    if (name.ends_with("odd"))
+      CHECK_NOTHROW(check());
+    else
+      CHECK(refusal(check).starts_with(
+          fmt::format("weight bits: {} has no codes on both sides of 0 at 1 bit: expected at least 2", name)));
+  }
 }
 
 TEST_CASE("slots: the step is the clip's share of a code, and codes are the nearest within the range") {

@@ -361,9 +361,10 @@ TEST_CASE("precisions that cannot be are refused by name") {
       [](auto& o) {
         o.weight_precisions = {4, 9};
       },
-      "weight precisions: 9 is not a supported bit-width: expected 2 to 8");
+      "weight precisions: 9 is not a supported bit-width: expected 1 to 8");
   refused([](auto& o) { o.weight_precisions = {1}; },
-          "weight precisions: 1 is not a supported bit-width: expected 2 to 8");
+          "weight bits: minmax has no codes on both sides of 0 at 1 bit: expected at least 2, or mse or lsq on the odd "
+          "grid");
   refused(
       [](auto& o) {
         o.activation_precisions = {0, 8};
