@@ -51,10 +51,10 @@ VARIANTS = {  # the first is what the others are compared with
     "lsq, signed grid": "--weight-quantizer lsq --weight-grid signed",
     "lsq, odd grid": "--weight-quantizer lsq --weight-grid odd",
     "minmax, distillation": "--weight-quantizer minmax --distill 0.5",
-    "minmax, twice the learning rate": "--weight-quantizer minmax --lr 0.3",
+    "minmax, twice the learning rate": "--weight-quantizer minmax --search-lr 0.004",
     "lsq, odd grid, distillation": "--weight-quantizer lsq --weight-grid odd --distill 0.5",
-    "lsq, odd grid, twice the learning rate": "--weight-quantizer lsq --weight-grid odd --lr 0.3",
-    "lsq, odd grid, both": "--weight-quantizer lsq --weight-grid odd --distill 0.5 --lr 0.3",
+    "lsq, odd grid, twice the learning rate": "--weight-quantizer lsq --weight-grid odd --search-lr 0.004",
+    "lsq, odd grid, both": "--weight-quantizer lsq --weight-grid odd --distill 0.5 --search-lr 0.004",
 }
 
 

@@ -15,6 +15,8 @@
 
 namespace mixgrad {
 
+/// How long to train (set_effort).
+enum class Effort { quick, normal, thorough };
 /// How bit-widths are found: by a search, with measured (fisher.h) or learned α, or by a baseline (search.h).
 enum class Method { fisher, dnas, uniform, sensitivity, random };
 /// Whether the method trains while it chooses; baselines only fine-tune.
@@ -56,6 +58,10 @@ constexpr auto names_of(Method) {
 }
 constexpr auto names_of(TauSchedule) {
   return std::to_array<Named<TauSchedule>>({{TauSchedule::geometric, "geometric"}, {TauSchedule::exponential, "exp"}});
+}
+constexpr auto names_of(Effort) {
+  return std::to_array<Named<Effort>>(
+      {{Effort::quick, "quick"}, {Effort::normal, "normal"}, {Effort::thorough, "thorough"}});
 }
 constexpr auto names_of(SamplerKind) {
   return std::to_array<Named<SamplerKind>>({{SamplerKind::SOFTMAX, "softmax"}, {SamplerKind::GUMBEL, "gumbel"}});
@@ -133,10 +139,11 @@ struct RunConfig {
   std::optional<double> strength = {};  ///< unset: 0.6 / cost of the uniform 8-bit network; used without targets
   bool refine = false;    ///< raise weights' bits if the regularizer's cost does not grow; used without targets
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
-  int warmup_epochs = 12, search_epochs = 8, finetune_epochs = 4;
+  int warmup_epochs = 12, search_epochs = 4, finetune_epochs = 8;
   int64_t batch_size = 64;
   double distill = 0;          ///< share of the float network's outputs in the loss of search and fine-tuning
-  double lr = 0.15;            ///< peak learning rate of the warm-up; search and fine-tuning use fixed shares of it
+  double lr = 0.15;            ///< peak learning rate of the warm-up (SGD)
+  double search_lr = 2e-3;     ///< of search and fine-tuning (Adam), which share one cosine: a new rise would undo much
   double weight_decay = 2e-4;  ///< of weights in the warm-up
   double arch_lr = 1e-2;       ///< of α
   double tau_start = 5, tau_end = 0.1;
@@ -159,6 +166,9 @@ struct RunConfig {
   /// Throws bad_input naming an invalid setting.
   void validate() const;
 };
+
+/// Sets the epochs of all phases, and the warm-up's learning rate and weight decay, to values that go together.
+void set_effort(RunConfig& config, Effort effort);
 
 /// Height and width in "H" or "HxW". Throws bad_input if `text` has another form.
 std::array<int64_t, 2> parse_image_size(const std::string& text);

@@ -51,6 +51,13 @@ void Options::add_in_train(RunConfig& config) {
   }
 }
 
+void Options::add_effort(RunConfig& config) {
+  preset_ = &config;
+  add("effort", &effort_,
+      "how long to train: sets warmup-epochs, search-epochs, finetune-epochs, lr and weight-decay, unless they are "
+      "given");
+}
+
 void Options::add_config_file() {
   config_flag_ =
       command_.add_option("--config", config_file_, "TOML file whose keys are the names of flags; flags override it");
@@ -63,6 +70,13 @@ bool Options::given(const std::string& name) const {
 }
 
 void Options::apply() {
+  read();
+  if (preset_ == nullptr) return;
+  set_effort(*preset_, effort_);
+  read();
+}
+
+void Options::read() {
   if (config_flag_ != nullptr && config_flag_->count() > 0) {
     check_given("config", config_file_, config_flag_->get_type_name());
     std::vector<NamedVariable> all;

@@ -27,6 +27,8 @@ class Options {
   void add_reading(RunConfig& config);
   /// Adds the settings of `mixgrad train`.
   void add_in_train(RunConfig& config);
+  /// Adds --effort, a preset of some of the settings: their own flags and keys override it.
+  void add_effort(RunConfig& config);
   /// Adds --config FILE, whose keys are the names of the flags added so far.
   void add_config_file();
 
@@ -43,7 +45,11 @@ class Options {
     CLI::Option* flag;
   };
 
+  void read();
+
   CLI::App& command_;
+  RunConfig* preset_ = nullptr;
+  Effort effort_ = Effort::quick;
   std::deque<Option> options_;  // CLI11 keeps pointers to the texts
   CLI::Option* config_flag_ = nullptr;
   std::string config_file_;

@@ -77,6 +77,7 @@ void Search::run(const Communicator& communicator) {
 
 void add_options(Search& s) {
   Options& o = s.options;
+  o.add_effort(s.config);
   for (const Setting& setting : run_settings()) o.add(setting, s.config);
   s.place.add_to(o);
   o.add("quiet", &s.quiet, "print the final table only");

@@ -103,6 +103,7 @@ void Sweep::run(const Communicator& communicator) {
 
 void Sweep::add_options(CLI::App& command) {
   Options& o = options;
+  o.add_effort(config);
   for (const Setting& setting : run_settings()) {
     if (setting.effect != Setting::Effect::speed) o.add(setting, config);
   }

@@ -42,7 +42,8 @@ void check_task(const RunConfig& c) {
 
 void check_candidates(const RunConfig& c) {
   const bool prunes = c.scheme == MixPrecType::PER_CHANNEL && c.method != Method::sensitivity;
-  quant::checked_precisions("weight-bits", c.weight_bits, prunes ? 0 : 2);
+  quant::check_grid(*weight_quantizer(c.weight_quantizer, c.weight_grid),
+                    quant::checked_precisions("weight-bits", c.weight_bits, prunes ? 0 : 1));
   quant::checked_precisions("act-bits", c.act_bits, 2);
   quant::checked_precisions("input-bits", c.input_bits, 2);
   parse_overrides(c.override_layers);
@@ -76,6 +77,7 @@ void check_training(const RunConfig& c) {
   check_not_negative("finetune-epochs", c.finetune_epochs);
   if (c.batch_size < 1) bad_input("batch-size: {} is not possible: expected at least 1", c.batch_size);
   check_above_zero("lr", c.lr);
+  check_above_zero("search-lr", c.search_lr);
   if (!(c.distill >= 0 && c.distill <= 1))
     bad_input("distill: {} is not possible: expected a share from 0 to 1", c.distill);
   if (c.distill > 0 && !c.loss.empty() && train::find_task(c.loss).taught)
@@ -145,6 +147,24 @@ MixPrecOptions mix_prec_options(const RunConfig& config, std::span<const Target>
       .activation_quantizer = quant::find_activation(config.act_quantizer),
       .weight_quantizer = weight_quantizer(config.weight_quantizer, config.weight_grid),
       .quantize_output = config.quantize_output};
+}
+
+void set_effort(RunConfig& config, Effort effort) {
+  const auto set = [&](int warmup, int search, int finetune, double lr, double weight_decay) {
+    config.warmup_epochs = warmup;
+    config.search_epochs = search;
+    config.finetune_epochs = finetune;
+    config.lr = lr;
+    config.weight_decay = weight_decay;
+  };
+  switch (effort) {
+    case Effort::quick:
+      return set(12, 4, 8, 0.15, 2e-4);
+    case Effort::normal:
+      return set(50, 8, 16, 0.15, 2e-4);
+    case Effort::thorough:
+      return set(160, 16, 32, 0.05, 5e-4);
+  }
 }
 
 void RunConfig::validate() const {

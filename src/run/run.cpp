@@ -20,10 +20,6 @@
 namespace mixgrad {
 namespace {
 
-/// Learning rates of search and fine-tuning (Adam) as shares of the warm-up's (SGD). Fine-tuning starts near the final
-/// rate of the search's cosine: larger steps would first undo what the search learned.
-constexpr double search_lr_share = 0.007, finetune_lr_share = 0.002;
-
 constexpr int64_t sensitivity_images = 512;
 
 class Stopwatch {
@@ -58,7 +54,8 @@ train::SearchSchedule search_schedule(const Start& start) {
   const RunConfig& config = start.config;
   train::SearchSchedule s;
   static_cast<train::Schedule&>(s) =
-      schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.lr * search_lr_share);
+      schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.search_lr);
+  s.epochs_after = config.finetune_epochs;
   s.measured = config.method == Method::fisher;
   s.arch_lr = config.arch_lr;
   s.strength = strength_of(start);
@@ -278,8 +275,9 @@ class SearchRun {
 
   void fine_tune(const Start& start) {
     const Stopwatch watch;
-    const train::Schedule finetuning =
-        schedule(config_, splits_, communicator_, start.task, finetune_epochs(config_), config_.lr * finetune_lr_share);
+    train::Schedule finetuning =
+        schedule(config_, splits_, communicator_, start.task, finetune_epochs(config_), config_.search_lr);
+    if (is_search(config_.method)) finetuning.epochs_before = config_.search_epochs;
     result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
                                           observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);

@@ -16,6 +16,10 @@ double validate(const Graph& graph, const data::Splits& splits, const Task& task
 /// Batches of the phase with this stream of random numbers.
 data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream);
 
+/// The learning rate of a discrete network's or a search's step: half a cosine from s.lr to 0, over the epochs of this
+/// phase and of those that share its course.
+double annealed_lr(const Schedule& s, int64_t step, int64_t steps_per_epoch);
+
 /// The observer of every op of a step.
 TapeObserver* observer_of(const Schedule& s);
 

@@ -37,6 +37,11 @@ data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint
            .drop_last = train.size() >= s.batch_size}};
 }
 
+double annealed_lr(const Schedule& s, int64_t step, int64_t steps_per_epoch) {
+  return optim::cosine(s.lr, s.epochs_before * steps_per_epoch + step,
+                       (s.epochs_before + s.epochs + s.epochs_after) * steps_per_epoch);
+}
+
 TapeObserver* observer_of(const Schedule& s) {
   static NumericsCheck check;
   return s.check_numerics ? &check : nullptr;
@@ -141,7 +146,6 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
                Checkpoints* checkpoints) {
   const Task& task = task_of(s, &graph, splits);
   data::Loader loader = training_loader(splits.train, s, 2);
-  const int64_t steps = s.epochs * loader.batches();
   optim::Adam adam(parameter_groups(graph, s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
   Best best(adam.parameters(), s.patience);
 
@@ -154,7 +158,7 @@ bool fine_tune(Graph& graph, const data::Splits& splits, const Schedule& s, cons
   const std::vector<Tensor> scales = best.known() ? released_scales(graph) : std::vector<Tensor>();
   while (loop.goes_on()) {
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
-      adam.set_lr(optim::cosine(s.lr, step_index, steps));
+      adam.set_lr(annealed_lr(s, step_index, loader.batches()));
       const StepResult result = step(
           graph, batch, {.dtype = s.dtype, .observer = observer_of(s), .communicator = s.communicator, .task = &task});
       adam.step();

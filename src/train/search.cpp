@@ -175,7 +175,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     if (images.parts) net.train_net_only();
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       progress = static_cast<double>(step_index) / static_cast<double>(steps);
-      weights.set_lr(optim::cosine(s.lr, step_index, steps, s.lr / 10));
+      weights.set_lr(annealed_lr(s, step_index, loader.batches()));
       const StepResult result = run_step(batch);
       weights.step();
       if (!images.parts) rule->after_step(result);

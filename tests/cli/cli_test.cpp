@@ -216,9 +216,14 @@ quiet = true
 out = "run"
 )",
                                                                      place.data()));
-  REQUIRE(mixgrad_run(place, "search --config cifar/run.toml --seed 6 --act-bits 4").exit_code == 0);
+  REQUIRE(mixgrad_run(place, "search --config cifar/run.toml --seed 6 --act-bits 4 --effort thorough").exit_code == 0);
   const json summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("seed") == 6);
+  const auto command = summary.at("command").get<std::string>();
+  for (const char* given : {"--warmup-epochs 0", "--weight-decay 0.0005", "--lr 1"}) {  // the second is the effort's
+    CAPTURE(given);
+    CHECK(command.find(given) != std::string::npos);
+  }
   CHECK(summary.at("scheme") == "per-layer");
   CHECK(summary.at("strength") == 0);
   CHECK(summary.at("layers")[0].at("out_bits") == 4);

@@ -31,6 +31,8 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --lr fast", "--lr: 'fast' is not a number"},
            {"search --lr 0", "lr: 0"},
            {"search --lr nan", "lr: nan"},
+           {"search --search-lr 0", "search-lr: 0"},
+           {"search --effort high", "effort: unknown 'high': expected quick, normal, thorough"},
            {"search --model resnet9", "resnet8"},
            {"search --scheme per-weight", "per-layer, per-channel"},
            {"search --loss dream", "loss: unknown 'dream': expected classify, imitate, imitate-scores, "},

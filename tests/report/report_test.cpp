@@ -182,7 +182,7 @@ TEST_CASE("report: every flag of search is a setting of a run, with the same nam
     flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
   }
   for (const char* other :
-       {"checkpoint-minutes", "config", "data-parallel", "json", "out", "overwrite", "quiet", "resume"})
+       {"checkpoint-minutes", "config", "data-parallel", "effort", "json", "out", "overwrite", "quiet", "resume"})
     CHECK(flags.erase(other) == 1);
   CHECK(flags.size() == settings.size());
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);

@@ -61,6 +61,7 @@ RunConfig all_changed() {
           .batch_size = 32,
           .distill = 0.25,
           .lr = 0.1,
+          .search_lr = 1e-4,
           .weight_decay = 1e-3,
           .arch_lr = 0.02,
           .tau_start = 4,
@@ -83,6 +84,21 @@ RunConfig all_changed() {
 }
 
 }  // namespace
+
+TEST_CASE("settings: the defaults are those of the quick effort, and more effort trains longer in every phase") {
+  RunConfig config, defaults;
+  int warmup = 0, search = 0, finetune = 0;
+  for (const auto& [effort, name] : names_of(Effort())) {
+    CAPTURE(name);
+    set_effort(config, effort);
+    CHECK(config.warmup_epochs > warmup);
+    CHECK(config.search_epochs > search);
+    CHECK(config.finetune_epochs > finetune);
+    warmup = config.warmup_epochs, search = config.search_epochs, finetune = config.finetune_epochs;
+  }
+  set_effort(config, Effort::quick);
+  CHECK(to_toml(variables(config)) == to_toml(variables(defaults)));
+}
 
 TEST_CASE("settings: each has a unique name and survives being written to a file and read back") {
   const test::Folder folder;
