@@ -29,14 +29,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 METHODS = {
     "per-channel-0": "--method fisher --scheme per-channel --weight-bits 0,2,4,8",
-    "per-channel": "--method fisher --scheme per-channel --weight-bits 2,4,8",
-    "per-layer": "--method fisher --scheme per-layer --weight-bits 2,4,8",
+    "per-channel": "--method fisher --scheme per-channel --weight-bits 1,2,4,8",
+    "per-layer": "--method fisher --scheme per-layer --weight-bits 1,2,4,8",
     "dnas-0": "--method dnas --scheme per-channel --weight-bits 0,2,4,8",
-    "dnas": "--method dnas --scheme per-channel --weight-bits 2,4,8",
-    "sensitivity": "--method sensitivity --scheme per-layer --weight-bits 2,4,8",
-    "random": "--method random --scheme per-channel --weight-bits 2,4,8",
+    "dnas": "--method dnas --scheme per-channel --weight-bits 1,2,4,8",
+    "sensitivity": "--method sensitivity --scheme per-layer --weight-bits 1,2,4,8",
+    "random": "--method random --scheme per-channel --weight-bits 1,2,4,8",
     "random-0": "--method random --scheme per-channel --weight-bits 0,2,4,8",
-    "uniform": "--method uniform --scheme per-layer --weight-bits 2,4,8",
+    "uniform": "--method uniform --scheme per-layer --weight-bits 1,2,4,8",
 }
 
 ABLATED = {  # name: (flags, budget)
@@ -239,7 +239,7 @@ def options():
     parser.add_argument("--budgets", default="20,12.5,30,50,25",
                         help="sizes in %% of uniform 8-bit, in the order of the runs [%(default)s]; not for --part ablation")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0 [%(default)s]")
-    parser.add_argument("--epochs", default="16,8", metavar="SEARCH,FINETUNE", help="[%(default)s]")
+    parser.add_argument("--epochs", default="8,16", metavar="SEARCH,FINETUNE", help="[%(default)s]")
     parser.add_argument("--dtype", default="f32", help="type of the search's activations [%(default)s]")
     parser.add_argument("--threads", type=int, default=2, help="of each run [%(default)s]")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time [%(default)s]")
