@@ -118,8 +118,8 @@ std::string to_onnx(const IntegerNetwork& network, int opset = 13);
 
 /// The bytes of a TFLite model with codes as INT8, input and output included. An output without quantizer gets a scale
 /// that holds its values for `images`, codes of at least one image; others need none. With `float_outputs`, it has its
-/// real values instead: the operator that computes it is FLOAT32. Throws bad_input naming a node that TFLite's operators
-/// can't compute.
+/// real values instead: the operator that computes it is FLOAT32. Throws bad_input naming a node that TFLite's
+/// operators can't compute.
 std::string to_tflite(const IntegerNetwork& network, const std::vector<uint8_t>& images = {},
                       bool float_outputs = false);
 

@@ -20,9 +20,9 @@ namespace mixgrad::train {
 
 struct Schedule {
   int epochs = 1;
+  int epochs_before = 0, epochs_after = 0;  ///< of phases that share the course of the learning rate with this one
   int64_t batch_size = 128;
   double lr = 0.1;               ///< peak learning rate of weights and biases
-  int epochs_before = 0, epochs_after = 0;  ///< of phases that share the course of the learning rate with this one
   double weight_decay = 2e-4;    ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;      ///< the clips' learning rate, relative to the weights'
   bool check_numerics = false;   ///< check the values and gradients of every op, not only the step's loss and gradients

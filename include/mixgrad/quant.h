@@ -124,11 +124,11 @@ struct ActivationSlot {
 
 namespace quant {
 
-/// Throws bad_input unless all are in [least, 8] and `bits` is not empty; returns them ascending, each once. least: 0 for
-/// weights chosen per channel, 1 for other weights, 2 for activations.
+/// Throws bad_input unless all are in [least, 8] and `bits` is not empty; returns them ascending, each once. least: 0
+/// for weights chosen per channel, 1 for other weights, 2 for activations.
 std::vector<int> checked_precisions(const char* what, std::vector<int> bits, int least);
-/// Throws bad_input unless the quantizer has codes below and above 0 at each of these bit-widths but 0: with 1 bit, only
-/// a grid without a zero has.
+/// Throws bad_input unless the quantizer has codes below and above 0 at each of these bit-widths but 0: with 1 bit,
+/// only a grid without a zero has.
 void check_grid(const WeightQuantizer& quantizer, std::span<const int> bits);
 /// α_p = b_p / max(b) (SPEC §1, "scaled"), [P] or with `channels` > 0 [P, channels].
 Tensor initial_alpha(std::span<const int> precisions, int64_t channels = 0);

@@ -221,7 +221,8 @@ TEST_CASE("tasks: a search that was killed continues to the same network and met
 
 TEST_CASE("regress: floats are predicted, by default where y can't be class numbers") {
   const Images place;
-  const json summary = place.found("--model value.onnx --data npy:values --search-lr 0.0003 --search-epochs 8 --finetune-epochs 4");
+  const json summary =
+      place.found("--model value.onnx --data npy:values --search-lr 0.0003 --search-epochs 8 --finetune-epochs 4");
   CHECK(summary.at("task") == "regress");
   CHECK(summary.at("metric").at("name") == "mean squared error");
   CHECK(summary.at("final_metric").get<double>() < summary.at("search_metric").get<double>() * 1.0001);

@@ -135,7 +135,8 @@ TEST_CASE("cli: fine-tuning with a huge learning rate keeps the initial accuracy
   const std::string data = " --data " + place.data() + " --batch-size 20 --threads 2 ";
   REQUIRE(mixgrad_run(place, "train --epochs 6 --quiet --out float" + data).exit_code == 0);
   const Outcome run = mixgrad_run(
-      place, "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --search-lr 1 --out run" + data);
+      place,
+      "search --init float/float.safetensors --search-epochs 0 --finetune-epochs 2 --search-lr 1 --out run" + data);
   CAPTURE(run.err);
   REQUIRE(run.exit_code == 0);
   CHECK(run.out.find(
