@@ -165,7 +165,8 @@ std::vector<Expression> expressions(const File& file, const std::map<std::string
       if (c != nullptr || name.empty()) continue;
       const auto made = position.find(name);
       if (made != position.end() && made->second >= position.at(n.outputs[0])) return false;  // a malformed file
-      open[made == position.end() ? -1 : static_cast<int64_t>(made->second)] = name;
+      const int64_t at = made == position.end() ? -1 : static_cast<int64_t>(made->second);
+      if (const auto [other, is_new] = open.try_emplace(at, name); !is_new && other->second != name) return false;
     }
     return n.outputs.size() == 1 && !n.inputs.empty();
   };

@@ -321,4 +321,7 @@ TEST_CASE("ONNX functions: what a product or PReLU can't be is refused by name")
           n.node("Expand", "e", {n.node("GlobalAveragePool", "p", {x}), n.integers("size", {1, 4, 4, 4})});
           return n.node("Add", "a", {x, "e"});
         }).find("Expand 'node_e': only supported before a Mul") != std::string::npos);
+  CHECK(said([](OnnxNet& n, const std::string&) {
+          return apply(n, "Mul", {n.node("Add", "a", {"nowhere", "neither"}), 2.0});
+        }).find("'nowhere'") != std::string::npos);
 }
