@@ -122,7 +122,8 @@ struct RunConfig {
   data::Layout layout = data::Layout::automatic;  ///< of arrays of images
   bool skip_unreadable = false;                   ///< go on without image files that can't be read
   Augment augment = Augment::automatic;
-  std::string loss = "";         ///< the task, a name that train::find_task knows; "": see run_task
+  int max_shift = data::Augmentation::usual_crop;  ///< pixels, where training images are shifted
+  std::string loss = "";                           ///< the task, a name that train::find_task knows; "": see run_task
   std::string input_scale = "";  ///< range of pixels, "0..255" (parse_input_scale); "": the network file's, or 0..1
   std::string normalize = "";    ///< of the images, "MEAN/STD" (parse_normalization); "": the network's, if it has one
   double val_split = 0.1;        ///< share of the training images held out for validation

@@ -72,6 +72,7 @@ void check_training(const RunConfig& c) {
   if (c.arch_split > 0 && c.method == Method::fisher)
     bad_input("arch-split: --method fisher does not train alpha: expected 0, or --method dnas");
   check_not_negative("patience", c.patience);
+  check_not_negative("max-shift", c.max_shift);
   check_not_negative("warmup-epochs", c.warmup_epochs);
   check_not_negative("search-epochs", c.search_epochs);
   check_not_negative("finetune-epochs", c.finetune_epochs);

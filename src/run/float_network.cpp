@@ -12,22 +12,15 @@ namespace mixgrad {
 namespace {
 
 data::Augmentation augmentation(const RunConfig& config, const data::Splits& splits) {
-  using data::Augmentation;
-  const bool flip = splits.augmentation.flip;
-  switch (config.augment) {
-    case Augment::none:
-      return {};
-    case Augment::shift:
-      if (std::min(splits.train.height, splits.train.width) <= Augmentation::usual_crop)
-        bad_input("augment: images {} of '{}' are too small to be shifted", splits.train.image_shape().str(),
-                  config.data);
-      return {.flip = flip, .crop = Augmentation::usual_crop};
-    case Augment::enlarge:
-      return {.flip = flip, .least_area = Augmentation::usual_area};
-    case Augment::automatic:
-      break;
-  }
-  return splits.augmentation;
+  data::Augmentation suitable = splits.augmentation;
+  if (config.augment == Augment::none) return {};
+  if (config.augment == Augment::enlarge) return {.flip = suitable.flip, .least_area = data::Augmentation::usual_area};
+  if (config.augment == Augment::shift || suitable.crop > 0)
+    suitable = {.flip = suitable.flip, .crop = config.max_shift};
+  if (suitable.crop >= std::min(splits.train.height, splits.train.width))
+    bad_input("max-shift: {}: images {} of '{}' are too small to be shifted so far", suitable.crop,
+              splits.train.image_shape().str(), config.data);
+  return suitable;
 }
 
 }  // namespace

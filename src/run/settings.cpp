@@ -98,8 +98,12 @@ Rows task() {
        .in_train = InTrain{}},
       {.name = "augment",
        .member = &RunConfig::augment,
-       .help = "random changes to training images: shifts by up to 2 pixels, or enlarged parts (random resized crops); "
-               "auto: what suits the data",
+       .help = "random changes to training images: shifts by up to --max-shift pixels, or enlarged parts (random "
+               "resized crops); auto: what suits the data",
+       .in_train = InTrain{}},
+      {.name = "max-shift",
+       .member = &RunConfig::max_shift,
+       .help = "pixels by which training images are shifted at most; 4 suits CIFAR-10 from 100 epochs on",
        .in_train = InTrain{}},
       {.name = "loss",
        .member = &RunConfig::loss,

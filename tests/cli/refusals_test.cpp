@@ -88,6 +88,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"search --alpha-init zero", "scaled, same"},
            {"search --arch-split 1", "arch-split: 1"},
            {"search --patience -1", "patience: -1"},
+           {"search --max-shift -1", "max-shift: -1"},
            {"search --seed -1", "seed: '-1'"},
            {"search --threads 100000", "threads: 100000"},
            {"search --out --quiet", "--out: '--quiet'"},

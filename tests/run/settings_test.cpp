@@ -39,6 +39,7 @@ RunConfig all_changed() {
           .layout = data::Layout::nchw,
           .skip_unreadable = true,
           .augment = Augment::enlarge,
+          .max_shift = 3,
           .loss = "reconstruct",
           .input_scale = "0..255",
           .normalize = "0.5/0.25",
@@ -136,7 +137,7 @@ TEST_CASE("settings: files and checkpoints have the same text as those of older 
   CHECK(search_toml({}).find("strength") == std::string::npos);
   CHECK(train_toml(all_changed()) ==
         "model = 'ds_cnn'\ninput-shape = [3, 16, 16]\ndata = 'glyphs:96'\nimage-size = '48x64'\nlayout = 'nchw'\n"
-        "skip-unreadable = true\naugment = 'enlarge'\nloss = 'reconstruct'\n"
+        "skip-unreadable = true\naugment = 'enlarge'\nmax-shift = 3\nloss = 'reconstruct'\n"
         "input-scale = '0..255'\n"
         "normalize = '0.5/0.25'\nval-split = 0.2\ndata-seed = 9\nepochs = 1\nbatch-size = 32\nlr = 0.1\n"
         "weight-decay = 0.001\npatience = 4\ncheck-numerics "
