@@ -72,6 +72,7 @@ struct Layer {
   std::array<int64_t, 2> kernel;  ///< 1 × 1 for linear layers
   std::array<int64_t, 2> output;  ///< OH, OW; 1 × 1 for linear layers; of a transposed convolution the input's H, W,
                                   ///< at which its kernel is applied
+  std::array<int64_t, 2> stride, dilation;  ///< 1 for linear layers and transposed convolutions
   Precisions weights, input;
   Value live_inputs;  ///< expected live input channels that one output channel reads: C_in,eff; depthwise 1;
                       ///< grouped C_in / groups

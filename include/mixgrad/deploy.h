@@ -16,23 +16,33 @@
 
 namespace mixgrad {
 
-/// Adjacent output channels with the same number of bits.
-struct ChannelRun {
-  int bits;
-  int64_t channels;
+/// Whether a device computes the layer's channels four at a time, each from one input channel.
+bool runs_depthwise(const integer::Layer& layer);
+/// Output channels that a device computes together: two neighbours of one group whose weights are stored alike, or one.
+struct ChannelBlock {
+  int64_t first;
+  int channels;  ///< 1 or 2
+  int bits;      ///< of a stored weight
 };
-std::vector<ChannelRun> channel_runs(const integer::Layer& layer);
-/// A layer's weights in 32-bit words, the first code in the lowest bits. Every output channel starts a new word.
+std::vector<ChannelBlock> channel_blocks(const integer::Layer& layer);
+/// A layer's weights in 32-bit words, as many for a channel as its codes fill. Each block of channels starts a new
+/// word. Those of layers that run depthwise are in order, the first in the lowest bits. In other layers a word has two
+/// halves of fields, for the pairs of taps (0, 2), (1, 3), (4, 6), (5, 7) and so on; each pair of the first channel is
+/// followed by that of the second. There, weights of fewer than 8 bits are stored from 0 up.
 std::vector<uint32_t> pack_weights(const integer::Layer& layer);
 
 /// Static memory plan for one image: offsets in bytes into one block, shared by tensors that are not alive together.
 struct Arena {
   std::vector<int64_t> offsets;  ///< by node; -1 for input and outputs, which the caller owns
-  std::vector<int64_t> patches;  ///< by node: a layer's patch of patch_codes 16-bit numbers; -1 for other nodes
+  std::vector<int64_t> patches;  ///< by node: a layer's patch of patch_bytes; -1 for other nodes
   int64_t bytes = 0;
 };
-/// Codes in one patch: the inputs of one output position and group, padded to whole words of weights of any precision.
-int64_t patch_codes(const integer::Layer& layer);
+/// Output positions that a layer computes at once.
+int64_t patch_positions(const integer::Layer& layer);
+/// Size of a patch: as 16-bit numbers, the inputs of patch_positions output positions and one group, padded to whole
+/// words of weights of any precision. Of layers that run depthwise: the weights of four channels, and the input rows
+/// under the kernel.
+int64_t patch_bytes(const integer::Layer& layer);
 Arena plan_arena(const IntegerNetwork& network);
 
 /// Bytes that the C package needs on the device: its constants and its activation memory.
@@ -93,12 +103,16 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
 /// Codes of the dataset's first images, at most `most_images`: the test inputs of a package.
 std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images);
 
-/// The texts of net.h, net.c and net_test.c: C99 that includes only stdint.h (the test also stdio.h).
+/// The texts of net.h, net.c and net_test.c: C99, and C++ as well, that includes only stdint.h (the test also stdio.h;
+/// net.c the compiler's intrinsics if it is built for AVX2).
 struct CPackage {
   std::string header, source, test;
+  std::string prefix = "net";  ///< of the files, and of all names that another file could see
 };
-/// `test_inputs`: codes of at least one image, for which net_test.c expects the outputs of the engine.
-CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs);
+/// `test_inputs`: codes of at least one image, for which net_test.c expects the outputs of the engine. Throws bad_input
+/// if the prefix is not a lower-case identifier of C.
+CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs,
+                   const std::string& prefix = "net");
 /// Writes the three files, or none of them, into `folder`, which is created if missing. Throws bad_input if it can't be
 /// created, failed_run if writing fails.
 void write_c_package(const CPackage& package, const std::string& folder);

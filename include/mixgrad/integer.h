@@ -53,6 +53,7 @@ struct Layer {
   static constexpr bool own_codes = true;
   Conv2dSize size = {};                 ///< for one image; linear layers are 1 × 1 with all inputs as channels
   std::vector<int> weight_bits = {};    ///< per output channel
+  bool transposed = false;              ///< reads an input whose rows and columns are apart (ConvTranspose2d)
   bool odd_grid = false;                ///< of channels at up to most_odd_bits
   std::vector<int8_t> weights = {};     ///< codes [O, KH, KW, I / groups]
   std::vector<int32_t> bias = {};       ///< [O], in accumulator steps; empty: none

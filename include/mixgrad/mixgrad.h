@@ -19,6 +19,7 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/optim.h>
 #include <mixgrad/predict.h>
+#include <mixgrad/profile.h>
 #include <mixgrad/quant.h>
 #include <mixgrad/report.h>
 #include <mixgrad/rng.h>

@@ -74,6 +74,8 @@ struct LayerShape {
   int64_t groups = 1;
   std::array<int64_t, 2> kernel{1, 1};
   std::array<int64_t, 2> positions{1, 1};  ///< rows and columns at which the kernel is applied
+  std::array<int64_t, 2> stride{1, 1};     ///< of those positions in the input, if it is not transposed
+  std::array<int64_t, 2> dilation{1, 1};
 };
 
 struct Input {

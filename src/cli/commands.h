@@ -16,6 +16,7 @@ void add_eval(CLI::App& app);
 void add_predict(CLI::App& app);
 void add_verify(CLI::App& app);
 void add_export(CLI::App& app);
+void add_profile(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_report(CLI::App& app);
 void add_bench(CLI::App& app);

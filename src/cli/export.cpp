@@ -24,7 +24,7 @@ struct Export {
   explicit Export(CLI::App& command) : options(command) {}
 
   Options options;
-  std::string folder, to, out, data;
+  std::string folder, to, out, data, prefix = "net";
   int64_t images = 20;
   int opset = 13;
   bool skip_unreadable = false, float_outputs = false;
@@ -51,12 +51,12 @@ void write_c(const Export& e) {
     bad_input("out: {} is not a folder: expected a folder to write the C package to", e.out);
   const FinishedRun run = load_noting(e.folder, e.data, e.skip_unreadable);
   const IntegerNetwork network = to_integer(run.network);
-  const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images));
+  const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images), e.prefix);
   const std::string verdict = compared(package);
   write_c_package(package, e.out);
   const DeviceBytes bytes = device_bytes(network);
-  fmt::print("{}: net.h, net.c, net_test.c; {} bytes of constants, {} of activations\n{}\n", e.out, bytes.constants(),
-             bytes.arena, verdict);
+  fmt::print("{0}: {1}.h, {1}.c, {1}_test.c; {2} bytes of constants, {3} of activations\n{4}\n", e.out, e.prefix,
+             bytes.constants(), bytes.arena, verdict);
 }
 
 void write_onnx(const Export& e) {
@@ -109,6 +109,8 @@ void add_export(CLI::App& app) {
       run_setting("data").form);
   add_skip_unreadable(e->options, e->skip_unreadable);
   e->options.add("images", &e->images, "for c: test images in net_test.c");
+  e->options.add("prefix", &e->prefix,
+                 "for c: of its files, function and macros, so that networks link into one program");
   e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   e->options.add("float-outputs", &e->float_outputs,
                  "for tflite: outputs without quantizer as float32, computed by an operator of floats");

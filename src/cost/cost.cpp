@@ -170,6 +170,8 @@ Layer layer_of(const Node& node, const Precisions& weights, const Activation& in
           .groups = shape.groups,
           .kernel = shape.kernel,
           .output = shape.positions,
+          .stride = shape.stride,
+          .dilation = shape.dilation,
           .weights = weights,
           .input = input.precisions,
           .live_inputs = shape.groups > 1 ? static_cast<double>(inputs) : input.live_channels};

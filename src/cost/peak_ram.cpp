@@ -25,7 +25,14 @@ Value tensor_bytes(const Activation& a) {
 }
 
 Value patch_bytes(const Layer& layer) {
-  const int64_t bytes = bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4;
+  if (layer.kind == LayerKind::depthwise && layer.groups > 1 &&
+      std::llround(layer.live_outputs().item()) >= device::depthwise_channels)
+    return static_cast<double>(device::depthwise_bytes(
+        layer.kernel_positions(), (layer.kernel[0] - 1) * layer.dilation[0] + 1,
+        (layer.output[1] - 1) * layer.stride[1] + (layer.kernel[1] - 1) * layer.dilation[1] + 1));
+  const bool is_dense = layer.groups == 1 && layer.kind != LayerKind::conv_transpose2d;
+  const int64_t bytes = (bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4) *
+                        device::patch_positions(is_dense, layer.output_positions());
   const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
   const int64_t step = device::patch_step(std::ranges::count(layer.weights.bits, 1) > 0);
   return whole(codes, step, step * bytes);

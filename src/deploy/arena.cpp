@@ -5,6 +5,7 @@
 #include <src/internal/memory_plan.h>
 
 #include <algorithm>
+#include <span>
 
 namespace mixgrad {
 namespace {
@@ -13,8 +14,18 @@ int64_t whole(int64_t size, int64_t unit) { return (size + unit - 1) / unit * un
 
 }  // namespace
 
-int64_t patch_codes(const integer::Layer& layer) {
-  return whole(layer.weights_per_channel(), device::patch_step(std::ranges::count(layer.weight_bits, 1) > 0));
+int64_t patch_positions(const integer::Layer& layer) {
+  const bool is_dense = !layer.transposed && layer.size.groups == 1;
+  return device::patch_positions(is_dense, layer.size.oh * layer.size.ow);
+}
+
+int64_t patch_bytes(const integer::Layer& layer) {
+  const Conv2dSize& s = layer.size;
+  if (runs_depthwise(layer))
+    return device::depthwise_bytes(s.kh * s.kw, (s.kh - 1) * s.dilation_h + 1,
+                                   (s.ow - 1) * s.stride_w + (s.kw - 1) * s.dilation_w + 1);
+  const int64_t step = device::patch_step(std::ranges::count(layer.weight_bits, 1) > 0);
+  return device::patch_code_bytes * patch_positions(layer) * whole(layer.weights_per_channel(), step);
 }
 
 Arena plan_arena(const IntegerNetwork& network) {
@@ -23,7 +34,7 @@ Arena plan_arena(const IntegerNetwork& network) {
     steps.push_back({.inputs = node.inputs,
                      .elementwise = node.in_place(),
                      .bytes = whole(node.shape.size(), device::word_bytes),
-                     .patch = node.is_layer() ? device::patch_code_bytes * patch_codes(*node.layer()) : 0});
+                     .patch = node.is_layer() ? patch_bytes(*node.layer()) : 0});
   }
   std::vector<int> outputs;
   for (const IntegerOutput& o : network.outputs) outputs.push_back(o.node);
@@ -35,28 +46,59 @@ Arena plan_arena(const IntegerNetwork& network) {
   return arena;
 }
 
-std::vector<ChannelRun> channel_runs(const integer::Layer& layer) {
-  std::vector<ChannelRun> runs;
-  for (const int bits : layer.weight_bits) {
-    const int width = storage_bits(bits);
-    if (runs.empty() || runs.back().bits != width) runs.push_back({.bits = width, .channels = 0});
-    ++runs.back().channels;
-  }
-  return runs;
+bool runs_depthwise(const integer::Layer& layer) {
+  return !layer.transposed && layer.channels() == op::Channels::depthwise &&
+         layer.size.c_out >= device::depthwise_channels;
 }
+
+std::vector<ChannelBlock> channel_blocks(const integer::Layer& layer) {
+  std::vector<ChannelBlock> blocks;
+  const int64_t per_group = layer.size.c_out / layer.size.groups;
+  const auto bits = [&](int64_t o) { return storage_bits(layer.weight_bits[static_cast<size_t>(o)]); };
+  for (int64_t o = 0; o < layer.size.c_out; o += blocks.back().channels) {
+    const int64_t next = o + 1;
+    const bool pair = !runs_depthwise(layer) && next % per_group != 0 && bits(next) == bits(o) &&
+                      layer.is_odd(next) == layer.is_odd(o);
+    blocks.push_back({.first = o, .channels = pair ? 2 : 1, .bits = bits(o)});
+  }
+  return blocks;
+}
+
+namespace {
+
+/// The field of a word that stores a channel's weight of tap k; beyond the last, that of 0.
+uint32_t field(const integer::Layer& layer, int64_t channel, int64_t k, int bits, bool from_0) {
+  const int64_t taps = layer.weights_per_channel();
+  const int code = k < taps ? layer.weights[static_cast<size_t>(channel * taps + k)] : layer.is_odd(channel) ? 1 : 0;
+  const int stored = (layer.is_odd(channel) ? (code - 1) / 2 : code) + (from_0 ? 1 << (bits - 1) : 0);
+  return static_cast<uint32_t>(stored) & ((1U << bits) - 1);
+}
+
+void pack_in_order(const integer::Layer& layer, const ChannelBlock& b, std::span<uint32_t> words) {
+  for (int64_t k = 0; k < layer.weights_per_channel(); ++k) {
+    const int64_t at = k * b.bits;
+    words[static_cast<size_t>(at / 32)] |= field(layer, b.first, k, b.bits, false) << (at % 32);
+  }
+}
+
+void pack_in_pairs(const integer::Layer& layer, const ChannelBlock& b, std::span<uint32_t> words) {
+  const int64_t pairs = std::ssize(words) * (16 / b.bits);
+  for (int64_t i = 0; i < pairs; ++i) {
+    const int64_t channel = b.first + i % b.channels, pair = i / b.channels, tap = pair / 2 * 4 + pair % 2;
+    const auto at = [&](int64_t k) { return field(layer, channel, k, b.bits, b.bits < 8); };
+    words[static_cast<size_t>(i * b.bits / 16)] |= (at(tap) | at(tap + 2) << 16) << (i * b.bits % 16);
+  }
+}
+
+}  // namespace
 
 std::vector<uint32_t> pack_weights(const integer::Layer& layer) {
   std::vector<uint32_t> words;
-  const int64_t columns = layer.weights_per_channel();
-  for (int64_t o = 0; o < layer.size.c_out; ++o) {
-    const int bits = storage_bits(layer.weight_bits[static_cast<size_t>(o)]), per_word = 32 / bits;
-    const uint32_t mask = (1U << bits) - 1;
-    for (int64_t k = 0; k < columns; ++k) {
-      if (k % per_word == 0) words.push_back(0);
-      const auto code = layer.weights[static_cast<size_t>(o * columns + k)];
-      const auto stored = static_cast<int8_t>(layer.is_odd(o) ? (code - 1) / 2 : code);
-      words.back() |= (static_cast<uint32_t>(stored) & mask) << (static_cast<int>(k % per_word) * bits);
-    }
+  for (const ChannelBlock& b : channel_blocks(layer)) {
+    const auto begin = words.size(),
+               count = static_cast<size_t>(b.channels * ((layer.weights_per_channel() * b.bits + 31) / 32));
+    words.resize(begin + count);
+    (runs_depthwise(layer) ? pack_in_order : pack_in_pairs)(layer, b, std::span(words).subspan(begin, count));
   }
   return words;
 }

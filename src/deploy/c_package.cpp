@@ -29,12 +29,41 @@ std::string literals(const std::vector<float>& values) {
   return format("{{{}}}", fmt::join(out, ", "));
 }
 
+/// FNV-1a, 64 bits.
+uint64_t fnv1a(const std::string& text) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+  return hash;
+}
+
+void check_prefix(const std::string& prefix) {
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; };
+  if (prefix.empty() || prefix.size() > 40 || !(prefix[0] >= 'a' && prefix[0] <= 'z') ||
+      !std::ranges::all_of(prefix, allowed))
+    bad_input("prefix: '{}': expected a lower-case name of C, like kws, of at most 40 characters", prefix);
+}
+
+/// `text` with another prefix than "net" for files, functions and macros.
+std::string renamed(std::string text, const std::string& prefix) {
+  if (prefix == "net") return text;
+  std::string upper = prefix;
+  for (char& c : upper) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  const std::pair<std::string, std::string> names[] = {
+      {"NET_", upper + "_"}, {"net_run", prefix + "_run"}, {"net.h", prefix + ".h"}, {"net.c", prefix + ".c"}};
+  for (const auto& [from, to] : names) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+      text.replace(at, from.size(), to);
+  }
+  return text;
+}
+
 class Package {
  public:
   Package(const IntegerNetwork& network, const std::string& title)
       : network_(network), title_(c_comment(title)), arena_(plan_arena(network)) {}
 
-  std::string header() const {
+  /// `source`: of net.c.
+  std::string header(const std::string& source) const {
     const DeviceBytes bytes = device_bytes(network_);
     return format(R"(/* {title}: an integer network, written by mixgrad {version}. */
 #ifndef NET_H
@@ -42,21 +71,34 @@ class Package {
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+/* Changes with every number in net.c. */
+#define NET_CHECKSUM 0x{checksum:016x}u
+#define NET_MIXGRAD_VERSION "{version}"
+
 {input}{outputs}
 /* Memory in bytes: activations (one static block, reused by every call), and constants: packed weights, biases,
    multipliers, shifts, sizes and 32-bit addresses. The caller owns input and output.
-   Code: about 2 KiB (gcc -Os, Cortex-M). */
+   Code: 2 to 5 KiB (gcc -O2, Cortex-M4). */
 #define NET_ARENA_BYTES {arena}
 #define NET_WEIGHT_BYTES {weights}
 #define NET_CONSTANT_BYTES {constants}
 
 {net_run};
 
+#ifdef __cplusplus
+}}
+#endif
+
 #endif
 )",
-                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("input", input()),
-                  fmt::arg("outputs", outputs()), fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
-                  fmt::arg("constants", bytes.constants()), fmt::arg("net_run", net_run()));
+                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("checksum", fnv1a(source)),
+                  fmt::arg("input", input()), fmt::arg("outputs", outputs()), fmt::arg("arena", bytes.arena),
+                  fmt::arg("weights", bytes.weights), fmt::arg("constants", bytes.constants()),
+                  fmt::arg("net_run", net_run()));
   }
 
   std::string source() const {
@@ -65,13 +107,15 @@ class Package {
     for (size_t i = 0; i < network_.nodes.size(); ++i) {
       texts.push_back(c_text(i));
       tables += texts[i].table;
-      if (!texts[i].call.empty()) calls += "  " + texts[i].call + "\n";
+      if (!texts[i].call.empty()) calls += format("  {}\n  NET_STEP({})\n", texts[i].call, i);
     }
     const std::string block =
         arena_.bytes > 0
             ? format("/* Memory shared by the activations. */\nstatic uint32_t arena[NET_ARENA_BYTES / 4];\n\n")
             : "";
     return format("/* {}, written by mixgrad {}. */\n#include \"net.h\"\n\n", title_, MIXGRAD_VERSION) +
+           "#ifndef NET_SECTION   /* an attribute of every table */\n#define NET_SECTION\n#endif\n"
+           "#ifndef NET_STEP      /* a statement after every operator */\n#define NET_STEP(i)\n#endif\n\n" +
            functions(texts) + tables + block + format("{} {{\n{}}}\n", net_run(), calls);
   }
 
@@ -201,12 +245,18 @@ int main(void) {{
 
 }  // namespace
 
-CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs) {
+CPackage c_package(const IntegerNetwork& network, const std::string& title, const std::vector<uint8_t>& test_inputs,
+                   const std::string& prefix) {
+  check_prefix(prefix);
   const Package package(network, title);
   const int64_t images = std::ssize(test_inputs) / network.nodes[0].shape.size();
   const std::vector<int32_t> expected =
       images > 0 ? IntegerEngine(network, images).run(test_inputs) : std::vector<int32_t>();
-  return {.header = package.header(), .source = package.source(), .test = package.test(test_inputs, expected)};
+  const std::string source = package.source();
+  return {.header = renamed(package.header(source), prefix),
+          .source = renamed(source, prefix),
+          .test = renamed(package.test(test_inputs, expected), prefix),
+          .prefix = prefix};
 }
 
 }  // namespace mixgrad

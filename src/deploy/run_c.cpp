@@ -8,6 +8,7 @@
 
 #include <src/internal/names.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <sstream>
@@ -48,22 +49,26 @@ bool compiler_works() {
   return ran && ran->exit_code == 0;
 }
 
-constexpr const char* file_names[] = {"net.h", "net.c", "net_test.c"};
+/// The header, the network and its test.
+std::array<std::string, 3> file_names(const CPackage& package) {
+  return {package.prefix + ".h", package.prefix + ".c", package.prefix + "_test.c"};
+}
 
 void write_files(const CPackage& package, const fs::path& folder) {
-  io::write_file(folder / file_names[0], package.header);
-  io::write_file(folder / file_names[1], package.source);
-  io::write_file(folder / file_names[2], package.test);
+  const auto [header, source, test] = file_names(package);
+  io::write_file(folder / header, package.header);
+  io::write_file(folder / source, package.source);
+  io::write_file(folder / test, package.test);
 }
 
 /// Moves the files from `from` to `to`.
-void move_files(const fs::path& from, const fs::path& to) {
+void move_files(const CPackage& package, const fs::path& from, const fs::path& to) {
   std::error_code error;
-  for (const char* name : file_names) {
+  for (const std::string& name : file_names(package)) {
     if (fs::is_directory(to / name, error))
       bad_input("out: {} is a folder: expected a file or nothing", (to / name).string());
   }
-  for (const char* name : file_names) {
+  for (const std::string& name : file_names(package)) {
     fs::rename(from / name, to / name, error);
     if (error) failed_run("can't write {}: {}", (to / name).string(), error.message());
   }
@@ -80,7 +85,7 @@ void write_c_package(const CPackage& package, const std::string& folder) {
   try {
     const TemporaryFolder aside(folder);
     write_files(package, aside.path());
-    move_files(aside.path(), folder);
+    move_files(package, aside.path(), folder);
   } catch (...) {
     if (made) fs::remove_all(folder, error);
     throw;
@@ -92,12 +97,12 @@ std::optional<CPackageRun> run_c_package(const CPackage& package) {
   const TemporaryFolder folder;
   write_files(package, folder.path());
   CPackageRun run{.compiler = compiler()[0]};
-  const auto built = run_program(build({"net.c", "net_test.c"}, "net_test"), folder.path());
+  const auto built = run_program(build({file_names(package)[1], file_names(package)[2]}, "test"), folder.path());
   if (!built || built->exit_code != 0) {
     const std::string said = built ? built->said.substr(0, built->said.find('\n')) : "";
     failed_run("the C package does not build: {}: {}", run.compiler, on_one_line(said));
   }
-  const auto ran = run_program({folder.path() / "net_test"}, folder.path());
+  const auto ran = run_program({folder.path() / "test"}, folder.path());
   long long equal = 0, images = 0;
   if (!ran || std::sscanf(ran->said.c_str(), "%lld of %lld", &equal, &images) != 2) {
     failed_run("the test of the C package, built by {}, failed with exit code {}", run.compiler,

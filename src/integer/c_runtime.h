@@ -13,175 +13,28 @@ static int32_t read_code(uint8_t code, int32_t is_signed) {
 )c";
 
 inline constexpr const char* rescale =
-    R"c(/* x * multiplier / 2^shift, ties up, clamped to [low, high]. (Right shifts of negative numbers are arithmetic
-   on every common compiler.) */
+    R"c(static inline int32_t clamp(int32_t x, int32_t low, int32_t high) { return x < low ? low : x > high ? high : x; }
+static inline int32_t upper_product(int32_t a, int32_t b) { return (int32_t)((int64_t)a * b >> 32); }
+
+/* x * multiplier / 2^shift, ties up, clamped to [low, high]. (Right shifts of negative numbers are arithmetic
+   on every common compiler.) For a shift of at least 33, the upper half of the product is enough. */
 static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low, int32_t high) {
-  const int64_t half = shift > 0 ? (int64_t)1 << (shift - 1) : 0;
-  const int64_t y = ((int64_t)x * multiplier + half) >> shift;
+  int64_t y;
+  if (shift > 32) return clamp(((upper_product(x, multiplier) >> (shift - 33)) + 1) >> 1, low, high);
+  y = ((int64_t)x * multiplier + (shift > 0 ? (int64_t)1 << (shift - 1) : 0)) >> shift;
   return y < low ? low : y > high ? high : (int32_t)y;
 }
 
 )c";
 
-/// Weights are whole 32-bit words, the first weight in the lowest bits; `x` is as long, with zeros at the end.
-inline constexpr const char* dot_1 = R"c(static int32_t dot_1(const uint32_t *w, const int16_t *x, int32_t words) {
-  int32_t sum = 0, i, k;
-  for (i = 0; i < words; ++i, x += 32) {
-    for (k = 0; k < 32; ++k) sum -= (int32_t)(w[i] >> k & 1u) * x[k];
-  }
-  return sum;
-}
-
-)c";
-
-inline constexpr const char* dot_2 = R"c(static int32_t dot_2(const uint32_t *w, const int16_t *x, int32_t words) {
-  int32_t sum = 0, i, k;
-  for (i = 0; i < words; ++i, x += 16) {
-    const uint32_t word = w[i] ^ 0xaaaaaaaau;
-    for (k = 0; k < 16; ++k) sum += ((int32_t)(word >> (2 * k) & 3u) - 2) * x[k];
-  }
-  return sum;
-}
-
-)c";
-
-inline constexpr const char* dot_4 = R"c(static int32_t dot_4(const uint32_t *w, const int16_t *x, int32_t words) {
-  int32_t sum = 0, i, k;
-  for (i = 0; i < words; ++i, x += 8) {
-    const uint32_t word = w[i] ^ 0x88888888u;
-    for (k = 0; k < 8; ++k) sum += ((int32_t)(word >> (4 * k) & 15u) - 8) * x[k];
-  }
-  return sum;
-}
-
-)c";
-
-inline constexpr const char* dot_8 = R"c(static int32_t dot_8(const uint32_t *w, const int16_t *x, int32_t words) {
-  int32_t sum = 0, i, k;
-  for (i = 0; i < words; ++i, x += 4) {
-    const uint32_t word = w[i] ^ 0x80808080u;
-    for (k = 0; k < 4; ++k) sum += ((int32_t)(word >> (8 * k) & 255u) - 128) * x[k];
-  }
-  return sum;
-}
-
-)c";
-
-inline constexpr const char* layer_type =
-    R"c(/* A convolution; a linear layer is a 1 x 1 convolution. Tensors are height x width x channels. */
-typedef struct {
-  int32_t in_h, in_w, in_c, out_h, out_w, out_c;
-  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
-  int32_t in_signed, low, high;
-  const uint8_t *bits;       /* per weight, for each output channel */
-  const uint32_t *weights;   /* every output channel starts a new word */
-  const int32_t *bias;
-  const int32_t *multiplier;
-  const uint8_t *shift;
-} layer;
-
-)c";
-
-inline constexpr const char* gather =
-    R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights. */
-static void gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, int16_t *patch) {
-  const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
-  int32_t ky, kx, c;
-  for (ky = 0; ky < l->kernel_h; ++ky) {
-    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top;
-    for (kx = 0; kx < l->kernel_w; ++kx, patch += width) {
-      const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
-      if (iy >= 0 && iy < l->in_h && ix >= 0 && ix < l->in_w) {
-        const uint8_t *from = in + (iy * l->in_w + ix) * l->in_c + group * width;
-        for (c = 0; c < width; ++c) patch[c] = (int16_t)read_code(from[c], l->in_signed);
-      } else {
-        for (c = 0; c < width; ++c) patch[c] = 0;
-      }
-    }
-  }
-  for (c = 0; c < (16 - taps % 16) % 16; ++c) patch[c] = 0;
-}
-
-)c";
-
-inline constexpr const char* gather_apart =
-    R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside and up to a whole word of weights.
-   A transposed convolution reads rows and columns of the input that are more than one apart, with zeros between. */
-static void gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
-                   int32_t group, int16_t *patch) {
-  const int32_t width = l->in_c / l->groups, taps = l->kernel_h * l->kernel_w * width;
-  const int32_t row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
-  int32_t ky, kx, c;
-  for (ky = 0; ky < l->kernel_h; ++ky) {
-    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top;
-    for (kx = 0; kx < l->kernel_w; ++kx, patch += width) {
-      const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
-      if (iy >= 0 && iy < l->in_h && iy % apart_h == 0 && ix >= 0 && ix < l->in_w && ix % apart_w == 0) {
-        const uint8_t *from = in + iy / apart_h * row + ix / apart_w * l->in_c + group * width;
-        for (c = 0; c < width; ++c) patch[c] = (int16_t)read_code(from[c], l->in_signed);
-      } else {
-        for (c = 0; c < width; ++c) patch[c] = 0;
-      }
-    }
-  }
-  for (c = 0; c < (16 - taps % 16) % 16; ++c) patch[c] = 0;
-}
-
-)c";
-
-inline constexpr const char* sum_of =
-    R"c(/* Odd weights q are stored as t = (q - 1) / 2, so that the sum of q x is twice that of t x plus that of x. */
-static int32_t sum_of(const int16_t *x, int32_t count) {
-  int32_t sum = 0, i;
-  for (i = 0; i < count; ++i) sum += x[i];
-  return sum;
-}
-
-)c";
-
-/// The parts of run_layer that odd weights change. 16 beside a channel's bits says that its weights are odd.
-struct Sums {
-  const char *total, *bits, *add_up, *value;
-};
-inline constexpr Sums plain_sums = {"", "l->bits[c]", "", "dot(bits, w, patch, words)"};
-inline constexpr Sums odd_sums = {", total = 0", "l->bits[c] & 15",
-                                  "      if (c % per_group == 0) total = sum_of(patch, taps);\n"
-                                  "      code = dot(bits, w, patch, words);\n"
-                                  "      if (l->bits[c] & 16) code = 2 * code + total;\n",
-                                  "code"};
-
-/// {0}: the lines that select a function by the precision of the weights; {1} to {4}: Sums; {5}, {6}: the parameters
-/// that transposed convolutions add, and the same as arguments of gather.
-inline constexpr const char* run_layer =
-    R"c(static int32_t dot(int32_t bits, const uint32_t *w, const int16_t *x, int32_t words) {{
-{0}}}
-
-/* Writes codes, or the network's 32-bit result to `wide`. */
-static void run_layer(const layer *l, {5}const uint8_t *in, int16_t *patch, uint8_t *codes, int32_t *wide) {{
-  const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
-  int32_t position, c, at = 0{1};
-  for (position = 0; position < l->out_h * l->out_w; ++position) {{
-    const uint32_t *w = l->weights;
-    for (c = 0; c < l->out_c; ++c, ++at) {{
-      const int32_t bits = {2}, words = (taps * bits + 31) / 32;
-      int32_t code;
-      if (c % per_group == 0) gather(l, {6}in, position / l->out_w, position % l->out_w, c / per_group, patch);
-{3}      code = rescale(l->bias[c] + {4}, l->multiplier[c], l->shift[c], l->low, l->high);
-      w += words;
-      if (wide) wide[at] = code;
-      else codes[at] = (uint8_t)code;
-    }}
-  }}
-}}
-
-)c";
-
-inline constexpr const char* run_add = R"c(/* a + b, codes of the same quantizer. */
-static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t multiplier, uint8_t shift,
-                    int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
+inline constexpr const char* run_add =
+    R"c(/* a + b, codes of the same quantizer. `factor`, a power of 2, is undone by the shift. */
+static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t factor,
+                    int32_t multiplier, uint8_t shift, int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
   int32_t i;
   for (i = 0; i < size; ++i) {
-    const int32_t code = rescale(read_code(a[i], a_signed) + read_code(b[i], b_signed), multiplier, shift, low, high);
+    const int32_t sum = read_code(a[i], a_signed) + read_code(b[i], b_signed);
+    const int32_t code = rescale(sum * factor, multiplier, shift, low, high);
     if (wide) wide[i] = code;
     else codes[i] = (uint8_t)code;
   }
@@ -191,13 +44,14 @@ static void run_add(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_
 
 /// From the last position to the first: the product may take the place of either operand, even of the factors.
 inline constexpr const char* run_mul =
-    R"c(/* a * b; b has as many codes as a, or one for each channel. */
-static void run_mul(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t factors,
-                    int32_t multiplier, uint8_t shift, int32_t low, int32_t high, uint8_t *codes, int32_t *wide) {
+    R"c(/* a * b; b has as many codes as a, or one for each channel. `factor`, a power of 2, is undone by the shift. */
+static void run_mul(const uint8_t *a, int32_t a_signed, const uint8_t *b, int32_t b_signed, int32_t size, int32_t channels,
+                    int32_t factor, int32_t multiplier, uint8_t shift, int32_t low, int32_t high, uint8_t *codes,
+                    int32_t *wide) {
   int32_t i;
   for (i = size - 1; i >= 0; --i) {
-    const int32_t product = read_code(a[i], a_signed) * read_code(b[i % factors], b_signed);
-    const int32_t code = rescale(product, multiplier, shift, low, high);
+    const int32_t product = read_code(a[i], a_signed) * read_code(b[i % channels], b_signed);
+    const int32_t code = rescale(product * factor, multiplier, shift, low, high);
     if (wide) wide[i] = code;
     else codes[i] = (uint8_t)code;
   }

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions and linear layers: lowering, execution, and their C text.
-#include "c_runtime.h"
-
+// Convolutions and linear layers: lowering and execution.
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 
 #include <src/internal/c_context.h>
+#include <src/internal/layer_sums.h>
 #include <src/internal/lowering.h>
 #include <src/internal/memory_plan.h>
 #include <src/internal/names.h>
@@ -20,22 +19,13 @@
 namespace mixgrad {
 namespace {
 
-using fmt::format;
 using integer::Layer;
 
-/// Largest |Σ q_w q_x + q_b| for every output channel. Odd codes count one more: C computes 2 Σ (q_w - 1)/2 q_x + Σ
-/// q_x.
-std::vector<int64_t> bounds(const Layer& layer, int64_t largest_input) {
-  std::vector<int64_t> out;
-  const int64_t columns = layer.weights_per_channel();
-  for (int64_t o = 0; o < layer.size.c_out; ++o) {
-    int64_t total = layer.bias.empty() ? 0 : std::abs(static_cast<int64_t>(layer.bias[static_cast<size_t>(o)]));
-    for (int64_t k = 0; k < columns; ++k)
-      total +=
-          (std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) + (layer.is_odd(o) ? 1 : 0)) * largest_input;
-    out.push_back(total);
-  }
-  return out;
+/// Largest sum that C could meet on the way to an output channel's: weights below 8 bits are unsigned there, and their
+/// sums shifted by as many bits as they have.
+int64_t largest_on_the_way(const Layer& layer, int64_t channel, int64_t largest_input) {
+  const int bits = storage_bits(layer.weight_bits[static_cast<size_t>(channel)]);
+  return bits == 8 ? 0 : layer.weights_per_channel() * largest_input * (((1 << bits) - 1) << bits);
 }
 
 /// The finest step for which the largest sum still fits.
@@ -74,10 +64,12 @@ Layer coded(const LoweringContext& c, const Conv2dSize& size) {
               .weights = {b.weight.data().begin(), b.weight.data().end()},  // rank 4: O, H, W, I in memory
               .bias = bias_codes(b.bias, b.scale),
               .steps = {b.scale.data().begin(), b.scale.data().end()}};
-  const std::vector<int64_t> largest = bounds(layer, std::max(c.input().high, -c.input().low));
-  if (const auto most = std::ranges::max_element(largest); *most > std::numeric_limits<int32_t>::max()) {
-    bad_input("'{}': sums of channel {} could reach {}, which does not fit in 32 bits", from.name,
-              most - largest.begin(), *most);
+  const int64_t largest_input = std::max(c.input().high, -c.input().low);
+  const std::vector<int64_t> largest = integer::largest_sums(layer, largest_input);
+  for (int64_t o = 0; o < size.c_out; ++o) {
+    const int64_t most = std::max(largest[static_cast<size_t>(o)], largest_on_the_way(layer, o, largest_input));
+    if (most > std::numeric_limits<int32_t>::max())
+      bad_input("'{}': sums of channel {} could reach {}, which does not fit in 32 bits", from.name, o, most);
   }
   if (c.out.raw) c.out.step = raw_step(layer, largest);
   layer.ratios = fixed_points(b.scale, c.out.step);
@@ -122,6 +114,7 @@ void op::ConvTranspose2d::lower(LoweringContext& c) const {
                           .dilation_h = s.dilation_h,
                           .dilation_w = s.dilation_w,
                           .groups = s.groups});
+  layer.transposed = true;
   layer.weights = integer::turned(layer);
   c.out.op = integer::ConvTranspose2d{std::move(layer), attrs};
 }
@@ -155,6 +148,19 @@ void op::Linear::lower(LoweringContext& c) const {
 }
 
 namespace integer {
+
+std::vector<int64_t> largest_sums(const Layer& layer, int64_t largest_input) {
+  std::vector<int64_t> out;
+  const int64_t columns = layer.weights_per_channel();
+  for (int64_t o = 0; o < layer.size.c_out; ++o) {
+    int64_t total = layer.bias.empty() ? 0 : std::abs(static_cast<int64_t>(layer.bias[static_cast<size_t>(o)]));
+    for (int64_t k = 0; k < columns; ++k)
+      total +=
+          (std::abs(layer.weights[static_cast<size_t>(o * columns + k)]) + (layer.is_odd(o) ? 1 : 0)) * largest_input;
+    out.push_back(total);
+  }
+  return out;
+}
 
 std::vector<int8_t> turned(const Layer& layer) {
   const int64_t inner = layer.size.c_in / layer.size.groups, positions = layer.size.kh * layer.size.kw;
@@ -210,80 +216,6 @@ std::vector<int32_t> ConvTranspose2d::sums(const RunContext& c) const {
   }
   return sums_of(*this, c, apart);
 }
-
-namespace {
-
-bool has_transposed(const IntegerNetwork& network) {
-  return std::ranges::any_of(network.nodes, [](const IntegerNode& n) { return n.as<ConvTranspose2d>() != nullptr; });
-}
-
-constexpr int odd_flag = 16;
-
-/// run_layer, with a dot product for each weight width of the network.
-std::vector<std::string> layer_functions(const IntegerNetwork& network) {
-  std::set<int> widths;
-  bool has_odd = false;
-  for (const IntegerNode& n : network.nodes) {
-    if (!n.is_layer()) continue;
-    for (const int bits : n.layer()->weight_bits) widths.insert(storage_bits(bits));
-    for (int64_t c = 0; c < n.layer()->size.c_out; ++c) has_odd = has_odd || n.layer()->is_odd(c);
-  }
-  std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
-  std::string choice;
-  for (const int bits : widths) {
-    out.emplace_back(bits == 1   ? c_runtime::dot_1
-                     : bits == 2 ? c_runtime::dot_2
-                     : bits == 4 ? c_runtime::dot_4
-                                 : c_runtime::dot_8);
-    choice += bits == *widths.rbegin() ? format("  return dot_{}(w, x, words);\n", bits)
-                                       : format("  if (bits == {0}) return dot_{0}(w, x, words);\n", bits);
-  }
-  if (widths.size() == 1) choice = "  (void)bits;\n" + choice;
-  const bool apart = has_transposed(network);
-  out.emplace_back(c_runtime::layer_type);
-  out.emplace_back(apart ? c_runtime::gather_apart : c_runtime::gather);
-  if (has_odd) out.emplace_back(c_runtime::sum_of);
-  const c_runtime::Sums& sums = has_odd ? c_runtime::odd_sums : c_runtime::plain_sums;
-  out.push_back(format(fmt::runtime(c_runtime::run_layer), choice, sums.total, sums.bits, sums.add_up, sums.value,
-                       apart ? "int32_t apart_h, int32_t apart_w, " : "", apart ? "apart_h, apart_w, " : ""));
-  return out;
-}
-
-std::string layer_table(const CContext& c, const Layer& layer) {
-  const Conv2dSize& s = layer.size;
-  const size_t i = c.index;
-  std::vector<int32_t> multipliers;
-  std::vector<int> shifts, bits;
-  for (int64_t o = 0; o < s.c_out; ++o)
-    bits.push_back(storage_bits(layer.weight_bits[static_cast<size_t>(o)]) + (layer.is_odd(o) ? odd_flag : 0));
-  for (const FixedPoint& f : layer.ratios) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
-  const std::vector<int32_t> bias = layer.bias.empty() ? std::vector<int32_t>(layer.ratios.size()) : layer.bias;
-  return format("/* {} */\n", c_comment(c.node().name)) + c_array("uint8_t", format("bits_{}", i), bits) +
-         c_array("uint32_t", format("weights_{}", i), pack_weights(layer), "0x{:08x}u") +
-         c_array("int32_t", format("bias_{}", i), bias) + c_array("int32_t", format("multiplier_{}", i), multipliers) +
-         c_array("uint8_t", format("shift_{}", i), shifts) +
-         format(
-             "static const layer layer_{0} = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, {12}, {13}, "
-             "{14}, {15}, {16}, {17}, {18},\n"
-             "                              bits_{0}, weights_{0}, bias_{0}, multiplier_{0}, shift_{0}}};\n\n",
-             i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
-             s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high);
-}
-
-/// `apart`: how far the rows and columns that it reads are apart.
-CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
-  const std::string further = has_transposed(c.network) ? format("{}, {}, ", apart[0], apart[1]) : "";
-  return {.functions = layer_functions(c.network),
-          .table = layer_table(c, layer),
-          .call = format("run_layer(&layer_{}, {}{}, (int16_t *)(void *)(arena + {}), {});", c.index, further, c.x(),
-                         c.arena.patches[c.index] / 4, c.results())};
-}
-
-}  // namespace
-
-CText Layer::c_text(const CContext& c) const { return text_of(c, *this, {1, 1}); }
-
-CText ConvTranspose2d::c_text(const CContext& c) const { return text_of(c, *this, attrs.stride); }
 
 }  // namespace integer
 

@@ -48,6 +48,12 @@ std::string dequantized(OnnxWriter& add, const std::string& name, const std::vec
                   {{"axis", {0}}});
 }
 
+/// Adjacent output channels whose weights have as many bits.
+struct ChannelRun {
+  int bits;
+  int64_t channels;
+};
+
 /// Adjacent channels stored in one initializer: all as INT8, or from opset 21 on as INT4 where 4 bits are enough.
 std::vector<ChannelRun> stored_runs(const Layer& layer, int opset) {
   if (opset < 21) return {{.bits = 8, .channels = layer.size.c_out}};

@@ -42,9 +42,10 @@ CText Mul::c_text(const CContext& c) const {
   const IntegerNode& n = c.node();
   return {.functions = {c_runtime::codes, c_runtime::rescale, c_runtime::run_mul},
           .table = "",
-          .call = fmt::format("run_mul({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_signed(0), c.x(1),
-                              c.input_signed(1), n.shape.size(), c.input(1).shape.size(), ratio.multiplier, ratio.shift,
-                              c_literal(n.low), n.high, c.results())};
+          .call = fmt::format("run_mul({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_signed(0), c.x(1),
+                              c.input_signed(1), n.shape.size(), c.input(1).shape.size(),
+                              c_scale(ratio, c.largest_input(0) * c.largest_input(1)), c_literal(n.low), n.high,
+                              c.results())};
 }
 
 /// Factors per channel get the two axes that ONNX broadcasts.

@@ -79,7 +79,7 @@ std::string table(const CContext& c, const Pool2dSize& p) {
                                        p.h + counted * p.pad_bottom,
                                        counted * -p.pad_left,
                                        p.w + counted * p.pad_right};
-  return fmt::format("/* {} */\nstatic const pool pool_{} = {{{}}};\n\n", c_comment(c.node().name), c.index,
+  return fmt::format("/* {} */\nstatic const pool pool_{} NET_SECTION = {{{}}};\n\n", c_comment(c.node().name), c.index,
                      fmt::join(fields, ", "));
 }
 

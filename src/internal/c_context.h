@@ -35,6 +35,7 @@ struct CContext {
 
   const IntegerNode& node() const { return network.nodes[index]; }
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node(), i); }
+  int64_t largest_input(size_t i = 0) const { return std::max(input(i).high, -input(i).low); }
   int input_signed(size_t i = 0) const { return input(i).is_signed() ? 1 : 0; }
   std::string x(size_t i = 0) const { return bytes(node().inputs[i]); }
   std::string y() const { return bytes(static_cast<int>(index)); }
@@ -50,6 +51,14 @@ struct CContext {
   }
 };
 
+/// The arguments "factor, multiplier, shift" of an operator whose values are at most `largest`: where that fits in 32
+/// bits, values grow by a power of 2 that makes the shift 33, so that the upper half of a product is enough.
+inline std::string c_scale(const FixedPoint& ratio, int64_t largest) {
+  const int up = std::max(0, 33 - ratio.shift);
+  const bool fits = (largest << up) < (int64_t{1} << 31);
+  return fmt::format("{}, {}, {}", fits ? 1 << up : 1, ratio.multiplier, ratio.shift + (fits ? up : 0));
+}
+
 /// An integer constant in C. INT32_MIN needs an expression, because C has no negative literals.
 std::string c_literal(int value);
 /// Comma-separated numbers in lines of at most 120 columns.
@@ -64,7 +73,8 @@ std::string c_numbers(const std::vector<T>& values, const char* how = "{}") {
 
 template <typename T>
 std::string c_array(const char* type, const std::string& name, const std::vector<T>& values, const char* how = "{}") {
-  return fmt::format("static const {} {}[{}] = {{\n{}}};\n", type, name, values.size(), c_numbers(values, how));
+  return fmt::format("static const {} {}[{}] NET_SECTION = {{\n{}}};\n", type, name, values.size(),
+                     c_numbers(values, how));
 }
 
 }  // namespace mixgrad::integer

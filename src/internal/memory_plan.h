@@ -13,11 +13,23 @@ namespace mixgrad::device {
 constexpr int64_t word_bytes = 4;                                         ///< alignment of weights and activations
 constexpr int64_t bias_bytes = 4, multiplier_bytes = 4, shift_bytes = 1;  ///< per channel; an add has the last two
 constexpr int64_t bits_bytes = 1;                                         ///< per channel: its weights' bit-width
-constexpr int64_t layer_bytes = 18 * 4 + 5 * 4;                           ///< a layer's sizes and 32-bit addresses
+constexpr int64_t layer_bytes = 19 * 4 + 4 * 4;                           ///< a layer's sizes and 32-bit addresses
 constexpr int64_t patch_code_bytes = 2;
 
 /// A layer's patch has a multiple of this many codes: those in a word of its narrowest weights.
 constexpr int64_t patch_step(bool has_single_bits) { return has_single_bits ? 32 : 16; }
+
+/// Output positions that a layer computes at once, each from a patch of its own.
+constexpr int64_t patch_positions(bool is_dense, int64_t output_positions) {
+  return is_dense && output_positions == 1 ? 1 : 4;
+}
+
+/// Channels that a device computes at once if each has its own input channel, and the bytes that this takes: their
+/// weights, and the input rows under the kernel, `columns` wide with their padding.
+constexpr int64_t depthwise_channels = 4;
+constexpr int64_t depthwise_bytes(int64_t taps, int64_t rows, int64_t columns) {
+  return patch_code_bytes * depthwise_channels * (taps + rows * columns);
+}
 
 /// Whether node i is a flatten that moves no bytes: it has one position, or only linear layers read it, whose columns
 /// are reordered instead. `readers` comes from readers_of.
@@ -44,7 +56,7 @@ struct Step {
   std::vector<int> inputs;   ///< earlier steps; step 0 is the input
   bool elementwise = false;  ///< may overwrite an operand of the same size that is no longer needed
   int64_t bytes = 0;         ///< size of its tensor
-  int64_t patch = 0;         ///< size of a layer's buffer for gathered input; 0 if it needs none
+  int64_t patch = 0;         ///< size of a layer's buffer for gathered inputs; 0 if it needs none
 };
 
 /// A range of memory that is in use from step `first` to step `last`, inclusive.

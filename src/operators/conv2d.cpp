@@ -74,7 +74,11 @@ Channels Conv2d::channels(const Node& node) const {
 
 LayerShape Conv2d::layer_shape(const Node& node) const {
   const Shape& w = node.weight().shape();
-  return {.groups = attrs.groups, .kernel = {w[2], w[3]}, .positions = {node.shape[1], node.shape[2]}};
+  return {.groups = attrs.groups,
+          .kernel = {w[2], w[3]},
+          .positions = {node.shape[1], node.shape[2]},
+          .stride = attrs.stride,
+          .dilation = attrs.dilation};
 }
 
 Value Conv2d::run(const RunContext& c) const {

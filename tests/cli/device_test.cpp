@@ -51,6 +51,12 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
         std::string::npos);
   CHECK(run(place, "export run --to java --out net", 2).find("expected c, onnx") != std::string::npos);
   CHECK(run(place, "export run --to c", 2).find("--out is missing") != std::string::npos);
+  CHECK(run(place, "export run --to c --out net --prefix Net", 2).find("prefix: 'Net': expected a lower-case name") !=
+        std::string::npos);
+  CHECK(run(place, "profile run", 2).find("--target is missing: expected cortex-m0plus, ") != std::string::npos);
+  CHECK(run(place, "profile run --target z80", 2).find("target: unknown 'z80'") != std::string::npos);
+  CHECK(run(place, "profile run --target cortex-m4 --optimization fast", 2).find("'fast': expected 0, 1, 2, 3, s") !=
+        std::string::npos);
   CHECK(run(place, "verify nowhere", 2).find("nowhere: no such folder") != std::string::npos);
   CHECK(run(place, "bench inference run --images 0", 2).find("images: 0") != std::string::npos);
 }
@@ -72,7 +78,7 @@ TEST_CASE("cli: the C package is built and compared before it is written") {
   CHECK(std::filesystem::exists(place.path / "uncompared/net.c"));
 
   io::write_file(place.path / "wrong",
-                 "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/y < low ? low/y < low ? high/' net.c\nexec gcc \"$@\"\n");
+                 "#!/bin/sh\n[ ! -f net.c ] || sed -i 's/x < low ? low/x < low ? high/' net.c\nexec gcc \"$@\"\n");
   place.run("chmod +x wrong; CC=$PWD/wrong " + mixgrad_binary + "verify run --images 2; test $? = 1");
   CHECK(place.said().find("verify: the C package's outputs differ from the integer engine's on ") != std::string::npos);
   place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");

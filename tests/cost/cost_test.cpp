@@ -189,12 +189,12 @@ TEST_CASE("cost: activations are the bits at the peak, peak RAM the package's by
   nodes[2].output_slot = activation({4});
   Graph graph = graph_of(nodes);
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 16));  // at the Add: a, b and its result
-  const int patch = 32;                                        // 16 codes of 16 bits, for a 1×1 conv's 2 or 4 inputs
-  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);        // at b, which reads a; the Add overwrites an operand
+  const int patch = 128;  // of four positions: 16 codes of 16 bits each, for a 1×1 conv's 2 or 4 inputs
+  CHECK(cost_of(graph, "peak-ram") == 64 + 64 + patch);  // at b, which reads a; the Add overwrites an operand
   CHECK(cost::reason(graph, cost::activations()) ==
         "activations peak at 'add', with 'a' (256 bits), 'b' (256) and 'add' (128) alive");
   CHECK(cost::reason(graph, cost::peak_ram()) ==
-        "memory peaks at 'b', with 'a' (64 bytes), 'b' (64) and the patch of 'b' (32) on top of each other");
+        "memory peaks at 'b', with the patch of 'a' (128 bytes), 'a' (64) and 'b' (64) on top of each other");
   graph.nodes[3].output_slot = activation({8});
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 64));
   graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // removes half of the channels

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Packages must compile without warnings and give the engine's bytes: on this machine with gcc and clang, on
-// Cortex-M4 and M7 boards and on RISC-V under QEMU.
+// Packages must compile without warnings and give the engine's bytes: on this machine with gcc and clang, and on
+// processors that QEMU emulates.
 #include "../networks.h"
 #include "../refusal.h"
 #include "../shell.h"
 #include "../skip.h"
+
+#include <mixgrad/profile.h>
+#include <src/deploy/boards.h>
 
 #include <doctest/doctest.h>
 #include <fmt/ranges.h>
@@ -20,7 +23,7 @@ using test::has;
 namespace {
 
 const std::string device = std::string(MIXGRAD_SOURCE_DIR) + "/tests/deploy/device/";
-const std::string strict = " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror ";
+const std::string strict = " -std=c99 -Wall -Wextra -Wconversion -Wshadow -pedantic -Werror ";
 
 struct Case {
   std::string name;
@@ -97,6 +100,18 @@ class Compiler {
   std::optional<std::string> before_;
 };
 
+/// Builds a program for a board in `folder` and runs it; returns whether its tools are installed.
+bool run_on(const Board& board, const std::string& flags, const test::Folder& folder) {
+  if (!has((board.tools + "gcc").c_str()) || !has(board.emulator.substr(0, board.emulator.find(' ')).c_str())) {
+    test::skip("no tools for " + board.name + ": apt-get install " + board.packages);
+    return false;
+  }
+  for (const auto& [name, text] : board.files) io::write_file(folder.path / name, text);
+  folder.run(fmt::format("{}gcc {} {} net.c net_test.c {} -o test && timeout 300 {} -kernel test", board.tools,
+                         board.flags, flags, board.linking, board.emulator));
+  return true;
+}
+
 CPackage small_package() {
   const IntegerNetwork network = to_integer(test::every_op(false, 45));
   return c_package(network, "every op", first_codes(network, test::random_images(3, {3, 16, 16}, 9), 3));
@@ -106,7 +121,7 @@ CPackage small_package() {
 
 TEST_CASE("C package: compiles without warnings and gives the engine's bytes") {
   if (!has("gcc")) return test::skip("no gcc: apt-get install gcc");
-  std::vector<std::string> compilers = {"gcc -O2"};
+  std::vector<std::string> compilers = {"gcc -O2", "gcc -O3 -march=native -fsanitize=address,undefined"};
   if (has("clang-14")) compilers.push_back("clang-14 -O2");
   for (const Case& c : cases()) {
     CAPTURE(c.name);
@@ -144,22 +159,89 @@ TEST_CASE("C package: the header states the memory that the compiler allocates")
   CHECK(section(".text") < 6000);
 }
 
-TEST_CASE("C package: the same bytes on Cortex-M4 and Cortex-M7") {
-  if (!has("arm-none-eabi-gcc") || !has("qemu-system-arm")) {
-    return test::skip("no Arm: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm");
-  }
-  for (const Case& c : cases()) {
-    CAPTURE(c.name);
-    const Written package(c, 20);
-    for (const auto& [cpu, board] : {std::pair{"cortex-m4", "mps2-an386"}, {"cortex-m7", "mps2-an500"}}) {
-      package.folder.run(
-          fmt::format("arm-none-eabi-gcc -Os -mcpu={} -mthumb{}--specs=rdimon.specs -nostartfiles -T '{}mps2.ld' net.c "
-                      "net_test.c '{}start.c' -o test && "
-                      "timeout 120 qemu-system-arm -M {} -nographic -semihosting -kernel test",
-                      cpu, strict, device, device, board));
+TEST_CASE("C package: the same bytes on Cortex-M0+, M3, M4, M7, M55 and 32-bit RISC-V") {
+  for (const Board& board : boards()) {
+    CAPTURE(board.name);
+    for (const Case& c : cases()) {
+      CAPTURE(c.name);
+      const Written package(c, 20);
+      if (!run_on(board, "-O2" + strict, package.folder)) break;
       CHECK(package.folder.said().find("images agree") != std::string::npos);
     }
   }
+}
+
+TEST_CASE("C package: the same bytes on Cortex-M4 at other levels of optimization") {
+  const Board& board = *std::ranges::find(boards(), "cortex-m4", &Board::name);
+  for (const std::string level : {"-O0", "-Os", "-O3"}) {
+    CAPTURE(level);
+    const Written package(cases()[0], 20);
+    if (!run_on(board, level + strict, package.folder)) return;
+    CHECK(package.folder.said().find("images agree") != std::string::npos);
+  }
+}
+
+TEST_CASE("profile: instructions of an inference, in all and by operator, and memory") {
+  if (!has("arm-none-eabi-gcc") || !has("qemu-system-arm")) return test::skip("no Arm: see boards.cpp");
+  const struct {
+    const char *model, *target;
+    std::vector<int> bits;
+    MixPrecType type;
+    double most;  ///< million instructions
+  } bounds[] = {{"resnet8", "cortex-m4", {8}, MixPrecType::PER_LAYER, 18.5},
+                {"resnet8", "cortex-m4", {4}, MixPrecType::PER_LAYER, 19},
+                {"resnet8", "cortex-m4", {2}, MixPrecType::PER_LAYER, 19},
+                {"resnet8", "cortex-m4", {2, 4, 8}, MixPrecType::PER_CHANNEL, 20},
+                {"resnet8", "cortex-m55", {8}, MixPrecType::PER_LAYER, 8},
+                {"ds_cnn", "cortex-m4", {8}, MixPrecType::PER_LAYER, 5.3}};
+  for (const auto& b : bounds) {
+    CAPTURE(b.model);
+    CAPTURE(b.target);
+    CAPTURE(fmt::format("{}", fmt::join(b.bits, ", ")));
+    const models::Model model = test::random_model(b.model, 41);
+    const IntegerNetwork network = to_integer(test::random_export(model, b.type, b.bits, 51, model.input_shape));
+    const Profile p = profile(network, b.target);
+    int64_t sum = 0, macs = 0;
+    for (const Profile::Operator& o : p.operators) sum += o.instructions, macs += o.macs;
+    CHECK(sum <= p.instructions);
+    CHECK(static_cast<double>(sum) > 0.99 * static_cast<double>(p.instructions));
+    CHECK(macs == p.macs());
+    CHECK(p.instructions >= macs / 2);
+    CHECK(static_cast<double>(p.instructions) <= b.most * 1e6);
+    CHECK(p.ram_bytes >= plan_arena(network).bytes);
+    CHECK(p.constant_bytes >= device_bytes(network).constants() - 100);
+    CHECK(p.code_bytes < 6000);
+    CHECK(p.stack_bytes > 100);
+    CHECK(p.stack_bytes < 2000);
+  }
+  CHECK(test::refusal([&] {
+          profile(to_integer(test::every_op(false, 45)), "z80");
+        }).find("'z80': expected cortex-m0plus, ") != std::string::npos);
+}
+
+TEST_CASE("C package: it is C++ as well, and networks with different prefixes link into one program") {
+  if (!has("g++")) return test::skip("no g++: apt-get install g++");
+  const test::Folder folder;
+  const IntegerNetwork network = to_integer(test::every_op(false, 45));
+  const std::vector<uint8_t> codes = first_codes(network, test::random_images(3, {3, 16, 16}, 9), 3);
+  for (const std::string prefix : {"kws_1", "wake"}) {
+    const CPackage package = c_package(network, "every op", codes, prefix);
+    write_c_package(package, folder.path);
+    CHECK((package.header + package.source + package.test).find("NET_") == std::string::npos);
+  }
+  io::write_file(folder.path / "both.c",
+                 "#include \"kws_1.h\"\n#include \"wake.h\"\n"
+                 "int main(void) { return KWS_1_INPUT_SIZE == WAKE_INPUT_SIZE && kws_1_run != wake_run ? 0 : 1; }\n");
+  const std::string warnings = " -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -pedantic -Werror ";
+  for (const std::string compiler : {"gcc -std=c99", "g++ -x c++ -std=c++11"}) {
+    folder.run(compiler + warnings + "kws_1.c wake.c both.c -o both && ./both");
+    folder.run(compiler + warnings + "-mavx2 -c wake.c -o wake.o");
+    folder.run(compiler + warnings + "kws_1.c kws_1_test.c -o test && ./test");
+  }
+  folder.run("gcc -c -DWAKE_SECTION='__attribute__((section(\".external\")))' wake.c -o wake.o && size -A wake.o");
+  CHECK(folder.said().find(".external") != std::string::npos);
+  for (const std::string prefix : {"", "Net", "1net", "net-1", "net run", "nét"})
+    CHECK(test::refusal([&] { c_package(network, "", codes, prefix); }).find("prefix: '" + prefix + "'") == 0);
 }
 
 TEST_CASE("C package: the same bytes on RISC-V") {
@@ -223,7 +305,7 @@ TEST_CASE("C package: wrong outputs, failed builds and crashes are detected") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   const Compiler compiler("gcc");
   CPackage other = small_package(), broken = small_package(), stops = small_package();
-  other.source.replace(other.source.find("y > high ? high"), 15, "y > high ? high - 1");
+  other.source.replace(other.source.find("x > high ? high"), 15, "x > high ? high - 1");
   REQUIRE(run_c_package(other));
   CHECK(run_c_package(other)->equal < 3);
   broken.source += "int;\n#error a reason\n";

@@ -33,20 +33,22 @@ std::string refusal(const Graph& graph) {
 std::vector<int8_t> unpacked(const integer::Layer& layer) {
   const std::vector<uint32_t> words = pack_weights(layer);
   std::vector<int8_t> out;
-  size_t word = 0;
-  for (const ChannelRun& run : channel_runs(layer)) {
-    const int per_word = 32 / run.bits;
-    for (int64_t c = 0; c < run.channels; ++c) {
+  int64_t word = 0;
+  for (const ChannelBlock& b : channel_blocks(layer)) {
+    for (int c = 0; c < b.channels; ++c) {
       for (int64_t k = 0; k < layer.weights_per_channel(); ++k) {
-        const int64_t at = k / per_word;
-        const int shift = static_cast<int>(k % per_word) * run.bits;
-        out.push_back(static_cast<int8_t>(
-            static_cast<int32_t>(words[word + static_cast<size_t>(at)] << (32 - run.bits - shift)) >> (32 - run.bits)));
+        const int64_t pair = (k / 4 * 2 + k % 2) * b.channels + c;
+        const int64_t at =
+            runs_depthwise(layer) ? k * b.bits : pair * b.bits / 16 * 32 + pair * b.bits % 16 + k / 2 % 2 * 16;
+        const uint32_t stored = words[static_cast<size_t>(word + at / 32)] >> (at % 32);
+        const bool from_0 = b.bits < 8 && !runs_depthwise(layer);
+        const int low = 1 << (b.bits - 1), field = static_cast<int>(stored & ((2U << (b.bits - 1)) - 1));
+        out.push_back(static_cast<int8_t>(from_0 ? field - low : (field ^ low) - low));
       }
-      word += static_cast<size_t>((layer.weights_per_channel() + per_word - 1) / per_word);
     }
+    word += b.channels * ((layer.weights_per_channel() * b.bits + 31) / 32);
   }
-  CHECK(word == words.size());
+  CHECK(word == std::ssize(words));
   return out;
 }
 
@@ -143,7 +145,7 @@ TEST_CASE("arena: tensors that are alive together do not overlap") {
         REQUIRE(at + bytes <= arena.bytes);
         std::fill_n(owner.begin() + at, bytes, who);
       };
-      if (node.is_layer()) write(arena.patches[i], 2 * patch_codes(*node.layer()), SIZE_MAX);
+      if (node.is_layer()) write(arena.patches[i], patch_bytes(*node.layer()), SIZE_MAX);
       const bool in_place = node.in_place();
       if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
       for (const int n : node.inputs) {  // must still exist when the output is written

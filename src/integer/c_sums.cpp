@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "c_sums.h"
+
+#include <fmt/ranges.h>
+
+#include <vector>
+
+namespace mixgrad::integer {
+namespace {
+
+using fmt::format;
+
+constexpr const char* sums_parameters = "const uint32_t *w, const int16_t *x, const int16_t *end, int32_t *sums";
+
+/// The loop over the words of a block for some of its channels ("ab", or one of them).
+std::string sums_loop(const Sums& s, const std::string& channels) {
+  const int pairs = 16 / s.bits / s.channels;  // of each channel in a word
+  std::vector<std::string> zeros, results;
+  std::string weights, sums;
+  for (const char c : channels) {
+    const int before = (c - 'a') * s.bits;
+    for (int64_t p = 0; p < s.positions; ++p) {
+      zeros.push_back(format("{}{} = 0", c, p));
+      results.push_back(format("sums[{}] = {}{}", 4 * (c - 'a') + p, c, p));
+    }
+    weights += format("      WEIGHTS_{}(w{}, {});\n", s.bits, c, before == 0 ? "word" : format("word >> {}", before));
+  }
+  for (int64_t p = 0; p < s.positions; ++p) {
+    sums += "     ";
+    for (const char c : channels) sums += format(" ADD_{2}({0}{1}, w{0}, {1});", c, p, s.bits);
+    sums += "\n";
+  }
+  const std::string next = pairs == 1 ? "" : format(", word >>= {}", s.bits * s.channels);
+  return format(
+      "  int32_t {}, k;\n"
+      "  for (; x < end; ++w) {{\n"
+      "    uint32_t word = *w;\n"
+      "    for (k = 0; k < {}; ++k, x += {}{}) {{\n"
+      "{}{}"
+      "    }}\n"
+      "  }}\n"
+      "  {};\n",
+      fmt::join(zeros, ", "), pairs, 2 * s.positions, next, weights, sums, fmt::join(results, ", "));
+}
+
+/// In C, which compilers turn into one instruction for two products where NET_DSP is defined.
+std::string sums_in_c(const Sums& s) {
+  const std::string head = format("static void {}({}) {{\n", s.name(), sums_parameters);
+  if (s.channels == 1) return head + sums_loop(s, "a") + "}\n";
+  if (s.positions == 1) return head + sums_loop(s, "ab") + "}\n";
+  return format(
+      "{}#ifdef NET_FEW_REGISTERS\n  {{\n    const uint32_t *words = w;\n    const int16_t *patch = x;\n{}"
+      "    w = words, x = patch;\n  }}\n  {{\n{}  }}\n#else\n{}#endif\n}}\n",
+      head, sums_loop(s, "a"), sums_loop(s, "b"), sums_loop(s, "ab"));
+}
+
+std::string assembler_function(const Sums& s, const std::string& code) {
+  return format(
+      "NET_ASSEMBLER void {}(const uint32_t *w NET_UNUSED, const int16_t *x NET_UNUSED,\n"
+      "    const int16_t *end NET_UNUSED, int32_t *sums NET_UNUSED) {{\n  __asm volatile(\n{}  );\n}}\n",
+      s.name(), code);
+}
+
+/// Two channels at four positions in assembler: the eight sums, four operands and two addresses fill the registers, so
+/// the end of the patch waits on the stack, and a word is read again for every pair of fields below 8 bits. There, the
+/// second channel's weights are not shifted down to bit 0 but its sums are, at the end.
+std::string sums_in_assembler(const Sums& s) {
+  std::string code;
+  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  const auto products = [&] {
+    for (int p = 0; p < 4; p += 2) {
+      line("ldrd r3, lr, [r1], #8");
+      for (int k = 0; k < 2; ++k) {
+        line(format("smlad r{0}, r12, {1}, r{0}", 4 + p + k, k == 0 ? "r3" : "lr"));
+        line(format("smlad r{0}, r2, {1}, r{0}", 8 + p + k, k == 0 ? "r3" : "lr"));
+      }
+    }
+  };
+  line("push {r2-r12, lr}");
+  for (int r = 4; r < 12; ++r) line(format("mov r{}, #0", r));
+  line("1:");
+  const int fields = 16 / s.bits / 2;
+  for (int i = 0; i < 2; ++i) {  // two words at a time, as every width has an even number
+    for (int k = 0; k < fields; ++k) {
+      line(k + 1 < fields ? "ldr r2, [r0]" : "ldr r2, [r0], #4");
+      if (s.bits == 8) {
+        line("sxtb16 r12, r2");
+        line("sxtb16 r2, r2, ror #8");
+      } else {
+        const int mask = 0x00010001 * ((1 << s.bits) - 1);
+        if (k > 0) line(format("lsr r2, r2, #{}", 2 * s.bits * k));
+        line(format("and r12, r2, #0x{:08x}", mask));
+        line(format("and r2, r2, #0x{:08x}", mask << s.bits));
+      }
+      products();
+    }
+  }
+  line("ldr r3, [sp]");
+  line("cmp r1, r3");
+  line("bne 1b");
+  if (s.bits < 8) {
+    for (int r = 8; r < 12; ++r) line(format("asr r{0}, r{0}, #{1}", r, s.bits));
+  }
+  line("ldr r3, [sp, #4]");
+  line("stm r3, {r4-r11}");
+  line("add sp, sp, #8");
+  line("pop {r4-r12, pc}");
+  return assembler_function(s, code);
+}
+
+/// Two channels at four positions in vectors of 128 bits. The eight sums must be in registers with even numbers: the
+/// addresses of four patches, of the weights and a counter fill those with odd ones. Weights below 8 bits are fields at
+/// one place of several words, whose pairs of codes are not neighbours in a patch.
+std::string sums_in_helium(const Sums& s) {
+  std::string code;
+  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  const int sums[] = {0, 2, 4, 6, 8, 10, 12, 14}, patches[] = {1, 5, 7, 9};
+  const auto add = [&](const std::string& load, bool in_part) {
+    for (int p = 0; p < 4; ++p) {
+      if (in_part) line("vpst");
+      line(format(fmt::runtime(load), patches[p], in_part ? "t" : ""));
+      line(format("vmladava.s16 r{}, q1, q3", sums[p]));
+      line(format("vmladava.s16 r{}, q2, q3", sums[4 + p]));
+    }
+  };
+  const int pairs = 16 / s.bits / 2;  // of a channel in a word
+  const auto words = [&](bool in_part) {
+    if (in_part) line("vpst");
+    line(format("vldr{}{}.32 q0, [r11], #16", "w", in_part ? "t" : ""));
+    if (s.bits == 8) {
+      line("vmovlb.s8 q1, q0");
+      line("vmovlt.s8 q2, q0");
+      add("vldrw{1}.32 q3, [r{0}], #16", in_part);
+      return;
+    }
+    for (int k = 0; k < pairs; ++k) {
+      for (int c = 0; c < 2; ++c) {
+        const int above = 16 - (2 * k + c + 1) * s.bits;
+        if (above > 0) line(format("vshl.i16 q{}, q0, #{}", 1 + c, above));
+        line(format("vshr.u16 q{}, q{}, #{}", 1 + c, above > 0 ? 1 + c : 0, 16 - s.bits));
+      }
+      add("vldrw{1}.u32 q3, [r{0}, q4, uxtw #2]", in_part);
+      line(k + 1 < pairs ? "vadd.i32 q4, q4, q5" : "vadd.i32 q4, q4, q6");
+    }
+  };
+  const int codes = 8 * pairs;  // of a channel in four words: their patch has twice as many bytes
+  line("push {r2-r12, lr}");
+  line("vpush {d8-d13}");
+  line("mov r11, r0");
+  line("sub r3, r2, r1");
+  line("ldr r9, [sp, #52]");
+  line("ldr r9, [r9]");
+  line("lsl r9, r9, #1");
+  line("add r5, r1, r9");
+  line("add r7, r5, r9");
+  line("add r9, r7, r9");
+  if (s.bits < 8) {
+    line("mov r0, #0");
+    line(format("vidup.u32 q4, r0, #{}", pairs));
+    line("vmov.i32 q5, #1");
+    line(format("vmov.i32 q6, #{}", 3 * pairs + 1));
+  }
+  for (const int r : sums) line(format("mov r{}, #0", r));
+  line(format("subs r3, r3, #{}", 2 * codes));
+  line("blt 2f");
+  line("1:");
+  words(false);
+  line(format("subs r3, r3, #{}", 2 * codes));
+  line("bge 1b");
+  line("2:");
+  line(format("adds r3, r3, #{}", 2 * codes));
+  line("beq 3f");
+  line(format("lsr r3, r3, #{}", s.bits == 8 ? 2 : s.bits == 4 ? 3 : s.bits == 2 ? 4 : 5));  // words left
+  line("vctp.32 r3");
+  words(true);
+  line("3:");
+  line("vpop {d8-d13}");
+  line("ldr r1, [sp, #4]");
+  line("stm r1, {r0, r2, r4, r6, r8, r10, r12, lr}");
+  line("add sp, sp, #8");
+  line("pop {r4-r12, pc}");
+  return assembler_function(s, code);
+}
+
+/// Two channels at four positions on x86: one instruction for the products of two pairs, each from a word of its own,
+/// at all positions.
+std::string sums_in_avx2(const Sums& s) {
+  const int fields = 16 / s.bits / 2;
+  std::string lines;
+  for (int k = 0; k < fields; ++k) {
+    const std::string low = format("x + {}", 8 * k), high = format("x + {}", 8 * (fields + k));
+    lines += format(
+        "    inputs = _mm256_loadu2_m128i((const __m128i *)(const void *)({}), (const __m128i *)(const void *)({}));\n",
+        high, low);
+    for (const char c : {'a', 'b'}) {
+      const int at = (2 * k + (c == 'a' ? 0 : 1)) * s.bits;
+      const std::string weights =
+          s.bits == 8 ? format("_mm256_srai_epi16({}, 8)", c == 'a' ? "_mm256_slli_epi16(words, 8)" : "words")
+                      : format("_mm256_and_si256(_mm256_srli_epi32(words, {}), mask)", at);
+      lines += format("    {0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, inputs));\n", c, weights);
+    }
+  }
+  const std::string mask =
+      s.bits == 8 ? "" : format("  const __m256i mask = _mm256_set1_epi32(0x{0:04x}{0:04x});\n", (1 << s.bits) - 1);
+  return format(
+      "static void {}({}) {{\n"
+      "  const __m256i twice = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);\n{}"
+      "  __m256i a = _mm256_setzero_si256(), b = a;\n"
+      "  for (; x < end; w += 2, x += {}) {{\n"
+      "    const __m256i words = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i "
+      "*)(const void *)w)), twice);\n"
+      "    __m256i inputs;\n{}"
+      "  }}\n"
+      "  _mm_storeu_si128((__m128i *)(void *)sums, _mm_add_epi32(_mm256_castsi256_si128(a), "
+      "_mm256_extracti128_si256(a, 1)));\n"
+      "  _mm_storeu_si128((__m128i *)(void *)(sums + 4), _mm_add_epi32(_mm256_castsi256_si128(b), "
+      "_mm256_extracti128_si256(b, 1)));\n"
+      "}}\n",
+      s.name(), sums_parameters, mask, 16 * fields, lines);
+}
+
+}  // namespace
+
+std::string sums_macros(Machine machine, int bits, bool signed_inputs) {
+  const std::string mask = format("{}u", (1 << bits) - 1), masks = format("0x{0:04x}{0:04x}u", (1 << bits) - 1);
+  const std::string apart =
+      bits == 8 ? "const int32_t w##0 = (int8_t)(word), w##1 = (int8_t)((word) >> 16)"
+                : format("const int32_t w##0 = (int32_t)((word) & {0}), w##1 = (int32_t)((word) >> 16 & {0})", mask);
+  std::string weights = apart, sum = "sum += w##0 * x[2 * (i)] + w##1 * x[2 * (i) + 1]";
+  if (machine == Machine::dsp) {
+    weights = bits == 8 ? "const pair w = signed_even_bytes(word)" : format("const pair w = (word) & {}", masks);
+    sum = "sum = add_both(w, PAIR(x, i), sum)";
+  } else if (machine == Machine::few_registers && (bits == 8 || signed_inputs)) {
+    sum = "sum += w##0 * (int16_t)PAIR(x, i), sum += w##1 * ((int32_t)PAIR(x, i) >> 16)";
+  } else if (machine == Machine::few_registers) {
+    // (x0 + 2^16 x1) (w1 + 2^16 w0): both products meet in the upper half, above x0 w1, which does not reach it.
+    weights = format("const uint32_t w = ((word) & {0}) << 16 | ((word) >> 16 & {0})", mask);
+    sum = "sum += (int32_t)(PAIR(x, i) * w >> 16)";
+  }
+  return format("#define WEIGHTS_{0}(w, word) {1}\n#define ADD_{0}(sum, w, i) {2}\n", bits, weights, sum);
+}
+
+/// One channel at four positions where each of them has a patch of its own: one after the other.
+std::string sums_in_turn(const Sums& s) {
+  const Sums one{.bits = s.bits, .channels = 1, .positions = 1};
+  return format(
+      "static void {0}({1}) {{\n"
+      "  const uint32_t *words = w;\n"
+      "  const int32_t codes = (int32_t)(end - x), apart = sums[0];\n"
+      "  int32_t p;\n"
+      "  for (p = 0; p < 4; ++p, ++sums, w = words, end += apart, x = end - codes) {{\n{2}  }}\n}}\n",
+      s.name(), sums_parameters, sums_loop(one, "a"));
+}
+
+std::string sums_function(const Sums& s) {
+  if (s.positions == 1) return sums_in_c(s) + "\n";
+  if (s.channels == 1) return format("#ifdef NET_HELIUM\n{}#else\n{}#endif\n\n", sums_in_turn(s), sums_in_c(s));
+  return format("#if defined(NET_HELIUM)\n{}#elif defined(NET_DSP)\n{}#elif defined(__AVX2__)\n{}#else\n{}#endif\n\n",
+                sums_in_helium(s), sums_in_assembler(s), sums_in_avx2(s), sums_in_c(s));
+}
+
+std::string sums_of_3x3() {
+  std::string code;
+  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  line("push {r4-r11, lr}");
+  line("ldr r12, [sp, #36]");
+  line("ldr lr, [sp, #44]");
+  line("1:");
+  for (int tap = 0; tap < 9; ++tap) {
+    line(format("ldrd r8, r9, [r{}, #{}]", tap / 3, 8 * (tap % 3)));
+    line(format("ldrd r10, r11, [r3, #{}]", 8 * tap));
+    for (int k = 0; k < 4; ++k) {
+      const std::string operands = format("r{}, r{}, r{}", 4 + k, 8 + k % 2, 10 + k % 2);
+      line(tap == 0 ? format("smul{} {}", k < 2 ? "bb" : "tt", operands)
+                    : format("smla{} {}, r{}", k < 2 ? "bb" : "tt", operands, 4 + k));
+    }
+  }
+  for (int k = 3; k > 0; --k) line(format("str r{}, [r12, #{}]", 4 + k, 16 * k));
+  line("str r4, [r12], #4");
+  for (int row = 0; row < 3; ++row) line(format("add r{0}, r{0}, lr", row));
+  line("ldr r8, [sp, #40]");
+  line("cmp r12, r8");
+  line("bne 1b");
+  line("pop {r4-r11, pc}");
+  return format(
+      "#ifdef NET_DSP\n/* The same for a kernel of 3 x 3; `step`: bytes from an output position's inputs to the next "
+      "one's. */\n"
+      "NET_ASSEMBLER void sums_3x3(const int16_t *row0 NET_UNUSED, const int16_t *row1 NET_UNUSED,\n"
+      "    const int16_t *row2 NET_UNUSED, const int16_t *weights NET_UNUSED, int32_t *sums NET_UNUSED,\n"
+      "    int32_t *end NET_UNUSED, int32_t step NET_UNUSED) {{\n  __asm volatile(\n{}  );\n}}\n#endif\n\n",
+      code);
+}
+
+}  // namespace mixgrad::integer

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// Convolutions and linear layers in C: their constants, and the functions that a network's layers need.
+#include "c_layers.h"
+#include "c_runtime.h"
+#include "c_sums.h"
+
+#include <src/internal/c_context.h>
+#include <src/internal/layer_sums.h>
+#include <src/internal/memory_plan.h>
+#include <src/internal/names.h>
+
+#include <set>
+
+namespace mixgrad::integer {
+namespace {
+
+using fmt::format;
+
+/// How many times a layer's sums can be doubled so that, if the shifts that undo it become at least 33, the upper half
+/// of a product is enough; 0 if they would not fit in 32 bits.
+int doublings(const Layer& layer, const IntegerNode& input) {
+  int least = 33;
+  for (const FixedPoint& f : layer.ratios) least = std::min(least, f.shift);
+  const std::vector<int64_t> sums = largest_sums(layer, std::max(input.high, -input.low));
+  const int64_t most = *std::ranges::max_element(sums);
+  return most << (33 - least) < int64_t{1} << 31 ? 33 - least : 0;
+}
+
+/// What the functions of a network's layers must be able to do.
+struct Needs {
+  std::set<Sums> sums;
+  std::set<int> widths;
+  bool doubled = false, patches = false, signed_inputs = false, apart = false;
+  std::set<bool> depthwise;  ///< signed inputs, unsigned ones
+  bool depthwise_3x3 = false;
+  int64_t kernel_rows = 1;  ///< the most of layers that run depthwise
+
+  explicit Needs(const IntegerNetwork& network) {
+    for (const IntegerNode& node : network.nodes) {
+      if (!node.is_layer()) continue;
+      const Layer& layer = *node.layer();
+      doubled = doubled || doublings(layer, network.input_of(node)) > 0;
+      apart = apart || node.as<ConvTranspose2d>() != nullptr;
+      if (runs_depthwise(layer)) {
+        depthwise.insert(network.input_of(node).is_signed());
+        depthwise_3x3 = depthwise_3x3 || (layer.size.kh == 3 && layer.size.kw == 3 && layer.size.dilation_w == 1);
+        kernel_rows = std::max(kernel_rows, layer.size.kh);
+        continue;
+      }
+      patches = true;
+      signed_inputs = signed_inputs || network.input_of(node).is_signed();
+      for (const ChannelBlock& b : channel_blocks(layer)) {
+        sums.insert({b.bits, b.channels, patch_positions(layer)});
+        widths.insert(b.bits);
+      }
+    }
+  }
+  bool narrow() const { return !widths.empty() && *widths.begin() < 8; }
+};
+
+/// The lines of run_layer that call one of them.
+std::string choice(const std::set<Sums>& all) {
+  std::string out;
+  for (const Sums& s : all) {
+    const bool last = &s == &*all.rbegin();
+    const std::string call = format("{}(w, patch, patch_end, sums + 4 * (c - first));\n", s.name());
+    out += "          ";
+    if (&s != &*all.begin()) out += "else ";
+    if (!last)
+      out += format("if ((kind & 15) == {} && channels == {} && positions == {}) ", s.bits, s.channels, s.positions);
+    out += call;
+  }
+  return out;
+}
+
+void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
+  out.push_back(format("#define NET_KERNEL_ROWS {}\n\n", needs.kernel_rows));
+  out.emplace_back(c_layers::unpack);
+  out.emplace_back(c_layers::sums_alone);
+  if (needs.depthwise_3x3) out.push_back(sums_of_3x3());
+  for (const bool is_signed : needs.depthwise) {
+    const char* suffix = is_signed ? "_signed" : "";
+    const std::string any = "sums_alone(l, rows, x * l->stride_w, weights, sums + p, count);";
+    const std::string sums = needs.depthwise_3x3
+                                 ? format(
+                                       "\n#ifdef NET_DSP\n"
+                                       "        if (l->kernel_h == 3 && l->kernel_w == 3 && l->dilation_w == 1) {{\n"
+                                       "          const int32_t from = x * l->stride_w * 4;\n"
+                                       "          sums_3x3(rows[0] + from, rows[1] + from, rows[2] + from, weights, "
+                                       "sums + p, sums + p + count,\n"
+                                       "                   8 * l->stride_w);\n"
+                                       "        }} else\n#endif\n        {{ {} }}",
+                                       any)
+                                 : any;
+    out.push_back(format(fmt::runtime(c_layers::load_row), suffix, is_signed ? "signed_" : "", is_signed ? 1 : 0));
+    out.push_back(format(fmt::runtime(c_layers::run_depthwise), suffix, sums, needs.narrow() ? " 0," : ""));
+  }
+}
+
+std::vector<std::string> layer_functions(const IntegerNetwork& network) {
+  const Needs needs(network);
+  std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
+  const auto of = [&](Machine machine) {
+    std::string text;
+    for (const int bits : needs.widths) text += sums_macros(machine, bits, needs.signed_inputs);
+    return text;
+  };
+  out.push_back(
+      format(fmt::runtime(c_layers::pairs), of(Machine::dsp), of(Machine::few_registers), of(Machine::plain)));
+  out.emplace_back(c_layers::layer_type);
+  const c_layers::Mending& m = needs.narrow() ? c_layers::mended : c_layers::not_mended;
+  out.push_back(format(fmt::runtime(c_layers::put_results), m.parameter, m.constants, m.sum, m.comment, m.vector,
+                       needs.doubled ? " * doubled" : "",
+                       needs.doubled ? "  const int32_t doubled = 1 << l->up;\n" : ""));
+  if (needs.patches) {
+    const bool narrow = needs.narrow();
+    const c_layers::AddingUp& up = narrow ? c_layers::added : c_layers::not_added;
+    out.push_back(
+        format(fmt::runtime(c_layers::put), up.type, up.declare, up.pairs, up.codes, up.code, up.result, up.vector));
+    out.push_back(format(fmt::runtime(needs.apart ? c_layers::gather_apart : c_layers::gather), up.type, up.declare,
+                         narrow ? "sum += " : "", up.result));
+    for (const Sums& s : needs.sums) out.push_back(sums_function(s));
+    out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[4]" : "",
+                         narrow ? "totals[p] = " : "", narrow ? " totals," : "",
+                         needs.apart ? "int32_t apart_h, int32_t apart_w, " : "",
+                         needs.apart ? "apart_h, apart_w, " : ""));
+  }
+  if (!needs.depthwise.empty()) add_depthwise(out, needs);
+  return out;
+}
+
+constexpr int odd_flag = 16;
+
+std::string layer_table(const CContext& c, const Layer& layer) {
+  const Conv2dSize& s = layer.size;
+  const size_t i = c.index;
+  const int up = doublings(layer, c.input());
+  std::vector<int32_t> scale;
+  std::vector<int> shifts, bits;
+  for (size_t o = 0; o < layer.ratios.size(); ++o) {
+    const auto channel = static_cast<int64_t>(o);
+    bits.push_back(storage_bits(layer.weight_bits[o]) + (layer.is_odd(channel) ? odd_flag : 0));
+    scale.push_back(layer.bias.empty() ? 0 : layer.bias[o]);
+    scale.push_back(layer.ratios[o].multiplier);
+    shifts.push_back(layer.ratios[o].shift + up);
+  }
+  return format("/* {} */\n", c_comment(c.node().name)) + c_array("uint8_t", format("bits_{}", i), bits) +
+         c_array("uint32_t", format("weights_{}", i), pack_weights(layer), "0x{:08x}u") +
+         c_array("int32_t", format("scale_{}", i), scale) + c_array("uint8_t", format("shift_{}", i), shifts) +
+         format(
+             "static const layer layer_{0} NET_SECTION = {{{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}, {9}, {10}, {11}, "
+             "{12}, {13}, "
+             "{14}, {15}, {16}, {17}, {18}, {19},\n"
+             "                              bits_{0}, weights_{0}, scale_{0}, shift_{0}}};\n\n",
+             i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
+             s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high, up);
+}
+
+/// `apart`: how far the rows and columns that it reads are apart.
+CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
+  const std::string patch = format("(int16_t *)(void *)(arena + {})", c.arena.patches[c.index] / 4);
+  const std::string further = Needs(c.network).apart ? format("{}, {}, ", apart[0], apart[1]) : "";
+  const int64_t positions = patch_positions(layer), codes = patch_bytes(layer) / positions / device::patch_code_bytes;
+  const std::string call = runs_depthwise(layer)
+                               ? format("run_depthwise{}(&layer_{}, {}, {}, {});",
+                                        c.input().is_signed() ? "_signed" : "", c.index, c.x(), patch, c.results())
+                               : format("run_layer(&layer_{}, {}{}, {}, {}, {}, {});", c.index, further, c.x(), patch,
+                                        positions, codes, c.results());
+  return {.functions = layer_functions(c.network), .table = layer_table(c, layer), .call = call};
+}
+
+}  // namespace
+
+CText Layer::c_text(const CContext& c) const { return text_of(c, *this, {1, 1}); }
+
+CText ConvTranspose2d::c_text(const CContext& c) const { return text_of(c, *this, attrs.stride); }
+
+}  // namespace mixgrad::integer
