@@ -61,7 +61,7 @@ static inline uint8_t half_to_byte(int32_t x) {{
 {2}#endif
 #if defined(NET_DSP) || defined(__AVX2__)
 /* Four bytes as a number, the first the lowest. */
-static uint32_t word_at(const uint8_t *b) {{
+static inline uint32_t word_at(const uint8_t *b) {{
   return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }}
 #endif
