@@ -103,7 +103,7 @@ Rows task() {
        .in_train = InTrain{}},
       {.name = "max-shift",
        .member = &RunConfig::max_shift,
-       .help = "pixels by which training images are shifted at most; 4 suits CIFAR-10 from 100 epochs on",
+       .help = "pixels by which training images are shifted at most",
        .in_train = InTrain{}},
       {.name = "loss",
        .member = &RunConfig::loss,
