@@ -104,7 +104,7 @@ Agreement compare(const Graph& discrete, const IntegerNetwork& network, const da
 std::vector<uint8_t> first_codes(const IntegerNetwork& network, const data::Dataset& dataset, int64_t most_images);
 
 /// The texts of net.h, net.c and net_test.c: C99, and C++ as well, that includes only stdint.h (the test also stdio.h;
-/// net.c the compiler's intrinsics if it is built for AVX2).
+/// net.c the compiler's intrinsics if it is built for Helium or AVX2).
 struct CPackage {
   std::string header, source, test;
   std::string prefix = "net";  ///< of the files, and of all names that another file could see

@@ -96,7 +96,7 @@ std::vector<uint32_t> pack_weights(const integer::Layer& layer) {
   std::vector<uint32_t> words;
   for (const ChannelBlock& b : channel_blocks(layer)) {
     const auto begin = words.size(),
-               count = static_cast<size_t>(b.channels * ((layer.weights_per_channel() * b.bits + 31) / 32));
+               count = static_cast<size_t>(b.channels * whole(layer.weights_per_channel() * b.bits, 32) / 32);
     words.resize(begin + count);
     (runs_depthwise(layer) ? pack_in_order : pack_in_pairs)(layer, b, std::span(words).subspan(begin, count));
   }

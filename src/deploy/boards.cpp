@@ -6,10 +6,10 @@
 namespace mixgrad {
 namespace {
 
-/// {0}: what the script is for; {1}, {2}: addresses of code and data; {3}: the size of each.
-constexpr const char* linker_script = R"(/* {0} */
+/// {0}: the board; {1}: the size of code and of data.
+constexpr const char* linker_script = R"(/* QEMU: {0} */
 ENTRY(reset)
-MEMORY {{ code (rx) : ORIGIN = {1}, LENGTH = {3}  data (rw) : ORIGIN = {2}, LENGTH = {3} }}
+MEMORY {{ code (rx) : ORIGIN = 0x00000000, LENGTH = {1}  data (rw) : ORIGIN = 0x20000000, LENGTH = {1} }}
 SECTIONS {{
   .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) . = ALIGN(8); }} > code
   .ARM.exidx : {{ *(.ARM.exidx*) }} > code
@@ -84,8 +84,7 @@ Board arm(const std::string& cpu, const std::string& machine, const std::string&
           .linking = "--specs=rdimon.specs -nostartfiles -T board.ld start.c",
           .emulator = fmt::format("qemu-system-arm -M {} -nographic -semihosting", machine),
           .clock = mps3 ? timer_of_32_mhz : timer_of_25_mhz,
-          .files = {{"board.ld", fmt::format(fmt::runtime(linker_script), "QEMU: " + machine, "0x00000000",
-                                             "0x20000000", mps3 ? "512K" : "4M")},
+          .files = {{"board.ld", fmt::format(fmt::runtime(linker_script), machine, mps3 ? "512K" : "4M")},
                     {"start.c", start}},
           .packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"};
 }

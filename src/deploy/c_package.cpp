@@ -2,6 +2,7 @@
 // An integer network as C99 without libraries, heap allocation or floating point.
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+#include <mixgrad/io.h>
 
 #include <src/internal/c_context.h>
 #include <src/internal/names.h>
@@ -29,11 +30,10 @@ std::string literals(const std::vector<float>& values) {
   return format("{{{}}}", fmt::join(out, ", "));
 }
 
-/// FNV-1a, 64 bits.
-uint64_t fnv1a(const std::string& text) {
-  uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-  return hash;
+std::string checksum_of(const std::string& text) {
+  io::Checksum sum;
+  sum.add(text);
+  return sum.str();
 }
 
 void check_prefix(const std::string& prefix) {
@@ -76,7 +76,7 @@ extern "C" {{
 #endif
 
 /* Changes with every number in net.c. */
-#define NET_CHECKSUM 0x{checksum:016x}u
+#define NET_CHECKSUM 0x{checksum}u
 #define NET_MIXGRAD_VERSION "{version}"
 
 {input}{outputs}
@@ -95,10 +95,10 @@ extern "C" {{
 
 #endif
 )",
-                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION), fmt::arg("checksum", fnv1a(source)),
-                  fmt::arg("input", input()), fmt::arg("outputs", outputs()), fmt::arg("arena", bytes.arena),
-                  fmt::arg("weights", bytes.weights), fmt::arg("constants", bytes.constants()),
-                  fmt::arg("net_run", net_run()));
+                  fmt::arg("title", title_), fmt::arg("version", MIXGRAD_VERSION),
+                  fmt::arg("checksum", checksum_of(source)), fmt::arg("input", input()), fmt::arg("outputs", outputs()),
+                  fmt::arg("arena", bytes.arena), fmt::arg("weights", bytes.weights),
+                  fmt::arg("constants", bytes.constants()), fmt::arg("net_run", net_run()));
   }
 
   std::string source() const {

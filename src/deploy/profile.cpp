@@ -8,25 +8,13 @@
 #include <mixgrad/io.h>
 #include <mixgrad/profile.h>
 
-#include <src/internal/names.h>
-
 #include <fmt/ranges.h>
 
-#include <algorithm>
 #include <map>
 #include <sstream>
 
 namespace mixgrad {
 namespace {
-
-using Words = std::vector<std::string>;
-
-Words words_of(const std::string& text) {
-  std::istringstream in(text);
-  Words out;
-  for (std::string word; in >> word;) out.push_back(word);
-  return out;
-}
 
 const Board& board_named(const std::string& name) {
   for (const Board& b : boards()) {
@@ -88,8 +76,7 @@ std::string said_by(const std::string& command, const std::filesystem::path& fol
   const auto ended = run_program(words_of(command), folder);
   const std::string program = command.substr(0, command.find(' '));
   if (!ended) bad_input("target: {} needs {}: apt-get install {}", board.name, program, board.packages);
-  if (ended->exit_code != 0)
-    failed_run("profile: {} failed: {}", program, on_one_line(ended->said.substr(0, ended->said.find('\n'))));
+  if (ended->exit_code != 0) failed_run("profile: {} failed: {}", program, ended->first_line());
   return ended->said;
 }
 
@@ -122,13 +109,11 @@ std::vector<std::string> profile_targets() {
 
 Profile profile(const IntegerNetwork& network, const std::string& target, const std::string& optimization) {
   const Board& board = board_named(target);
-  const CPackage package = c_package(network, "profile", {});
   const TemporaryFolder folder;
+  write_c_package(c_package(network, "profile", {}), folder.path());
   const auto write = [&](const std::string& name, const std::string& text) {
     io::write_file(folder.path() / name, text);
   };
-  write("net.h", package.header);
-  write("net.c", package.source);
   write("main.c", driver_of(network, board));
   write("step.h", "void net_step(int i);\n#define NET_STEP(i) net_step(i);\n");
   for (const auto& [name, text] : board.files) write(name, text);

@@ -4,9 +4,13 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
+#include <src/internal/names.h>
+
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
+#include <sstream>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -62,6 +66,13 @@ TemporaryFolder::TemporaryFolder(const fs::path& parent) {
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
   fs::remove_all(path_, ignored);
+}
+
+std::string Ended::first_line() const { return on_one_line(said.substr(0, said.find('\n'))); }
+
+std::vector<std::string> words_of(const std::string& command) {
+  std::istringstream in(command);
+  return {std::istream_iterator<std::string>(in), {}};
 }
 
 std::optional<Ended> run_program(std::vector<std::string> words, const fs::path& folder) {

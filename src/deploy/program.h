@@ -27,7 +27,12 @@ class TemporaryFolder {
 struct Ended {
   int exit_code;     ///< 128 + N if signal N ended it
   std::string said;  ///< standard output and standard error
+
+  std::string first_line() const;  ///< of what it said
 };
+
+/// The words of a command, separated by white space.
+std::vector<std::string> words_of(const std::string& command);
 
 /// Runs `words` (a program, searched for in PATH unless it contains a slash, and its arguments) in `folder` and waits
 /// for it. Returns nothing if there is no such program.

@@ -6,12 +6,9 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
-#include <src/internal/names.h>
-
 #include <array>
 #include <cstdio>
 #include <cstdlib>
-#include <sstream>
 
 namespace mixgrad {
 namespace {
@@ -22,9 +19,7 @@ using Words = std::vector<std::string>;
 /// $CC, which may include arguments, or cc.
 Words compiler() {
   const char* given = std::getenv("CC");
-  std::istringstream text(given != nullptr ? given : "");
-  Words words;
-  for (std::string word; text >> word;) words.push_back(word);
+  Words words = words_of(given != nullptr ? given : "");
   if (words.empty()) return {"cc"};
   if (words[0].find('/') != std::string::npos) words[0] = fs::absolute(words[0]);  // it will run in another folder
   return words;
@@ -99,8 +94,7 @@ std::optional<CPackageRun> run_c_package(const CPackage& package) {
   CPackageRun run{.compiler = compiler()[0]};
   const auto built = run_program(build({file_names(package)[1], file_names(package)[2]}, "test"), folder.path());
   if (!built || built->exit_code != 0) {
-    const std::string said = built ? built->said.substr(0, built->said.find('\n')) : "";
-    failed_run("the C package does not build: {}: {}", run.compiler, on_one_line(said));
+    failed_run("the C package does not build: {}: {}", run.compiler, built ? built->first_line() : "");
   }
   const auto ran = run_program({folder.path() / "test"}, folder.path());
   long long equal = 0, images = 0;

@@ -3,6 +3,7 @@
 
 #include <fmt/ranges.h>
 
+#include <bit>
 #include <vector>
 
 namespace mixgrad::integer {
@@ -10,11 +11,32 @@ namespace {
 
 using fmt::format;
 
-constexpr const char* sums_parameters = "const uint32_t *w, const int16_t *x, const int16_t *end, int32_t *sums";
+using Parameters = std::vector<std::string>;
+
+const Parameters& parameters() {
+  static const Parameters all = {"const uint32_t *w", "const int16_t *x", "const int16_t *end", "int32_t *sums"};
+  return all;
+}
+
+/// "static void NAME(PARAMETERS)"
+std::string head(const Sums& s) { return format("static void {}({})", s.name(), fmt::join(parameters(), ", ")); }
+
+/// The text of a function in assembler.
+class Assembler {
+ public:
+  void line(const std::string& text) { code_ += format("    \"{}\\n\"\n", text); }
+  /// Compilers see no use of the parameters.
+  std::string function(const std::string& name, const Parameters& all) const {
+    return format("NET_ASSEMBLER void {}({} NET_UNUSED) {{\n  __asm volatile(\n{}  );\n}}\n", name,
+                  fmt::join(all, " NET_UNUSED,\n    "), code_);
+  }
+
+ private:
+  std::string code_;
+};
 
 /// The loop over the words of a block for some of its channels ("ab", or one of them).
 std::string sums_loop(const Sums& s, const std::string& channels) {
-  const int pairs = 16 / s.bits / s.channels;  // of each channel in a word
   std::vector<std::string> zeros, results;
   std::string weights, sums;
   for (const char c : channels) {
@@ -30,7 +52,7 @@ std::string sums_loop(const Sums& s, const std::string& channels) {
     for (const char c : channels) sums += format(" ADD_{2}({0}{1}, w{0}, {1});", c, p, s.bits);
     sums += "\n";
   }
-  const std::string next = pairs == 1 ? "" : format(", word >>= {}", s.bits * s.channels);
+  const std::string next = s.pairs() == 1 ? "" : format(", word >>= {}", s.bits * s.channels);
   return format(
       "  int32_t {}, k;\n"
       "  for (; x < end; ++w) {{\n"
@@ -40,33 +62,25 @@ std::string sums_loop(const Sums& s, const std::string& channels) {
       "    }}\n"
       "  }}\n"
       "  {};\n",
-      fmt::join(zeros, ", "), pairs, 2 * s.positions, next, weights, sums, fmt::join(results, ", "));
+      fmt::join(zeros, ", "), s.pairs(), 2 * s.positions, next, weights, sums, fmt::join(results, ", "));
 }
 
 /// In C, which compilers turn into one instruction for two products where NET_DSP is defined.
 std::string sums_in_c(const Sums& s) {
-  const std::string head = format("static void {}({}) {{\n", s.name(), sums_parameters);
-  if (s.channels == 1) return head + sums_loop(s, "a") + "}\n";
-  if (s.positions == 1) return head + sums_loop(s, "ab") + "}\n";
+  if (s.channels == 1) return head(s) + " {\n" + sums_loop(s, "a") + "}\n";
+  if (s.positions == 1) return head(s) + " {\n" + sums_loop(s, "ab") + "}\n";
   return format(
-      "{}#ifdef NET_FEW_REGISTERS\n  {{\n    const uint32_t *words = w;\n    const int16_t *patch = x;\n{}"
+      "{} {{\n#ifdef NET_FEW_REGISTERS\n  {{\n    const uint32_t *words = w;\n    const int16_t *patch = x;\n{}"
       "    w = words, x = patch;\n  }}\n  {{\n{}  }}\n#else\n{}#endif\n}}\n",
-      head, sums_loop(s, "a"), sums_loop(s, "b"), sums_loop(s, "ab"));
-}
-
-std::string assembler_function(const Sums& s, const std::string& code) {
-  return format(
-      "NET_ASSEMBLER void {}(const uint32_t *w NET_UNUSED, const int16_t *x NET_UNUSED,\n"
-      "    const int16_t *end NET_UNUSED, int32_t *sums NET_UNUSED) {{\n  __asm volatile(\n{}  );\n}}\n",
-      s.name(), code);
+      head(s), sums_loop(s, "a"), sums_loop(s, "b"), sums_loop(s, "ab"));
 }
 
 /// Two channels at four positions in assembler: the eight sums, four operands and two addresses fill the registers, so
 /// the end of the patch waits on the stack, and a word is read again for every pair of fields below 8 bits. There, the
 /// second channel's weights are not shifted down to bit 0 but its sums are, at the end.
 std::string sums_in_assembler(const Sums& s) {
-  std::string code;
-  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  Assembler code;
+  const auto line = [&](const std::string& text) { code.line(text); };
   const auto products = [&] {
     for (int p = 0; p < 4; p += 2) {
       line("ldrd r3, lr, [r1], #8");
@@ -79,10 +93,9 @@ std::string sums_in_assembler(const Sums& s) {
   line("push {r2-r12, lr}");
   for (int r = 4; r < 12; ++r) line(format("mov r{}, #0", r));
   line("1:");
-  const int fields = 16 / s.bits / 2;
   for (int i = 0; i < 2; ++i) {  // two words at a time, as every width has an even number
-    for (int k = 0; k < fields; ++k) {
-      line(k + 1 < fields ? "ldr r2, [r0]" : "ldr r2, [r0], #4");
+    for (int k = 0; k < s.pairs(); ++k) {
+      line(k + 1 < s.pairs() ? "ldr r2, [r0]" : "ldr r2, [r0], #4");
       if (s.bits == 8) {
         line("sxtb16 r12, r2");
         line("sxtb16 r2, r2, ror #8");
@@ -105,15 +118,15 @@ std::string sums_in_assembler(const Sums& s) {
   line("stm r3, {r4-r11}");
   line("add sp, sp, #8");
   line("pop {r4-r12, pc}");
-  return assembler_function(s, code);
+  return code.function(s.name(), parameters());
 }
 
 /// Two channels at four positions in vectors of 128 bits. The eight sums must be in registers with even numbers: the
 /// addresses of four patches, of the weights and a counter fill those with odd ones. Weights below 8 bits are fields at
 /// one place of several words, whose pairs of codes are not neighbours in a patch.
 std::string sums_in_helium(const Sums& s) {
-  std::string code;
-  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  Assembler code;
+  const auto line = [&](const std::string& text) { code.line(text); };
   const int sums[] = {0, 2, 4, 6, 8, 10, 12, 14}, patches[] = {1, 5, 7, 9};
   const auto add = [&](const std::string& load, bool in_part) {
     for (int p = 0; p < 4; ++p) {
@@ -123,10 +136,10 @@ std::string sums_in_helium(const Sums& s) {
       line(format("vmladava.s16 r{}, q2, q3", sums[4 + p]));
     }
   };
-  const int pairs = 16 / s.bits / 2;  // of a channel in a word
+  const int pairs = s.pairs();
   const auto words = [&](bool in_part) {
     if (in_part) line("vpst");
-    line(format("vldr{}{}.32 q0, [r11], #16", "w", in_part ? "t" : ""));
+    line(format("vldrw{}.32 q0, [r11], #16", in_part ? "t" : ""));
     if (s.bits == 8) {
       line("vmovlb.s8 q1, q0");
       line("vmovlt.s8 q2, q0");
@@ -170,7 +183,7 @@ std::string sums_in_helium(const Sums& s) {
   line("2:");
   line(format("adds r3, r3, #{}", 2 * codes));
   line("beq 3f");
-  line(format("lsr r3, r3, #{}", s.bits == 8 ? 2 : s.bits == 4 ? 3 : s.bits == 2 ? 4 : 5));  // words left
+  line(format("lsr r3, r3, #{}", std::countr_zero(4U * static_cast<unsigned>(pairs))));  // bytes to words of weights
   line("vctp.32 r3");
   words(true);
   line("3:");
@@ -179,13 +192,13 @@ std::string sums_in_helium(const Sums& s) {
   line("stm r1, {r0, r2, r4, r6, r8, r10, r12, lr}");
   line("add sp, sp, #8");
   line("pop {r4-r12, pc}");
-  return assembler_function(s, code);
+  return code.function(s.name(), parameters());
 }
 
 /// Two channels at four positions on x86: one instruction for the products of two pairs, each from a word of its own,
 /// at all positions.
 std::string sums_in_avx2(const Sums& s) {
-  const int fields = 16 / s.bits / 2;
+  const int fields = s.pairs();
   std::string lines;
   for (int k = 0; k < fields; ++k) {
     const std::string low = format("x + {}", 8 * k), high = format("x + {}", 8 * (fields + k));
@@ -203,7 +216,7 @@ std::string sums_in_avx2(const Sums& s) {
   const std::string mask =
       s.bits == 8 ? "" : format("  const __m256i mask = _mm256_set1_epi32(0x{0:04x}{0:04x});\n", (1 << s.bits) - 1);
   return format(
-      "static void {}({}) {{\n"
+      "{} {{\n"
       "  const __m256i twice = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);\n{}"
       "  __m256i a = _mm256_setzero_si256(), b = a;\n"
       "  for (; x < end; w += 2, x += {}) {{\n"
@@ -216,7 +229,7 @@ std::string sums_in_avx2(const Sums& s) {
       "  _mm_storeu_si128((__m128i *)(void *)(sums + 4), _mm_add_epi32(_mm256_castsi256_si128(b), "
       "_mm256_extracti128_si256(b, 1)));\n"
       "}}\n",
-      s.name(), sums_parameters, mask, 16 * fields, lines);
+      head(s), mask, 16 * fields, lines);
 }
 
 }  // namespace
@@ -244,12 +257,12 @@ std::string sums_macros(Machine machine, int bits, bool signed_inputs) {
 std::string sums_in_turn(const Sums& s) {
   const Sums one{.bits = s.bits, .channels = 1, .positions = 1};
   return format(
-      "static void {0}({1}) {{\n"
+      "{0} {{\n"
       "  const uint32_t *words = w;\n"
       "  const int32_t codes = (int32_t)(end - x), apart = sums[0];\n"
       "  int32_t p;\n"
-      "  for (p = 0; p < 4; ++p, ++sums, w = words, end += apart, x = end - codes) {{\n{2}  }}\n}}\n",
-      s.name(), sums_parameters, sums_loop(one, "a"));
+      "  for (p = 0; p < 4; ++p, ++sums, w = words, end += apart, x = end - codes) {{\n{1}  }}\n}}\n",
+      head(s), sums_loop(one, "a"));
 }
 
 std::string sums_function(const Sums& s) {
@@ -260,8 +273,8 @@ std::string sums_function(const Sums& s) {
 }
 
 std::string sums_of_3x3() {
-  std::string code;
-  const auto line = [&](const std::string& text) { code += format("    \"{}\\n\"\n", text); };
+  Assembler code;
+  const auto line = [&](const std::string& text) { code.line(text); };
   line("push {r4-r11, lr}");
   line("ldr r12, [sp, #36]");
   line("ldr lr, [sp, #44]");
@@ -282,13 +295,11 @@ std::string sums_of_3x3() {
   line("cmp r12, r8");
   line("bne 1b");
   line("pop {r4-r11, pc}");
-  return format(
-      "#ifdef NET_DSP\n/* The same for a kernel of 3 x 3; `step`: bytes from an output position's inputs to the next "
-      "one's. */\n"
-      "NET_ASSEMBLER void sums_3x3(const int16_t *row0 NET_UNUSED, const int16_t *row1 NET_UNUSED,\n"
-      "    const int16_t *row2 NET_UNUSED, const int16_t *weights NET_UNUSED, int32_t *sums NET_UNUSED,\n"
-      "    int32_t *end NET_UNUSED, int32_t step NET_UNUSED) {{\n  __asm volatile(\n{}  );\n}}\n#endif\n\n",
-      code);
+  return "#ifdef NET_DSP\n/* The same for a kernel of 3 x 3; `step`: bytes from a position's inputs to the next one's. "
+         "*/\n" +
+         code.function("sums_3x3", {"const int16_t *row0", "const int16_t *row1", "const int16_t *row2",
+                                    "const int16_t *weights", "int32_t *sums", "int32_t *end", "int32_t step"}) +
+         "#endif\n\n";
 }
 
 }  // namespace mixgrad::integer

@@ -19,6 +19,7 @@ struct Sums {
     return std::tie(bits, channels, positions) < std::tie(other.bits, other.channels, other.positions);
   }
 
+  int pairs() const { return 16 / bits / channels; }  ///< of weights of a channel in a word
   std::string name() const { return fmt::format("sums_{}_{}x{}", bits, channels, positions); }
 };
 

@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers: lowering and execution.
+#include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/ops.h>
 
-#include <src/internal/c_context.h>
 #include <src/internal/layer_sums.h>
 #include <src/internal/lowering.h>
 #include <src/internal/memory_plan.h>
-#include <src/internal/names.h>
 #include <src/internal/run_context.h>
 #include <src/internal/shapes.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
-#include <set>
 
 namespace mixgrad {
 namespace {

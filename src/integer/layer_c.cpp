@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers in C: their constants, and the functions that a network's layers need.
+#include "c_depthwise.h"
 #include "c_layers.h"
 #include "c_runtime.h"
 #include "c_sums.h"
@@ -26,21 +27,24 @@ int doublings(const Layer& layer, const IntegerNode& input) {
   return most << (33 - least) < int64_t{1} << 31 ? 33 - least : 0;
 }
 
+bool has_transposed(const IntegerNetwork& network) {
+  return std::ranges::any_of(network.nodes, [](const IntegerNode& n) { return n.is_layer() && n.layer()->transposed; });
+}
+
 /// What the functions of a network's layers must be able to do.
 struct Needs {
   std::set<Sums> sums;
   std::set<int> widths;
-  bool doubled = false, patches = false, signed_inputs = false, apart = false;
+  bool doubled = false, patches = false, signed_inputs = false, apart;
   std::set<bool> depthwise;  ///< signed inputs, unsigned ones
   bool depthwise_3x3 = false;
   int64_t kernel_rows = 1;  ///< the most of layers that run depthwise
 
-  explicit Needs(const IntegerNetwork& network) {
+  explicit Needs(const IntegerNetwork& network) : apart(has_transposed(network)) {
     for (const IntegerNode& node : network.nodes) {
       if (!node.is_layer()) continue;
       const Layer& layer = *node.layer();
       doubled = doubled || doublings(layer, network.input_of(node)) > 0;
-      apart = apart || node.as<ConvTranspose2d>() != nullptr;
       if (runs_depthwise(layer)) {
         depthwise.insert(network.input_of(node).is_signed());
         depthwise_3x3 = depthwise_3x3 || (layer.size.kh == 3 && layer.size.kw == 3 && layer.size.dilation_w == 1);
@@ -75,8 +79,8 @@ std::string choice(const std::set<Sums>& all) {
 
 void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
   out.push_back(format("#define NET_KERNEL_ROWS {}\n\n", needs.kernel_rows));
-  out.emplace_back(c_layers::unpack);
-  out.emplace_back(c_layers::sums_alone);
+  out.emplace_back(c_depthwise::unpack);
+  out.emplace_back(c_depthwise::sums_alone);
   if (needs.depthwise_3x3) out.push_back(sums_of_3x3());
   for (const bool is_signed : needs.depthwise) {
     const char* suffix = is_signed ? "_signed" : "";
@@ -92,8 +96,8 @@ void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
                                        "        }} else\n#endif\n        {{ {} }}",
                                        any)
                                  : any;
-    out.push_back(format(fmt::runtime(c_layers::load_row), suffix, is_signed ? "signed_" : "", is_signed ? 1 : 0));
-    out.push_back(format(fmt::runtime(c_layers::run_depthwise), suffix, sums, needs.narrow() ? " 0," : ""));
+    out.push_back(format(fmt::runtime(c_depthwise::load_row), suffix, is_signed ? "signed_" : "", is_signed ? 1 : 0));
+    out.push_back(format(fmt::runtime(c_depthwise::run_depthwise), suffix, sums, needs.narrow() ? " 0," : ""));
   }
 }
 
@@ -156,17 +160,21 @@ std::string layer_table(const CContext& c, const Layer& layer) {
              s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high, up);
 }
 
-/// `apart`: how far the rows and columns that it reads are apart.
+/// The network's first layer brings the functions of all. `apart`: how far the rows and columns that it reads are
+/// apart.
 CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
   const std::string patch = format("(int16_t *)(void *)(arena + {})", c.arena.patches[c.index] / 4);
-  const std::string further = Needs(c.network).apart ? format("{}, {}, ", apart[0], apart[1]) : "";
+  const std::string further = has_transposed(c.network) ? format("{}, {}, ", apart[0], apart[1]) : "";
   const int64_t positions = patch_positions(layer), codes = patch_bytes(layer) / positions / device::patch_code_bytes;
   const std::string call = runs_depthwise(layer)
                                ? format("run_depthwise{}(&layer_{}, {}, {}, {});",
                                         c.input().is_signed() ? "_signed" : "", c.index, c.x(), patch, c.results())
                                : format("run_layer(&layer_{}, {}{}, {}, {}, {}, {});", c.index, further, c.x(), patch,
                                         positions, codes, c.results());
-  return {.functions = layer_functions(c.network), .table = layer_table(c, layer), .call = call};
+  const bool is_first = &*std::ranges::find_if(c.network.nodes, &IntegerNode::is_layer) == &c.node();
+  return {.functions = is_first ? layer_functions(c.network) : std::vector<std::string>(),
+          .table = layer_table(c, layer),
+          .call = call};
 }
 
 }  // namespace
