@@ -20,6 +20,11 @@ typedef uint32_t __attribute__((may_alias)) pair;
 #if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
 #include <arm_mve.h>
 #define NET_HELIUM   /* vectors; every position has a patch of its own */
+typedef int8_t operand;   /* unsigned inputs less 128, which biases make up for */
+#define NET_BIAS(bias, less) ((int32_t)((uint32_t)(bias) + (uint32_t)(less)))
+#else
+typedef int16_t operand;
+#define NET_BIAS(bias, less) (bias)
 #endif
 #ifdef __AVX2__
 #include <immintrin.h>
@@ -50,16 +55,26 @@ NET_BYTES(signed_odd_bytes, "sxtb16 %0, %1, ror #8")
 NET_PRODUCTS(add_both, "smlad")
 NET_PRODUCTS(add_low, "smlabb")
 NET_PRODUCTS(add_high, "smlatt")
-/* x / 2 as a byte, with saturation. */
-static inline uint8_t half_to_byte(int32_t x) {{
+/* With saturation. */
+static inline uint8_t to_byte(int32_t x) {{
   uint32_t out;
-  __asm("usat %0, #8, %1, asr #1" : "=r"(out) : "r"(x));
+  __asm("usat %0, #8, %1" : "=r"(out) : "r"(x));
   return (uint8_t)out;
 }}
 {0}#elif defined(__thumb__) && !defined(__thumb2__) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN)
 #define NET_FEW_REGISTERS   /* so one channel at a time, and pairs in one register */
 {1}#else
 {2}#endif
+/* a * b / 2^32 + c */
+static inline int32_t add_upper(int32_t a, int32_t b, int32_t c) {{
+#ifdef NET_DSP
+  int32_t out;
+  __asm("smmla %0, %1, %2, %3" : "=r"(out) : "r"(a), "r"(b), "r"(c));
+  return out;
+#else
+  return upper_product(a, b) + c;
+#endif
+}}
 #if defined(NET_DSP) || defined(__AVX2__)
 /* Four bytes as a number, the first the lowest. */
 static inline uint32_t word_at(const uint8_t *b) {{
@@ -86,87 +101,108 @@ typedef struct {
 
 /// Where weights are unsigned, gathering also adds up the codes: the type it returns, and its lines.
 struct AddingUp {
-  const char *type, *declare, *pairs, *codes, *code, *result, *vector;
+  const char *type, *declare, *pairs, *codes, *code, *result;
+  const char *vector, *operand;  ///< {0}: s for signed codes, u for unsigned ones
 };
-inline constexpr AddingUp not_added = {"void", "", "", "", "", "", ""};
+inline constexpr AddingUp not_added = {"void", "", "", "", "", "", "", ""};
 inline constexpr AddingUp added = {"int32_t",
                                    "  int32_t sum = 0;\n",
                                    "        sum = add_both(even, 0x00010001u, add_both(odd, 0x00010001u, sum));\n",
                                    "        sum += to[0] + to[1] + to[far] + to[far + 1];\n",
                                    "      sum += code;\n",
                                    "  return sum;\n",
-                                   "        sum = vaddvaq_s16(sum, eight);\n"};
+                                   "        \"vaddva.{0}8 %[sum], q0\\n\"\n",
+                                   ", [sum] \"+Te\"(sum)"};
 
-/// {0} to {6}: AddingUp.
+/// {0} to {7}: AddingUp; {8}: its suffix; {9}: what begins the names of functions that take bytes apart; {10}: whether
+/// codes are signed; {11}: what tells AVX2.
 inline constexpr const char* put =
     R"c(/* Writes n codes to one position of a patch, from tap k on; zeros if `from` is null. */
-static NET_NOINLINE {0} put(const uint8_t *from, int32_t n, int32_t is_signed, int16_t *patch, int32_t positions, int32_t k) {{
+#ifdef NET_HELIUM
+static inline {0} put{8}(const uint8_t *from, int32_t n, operand *patch, int32_t positions, int32_t k) {{
+  static const uint8_t order[] = {{0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15, 16, 18, 17}};
+  const uint8x16_t places = vldrbq_u8(order + (k & 3));
+  const int8x16_t sign = vdupq_n_s8({10} ? 0 : -128);
+  operand *to = patch + (k & ~3);
+{1}  (void)positions;
+  if (from) {{
+    __asm volatile(
+        "dlstp.8 lr, %[n]\n"
+        "1:\n"
+        "vldrb.u8 q0, [%[from]], #16\n"
+{6}        "veor q0, q0, %q[sign]\n"
+        "vstrb.8 q0, [%[to], %q[places]]\n"
+        "add %[to], %[to], #16\n"
+        "letp lr, 1b\n"
+        : [from] "+r"(from), [to] "+r"(to){7}
+        : [n] "r"(n), [places] "w"(places), [sign] "w"(sign)
+        : "q0", "lr", "memory");
+  }} else {{
+    for (; n > 0; n -= 16, to += 16) vstrbq_scatter_offset_p_s8(to, places, sign, vctp8q((uint32_t)n));
+  }}
+{5}}}
+#else
+static NET_NOINLINE {0} put{8}(const uint8_t *from, int32_t n, operand *patch, int32_t positions, int32_t k) {{
   const int32_t end = k + n, far = 2 * positions;
 {1}  while (k < end) {{
-    int16_t *to = patch + (k & ~3) * positions;
-    if (k & 3 || end - k < 4) {{
-      const int32_t code = from ? read_code(*from++, is_signed) : 0;
-      to[(k & 1 ? far : 0) + (k >> 1 & 1)] = (int16_t)code;
+    operand *to = patch + (k & ~3) * positions;
+    int32_t quads = (end - k) / 4;
+    if (k & 3 || quads == 0) {{
+      const int32_t code = from ? read_code(*from++, {10}) : 0;
+      to[(k & 1) * far + (k >> 1 & 1)] = (operand)code;
 {4}      ++k;
-    }} else if (!from) {{
-      for (; end - k >= 4; k += 4, to += 2 * far) to[0] = to[1] = to[far] = to[far + 1] = 0;
+      continue;
+    }}
+    k += 4 * quads;
+    if (!from) {{
+      for (; quads > 0; --quads, to += 2 * far) to[0] = to[1] = to[far] = to[far + 1] = 0;
     }} else {{
-#ifdef NET_HELIUM
-      const uint16x8_t order = {{0, 2, 1, 3, 4, 6, 5, 7}};
-      const int16x8_t sign = vdupq_n_s16(is_signed ? 0x80 : 0);
-      for (; end - k >= 8; k += 8, from += 8, to += 8) {{
-        const int16x8_t bytes = vreinterpretq_s16_u16(vldrbq_gather_offset_u16(from, order));
-        const int16x8_t eight = vsubq_s16(veorq_s16(bytes, sign), sign);
-        vst1q_s16(to, eight);
-{6}      }}
-#endif
-      for (; end - k >= 4; k += 4, from += 4, to += 2 * far) {{
+      for (; quads > 0; --quads, from += 4, to += 2 * far) {{
 #ifdef __AVX2__
-        const __m128i bytes = _mm_cvtsi32_si128((int32_t)word_at(from));
-        const __m128i numbers = is_signed ? _mm_cvtepi8_epi16(bytes) : _mm_cvtepu8_epi16(bytes);
+        const __m128i numbers = _mm_cvtep{11}8_epi16(_mm_cvtsi32_si128((int32_t)word_at(from)));
         const __m128i sorted = _mm_shufflelo_epi16(numbers, 0xd8);
         *(pair *)(void *)to = (uint32_t)_mm_cvtsi128_si32(sorted);
         *(pair *)(void *)(to + far) = (uint32_t)_mm_extract_epi32(sorted, 1);
 {3}#elif defined(NET_DSP)
         const uint32_t word = word_at(from);
-        const pair even = is_signed ? signed_even_bytes(word) : even_bytes(word);
-        const pair odd = is_signed ? signed_odd_bytes(word) : odd_bytes(word);
+        const pair even = {9}even_bytes(word), odd = {9}odd_bytes(word);
         ((pair *)(void *)to)[0] = even;
         ((pair *)(void *)to)[positions] = odd;
 {2}#else
-        to[0] = (int16_t)read_code(from[0], is_signed);
-        to[1] = (int16_t)read_code(from[2], is_signed);
-        to[far] = (int16_t)read_code(from[1], is_signed);
-        to[far + 1] = (int16_t)read_code(from[3], is_signed);
+        to[0] = (operand)read_code(from[0], {10});
+        to[1] = (operand)read_code(from[2], {10});
+        to[far] = (operand)read_code(from[1], {10});
+        to[far + 1] = (operand)read_code(from[3], {10});
 {3}#endif
       }}
     }}
   }}
 {5}}}
+#endif
 
 )c";
 
-/// {0}: the type it returns; {1}: the sum's declaration; {2}: what is done with the sum of a part; {3}: return.
+/// {0}: the type it returns; {1}: the sum's declaration; {2}: what is done with the sum of a part; {3}: return; {4}:
+/// the function that writes codes.
 inline constexpr const char* gather =
     R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside. */
-static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, int16_t *patch,
+static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, operand *patch,
                   int32_t positions) {{
   const int32_t width = l->in_c / l->groups, joined = l->groups == 1 && l->dilation_w == 1;
+  const int32_t left = x * l->stride_w - l->pad_left, whole = joined && left >= 0 && left + l->kernel_w <= l->in_w;
   int32_t ky, kx, run, k = 0;
 {1}  for (ky = 0; ky < l->kernel_h; ++ky) {{
-    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top, inside = iy >= 0 && iy < l->in_h;
+    const int32_t iy = y * l->stride_h + ky * l->dilation_h - l->pad_top;
     for (kx = 0; kx < l->kernel_w; kx += run, k += run * width) {{
-      const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left, rest = l->kernel_w - kx;
-      const uint8_t *from = 0;
-      int32_t alike = 1;   /* the next columns that are inside, or not */
-      if (inside && ix >= 0 && ix < l->in_w) {{
-        from = in + (iy * l->in_w + ix) * l->in_c + group * width;
-        if (joined) alike = l->in_w - ix;
-      }} else if (joined) {{
-        alike = inside && ix < 0 ? -ix : rest;
+      const int32_t ix = left + kx * l->dilation_w;
+      int32_t inside = iy >= 0 && iy < l->in_h;
+      run = l->kernel_w - kx;
+      if (!whole) {{   /* the next columns that are all inside, or all outside */
+        const int32_t alike = !joined ? 1 : ix < 0 ? -ix : l->in_w - ix;
+        if (alike > 0 && alike < run) run = alike;
+        if (ix < 0 || ix >= l->in_w) inside = 0;
       }}
-      run = alike < rest ? alike : rest;
-      {2}put(from, run * width, l->in_signed, patch, positions, k);
+      {2}{4}(inside ? in + (iy * l->in_w + ix) * l->in_c + group * width : 0, run * width, patch, positions, k);
     }}
   }}
 {3}}}
@@ -177,7 +213,7 @@ inline constexpr const char* gather_apart =
     R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside. A transposed convolution reads rows
    and columns of the input that are more than one apart, with zeros between. */
 static {0} gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
-                  int32_t group, int16_t *patch, int32_t positions) {{
+                  int32_t group, operand *patch, int32_t positions) {{
   const int32_t width = l->in_c / l->groups, row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
   int32_t ky, kx, k = 0;
 {1}  for (ky = 0; ky < l->kernel_h; ++ky) {{
@@ -187,7 +223,7 @@ static {0} gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_
       const uint8_t *from = 0;
       if (iy >= 0 && iy < l->in_h && iy % apart_h == 0 && ix >= 0 && ix < l->in_w && ix % apart_w == 0)
         from = in + iy / apart_h * row + ix / apart_w * l->in_c + group * width;
-      {2}put(from, width, l->in_signed, patch, positions, k);
+      {2}{4}(from, width, patch, positions, k);
     }}
   }}
 {3}}}
@@ -216,39 +252,46 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
                         int32_t at, uint8_t *codes, int32_t *wide) {{
   const int32_t low = l->low, high = l->high, step = l->out_c, end = c + channels;
   const int32_t usual = positions == 4 && !wide;
+  const int32_t *scale = l->scale + 2 * c;
+  const uint8_t *shifts = l->shift;
   uint8_t *to = wide ? 0 : codes + at;
 {6}  int32_t p;
 #define NET_SUM(p) ((bias + {2}){5})
-#define NET_HALF(p) ((upper_product(NET_SUM(p), multiplier) >> shift) + 1)
+#define NET_RESULT(p) (add_upper(NET_SUM(p), multiplier, half) >> shift)
+#define NET_NEXT ++c, ++to, scale += 2, sums += 4
 #ifdef NET_HELIUM
   const uint32x4_t apart = vidupq_n_u32(0, 1) * (uint32_t)step;
-  for (; usual && c < end && l->shift[c] > 32; ++c, ++to, sums += 4) {{
-    const int32_t bias = l->scale[2 * c], multiplier = l->scale[2 * c + 1], shift = l->shift[c] - 33;
+  for (; usual && c < end && shifts[c] > 32; NET_NEXT) {{
+    const int32_t bias = scale[0], multiplier = scale[1], shift = shifts[c] - 32;
     int32x4_t y = vld1q_s32(sums);
 {1}{4}    y = vmulhq_s32(vshlq_r_s32(vaddq_n_s32(y, bias), l->up), vdupq_n_s32(multiplier));
-    y = vshrq_n_s32(vaddq_n_s32(vshlq_r_s32(y, -shift), 1), 1);
+    y = vrshlq_n_s32(y, -shift);
     y = vminq_s32(vmaxq_s32(y, vdupq_n_s32(low)), vdupq_n_s32(high));
     vstrbq_scatter_offset_s32((int8_t *)to, apart, y);
   }}
 #elif defined(NET_DSP)
-  for (; usual && low == 0 && high == 255 && c < end && l->shift[c] > 32; ++c, ++to, sums += 4) {{
-    const int32_t bias = l->scale[2 * c], multiplier = l->scale[2 * c + 1], shift = l->shift[c] - 33;
-{1}    to[0] = half_to_byte(NET_HALF(0));
-    to[step] = half_to_byte(NET_HALF(1));
-    to[2 * step] = half_to_byte(NET_HALF(2));
-    to[3 * step] = half_to_byte(NET_HALF(3));
+  for (; usual && low == 0 && high == 255 && c < end && shifts[c] > 32; NET_NEXT) {{
+    const int32_t bias = scale[0], multiplier = scale[1], shift = shifts[c] - 32, half = 1 << (shift - 1);
+{1}    to[0] = to_byte(NET_RESULT(0));
+    to[step] = to_byte(NET_RESULT(1));
+    to += 2 * step;
+    to[0] = to_byte(NET_RESULT(2));
+    to[step] = to_byte(NET_RESULT(3));
+    to -= 2 * step;
   }}
 #endif
-  for (; usual && c < end && l->shift[c] > 32; ++c, ++to, sums += 4) {{
-    const int32_t bias = l->scale[2 * c], multiplier = l->scale[2 * c + 1], shift = l->shift[c] - 33;
-{1}    to[0] = (uint8_t)clamp(NET_HALF(0) >> 1, low, high);
-    to[step] = (uint8_t)clamp(NET_HALF(1) >> 1, low, high);
-    to[2 * step] = (uint8_t)clamp(NET_HALF(2) >> 1, low, high);
-    to[3 * step] = (uint8_t)clamp(NET_HALF(3) >> 1, low, high);
+  for (; usual && c < end && shifts[c] > 32; NET_NEXT) {{
+    const int32_t bias = scale[0], multiplier = scale[1], shift = shifts[c] - 32, half = 1 << (shift - 1);
+{1}    to[0] = (uint8_t)clamp(NET_RESULT(0), low, high);
+    to[step] = (uint8_t)clamp(NET_RESULT(1), low, high);
+    to += 2 * step;
+    to[0] = (uint8_t)clamp(NET_RESULT(2), low, high);
+    to[step] = (uint8_t)clamp(NET_RESULT(3), low, high);
+    to -= 2 * step;
   }}
-  for (at += c - (end - channels); c < end; ++c, ++at, sums += 4) {{
-    const int32_t bias = l->scale[2 * c], multiplier = l->scale[2 * c + 1];
-    const uint8_t shift = l->shift[c];
+  for (at += c - (end - channels); c < end; ++c, ++at, scale += 2, sums += 4) {{
+    const int32_t bias = scale[0], multiplier = scale[1];
+    const uint8_t shift = shifts[c];
 {1}    for (p = 0; p < positions; ++p) {{
       const int32_t code = rescale(NET_SUM(p), multiplier, shift, low, high);
       if (wide) wide[at + p * step] = code;
@@ -263,7 +306,7 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
 /// the argument; {4}, {5}: the parameters that transposed convolutions add, and the same as arguments of gather.
 inline constexpr const char* run_layer =
     R"c(/* Writes codes, or the network's 32-bit results to `wide`. The patch has one position or four, each of `padded` codes. */
-static void run_layer(const layer *l, {4}const uint8_t *in, int16_t *patch, int32_t positions, int32_t padded,
+static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int32_t positions, int32_t padded,
                       uint8_t *codes, int32_t *wide) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   const int32_t all = l->out_h * l->out_w;
@@ -272,7 +315,7 @@ static void run_layer(const layer *l, {4}const uint8_t *in, int16_t *patch, int3
 #else
   const int32_t lanes = positions, next = 2;   /* positions side by side, and from one to the next */
 #endif
-  const int16_t *patch_end = patch;
+  const operand *patch_end = patch;
   int32_t at, group, p, c, k, kind = 0, words = 0;
   for (p = 0; p < positions / lanes; ++p) {{
     for (k = (taps & ~3) * lanes; k < padded * lanes; ++k) patch[p * padded + k] = 0;
@@ -293,7 +336,7 @@ static void run_layer(const layer *l, {4}const uint8_t *in, int16_t *patch, int3
         for (; c < end && c < first + 7; c += channels) {{
           if (l->bits[c] != kind) {{
             kind = l->bits[c];
-            words = (taps * (kind & 15) + 31) / 32;
+            words = (taps * (kind & 15) + 31) >> 5;
             patch_end = patch + words * (32 / (kind & 15)) * lanes;
           }}
           channels = c + 1 < end && l->bits[c + 1] == kind ? 2 : 1;

@@ -3,7 +3,6 @@
 
 #include <fmt/ranges.h>
 
-#include <bit>
 #include <vector>
 
 namespace mixgrad::integer {
@@ -14,7 +13,7 @@ using fmt::format;
 using Parameters = std::vector<std::string>;
 
 const Parameters& parameters() {
-  static const Parameters all = {"const uint32_t *w", "const int16_t *x", "const int16_t *end", "int32_t *sums"};
+  static const Parameters all = {"const uint32_t *w", "const operand *x", "const operand *end", "int32_t *sums"};
   return all;
 }
 
@@ -70,7 +69,7 @@ std::string sums_in_c(const Sums& s) {
   if (s.channels == 1) return head(s) + " {\n" + sums_loop(s, "a") + "}\n";
   if (s.positions == 1) return head(s) + " {\n" + sums_loop(s, "ab") + "}\n";
   return format(
-      "{} {{\n#ifdef NET_FEW_REGISTERS\n  {{\n    const uint32_t *words = w;\n    const int16_t *patch = x;\n{}"
+      "{} {{\n#ifdef NET_FEW_REGISTERS\n  {{\n    const uint32_t *words = w;\n    const operand *patch = x;\n{}"
       "    w = words, x = patch;\n  }}\n  {{\n{}  }}\n#else\n{}#endif\n}}\n",
       head(s), sums_loop(s, "a"), sums_loop(s, "b"), sums_loop(s, "ab"));
 }
@@ -121,79 +120,132 @@ std::string sums_in_assembler(const Sums& s) {
   return code.function(s.name(), parameters());
 }
 
-/// Two channels at four positions in vectors of 128 bits. The eight sums must be in registers with even numbers: the
-/// addresses of four patches, of the weights and a counter fill those with odd ones. Weights below 8 bits are fields at
-/// one place of several words, whose pairs of codes are not neighbours in a patch.
-std::string sums_in_helium(const Sums& s) {
-  Assembler code;
-  const auto line = [&](const std::string& text) { code.line(text); };
-  const int sums[] = {0, 2, 4, 6, 8, 10, 12, 14}, patches[] = {1, 5, 7, 9};
-  const auto add = [&](const std::string& load, bool in_part) {
-    for (int p = 0; p < 4; ++p) {
-      if (in_part) line("vpst");
-      line(format(fmt::runtime(load), patches[p], in_part ? "t" : ""));
-      line(format("vmladava.s16 r{}, q1, q3", sums[p]));
-      line(format("vmladava.s16 r{}, q2, q3", sums[4 + p]));
+/// A vector of 16 of a channel's weights per iteration, in the order of the patch. Sums must be in registers with even
+/// numbers: four positions' patches, the weights' address and a counter fill those with odd ones.
+class HeliumSums {
+ public:
+  explicit HeliumSums(const Sums& s) : s_(s) {}
+
+  std::string function() {
+    line("push {r2-r12, lr}");
+    if (has_shifts()) line("vpush {d8-d9}");
+    line("mov r11, r0");
+    if (s_.positions == 4) {
+      line("ldr r9, [r3]");
+      line("add r5, r1, r9");
+      line("add r7, r5, r9");
+      line("add r9, r7, r9");
     }
-  };
-  const int pairs = s.pairs();
-  const auto words = [&](bool in_part) {
-    if (in_part) line("vpst");
-    line(format("vldrw{}.32 q0, [r11], #16", in_part ? "t" : ""));
-    if (s.bits == 8) {
-      line("vmovlb.s8 q1, q0");
-      line("vmovlt.s8 q2, q0");
-      add("vldrw{1}.32 q3, [r{0}], #16", in_part);
+    line("sub r3, r2, r1");
+    if (!is_joined()) load_table("r0");
+    for (int i = 0; i < sums(); ++i) line(format("mov r{}, #0", 2 * i));
+    add_all();
+    if (has_shifts()) line("vpop {d8-d9}");
+    line("ldr r1, [sp, #4]");
+    put_sums();
+    line("add sp, sp, #8");
+    line("pop {r4-r12, pc}");
+    line("4:");
+    table();
+    return code_.function(s_.name(), parameters());
+  }
+
+ private:
+  void line(const std::string& text) { code_.line(text); }
+  int sums() const { return s_.channels * static_cast<int>(s_.positions); }
+  /// Bits of both channels that are neighbours in a word; a pair of taps has them in both halves.
+  int field() const { return s_.bits * s_.channels; }
+  bool is_joined() const { return field() == 16; }  ///< a byte of one channel beside that of the other
+  bool has_shifts() const { return field() < 8; }
+
+  /// The bytes that hold lanes 0 to 15, and if those are at different places in them, by how many bits to shift up.
+  void table() {
+    std::vector<int> bytes, shifts;
+    for (int lane = 0; lane < 16; ++lane) {
+      const int bit = lane / 2 * field();
+      bytes.push_back(bit / 16 * 4 + lane % 2 * 2 + bit % 16 / 8);
+      shifts.push_back(8 - field() - bit % 8);
+    }
+    line(format(".byte {}", fmt::join(bytes, ", ")));
+    if (has_shifts()) line(format(".byte {}", fmt::join(shifts, ", ")));
+  }
+
+  void load_table(const std::string& address) {
+    line(format("adr {}, 4f", address));
+    line(format("vldrb.u8 q3, [{}]", address));
+    if (has_shifts()) line(format("vldrb.u8 q4, [{}, #16]", address));
+  }
+
+  /// The weights become q0 and q1, the first channel's in q0.
+  void load_weights(bool in_part, int step) {
+    const auto gather = [&](const char* to) {
+      if (in_part) line("vpst");
+      line(format("vldrb{}.u8 {}, [r11, q3]", in_part ? "t" : "", to));
+    };
+    if (is_joined() && !in_part) {
+      line("vld20.8 {q0, q1}, [r11]");
+      line("vld21.8 {q0, q1}, [r11]!");
       return;
     }
-    for (int k = 0; k < pairs; ++k) {
-      for (int c = 0; c < 2; ++c) {
-        const int above = 16 - (2 * k + c + 1) * s.bits;
-        if (above > 0) line(format("vshl.i16 q{}, q0, #{}", 1 + c, above));
-        line(format("vshr.u16 q{}, q{}, #{}", 1 + c, above > 0 ? 1 + c : 0, 16 - s.bits));
-      }
-      add("vldrw{1}.u32 q3, [r{0}, q4, uxtw #2]", in_part);
-      line(k + 1 < pairs ? "vadd.i32 q4, q4, q5" : "vadd.i32 q4, q4, q6");
+    gather("q0");
+    line(format("add r11, r11, #{}", is_joined() ? 1 : step));
+    if (is_joined()) gather("q1");
+    if (has_shifts()) line("vshl.u8 q0, q0, q4");
+    if (s_.bits == 8) return;
+    if (s_.channels == 2) {
+      line(format("vshr.u8 q1, q0, #{}", 8 - s_.bits));
+      line(format("vshl.i8 q0, q0, #{}", s_.bits));
     }
-  };
-  const int codes = 8 * pairs;  // of a channel in four words: their patch has twice as many bytes
-  line("push {r2-r12, lr}");
-  line("vpush {d8-d13}");
-  line("mov r11, r0");
-  line("sub r3, r2, r1");
-  line("ldr r9, [sp, #52]");
-  line("ldr r9, [r9]");
-  line("lsl r9, r9, #1");
-  line("add r5, r1, r9");
-  line("add r7, r5, r9");
-  line("add r9, r7, r9");
-  if (s.bits < 8) {
-    line("mov r0, #0");
-    line(format("vidup.u32 q4, r0, #{}", pairs));
-    line("vmov.i32 q5, #1");
-    line(format("vmov.i32 q6, #{}", 3 * pairs + 1));
+    line(format("vshr.u8 q0, q0, #{}", 8 - s_.bits));
   }
-  for (const int r : sums) line(format("mov r{}, #0", r));
-  line(format("subs r3, r3, #{}", 2 * codes));
-  line("blt 2f");
-  line("1:");
-  words(false);
-  line(format("subs r3, r3, #{}", 2 * codes));
-  line("bge 1b");
-  line("2:");
-  line(format("adds r3, r3, #{}", 2 * codes));
-  line("beq 3f");
-  line(format("lsr r3, r3, #{}", std::countr_zero(4U * static_cast<unsigned>(pairs))));  // bytes to words of weights
-  line("vctp.32 r3");
-  words(true);
-  line("3:");
-  line("vpop {d8-d13}");
-  line("ldr r1, [sp, #4]");
-  line("stm r1, {r0, r2, r4, r6, r8, r10, r12, lr}");
-  line("add sp, sp, #8");
-  line("pop {r4-r12, pc}");
-  return code.function(s.name(), parameters());
-}
+
+  void add(bool in_part, int step) {
+    const int patches[] = {1, 5, 7, 9};
+    load_weights(in_part, step);
+    for (int p = 0; p < s_.positions; ++p) {
+      line(format("vldrb.u8 q2, [r{}], #16", patches[p]));
+      for (int c = 0; c < s_.channels; ++c)
+        line(format("vmladava.s8 r{}, q{}, q2", 2 * (c * static_cast<int>(s_.positions) + p), c));
+    }
+  }
+
+  void add_all() {
+    const bool may_end_early = s_.bits > 2;  // in a word of 4 or 8 of a channel's weights
+    if (may_end_early) {
+      line("subs r3, r3, #16");
+      line("blt 2f");
+    }
+    line("1:");
+    if (field() == 1) {  // half a word
+      add(false, 1);
+      add(false, 3);
+      line("subs r3, r3, #32");
+    } else {
+      add(false, 2 * field());
+      line("subs r3, r3, #16");
+    }
+    line(may_end_early ? "bge 1b" : "bne 1b");
+    if (!may_end_early) return;
+    line("2:");
+    line("adds r3, r3, #16");
+    line("beq 3f");
+    line("vctp.8 r3");
+    if (is_joined()) load_table("r3");
+    add(true, 2 * field());
+    line("3:");
+  }
+
+  void put_sums() {
+    if (s_.positions == 1) {
+      for (int c = 0; c < s_.channels; ++c) line(format("str r{}, [r1, #{}]", 2 * c, 16 * c));
+    } else {
+      line(s_.channels == 1 ? "stm r1, {r0, r2, r4, r6}" : "stm r1, {r0, r2, r4, r6, r8, r10, r12, lr}");
+    }
+  }
+
+  Sums s_;
+  Assembler code_;
+};
 
 /// Two channels at four positions on x86: one instruction for the products of two pairs, each from a word of its own,
 /// at all positions.
@@ -253,23 +305,13 @@ std::string sums_macros(Machine machine, int bits, bool signed_inputs) {
   return format("#define WEIGHTS_{0}(w, word) {1}\n#define ADD_{0}(sum, w, i) {2}\n", bits, weights, sum);
 }
 
-/// One channel at four positions where each of them has a patch of its own: one after the other.
-std::string sums_in_turn(const Sums& s) {
-  const Sums one{.bits = s.bits, .channels = 1, .positions = 1};
-  return format(
-      "{0} {{\n"
-      "  const uint32_t *words = w;\n"
-      "  const int32_t codes = (int32_t)(end - x), apart = sums[0];\n"
-      "  int32_t p;\n"
-      "  for (p = 0; p < 4; ++p, ++sums, w = words, end += apart, x = end - codes) {{\n{1}  }}\n}}\n",
-      head(s), sums_loop(one, "a"));
-}
-
 std::string sums_function(const Sums& s) {
-  if (s.positions == 1) return sums_in_c(s) + "\n";
-  if (s.channels == 1) return format("#ifdef NET_HELIUM\n{}#else\n{}#endif\n\n", sums_in_turn(s), sums_in_c(s));
-  return format("#if defined(NET_HELIUM)\n{}#elif defined(NET_DSP)\n{}#elif defined(__AVX2__)\n{}#else\n{}#endif\n\n",
-                sums_in_helium(s), sums_in_assembler(s), sums_in_avx2(s), sums_in_c(s));
+  std::string others = "#else\n" + sums_in_c(s);
+  if (s.channels == 2 && s.positions == 4) {
+    others = format("#elif defined(NET_DSP)\n{}#elif defined(__AVX2__)\n{}{}", sums_in_assembler(s), sums_in_avx2(s),
+                    others);
+  }
+  return format("#ifdef NET_HELIUM\n{}{}#endif\n\n", HeliumSums(s).function(), others);
 }
 
 std::string sums_of_3x3() {

@@ -10,6 +10,7 @@
 #include <src/internal/memory_plan.h>
 #include <src/internal/names.h>
 
+#include <numeric>
 #include <set>
 
 namespace mixgrad::integer {
@@ -35,8 +36,8 @@ bool has_transposed(const IntegerNetwork& network) {
 struct Needs {
   std::set<Sums> sums;
   std::set<int> widths;
-  bool doubled = false, patches = false, signed_inputs = false, apart;
-  std::set<bool> depthwise;  ///< signed inputs, unsigned ones
+  bool doubled = false, apart;
+  std::set<bool> patches, depthwise;  ///< of signed inputs, of unsigned ones
   bool depthwise_3x3 = false;
   int64_t kernel_rows = 1;  ///< the most of layers that run depthwise
 
@@ -51,8 +52,7 @@ struct Needs {
         kernel_rows = std::max(kernel_rows, layer.size.kh);
         continue;
       }
-      patches = true;
-      signed_inputs = signed_inputs || network.input_of(node).is_signed();
+      patches.insert(network.input_of(node).is_signed());
       for (const ChannelBlock& b : channel_blocks(layer)) {
         sums.insert({b.bits, b.channels, patch_positions(layer)});
         widths.insert(b.bits);
@@ -61,6 +61,8 @@ struct Needs {
   }
   bool narrow() const { return !widths.empty() && *widths.begin() < 8; }
 };
+
+std::string suffix(bool is_signed) { return is_signed ? "_signed" : ""; }
 
 /// The lines of run_layer that call one of them.
 std::string choice(const std::set<Sums>& all) {
@@ -83,7 +85,6 @@ void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
   out.emplace_back(c_depthwise::sums_alone);
   if (needs.depthwise_3x3) out.push_back(sums_of_3x3());
   for (const bool is_signed : needs.depthwise) {
-    const char* suffix = is_signed ? "_signed" : "";
     const std::string any = "sums_alone(l, rows, x * l->stride_w, weights, sums + p, count);";
     const std::string sums = needs.depthwise_3x3
                                  ? format(
@@ -96,8 +97,10 @@ void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
                                        "        }} else\n#endif\n        {{ {} }}",
                                        any)
                                  : any;
-    out.push_back(format(fmt::runtime(c_depthwise::load_row), suffix, is_signed ? "signed_" : "", is_signed ? 1 : 0));
-    out.push_back(format(fmt::runtime(c_depthwise::run_depthwise), suffix, sums, needs.narrow() ? " 0," : ""));
+    out.push_back(
+        format(fmt::runtime(c_depthwise::load_row), suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0));
+    out.push_back(
+        format(fmt::runtime(c_depthwise::run_depthwise), suffix(is_signed), sums, needs.narrow() ? " 0," : ""));
   }
 }
 
@@ -106,7 +109,7 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
   const auto of = [&](Machine machine) {
     std::string text;
-    for (const int bits : needs.widths) text += sums_macros(machine, bits, needs.signed_inputs);
+    for (const int bits : needs.widths) text += sums_macros(machine, bits, needs.patches.contains(true));
     return text;
   };
   out.push_back(
@@ -116,13 +119,19 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   out.push_back(format(fmt::runtime(c_layers::put_results), m.parameter, m.constants, m.sum, m.comment, m.vector,
                        needs.doubled ? " * doubled" : "",
                        needs.doubled ? "  const int32_t doubled = 1 << l->up;\n" : ""));
-  if (needs.patches) {
+  if (!needs.patches.empty()) {
     const bool narrow = needs.narrow();
     const c_layers::AddingUp& up = narrow ? c_layers::added : c_layers::not_added;
-    out.push_back(
-        format(fmt::runtime(c_layers::put), up.type, up.declare, up.pairs, up.codes, up.code, up.result, up.vector));
+    for (const bool is_signed : needs.patches) {
+      const std::string vector = format(fmt::runtime(up.vector), is_signed ? "s" : "u");
+      out.push_back(format(fmt::runtime(c_layers::put), up.type, up.declare, up.pairs, up.codes, up.code, up.result,
+                           vector, up.operand, suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0,
+                           is_signed ? "i" : "u"));
+    }
+    const std::string function =
+        needs.patches.size() == 2 ? "(l->in_signed ? put_signed : put)" : "put" + suffix(needs.patches.contains(true));
     out.push_back(format(fmt::runtime(needs.apart ? c_layers::gather_apart : c_layers::gather), up.type, up.declare,
-                         narrow ? "sum += " : "", up.result));
+                         narrow ? "sum += " : "", up.result, function));
     for (const Sums& s : needs.sums) out.push_back(sums_function(s));
     out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[4]" : "",
                          narrow ? "totals[p] = " : "", narrow ? " totals," : "",
@@ -135,17 +144,29 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
 
 constexpr int odd_flag = 16;
 
+/// Where patches are signed bytes, they hold unsigned inputs less 128, so that sums lack 128 times the stored weights.
+std::string bias_text(const CContext& c, const Layer& layer, size_t channel) {
+  const int32_t bias = layer.bias.empty() ? 0 : layer.bias[channel];
+  if (c.input().is_signed() || runs_depthwise(layer)) return c_literal(bias);
+  const bool odd = layer.is_odd(static_cast<int64_t>(channel));
+  const int bits = storage_bits(layer.weight_bits[channel]), offset = odd ? (1 << bits) - 1 : 1 << (bits - 1);
+  const int64_t taps = layer.weights_per_channel();
+  const auto first = layer.weights.begin() + static_cast<int64_t>(channel) * taps;
+  const int64_t stored = std::accumulate(first, first + taps, bits == 8 ? 0 : offset * taps);
+  return format("NET_BIAS({}, {})", c_literal(bias), 128 * stored);
+}
+
 std::string layer_table(const CContext& c, const Layer& layer) {
   const Conv2dSize& s = layer.size;
   const size_t i = c.index;
   const int up = doublings(layer, c.input());
-  std::vector<int32_t> scale;
+  std::vector<std::string> scale;
   std::vector<int> shifts, bits;
   for (size_t o = 0; o < layer.ratios.size(); ++o) {
     const auto channel = static_cast<int64_t>(o);
     bits.push_back(storage_bits(layer.weight_bits[o]) + (layer.is_odd(channel) ? odd_flag : 0));
-    scale.push_back(layer.bias.empty() ? 0 : layer.bias[o]);
-    scale.push_back(layer.ratios[o].multiplier);
+    scale.push_back(bias_text(c, layer, o));
+    scale.push_back(std::to_string(layer.ratios[o].multiplier));
     shifts.push_back(layer.ratios[o].shift + up);
   }
   return format("/* {} */\n", c_comment(c.node().name)) + c_array("uint8_t", format("bits_{}", i), bits) +
@@ -163,12 +184,13 @@ std::string layer_table(const CContext& c, const Layer& layer) {
 /// The network's first layer brings the functions of all. `apart`: how far the rows and columns that it reads are
 /// apart.
 CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
-  const std::string patch = format("(int16_t *)(void *)(arena + {})", c.arena.patches[c.index] / 4);
+  const std::string patch =
+      format("({} *)(void *)(arena + {})", runs_depthwise(layer) ? "int16_t" : "operand", c.arena.patches[c.index] / 4);
   const std::string further = has_transposed(c.network) ? format("{}, {}, ", apart[0], apart[1]) : "";
   const int64_t positions = patch_positions(layer), codes = patch_bytes(layer) / positions / device::patch_code_bytes;
   const std::string call = runs_depthwise(layer)
-                               ? format("run_depthwise{}(&layer_{}, {}, {}, {});",
-                                        c.input().is_signed() ? "_signed" : "", c.index, c.x(), patch, c.results())
+                               ? format("run_depthwise{}(&layer_{}, {}, {}, {});", suffix(c.input().is_signed()),
+                                        c.index, c.x(), patch, c.results())
                                : format("run_layer(&layer_{}, {}{}, {}, {}, {}, {});", c.index, further, c.x(), patch,
                                         positions, codes, c.results());
   const bool is_first = &*std::ranges::find_if(c.network.nodes, &IntegerNode::is_layer) == &c.node();
