@@ -5,7 +5,6 @@
 
 #include "conv2d.h"
 #include "conv2d_clock.h"
-#include "conv2d_int8.h"
 #include "lanes.h"
 #include "product.h"
 #include "reduce.h"
@@ -101,10 +100,6 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
                    Grad gbias) {
   through_float::conv2d_grad_w(s, x, gy, gw, gbias);
-}
-
-std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize&, bool, std::span<const int8_t>) {
-  return nullptr;
 }
 
 }  // namespace mixgrad::kernels

@@ -47,9 +47,9 @@ MIXGRAD_CLONES void run_signed(const Conv2dSize& s, const int8_t* x, const int8_
 }  // namespace
 
 void reference::conv2d_int8(const Conv2dSize& s, bool x_signed, std::span<const uint8_t> x, std::span<const int8_t> w,
-                            std::span<int32_t> acc) {
-  if (x_signed) return run_signed(s, reinterpret_cast<const int8_t*>(x.data()), w.data(), acc.data());
-  run_unsigned(s, x.data(), w.data(), acc.data());
+                            std::span<int32_t> sums) {
+  if (x_signed) return run_signed(s, reinterpret_cast<const int8_t*>(x.data()), w.data(), sums.data());
+  run_unsigned(s, x.data(), w.data(), sums.data());
 }
 
 }  // namespace mixgrad::kernels

@@ -5,27 +5,53 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <vector>
 
 #include "conv2d.h"
+#include "requantize.h"
 
 namespace mixgrad::kernels {
 
 namespace reference {
-/// acc = x ⋆ w; x_signed: x holds two's complement.
+/// sums = x ⋆ w; x_signed: x holds two's complement.
 void conv2d_int8(const Conv2dSize& s, bool x_signed, std::span<const uint8_t> x, std::span<const int8_t> w,
-                 std::span<int32_t> acc);
+                 std::span<int32_t> sums);
 }  // namespace reference
 
-/// The same by oneDNN for one set of weights, kept in oneDNN's own format. Planned for one thread; several threads may
-/// call it at once.
+namespace int8 {
+struct Isa;
+}
+
+/// The same for one set of weights, laid out for an instruction set, and with its sums requantized while they are in
+/// registers. On one thread; several threads may call it at once.
 class PackedConv2dInt8 {
  public:
-  /// Null if oneDNN is missing, rejects the shape, or would not be exact (sums of pairs saturate at 16 bits on CPUs
-  /// without VNNI; grouped convolutions of signed codes).
-  static std::unique_ptr<const PackedConv2dInt8> make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w);
-  virtual ~PackedConv2dInt8() = default;
+  PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bool x_signed, std::span<const int8_t> w,
+                   const Requantization& requantization);
+  /// For the newest instruction set that the CPU supports; null if it supports none of ours.
+  static std::unique_ptr<const PackedConv2dInt8> make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w,
+                                                      const Requantization& requantization);
 
-  virtual void operator()(std::span<const uint8_t> x, std::span<int32_t> acc) const = 0;
+  void sums(std::span<const uint8_t> x, std::span<int32_t> sums) const;
+  void codes(std::span<const uint8_t> x, std::span<uint8_t> codes) const;
+
+ private:
+  struct Output;
+  void pack(std::span<const int8_t> w);
+  void run(const uint8_t* x, Output y) const;
+  const void* padded(const uint8_t* x, int64_t images) const;
+
+  const int8::Isa* isa_;
+  Conv2dSize size_;
+  bool x_signed_, depthwise_;
+  int64_t groups_;                     ///< that run one after the other: a depthwise convolution's all run at once
+  int64_t padded_h_, padded_w_;        ///< the part of the input that windows reach, and what they don't
+  std::vector<int64_t> offsets_;       ///< in the padded input, of the runs of codes that lie next to each other
+  int64_t run_codes_ = 0, words_ = 0;  ///< of a run
+  bool copies_ = false;                ///< the input can't be read as it is
+  std::vector<uint32_t> weights_;
+  std::vector<int32_t> start_;  ///< of sums, for whole vectors: -128 Σw where x is stored as x + 128
+  Requantization requantization_;
 };
 
 }  // namespace mixgrad::kernels

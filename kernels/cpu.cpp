@@ -10,17 +10,38 @@
 
 namespace mixgrad::kernels {
 
+// What compilers from 2022 have no name for, in leaf 7 of CPUID.
+#ifdef __x86_64__
+
+namespace {
+
+bool has_amx() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & 1U << 24) != 0;
+}
+
+}  // namespace
+
+bool has_avx_vnni() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1U << 4) != 0;
+}
+
+#else
+
+bool has_avx_vnni() { return false; }
+
+#endif
+
 std::vector<std::string> cpu_features() {
   std::vector<std::string> found;
 #ifdef __x86_64__
   if (__builtin_cpu_supports("avx2")) found.emplace_back("avx2");
+  if (has_avx_vnni()) found.emplace_back("avx_vnni");
   if (__builtin_cpu_supports("avx512f")) found.emplace_back("avx512f");
   if (__builtin_cpu_supports("avx512vnni")) found.emplace_back("avx512_vnni");
   if (__builtin_cpu_supports("avx512bf16")) found.emplace_back("avx512_bf16");
-  // compilers from 2022 have no name for AMX
-  constexpr unsigned amx_tile = 1U << 24;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & amx_tile) != 0) found.emplace_back("amx");
+  if (has_amx()) found.emplace_back("amx");
 #endif
   return found;
 }
@@ -58,17 +79,11 @@ bool bfloat16_is_fast() {
   return fast;
 }
 
-bool int8_is_fast() {
-  static const bool vnni = uses(dnnl_cpu_isa_avx512_core_vnni);
-  return vnni;
-}
-
 #else
 
 std::string onednn_version() { return {}; }
 std::string onednn_isa() { return "none"; }
 bool bfloat16_is_fast() { return false; }
-bool int8_is_fast() { return false; }
 
 #endif
 

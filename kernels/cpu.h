@@ -7,8 +7,11 @@
 
 namespace mixgrad::kernels {
 
-/// Which of avx2, avx512f, avx512_vnni, avx512_bf16 and amx the CPU supports.
+/// Which of avx2, avx_vnni, avx512f, avx512_vnni, avx512_bf16 and amx the CPU supports.
 std::vector<std::string> cpu_features();
+
+/// Whether the CPU adds up products of bytes in registers of 256 bits.
+bool has_avx_vnni();
 
 /// Like "2.6.3"; empty in builds without oneDNN.
 std::string onednn_version();
@@ -18,9 +21,5 @@ std::string onednn_isa();
 
 /// Whether this build and CPU multiply in bfloat16 faster than in float (AMX or AVX512_BF16).
 bool bfloat16_is_fast();
-
-/// Whether this build multiplies bytes fast and exactly: the sum of two u8 · s8 products needs 17 bits, and only VNNI
-/// does not saturate it to 16.
-bool int8_is_fast();
 
 }  // namespace mixgrad::kernels

@@ -49,13 +49,17 @@ MIXGRAD_INLINE void for_each_tap(const Pool2dSize& s, const Window& at, const Ta
     for (int64_t ix = at.x0; ix < at.x1; ix += s.dilation_w) tap((iy * s.w + ix) * s.c);
 }
 
+/// Codes in bytes are compared and added up as integers.
+template <typename T>
+using Wide = std::conditional_t<sizeof(T) == 1, int32_t, float>;
+
 template <typename T>
 MIXGRAD_INLINE void max_row(const Pool2dSize& s, const T* image, int64_t oy, T* y) {
   for (int64_t ox = 0; ox < s.ow; ++ox, y += s.c) {
     const Window at = window(s, oy, ox);
     for_each_block(s.c, [&](int64_t first, auto count) {
-      float best[block];
-      for (int64_t c = 0; c < count; ++c) best[c] = -std::numeric_limits<float>::infinity();
+      Wide<T> best[block];
+      for (int64_t c = 0; c < count; ++c) best[c] = std::numeric_limits<Wide<T>>::lowest();
       for_each_tap(s, at, [&](int64_t tap) {
         const T* x = image + tap + first;
         for (int64_t c = 0; c < count; ++c) best[c] = x[c] > best[c] ? x[c] : best[c];
@@ -100,14 +104,16 @@ MIXGRAD_INLINE void average_row(const Pool2dSize& s, bool codes, const T* image,
     const Window at = window(s, oy, ox);
     const double n = static_cast<double>(pool2d_count(s, oy, ox));
     for_each_block(s.c, [&](int64_t first, auto count) {
-      float sum[block] = {};
+      Wide<T> sum[block] = {};
       for_each_tap(s, at, [&](int64_t tap) {
         const T* x = image + tap + first;
         for (int64_t c = 0; c < count; ++c) sum[c] += x[c];
       });
-      for (int64_t c = 0; c < count; ++c)
-        y[first + c] = static_cast<T>(codes ? static_cast<float>(std::floor((2.0 * double{sum[c]} + n) / (2.0 * n)))
-                                            : sum[c] / static_cast<float>(n));
+      for (int64_t c = 0; c < count; ++c) {
+        const auto all = static_cast<double>(sum[c]);
+        y[first + c] = static_cast<T>(codes ? static_cast<Wide<T>>(std::floor((2.0 * all + n) / (2.0 * n)))
+                                            : sum[c] / static_cast<Wide<T>>(n));
+      }
     });
   }
 }
@@ -196,6 +202,8 @@ int64_t pool2d_count(const Pool2dSize& s, int64_t oy, int64_t ox) {
 
 void max_pool2d(const Pool2dSize& s, std::span<const float> x, std::span<float> y) { max_pool(s, x, y); }
 void max_pool2d(const Pool2dSize& s, std::span<const bfloat16> x, std::span<bfloat16> y) { max_pool(s, x, y); }
+void max_pool2d(const Pool2dSize& s, std::span<const uint8_t> x, std::span<uint8_t> y) { max_pool(s, x, y); }
+void max_pool2d(const Pool2dSize& s, std::span<const int8_t> x, std::span<int8_t> y) { max_pool(s, x, y); }
 
 void max_pool2d_grad(const Pool2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gx) {
   max_pool_grad(s, x, gy, gx);
@@ -211,6 +219,8 @@ void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const float> x, std::
 void avg_pool2d(const Pool2dSize& s, bool codes, std::span<const bfloat16> x, std::span<bfloat16> y) {
   avg_pool(s, codes, x, y);
 }
+void avg_pool2d(const Pool2dSize& s, std::span<const uint8_t> x, std::span<uint8_t> y) { avg_pool(s, true, x, y); }
+void avg_pool2d(const Pool2dSize& s, std::span<const int8_t> x, std::span<int8_t> y) { avg_pool(s, true, x, y); }
 
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const float> gy, Grad gx) { avg_pool_grad(s, gy, gx); }
 void avg_pool2d_grad(const Pool2dSize& s, std::span<const bfloat16> gy, GradOf<bfloat16> gx) {

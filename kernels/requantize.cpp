@@ -2,6 +2,7 @@
 #include "requantize.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -31,11 +32,6 @@ MIXGRAD_CLONES void rows_of(const float* acc, int64_t rows, int64_t channels, co
                             double low, double high, float* codes) {
   requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
 }
-MIXGRAD_CLONES void rows_of(const int32_t* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
-                            double low, double high, uint8_t* codes) {
-  requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
-}
-
 /// By way of floats in the L1 cache: a loop that narrows doubles to 16 bits would vectorize badly.
 void rows_of(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio, double low,
              double high, bfloat16* codes) {
@@ -87,10 +83,45 @@ void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std:
                  codes.data());
 }
 
-void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
-                std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes) {
-  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
-                 codes.data());
+Requantization::Requantization(int64_t channels, std::span<const int32_t> bias, std::span<const FixedPoint> ratios,
+                               int low, int high)
+    : low_(low), high_(high) {
+  for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
+    bias_.push_back(bias.empty() ? 0 : bias[c]);
+    ratios_.push_back(ratios[ratios.size() == 1 ? 0 : c].value());
+  }
+}
+
+void requantize(int64_t rows, int64_t channels, std::span<const int32_t> sums, const Requantization& requantization,
+                std::span<uint8_t> codes) {
+  const CodeScale scale = requantization.scale();
+  widest([&]<int Width>() __attribute__((always_inline)) {
+    for (int64_t r = 0; r < rows; ++r)
+      requantize_row<Width>(sums.data() + r * channels, channels, scale, codes.data() + r * channels);
+  });
+}
+
+namespace {
+
+MIXGRAD_INLINE int value(uint8_t code, int sign) { return (code ^ sign) - sign; }
+
+}  // namespace
+
+void add_codes(Addend a, Addend b, FixedPoint ratio, int low, int high, std::span<uint8_t> codes) {
+  constexpr int64_t at_once = 256;
+  const Requantization requantization(at_once, {}, {&ratio, 1}, low, high);
+  const CodeScale scale = requantization.scale();
+  const int sign_a = a.is_signed ? 0x80 : 0, sign_b = b.is_signed ? 0x80 : 0;
+  widest([&]<int Width>() __attribute__((always_inline)) {
+    alignas(64) std::array<int32_t, at_once> sums;
+    for (int64_t k = 0; k < std::ssize(codes); k += at_once) {
+      const int64_t count = std::min(at_once, std::ssize(codes) - k);
+      const uint8_t *from_a = a.codes.data() + k, *from_b = b.codes.data() + k;
+      int32_t* sum = sums.data();
+      for (int64_t i = 0; i < count; ++i) sum[i] = value(from_a[i], sign_a) + value(from_b[i], sign_b);
+      requantize_row<Width>(sum, count, scale, codes.data() + k);
+    }
+  });
 }
 
 }  // namespace mixgrad::kernels

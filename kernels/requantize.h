@@ -6,6 +6,9 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
+
+#include "requantize_row.h"
 
 namespace mixgrad::kernels {
 
@@ -23,8 +26,28 @@ void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std:
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<bfloat16> codes);
 
-/// The same from 32-bit accumulators to bytes (two's complement); |acc + bias| < 2^31.
-void requantize(int64_t rows, int64_t channels, std::span<const int32_t> acc, std::span<const int32_t> bias,
-                std::span<const FixedPoint> ratios, int low, int high, std::span<uint8_t> codes);
+/// What turns the sums of every channel into bytes (two's complement); |sum + bias| < 2^31.
+class Requantization {
+ public:
+  Requantization(int64_t channels, std::span<const int32_t> bias, std::span<const FixedPoint> ratios, int low,
+                 int high);
+  CodeScale scale() const { return {bias_.data(), ratios_.data(), low_, high_}; }
+
+ private:
+  std::vector<int32_t> bias_;
+  std::vector<double> ratios_;
+  int low_, high_;
+};
+
+/// The same as above from sums in 32 bits [rows, channels].
+void requantize(int64_t rows, int64_t channels, std::span<const int32_t> sums, const Requantization& requantization,
+                std::span<uint8_t> codes);
+
+/// codes = clamp(ratio.apply(a + b), low, high) of bytes, each in two's complement if it is signed.
+struct Addend {
+  std::span<const uint8_t> codes;
+  bool is_signed;
+};
+void add_codes(Addend a, Addend b, FixedPoint ratio, int low, int high, std::span<uint8_t> codes);
 
 }  // namespace mixgrad::kernels

@@ -21,7 +21,7 @@ struct DeviceBytes;
 
 namespace integer {
 
-using Codes = std::vector<uint8_t>;
+using Codes = std::span<uint8_t>;  ///< of every image, one after the other
 struct RunContext;
 struct CContext;
 struct CText;
@@ -40,8 +40,8 @@ struct Input {
   static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
   static constexpr bool own_codes = true;  ///< has its own step and range rather than its input's
   op::Channels channels() const { return op::Channels::made; }
-  void count(DeviceBytes&) const {}        ///< adds its constants in the C package
-  Codes codes(const RunContext& c) const;  ///< computes its output codes from its input codes
+  void count(DeviceBytes&) const {}                  ///< adds its constants in the C package
+  void codes(const RunContext& c, Codes out) const;  ///< computes its output codes from its input codes
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;  ///< name of its real-valued output, before the quantizer
   TfliteValue tflite(const TfliteContext& c) const;
@@ -68,7 +68,9 @@ struct Layer {
   }
   op::Channels channels() const;
   void count(DeviceBytes& bytes) const;
-  std::vector<int32_t> sums(const RunContext& c) const;  ///< replaces codes(): accumulators, without the bias
+  void codes(const RunContext& c, Codes out) const;
+  /// Instead of codes, for unquantized outputs: accumulators, without the bias.
+  void sums(const RunContext& c, std::span<int32_t> out) const;
   Rescaling rescaling() const { return {bias, ratios}; }
   CText c_text(const CContext& c) const;
 };
@@ -85,7 +87,8 @@ struct ConvTranspose2d : Layer {
   static constexpr const char* name() { return op::ConvTranspose2d::name(); }
   ConvTranspose2dAttrs attrs = {};
 
-  std::vector<int32_t> sums(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
+  void sums(const RunContext& c, std::span<int32_t> out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -113,7 +116,8 @@ struct Add {
 
   op::Channels channels() const { return op::Channels::tied; }
   void count(DeviceBytes& bytes) const;
-  std::vector<int32_t> sums(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
+  void sums(const RunContext& c, std::span<int32_t> out) const;
   Rescaling rescaling() const { return {{}, {&ratio, 1}}; }
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
@@ -129,7 +133,8 @@ struct Mul {
 
   op::Channels channels() const { return op::Channels::tied; }
   void count(DeviceBytes& bytes) const;
-  std::vector<int32_t> sums(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
+  void sums(const RunContext& c, std::span<int32_t> out) const;
   Rescaling rescaling() const { return {{}, {&ratio, 1}}; }
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
@@ -146,7 +151,7 @@ struct Table {
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes& bytes) const;
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -162,7 +167,7 @@ struct PRelu {
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes& bytes) const;
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -176,7 +181,7 @@ struct Relu {
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes&) const {}
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -190,7 +195,7 @@ struct Flatten {
 
   op::Channels channels() const { return op::Channels::moved; }
   void count(DeviceBytes&) const {}
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -204,7 +209,7 @@ struct Concat {
 
   op::Channels channels() const { return op::Channels::moved; }
   void count(DeviceBytes&) const {}
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -219,7 +224,7 @@ struct SelectChannels {
 
   op::Channels channels() const { return op::Channels::moved; }
   void count(DeviceBytes& bytes) const;
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -234,7 +239,7 @@ struct Pad2d {
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes&) const {}
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -249,7 +254,7 @@ struct Upsample2d {
 
   op::Channels channels() const { return op::Channels::passed; }
   void count(DeviceBytes&) const {}
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -267,7 +272,7 @@ struct Pool2d {
 
 struct MaxPool2d : Pool2d {
   static constexpr const char* name() { return op::MaxPool2d::name(); }
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;
@@ -276,7 +281,7 @@ struct MaxPool2d : Pool2d {
 /// The mean of the codes, with ties rounded up (SPEC §5).
 struct AvgPool2d : Pool2d {
   static constexpr const char* name() { return op::AvgPool2d::name(); }
-  Codes codes(const RunContext& c) const;
+  void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
   std::string onnx(const OnnxContext& c) const;
   TfliteValue tflite(const TfliteContext& c) const;

@@ -2,6 +2,7 @@
 // --version: the version, and what determines the speed of this build on this machine.
 #include "commands.h"
 
+#include <kernels/conv2d_int8_isas.h>
 #include <kernels/cpu.h>
 
 #include <fmt/ranges.h>
@@ -9,13 +10,16 @@
 namespace mixgrad::cli {
 namespace {
 
+std::string bfloat16_path() {
+  if (!kernels::bfloat16_is_fast()) return "way of float32";
+  return kernels::onednn_isa() == "avx512_core_amx" ? "AMX" : "AVX512_BF16";
+}
+
 std::string fast_path() {
-  if (kernels::onednn_version().empty()) return "none: built without oneDNN, convolutions run in mixgrad's own kernels";
-  return fmt::format("float32 by oneDNN, bfloat16 by {}, int8 by {}",
-                     !kernels::bfloat16_is_fast()                 ? "way of float32"
-                     : kernels::onednn_isa() == "avx512_core_amx" ? "AMX"
-                                                                  : "AVX512_BF16",
-                     kernels::int8_is_fast() ? "VNNI" : "the reference kernels");
+  const auto isas = kernels::int8::isas();
+  return fmt::format("float32 by {}, bfloat16 by {}, int8 by {}",
+                     kernels::onednn_version().empty() ? "mixgrad's own kernels" : "oneDNN", bfloat16_path(),
+                     isas.empty() ? "the reference kernels" : isas.back().name);
 }
 
 std::string version() {

@@ -29,11 +29,14 @@ void Add::count(DeviceBytes& bytes) const {
   bytes.shifts += device::shift_bytes;
 }
 
-std::vector<int32_t> Add::sums(const RunContext& c) const {
-  const Codes &a = c.codes(0), &b = c.codes(1);
-  std::vector<int32_t> acc(a.size());
-  for (size_t k = 0; k < acc.size(); ++k) acc[k] = read(c.input(0), a[k]) + read(c.input(1), b[k]);
-  return acc;
+void Add::codes(const RunContext& c, Codes out) const {
+  const auto addend = [&](size_t i) { return kernels::Addend{c.codes(i), c.input(i).is_signed()}; };
+  kernels::add_codes(addend(0), addend(1), ratio, c.node.low, c.node.high, out);
+}
+
+void Add::sums(const RunContext& c, std::span<int32_t> out) const {
+  const std::span<const uint8_t> a = c.codes(0), b = c.codes(1);
+  for (size_t k = 0; k < out.size(); ++k) out[k] = read(c.input(0), a[k]) + read(c.input(1), b[k]);
 }
 
 CText Add::c_text(const CContext& c) const {

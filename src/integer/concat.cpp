@@ -27,15 +27,13 @@ void op::Concat::lower(LoweringContext& c) const {
 
 namespace integer {
 
-Codes Concat::codes(const RunContext& c) const {
-  const int64_t all = c.node.channels(), rows = c.batch * c.node.shape.size() / all;
-  Codes out(static_cast<size_t>(rows * all));
+void Concat::codes(const RunContext& c, Codes out) const {
+  const int64_t all = c.node.channels(), rows = std::ssize(out) / all;
   int64_t at = 0;
   for (size_t i = 0; i < c.node.inputs.size(); ++i) {
     kernels::put_channels(rows, c.input(i).channels(), c.codes(i).data(), all, at, out.data());
     at += c.input(i).channels();
   }
-  return out;
 }
 
 CText Concat::c_text(const CContext& c) const {

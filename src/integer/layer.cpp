@@ -185,34 +185,43 @@ void Layer::count(DeviceBytes& bytes) const {
 
 namespace {
 
-std::vector<int32_t> sums_of(const Layer& layer, const RunContext& c, const Codes& x) {
-  std::vector<int32_t> acc(static_cast<size_t>(c.batch * c.node.shape.size()));
-  if (c.packed != nullptr) {
-    (*c.packed)(x, acc);
-  } else {
-    Conv2dSize all = layer.size;
-    all.n = c.batch;
-    kernels::reference::conv2d_int8(all, c.input().is_signed(), x, layer.weights, acc);
-  }
-  return acc;
+void sums_of(const Layer& layer, const RunContext& c, std::span<const uint8_t> x, std::span<int32_t> out) {
+  if (c.prepared.packed) return c.prepared.packed->sums(x, out);
+  Conv2dSize all = layer.size;
+  all.n = c.batch;
+  kernels::reference::conv2d_int8(all, c.input().is_signed(), x, layer.weights, out);
 }
 
-}  // namespace
+void codes_of(const Layer& layer, const RunContext& c, std::span<const uint8_t> x, Codes out) {
+  if (c.prepared.packed) return c.prepared.packed->codes(x, out);
+  std::vector<int32_t> sums(out.size());
+  sums_of(layer, c, x, sums);
+  requantize(c, sums, out);
+}
 
-std::vector<int32_t> Layer::sums(const RunContext& c) const { return sums_of(*this, c, c.codes()); }
-
-std::vector<int32_t> ConvTranspose2d::sums(const RunContext& c) const {
-  const auto [rows, columns] = attrs.stride;
-  const Codes& x = c.codes();
-  Codes apart(static_cast<size_t>(c.batch * size.h * size.w * size.c_in), 0);
-  auto from = x.begin();
+/// The transposed layer's input with zeros between its rows and columns.
+std::vector<uint8_t> apart(const ConvTranspose2d& layer, const RunContext& c) {
+  const Conv2dSize& size = layer.size;
+  const auto [rows, columns] = layer.attrs.stride;
+  std::vector<uint8_t> apart(static_cast<size_t>(c.batch * size.h * size.w * size.c_in), 0);
+  auto from = c.codes().begin();
   for (int64_t n = 0; n < c.batch; ++n) {
     for (int64_t y = 0; y < size.h; y += rows) {
       for (int64_t column = 0; column < size.w; column += columns, from += size.c_in)
         std::copy_n(from, size.c_in, apart.begin() + ((n * size.h + y) * size.w + column) * size.c_in);
     }
   }
-  return sums_of(*this, c, apart);
+  return apart;
+}
+
+}  // namespace
+
+void Layer::codes(const RunContext& c, Codes out) const { codes_of(*this, c, c.codes(), out); }
+void Layer::sums(const RunContext& c, std::span<int32_t> out) const { sums_of(*this, c, c.codes(), out); }
+
+void ConvTranspose2d::codes(const RunContext& c, Codes out) const { codes_of(*this, c, apart(*this, c), out); }
+void ConvTranspose2d::sums(const RunContext& c, std::span<int32_t> out) const {
+  sums_of(*this, c, apart(*this, c), out);
 }
 
 }  // namespace integer

@@ -29,13 +29,13 @@ void Mul::count(DeviceBytes& bytes) const {
   bytes.shifts += device::shift_bytes;
 }
 
-std::vector<int32_t> Mul::sums(const RunContext& c) const {
-  const Codes &a = c.codes(0), &b = c.codes(1);
+void Mul::codes(const RunContext& c, Codes out) const { requantize_sums(*this, c, out); }
+
+void Mul::sums(const RunContext& c, std::span<int32_t> out) const {
+  const std::span<const uint8_t> a = c.codes(0), b = c.codes(1);
   const size_t channels = static_cast<size_t>(c.node.channels()), positions = a.size() / b.size();
-  std::vector<int32_t> acc(a.size());
-  for (size_t k = 0; k < acc.size(); ++k)
-    acc[k] = read(c.input(0), a[k]) * read(c.input(1), b[k / (channels * positions) * channels + k % channels]);
-  return acc;
+  for (size_t k = 0; k < out.size(); ++k)
+    out[k] = read(c.input(0), a[k]) * read(c.input(1), b[k / (channels * positions) * channels + k % channels]);
 }
 
 CText Mul::c_text(const CContext& c) const {

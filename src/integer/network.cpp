@@ -68,8 +68,9 @@ std::vector<uint8_t> IntegerNetwork::quantize(const Tensor& x) const {
   const ActivationFormat format{.is_signed = input_slot->is_signed};
   const int bits = input_slot->precisions[0];
   const Tensor codes = quantize_activation(x.detach(), input_slot->clip.detach(), bits, format, *input_slot->quantizer);
-  std::vector<uint8_t> out;
-  for (const float code : codes.data()) out.push_back(static_cast<uint8_t>(static_cast<int>(code)));
+  std::vector<uint8_t> out(codes.data().size());
+  std::ranges::transform(codes.data(), out.begin(),
+                         [](float code) { return static_cast<uint8_t>(static_cast<int>(code)); });
   return out;
 }
 

@@ -34,7 +34,7 @@ void op::BatchNorm::lower(LoweringContext& c) const {
 
 namespace integer {
 
-Codes Input::codes(const RunContext& c) const { return c.values[0]; }
+void Input::codes(const RunContext& c, Codes out) const { std::ranges::copy(c.values[0], out.begin()); }
 
 CText Input::c_text(const CContext&) const { return {}; }
 
@@ -54,12 +54,10 @@ TfliteValue Input::tflite(const TfliteContext& c) const {
   return c.needs_cut() ? c.cut(x, "input/cut") : x;
 }
 
-Codes Relu::codes(const RunContext& c) const {
-  const Codes& x = c.codes();
-  Codes out(x.size());
+void Relu::codes(const RunContext& c, Codes out) const {
+  const std::span<const uint8_t> x = c.codes();
   for (size_t k = 0; k < x.size(); ++k)
     out[k] = static_cast<uint8_t>(std::clamp(read(c.input(), x[k]), 0, c.node.high));
-  return out;
 }
 
 CText Relu::c_text(const CContext& c) const {
@@ -81,16 +79,14 @@ TfliteValue Relu::tflite(const TfliteContext& c) const {
   return y;
 }
 
-Codes Flatten::codes(const RunContext& c) const {
-  const Codes& x = c.codes();
+void Flatten::codes(const RunContext& c, Codes out) const {
+  const std::span<const uint8_t> x = c.codes();
   const int64_t size = c.node.shape.size(), channels = c.input().channels(), positions = size / channels;
-  Codes out;
-  out.reserve(x.size());
   for (int64_t n = 0; n < c.batch; ++n) {
     for (int64_t k = 0; k < size; ++k)
-      out.push_back(x[static_cast<size_t>(n * size + k % positions * channels + k / positions)]);
+      out[static_cast<size_t>(n * size + k)] =
+          x[static_cast<size_t>(n * size + k % positions * channels + k / positions)];
   }
-  return out;
 }
 
 CText Flatten::c_text(const CContext& c) const {

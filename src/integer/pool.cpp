@@ -4,6 +4,7 @@
 
 #include <mixgrad/error.h>
 
+#include <kernels/pool.h>
 #include <src/internal/c_context.h>
 #include <src/internal/lowering.h>
 #include <src/internal/names.h>
@@ -29,36 +30,14 @@ void op::AvgPool2d::lower(LoweringContext& c) const {
 namespace integer {
 namespace {
 
-/// Calls tap(code) for every element within the image of one window of channel c.
-template <typename Tap>
-void for_each_tap(const Pool2dSize& s, const uint8_t* image, int64_t oy, int64_t ox, int64_t c, const Tap& tap) {
-  for (int64_t ky = 0; ky < s.kh; ++ky) {
-    for (int64_t kx = 0; kx < s.kw; ++kx) {
-      const int64_t iy = oy * s.stride_h + ky * s.dilation_h - s.pad_top;
-      const int64_t ix = ox * s.stride_w + kx * s.dilation_w - s.pad_left;
-      if (iy >= 0 && iy < s.h && ix >= 0 && ix < s.w) tap(image[(iy * s.w + ix) * s.c + c]);
-    }
-  }
-}
-
-/// Calls reduce(each, count) for every window: each(take) calls take(code) for its codes, and count is the mean's
-/// divisor.
-template <typename Reduce>
-Codes pooled(const RunContext& c, const Pool2dSize& s, const Reduce& reduce) {
-  const IntegerNode& input = c.input();
-  Codes out;
-  out.reserve(static_cast<size_t>(c.batch * c.node.shape.size()));
-  for (int64_t i = 0; i < c.batch * s.oh * s.ow; ++i) {
-    const uint8_t* image = c.codes().data() + i / (s.oh * s.ow) * s.h * s.w * s.c;
-    const int64_t oy = i / s.ow % s.oh, ox = i % s.ow;
-    for (int64_t channel = 0; channel < s.c; ++channel) {
-      const auto each = [&](const auto& take) {
-        for_each_tap(s, image, oy, ox, channel, [&](uint8_t code) { take(read(input, code)); });
-      };
-      out.push_back(static_cast<uint8_t>(reduce(each, kernels::pool2d_count(s, oy, ox))));
-    }
-  }
-  return out;
+/// Calls pool(size, x, y) on the codes of all images as bytes of their sign.
+template <typename Pool>
+void pooled(const RunContext& c, Pool2dSize size, Codes out, const Pool& pool) {
+  size.n = c.batch;
+  const std::span<const uint8_t> x = c.codes();
+  if (!c.input().is_signed()) return pool(size, x, out);
+  pool(size, std::span(reinterpret_cast<const int8_t*>(x.data()), x.size()),
+       std::span(reinterpret_cast<int8_t*>(out.data()), out.size()));
 }
 
 std::string table(const CContext& c, const Pool2dSize& p) {
@@ -140,12 +119,8 @@ TfliteValue exact_means(const TfliteContext& c, const TfliteValue& x, const Wind
 
 void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes.fixed; }
 
-Codes MaxPool2d::codes(const RunContext& c) const {
-  return pooled(c, size, [&](const auto& each, int64_t) {
-    int largest = c.input().low;
-    each([&](int code) { largest = std::max(largest, code); });
-    return largest;
-  });
+void MaxPool2d::codes(const RunContext& c, Codes out) const {
+  pooled(c, size, out, [](const Pool2dSize& all, auto x, auto y) { kernels::max_pool2d(all, x, y); });
 }
 
 CText MaxPool2d::c_text(const CContext& c) const {
@@ -187,13 +162,8 @@ TfliteValue MaxPool2d::tflite(const TfliteContext& c) const {
   return y;
 }
 
-Codes AvgPool2d::codes(const RunContext& c) const {
-  return pooled(c, size, [](const auto& each, int64_t count) {
-    int sum = 0;
-    each([&](int code) { sum += code; });
-    const auto n = static_cast<double>(count);
-    return static_cast<int>(std::floor((2.0 * sum + n) / (2.0 * n)));
-  });
+void AvgPool2d::codes(const RunContext& c, Codes out) const {
+  pooled(c, size, out, [](const Pool2dSize& all, auto x, auto y) { kernels::avg_pool2d(all, x, y); });
 }
 
 CText AvgPool2d::c_text(const CContext& c) const {

@@ -37,15 +37,13 @@ void PRelu::count(DeviceBytes& bytes) const {
   bytes.shifts += device::shift_bytes * (1 + std::ssize(negative));
 }
 
-Codes PRelu::codes(const RunContext& c) const {
-  const Codes& x = c.codes();
-  Codes out(x.size());
+void PRelu::codes(const RunContext& c, Codes out) const {
+  const std::span<const uint8_t> x = c.codes();
   for (size_t k = 0; k < x.size(); ++k) {
     const int q = read(c.input(), x[k]);
     const int64_t code = (q >= 0 ? positive : negative[k % negative.size()]).apply(q);
     out[k] = static_cast<uint8_t>(std::clamp<int64_t>(code, c.node.low, c.node.high));
   }
-  return out;
 }
 
 CText PRelu::c_text(const CContext& c) const {

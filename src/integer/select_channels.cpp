@@ -43,11 +43,9 @@ void SelectChannels::count(DeviceBytes& bytes) const {
   bytes.tables += op::SelectChannels::constant_bytes.per_channel * std::ssize(index);
 }
 
-Codes SelectChannels::codes(const RunContext& c) const {
-  const int64_t rows = c.batch * c.node.shape.size() / c.node.channels();
-  Codes out(static_cast<size_t>(rows * c.node.channels()));
-  kernels::select_channels(rows, c.input().channels(), index, c.codes().data(), out.data());
-  return out;
+void SelectChannels::codes(const RunContext& c, Codes out) const {
+  kernels::select_channels(std::ssize(out) / c.node.channels(), c.input().channels(), index, c.codes().data(),
+                           out.data());
 }
 
 CText SelectChannels::c_text(const CContext& c) const {

@@ -26,12 +26,10 @@ namespace integer {
 
 void Table::count(DeviceBytes& bytes) const { bytes.tables += std::ssize(outputs); }
 
-Codes Table::codes(const RunContext& c) const {
-  const Codes& x = c.codes();
-  Codes out(x.size());
+void Table::codes(const RunContext& c, Codes out) const {
+  const std::span<const uint8_t> x = c.codes();
   for (size_t k = 0; k < x.size(); ++k)
     out[k] = static_cast<uint8_t>(outputs[static_cast<size_t>(read(c.input(), x[k]) - first)]);
-  return out;
 }
 
 CText Table::c_text(const CContext& c) const {

@@ -248,8 +248,7 @@ TEST_CASE("cli: help and version go to standard output; bench step prints its ti
   if (version.find("\noneDNN: no\n") == std::string::npos) {  // depends on what oneDNN uses, not on what the CPU has
     const std::string limited = shell_run(place, "ONEDNN_MAX_CPU_ISA=AVX2 '" + binary() + "' --version").out;
     CHECK(limited.find(", uses avx2\n") != std::string::npos);
-    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by the reference kernels\n") !=
-          std::string::npos);
+    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by ") != std::string::npos);
   }
 
   for (const std::string phase : {"search", "finetune", "float"}) {

@@ -19,8 +19,6 @@
 namespace mixgrad::test {
 namespace {
 
-using integer::Codes;
-
 /// Where the codes of a node are in the file.
 struct Place {
   int tensor = -1;
@@ -119,15 +117,19 @@ class Opened {
 };
 
 /// The value of each code that the engine gives a node for these inputs: in codes of `place`.
-std::vector<int> expected(const IntegerNetwork& network, size_t index, int64_t batch, const std::vector<Codes>& values,
-                          const Place& place) {
+std::vector<int> expected(const IntegerNetwork& network, size_t index, int64_t batch,
+                          const std::vector<std::vector<uint8_t>>& values, const Place& place) {
   const IntegerNode& node = network.nodes[index];
-  const integer::RunContext c{.network = network, .node = node, .batch = batch, .values = values, .packed = nullptr};
+  const std::vector<std::span<const uint8_t>> inputs(values.begin(), values.end());
+  const integer::Prepared nothing;
+  const integer::RunContext c{.network = network, .node = node, .batch = batch, .values = inputs, .prepared = nothing};
+  const auto size = static_cast<size_t>(batch * node.shape.size());
   std::vector<int> out;
   std::visit(
       [&](const auto& o) {
-        if constexpr (requires { o.sums(c); }) {
-          const std::vector<int32_t> sums = o.sums(c);
+        if constexpr (requires { o.rescaling(); }) {
+          std::vector<int32_t> sums(size);
+          o.sums(c, sums);
           const integer::Rescaling r = o.rescaling();
           for (size_t k = 0; k < sums.size(); ++k) {
             const size_t channel = k % static_cast<size_t>(node.channels());
@@ -140,7 +142,9 @@ std::vector<int> expected(const IntegerNetwork& network, size_t index, int64_t b
                                    : static_cast<int>(code));
           }
         } else {
-          for (const uint8_t code : o.codes(c)) out.push_back(integer::read(node, code));
+          std::vector<uint8_t> codes(size);
+          o.codes(c, codes);
+          for (const uint8_t code : codes) out.push_back(integer::read(node, code));
         }
       },
       node.op);
@@ -164,7 +168,7 @@ void compare_nodes(const FormCase& c, const Opened& opened, const std::vector<ui
   const int64_t batch = c.images.size();
   INFO(c.about());
   REQUIRE(std::ssize(got) == per_image * batch);
-  std::vector<Codes> values(network.nodes.size());
+  std::vector<std::vector<uint8_t>> values(network.nodes.size());
   values[0] = images;
   int64_t first = 0;
   for (size_t i = 1; i < network.nodes.size(); ++i) {

@@ -54,7 +54,7 @@ std::vector<int8_t> unpacked(const integer::Layer& layer) {
 
 }  // namespace
 
-TEST_CASE("integer network: the codes of every tensor, with oneDNN and with reference loops") {
+TEST_CASE("integer network: the codes of every tensor, with fast kernels and with reference loops") {
   uint64_t seed = 30;
   for (const std::string& name : models::names()) {
     for (const Scheme& scheme : schemes()) {

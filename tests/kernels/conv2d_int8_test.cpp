@@ -2,11 +2,13 @@
 // Convolutions of bytes against the naive reference: integers, so equal.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <vector>
 
 #include <fmt/core.h>
 
 #include "kernels/conv2d_int8.h"
+#include "kernels/conv2d_int8_isas.h"
 #include "mixgrad/rng.h"
 #include "tests/skip.h"
 
@@ -16,7 +18,7 @@ namespace {
 
 class Shapes {
  public:
-  /// A random small convolution.
+  /// A random convolution: small, or of as many channels as fill vectors and more.
   Conv2dSize next() {
     Conv2dSize s{.n = from(1, 8),
                  .c_in = 0,
@@ -34,8 +36,8 @@ class Shapes {
                  .dilation_h = from(1, 2),
                  .dilation_w = from(1, 2),
                  .groups = from(0, 2) == 0 ? 1 : int64_t{1} << from(1, 4)};
-    s.c_in = s.groups * from(1, 4);
-    s.c_out = s.groups <= 8 && from(0, 1) == 0 ? 8 : s.groups * from(1, 4);
+    s.c_in = s.groups * (from(0, 3) == 0 ? 1 : from(1, 9));
+    s.c_out = s.groups * (s.c_in == s.groups && from(0, 1) == 0 ? 1 : from(1, s.groups == 1 ? 150 : 20));
     s.oh = outputs(s.h + s.pad_top + from(0, 2), (s.kh - 1) * s.dilation_h + 1, s.stride_h);
     s.ow = outputs(s.w + s.pad_left + from(0, 2), (s.kw - 1) * s.dilation_w + 1, s.stride_w);
     return s.oh > 0 && s.ow > 0 ? s : next();
@@ -44,6 +46,20 @@ class Shapes {
   std::vector<T> bytes(int64_t count) {
     std::vector<T> out;
     for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<T>(rng_.below(256)));
+    return out;
+  }
+  /// Whole numbers in [-most, most].
+  std::vector<int32_t> numbers(int64_t count, int32_t most) {
+    std::vector<int32_t> out;
+    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(from(-most, most)));
+    return out;
+  }
+  /// Some give exact halves.
+  std::vector<FixedPoint> ratios(int64_t count) {
+    std::vector<FixedPoint> out;
+    for (int64_t i = 0; i < count; ++i)
+      out.push_back(i % 4 == 0 ? FixedPoint{1, static_cast<int>(from(1, 10))}
+                               : fixed_point(static_cast<double>(from(1, 1000)) * 1e-5));
     return out;
   }
 
@@ -60,24 +76,35 @@ class Shapes {
 
 }  // namespace
 
-TEST_CASE("int8 convolutions: the sums of the reference, whatever the shape") {
+TEST_CASE("int8 convolutions: the sums and codes of the reference, whatever the shape and the instruction set") {
   Shapes shapes;
-  int packed = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 300; ++i) {
     const Conv2dSize s = shapes.next();
     const bool is_signed = i % 2 == 0;
     const auto x = shapes.bytes<uint8_t>(s.n * s.h * s.w * s.c_in);
     const auto w = shapes.bytes<int8_t>(s.c_out * s.kh * s.kw * (s.c_in / s.groups));
-    const auto conv = PackedConv2dInt8::make(s, is_signed, w);
-    if (!conv) continue;
-    ++packed;
-    std::vector<int32_t> expected(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), got(expected.size());
+    const std::vector<int32_t> bias = shapes.numbers(s.c_out, 20000);
+    const std::vector<FixedPoint> ratios = shapes.ratios(s.c_out);
+    const int low = i % 3 == 0 ? -128 : 0, high = i % 3 == 2 ? 15 : 127;
+    std::vector<int32_t> expected(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), sums(expected.size());
     reference::conv2d_int8(s, is_signed, x, w, expected);
-    (*conv)(x, got);
-    CHECK_MESSAGE(got == expected,
-                  fmt::format("{} images, {} channels {}x{} to {}, {} groups, {}x{}, {}", s.n, s.c_in, s.h, s.w,
-                              s.c_out, s.groups, s.kh, s.kw, is_signed ? "signed" : "unsigned"));
+    std::vector<uint8_t> expected_codes, codes(expected.size());
+    for (size_t k = 0; k < expected.size(); ++k) {
+      const size_t c = k % bias.size();
+      const int64_t code = ratios[c].apply(int64_t{expected[k]} + bias[c]);
+      expected_codes.push_back(static_cast<uint8_t>(std::clamp<int64_t>(code, low, high)));
+    }
+    for (const int8::Isa& isa : int8::isas()) {
+      const PackedConv2dInt8 conv(isa, s, is_signed, w, Requantization(s.c_out, bias, ratios, low, high));
+      const std::string about = fmt::format(
+          "{}: {} images, {} channels {}x{} to {}, {} groups, kernel {}x{}, stride {} {}, dilation {} {}, {}", isa.name,
+          s.n, s.c_in, s.h, s.w, s.c_out, s.groups, s.kh, s.kw, s.stride_h, s.stride_w, s.dilation_h, s.dilation_w,
+          is_signed ? "signed" : "unsigned");
+      conv.sums(x, sums);
+      CHECK_MESSAGE(sums == expected, about);
+      conv.codes(x, codes);
+      CHECK_MESSAGE(codes == expected_codes, about);
+    }
   }
-  if (packed == 0)
-    mixgrad::test::skip("no fast convolution of bytes on this machine: oneDNN is absent, or the CPU has no VNNI");
+  if (int8::isas().empty()) mixgrad::test::skip("no fast convolution of bytes on this machine: the CPU has no AVX2");
 }

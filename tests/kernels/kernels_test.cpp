@@ -145,6 +145,15 @@ Floats pool_counts(const Pool2dSize& s) {
   return counts;
 }
 
+/// What a pool of codes in bytes gives, of integers as floats.
+template <typename Code, typename Pool>
+Floats pooled_bytes(const Floats& x, size_t outputs, const Pool& pool) {
+  const std::vector<Code> bytes(x.begin(), x.end());
+  std::vector<Code> y(outputs);
+  pool(std::span<const Code>(bytes), std::span<Code>(y));
+  return {y.begin(), y.end()};
+}
+
 struct PoolErrors {
   double maximum, average, codes, maximum_grad, average_grad;
 };
@@ -174,6 +183,16 @@ PoolErrors pool_errors(const Pool2dSize& s, bool add) {
   e.maximum = error(y, largest);
   avg_pool2d(s, true, x, y);
   e.codes = error(y, codes);
+  const auto maxima = [&](auto bytes, auto out) { max_pool2d(s, bytes, out); };
+  const auto means = [&](auto bytes, auto out) { avg_pool2d(s, bytes, out); };
+  e.maximum = worse(e.maximum, error(pooled_bytes<int8_t>(x, y.size(), maxima), largest));
+  e.codes = worse(e.codes, error(pooled_bytes<int8_t>(x, y.size(), means), codes));
+  Floats unsigned_x = x, unsigned_y(y.size());
+  for (float& v : unsigned_x) v += 200;
+  max_pool2d(s, unsigned_x, unsigned_y);
+  e.maximum = worse(e.maximum, error(pooled_bytes<uint8_t>(unsigned_x, y.size(), maxima), unsigned_y));
+  avg_pool2d(s, true, unsigned_x, unsigned_y);
+  e.codes = worse(e.codes, error(pooled_bytes<uint8_t>(unsigned_x, y.size(), means), unsigned_y));
   avg_pool2d(s, false, x, y);
   for (size_t i = 0; i < sum.size(); ++i) sum[i] /= count[i];
   e.average = error(y, sum);

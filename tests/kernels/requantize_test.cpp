@@ -57,3 +57,37 @@ TEST_CASE("requantize: floats give the codes of 64-bit integers, stored as float
     CHECK(different == 0);
   }
 }
+
+TEST_CASE("requantize and add_codes: sums become the bytes of 64-bit integers") {
+  std::mt19937 generator(2);
+  const auto from = [&](int64_t low, int64_t high) {
+    return std::uniform_int_distribution<int64_t>(low, high)(generator);
+  };
+  for (const auto& [low, high] : {std::pair{0, 255}, {-128, 127}, {0, 3}, {-1, 1}}) {
+    const int64_t channels = from(1, 70), rows = from(1, 40);
+    std::vector<int32_t> sums, bias;
+    std::vector<FixedPoint> ratios;
+    for (int64_t c = 0; c < channels; ++c) {
+      bias.push_back(static_cast<int32_t>(from(-500, 500)));
+      ratios.push_back(c % 3 == 0 ? FixedPoint{1, static_cast<int>(from(0, 4))}
+                                  : fixed_point(0.003 * static_cast<double>(from(1, 900))));
+    }
+    for (int64_t k = 0; k < rows * channels; ++k)
+      sums.push_back(static_cast<int32_t>(k % 7 == 0 ? from(-2000000000, 2000000000) : from(-400, 400)));
+    std::vector<uint8_t> codes(sums.size()), a, b, added(sums.size());
+    requantize(rows, channels, sums, Requantization(channels, bias, ratios, low, high), codes);
+    for (size_t k = 0; k < sums.size(); ++k)
+      a.push_back(static_cast<uint8_t>(from(0, 255))), b.push_back(static_cast<uint8_t>(from(0, 255)));
+    add_codes({a, true}, {b, false}, ratios.back(), low, high, added);
+    int64_t different = 0;
+    for (size_t k = 0; k < sums.size(); ++k) {
+      const size_t c = k % bias.size();
+      const auto byte = [&](FixedPoint ratio, int64_t sum) {
+        return static_cast<uint8_t>(std::clamp<int64_t>(ratio.apply(sum), low, high));
+      };
+      different += codes[k] != byte(ratios[c], int64_t{sums[k]} + bias[c]);
+      different += added[k] != byte(ratios.back(), static_cast<int8_t>(a[k]) + b[k]);
+    }
+    CHECK(different == 0);
+  }
+}
