@@ -43,7 +43,9 @@ int64_t patch_positions(const integer::Layer& layer);
 /// words of weights of any precision. Of layers that run depthwise: the weights of four channels, and the input rows
 /// under the kernel.
 int64_t patch_bytes(const integer::Layer& layer);
-Arena plan_arena(const IntegerNetwork& network);
+/// `in_order`: operators compute positions in order, like those of the C package, so that an output may run into an
+/// input that nothing reads later.
+Arena plan_arena(const IntegerNetwork& network, bool in_order = true);
 
 /// Bytes that the C package needs on the device: its constants and its activation memory.
 struct DeviceBytes {

@@ -48,10 +48,11 @@ struct Node {
   /// Whether its inputs share a quantizer, because it computes on their codes or passes them on.
   bool joins_quantizers() const { return passes_quantizer() || quantizer() == op::Quantizer::joint; }
   op::Channels channels() const;
-  /// Whether a device may overwrite an input of the same size with its output.
-  bool in_place() const;
+  op::Overlap overlap() const;
   /// A layer's shape; throws bad_input for other nodes.
   op::LayerShape layer_shape() const;
+  /// How it reads an input of this shape, if its output may run into it; throws bad_input for other nodes.
+  op::Sweep sweep(const Shape& input) const;
   /// Multiply-accumulates per image; 0 unless it is a layer.
   int64_t macs() const;
   const Tensor& weight() const { return params[0]; }

@@ -37,7 +37,7 @@ struct Rescaling {
 
 struct Input {
   static constexpr const char* name() { return op::Input::name(); }
-  static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
+  static constexpr op::Overlap overlap = op::Overlap::none;
   static constexpr bool own_codes = true;  ///< has its own step and range rather than its input's
   op::Channels channels() const { return op::Channels::made; }
   void count(DeviceBytes&) const {}                  ///< adds its constants in the C package
@@ -49,7 +49,7 @@ struct Input {
 
 /// Common to convolutions and linear layers: weighted sums of codes.
 struct Layer {
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::in_order;
   static constexpr bool own_codes = true;
   Conv2dSize size = {};                 ///< for one image; linear layers are 1 × 1 with all inputs as channels
   std::vector<int> weight_bits = {};    ///< per output channel
@@ -67,6 +67,7 @@ struct Layer {
     return odd_grid && bits > 0 && bits <= most_odd_bits;
   }
   op::Channels channels() const;
+  op::Sweep sweep(const Shape& input) const;
   void count(DeviceBytes& bytes) const;
   void codes(const RunContext& c, Codes out) const;
   /// Instead of codes, for unquantized outputs: accumulators, without the bias.
@@ -87,6 +88,7 @@ struct ConvTranspose2d : Layer {
   static constexpr const char* name() { return op::ConvTranspose2d::name(); }
   ConvTranspose2dAttrs attrs = {};
 
+  op::Sweep sweep(const Shape& input) const;
   void codes(const RunContext& c, Codes out) const;
   void sums(const RunContext& c, std::span<int32_t> out) const;
   CText c_text(const CContext& c) const;
@@ -110,7 +112,7 @@ struct Linear : Layer {
 
 struct Add {
   static constexpr const char* name() { return op::Add::name(); }
-  static constexpr bool in_place = true;
+  static constexpr op::Overlap overlap = op::Overlap::in_place;
   static constexpr bool own_codes = true;
   FixedPoint ratio = {};  ///< accumulator steps per output code
 
@@ -127,7 +129,7 @@ struct Add {
 /// The second operand may have a single position, whose codes then serve every position of the first.
 struct Mul {
   static constexpr const char* name() { return op::Mul::name(); }
-  static constexpr bool in_place = true;
+  static constexpr op::Overlap overlap = op::Overlap::in_place;
   static constexpr bool own_codes = true;
   FixedPoint ratio = {};  ///< products of codes per output code
 
@@ -144,7 +146,7 @@ struct Mul {
 /// A function of one code (op::Function).
 struct Table {
   static constexpr const char* name() { return "table"; }
-  static constexpr bool in_place = true;
+  static constexpr op::Overlap overlap = op::Overlap::in_place;
   static constexpr bool own_codes = true;
   int first = 0;                  ///< the input's code that outputs[0] is for
   std::vector<int> outputs = {};  ///< one for each code of the input's quantizer
@@ -159,7 +161,7 @@ struct Table {
 
 struct PRelu {
   static constexpr const char* name() { return op::PRelu::name(); }
-  static constexpr bool in_place = true;
+  static constexpr op::Overlap overlap = op::Overlap::in_place;
   static constexpr bool own_codes = true;
   FixedPoint positive = {};               ///< input codes per output code
   std::vector<FixedPoint> negative = {};  ///< the same below 0, [C]
@@ -176,7 +178,7 @@ struct PRelu {
 /// Its codes range from 0 up; for ReLU6, to the code nearest to 6.
 struct Relu {
   static constexpr const char* name() { return op::Activate{}.name(); }
-  static constexpr bool in_place = true;
+  static constexpr op::Overlap overlap = op::Overlap::in_place;
   static constexpr bool own_codes = false;
 
   op::Channels channels() const { return op::Channels::passed; }
@@ -190,7 +192,7 @@ struct Relu {
 /// [H, W, C] to [C, H, W].
 struct Flatten {
   static constexpr const char* name() { return op::Flatten::name(); }
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::none;
   static constexpr bool own_codes = false;
 
   op::Channels channels() const { return op::Channels::moved; }
@@ -204,7 +206,7 @@ struct Flatten {
 /// The channels of all inputs, one after the other. Their codes have one step.
 struct Concat {
   static constexpr const char* name() { return op::Concat::name(); }
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::none;
   static constexpr bool own_codes = false;
 
   op::Channels channels() const { return op::Channels::moved; }
@@ -218,7 +220,7 @@ struct Concat {
 /// Channels of the input by index.
 struct SelectChannels {
   static constexpr const char* name() { return op::SelectChannels::name(); }
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::none;
   static constexpr bool own_codes = false;
   std::vector<int64_t> index = {};
 
@@ -233,11 +235,12 @@ struct SelectChannels {
 /// Zeros around an image.
 struct Pad2d {
   static constexpr const char* name() { return op::Pad2d::name(); }
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::in_order;
   static constexpr bool own_codes = false;
   Pad2dAttrs attrs = {};
 
   op::Channels channels() const { return op::Channels::passed; }
+  op::Sweep sweep(const Shape& input) const;
   void count(DeviceBytes&) const {}
   void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
@@ -248,11 +251,12 @@ struct Pad2d {
 /// Every position repeated.
 struct Upsample2d {
   static constexpr const char* name() { return op::Upsample2d::name(); }
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::in_order;
   static constexpr bool own_codes = false;
   Upsample2dAttrs attrs = {};
 
   op::Channels channels() const { return op::Channels::passed; }
+  op::Sweep sweep(const Shape& input) const;
   void count(DeviceBytes&) const {}
   void codes(const RunContext& c, Codes out) const;
   CText c_text(const CContext& c) const;
@@ -262,11 +266,12 @@ struct Upsample2d {
 
 /// Common to both pools.
 struct Pool2d {
-  static constexpr bool in_place = false;
+  static constexpr op::Overlap overlap = op::Overlap::in_order;
   static constexpr bool own_codes = false;
   Pool2dSize size = {};  ///< for one image
 
   op::Channels channels() const { return op::Channels::passed; }
+  op::Sweep sweep(const Shape& input) const;
   void count(DeviceBytes& bytes) const;
 };
 
@@ -315,7 +320,7 @@ struct IntegerNode {
   bool is_layer() const { return layer() != nullptr; }
   std::string_view op_name() const;
   op::Channels channel_rule() const;
-  bool in_place() const;
+  op::Overlap overlap() const;
   bool is_signed() const { return low < 0; }
   int64_t channels() const { return shape[0]; }
 };

@@ -13,6 +13,7 @@
 
 namespace mixgrad {
 
+class Shape;
 struct Node;
 struct Value;
 struct RunContext;
@@ -59,6 +60,21 @@ enum class ReluBehind {
   stays,   ///< remains a separate node
 };
 
+/// Whether an operator's output may take the memory of an input that no later operator reads.
+enum class Overlap {
+  none,      ///< it must not
+  in_place,  ///< it may overwrite an input of the same size
+  in_order,  ///< it may run into its only input, whose positions it reads in order: it has a `sweep`
+};
+
+/// Rows and columns of the input that an operator reads for those of its output: for row y, from
+/// (stride y - before) / apart on, rounded up.
+struct Sweep {
+  std::array<int64_t, 2> input{1, 1}, output{1, 1};  ///< sizes
+  std::array<int64_t, 2> stride{1, 1}, before{0, 0}, apart{1, 1};
+  int64_t rows = 1;  ///< under the kernel
+};
+
 /// Bytes of a node's constants in the C package, not counting a layer's.
 struct ConstantBytes {
   int64_t fixed = 0;
@@ -85,7 +101,7 @@ struct Input {
   static constexpr bool is_layer = false;  ///< has a layer_shape, a bias, and weights that a WeightSlot may quantize
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;  ///< a device may overwrite an input of the same size with the output
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
@@ -101,12 +117,13 @@ struct Conv2d {
   static constexpr bool is_layer = true;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
   Conv2dAttrs attrs = {};
 
   Channels channels(const Node& node) const;
   LayerShape layer_shape(const Node& node) const;
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -119,12 +136,13 @@ struct ConvTranspose2d {
   static constexpr bool is_layer = true;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
   ConvTranspose2dAttrs attrs = {};
 
   Channels channels(const Node& node) const;
   LayerShape layer_shape(const Node& node) const;
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -136,11 +154,12 @@ struct Linear {
   static constexpr bool is_layer = true;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::made; }
   LayerShape layer_shape(const Node& node) const;
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -152,7 +171,7 @@ struct Add {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::joint;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = true;
+  static constexpr Overlap overlap = Overlap::in_place;
   static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::tied; }
@@ -167,11 +186,12 @@ struct MaxPool2d {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -183,11 +203,12 @@ struct AvgPool2d {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 16 * 4;  // sizes
   Pool2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -200,7 +221,7 @@ struct Flatten {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::moved; }
@@ -218,7 +239,7 @@ struct Concat {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = 0;
 
   Channels channels(const Node&) const { return Channels::moved; }
@@ -235,7 +256,7 @@ struct SelectChannels {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = {0, 2};  // the index
   SelectAttrs attrs = {};
 
@@ -253,11 +274,12 @@ struct Pad2d {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
   Pad2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -270,11 +292,12 @@ struct Upsample2d {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
   Upsample2dAttrs attrs = {};
 
   Channels channels(const Node&) const { return Channels::passed; }
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -287,7 +310,7 @@ struct Activate {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::passed;
   static constexpr ReluBehind relu_behind = ReluBehind::passes;
-  static constexpr bool in_place = true;
+  static constexpr Overlap overlap = Overlap::in_place;
   static constexpr ConstantBytes constant_bytes = 0;
   Activation function = Activation::relu;
 
@@ -305,7 +328,7 @@ struct Mul {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = true;
+  static constexpr Overlap overlap = Overlap::in_place;
   static constexpr ConstantBytes constant_bytes = 4 + 1;  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::tied; }
@@ -321,7 +344,7 @@ struct Function {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::coded;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = true;
+  static constexpr Overlap overlap = Overlap::in_place;
   static constexpr ConstantBytes constant_bytes{0, 0, true};
   FunctionAttrs attrs = {};
 
@@ -338,7 +361,7 @@ struct PRelu {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::coded;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = true;
+  static constexpr Overlap overlap = Overlap::in_place;
   static constexpr ConstantBytes constant_bytes{4 + 1, 4 + 1};  // multiplier, shift
 
   Channels channels(const Node&) const { return Channels::passed; }
@@ -354,12 +377,13 @@ struct Affine {
   static constexpr bool is_layer = true;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::joins;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::in_order;
   static constexpr ConstantBytes constant_bytes = 0;
   static constexpr int weight_bits = 8;  ///< always
 
   Channels channels(const Node&) const { return Channels::passed; }
   LayerShape layer_shape(const Node& node) const;
+  Sweep sweep(const Node& node, const Shape& input) const;
   Value run(const RunContext& c) const;
   void lower(LoweringContext& c) const;
 };
@@ -372,7 +396,7 @@ struct BatchNorm {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::own;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = 0;
   BatchNormAttrs attrs = {};
 
@@ -390,7 +414,7 @@ struct Outputs {
   static constexpr bool is_layer = false;
   static constexpr Quantizer quantizer = Quantizer::none;
   static constexpr ReluBehind relu_behind = ReluBehind::stays;
-  static constexpr bool in_place = false;
+  static constexpr Overlap overlap = Overlap::none;
   static constexpr ConstantBytes constant_bytes = 0;
   OutputsAttrs attrs = {};
 

@@ -15,7 +15,7 @@ namespace {
 /// their input's.
 int storage(const Graph& graph, int i) {
   const Node& node = graph.nodes[static_cast<size_t>(i)];
-  const bool in_place = node.in_place() && node.passes_quantizer();
+  const bool in_place = node.overlap() == op::Overlap::in_place && node.passes_quantizer();
   return in_place || node.as<op::Flatten>() ? storage(graph, node.inputs[0]) : i;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory on the device: packed weights, and one block shared by the activations.
 #include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
 
 #include <src/internal/memory_plan.h>
 
@@ -28,14 +29,43 @@ int64_t patch_bytes(const integer::Layer& layer) {
   return device::patch_code_bytes * patch_positions(layer) * whole(layer.weights_per_channel(), step);
 }
 
-Arena plan_arena(const IntegerNetwork& network) {
-  std::vector<device::Step> steps;
-  for (const IntegerNode& node : network.nodes) {
-    steps.push_back({.inputs = node.inputs,
-                     .elementwise = node.in_place(),
-                     .bytes = whole(node.shape.size(), device::word_bytes),
-                     .patch = node.is_layer() ? patch_bytes(*node.layer()) : 0});
+namespace {
+
+device::Gap gap_of(const IntegerNode& node, const IntegerNode& input) {
+  const auto schedule = node.is_layer() ? device::schedule(runs_depthwise(*node.layer()), node.layer()->size.groups)
+                                        : device::Schedule::singly;
+  const auto sweep = std::visit(
+      [&]<typename Op>(const Op& o) -> op::Sweep {
+        if constexpr (Op::overlap == op::Overlap::in_order) return o.sweep(input.shape);
+        failed_run("'{}' does not read positions in order", node.name);
+      },
+      node.op);
+  return device::gap_of(sweep, schedule, static_cast<double>(input.channels()), static_cast<double>(node.channels()));
+}
+
+device::Step step_of(const IntegerNetwork& network, const IntegerNode& node, bool in_order) {
+  device::Step step{.inputs = node.inputs,
+                    .overlap = node.overlap(),
+                    .bytes = whole(node.shape.size(), device::word_bytes),
+                    .patch = node.is_layer() ? patch_bytes(*node.layer()) : 0};
+  if (step.overlap != op::Overlap::in_order) return step;
+  if (!in_order) {
+    step.overlap = op::Overlap::none;
+    return step;
   }
+  const IntegerNode& input = network.input_of(node);
+  const device::Gap gap = gap_of(node, input);
+  step.gap =
+      whole(std::max<int64_t>(0, gap.written * node.channels() - gap.unread * input.channels()), device::word_bytes);
+  step.at_start = gap.at_start;
+  return step;
+}
+
+}  // namespace
+
+Arena plan_arena(const IntegerNetwork& network, bool in_order) {
+  std::vector<device::Step> steps;
+  for (const IntegerNode& node : network.nodes) steps.push_back(step_of(network, node, in_order));
   std::vector<int> outputs;
   for (const IntegerOutput& o : network.outputs) outputs.push_back(o.node);
   const device::Plan plan = device::plan_memory(steps, outputs);

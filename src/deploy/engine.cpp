@@ -39,9 +39,9 @@ struct IntegerEngine::Impl {
   std::vector<int64_t> offsets = {};             // of every node's codes in a run's memory; -1: none there
   int64_t bytes = 0;                             // of that memory
 
-  /// Codes that end up outside the C package's arena, those of outputs, follow it.
+  /// As on a device, but with whole operators at a time. Codes of outputs, which are in no arena, follow it.
   void plan() {
-    const Arena arena = plan_arena(network);
+    const Arena arena = plan_arena(network, false);
     offsets = arena.offsets;
     bytes = arena.bytes;
     for (size_t i = 1; i < offsets.size(); ++i) {

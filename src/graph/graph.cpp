@@ -42,8 +42,17 @@ op::Channels Node::channels() const {
   return std::visit([&](const auto& o) { return o.channels(*this); }, op);
 }
 
-bool Node::in_place() const {
-  return std::visit([](const auto& o) { return o.in_place; }, op);
+op::Overlap Node::overlap() const {
+  return std::visit([](const auto& o) { return o.overlap; }, op);
+}
+
+op::Sweep Node::sweep(const Shape& input) const {
+  return std::visit(
+      [&]<typename Op>(const Op& o) -> op::Sweep {
+        if constexpr (Op::overlap == op::Overlap::in_order) return o.sweep(*this, input);
+        bad_input("'{}' does not read positions in order: it is a {}", name, o.name());
+      },
+      op);
 }
 
 op::LayerShape Node::layer_shape() const {

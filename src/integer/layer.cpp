@@ -175,6 +175,15 @@ op::Channels Layer::channels() const {
   return size.groups == size.c_in && size.groups == size.c_out ? op::Channels::depthwise : op::Channels::grouped;
 }
 
+op::Sweep Layer::sweep(const Shape&) const { return sweep_of(size); }
+
+op::Sweep ConvTranspose2d::sweep(const Shape& input) const {
+  op::Sweep out = sweep_of(size);
+  out.input = {input[1], input[2]};
+  out.apart = attrs.stride;
+  return out;
+}
+
 void Layer::count(DeviceBytes& bytes) const {
   bytes.weights += device::word_bytes * std::ssize(pack_weights(*this));
   bytes.biases += device::bias_bytes * size.c_out;

@@ -27,8 +27,8 @@ op::Channels IntegerNode::channel_rule() const {
   return std::visit([](const auto& o) { return o.channels(); }, op);
 }
 
-bool IntegerNode::in_place() const {
-  return std::visit([](const auto& o) { return o.in_place; }, op);
+op::Overlap IntegerNode::overlap() const {
+  return std::visit([](const auto& o) { return o.overlap; }, op);
 }
 
 bool IntegerNetwork::returns(int i) const {

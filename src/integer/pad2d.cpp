@@ -15,6 +15,8 @@ void op::Pad2d::lower(LoweringContext& c) const { c.out.op = integer::Pad2d{.att
 
 namespace integer {
 
+op::Sweep Pad2d::sweep(const Shape& input) const { return sweep_of(padded_size(name(), one_image(input), attrs)); }
+
 /// The code of 0 is 0.
 void Pad2d::codes(const RunContext& c, Codes out) const {
   const Shape& in = c.input().shape;

@@ -117,6 +117,8 @@ TfliteValue exact_means(const TfliteContext& c, const TfliteValue& x, const Wind
 
 }  // namespace
 
+op::Sweep Pool2d::sweep(const Shape&) const { return sweep_of(size); }
+
 void Pool2d::count(DeviceBytes& bytes) const { bytes.tables += op::MaxPool2d::constant_bytes.fixed; }
 
 void MaxPool2d::codes(const RunContext& c, Codes out) const {

@@ -15,6 +15,10 @@ void op::Upsample2d::lower(LoweringContext& c) const { c.out.op = integer::Upsam
 
 namespace integer {
 
+op::Sweep Upsample2d::sweep(const Shape& input) const {
+  return sweep_of(upsampled_size(name(), one_image(input), attrs));
+}
+
 void Upsample2d::codes(const RunContext& c, Codes out) const {
   const Shape& in = c.input().shape;
   kernels::upsample2d(upsampled_size(name(), {c.batch, in[0], in[1], in[2]}, attrs), c.codes().data(), out.data());

@@ -4,6 +4,8 @@
 
 #include <mixgrad/integer.h>
 
+#include <src/internal/shapes.h>
+
 #include <vector>
 
 namespace mixgrad {
@@ -19,10 +21,7 @@ struct LoweringContext {
   const Node& node() const { return graph.nodes[static_cast<size_t>(index)]; }
   const IntegerNode& input(size_t i = 0) const { return lowered.input_of(out, i); }
   /// The input's shape, [1, C, H, W].
-  Shape image() const {
-    const Shape& s = input().shape;
-    return {1, s[0], s[1], s[2]};
-  }
+  Shape image() const { return one_image(input().shape); }
 };
 
 namespace integer {

@@ -51,12 +51,36 @@ std::vector<int> last_reads(size_t operators, const Inputs& inputs) {
 
 op::ConstantBytes constant_bytes(const Operator& op);
 
+/// The order in which a device reads and writes the positions of an operator with a sweep.
+enum class Schedule {
+  singly,     ///< writes each position before it reads the next
+  dense,      ///< reads four positions, then writes them
+  grouped,    ///< the same, one group of channels after the other
+  depthwise,  ///< four channels at a time through the whole image; keeps the rows under the kernel in a ring
+};
+/// Of a layer.
+constexpr Schedule schedule(bool runs_depthwise, int64_t groups) {
+  return runs_depthwise ? Schedule::depthwise : groups > 1 ? Schedule::grouped : Schedule::dense;
+}
+
+/// How far before its input an output must begin if it may overwrite what has been read: the bytes of `written`
+/// positions of the output less those of `unread` positions of the input. With `at_start`, instead, both must begin at
+/// the same byte, because four channels at a time may only overwrite themselves.
+struct Gap {
+  int64_t written = 0, unread = 0;
+  bool at_start = false;
+};
+/// `input`, `output`: bytes of a position.
+Gap gap_of(const op::Sweep& sweep, Schedule schedule, double input, double output);
+
 /// An operator of the network at run time. It produces one tensor.
 struct Step {
-  std::vector<int> inputs;   ///< earlier steps; step 0 is the input
-  bool elementwise = false;  ///< may overwrite an operand of the same size that is no longer needed
-  int64_t bytes = 0;         ///< size of its tensor
-  int64_t patch = 0;         ///< size of a layer's buffer for gathered inputs; 0 if it needs none
+  std::vector<int> inputs;                  ///< earlier steps; step 0 is the input
+  op::Overlap overlap = op::Overlap::none;  ///< of its tensor with an input's that is no longer needed
+  int64_t bytes = 0;                        ///< size of its tensor
+  int64_t patch = 0;                        ///< size of a layer's buffer for gathered inputs; 0 if it needs none
+  int64_t gap = 0;                          ///< bytes of a Gap, if it overlaps in order
+  bool at_start = false;                    ///< the Gap's
 };
 
 /// A range of memory that is in use from step `first` to step `last`, inclusive.
@@ -65,10 +89,20 @@ struct Block {
   int step;  ///< the step whose tensor or patch uses it first
   bool patch;
   int first, last;
+  int into = -1;          ///< the input's block that it may run into, or -1
+  int64_t gap = 0;        ///< how far before that block it must begin then, at least
+  bool at_start = false;  ///< or that it must begin at the same byte
   int64_t offset = -1;
-  int below = -1;  ///< the block directly below it, or -1
+  int below = -1;       ///< the block on which it stands, or -1
+  bool on_gap = false;  ///< it begins where the gap of the block below ends, not behind that block
 
   bool meets(const Block& other) const { return first <= other.last && other.first <= last; }
+};
+
+/// A block of a stack, or only its gap.
+struct Part {
+  int block;
+  bool gap;
 };
 
 /// The offsets of tensors and patches in one shared block of memory. The caller owns input and outputs.
@@ -76,8 +110,9 @@ struct Plan {
   std::vector<Block> blocks;
   std::vector<int> tensors, patches;  ///< the block of each step, or -1
   int64_t bytes = 0;
-  std::vector<int> peak;  ///< the stack of blocks whose sizes add up to `bytes`, from the bottom
+  std::vector<Part> peak;  ///< the stack whose sizes add up to `bytes`, from the bottom
 };
+/// The smallest of several plans, with and without outputs that run into inputs.
 Plan plan_memory(const std::vector<Step>& steps, const std::vector<int>& outputs);
 
 }  // namespace mixgrad::device

@@ -2,7 +2,7 @@
 // The output shapes of ops, and checks of their inputs.
 #pragma once
 
-#include <mixgrad/attrs.h>
+#include <mixgrad/operators.h>
 #include <mixgrad/tensor.h>
 
 #include <kernels/conv2d.h>
@@ -20,6 +20,20 @@ Conv2dSize conv_transpose2d_size(const Shape& x, const Shape& w, const ConvTrans
 Pool2dSize pool2d_size(const char* op, const Shape& x, const Pool2dAttrs& attrs);
 kernels::Pad2dSize padded_size(const char* op, const Shape& x, const Pad2dAttrs& attrs);
 kernels::Upsample2dSize upsampled_size(const char* op, const Shape& x, const Upsample2dAttrs& attrs);
+/// `Size`: Conv2dSize or Pool2dSize.
+template <typename Size>
+op::Sweep sweep_of(const Size& s) {
+  return {.input = {s.h, s.w},
+          .output = {s.oh, s.ow},
+          .stride = {s.stride_h, s.stride_w},
+          .before = {s.pad_top, s.pad_left},
+          .rows = (s.kh - 1) * s.dilation_h + 1};
+}
+op::Sweep sweep_of(const kernels::Pad2dSize& s);
+/// As a transposed convolution with a kernel of the repeated size.
+op::Sweep sweep_of(const kernels::Upsample2dSize& s);
+/// [C, H, W] to [1, C, H, W]
+inline Shape one_image(const Shape& s) { return {1, s[0], s[1], s[2]}; }
 /// Rows and channels of [N, C, H, W] or [N, C] in memory (channels last).
 struct RowsChannels {
   int64_t rows, channels;

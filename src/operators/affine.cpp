@@ -21,6 +21,11 @@ LayerShape Affine::layer_shape(const Node& node) const {
   return {.groups = node.shape[0], .positions = {image ? node.shape[1] : 1, image ? node.shape[2] : 1}};
 }
 
+Sweep Affine::sweep(const Node& node, const Shape&) const {
+  const std::array<int64_t, 2> positions = layer_shape(node).positions;
+  return {.input = positions, .output = positions};
+}
+
 Value Affine::run(const RunContext& c) const {
   const Binding::NodeBinding& b = c.binding;
   const Tensor given = b.scale ? c.input().tensor : real(c.input());

@@ -81,6 +81,10 @@ LayerShape Conv2d::layer_shape(const Node& node) const {
           .dilation = attrs.dilation};
 }
 
+Sweep Conv2d::sweep(const Node& node, const Shape& input) const {
+  return sweep_of(conv2d_size(one_image(input), node.weight().shape(), attrs));
+}
+
 Value Conv2d::run(const RunContext& c) const {
   const Binding::NodeBinding& b = c.binding;
   if (b.scale) return {conv2d_codes(c.input().tensor, b.weight, attrs, b.bound), nullptr, b.scale, b.bias};

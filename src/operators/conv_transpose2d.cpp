@@ -84,6 +84,15 @@ LayerShape ConvTranspose2d::layer_shape(const Node& node) const {
   return out;
 }
 
+Sweep ConvTranspose2d::sweep(const Node& node, const Shape& input) const {
+  const Conv2dSize s = conv_transpose2d_size(one_image(input), node.weight().shape(), attrs);
+  return {.input = {s.oh, s.ow},
+          .output = {s.h, s.w},
+          .before = {(s.kh - 1) * s.dilation_h - s.pad_top, (s.kw - 1) * s.dilation_w - s.pad_left},
+          .apart = attrs.stride,
+          .rows = (s.kh - 1) * s.dilation_h + 1};
+}
+
 Value ConvTranspose2d::run(const RunContext& c) const {
   const Binding::NodeBinding& b = c.binding;
   if (b.scale) return {conv_transpose2d_codes(c.input().tensor, b.weight, attrs, b.bound), nullptr, b.scale, b.bias};

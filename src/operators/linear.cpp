@@ -30,6 +30,8 @@ namespace op {
 
 LayerShape Linear::layer_shape(const Node&) const { return {}; }
 
+Sweep Linear::sweep(const Node&, const Shape&) const { return {}; }
+
 Value Linear::run(const RunContext& c) const {
   const Binding::NodeBinding& b = c.binding;
   if (b.scale) return {linear_codes(c.input().tensor, b.weight, b.bound), nullptr, b.scale, b.bias};

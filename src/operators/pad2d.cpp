@@ -20,6 +20,10 @@ Tensor pad2d(const Tensor& x, const Pad2dAttrs& attrs) {
   });
 }
 
+op::Sweep op::Pad2d::sweep(const Node&, const Shape& input) const {
+  return sweep_of(padded_size(name(), one_image(input), attrs));
+}
+
 /// The code of 0 is 0.
 Value op::Pad2d::run(const RunContext& c) const {
   const Value& x = c.input();

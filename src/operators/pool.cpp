@@ -54,9 +54,17 @@ Tensor global_max_pool2d(const Tensor& x) { return max_pool2d(x, whole(x)); }
 
 namespace op {
 
+Sweep MaxPool2d::sweep(const Node&, const Shape& input) const {
+  return sweep_of(pool2d_size(name(), one_image(input), attrs));
+}
+
 Value MaxPool2d::run(const RunContext& c) const {
   const Value& x = c.input();
   return {max_pool2d(x.tensor, attrs), x.codes_of, x.steps};
+}
+
+Sweep AvgPool2d::sweep(const Node&, const Shape& input) const {
+  return sweep_of(pool2d_size(name(), one_image(input), attrs));
 }
 
 Value AvgPool2d::run(const RunContext& c) const {

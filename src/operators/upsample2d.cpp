@@ -20,6 +20,10 @@ Tensor upsample2d(const Tensor& x, const Upsample2dAttrs& attrs) {
   });
 }
 
+op::Sweep op::Upsample2d::sweep(const Node&, const Shape& input) const {
+  return sweep_of(upsampled_size(name(), one_image(input), attrs));
+}
+
 Value op::Upsample2d::run(const RunContext& c) const {
   const Value& x = c.input();
   return {upsample2d(x.tensor, attrs), x.codes_of, x.steps};

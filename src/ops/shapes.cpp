@@ -170,6 +170,17 @@ kernels::Upsample2dSize upsampled_size(const char* op, const Shape& x, const Ups
   return {.n = x[0], .c = x[1], .h = x[2], .w = x[3], .rows = a.factor[0], .columns = a.factor[1]};
 }
 
+op::Sweep sweep_of(const kernels::Pad2dSize& s) {
+  return {.input = {s.h, s.w}, .output = {s.out_h(), s.out_w()}, .before = {s.top, s.left}};
+}
+
+op::Sweep sweep_of(const kernels::Upsample2dSize& s) {
+  return {.input = {s.h, s.w},
+          .output = {s.h * s.rows, s.w * s.columns},
+          .before = {s.rows - 1, s.columns - 1},
+          .apart = {s.rows, s.columns}};
+}
+
 RowsChannels rows_channels(const char* op, const Shape& x) {
   if (x.rank() != 2 && x.rank() != 4) bad_input("[{}] input {} must be [N, C, H, W] or [N, C]", op, x.str());
   return {.rows = x[1] == 0 ? 0 : x.size() / x[1], .channels = x[1]};

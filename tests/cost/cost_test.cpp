@@ -194,7 +194,7 @@ TEST_CASE("cost: activations are the bits at the peak, peak RAM the package's by
   CHECK(cost::reason(graph, cost::activations()) ==
         "activations peak at 'add', with 'a' (256 bits), 'b' (256) and 'add' (128) alive");
   CHECK(cost::reason(graph, cost::peak_ram()) ==
-        "memory peaks at 'b', with the patch of 'a' (128 bytes), 'a' (64) and 'b' (64) on top of each other");
+        "memory peaks at 'b', with the patch of 'b' (128 bytes), 'b' (64) and 'a' (64) on top of each other");
   graph.nodes[3].output_slot = activation({8});
   CHECK(cost_of(graph, "activations") == 8 * (32 + 32 + 64));
   graph.nodes[1].weight_slot = graph.nodes[2].weight_slot = weights({0, 0, 8, 8});  // removes half of the channels

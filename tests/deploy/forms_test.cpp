@@ -16,6 +16,22 @@ using test::FormCase;
 
 namespace {
 
+/// The operators whose output shares memory with an input although neither is elementwise.
+std::set<std::string> overlaps(const IntegerNetwork& network) {
+  const Arena arena = plan_arena(network);
+  std::set<std::string> out;
+  for (size_t i = 1; i < network.nodes.size(); ++i) {
+    const IntegerNode& n = network.nodes[i];
+    const auto from = static_cast<size_t>(n.inputs[0]);
+    const int64_t output = arena.offsets[i], input = arena.offsets[from];
+    if (n.overlap() != op::Overlap::in_order || output < 0 || input < 0) continue;
+    if (output >= input + network.nodes[from].shape.size() || input >= output + n.shape.size()) continue;
+    const bool depthwise = n.is_layer() && runs_depthwise(*n.layer());
+    out.insert((depthwise ? "depthwise" : std::string(n.op_name())) + " over its input");
+  }
+  return out;
+}
+
 /// The features of a network that its forms could get wrong.
 std::set<std::string> contents(const FormCase& c) {
   const Graph& graph = c.graph;
@@ -63,6 +79,7 @@ std::set<std::string> contents(const FormCase& c) {
     }
     if (op == "relu" && c.network.nodes[0].is_signed()) out.insert("relu in a signed network");
   }
+  for (const std::string& what : overlaps(c.network)) out.insert(what);
   for (const IntegerNode& n : c.network.nodes) {
     if (n.as<integer::Flatten>()) out.insert("flattened image that not only linear layers read");
     if (n.raw && n.low == 0) out.insert("relu of a result without quantizer");
@@ -149,6 +166,14 @@ TEST_CASE("forms: random networks cover all features") {
                                  "several outputs, one without quantizer",
                                  "several outputs, one in codes",
                                  "an output that other nodes read",
+                                 "conv2d over its input",
+                                 "depthwise over its input",
+                                 "conv_transpose2d over its input",
+                                 "linear over its input",
+                                 "max_pool2d over its input",
+                                 "avg_pool2d over its input",
+                                 "pad2d over its input",
+                                 "upsample2d over its input",
                                  "result without quantizer of add",
                                  "result without quantizer of conv2d",
                                  "result without quantizer of linear"}) {

@@ -145,17 +145,22 @@ TEST_CASE("arena: tensors that are alive together do not overlap") {
         REQUIRE(at + bytes <= arena.bytes);
         std::fill_n(owner.begin() + at, bytes, who);
       };
+      const auto write_output = [&] {
+        if (arena.offsets[i] >= 0) write(arena.offsets[i], node.shape.size(), i);
+      };
+      const auto is_in = [&](int64_t at, int64_t bytes, size_t who) {
+        return std::all_of(owner.begin() + at, owner.begin() + at + bytes, [&](size_t o) { return o == who; });
+      };
       if (node.is_layer()) write(arena.patches[i], patch_bytes(*node.layer()), SIZE_MAX);
-      const bool in_place = node.in_place();
-      if (arena.offsets[i] >= 0 && !in_place) write(arena.offsets[i], node.shape.size(), i);
+      if (node.overlap() == op::Overlap::none) write_output();
       for (const int n : node.inputs) {  // must still exist when the output is written
         const int64_t at = arena.offsets[static_cast<size_t>(n)],
                       bytes = network.nodes[static_cast<size_t>(n)].shape.size();
         if (at < 0) continue;
-        CHECK(std::all_of(owner.begin() + at, owner.begin() + at + bytes,
-                          [&](size_t who) { return who == static_cast<size_t>(n); }));
+        CHECK(is_in(at, bytes, static_cast<size_t>(n)));
       }
-      if (arena.offsets[i] >= 0 && in_place) write(arena.offsets[i], node.shape.size(), i);
+      write_output();
+      if (node.is_layer()) CHECK(is_in(arena.patches[i], patch_bytes(*node.layer()), SIZE_MAX));
     }
   }
 }

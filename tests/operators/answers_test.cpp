@@ -33,7 +33,7 @@ const std::vector<Answer>& answers() {
       {"is_layer", "static constexpr bool is_layer = false;", "graph/graph.cpp"},
       {"quantizer", "static constexpr Quantizer quantizer = Quantizer::own;", "graph/graph.cpp"},
       {"relu_behind", "static constexpr ReluBehind relu_behind = ReluBehind::stays;", "graph/fuse.cpp"},
-      {"in_place", "static constexpr bool in_place = true;", "graph/graph.cpp"},
+      {"overlap", "static constexpr Overlap overlap = Overlap::in_place;", "graph/graph.cpp"},
       {"constant_bytes", "static constexpr ConstantBytes constant_bytes = 0;", "graph/memory_plan.cpp"},
       {"channels", "Channels channels(const Node&) const { return Channels::passed; }", "graph/graph.cpp"},
       {"run", "Value run(const RunContext& c) const;", "graph/run.cpp"},
