@@ -7,20 +7,22 @@ namespace mixgrad::c_layers {
 
 /// Operands and products. {0} to {2}: WEIGHTS_n and ADD_n for DSP instructions, for few registers, and for plain C.
 inline constexpr const char* pairs =
-    R"c(/* A patch holds the inputs of one output position, or of four, as 16-bit numbers: first those of taps 0 and 2 for
-   every position, then of taps 1 and 3, 4 and 6, 5 and 7, and so on. Weights come in the same pairs: two fields of a
-   word, 16 bits apart. Weights of fewer than 8 bits are unsigned there. */
+    R"c(/* A patch holds the inputs of one output position, or of four: first those of taps 0 and 2 for every position, then
+   of taps 1 and 3, 4 and 6, 5 and 7, and so on. Weights come in the same pairs: two fields of a word, 16 bits apart.
+   Weights of fewer than 8 bits are unsigned there. */
 #ifdef __GNUC__
 #define NET_NOINLINE __attribute__((noinline))   /* inlined, it costs its callers registers */
+#define NET_UNUSED __attribute__((unused))
 typedef uint32_t __attribute__((may_alias)) pair;
 #define PAIR(x, i) ((const pair *)(const void *)(x))[i]
 #else
 #define NET_NOINLINE
+#define NET_UNUSED
 #endif
-#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__)
+#if defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !defined(__ARM_BIG_ENDIAN)
 #include <arm_mve.h>
-#define NET_HELIUM   /* vectors; every position has a patch of its own */
-typedef int8_t operand;   /* unsigned inputs less 128, which biases make up for */
+#define NET_HELIUM   /* vectors of bytes; every position has a patch of its own */
+typedef int8_t operand;   /* an input; unsigned ones are less 128, which biases make up for */
 #define NET_BIAS(bias, less) ((int32_t)((uint32_t)(bias) + (uint32_t)(less)))
 #else
 typedef int16_t operand;
@@ -31,14 +33,13 @@ typedef int16_t operand;
 #endif
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M' && defined(__GNUC__)
 #define NET_DSP   /* two 16-bit products in one instruction */
-#define NET_UNUSED __attribute__((unused))
 #ifdef __clang__
 #define NET_ASSEMBLER static __attribute__((naked, noinline))
 #else
 #define NET_ASSEMBLER static __attribute__((naked, noipa))
 #endif
 #define NET_BYTES(name, instruction) \
-  static inline pair name(uint32_t word) {{ \
+  static inline NET_UNUSED pair name(uint32_t word) {{ \
     pair out; \
     __asm(instruction : "=r"(out) : "r"(word)); \
     return out; \
@@ -56,7 +57,7 @@ NET_PRODUCTS(add_both, "smlad")
 NET_PRODUCTS(add_low, "smlabb")
 NET_PRODUCTS(add_high, "smlatt")
 /* With saturation. */
-static inline uint8_t to_byte(int32_t x) {{
+static inline NET_UNUSED uint8_t to_byte(int32_t x) {{
   uint32_t out;
   __asm("usat %0, #8, %1" : "=r"(out) : "r"(x));
   return (uint8_t)out;
@@ -77,7 +78,7 @@ static inline int32_t add_upper(int32_t a, int32_t b, int32_t c) {{
 }}
 #if defined(NET_DSP) || defined(__AVX2__)
 /* Four bytes as a number, the first the lowest. */
-static inline uint32_t word_at(const uint8_t *b) {{
+static inline NET_UNUSED uint32_t word_at(const uint8_t *b) {{
   return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
 }}
 #endif
@@ -124,7 +125,7 @@ static inline {0} put{8}(const uint8_t *from, int32_t n, operand *patch, int32_t
   const uint8x16_t places = vldrbq_u8(order + (k & 3));
   const int8x16_t sign = vdupq_n_s8({10} ? 0 : -128);
   operand *to = patch + (k & ~3);
-{1}  (void)positions;
+{1}  (void)positions, (void)read_code;   /* other processors use them */
   if (from) {{
     __asm volatile(
         "dlstp.8 lr, %[n]\n"
