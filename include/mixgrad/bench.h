@@ -39,13 +39,14 @@ struct StepTimes {
 /// Times steps on random images after a few untimed ones. Throws bad_input naming an invalid option.
 StepTimes step(const StepOptions& options);
 
-/// Milliseconds per image, one image at a time on one thread: medians over rounds that run all three on every image.
+/// Milliseconds of CPU time per image on one thread: the least of all runs, which other processes lengthen the least.
+/// The three take turns.
 struct InferenceTimes {
   double float_ms;     ///< the network without its quantizers
   double discrete_ms;  ///< integer codes in floats, as in evaluation
   double integer_ms;   ///< IntegerEngine
 };
-/// Uses the first `images` of the data set. Throws bad_input if the network has no integer form.
-InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images);
+/// Runs the first `images` of the data set, `batch` at a time. Throws bad_input if the network has no integer form.
+InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images, int64_t batch = 1);
 
 }  // namespace mixgrad::bench

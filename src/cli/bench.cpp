@@ -38,7 +38,7 @@ struct BenchInference {
 
   Options options;
   std::string folder, data;
-  int64_t images = 100;
+  int64_t images = 100, batch = 1;
   bool json = false, skip_unreadable = false;
 };
 
@@ -47,25 +47,25 @@ void run(BenchInference& b) {
   if (b.folder.empty())
     bad_input("bench inference: no folder given: expected mixgrad bench inference DIR with the folder of a search");
   const FinishedRun run = load_noting(b.folder, b.data, b.skip_unreadable);
-  const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images);
+  const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images, b.batch);
   if (b.json) {
     const nlohmann::ordered_json times = {
         {"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
     fmt::print("{}\n", times.dump());
     return;
   }
-  fmt::print("ms per image, alone on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
+  fmt::print("ms per image on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
              t.float_ms, t.discrete_ms, t.integer_ms);
 }
 
 void add_inference(CLI::App& bench) {
-  CLI::App* command =
-      bench.add_subcommand("inference", "time the network found by a search, image by image: float, discrete, integer");
+  CLI::App* command = bench.add_subcommand("inference", "time the network found by a search: float, discrete, integer");
   const auto b = std::make_shared<BenchInference>(*command);
   command->add_option("DIR", b->folder, "folder of a run")->type_name("");
   b->options.add("data", &b->data, "test images of another data set [the run's own]", run_setting("data").form);
   add_skip_unreadable(b->options, b->skip_unreadable);
   b->options.add("images", &b->images, "test images to run");
+  b->options.add("batch", &b->batch, "images at a time");
   b->options.add("json", &b->json, "print one JSON object");
   show_examples(*command, {"mixgrad bench inference RUN --images 100"});
   command->callback([b] { run(*b); });

@@ -6,8 +6,9 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
+#include <ctime>
 #include <functional>
+#include <limits>
 
 namespace mixgrad::bench {
 namespace {
@@ -20,40 +21,39 @@ Graph without_quantizers(const Graph& discrete) {
   return out;
 }
 
-double ms_an_image(const std::vector<Tensor>& images, const std::function<void(const Tensor&)>& run) {
-  using Clock = std::chrono::steady_clock;
-  const auto start = Clock::now();
-  for (const Tensor& x : images) run(x);
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count() / static_cast<double>(images.size());
+double cpu_milliseconds(const std::function<void(const Tensor&)>& run, const Tensor& x) {
+  const std::clock_t start = std::clock();
+  run(x);
+  return static_cast<double>(std::clock() - start) * 1e3 / CLOCKS_PER_SEC;
 }
 
 }  // namespace
 
-InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images) {
+InferenceTimes inference(const Graph& discrete, const data::Dataset& dataset, int64_t images, int64_t batch) {
   if (images < 1) bad_input("images: {}: expected at least 1", images);
+  if (batch < 1) bad_input("batch: {}: expected at least 1", batch);
   const train::Threads one(1);
   const Graph floating = without_quantizers(discrete);
   const Binding float_binding = floating.bind(), discrete_binding = discrete.bind();
   const IntegerNetwork network = to_integer(discrete);
-  const IntegerEngine engine(network, 1);
-  data::Loader loader(dataset, {.batch_size = 1});
+  const IntegerEngine engine(network, batch);
+  data::Loader loader(dataset, {.batch_size = batch, .drop_last = true});
+  if (loader.batches() == 0) bad_input("batch: {}: expected at most the {} images of the data", batch, dataset.size());
   loader.start(0);
-  std::vector<Tensor> x;
-  for (int64_t i = 0; i < std::min(images, loader.batches()); ++i) x.push_back(loader.batch(i).x);
 
   const std::array<std::function<void(const Tensor&)>, 3> kinds = {
       [&](const Tensor& t) { floating.run(float_binding, t); },
       [&](const Tensor& t) { discrete.run(discrete_binding, t); },
       [&](const Tensor& t) { engine.run(network.quantize(t)); }};
-  std::array<std::vector<double>, 3> ms;
-  for (int round = -1; round < rounds; ++round) {  // the first round is a warm-up
+  std::array<double, 3> least;
+  least.fill(std::numeric_limits<double>::infinity());
+  for (int round = 0; round < rounds; ++round) {
     for (size_t k = 0; k < kinds.size(); ++k) {
-      const double taken = ms_an_image(x, kinds[k]);
-      if (round >= 0) ms[k].push_back(taken);
+      for (int64_t i = 0; i < std::clamp<int64_t>(images / batch, 1, loader.batches()); ++i)
+        least[k] = std::min(least[k], cpu_milliseconds(kinds[k], loader.batch(i).x) / static_cast<double>(batch));
     }
   }
-  for (std::vector<double>& m : ms) std::ranges::nth_element(m, m.begin() + rounds / 2);
-  return {.float_ms = ms[0][rounds / 2], .discrete_ms = ms[1][rounds / 2], .integer_ms = ms[2][rounds / 2]};
+  return {.float_ms = least[0], .discrete_ms = least[1], .integer_ms = least[2]};
 }
 
 }  // namespace mixgrad::bench

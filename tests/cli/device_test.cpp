@@ -59,6 +59,8 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
         std::string::npos);
   CHECK(run(place, "verify nowhere", 2).find("nowhere: no such folder") != std::string::npos);
   CHECK(run(place, "bench inference run --images 0", 2).find("images: 0") != std::string::npos);
+  CHECK(run(place, "bench inference run --batch 0", 2).find("batch: 0") != std::string::npos);
+  CHECK(run(place, "bench inference run --batch 1000000", 2).find("expected at most the ") != std::string::npos);
 }
 
 TEST_CASE("cli: the C package is built and compared before it is written") {
