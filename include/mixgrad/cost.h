@@ -120,17 +120,33 @@ using CostOfOther = std::function<Value(const Node&, const Activation& input, co
 Model sum_over_layers(std::string name, std::string unit, std::string help, std::function<Value(const Layer&)> of_layer,
                       CostOfOther of_other = {});
 
-/// Cost per multiply-accumulate by kind of layer, input bits and weight bits. With tile > 1, the channels of each
-/// precision are rounded up to whole tiles (straight-through).
+/// Costs of operators, as a device's programs take them.
 struct Table {
+  /// Of an operator, beside multiply-accumulates. Counts are expected ones where channels can be pruned.
+  struct Rates {
+    double per_output = 0;  ///< value that it computes
+    double per_input = 0;   ///< value of its first input; of a layer, as often as an output position reads it
+    double per_row = 0;     ///< row of a layer's kernel, for every output position
+  };
+
   std::string name, unit;
-  int64_t tile = 1;
-  std::map<std::tuple<LayerKind, int, int>, double> per_mac;
+  int64_t tile = 1;  ///< the channels of each precision count in whole tiles (straight-through)
+  std::map<std::tuple<LayerKind, int, int>, double> per_mac;  ///< by kind of layer, input bits and weight bits
+  std::map<std::string, Rates> operators = {};  ///< by kind of layer or name of another operator; no entry: no cost
 };
+
+/// How often an operator counts each of its rates.
+struct Counts {
+  Value outputs, inputs, rows;
+};
+Counts counts_of(const Layer& layer);
+Counts counts_of(const Activation& input, const Activation& output);
+
 Model look_up(Table table, std::string help);
-/// Reads a table from a TOML file: unit, tile (optional), and [[cost]] entries with op, input-bits, weight-bits and
-/// per-mac. Throws bad_input naming file and entry.
+/// Reads a table from a TOML file (docs/formats.md, Cost tables). Throws bad_input naming file and entry.
 Table read_table(const std::string& path);
+/// The text of such a file. `comment`: a line for its beginning.
+std::string to_toml(const Table& table, const std::string& comment);
 
 Model size();
 Model flash();

@@ -29,6 +29,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_verify(app);
   mixgrad::cli::add_export(app);
   mixgrad::cli::add_profile(app);
+  mixgrad::cli::add_cost_table(app);
   mixgrad::cli::add_inspect(app);
   mixgrad::cli::add_report(app);
   mixgrad::cli::add_bench(app);

@@ -1,16 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Costs from a look-up table: supporting another chip takes a file, not code.
+// Costs from a look-up table: supporting another chip takes a file (table_file.cpp), not code.
 #include <mixgrad/cost.h>
 #include <mixgrad/error.h>
-#include <mixgrad/io.h>
-
-#include <toml++/toml.h>
-
-#include <fmt/ranges.h>
-
-#include <algorithm>
-#include <cmath>
-#include <set>
 
 namespace mixgrad::cost {
 namespace {
@@ -29,7 +20,16 @@ std::vector<double> column(const Table& table, const Layer& layer, int weight_bi
   return costs;
 }
 
-Value of_layer(const Table& table, const Layer& layer) {
+Value by_rates(const Table& table, std::string_view op, const Counts& counts) {
+  const auto found = table.operators.find(std::string(op));
+  if (found == table.operators.end()) return 0;
+  const Table::Rates& rates = found->second;
+  const std::vector<Value> terms = {scale(counts.outputs, rates.per_output), scale(counts.inputs, rates.per_input),
+                                    scale(counts.rows, rates.per_row)};
+  return sum(terms);
+}
+
+Value by_macs(const Table& table, const Layer& layer) {
   std::vector<Value> terms;
   for (size_t p = 0; p < layer.weights.bits.size(); ++p) {
     if (layer.weights.bits[p] == 0) continue;
@@ -42,93 +42,35 @@ Value of_layer(const Table& table, const Layer& layer) {
                  static_cast<double>(layer.output_positions() * layer.kernel_positions()));
 }
 
-/// Reads the keys of a TOML table and refuses unknown ones.
-class Keys {
- public:
-  Keys(const toml::table& table, std::string where) : table_(table), where_(std::move(where)) {}
-
-  template <typename T>
-  T get(const char* key, const char* kind) {
-    known_.insert(key);
-    const auto value = table_[key].value_exact<T>();
-    if (!value) bad_input("{}: {} is missing or not {}", where_, key, kind);
-    return *value;
-  }
-  double number(const char* key) {
-    known_.insert(key);
-    const auto value = table_[key].value<double>();
-    if (!value || !table_[key].is_number() || !std::isfinite(*value) || *value < 0) {
-      bad_input("{}: {} is missing or not a non-negative number", where_, key);
-    }
-    return *value;
-  }
-  void allow(const char* key) { known_.insert(key); }
-  void refuse_others() const {
-    for (const auto& [key, node] : table_) {
-      if (!known_.contains(std::string(key.str()))) bad_input("{}: unknown key '{}'", where_, key.str());
-    }
-  }
-
- private:
-  const toml::table& table_;
-  std::string where_;
-  std::set<std::string> known_;
-};
-
-int bits_of(Keys& keys, const char* key, int least, const std::string& where) {
-  const int64_t bits = keys.get<int64_t>(key, "a whole number");
-  if (bits < least || bits > 32)
-    bad_input("{}: {} = {} is not a bit-width: expected {} to 8, or 32", where, key, bits, least);
-  return static_cast<int>(bits);
-}
-
-std::vector<std::string> kind_names() {
-  std::vector<std::string> out;
-  for (const LayerKind kind : layer_kinds) out.emplace_back(name_of(kind));
-  return out;
-}
-
-void read_entry(Table& table, const toml::node& node, const std::string& where) {
-  if (!node.is_table()) bad_input("{}: not a table", where);
-  Keys keys(*node.as_table(), where);
-  const auto op = keys.get<std::string>("op", "text");
-  const auto kind = std::ranges::find(layer_kinds, op, [](LayerKind k) { return std::string_view(name_of(k)); });
-  if (kind == layer_kinds.end())
-    bad_input("{}: unknown op '{}': expected {}", where, op, fmt::join(kind_names(), ", "));
-  const int input_bits = bits_of(keys, "input-bits", 2, where), weight_bits = bits_of(keys, "weight-bits", 1, where);
-  const double per_mac = keys.number("per-mac");
-  keys.refuse_others();
-  if (!table.per_mac.emplace(std::tuple(*kind, input_bits, weight_bits), per_mac).second) {
-    bad_input("{}: duplicate cost for {} with {}-bit inputs and {}-bit weights", where, op, input_bits, weight_bits);
-  }
-}
-
 }  // namespace
 
-Model look_up(Table table, std::string help) {
-  return sum_over_layers(table.name, table.unit, std::move(help),
-                         [table](const Layer& layer) { return of_layer(table, layer); });
+Counts counts_of(const Layer& layer) {
+  const auto positions = static_cast<double>(layer.output_positions());
+  const Value outputs = layer.live_outputs();
+  const Value groups = layer.kind == LayerKind::depthwise ? outputs : static_cast<double>(layer.groups);
+  return {.outputs = scale(outputs, positions),
+          .inputs = product(groups, layer.live_inputs, positions * static_cast<double>(layer.kernel_positions())),
+          .rows = scale(groups, positions * static_cast<double>(layer.kernel[0]))};
 }
 
-Table read_table(const std::string& path) {
-  const std::string content = io::read_file(path);
-  toml::table toml;
-  try {
-    toml = toml::parse(content, path);
-  } catch (const toml::parse_error& e) {
-    bad_input("{}:{}: invalid TOML at column {}", path, e.source().begin.line, e.source().begin.column);
+Counts counts_of(const Activation& input, const Activation& output) {
+  return {.outputs = scale(output.live_channels, static_cast<double>(output.positions)),
+          .inputs = scale(input.live_channels, static_cast<double>(input.positions)),
+          .rows = 0};
+}
+
+Model look_up(Table table, std::string help) {
+  CostOfOther of_other;
+  if (!table.operators.empty()) {
+    of_other = [table](const Node& node, const Activation& input, const Activation& output) {
+      return by_rates(table, node.op_name(), counts_of(input, output));
+    };
   }
-  Keys keys(toml, path);
-  Table table{.name = path, .unit = keys.get<std::string>("unit", "text"), .per_mac = {}};
-  keys.allow("tile");
-  keys.allow("cost");
-  keys.refuse_others();
-  if (toml.contains("tile")) table.tile = keys.get<int64_t>("tile", "a whole number");
-  if (table.tile < 1) bad_input("{}: invalid tile = {}: expected 1 or more channels", path, table.tile);
-  const toml::array* entries = toml["cost"].as_array();
-  if (entries == nullptr || entries->empty()) bad_input("{}: no [[cost]] entries: expected at least one", path);
-  for (const toml::node& node : *entries) read_entry(table, node, fmt::format("{}:{}", path, node.source().begin.line));
-  return table;
+  const auto of_layer = [table](const Layer& layer) {
+    const std::vector<Value> terms = {by_macs(table, layer), by_rates(table, name_of(layer.kind), counts_of(layer))};
+    return sum(terms);
+  };
+  return sum_over_layers(table.name, table.unit, std::move(help), of_layer, of_other);
 }
 
 }  // namespace mixgrad::cost

@@ -6,49 +6,15 @@
 namespace mixgrad {
 namespace {
 
-/// {0}: the board; {1}: the size of code and of data.
-constexpr const char* linker_script = R"(/* QEMU: {0} */
-ENTRY(reset)
-MEMORY {{ code (rx) : ORIGIN = 0x00000000, LENGTH = {1}  data (rw) : ORIGIN = 0x20000000, LENGTH = {1} }}
-SECTIONS {{
-  .text : {{ KEEP(*(.vectors)) *(.text*) *(.rodata*) . = ALIGN(8); }} > code
-  .ARM.exidx : {{ *(.ARM.exidx*) }} > code
-  .data : {{ *(.data*) . = ALIGN(8); }} > data
-  .bss : {{ *(.bss*) *(COMMON) . = ALIGN(8); end = .; }} > data
-  stack_top = ORIGIN(data) + LENGTH(data);
-}}
-)";
-
+constexpr const char* linker_script =
+#include "src/board.ld.inc"
+    ;
 constexpr const char* start =
-    R"(/* What a Cortex-M needs before main. QEMU has loaded .data and cleared .bss; files and exit go through semihosting. */
-#include <stdint.h>
-#include <stdio.h>
+#include "src/start.c.inc"
+    ;
 
-extern uint32_t stack_top;
-extern void initialise_monitor_handles(void);
-extern int main(void);
-extern void _exit(int code);
-
-void reset(void);
-void reset(void) {
-  int code;
-#ifdef __ARM_FP
-  *(volatile uint32_t *)0xe000ed88 |= 0xf << 20; /* allows instructions on vectors */
-  __asm volatile("dsb\n isb");
-#endif
-  initialise_monitor_handles();
-  code = main();
-  fflush(stdout);
-  _exit(code);
-}
-
-static const struct {
-  uint32_t *stack;
-  void (*reset)(void);
-} vectors __attribute__((section(".vectors"), used)) = {&stack_top, reset};
-)";
-
-// An instruction takes a nanosecond of the emulated time (-icount shift=0).
+constexpr const char* program = "-nographic -semihosting -kernel program";
+constexpr const char* counting = " -icount shift=0";  // an instruction takes a nanosecond of the emulated time
 
 constexpr const char* timer_of_25_mhz = R"(static uint32_t now(void) {
   volatile uint32_t *const timer = (volatile uint32_t *)0x40000000;   /* control, value, reload; counts down */
@@ -81,12 +47,13 @@ Board arm(const std::string& cpu, const std::string& machine, const std::string&
   return {.name = cpu,
           .tools = "arm-none-eabi-",
           .flags = fmt::format("-mcpu={} -mthumb{}", cpu, more_flags),
-          .linking = "--specs=rdimon.specs -nostartfiles -T board.ld start.c",
-          .emulator = fmt::format("qemu-system-arm -M {} -nographic -semihosting", machine),
+          .linking = fmt::format("--specs=rdimon.specs -nostartfiles -T board.ld -Wl,--defsym=memory={} start.c", mps3 ? "512K" : "4M"),
+          .run = fmt::format("qemu-system-arm -M {} {}", machine, program),
+          .counting = counting,
           .clock = mps3 ? timer_of_32_mhz : timer_of_25_mhz,
-          .files = {{"board.ld", fmt::format(fmt::runtime(linker_script), machine, mps3 ? "512K" : "4M")},
-                    {"start.c", start}},
-          .packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm"};
+          .packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
+          .files = {{"board.ld", linker_script},
+                    {"start.c", start}}};
 }
 
 Board riscv32() {
@@ -96,9 +63,41 @@ Board riscv32() {
           .linking =
               "--oslib=semihost --crt0=hosted -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=4M,"
               "--defsym=__ram=0x80400000,--defsym=__ram_size=4M",
-          .emulator = "qemu-system-riscv32 -M virt -bios none -nographic -semihosting",
+          .run = fmt::format("qemu-system-riscv32 -M virt -bios none {}", program),
+          .counting = counting,
           .clock = instruction_register,
           .packages = "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc"};
+}
+
+#if defined(__x86_64__)
+constexpr const char* host_unit = "cycles";  // of the time-stamp counter, at the processor's nominal frequency
+constexpr const char* host_flags = "-march=native";
+constexpr const char* host_clock = R"(#include <x86intrin.h>
+static uint32_t now(void) { return (uint32_t)__rdtsc(); }
+)";
+#else
+constexpr const char* host_unit = "nanoseconds";
+constexpr const char* host_flags = "";
+constexpr const char* host_clock = R"(#include <time.h>
+static uint32_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint32_t)t.tv_sec * 1000000000u + (uint32_t)t.tv_nsec;
+}
+)";
+#endif
+
+Board host() {
+  return {.name = "host",
+          .tools = "",
+          .flags = host_flags,
+          .linking = "",
+          .run = "./program",
+          .counting = "",
+          .clock = host_clock,
+          .packages = "gcc binutils",
+          .unit = host_unit,
+          .runs = 200};
 }
 
 }  // namespace
@@ -109,7 +108,8 @@ const std::vector<Board>& boards() {
                                          arm("cortex-m4", "mps2-an386"),
                                          arm("cortex-m7", "mps2-an500"),
                                          arm("cortex-m55", "mps3-an547", " -mfloat-abi=hard"),
-                                         riscv32()};
+                                         riscv32(),
+                                         host()};
   return all;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Processors that QEMU emulates, counting instructions, and what it takes to run a program on them.
+// Processors that C packages are measured on, and what it takes to run a program on them.
 #pragma once
 
 #include <string>
@@ -13,10 +13,13 @@ struct Board {
   std::string tools;     ///< what the names of its compiler and of `size` begin with
   std::string flags;     ///< of the compiler
   std::string linking;   ///< flags and files that make it a program
-  std::string emulator;  ///< the command; "-kernel PROGRAM" follows, before it -icount shift=0 to count
-  std::string clock;     ///< C: uint32_t now(void), the number of instructions so far, up to a constant
+  std::string run;       ///< the command that runs `program`
+  std::string counting;  ///< more flags of it, for `clock`
+  std::string clock;     ///< C: uint32_t now(void), the time so far in `unit`, up to a constant
+  std::string packages;  ///< of Debian, that it needs
   std::vector<std::pair<std::string, std::string>> files = {};  ///< names and texts of what `linking` mentions
-  std::string packages;                                         ///< of Debian, that it needs
+  std::string unit = "instructions";
+  int runs = 1;  ///< of which the fastest counts, where times vary
 };
 
 const std::vector<Board>& boards();

@@ -149,6 +149,7 @@ extern "C" {{
 static const {} inputs[IMAGES * NET_INPUT_SIZE] = {{
 {}}};
 {}{}
+#ifndef NET_NO_MAIN
 int main(void) {{
   int image, i, right = 0;
   for (image = 0; image < IMAGES; ++image) {{
@@ -159,6 +160,7 @@ int main(void) {{
   printf("%d of %d images agree\n", right, IMAGES);
   return right == IMAGES ? 0 : 1;
 }}
+#endif
 )",
         images, type(network_.nodes[0]), c_numbers(codes), expected, buffers, arguments, comparisons);
   }

@@ -41,6 +41,11 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
   if (test::has("gcc")) place.run("gcc -std=c99 net/net.c net/net_test.c -o net_test && ./net_test");
   run(place, "export run --to onnx --out net.onnx");
   CHECK(io::read_file(place.path / "net.onnx").size() > 1000);
+  if (test::has("arm-none-eabi-gcc") && test::has("qemu-system-arm")) {
+    place.run("MIXGRAD=" + mixgrad_binary + "'" MIXGRAD_SOURCE_DIR "/examples/cortex-m/run' run");
+    for (const char* word : {"image 4: class ", " instructions\nmemory: ", " static in all"})
+      CHECK(place.said().find(word) != std::string::npos);
+  }
   const json times = json::parse(run(place, "bench inference run --images 3 --json"));
   for (const char* key : {"float_ms", "discrete_ms", "integer_ms"}) CHECK(times.at(key).get<double>() > 0);
 
@@ -54,6 +59,10 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
   CHECK(run(place, "export run --to c --out net --prefix Net", 2).find("prefix: 'Net': expected a lower-case name") !=
         std::string::npos);
   CHECK(run(place, "profile run", 2).find("--target is missing: expected cortex-m0plus, ") != std::string::npos);
+  CHECK(run(place, "cost-table --target cortex-m4", 2)
+            .find("--out is missing: expected a file, such as cortex-m4.toml") != std::string::npos);
+  CHECK(run(place, "cost-table --target z80 --out z80.toml", 2).find("unknown 'z80'") != std::string::npos);
+  CHECK(run(place, "cost-table --target cortex-m4 --out nowhere/m4.toml", 2).find("nowhere") != std::string::npos);
   CHECK(run(place, "profile run --target z80", 2).find("target: unknown 'z80'") != std::string::npos);
   CHECK(run(place, "profile run --target cortex-m4 --optimization fast", 2).find("'fast': expected 0, 1, 2, 3, s") !=
         std::string::npos);

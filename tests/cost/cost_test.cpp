@@ -263,6 +263,32 @@ cost = [
         std::string::npos);
 }
 
+TEST_CASE("cost: a table gives costs of operators by outputs, inputs and rows, and is what its text says") {
+  cost::Table table{.name = "t", .unit = "cycles", .per_mac = {}};
+  for (const int bits : {5, 8}) table.per_mac[{cost::LayerKind::conv2d, 8, bits}] = 0.5;
+  table.per_mac[{cost::LayerKind::conv2d, 8, 2}] = 0.25;
+  table.operators = {{"conv2d", {.per_output = 3, .per_input = 5, .per_row = 7}},
+                     {"add", {.per_output = 11}},
+                     {"max_pool2d", {.per_output = 0.125, .per_input = 13}}};
+  const TableFile file(cost::to_toml(table, "made by hand"));
+  CHECK(io::read_file(file.path).find("# made by hand\nunit = \"cycles\"\n\n[[cost]]\nop = \"conv2d\"\n") == 0);
+  CHECK(io::read_file(file.path).find("weight-bits = [5, 8]\nper-mac = 0.5") != std::string::npos);
+
+  const double positions = 9, taps = 3 * 2 * 2, conv = positions * (0.5 * 5 * taps + 3 * 5 + 5 * taps + 7 * 2);
+  CHECK(cost_of(one_layer(8, 8), file.cost()) == conv);
+  CHECK(cost_of(one_layer(8, 2), file.cost()) == conv - 0.25 * positions * 5 * taps);
+
+  Graph more = one_layer(8, 8);  // 5 channels of 9 positions, added to themselves, and pooled to 4
+  more.nodes.push_back({.name = "add", .op = op::Add{}, .inputs = {1, 1}, .shape = {5, 3, 3}});
+  more.nodes.push_back(
+      {.name = "pool", .op = op::MaxPool2d{{.kernel = {2, 2}, .stride = {1, 1}}}, .inputs = {2}, .shape = {5, 2, 2}});
+  more.nodes.push_back({.name = "relu", .op = op::Activate{Activation::relu}, .inputs = {3}, .shape = {5, 2, 2}});
+  more.output = 4;
+  const double whole = conv + 11 * 45 + 13 * 45 + 0.125 * 20;  // nothing for the ReLU
+  CHECK(cost_of(more, file.cost()) == whole);
+  CHECK(cost::Meter(more, cost::find(file.cost()))() == whole);
+}
+
 TEST_CASE("cost: refine fills tiles, changing only weights") {
   const TableFile file(R"(unit = "cycles"
 tile = 4
@@ -298,6 +324,20 @@ TEST_CASE("cost: the error for an invalid table names the file and line") {
             .find(":3: input-bits = 1 is not a bit-width") == 0);
   CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = 8, weight-bits = 8, per-mac = -1 }]")
             .find(":3: per-mac") == 0);
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = [8, 1] }]")
+            .find(":3: input-bits = 1 is not a bit-width") == 0);
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = [] }]") == ":3: input-bits is empty");
+  CHECK(complaint("unit = \"c\"\ncost = [\n{ op = \"linear\", input-bits = [8, \"4\"] }]") ==
+        ":3: input-bits has an element that is not a whole number");
+  const std::string head = "unit = \"c\"\ncost = [" + entry + "]\n";
+  CHECK(complaint(head + "operator = 3") == ": operator is not an array of tables: expected [[operator]]");
+  CHECK(complaint(head + "[[operator]]\nop = \"pool\"")
+            .find(":3: unknown op 'pool': expected conv2d, depthwise, linear, conv_transpose2d, ") == 0);
+  CHECK(complaint(head + "[[operator]]\nop = \"add\"\nper-row = 2") == ":3: unknown key 'per-row'");
+  CHECK(complaint(head + "[[operator]]\nop = \"add\"\nper-output = \"2\"") ==
+        ":3: per-output is missing or not a non-negative number");
+  CHECK(complaint(head + "[[operator]]\nop = \"add\"\n[[operator]]\nop = \"add\"") ==
+        ":5: duplicate costs of operator add");
   CHECK(refusal([] { cost::find("table:nowhere.toml"); }).find("nowhere.toml") != std::string::npos);
   CHECK(refusal([] { cost::find("speed"); }).find("unknown cost 'speed': expected size, flash, macs") == 0);
 }

@@ -102,13 +102,13 @@ class Compiler {
 
 /// Builds a program for a board in `folder` and runs it; returns whether its tools are installed.
 bool run_on(const Board& board, const std::string& flags, const test::Folder& folder) {
-  if (!has(board.tools + "gcc") || !has(board.emulator.substr(0, board.emulator.find(' ')))) {
+  if (!has(board.tools + "gcc") || !has(board.run.substr(0, board.run.find(' ')))) {
     test::skip("no tools for " + board.name + ": apt-get install " + board.packages);
     return false;
   }
   for (const auto& [name, text] : board.files) io::write_file(folder.path / name, text);
-  folder.run(fmt::format("{}gcc {} {} net.c net_test.c {} -o test && timeout 300 {} -kernel test", board.tools,
-                         board.flags, flags, board.linking, board.emulator));
+  folder.run(fmt::format("{}gcc {} {} net.c net_test.c {} -o program && timeout 300 {}", board.tools, board.flags,
+                         flags, board.linking, board.run));
   return true;
 }
 
@@ -161,6 +161,7 @@ TEST_CASE("C package: the header states the memory that the compiler allocates")
 
 TEST_CASE("C package: the same bytes on Cortex-M0+, M3, M4, M7, M55 and 32-bit RISC-V") {
   for (const Board& board : boards()) {
+    if (board.unit != "instructions") continue;  // the host: see above
     CAPTURE(board.name);
     for (const Case& c : cases()) {
       CAPTURE(c.name);
@@ -207,12 +208,12 @@ TEST_CASE("profile: instructions of an inference, in all and by operator, and me
     const IntegerNetwork network = to_integer(test::random_export(model, b.type, b.bits, 51, model.input_shape));
     const Profile p = profile(network, b.target);
     int64_t sum = 0, macs = 0;
-    for (const Profile::Operator& o : p.operators) sum += o.instructions, macs += o.macs;
-    CHECK(sum <= p.instructions);
-    CHECK(static_cast<double>(sum) > 0.99 * static_cast<double>(p.instructions));
+    for (const Profile::Operator& o : p.operators) sum += o.time, macs += o.macs;
+    CHECK(sum <= p.time);
+    CHECK(static_cast<double>(sum) > 0.99 * static_cast<double>(p.time));
     CHECK(macs == p.macs());
-    CHECK(p.instructions >= macs / 4);
-    CHECK(static_cast<double>(p.instructions) <= b.most * 1e6);
+    CHECK(p.time >= macs / 4);
+    CHECK(static_cast<double>(p.time) <= b.most * 1e6);
     CHECK(p.ram_bytes >= plan_arena(network).bytes);
     CHECK(p.constant_bytes >= device_bytes(network).constants() - 100);
     CHECK(p.code_bytes < 6000);
@@ -222,6 +223,42 @@ TEST_CASE("profile: instructions of an inference, in all and by operator, and me
   CHECK(test::refusal([&] {
           profile(to_integer(test::every_op(false, 45)), "z80");
         }).find("'z80': expected cortex-m0plus, ") != std::string::npos);
+}
+
+TEST_CASE("profile: on this machine, by its clock") {
+  if (!has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  const models::Model model = test::random_model("ds_cnn", 41);
+  const Profile p = profile(to_integer(test::random_export(model, MixPrecType::PER_LAYER, {8}, 51)), "host");
+  CHECK((p.unit == "cycles" || p.unit == "nanoseconds"));
+  CHECK(p.operators.size() == 11);
+  for (const Profile::Operator& o : p.operators) CHECK(o.time > 0);
+  CHECK(p.time > p.macs() / 64);
+}
+
+TEST_CASE("cost table: those in tables/ predict what whole networks take within 10%, and are made by the command") {
+  if (!has("arm-none-eabi-gcc") || !has("qemu-system-arm"))
+    return test::skip("no Arm: apt-get install " + boards()[0].packages);
+  const auto table = [](const std::string& target) {
+    return cost::find(fmt::format("table:{}/tables/{}.toml", MIXGRAD_SOURCE_DIR, target));
+  };
+  for (const std::string target : {"cortex-m4", "cortex-m7", "cortex-m55"}) {
+    for (const std::string name : {"resnet8", "ds_cnn"}) {
+      for (const std::vector<int>& bits : {std::vector{8}, {2, 4, 8}}) {
+        CAPTURE(target);
+        CAPTURE(name);
+        CAPTURE(bits.size());
+        const models::Model model = test::random_model(name, 41);
+        const Graph graph = test::random_export(model, MixPrecType::PER_CHANNEL, bits, 51);
+        const double measured = static_cast<double>(profile(to_integer(graph), target).time);
+        CHECK(cost::discrete(graph, table(target)) == doctest::Approx(measured).epsilon(0.1));
+      }
+    }
+  }
+  const CostTable made = measure_costs("cortex-m4");
+  CHECK(made.predicted == doctest::Approx(made.measured).epsilon(0.1));
+  const Graph graph = test::every_op(true, 45);
+  CHECK(cost::discrete(graph, cost::look_up(made.table, "")) ==
+        doctest::Approx(cost::discrete(graph, table("cortex-m4"))).epsilon(0.01));
 }
 
 TEST_CASE("C package: it is C++ as well, and networks with different prefixes link into one program") {

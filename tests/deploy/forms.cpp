@@ -71,7 +71,7 @@ void check_engine(const FormCase& c) {
   }
 }
 
-void check_c(const std::vector<FormCase>& cases) {
+void check_c(const std::vector<FormCase>& cases, const std::string& flags) {
   const Folder folder;
   std::string declared, called;
   for (size_t i = 0; i < cases.size(); ++i) {
@@ -82,7 +82,7 @@ void check_c(const std::vector<FormCase>& cases) {
   io::write_file(folder.path / "all.c",
                  fmt::format("#include <stdio.h>\n{}int main(void) {{\n  int bad = 0;\n{}  return bad < 0;\n}}\n",
                              declared, called));
-  folder.run("gcc -O1 -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror *.c -o all && ./all");
+  folder.run("gcc " + flags + " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror *.c -o all && ./all");
   std::istringstream lines(folder.said());
   std::map<size_t, std::string> said;
   for (std::string line; std::getline(lines, line);) said[std::stoull(line)] = line.substr(line.find(' ') + 1);
@@ -92,13 +92,13 @@ void check_c(const std::vector<FormCase>& cases) {
   }
 }
 
-std::vector<FormCase> zoo_cases() {
+std::vector<FormCase> zoo_cases(const std::vector<int>& weight_bits, int64_t images) {
   std::vector<FormCase> out;
   uint64_t seed = 70;
   for (const std::string& name : models::names()) {
     const models::Model model = random_model(name, ++seed);
-    out.emplace_back(name, random_export(model, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, seed),
-                     random_images(4, model.input_shape, seed));
+    out.emplace_back(name, random_export(model, MixPrecType::PER_CHANNEL, weight_bits, seed),
+                     random_images(images, model.input_shape, seed));
   }
   return out;
 }

@@ -27,14 +27,14 @@ struct FormCase {
 /// Checks that every code of the simulation equals the engine's, with its fastest kernels and with the reference ones.
 void check_engine(const FormCase& c);
 /// Checks that the packages compile without warnings, in one program, and give the engine's outputs. Needs gcc.
-void check_c(const std::vector<FormCase>& cases);
+void check_c(const std::vector<FormCase>& cases, const std::string& flags = "-O1");
 /// Checks that ONNX Runtime gives the simulation's results, within a code's step or float32's rounding, on all images
 /// of a case but one. Returns the number of images on which it does not: it computes in float32, where a value next to
 /// a tie occasionally rounds to the other code.
 int64_t check_onnx(const std::vector<FormCase>& cases);
 
-/// The networks of the zoo at random precisions, with pruned channels.
-std::vector<FormCase> zoo_cases();
+/// The networks of the zoo at random precisions.
+std::vector<FormCase> zoo_cases(const std::vector<int>& weight_bits = {0, 2, 4, 8}, int64_t images = 4);
 
 constexpr int64_t images_of_random_networks = 8;
 /// Calls `check` with the networks of seeds 1 to `count`, several at a time.
