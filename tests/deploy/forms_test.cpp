@@ -192,12 +192,12 @@ TEST_CASE("forms: 500 random networks give the same codes in simulation, engine 
   check_in_c_and_engine(500);
 }
 
-TEST_CASE("forms: 2,000 random networks give the engine's codes in C under sanitizers" * doctest::skip()) {
+TEST_CASE("forms: 2000 random networks give the engine's codes in C under sanitizers" * doctest::skip()) {
   test::for_each_batch(2000, [](const std::vector<FormCase>& batch) {
     check_c(batch, "-O1 -march=native -fsanitize=address,undefined -fno-sanitize-recover");
   });
 }
-TEST_CASE("forms: networks of the zoo give the engine's codes in C on 1,000 images" * doctest::skip()) {
+TEST_CASE("forms: networks of the zoo give the engine's codes in C on 1000 images" * doctest::skip()) {
   for (const std::vector<int>& bits : {std::vector{2, 3, 4, 5, 6, 7, 8}, {0, 2, 4, 8}}) {
     for (const FormCase& c : test::zoo_cases(bits, 1000)) test::check_c({c}, "-O2");
   }
