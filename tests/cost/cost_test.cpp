@@ -279,10 +279,18 @@ TEST_CASE("cost: a table gives costs of operators by outputs, inputs and rows, a
   CHECK(cost_of(one_layer(8, 2), file.cost()) == conv - 0.25 * positions * 5 * taps);
 
   Graph more = one_layer(8, 8);  // 5 channels of 9 positions, added to themselves, and pooled to 4
-  more.nodes.push_back({.name = "add", .op = op::Add{}, .inputs = {1, 1}, .shape = {5, 3, 3}});
-  more.nodes.push_back(
-      {.name = "pool", .op = op::MaxPool2d{{.kernel = {2, 2}, .stride = {1, 1}}}, .inputs = {2}, .shape = {5, 2, 2}});
-  more.nodes.push_back({.name = "relu", .op = op::Activate{Activation::relu}, .inputs = {3}, .shape = {5, 2, 2}});
+  const auto append = [&](const char* name, const Operator& op, int input, const Shape& shape) {
+    Node node;
+    node.name = name;
+    node.op = op;
+    node.inputs = {input};
+    node.shape = shape;
+    if (node.as<op::Add>()) node.inputs.push_back(input);
+    more.nodes.push_back(node);
+  };
+  append("add", op::Add{}, 1, {5, 3, 3});
+  append("pool", op::MaxPool2d{{.kernel = {2, 2}, .stride = {1, 1}}}, 2, {5, 2, 2});
+  append("relu", op::Activate{Activation::relu}, 3, {5, 2, 2});
   more.output = 4;
   const double whole = conv + 11 * 45 + 13 * 45 + 0.125 * 20;  // nothing for the ReLU
   CHECK(cost_of(more, file.cost()) == whole);
