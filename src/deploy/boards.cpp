@@ -47,13 +47,13 @@ Board arm(const std::string& cpu, const std::string& machine, const std::string&
   return {.name = cpu,
           .tools = "arm-none-eabi-",
           .flags = fmt::format("-mcpu={} -mthumb{}", cpu, more_flags),
-          .linking = fmt::format("--specs=rdimon.specs -nostartfiles -T board.ld -Wl,--defsym=memory={} start.c", mps3 ? "512K" : "4M"),
+          .linking = fmt::format("--specs=rdimon.specs -nostartfiles -T board.ld -Wl,--defsym=memory={} start.c",
+                                 mps3 ? "512K" : "4M"),
           .run = fmt::format("qemu-system-arm -M {} {}", machine, program),
           .counting = counting,
           .clock = mps3 ? timer_of_32_mhz : timer_of_25_mhz,
           .packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
-          .files = {{"board.ld", linker_script},
-                    {"start.c", start}}};
+          .files = {{"board.ld", linker_script}, {"start.c", start}}};
 }
 
 Board riscv32() {
