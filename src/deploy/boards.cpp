@@ -12,16 +12,12 @@ constexpr const char* linker_script =
 constexpr const char* start =
 #include "src/start.c.inc"
     ;
+constexpr const char* timer_of_25_mhz =
+#include "src/clock.h.inc"
+    ;
 
 constexpr const char* program = "-nographic -semihosting -kernel program";
 constexpr const char* counting = " -icount shift=0";  // an instruction takes a nanosecond of the emulated time
-
-constexpr const char* timer_of_25_mhz = R"(static uint32_t now(void) {
-  volatile uint32_t *const timer = (volatile uint32_t *)0x40000000;   /* control, value, reload; counts down */
-  if ((timer[0] & 1) == 0) timer[2] = timer[1] = 0xffffffffu, timer[0] = 1;
-  return 0u - timer[1] * 40u;
-}
-)";
 
 constexpr const char* timer_of_32_mhz = R"(static uint32_t now(void) {
   volatile uint32_t *const timer = (volatile uint32_t *)0xe000e010;   /* control, reload, value; counts 24 bits down */
