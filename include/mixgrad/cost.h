@@ -158,6 +158,7 @@ Model mpic_energy();
 Model ne16_latency();
 Model activations();
 Model peak_ram();
+Model packed_ram();
 
 /// The built-in model called `name`, or the look-up table "table:FILE.toml". Throws bad_input listing the names if
 /// there is no such model.

@@ -31,10 +31,15 @@ std::vector<ChannelBlock> channel_blocks(const integer::Layer& layer);
 /// followed by that of the second. There, weights of fewer than 8 bits are stored from 0 up.
 std::vector<uint32_t> pack_weights(const integer::Layer& layer);
 
+/// Bits that a code of node `i` takes in a device's memory: 8, or 1, 2 or 4 if the network packs activations.
+int stored_bits(const IntegerNetwork& network, int i);
+/// Whether codes share bytes anywhere.
+bool shares_bytes(const IntegerNetwork& network);
+
 /// Static memory plan for one image: offsets in bytes into one block, shared by tensors that are not alive together.
 struct Arena {
   std::vector<int64_t> offsets;  ///< by node; -1 for input and outputs, which the caller owns
-  std::vector<int64_t> patches;  ///< by node: a layer's patch of patch_bytes; -1 for other nodes
+  std::vector<int64_t> patches;  ///< by node: where a layer's scratch memory begins; -1 for other nodes
   int64_t bytes = 0;
 };
 /// Output positions that a layer computes at once.
@@ -43,6 +48,13 @@ int64_t patch_positions(const integer::Layer& layer);
 /// words of weights of any precision. Of layers that run depthwise: the weights of four channels, and the input rows
 /// under the kernel.
 int64_t patch_bytes(const integer::Layer& layer);
+/// Sizes of a layer's scratch memory: its patch, the codes that it unpacks for it at once if those of its input share
+/// bytes, and its results at patch_positions if those of its output do.
+struct LayerScratch {
+  int64_t patch = 0, unpacked = 0, results = 0;
+  int64_t bytes() const { return patch + unpacked + results; }
+};
+LayerScratch scratch_of(const IntegerNetwork& network, int i);
 /// `in_order`: operators compute positions in order, like those of the C package, so that an output may run into an
 /// input that nothing reads later.
 Arena plan_arena(const IntegerNetwork& network, bool in_order = true);

@@ -306,6 +306,7 @@ struct IntegerNode {
   std::vector<int> inputs = {};      ///< indices of earlier nodes
   Shape shape = {};                  ///< output without N: [C, H, W] or [features]
   int low = 0, high = 255;           ///< range of the codes
+  int bits = 8;                      ///< of the quantizer
   float step = 1;                    ///< real value of one code
   bool raw = false;                  ///< an unquantized output of the network, in 32 bits
   std::vector<int> channel_of = {};  ///< original channel of each channel here: layers sort theirs by precision
@@ -337,6 +338,7 @@ struct IntegerNetwork {
   std::vector<IntegerOutput> outputs = {};           ///< at least one; different nodes
   std::shared_ptr<const ActivationSlot> input_slot;  ///< quantizes real inputs
   Normalization normalization = {};                  ///< the graph's, for real inputs
+  bool packs_activations = false;  ///< on a device, codes of fewer than 8 bits share bytes, except inputs and outputs
 
   const IntegerNode& node_of(const IntegerOutput& output) const { return nodes[static_cast<size_t>(output.node)]; }
   /// The first output's node.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "finished.h"
+#include "interrupt.h"
 #include "options.h"
 
 #include <mixgrad/deploy.h>
@@ -27,7 +28,7 @@ struct Export {
   std::string folder, to, out, data, prefix = "net";
   int64_t images = 20;
   int opset = 13;
-  bool skip_unreadable = false, float_outputs = false;
+  bool skip_unreadable = false, float_outputs = false, pack_activations = false;
 };
 
 /// Builds and runs the package here and returns the outcome in words. Throws failed_run if its outputs differ from the
@@ -50,7 +51,8 @@ void write_c(const Export& e) {
   if (fs::exists(e.out, error) && !fs::is_directory(e.out, error))
     bad_input("out: {} is not a folder: expected a folder to write the C package to", e.out);
   const FinishedRun run = load_noting(e.folder, e.data, e.skip_unreadable);
-  const IntegerNetwork network = to_integer(run.network);
+  IntegerNetwork network = to_integer(run.network);
+  network.packs_activations = e.pack_activations;
   const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images), e.prefix);
   const std::string verdict = compared(package);
   write_c_package(package, e.out);
@@ -111,13 +113,14 @@ void add_export(CLI::App& app) {
   e->options.add("images", &e->images, "for c: test images in net_test.c");
   e->options.add("prefix", &e->prefix,
                  "for c: of its files, function and macros, so that networks link into one program");
+  add_pack_activations(e->options, e->pack_activations);
   e->options.add("opset", &e->opset, "operator set of the ONNX file; with 21, weights of up to 4 bits are INT4");
   e->options.add("float-outputs", &e->float_outputs,
                  "for tflite: outputs without quantizer as float32, computed by an operator of floats");
   show_examples(*command,
                 {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21",
                  "mixgrad export RUN --to tflite --out net.tflite"});
-  command->callback([e] { run(*e); });
+  command->callback([e] { interruptible([&] { run(*e); }); });
 }
 
 }  // namespace mixgrad::cli

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "interrupt.h"
 
+#include <mixgrad/error.h>
+
 #include <array>
 #include <csignal>
+#include <cstdio>
 
 namespace mixgrad::cli {
 namespace {
@@ -28,5 +31,15 @@ Interrupt::Interrupt() { handle(note); }
 Interrupt::~Interrupt() { handle(SIG_DFL); }
 
 int Interrupt::signal() { return caught; }
+
+void interruptible(const std::function<void()>& work) {
+  const Interrupt interrupt;
+  try {
+    work();
+  } catch (const Error&) {
+    if (Interrupt::signal() == 0) throw;
+  }
+  if (Interrupt::signal() != 0) std::fputs("mixgrad: interrupted\n", stderr);
+}
 
 }  // namespace mixgrad::cli

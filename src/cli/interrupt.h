@@ -2,6 +2,8 @@
 // Ctrl-C (SIGINT) and SIGTERM: the first signal asks a run to stop and save its result, the second ends the program.
 #pragma once
 
+#include <functional>
+
 namespace mixgrad::cli {
 
 /// Catches the signals during its lifetime. At most one may exist at a time.
@@ -17,5 +19,8 @@ class Interrupt {
   /// The program's exit code: 0, or 128 + the signal, as in shells (130 after Ctrl-C, 143 after SIGTERM).
   static int exit_code() { return signal() == 0 ? 0 : 128 + signal(); }
 };
+
+/// Runs work that starts other programs. A signal ends these, and with them the work; its temporary files are deleted.
+void interruptible(const std::function<void()>& work);
 
 }  // namespace mixgrad::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "finished.h"
+#include "interrupt.h"
 #include "json.h"
 #include "options.h"
 
@@ -37,7 +38,7 @@ struct ProfileRun {
   Options options;
   Processor processor;
   std::string folder;
-  bool json = false;
+  bool json = false, pack_activations = false;
 };
 
 double per_mac(int64_t time, int64_t macs) {
@@ -77,7 +78,9 @@ void run(ProfileRun& r) {
   r.options.apply();
   if (r.folder.empty()) bad_input("profile: no folder given: expected mixgrad profile DIR with the folder of a search");
   r.processor.check("profile");
-  const Profile p = profile(to_integer(load_network(r.folder)), r.processor.target, r.processor.flag());
+  IntegerNetwork network = to_integer(load_network(r.folder));
+  network.packs_activations = r.pack_activations;
+  const Profile p = profile(network, r.processor.target, r.processor.flag());
   if (r.json) return print_json(as_json(p));
   print(p);
 }
@@ -115,9 +118,10 @@ void add_profile(CLI::App& app) {
   const auto r = std::make_shared<ProfileRun>(*command);
   command->add_option("DIR", r->folder, "folder of a run")->type_name("");
   r->processor.add_to(r->options);
+  add_pack_activations(r->options, r->pack_activations);
   r->options.add("json", &r->json, "print one JSON object");
   show_examples(*command, {"mixgrad profile RUN --target cortex-m4"});
-  command->callback([r] { run(*r); });
+  command->callback([r] { interruptible([&] { run(*r); }); });
 }
 
 void add_cost_table(CLI::App& app) {
@@ -128,7 +132,7 @@ void add_cost_table(CLI::App& app) {
   r->options.add("out", &r->out, "file to write", file_form);
   show_examples(*command, {"mixgrad cost-table --target cortex-m4 --out m4.toml",
                            "mixgrad search --weight-bits 0,4,8 --target table:m4.toml=60% --out found"});
-  command->callback([r] { run(*r); });
+  command->callback([r] { interruptible([&] { run(*r); }); });
 }
 
 }  // namespace mixgrad::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "finished.h"
+#include "interrupt.h"
 #include "json.h"
 #include "options.h"
 
@@ -25,7 +26,7 @@ struct Verify {
   std::string folder, data;
   int64_t images = 0, c_images = 20;
   int threads = 0;
-  bool no_c = false, json = false, skip_unreadable = false;
+  bool no_c = false, json = false, skip_unreadable = false, pack_activations = false;
 };
 
 struct Result {
@@ -108,7 +109,8 @@ void run(Verify& verify) {
   check(verify);
   const train::Threads threads(verify.threads);
   const FinishedRun run = load_noting(verify.folder, verify.data, verify.skip_unreadable);
-  const IntegerNetwork network = to_integer(run.network);
+  IntegerNetwork network = to_integer(run.network);
+  network.packs_activations = verify.pack_activations;
   const int64_t images = verify.images == 0 ? run.test.size() : verify.images;
   Result result{.agreement = compare(run.network, network, run.test, images), .bytes = device_bytes(network), .c = {}};
   if (!verify.no_c) {
@@ -137,12 +139,13 @@ void add_verify(CLI::App& app) {
   add_skip_unreadable(verify->options, verify->skip_unreadable);
   verify->options.add("images", &verify->images, "test images to run, 0 for all");
   verify->options.add("c-images", &verify->c_images, "test images to run in the C package");
+  add_pack_activations(verify->options, verify->pack_activations);
   verify->options.add("no-c", &verify->no_c,
                       "leave out the C package, which is otherwise built with $CC or cc and run here");
   verify->options.add("threads", &verify->threads, "number of threads, 0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});
-  command->callback([verify] { run(*verify); });
+  command->callback([verify] { interruptible([&] { run(*verify); }); });
 }
 
 }  // namespace mixgrad::cli

@@ -329,8 +329,8 @@ std::optional<double> if_defined(const std::function<double()>& cost) {
 }
 
 std::vector<Model> all() {
-  return {size(),         flash(),       macs(),         params(),      ops(),
-          mpic_latency(), mpic_energy(), ne16_latency(), activations(), peak_ram()};
+  return {size(),        flash(),        macs(),        params(),   ops(),       mpic_latency(),
+          mpic_energy(), ne16_latency(), activations(), peak_ram(), packed_ram()};
 }
 
 const char* name_of(LayerKind kind) {

@@ -17,33 +17,61 @@ Value whole(const Value& size, int64_t unit, int64_t bytes) {
   return scale(ceil_div(size, static_cast<double>(unit)), static_cast<double>(bytes));
 }
 
-/// A code takes one byte at any bit-width; a float value takes 4.
-int64_t bytes_per_value(const Precisions& precisions) { return precisions.bits.back() > 8 ? 4 : 1; }
+constexpr int float_bits = 32;
 
-Value bytes_of(const Activation& a, int64_t positions) {
-  return scale(a.live_channels, static_cast<double>(positions * bytes_per_value(a.precisions)));
-}
+/// How the codes of a tensor lie in memory: a byte each, or as many bits as their bit-width is stored in.
+enum class Codes { bytes, bits };
 
-Value tensor_bytes(const Activation& a) {
-  return whole(bytes_of(a, a.positions), device::word_bytes, device::word_bytes);
-}
+/// A tensor in memory.
+struct Stored {
+  Value bits;      ///< expected, of one value
+  int usual_bits;  ///< at the likeliest precision
+  Value shared;    ///< the probability that values share bytes
+
+  Stored(const Precisions& precisions, Codes codes) : bits(8), usual_bits(8), shared(0) {
+    if (precisions.bits.back() > 8) {
+      bits = usual_bits = float_bits;
+    } else if (codes == Codes::bits) {
+      std::vector<double> stored, narrow;
+      for (const int b : precisions.bits) stored.push_back(storage_bits(b)), narrow.push_back(storage_bits(b) < 8);
+      const auto likeliest = std::ranges::max_element(precisions.theta.data()) - precisions.theta.data().begin();
+      bits = precisions.expected(stored);
+      usual_bits = static_cast<int>(stored[static_cast<size_t>(likeliest)]);
+      shared = precisions.expected(narrow);
+    }
+  }
+};
 
 bool runs_depthwise(const Layer& layer) {
   return layer.kind == LayerKind::depthwise && layer.groups > 1 &&
          std::llround(layer.live_outputs().item()) >= device::depthwise_channels;
 }
 
-Value patch_bytes(const Layer& layer) {
+int64_t patch_positions(const Layer& layer) {
+  const bool is_dense = layer.groups == 1 && layer.kind != LayerKind::conv_transpose2d;
+  return device::patch_positions(is_dense, layer.output_positions());
+}
+
+Value patch_bytes(const Layer& layer, const Stored& input) {
   if (runs_depthwise(layer))
     return static_cast<double>(device::depthwise_bytes(
         layer.kernel_positions(), (layer.kernel[0] - 1) * layer.dilation[0] + 1,
         (layer.output[1] - 1) * layer.stride[1] + (layer.kernel[1] - 1) * layer.dilation[1] + 1));
-  const bool is_dense = layer.groups == 1 && layer.kind != LayerKind::conv_transpose2d;
-  const int64_t bytes = (bytes_per_value(layer.input) == 1 ? device::patch_code_bytes : 4) *
-                        device::patch_positions(is_dense, layer.output_positions());
+  const int64_t bytes = (input.usual_bits <= 8 ? device::patch_code_bytes : float_bits / 8) * patch_positions(layer);
   const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
   const int64_t step = device::patch_step(std::ranges::count(layer.weights.bits, 1) > 0);
   return whole(codes, step, step * bytes);
+}
+
+/// A layer's patch, and its inputs and results before they are packed.
+Value scratch_bytes(const Layer& layer, const Stored& input, const Stored& output) {
+  const Value row = scale(layer.live_inputs, static_cast<double>(layer.kernel[1]));
+  const Value unpacked = runs_depthwise(layer) ? 0
+                                               : whole(sum(std::array<Value, 2>{row, device::spare_codes}),
+                                                       device::word_bytes, device::word_bytes);
+  const Value results = whole(scale(layer.live_outputs(), static_cast<double>(patch_positions(layer))),
+                              device::word_bytes, device::word_bytes);
+  return sum(std::array{patch_bytes(layer, input), product(input.shared, unpacked), product(output.shared, results)});
 }
 
 device::Schedule schedule_of(const Layer& layer) {
@@ -51,71 +79,80 @@ device::Schedule schedule_of(const Layer& layer) {
   return device::schedule(runs_depthwise(layer), depthwise ? std::llround(layer.live_outputs().item()) : layer.groups);
 }
 
-/// Of a node's output in front of its first input.
-struct Gap {
-  Value bytes;
-  bool at_start;
-};
-
-Gap gap_of(const Network& network, const Node& node, const Activation& output, const Layer* layer) {
-  if (node.overlap() != op::Overlap::in_order) return {.bytes = 0, .at_start = false};
-  const auto from = static_cast<size_t>(node.inputs[0]);
-  const Activation& input = network.activations[from];
-  const device::Gap gap = device::gap_of(node.sweep(network.graph.nodes[from].shape),
-                                         layer != nullptr ? schedule_of(*layer) : device::Schedule::singly,
-                                         bytes_of(input, 1).item(), bytes_of(output, 1).item());
-  const Value bytes = sum(std::array{bytes_of(output, gap.written), bytes_of(input, -gap.unread)});
-  return {.bytes = bytes.item() > 0 ? whole(bytes, device::word_bytes, device::word_bytes) : 0,
-          .at_start = gap.at_start};
-}
-
-/// The network as the package runs it, and the sizes of its tensors, patches and gaps, by step.
+/// The network as the package runs it, and the sizes of its tensors, scratch memories and gaps, by step.
 struct Program {
-  std::vector<int> nodes;
+  std::vector<int> nodes, step_of;
   std::vector<device::Step> steps;
   std::vector<Value> tensors, patches, gaps;
   std::vector<int> outputs;
 
-  explicit Program(const Network& network) {
-    const Graph& graph = network.graph;
-    const auto readers = device::readers_of(graph);
-    const std::vector<bool> needed = needed_nodes(graph);
-    std::vector<int> step_of(graph.nodes.size());
+  Program(const Network& network, Codes codes) : step_of(network.graph.nodes.size()), network_(network) {
+    number_steps();
     auto layer = network.layers.begin();
-    for (int i = 0; i < std::ssize(graph.nodes); ++i) {
-      const Node& node = graph.nodes[static_cast<size_t>(i)];
-      if (!needed[static_cast<size_t>(i)] || node.as<op::Outputs>()) continue;
-      if (device::vanishes(graph, readers, i)) {
-        step_of[static_cast<size_t>(i)] = step_of[static_cast<size_t>(node.inputs[0])];
-        continue;
-      }
-      step_of[static_cast<size_t>(i)] = static_cast<int>(steps.size());
-      nodes.push_back(i);
-      const Activation& output = network.activations[static_cast<size_t>(i)];
-      const Layer* of_layer = node.is_layer() ? &*layer++ : nullptr;
-      const Gap gap = gap_of(network, node, output, of_layer);
-      tensors.push_back(tensor_bytes(output));
-      patches.push_back(of_layer != nullptr ? patch_bytes(*of_layer) : 0);
-      gaps.push_back(gap.bytes);
-      steps.push_back({.inputs = {},
-                       .overlap = node.overlap(),
-                       .bytes = std::llround(tensors.back().item()),
-                       .patch = std::llround(patches.back().item()),
-                       .gap = std::llround(gap.bytes.item()),
-                       .at_start = gap.at_start});
-      for (const int n : node.inputs) steps.back().inputs.push_back(step_of[static_cast<size_t>(n)]);
-    }
-    for (const GraphOutput& o : graph.outputs()) outputs.push_back(step_of[static_cast<size_t>(o.node)]);
+    for (const int i : nodes) add(i, codes, node(i).is_layer() ? &*layer++ : nullptr);
   }
 
   device::Plan plan() const { return device::plan_memory(steps, outputs); }
   const Value& size(const device::Block& b, bool gap) const {
     return (gap ? gaps : b.patch ? patches : tensors)[static_cast<size_t>(b.step)];
   }
+
+ private:
+  const Node& node(int i) const { return network_.graph.nodes[static_cast<size_t>(i)]; }
+  int step(int i) const { return step_of[static_cast<size_t>(i)]; }
+  const Activation& activation(int i) const { return network_.activations[static_cast<size_t>(i)]; }
+
+  void number_steps() {
+    const Graph& graph = network_.graph;
+    const auto readers = device::readers_of(graph);
+    const std::vector<bool> needed = needed_nodes(graph);
+    for (int i = 0; i < std::ssize(graph.nodes); ++i) {
+      if (!needed[static_cast<size_t>(i)] || node(i).as<op::Outputs>()) continue;
+      const bool vanishes = device::vanishes(graph, readers, i);
+      step_of[static_cast<size_t>(i)] = vanishes ? step(node(i).inputs[0]) : static_cast<int>(std::ssize(nodes));
+      if (!vanishes) nodes.push_back(i);
+    }
+    for (const GraphOutput& o : graph.outputs()) outputs.push_back(step(o.node));
+  }
+
+  /// The caller owns input and outputs, in which every code is a byte.
+  Stored stored(int i, Codes codes) const {
+    const bool is_inner = step(i) != 0 && std::ranges::find(outputs, step(i)) == outputs.end();
+    return {activation(i).precisions, is_inner ? codes : Codes::bytes};
+  }
+
+  Value bytes_of(int i, const Stored& stored, int64_t positions) const {
+    return product(activation(i).live_channels, stored.bits, static_cast<double>(positions) / 8);
+  }
+
+  void add(int i, Codes codes, const Layer* layer) {
+    const Node& n = node(i);
+    const int from = n.inputs.empty() ? i : n.inputs[0];
+    const Stored output = stored(i, codes), input = stored(from, codes);
+    const Value tensor = bytes_of(i, output, activation(i).positions);
+    tensors.push_back(whole(tensor, device::word_bytes, device::word_bytes));
+    patches.push_back(layer != nullptr ? scratch_bytes(*layer, input, output) : 0);
+    gaps.emplace_back(0);
+    steps.push_back({.inputs = {}, .overlap = n.overlap(), .bits = output.usual_bits});
+    if (n.overlap() == op::Overlap::in_order) {
+      const device::Gap gap =
+          device::gap_of(n.sweep(node(from).shape), layer != nullptr ? schedule_of(*layer) : device::Schedule::singly,
+                         bytes_of(from, input, 1).item(), bytes_of(i, output, 1).item());
+      const Value bytes = sum(std::array{bytes_of(i, output, gap.written), bytes_of(from, input, -gap.unread)});
+      if (bytes.item() > 0) gaps.back() = whole(bytes, device::word_bytes, device::word_bytes);
+      steps.back().at_start = gap.at_start;
+    }
+    steps.back().bytes = std::llround(tensors.back().item());
+    steps.back().patch = std::llround(patches.back().item());
+    steps.back().gap = std::llround(gaps.back().item());
+    for (const int k : n.inputs) steps.back().inputs.push_back(step(k));
+  }
+
+  const Network& network_;
 };
 
-Value peak(const Network& network) {
-  const Program program(network);
+Value peak(const Network& network, Codes codes) {
+  const Program program(network, codes);
   const device::Plan plan = program.plan();
   std::vector<Value> sizes;
   for (const device::Part& part : plan.peak)
@@ -124,8 +161,8 @@ Value peak(const Network& network) {
 }
 
 /// "memory peaks at 'conv2', with 'conv1' (64 bytes) and the patch of 'conv2' (32) on top of each other"
-std::string highest_stack(const Network& network) {
-  const Program program(network);
+std::string highest_stack(const Network& network, Codes codes) {
+  const Program program(network, codes);
   const device::Plan plan = program.plan();
   const auto name = [&](int step) {
     return network.graph.nodes[static_cast<size_t>(program.nodes[static_cast<size_t>(step)])].name;
@@ -148,16 +185,23 @@ std::string highest_stack(const Network& network) {
                      parts.empty() ? "" : " on top of each other");
 }
 
+Model model(const char* name, const char* help, Codes codes) {
+  return {.name = name,
+          .unit = "bytes",
+          .help = help,
+          .of_network = [codes](const Network& network) { return peak(network, codes); },
+          .reason = [codes](const Network& network) { return highest_stack(network, codes); }};
+}
+
 }  // namespace
 
-/// Bytes of the memory block shared by the C package's activations. Its gradient is that of the tensors, patches and
-/// gaps stacked where the block is highest; ceilings are straight-through.
-Model peak_ram() {
-  return {.name = "peak-ram",
-          .unit = "bytes",
-          .help = "memory for activations in the C package",
-          .of_network = peak,
-          .reason = highest_stack};
+/// Bytes of the memory block shared by the C package's activations. Its gradient is that of the tensors, scratch
+/// memories and gaps stacked where the block is highest; ceilings are straight-through.
+Model peak_ram() { return model("peak-ram", "memory for activations in the C package", Codes::bytes); }
+
+/// The same where codes share bytes (export --pack-activations), so that it depends on the bits of activations.
+Model packed_ram() {
+  return model("packed-ram", "the same with --pack-activations, where codes below 8 bits share bytes", Codes::bits);
 }
 
 }  // namespace mixgrad::cost

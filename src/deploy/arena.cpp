@@ -29,9 +29,32 @@ int64_t patch_bytes(const integer::Layer& layer) {
   return device::patch_code_bytes * patch_positions(layer) * whole(layer.weights_per_channel(), step);
 }
 
+int stored_bits(const IntegerNetwork& network, int i) {
+  const bool is_inner = i != 0 && !network.returns(i);
+  return network.packs_activations && is_inner ? storage_bits(network.nodes[static_cast<size_t>(i)].bits) : 8;
+}
+
+bool shares_bytes(const IntegerNetwork& network) {
+  for (int i = 0; i < std::ssize(network.nodes); ++i) {
+    if (stored_bits(network, i) < 8) return true;
+  }
+  return false;
+}
+
+LayerScratch scratch_of(const IntegerNetwork& network, int i) {
+  const IntegerNode& node = network.nodes[static_cast<size_t>(i)];
+  const integer::Layer& layer = *node.layer();
+  const int64_t row = layer.size.kw * (layer.size.c_in / layer.size.groups);
+  const bool unpacks = stored_bits(network, node.inputs[0]) < 8 && !runs_depthwise(layer);
+  const bool packs = stored_bits(network, i) < 8;
+  return {.patch = patch_bytes(layer),
+          .unpacked = unpacks ? whole(row + device::spare_codes, device::word_bytes) : 0,
+          .results = packs ? whole(patch_positions(layer) * layer.size.c_out, device::word_bytes) : 0};
+}
+
 namespace {
 
-device::Gap gap_of(const IntegerNode& node, const IntegerNode& input) {
+device::Gap gap_of(const IntegerNode& node, const IntegerNode& input, double input_bits, double output_bits) {
   const auto schedule = node.is_layer() ? device::schedule(runs_depthwise(*node.layer()), node.layer()->size.groups)
                                         : device::Schedule::singly;
   const auto sweep = std::visit(
@@ -40,23 +63,31 @@ device::Gap gap_of(const IntegerNode& node, const IntegerNode& input) {
         failed_run("'{}' does not read positions in order", node.name);
       },
       node.op);
-  return device::gap_of(sweep, schedule, static_cast<double>(input.channels()), static_cast<double>(node.channels()));
+  return device::gap_of(sweep, schedule, static_cast<double>(input.channels()) * input_bits / 8,
+                        static_cast<double>(node.channels()) * output_bits / 8);
 }
 
-device::Step step_of(const IntegerNetwork& network, const IntegerNode& node, bool in_order) {
+/// Bytes in whole words of so many bits.
+int64_t bytes_of(int64_t bits) { return whole((bits + 7) / 8, device::word_bytes); }
+
+device::Step step_of(const IntegerNetwork& network, int i, bool in_order) {
+  const IntegerNode& node = network.nodes[static_cast<size_t>(i)];
+  const int bits = stored_bits(network, i);
   device::Step step{.inputs = node.inputs,
                     .overlap = node.overlap(),
-                    .bytes = whole(node.shape.size(), device::word_bytes),
-                    .patch = node.is_layer() ? patch_bytes(*node.layer()) : 0};
+                    .bits = bits,
+                    .bytes = bytes_of(bits * node.shape.size()),
+                    .patch = node.is_layer() ? scratch_of(network, i).bytes() : 0};
   if (step.overlap != op::Overlap::in_order) return step;
   if (!in_order) {
     step.overlap = op::Overlap::none;
     return step;
   }
   const IntegerNode& input = network.input_of(node);
-  const device::Gap gap = gap_of(node, input);
-  step.gap =
-      whole(std::max<int64_t>(0, gap.written * node.channels() - gap.unread * input.channels()), device::word_bytes);
+  const int input_bits = stored_bits(network, node.inputs[0]);
+  const device::Gap gap = gap_of(node, input, input_bits, bits);
+  const int64_t gap_bits = gap.written * node.channels() * bits - gap.unread * input.channels() * input_bits;
+  step.gap = bytes_of(std::max<int64_t>(0, gap_bits));
   step.at_start = gap.at_start;
   return step;
 }
@@ -65,7 +96,7 @@ device::Step step_of(const IntegerNetwork& network, const IntegerNode& node, boo
 
 Arena plan_arena(const IntegerNetwork& network, bool in_order) {
   std::vector<device::Step> steps;
-  for (const IntegerNode& node : network.nodes) steps.push_back(step_of(network, node, in_order));
+  for (int i = 0; i < std::ssize(network.nodes); ++i) steps.push_back(step_of(network, i, in_order));
   std::vector<int> outputs;
   for (const IntegerOutput& o : network.outputs) outputs.push_back(o.node);
   const device::Plan plan = device::plan_memory(steps, outputs);

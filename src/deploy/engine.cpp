@@ -41,6 +41,7 @@ struct IntegerEngine::Impl {
 
   /// As on a device, but with whole operators at a time. Codes of outputs, which are in no arena, follow it.
   void plan() {
+    network.packs_activations = false;
     const Arena arena = plan_arena(network, false);
     offsets = arena.offsets;
     bytes = arena.bytes;

@@ -74,6 +74,7 @@ class Lowering {
       const IntegerNode& before = out_.input_of(node);
       node.low = before.low;
       node.high = before.high;
+      node.bits = before.bits;
       node.step = before.step;
     } else if (!from.as<op::BatchNorm>()) {
       set_codes(from, node);
@@ -133,6 +134,7 @@ class Lowering {
     const CodeRange range = slot->range();
     node.low = from.activation != Activation::none ? 0 : static_cast<int>(range.low);
     node.high = static_cast<int>(range.high);
+    node.bits = slot->precisions[0];
     node.step = slot->step();
   }
 

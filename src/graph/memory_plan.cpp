@@ -31,8 +31,9 @@ class Blocks {
 
   void add_tensor(int i, bool run_in) {
     const Step& s = step(i);
-    const auto operand = std::ranges::find_if(
-        s.inputs, [&](int n) { return dies(n, i) && plan_.blocks[static_cast<size_t>(tensor(n))].bytes == s.bytes; });
+    const auto operand = std::ranges::find_if(s.inputs, [&](int n) {
+      return dies(n, i) && step(n).bits == s.bits && plan_.blocks[static_cast<size_t>(tensor(n))].bytes == s.bytes;
+    });
     if (s.overlap == op::Overlap::in_place && operand != s.inputs.end()) {
       tensor(i) = tensor(*operand);
       plan_.blocks[static_cast<size_t>(tensor(i))].last = last_[static_cast<size_t>(i)];
@@ -42,6 +43,7 @@ class Blocks {
     plan_.blocks.push_back(
         {.bytes = s.bytes, .step = i, .patch = false, .first = i, .last = last_[static_cast<size_t>(i)]});
     if (!run_in || s.overlap != op::Overlap::in_order || s.gap >= s.bytes || !dies(s.inputs[0], i)) return;
+    if (s.at_start && step(s.inputs[0]).bits != s.bits) return;
     Block& block = plan_.blocks.back();
     block.into = tensor(s.inputs[0]);
     block.gap = s.gap;

@@ -41,12 +41,11 @@ void Add::sums(const RunContext& c, std::span<int32_t> out) const {
 
 CText Add::c_text(const CContext& c) const {
   const IntegerNode& n = c.node();
-  return {
-      .functions = {c_runtime::codes, c_runtime::rescale, c_runtime::run_add},
-      .table = "",
-      .call = fmt::format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_signed(0), c.x(1),
-                          c.input_signed(1), n.shape.size(), c_scale(ratio, c.largest_input(0) + c.largest_input(1)),
-                          c_literal(n.low), n.high, c.results())};
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::rescale, c_runtime::run_add}),
+          .table = "",
+          .call = fmt::format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_kind(0), c.x(1),
+                              c.input_kind(1), n.shape.size(), c_scale(ratio, c.largest_input(0) + c.largest_input(1)),
+                              c_literal(n.low), n.high, c.results(), c.kind())};
 }
 
 std::string Add::onnx(const OnnxContext& c) const {

@@ -27,7 +27,8 @@ static const uint32_t *unpack(const layer *l, int32_t c, int32_t done, const uin
 
 )c";
 
-/// {0}: its suffix; {1}: what begins the names of functions that take bytes apart; {2}: whether codes are signed.
+/// {0}: its suffix; {1}: what begins the names of functions that take bytes apart; {2}: whether codes are signed; {3}:
+/// the declaration of bytes to unpack codes to, or nothing; {4}: Memory's input.
 inline constexpr const char* load_row =
     R"c(/* Four channels of `columns` positions of an input row from column x on, in the order of unpack; zeros outside. */
 static NET_NOINLINE void load_row{0}(const layer *l, const uint8_t *in, int32_t channel, int32_t y, int32_t x, int32_t columns,
@@ -35,10 +36,10 @@ static NET_NOINLINE void load_row{0}(const layer *l, const uint8_t *in, int32_t 
   const int32_t channels = l->in_c, inside = y >= 0 && y < l->in_h, end = x + columns < l->in_w ? x + columns : l->in_w;
   const int16_t *last = to + 4 * columns;
   if (inside) {{
-    const uint8_t *from;
-    for (; x < 0 && to < last; ++x, to += 4) to[0] = to[1] = to[2] = to[3] = 0;
-    from = in + (y * l->in_w + x) * channels + channel;
-    for (; x < end; ++x, to += 4, from += channels) {{
+    int32_t at;
+{3}    for (; x < 0 && to < last; ++x, to += 4) to[0] = to[1] = to[2] = to[3] = 0;
+    for (at = (y * l->in_w + x) * channels + channel; x < end; ++x, to += 4, at += channels) {{
+      const uint8_t *from = {4};
 #ifdef NET_DSP
       const uint32_t word = word_at(from);
       ((pair *)(void *)to)[0] = {1}even_bytes(word);
@@ -88,11 +89,12 @@ static void sums_alone(const layer *l, const int16_t *const *rows, int32_t x, co
 
 )c";
 
-/// {0}: its suffix; {1}: how the sums are computed; {2}: put_results's argument for the totals.
+/// {0}: its suffix; {1}: how the sums are computed; {2}: put_results's argument for the totals; {3}: Memory's buffers;
+/// {4}: the index of a result; {5}, {6}: Memory's target and pack_alone.
 inline constexpr const char* run_depthwise =
     R"c(/* A convolution of every channel alone, four channels at a time. The scratch memory holds their weights and the rows
    of the input that an output row reads, one after the other in a ring. */
-static void run_depthwise{0}(const layer *l, const uint8_t *in, int16_t *scratch, uint8_t *codes, int32_t *wide) {{
+static void run_depthwise{0}(const layer *l, const uint8_t *in, int16_t *scratch, uint8_t *codes, int32_t *wide{3}) {{
   const int32_t channels = l->out_c, ring = (l->kernel_h - 1) * l->dilation_h + 1;
   const int32_t columns = (l->out_w - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
   int16_t *weights = scratch + 4 * ring * columns;
@@ -117,8 +119,8 @@ static void run_depthwise{0}(const layer *l, const uint8_t *in, int16_t *scratch
         {1}
         p += count;
         if (p < 4 && (y + 1 < l->out_h || x + count < l->out_w)) continue;
-        put_results(l, c, 4 - done, sums + 4 * done,{2} p, at, codes, wide);
-        at += p * channels;
+        put_results(l, c, 4 - done, sums + 4 * done,{2} p, {4}, {5}, wide);
+{6}        at += p * channels;
         p = 0;
       }}
     }}

@@ -85,18 +85,19 @@ static inline NET_UNUSED uint32_t word_at(const uint8_t *b) {{
 
 )c";
 
+/// {0}: Memory's.
 inline constexpr const char* layer_type =
     R"c(/* A convolution; a linear layer is a 1 x 1 convolution. Tensors are height x width x channels. */
-typedef struct {
+typedef struct {{
   int32_t in_h, in_w, in_c, out_h, out_w, out_c;
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w, groups;
-  int32_t in_signed, low, high;
+  int32_t {0}, low, high;
   int32_t up;                /* sums are doubled so many times, which the shift undoes */
   const uint8_t *bits;       /* per weight, for each output channel; 16 more if the weights are odd numbers */
   const uint32_t *weights;
   const int32_t *scale;      /* bias and multiplier of every output channel */
   const uint8_t *shift;
-} layer;
+}} layer;
 
 )c";
 
@@ -183,12 +184,82 @@ static NET_NOINLINE {0} put{8}(const uint8_t *from, int32_t n, operand *patch, i
 
 )c";
 
+/// What depends on whether codes share bytes. `kind`: a field of the layer; `is_signed`: of its input. `input`: the
+/// bytes of a position's codes, given the index of the first and their number; `bytes`, `few_bytes`: the parameter or
+/// variable that holds unpacked ones; `argument`: for that parameter. `buffers`, `results`: parameters for unpacked
+/// codes and results; `row`, `at_alone`, `target`: the index of a position's results, of those of channels alone, and
+/// where they are; `pack`, `pack_alone`: what follows when all channels, or four, have results.
+struct Memory {
+  const char *kind, *is_signed, *input, *bytes, *few_bytes, *argument, *buffers, *results, *row, *at_alone, *target,
+      *pack, *pack_alone;
+};
+inline constexpr Memory of_bytes = {"in_signed", "l->in_signed",          "in + {0}", "",      "", "", "",
+                                    "",          "at * l->out_c + first", "at",       "codes", "", ""};
+inline constexpr Memory of_bits = {
+    "kinds",
+    "l->kinds & 1",
+    "codes_at(in, {0}, {1}, l->kinds & 255, bytes)",
+    ", uint8_t *bytes",
+    "    uint8_t bytes[4 + 7];\n",
+    ", bytes",
+    ", uint8_t *bytes, uint8_t *results",
+    ", uint8_t *results",
+    "(results ? 0 : at * l->out_c) + first",
+    "results ? c : at",
+    "results ? results : codes",
+    "    for (p = 0; results && p < left; ++p)\n"
+    "      pack_codes(results + p * l->out_c, l->out_c, codes, (at + p) * l->out_c, l->kinds >> 8);\n",
+    "        for (k = 0; results && k < p; ++k)\n"
+    "          pack_codes(results + k * channels + c, 4 - done, codes, at + k * channels, l->kinds >> 8);\n"};
+
+/// {0}: `top`, if any codes are signed; {1}: unpack for every width.
+inline constexpr const char* codes_at =
+    R"c(/* The bytes of n codes, the first at index `at`: in their place, or unpacked to `bytes`, perhaps with some more. */
+static const uint8_t *codes_at(const uint8_t *in, int32_t at, int32_t n, int32_t kind, uint8_t *bytes) {{
+  const int32_t bits = kind >> 1{0};
+  uint8_t *to = bytes;
+  if (bits == 8) return in + at;
+  for (; n > 0 && (at * bits & 7) != 0; --n, ++at) *to++ = (uint8_t)read_at(in, at, kind);
+  in += at * bits >> 3;
+{1}  return bytes;
+}}
+
+)c";
+/// {0}: bits; {1}: codes in a byte; {2}: a line for each.
+inline constexpr const char* unpack =
+    R"c(  if (bits == {0}) {{
+    for (; n > 0; n -= {1}, to += {1}) {{
+      const int32_t byte = *in++;
+{2}    }}
+  }}
+)c";
+
+/// {0}: pack for every width.
+inline constexpr const char* pack_codes =
+    R"c(/* Writes n codes, the first to index `at`. */
+static void pack_codes(const uint8_t *from, int32_t n, uint8_t *codes, int32_t at, int32_t kind) {{
+  const int32_t bits = kind >> 1;
+  uint8_t *to;
+  for (; n > 0 && (at * bits & 7) != 0; --n) write_at(codes, at++, kind, *from++);
+  to = codes + (at * bits >> 3);
+{0}  at = 8 * (int32_t)(to - codes) / bits;
+  for (; n > 0; --n) write_at(codes, at++, kind, *from++);
+}}
+
+)c";
+/// {0}: bits; {1}: codes in a byte; {2}: all of them.
+inline constexpr const char* pack =
+    R"c(  if (bits == {0}) {{
+    for (; n >= {1}; n -= {1}, from += {1}) *to++ = (uint8_t)({2});
+  }}
+)c";
+
 /// {0}: the type it returns; {1}: the sum's declaration; {2}: what is done with the sum of a part; {3}: return; {4}:
-/// the function that writes codes.
+/// the function that writes codes; {5}, {6}: Memory's input and bytes.
 inline constexpr const char* gather =
     R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside. */
 static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32_t group, operand *patch,
-                  int32_t positions) {{
+                  int32_t positions{6}) {{
   const int32_t width = l->in_c / l->groups, joined = l->groups == 1 && l->dilation_w == 1;
   const int32_t left = x * l->stride_w - l->pad_left, whole = joined && left >= 0 && left + l->kernel_w <= l->in_w;
   int32_t ky, kx, run, k = 0;
@@ -203,7 +274,7 @@ static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32
         if (alike > 0 && alike < run) run = alike;
         if (ix < 0 || ix >= l->in_w) inside = 0;
       }}
-      {2}{4}(inside ? in + (iy * l->in_w + ix) * l->in_c + group * width : 0, run * width, patch, positions, k);
+      {2}{4}(inside ? {5} : 0, run * width, patch, positions, k);
     }}
   }}
 {3}}}
@@ -214,7 +285,7 @@ inline constexpr const char* gather_apart =
     R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside. A transposed convolution reads rows
    and columns of the input that are more than one apart, with zeros between. */
 static {0} gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
-                  int32_t group, operand *patch, int32_t positions) {{
+                  int32_t group, operand *patch, int32_t positions{6}) {{
   const int32_t width = l->in_c / l->groups, row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
   int32_t ky, kx, k = 0;
 {1}  for (ky = 0; ky < l->kernel_h; ++ky) {{
@@ -223,7 +294,7 @@ static {0} gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_
       const int32_t ix = x * l->stride_w + kx * l->dilation_w - l->pad_left;
       const uint8_t *from = 0;
       if (iy >= 0 && iy < l->in_h && iy % apart_h == 0 && ix >= 0 && ix < l->in_w && ix % apart_w == 0)
-        from = in + iy / apart_h * row + ix / apart_w * l->in_c + group * width;
+        from = {5};
       {2}{4}(from, width, patch, positions, k);
     }}
   }}
@@ -245,7 +316,7 @@ inline constexpr Mending mended = {
     " `totals` are\n   those of the codes, null if no weights are unsigned.",
     "    if (offset) y = vsubq_s32(vmulq_n_s32(y, factor), vmulq_n_s32(vld1q_s32(totals), offset));\n"};
 
-/// {0} to {4}: Mending; {5}: " * twice" if sums of a layer are doubled; {6}: its definition.
+/// {0} to {4}: Mending; {5}: " * doubled" if sums of a layer are doubled; {6}: its definition.
 inline constexpr const char* put_results =
     R"c(/* Rescales the sums of neighbouring channels, each at up to four positions, to codes or, if `wide` is not null, to
    32-bit results. The first is result `at`.{3} */
@@ -304,11 +375,12 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
 )c";
 
 /// {0}: the choice of a function that adds up; {1}: the declaration of the codes' totals; {2}: their assignment; {3}:
-/// the argument; {4}, {5}: the parameters that transposed convolutions add, and the same as arguments of gather.
+/// the argument; {4}, {5}: the parameters that transposed convolutions add, and the same as arguments of gather; {6}
+/// to {10}: Memory's argument, buffers, row, target and pack.
 inline constexpr const char* run_layer =
     R"c(/* Writes codes, or the network's 32-bit results to `wide`. The patch has one position or four, each of `padded` codes. */
 static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int32_t positions, int32_t padded,
-                      uint8_t *codes, int32_t *wide) {{
+                      uint8_t *codes, int32_t *wide{7}) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   const int32_t all = l->out_h * l->out_w;
 #ifdef NET_HELIUM
@@ -329,7 +401,7 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
       int32_t channels{1};
       for (p = 0; p < positions; ++p) {{
         const int32_t position = at + (p < left ? p : left - 1);
-        {2}gather(l, {5}in, position / l->out_w, position % l->out_w, group, patch + next * p, lanes);
+        {2}gather(l, {5}in, position / l->out_w, position % l->out_w, group, patch + next * p, lanes{6});
       }}
       for (c = group * per_group; c < end;) {{
         const int32_t first = c;
@@ -346,10 +418,10 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
 #endif
 {0}          w += words * channels;
         }}
-        put_results(l, first, c - first, sums,{3} left, at * l->out_c + first, codes, wide);
+        put_results(l, first, c - first, sums,{3} left, {8}, {9}, wide);
       }}
     }}
-  }}
+{10}  }}
 }}
 
 )c";

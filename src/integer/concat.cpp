@@ -42,10 +42,13 @@ CText Concat::c_text(const CContext& c) const {
   int64_t at = 0;
   for (size_t i = 0; i < c.node().inputs.size(); ++i) {
     const int64_t channels = c.input(i).channels();
-    calls.push_back(fmt::format("put_channels({}, {}, {}, {}, {} + {});", c.x(i), rows, channels, all, c.y(), at));
+    calls.push_back(fmt::format("put_channels({}, {}, {}, {}, {}, {}, {}, {});", c.x(i), c.input_kind(i), rows,
+                                channels, all, at, c.y(), c.kind()));
     at += channels;
   }
-  return {.functions = {c_runtime::put_channels}, .table = "", .call = fmt::format("{}", fmt::join(calls, "\n  "))};
+  return {.functions = c.functions({Access::copy}, {c_runtime::put_channels}),
+          .table = "",
+          .call = fmt::format("{}", fmt::join(calls, "\n  "))};
 }
 
 std::string Concat::onnx(const OnnxContext& c) const {

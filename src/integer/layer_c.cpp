@@ -10,6 +10,7 @@
 #include <src/internal/memory_plan.h>
 #include <src/internal/names.h>
 
+#include <map>
 #include <numeric>
 #include <set>
 
@@ -39,12 +40,18 @@ struct Needs {
   bool doubled = false, apart;
   std::set<bool> patches, depthwise;  ///< of signed inputs, of unsigned ones
   bool depthwise_3x3 = false;
-  int64_t kernel_rows = 1;  ///< the most of layers that run depthwise
+  int64_t kernel_rows = 1;       ///< the most of layers that run depthwise
+  std::map<int, bool> unpacked;  ///< widths of inputs whose codes share bytes, and whether any such are signed
+  std::set<int> packed;          ///< widths of results whose codes share bytes
 
   explicit Needs(const IntegerNetwork& network) : apart(has_transposed(network)) {
-    for (const IntegerNode& node : network.nodes) {
+    for (int i = 0; i < std::ssize(network.nodes); ++i) {
+      const IntegerNode& node = network.nodes[static_cast<size_t>(i)];
       if (!node.is_layer()) continue;
       const Layer& layer = *node.layer();
+      const int input_bits = stored_bits(network, node.inputs[0]), bits = stored_bits(network, i);
+      if (bits < 8) packed.insert(bits);
+      if (input_bits < 8) unpacked[input_bits] |= network.input_of(node).is_signed();
       doubled = doubled || doublings(layer, network.input_of(node)) > 0;
       if (runs_depthwise(layer)) {
         depthwise.insert(network.input_of(node).is_signed());
@@ -61,6 +68,36 @@ struct Needs {
   }
   bool narrow() const { return !widths.empty() && *widths.begin() < 8; }
 };
+
+std::string shifted(const char* how, int bits) { return bits == 0 ? "" : how + std::to_string(bits); }
+
+/// codes_at for widths of codes, each with whether it must take signed ones.
+std::string codes_at(const std::map<int, bool>& widths) {
+  std::vector<std::string> loops;
+  for (const auto& [bits, has_signed] : widths) {
+    std::string lines;
+    for (int k = 0; k < 8 / bits; ++k) {
+      const std::string code = format("(byte{} & {})", shifted(" >> ", k * bits), (1 << bits) - 1);
+      lines += format("      to[{}] = (uint8_t){};\n", k, has_signed ? format("(({} ^ top) - top)", code) : code);
+    }
+    loops.push_back(format(fmt::runtime(c_layers::unpack), bits, 8 / bits, lines));
+  }
+  const bool any_signed = std::ranges::any_of(widths, [](const auto& w) { return w.second; });
+  return format(fmt::runtime(c_layers::codes_at), any_signed ? ", top = (kind & 1) << (bits - 1)" : "",
+                fmt::join(loops, ""));
+}
+
+/// pack_codes for widths of codes.
+std::string pack_codes(const std::set<int>& widths) {
+  std::vector<std::string> loops;
+  for (const int bits : widths) {
+    std::vector<std::string> fields;
+    for (int k = 0; k < 8 / bits; ++k)
+      fields.push_back(format("(from[{}] & {}){}", k, (1 << bits) - 1, shifted(" << ", k * bits)));
+    loops.push_back(format(fmt::runtime(c_layers::pack), bits, 8 / bits, fmt::join(fields, " | ")));
+  }
+  return format(fmt::runtime(c_layers::pack_codes), fmt::join(loops, ""));
+}
 
 std::string suffix(bool is_signed) { return is_signed ? "_signed" : ""; }
 
@@ -79,7 +116,11 @@ std::string choice(const std::set<Sums>& all) {
   return out;
 }
 
-void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
+std::string input(const c_layers::Memory& memory, const char* at, const char* count) {
+  return format(fmt::runtime(memory.input), at, count);
+}
+
+void add_depthwise(std::vector<std::string>& out, const Needs& needs, const c_layers::Memory& memory) {
   out.push_back(format("#define NET_KERNEL_ROWS {}\n\n", needs.kernel_rows));
   out.emplace_back(c_depthwise::unpack);
   out.emplace_back(c_depthwise::sums_alone);
@@ -97,16 +138,19 @@ void add_depthwise(std::vector<std::string>& out, const Needs& needs) {
                                        "        }} else\n#endif\n        {{ {} }}",
                                        any)
                                  : any;
-    out.push_back(
-        format(fmt::runtime(c_depthwise::load_row), suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0));
-    out.push_back(
-        format(fmt::runtime(c_depthwise::run_depthwise), suffix(is_signed), sums, needs.narrow() ? " 0," : ""));
+    out.push_back(format(fmt::runtime(c_depthwise::load_row), suffix(is_signed), is_signed ? "signed_" : "",
+                         is_signed ? 1 : 0, memory.few_bytes, input(memory, "at", "4")));
+    out.push_back(format(fmt::runtime(c_depthwise::run_depthwise), suffix(is_signed), sums, needs.narrow() ? " 0," : "",
+                         memory.results, memory.at_alone, memory.target, memory.pack_alone));
   }
 }
 
-std::vector<std::string> layer_functions(const IntegerNetwork& network) {
-  const Needs needs(network);
-  std::vector<std::string> out = {c_runtime::codes, c_runtime::rescale};
+std::vector<std::string> layer_functions(const CContext& c) {
+  const Needs needs(c.network);
+  const bool shared = shares_bytes(c.network);
+  const c_layers::Memory& memory = shared ? c_layers::of_bits : c_layers::of_bytes;
+  std::vector<std::string> out = {c_runtime::read_code, c_runtime::rescale};
+  if (shared) out = c.functions({Access::read, Access::write}, out);
   const auto of = [&](Machine machine) {
     std::string text;
     for (const int bits : needs.widths) text += sums_macros(machine, bits, needs.patches.contains(true));
@@ -114,7 +158,11 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
   };
   out.push_back(
       format(fmt::runtime(c_layers::pairs), of(Machine::dsp), of(Machine::few_registers), of(Machine::plain)));
-  out.emplace_back(c_layers::layer_type);
+  out.push_back(format(fmt::runtime(c_layers::layer_type), memory.kind));
+  if (shared) {
+    out.push_back(codes_at(needs.unpacked));
+    out.push_back(pack_codes(needs.packed));
+  }
   const c_layers::Mending& m = needs.narrow() ? c_layers::mended : c_layers::not_mended;
   out.push_back(format(fmt::runtime(c_layers::put_results), m.parameter, m.constants, m.sum, m.comment, m.vector,
                        needs.doubled ? " * doubled" : "",
@@ -128,17 +176,21 @@ std::vector<std::string> layer_functions(const IntegerNetwork& network) {
                            vector, up.operand, suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0,
                            is_signed ? "i" : "u"));
     }
-    const std::string function =
-        needs.patches.size() == 2 ? "(l->in_signed ? put_signed : put)" : "put" + suffix(needs.patches.contains(true));
+    const std::string function = needs.patches.size() == 2 ? format("({} ? put_signed : put)", memory.is_signed)
+                                                           : "put" + suffix(needs.patches.contains(true));
+    const char* at = needs.apart ? "iy / apart_h * row + ix / apart_w * l->in_c + group * width"
+                                 : "(iy * l->in_w + ix) * l->in_c + group * width";
     out.push_back(format(fmt::runtime(needs.apart ? c_layers::gather_apart : c_layers::gather), up.type, up.declare,
-                         narrow ? "sum += " : "", up.result, function));
+                         narrow ? "sum += " : "", up.result, function,
+                         input(memory, at, needs.apart ? "width" : "run * width"), memory.bytes));
     for (const Sums& s : needs.sums) out.push_back(sums_function(s));
     out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[4]" : "",
                          narrow ? "totals[p] = " : "", narrow ? " totals," : "",
                          needs.apart ? "int32_t apart_h, int32_t apart_w, " : "",
-                         needs.apart ? "apart_h, apart_w, " : ""));
+                         needs.apart ? "apart_h, apart_w, " : "", memory.argument, memory.buffers, memory.row,
+                         memory.target, memory.pack));
   }
-  if (!needs.depthwise.empty()) add_depthwise(out, needs);
+  if (!needs.depthwise.empty()) add_depthwise(out, needs, memory);
   return out;
 }
 
@@ -178,23 +230,31 @@ std::string layer_table(const CContext& c, const Layer& layer) {
              "{14}, {15}, {16}, {17}, {18}, {19},\n"
              "                              bits_{0}, weights_{0}, scale_{0}, shift_{0}}};\n\n",
              i, s.h, s.w, s.c_in, s.oh, s.ow, s.c_out, s.kh, s.kw, s.stride_h, s.stride_w, s.pad_top, s.pad_left,
-             s.dilation_h, s.dilation_w, s.groups, c.input_signed(), c_literal(c.node().low), c.node().high, up);
+             s.dilation_h, s.dilation_w, s.groups, c.input_kind() + (shares_bytes(c.network) ? c.kind() << 8 : 0),
+             c_literal(c.node().low), c.node().high, up);
 }
 
 /// The network's first layer brings the functions of all. `apart`: how far the rows and columns that it reads are
 /// apart.
 CText text_of(const CContext& c, const Layer& layer, std::array<int64_t, 2> apart) {
+  const LayerScratch scratch = scratch_of(c.network, static_cast<int>(c.index));
+  const auto buffer = [&](int64_t bytes, int64_t at) {
+    if (!shares_bytes(c.network)) return std::string();
+    return bytes == 0 ? ", 0" : format(", (uint8_t *)arena + {}", c.arena.patches[c.index] + at);
+  };
+  const std::string bytes = buffer(scratch.unpacked, scratch.patch),
+                    results = buffer(scratch.results, scratch.patch + scratch.unpacked);
   const std::string patch =
       format("({} *)(void *)(arena + {})", runs_depthwise(layer) ? "int16_t" : "operand", c.arena.patches[c.index] / 4);
   const std::string further = has_transposed(c.network) ? format("{}, {}, ", apart[0], apart[1]) : "";
-  const int64_t positions = patch_positions(layer), codes = patch_bytes(layer) / positions / device::patch_code_bytes;
+  const int64_t positions = patch_positions(layer), codes = scratch.patch / positions / device::patch_code_bytes;
   const std::string call = runs_depthwise(layer)
-                               ? format("run_depthwise{}(&layer_{}, {}, {}, {});", suffix(c.input().is_signed()),
-                                        c.index, c.x(), patch, c.results())
-                               : format("run_layer(&layer_{}, {}{}, {}, {}, {}, {});", c.index, further, c.x(), patch,
-                                        positions, codes, c.results());
+                               ? format("run_depthwise{}(&layer_{}, {}, {}, {}{});", suffix(c.input().is_signed()),
+                                        c.index, c.x(), patch, c.results(), results)
+                               : format("run_layer(&layer_{}, {}{}, {}, {}, {}, {}{}{});", c.index, further, c.x(),
+                                        patch, positions, codes, c.results(), bytes, results);
   const bool is_first = &*std::ranges::find_if(c.network.nodes, &IntegerNode::is_layer) == &c.node();
-  return {.functions = is_first ? layer_functions(c.network) : std::vector<std::string>(),
+  return {.functions = is_first ? layer_functions(c) : std::vector<std::string>(),
           .table = layer_table(c, layer),
           .call = call};
 }

@@ -40,12 +40,12 @@ void Mul::sums(const RunContext& c, std::span<int32_t> out) const {
 
 CText Mul::c_text(const CContext& c) const {
   const IntegerNode& n = c.node();
-  return {.functions = {c_runtime::codes, c_runtime::rescale, c_runtime::run_mul},
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::rescale, c_runtime::run_mul}),
           .table = "",
-          .call = fmt::format("run_mul({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_signed(0), c.x(1),
-                              c.input_signed(1), n.shape.size(), c.input(1).shape.size(),
+          .call = fmt::format("run_mul({}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_kind(0), c.x(1),
+                              c.input_kind(1), n.shape.size(), c.input(1).shape.size(),
                               c_scale(ratio, c.largest_input(0) * c.largest_input(1)), c_literal(n.low), n.high,
-                              c.results())};
+                              c.results(), c.kind())};
 }
 
 /// Factors per channel get the two axes that ONNX broadcasts.

@@ -25,10 +25,10 @@ void Pad2d::codes(const RunContext& c, Codes out) const {
 
 CText Pad2d::c_text(const CContext& c) const {
   const Shape& in = c.input().shape;
-  return {.functions = {c_runtime::run_pad},
+  return {.functions = c.functions({Access::write, Access::copy}, {c_runtime::run_pad}),
           .table = "",
-          .call = fmt::format("run_pad({}, {}, {}, {}, {}, {});", c.x(), in[1], in[2], in[0],
-                              fmt::join(attrs.padding, ", "), c.y())};
+          .call = fmt::format("run_pad({}, {}, {}, {}, {}, {}, {}, {});", c.x(), c.input_kind(), in[1], in[2], in[0],
+                              fmt::join(attrs.padding, ", "), c.y(), c.kind())};
 }
 
 std::string Pad2d::onnx(const OnnxContext& c) const {

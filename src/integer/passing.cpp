@@ -61,10 +61,10 @@ void Relu::codes(const RunContext& c, Codes out) const {
 }
 
 CText Relu::c_text(const CContext& c) const {
-  return {.functions = {c_runtime::codes, c_runtime::run_relu},
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::run_relu}),
           .table = "",
-          .call = fmt::format("run_relu({}, {}, {}, {}, {});", c.x(), c.input_signed(), c.node().shape.size(),
-                              c.node().high, c.y())};
+          .call = fmt::format("run_relu({}, {}, {}, {}, {}, {});", c.x(), c.input_kind(), c.node().shape.size(),
+                              c.node().high, c.y(), c.kind())};
 }
 
 std::string Relu::onnx(const OnnxContext& c) const {
@@ -91,10 +91,10 @@ void Flatten::codes(const RunContext& c, Codes out) const {
 
 CText Flatten::c_text(const CContext& c) const {
   const int64_t channels = c.input().channels();
-  return {
-      .functions = {c_runtime::run_flatten},
-      .table = "",
-      .call = fmt::format("run_flatten({}, {}, {}, {});", c.x(), c.node().shape.size() / channels, channels, c.y())};
+  return {.functions = c.functions({Access::copy}, {c_runtime::run_flatten}),
+          .table = "",
+          .call = fmt::format("run_flatten({}, {}, {}, {}, {}, {});", c.x(), c.input_kind(),
+                              c.node().shape.size() / channels, channels, c.y(), c.kind())};
 }
 
 std::string Flatten::onnx(const OnnxContext& c) const { return c.operand(); }

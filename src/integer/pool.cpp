@@ -53,7 +53,7 @@ std::string table(const CContext& c, const Pool2dSize& p) {
                                        p.stride_w,
                                        p.pad_top,
                                        p.pad_left,
-                                       c.input_signed(),
+                                       c.input_kind(),
                                        counted * -p.pad_top,
                                        p.h + counted * p.pad_bottom,
                                        counted * -p.pad_left,
@@ -129,15 +129,17 @@ CText MaxPool2d::c_text(const CContext& c) const {
   const char* take = "if (code > value) value = code;";
   const char *rows = " * dilation_h", *columns = " * dilation_w";
   const auto text = fmt::runtime(c_runtime::run_pool);
-  CText out{.functions = {c_runtime::codes, c_runtime::pool_type}, .table = table(c, size), .call = ""};
+  CText out{.functions = c.functions({Access::read, Access::write}, {c_runtime::pool_type}),
+            .table = table(c, size),
+            .call = ""};
   if (Windows::of(size).dilated()) {
     out.functions.push_back(fmt::format(text, "run_dilated_max_pool", "int32_t dilation_h, int32_t dilation_w, ",
                                         "-128", rows, columns, take, ""));
-    out.call = fmt::format("run_dilated_max_pool(&pool_{}, {}, {}, {}, {});", c.index, size.dilation_h, size.dilation_w,
-                           c.x(), c.y());
+    out.call = fmt::format("run_dilated_max_pool(&pool_{}, {}, {}, {}, {}, {});", c.index, size.dilation_h,
+                           size.dilation_w, c.x(), c.y(), c.kind());
   } else {
     out.functions.push_back(fmt::format(text, "run_max_pool", "", "-128", "", "", take, ""));
-    out.call = fmt::format("run_max_pool(&pool_{}, {}, {});", c.index, c.x(), c.y());
+    out.call = fmt::format("run_max_pool(&pool_{}, {}, {}, {});", c.index, c.x(), c.y(), c.kind());
   }
   return out;
 }
@@ -169,11 +171,11 @@ void AvgPool2d::codes(const RunContext& c, Codes out) const {
 }
 
 CText AvgPool2d::c_text(const CContext& c) const {
-  return {.functions = {c_runtime::codes, c_runtime::pool_type, c_runtime::overlap,
-                        fmt::format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "", "0", "", "",
-                                    "value += code;", c_mean)},
+  const std::string run =
+      fmt::format(fmt::runtime(c_runtime::run_pool), "run_avg_pool", "", "0", "", "", "value += code;", c_mean);
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::pool_type, c_runtime::overlap, run}),
           .table = table(c, size),
-          .call = fmt::format("run_avg_pool(&pool_{}, {}, {});", c.index, c.x(), c.y())};
+          .call = fmt::format("run_avg_pool(&pool_{}, {}, {}, {});", c.index, c.x(), c.y(), c.kind())};
 }
 
 /// Rounds the mean to a code, ties up, in units of codes so that ties are exact.

@@ -51,13 +51,14 @@ CText PRelu::c_text(const CContext& c) const {
   std::vector<int32_t> multipliers;
   std::vector<int> shifts;
   for (const FixedPoint& f : negative) multipliers.push_back(f.multiplier), shifts.push_back(f.shift);
-  return {.functions = {c_runtime::codes, c_runtime::rescale, c_runtime::run_prelu},
-          .table = fmt::format("/* {} */\n", c_comment(n.name)) +
-                   c_array("int32_t", fmt::format("multiplier_{}", c.index), multipliers) +
-                   c_array("uint8_t", fmt::format("shift_{}", c.index), shifts) + "\n",
-          .call = fmt::format("run_prelu({0}, {1}, {2}, {3}, {4}, {5}, multiplier_{6}, shift_{6}, {7}, {8}, {9});",
-                              c.x(), c.input_signed(), n.shape.size(), n.channels(), positive.multiplier,
-                              positive.shift, c.index, n.low, n.high, c.y())};
+  return {
+      .functions = c.functions({Access::read, Access::write}, {c_runtime::rescale, c_runtime::run_prelu}),
+      .table = fmt::format("/* {} */\n", c_comment(n.name)) +
+               c_array("int32_t", fmt::format("multiplier_{}", c.index), multipliers) +
+               c_array("uint8_t", fmt::format("shift_{}", c.index), shifts) + "\n",
+      .call = fmt::format("run_prelu({0}, {1}, {2}, {3}, {4}, {5}, multiplier_{6}, shift_{6}, {7}, {8}, {9}, {10});",
+                          c.x(), c.input_kind(), n.shape.size(), n.channels(), positive.multiplier, positive.shift,
+                          c.index, n.low, n.high, c.y(), c.kind())};
 }
 
 /// Of codes, whose halves round up: ONNX Runtime's PRelu of real values would round them to even, and a slope of 1/4

@@ -50,11 +50,11 @@ void SelectChannels::codes(const RunContext& c, Codes out) const {
 
 CText SelectChannels::c_text(const CContext& c) const {
   const int64_t count = std::ssize(index);
-  return {.functions = {c_runtime::select_channels},
+  return {.functions = c.functions({Access::copy}, {c_runtime::select_channels}),
           .table = fmt::format("/* {} */\n", c_comment(c.node().name)) +
                    c_array("uint16_t", fmt::format("index_{}", c.index), index) + "\n",
-          .call = fmt::format("select_channels({}, {}, {}, index_{}, {}, {});", c.x(), c.node().shape.size() / count,
-                              c.input().channels(), c.index, count, c.y())};
+          .call = fmt::format("select_channels({}, {}, {}, {}, index_{}, {}, {}, {});", c.x(), c.input_kind(),
+                              c.node().shape.size() / count, c.input().channels(), c.index, count, c.y(), c.kind())};
 }
 
 /// A shuffle may have lost channels, so it is a Gather.

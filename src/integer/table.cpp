@@ -35,11 +35,11 @@ void Table::codes(const RunContext& c, Codes out) const {
 CText Table::c_text(const CContext& c) const {
   std::vector<int> bytes;
   for (const int code : outputs) bytes.push_back(static_cast<uint8_t>(code));
-  return {.functions = {c_runtime::codes, c_runtime::run_table},
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::run_table}),
           .table = fmt::format("/* {} */\n", c_comment(c.node().name)) +
                    c_array("uint8_t", fmt::format("table_{}", c.index), bytes) + "\n",
-          .call = fmt::format("run_table({}, {}, {}, table_{}, {}, {});", c.x(), c.input_signed(),
-                              c.node().shape.size(), c.index, -first, c.y())};
+          .call = fmt::format("run_table({}, {}, {}, table_{}, {}, {}, {});", c.x(), c.input_kind(),
+                              c.node().shape.size(), c.index, -first, c.y(), c.kind())};
 }
 
 /// A look-up of real values by code: runtimes compute functions to within some units in the last place, which next to

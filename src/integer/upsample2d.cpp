@@ -26,10 +26,10 @@ void Upsample2d::codes(const RunContext& c, Codes out) const {
 
 CText Upsample2d::c_text(const CContext& c) const {
   const Shape& in = c.input().shape;
-  return {.functions = {c_runtime::run_upsample},
+  return {.functions = c.functions({Access::copy}, {c_runtime::run_upsample}),
           .table = "",
-          .call = fmt::format("run_upsample({}, {}, {}, {}, {}, {});", c.x(), in[1], in[2], in[0],
-                              fmt::join(attrs.factor, ", "), c.y())};
+          .call = fmt::format("run_upsample({}, {}, {}, {}, {}, {}, {}, {});", c.x(), c.input_kind(), in[1], in[2],
+                              in[0], fmt::join(attrs.factor, ", "), c.y(), c.kind())};
 }
 
 /// Resize's defaults (nearest, half_pixel, round_prefer_floor) repeat positions where factors are whole.

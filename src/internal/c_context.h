@@ -28,6 +28,9 @@ inline std::string output_number(const IntegerNetwork& network, int node) {
 /// The parameter of net_run for an output.
 inline std::string c_output(const IntegerNetwork& network, int node) { return "out" + output_number(network, node); }
 
+/// What a function of net.c does with single codes in memory.
+enum class Access { read, write, copy };
+
 struct CContext {
   const IntegerNetwork& network;
   const Arena& arena;
@@ -36,10 +39,16 @@ struct CContext {
   const IntegerNode& node() const { return network.nodes[index]; }
   const IntegerNode& input(size_t i = 0) const { return network.input_of(node(), i); }
   int64_t largest_input(size_t i = 0) const { return std::max(input(i).high, -input(i).low); }
-  int input_signed(size_t i = 0) const { return input(i).is_signed() ? 1 : 0; }
+  /// How a tensor's codes lie in memory, for the functions that access them: whether they are signed and, if codes
+  /// share bytes anywhere in the network, 2 times their width.
+  int kind(int i) const;
+  int kind() const { return kind(static_cast<int>(index)); }
+  int input_kind(size_t i = 0) const { return kind(node().inputs[i]); }
+  /// Those functions, before others that call them.
+  std::vector<std::string> functions(std::initializer_list<Access> access, std::vector<std::string> others) const;
   std::string x(size_t i = 0) const { return bytes(node().inputs[i]); }
   std::string y() const { return bytes(static_cast<int>(index)); }
-  /// The last two arguments of functions that compute sums: codes and 32-bit results, one of them null.
+  /// Arguments of functions that compute sums: codes and 32-bit results, one of them null.
   std::string results() const { return node().raw ? "0, " + c_output(network, static_cast<int>(index)) : y() + ", 0"; }
 
  private:

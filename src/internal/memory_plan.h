@@ -19,6 +19,9 @@ constexpr int64_t patch_code_bytes = 2;
 /// A layer's patch has a multiple of this many codes: those in a word of its narrowest weights.
 constexpr int64_t patch_step(bool has_single_bits) { return has_single_bits ? 32 : 16; }
 
+/// Codes that a layer may unpack beyond those it needs, at most: the rest of a byte.
+constexpr int64_t spare_codes = 7;
+
 /// Output positions that a layer computes at once, each from a patch of its own.
 constexpr int64_t patch_positions(bool is_dense, int64_t output_positions) {
   return is_dense && output_positions == 1 ? 1 : 4;
@@ -77,8 +80,9 @@ Gap gap_of(const op::Sweep& sweep, Schedule schedule, double input, double outpu
 struct Step {
   std::vector<int> inputs;                  ///< earlier steps; step 0 is the input
   op::Overlap overlap = op::Overlap::none;  ///< of its tensor with an input's that is no longer needed
+  int bits = 8;                             ///< of a code of its tensor
   int64_t bytes = 0;                        ///< size of its tensor
-  int64_t patch = 0;                        ///< size of a layer's buffer for gathered inputs; 0 if it needs none
+  int64_t patch = 0;                        ///< size of a layer's scratch memory; 0 if it needs none
   int64_t gap = 0;                          ///< bytes of a Gap, if it overlaps in order
   bool at_start = false;                    ///< the Gap's
 };

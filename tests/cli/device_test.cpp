@@ -37,7 +37,16 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
   const json bytes = json::parse(io::read_file(place.path / "run/summary.json")).at("device_bytes");
   CHECK(verified.find(fmt::format("{} of constants", bytes.at("constants").get<int64_t>())) != std::string::npos);
 
+  const std::string arena = "#define NET_ARENA_BYTES ";
+  const auto arena_of = [&](const std::string& folder) {
+    const std::string header = io::read_file(place.path / folder / "net.h");
+    return std::stol(header.substr(header.find(arena) + arena.size()));
+  };
   CHECK(run(place, "export run --to c --out net --images 3").find("net.c") != std::string::npos);
+  run(place, "export run --to c --out packed --pack-activations");
+  CHECK(arena_of("packed") < arena_of("net"));
+  CHECK(json::parse(run(place, "verify run --images 2 --json --pack-activations")).at("device_bytes").at("arena") ==
+        arena_of("packed"));
   if (test::has("gcc")) place.run("gcc -std=c99 net/net.c net/net_test.c -o net_test && ./net_test");
   run(place, "export run --to onnx --out net.onnx");
   CHECK(io::read_file(place.path / "net.onnx").size() > 1000);
@@ -95,6 +104,16 @@ TEST_CASE("cli: the C package is built and compared before it is written") {
   place.run("CC=$PWD/wrong " + mixgrad_binary + "export run --to c --out other; test $? = 1");
   CHECK(place.said().find("nothing was written") != std::string::npos);
   CHECK(!std::filesystem::exists(place.path / "other"));
+}
+
+TEST_CASE("cli: Ctrl-C while another program runs leaves no temporary files") {
+  const test::Folder place;
+  run(place, "search" + on_little + "--out run");
+  io::write_file(place.path / "slow", "#!/bin/sh\ntouch started\nexec sleep 100\n");
+  place.run("chmod +x slow; mkdir temporary; set -m; TMPDIR=$PWD/temporary CC=$PWD/slow " + mixgrad_binary +
+            "verify run --images 2 >out 2>err & until [ -n \"$(find temporary -name started)\" ]; do sleep 0.1; done; "
+            "kill -INT -$!; wait $!; test $? = 130 && test -z \"$(ls -A temporary)\"");
+  CHECK(io::read_file(place.path / "err").find("mixgrad: interrupted\n") != std::string::npos);
 }
 
 TEST_CASE("cli: a model's path may contain any characters") {

@@ -18,12 +18,16 @@ namespace {
 /// Checks that `graph` and, if channels are pruned, its exported form cost what the package takes.
 void check_bytes(const Graph& discrete) {
   const Graph found = exported(discrete);
-  const IntegerNetwork network = to_integer(found);
+  IntegerNetwork network = to_integer(found);
   const double constants = static_cast<double>(device_bytes(network).constants());
   const double arena = static_cast<double>(plan_arena(network).bytes);
+  network.packs_activations = true;
+  const double packed = static_cast<double>(plan_arena(network).bytes);
+  CHECK(static_cast<double>(device_bytes(network).constants()) == constants);
   for (const Graph* graph : {&discrete, &found}) {
     CHECK(cost::discrete(*graph, cost::flash()) == constants);
     CHECK(cost::discrete(*graph, cost::peak_ram()) == arena);
+    CHECK(cost::discrete(*graph, cost::packed_ram()) == packed);
     CHECK(cost::Meter(*graph, cost::flash())() == constants);
   }
 }
@@ -63,7 +67,8 @@ MixPrec pruning_search() {
 
 }  // namespace
 
-TEST_CASE("device costs: flash and peak-ram equal the package's bytes, on random networks with pruned channels") {
+TEST_CASE(
+    "device costs: flash, peak-ram and packed-ram equal the package's bytes, on random networks with pruned channels") {
   for (uint64_t seed = 0; seed < 150; ++seed) {
     const test::RandomNetwork random = test::random_network(seed, 2);
     CAPTURE(seed);
@@ -72,7 +77,7 @@ TEST_CASE("device costs: flash and peak-ram equal the package's bytes, on random
   }
 }
 
-TEST_CASE("device costs: flash and peak-ram equal the package's bytes, on the zoo's models") {
+TEST_CASE("device costs: flash, peak-ram and packed-ram equal the package's bytes, on the zoo's models") {
   uint64_t seed = 0;
   for (const std::string& name : models::names()) {
     const models::Model model = test::random_model(name, 5);
@@ -140,7 +145,7 @@ TEST_CASE("device costs: a layer without bias has zeros in the package") {
 
 TEST_CASE("device costs: the gradient in the share of pruned channels is the cost's slope, ignoring its steps") {
   const MixPrec net = pruning_search();
-  for (const cost::Model& model : {cost::flash(), cost::peak_ram()}) {
+  for (const cost::Model& model : {cost::flash(), cost::peak_ram(), cost::packed_ram()}) {
     CAPTURE(model.name);
     const auto soft = [&] { return cost::soft(net.graph(), model, net.graph().softmax_thetas(1.3)); };
     const auto shift = [&](float by) {  // α of 0 bits, for every channel
@@ -181,7 +186,8 @@ TEST_CASE("device costs: the soft cost at one-hot θ equals the discrete cost") 
   for (const auto& slot : net.graph().activation_slots()) {
     if (!slot->fixed()) one_hot.at(slot.get()) = quant::one_hot(slot->alpha, slot->precisions);
   }
-  for (const cost::Model& model : {cost::flash(), cost::peak_ram(), cost::activations(), cost::size()}) {
+  for (const cost::Model& model :
+       {cost::flash(), cost::peak_ram(), cost::packed_ram(), cost::activations(), cost::size()}) {
     CAPTURE(model.name);
     CHECK(cost::soft(net.graph(), model, one_hot).item() == cost::discrete(net.graph(), model));
   }

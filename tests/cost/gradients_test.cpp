@@ -2,6 +2,7 @@
 // The gradient of every cost in every θ, compared with differences of the cost. Ceilings do not disturb them: if one
 // candidate of all channels changes by as many channels as fill whole tiles, words and patches, a ceiling grows by
 // exactly its straight-through gradient. Costs are at most quadratic in a slot's θ, so central differences are exact.
+// Only packed-ram, of channels times bits, has ceilings that err, by words.
 #include "../networks.h"
 
 #include <doctest/doctest.h>
@@ -51,6 +52,7 @@ struct Case {
   std::string cost;
   std::vector<int> activation_bits = {2, 4, 8};
   double channels = 32;  ///< by which a candidate's share changes
+  double words = 0;      ///< bytes by which ceilings may err
 };
 
 /// Every built-in cost, so that new ones are tested too.
@@ -61,6 +63,7 @@ std::vector<Case> cases() {
     if (name == "ne16-latency") out.back().activation_bits = {8};
     if (name == "activations") out.back().channels = 0.5;  // the peak may move to another tensor
     if (name == "peak-ram") out.back().channels = 16;      // likewise
+    if (name == "packed-ram") out.back().channels = 4, out.back().words = 8;
   }
   return out;
 }
@@ -106,7 +109,8 @@ void check_gradients(const Case& c) {
         return moved_to;
       };
       const double difference = (at(step) - at(-step)) / 2;
-      CHECK(analytic == doctest::Approx(difference).epsilon(1e-4).scale(value * 2e-3));  // soft() is a float
+      const double tolerance = 1e-4 * (std::abs(difference) + value * 2e-3) + c.words;  // soft() is a float
+      CHECK(std::abs(analytic - difference) <= tolerance);
       moved += std::abs(difference) > value * 1e-4;
     }
   }

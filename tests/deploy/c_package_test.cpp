@@ -29,9 +29,10 @@ struct Case {
   std::string name;
   Graph graph;
   data::Dataset images;
+  bool packs_activations = false;
 };
 
-/// Networks with every op and every kind of channels.
+/// Networks with every op and every kind of channels, some of them with activations that share bytes.
 std::vector<Case> cases() {
   std::vector<Case> out;
   const auto add = [&](const std::string& name, const models::Model& model, MixPrecType type,
@@ -50,6 +51,12 @@ std::vector<Case> cases() {
     out.push_back({"every op", test::every_op(quantize_output, 45), test::random_images(6, {3, 16, 16}, 9)});
   add("ds_cnn pruned", ds_cnn, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, ds_cnn.input_shape, 1000);
   out.push_back({"resnet8 on glyphs", out[0].graph, data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
+  for (const char* name : {"resnet8 pruned", "mobilenet_v1 pruned", "ds_cnn pruned", "every op"}) {
+    Case packed = *std::ranges::find(out, name, &Case::name);
+    packed.name += ", activations packed";
+    packed.packs_activations = true;
+    out.push_back(std::move(packed));
+  }
   return out;
 }
 
@@ -71,6 +78,8 @@ const char* c_type(const IntegerNode& n) { return n.raw ? "int32_t" : n.is_signe
 
 struct Written {
   Written(const Case& c, int64_t in_test) : network(to_integer(c.graph)) {
+    network.packs_activations = c.packs_activations;
+    CHECK(shares_bytes(network) == c.packs_activations);
     data::Loader loader(c.images, {.batch_size = c.images.size()});
     loader.start(0);
     inputs = network.quantize(loader.batch(0).x);

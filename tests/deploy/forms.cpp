@@ -30,10 +30,10 @@ Tensor before(const Normalization& n, const Tensor& x) {
 }
 
 /// Writes package `number` so that several can be linked together.
-void write_package(const Folder& folder, const FormCase& c, size_t number) {
+void write_package(const Folder& folder, const IntegerNetwork& network, const FormCase& c, size_t number) {
   const std::filesystem::path own = folder.path / std::to_string(number);
   std::filesystem::create_directory(own);
-  const CPackage package = c_package(c.network, c.name, c.network.quantize(c.x));
+  const CPackage package = c_package(network, c.name, network.quantize(c.x));
   io::write_file(own / "net.h", package.header);
   io::write_file(own / "net.c", package.source);
   io::write_file(own / "net_test.c", package.test);
@@ -42,7 +42,7 @@ void write_package(const Folder& folder, const FormCase& c, size_t number) {
       fmt::format(
           "#define net_run net_run_{0}\n#define main main_{0}\n#include \"{0}/net.c\"\n#include \"{0}/net_test.c\"\n"
           "const float steps_{0}[2] = {{NET_INPUT_SCALE, NET_OUTPUT{1}_SCALE}};\n",
-          number, c.network.outputs.size() > 1 ? "0" : ""));
+          number, network.outputs.size() > 1 ? "0" : ""));
 }
 
 }  // namespace
@@ -74,8 +74,17 @@ void check_engine(const FormCase& c) {
 void check_c(const std::vector<FormCase>& cases, const std::string& flags) {
   const Folder folder;
   std::string declared, called;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    write_package(folder, cases[i], i);
+  std::vector<const FormCase*> of_package;
+  for (const FormCase& c : cases) {
+    IntegerNetwork network = c.network;
+    write_package(folder, network, c, of_package.size());
+    of_package.push_back(&c);
+    network.packs_activations = true;
+    if (!shares_bytes(network)) continue;
+    write_package(folder, network, c, of_package.size());
+    of_package.push_back(&c);
+  }
+  for (size_t i = 0; i < of_package.size(); ++i) {
     declared += fmt::format("int main_{}(void);\n", i);
     called += fmt::format("  printf(\"{0} \");\n  bad += main_{0}();\n", i);
   }
@@ -86,9 +95,9 @@ void check_c(const std::vector<FormCase>& cases, const std::string& flags) {
   std::istringstream lines(folder.said());
   std::map<size_t, std::string> said;
   for (std::string line; std::getline(lines, line);) said[std::stoull(line)] = line.substr(line.find(' ') + 1);
-  for (size_t i = 0; i < cases.size(); ++i) {
-    INFO(cases[i].about());
-    CHECK(said[i] == fmt::format("{0} of {0} images agree", cases[i].images.size()));
+  for (size_t i = 0; i < of_package.size(); ++i) {
+    INFO(of_package[i]->about());
+    CHECK(said[i] == fmt::format("{0} of {0} images agree", of_package[i]->images.size()));
   }
 }
 

@@ -26,7 +26,8 @@ struct FormCase {
 
 /// Checks that every code of the simulation equals the engine's, with its fastest kernels and with the reference ones.
 void check_engine(const FormCase& c);
-/// Checks that the packages compile without warnings, in one program, and give the engine's outputs. Needs gcc.
+/// Checks that the packages, also with activations that share bytes, compile without warnings, in one program, and give
+/// the engine's outputs. Needs gcc.
 void check_c(const std::vector<FormCase>& cases, const std::string& flags = "-O1");
 /// Checks that ONNX Runtime gives the simulation's results, within a code's step or float32's rounding, on all images
 /// of a case but one. Returns the number of images on which it does not: it computes in float32, where a value next to

@@ -133,34 +133,41 @@ TEST_CASE("integer network: a Concat of one tensor has its order of channels, al
 
 TEST_CASE("arena: tensors that are alive together do not overlap") {
   for (const std::string& name : models::names()) {
-    CAPTURE(name);
-    const IntegerNetwork network =
-        to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
-    const Arena arena = plan_arena(network);
-    std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // the last writer of each byte
-    for (size_t i = 1; i < network.nodes.size(); ++i) {
-      const IntegerNode& node = network.nodes[i];
-      const auto write = [&](int64_t at, int64_t bytes, size_t who) {
-        REQUIRE(at % 4 == 0);
-        REQUIRE(at + bytes <= arena.bytes);
-        std::fill_n(owner.begin() + at, bytes, who);
+    for (const bool packs : {false, true}) {
+      CAPTURE(name);
+      CAPTURE(packs);
+      IntegerNetwork network =
+          to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
+      network.packs_activations = packs;
+      const auto size = [&](int n) {
+        return (network.nodes[static_cast<size_t>(n)].shape.size() * stored_bits(network, n) + 7) / 8;
       };
-      const auto write_output = [&] {
-        if (arena.offsets[i] >= 0) write(arena.offsets[i], node.shape.size(), i);
-      };
-      const auto is_in = [&](int64_t at, int64_t bytes, size_t who) {
-        return std::all_of(owner.begin() + at, owner.begin() + at + bytes, [&](size_t o) { return o == who; });
-      };
-      if (node.is_layer()) write(arena.patches[i], patch_bytes(*node.layer()), SIZE_MAX);
-      if (node.overlap() == op::Overlap::none) write_output();
-      for (const int n : node.inputs) {  // must still exist when the output is written
-        const int64_t at = arena.offsets[static_cast<size_t>(n)],
-                      bytes = network.nodes[static_cast<size_t>(n)].shape.size();
-        if (at < 0) continue;
-        CHECK(is_in(at, bytes, static_cast<size_t>(n)));
+      const Arena arena = plan_arena(network);
+      std::vector<size_t> owner(static_cast<size_t>(arena.bytes), SIZE_MAX);  // the last writer of each byte
+      for (size_t i = 1; i < network.nodes.size(); ++i) {
+        const IntegerNode& node = network.nodes[i];
+        const auto write = [&](int64_t at, int64_t bytes, size_t who) {
+          REQUIRE(at % 4 == 0);
+          REQUIRE(at + bytes <= arena.bytes);
+          std::fill_n(owner.begin() + at, bytes, who);
+        };
+        const auto write_output = [&] {
+          if (arena.offsets[i] >= 0) write(arena.offsets[i], size(static_cast<int>(i)), i);
+        };
+        const auto is_in = [&](int64_t at, int64_t bytes, size_t who) {
+          return std::all_of(owner.begin() + at, owner.begin() + at + bytes, [&](size_t o) { return o == who; });
+        };
+        const int64_t scratch = node.is_layer() ? scratch_of(network, static_cast<int>(i)).bytes() : 0;
+        if (node.is_layer()) write(arena.patches[i], scratch, SIZE_MAX);
+        if (node.overlap() == op::Overlap::none) write_output();
+        for (const int n : node.inputs) {  // must still exist when the output is written
+          const int64_t at = arena.offsets[static_cast<size_t>(n)];
+          if (at < 0) continue;
+          CHECK(is_in(at, size(n), static_cast<size_t>(n)));
+        }
+        write_output();
+        if (node.is_layer()) CHECK(is_in(arena.patches[i], scratch, SIZE_MAX));
       }
-      write_output();
-      if (node.is_layer()) CHECK(is_in(arena.patches[i], patch_bytes(*node.layer()), SIZE_MAX));
     }
   }
 }

@@ -373,7 +373,7 @@ TEST_CASE("precisions that cannot be are refused by name") {
   CHECK_THROWS_WITH_AS(
       Regularizer("smell"),
       "unknown cost 'smell': expected size, flash, macs, params, ops, mpic-latency, mpic-energy, ne16-latency, "
-      "activations, peak-ram, or table:FILE.toml",
+      "activations, peak-ram, packed-ram, or table:FILE.toml",
       Error);
   refused([](auto& o) { o.temperature = 0; }, "temperature 0 must be above 0");
 }

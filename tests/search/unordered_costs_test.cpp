@@ -171,7 +171,7 @@ TEST_CASE(
   nn::initialize(tiny, Rng(1, "init"));
   const Graph floating = simplified(tiny, {2, 4, 4});
   std::vector<cost::Model> models = tables(2);
-  for (const char* name : {"size", "flash", "macs", "activations", "peak-ram", "params"})
+  for (const char* name : {"size", "flash", "macs", "activations", "peak-ram", "packed-ram", "params"})
     models.push_back(cost::find(name));
   for (const Scheme& scheme : schemes) {
     CAPTURE(scheme.name);
