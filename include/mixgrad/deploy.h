@@ -55,9 +55,9 @@ struct LayerScratch {
   int64_t bytes() const { return patch + unpacked + results; }
 };
 LayerScratch scratch_of(const IntegerNetwork& network, int i);
-/// `in_order`: operators compute positions in order, like those of the C package, so that an output may run into an
-/// input that nothing reads later.
-Arena plan_arena(const IntegerNetwork& network, bool in_order = true);
+/// `on_device`: as in the C package, whose operators compute positions in order, so that an output may run into an
+/// input that nothing reads later. Otherwise as in the engine, which runs whole operators and needs no scratch memory.
+Arena plan_arena(const IntegerNetwork& network, bool on_device = true);
 
 /// Bytes that the C package needs on the device: its constants and its activation memory.
 struct DeviceBytes {

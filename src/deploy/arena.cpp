@@ -70,7 +70,8 @@ device::Gap gap_of(const IntegerNode& node, const IntegerNode& input, double inp
 /// Bytes in whole words of so many bits.
 int64_t bytes_of(int64_t bits) { return whole((bits + 7) / 8, device::word_bytes); }
 
-device::Step step_of(const IntegerNetwork& network, int i, bool in_order) {
+/// On a device.
+device::Step step_of(const IntegerNetwork& network, int i) {
   const IntegerNode& node = network.nodes[static_cast<size_t>(i)];
   const int bits = stored_bits(network, i);
   device::Step step{.inputs = node.inputs,
@@ -79,10 +80,6 @@ device::Step step_of(const IntegerNetwork& network, int i, bool in_order) {
                     .bytes = bytes_of(bits * node.shape.size()),
                     .patch = node.is_layer() ? scratch_of(network, i).bytes() : 0};
   if (step.overlap != op::Overlap::in_order) return step;
-  if (!in_order) {
-    step.overlap = op::Overlap::none;
-    return step;
-  }
   const IntegerNode& input = network.input_of(node);
   const int input_bits = stored_bits(network, node.inputs[0]);
   const device::Gap gap = gap_of(node, input, input_bits, bits);
@@ -92,11 +89,20 @@ device::Step step_of(const IntegerNetwork& network, int i, bool in_order) {
   return step;
 }
 
+/// In the engine, which runs whole operators at a time and keeps codes in bytes.
+device::Step whole_step_of(const IntegerNode& node) {
+  const bool in_place = node.overlap() == op::Overlap::in_place;
+  return {.inputs = node.inputs,
+          .overlap = in_place ? op::Overlap::in_place : op::Overlap::none,
+          .bytes = bytes_of(8 * node.shape.size())};
+}
+
 }  // namespace
 
-Arena plan_arena(const IntegerNetwork& network, bool in_order) {
+Arena plan_arena(const IntegerNetwork& network, bool on_device) {
   std::vector<device::Step> steps;
-  for (int i = 0; i < std::ssize(network.nodes); ++i) steps.push_back(step_of(network, i, in_order));
+  for (int i = 0; i < std::ssize(network.nodes); ++i)
+    steps.push_back(on_device ? step_of(network, i) : whole_step_of(network.nodes[static_cast<size_t>(i)]));
   std::vector<int> outputs;
   for (const IntegerOutput& o : network.outputs) outputs.push_back(o.node);
   const device::Plan plan = device::plan_memory(steps, outputs);

@@ -39,9 +39,8 @@ struct IntegerEngine::Impl {
   std::vector<int64_t> offsets = {};             // of every node's codes in a run's memory; -1: none there
   int64_t bytes = 0;                             // of that memory
 
-  /// As on a device, but with whole operators at a time. Codes of outputs, which are in no arena, follow it.
+  /// Codes of outputs, which are in no arena, follow it.
   void plan() {
-    network.packs_activations = false;
     const Arena arena = plan_arena(network, false);
     offsets = arena.offsets;
     bytes = arena.bytes;

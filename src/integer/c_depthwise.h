@@ -58,7 +58,7 @@ static NET_NOINLINE void load_row{0}(const layer *l, const uint8_t *in, int32_t 
 )c";
 
 inline constexpr const char* sums_alone =
-    R"c(/* The sums of four channels at `count` positions of one output row: sums[4 c + p]. Row i of the kernel reads the row
+    R"c(/* The sums of four channels at `count` positions of one output row: sums[NET_TILE c + p]. Row i of the kernel reads the row
    of four-channel inputs at rows[i], from `x` on. */
 static void sums_alone(const layer *l, const int16_t *const *rows, int32_t x, const int16_t *weights, int32_t *sums,
                        int32_t count) {
@@ -83,7 +83,7 @@ static void sums_alone(const layer *l, const int16_t *const *rows, int32_t x, co
 #endif
       }
     }
-    sums[0] = s0, sums[4] = s1, sums[8] = s2, sums[12] = s3;
+    sums[0] = s0, sums[NET_TILE] = s1, sums[2 * NET_TILE] = s2, sums[3 * NET_TILE] = s3;
   }
 }
 
@@ -99,7 +99,7 @@ static void run_depthwise{0}(const layer *l, const uint8_t *in, int16_t *scratch
   const int32_t columns = (l->out_w - 1) * l->stride_w + (l->kernel_w - 1) * l->dilation_w + 1;
   int16_t *weights = scratch + 4 * ring * columns;
   const uint32_t *packed = l->weights;
-  int32_t c, y, x, k, count, sums[16];   /* of every channel at four positions */
+  int32_t c, y, x, k, count, sums[4 * NET_TILE];   /* of every channel at four positions */
   for (c = 0; c < channels; c += 4) {{
     const int32_t done = c + 4 > channels ? c + 4 - channels : 0, first = c - done;
     int32_t p = 0, at = c, loaded = 0;
@@ -119,7 +119,7 @@ static void run_depthwise{0}(const layer *l, const uint8_t *in, int16_t *scratch
         {1}
         p += count;
         if (p < 4 && (y + 1 < l->out_h || x + count < l->out_w)) continue;
-        put_results(l, c, 4 - done, sums + 4 * done,{2} p, {4}, {5}, wide);
+        put_results(l, c, 4 - done, sums + NET_TILE * done,{2} p, {4}, {5}, wide);
 {6}        at += p * channels;
         p = 0;
       }}

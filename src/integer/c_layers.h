@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C99 functions of net.c that compute convolutions and linear layers, as text. See c_runtime.h. Those of
-// channels alone are in c_depthwise.h, and those that add up products in c_sums.h.
+// channels alone are in c_depthwise.h, those that add up products in c_sums.h, and those that unpack and pack codes in
+// c_bits.h.
 #pragma once
 
 namespace mixgrad::c_layers {
@@ -28,8 +29,38 @@ typedef int8_t operand;   /* an input; unsigned ones are less 128, which biases 
 typedef int16_t operand;
 #define NET_BIAS(bias, less) (bias)
 #endif
-#ifdef __AVX2__
+#if defined(__AVX2__) && defined(__GNUC__)
 #include <immintrin.h>
+#define NET_WIDE      /* 16 positions at once, in patches beside the arena: there is memory enough */
+#define NET_TILE 16   /* positions at once */
+#ifdef __AVX512BW__
+typedef __m512i vector;
+#define NET_VECTOR(operation) _mm512_##operation
+#define NET_BITS(operation) _mm512_##operation##_si512
+#else
+typedef __m256i vector;
+#define NET_VECTOR(operation) _mm256_##operation
+#define NET_BITS(operation) _mm256_##operation##_si256
+#endif
+#define NET_VECTORS (int32_t)(4 * NET_TILE / sizeof(vector))
+#if defined(__AVX512BW__) && defined(__AVX512VNNI__)
+#define NET_ADD_PAIRS(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)
+#else
+#define NET_ADD_PAIRS(sum, a, b) NET_VECTOR(add_epi32)(sum, NET_VECTOR(madd_epi16)(a, b))
+#endif
+/* Bytes of a word as pairs of 16-bit numbers; sum + both products of two pairs. */
+static inline NET_UNUSED pair even_bytes(uint32_t word) {{ return word & 0x00ff00ffu; }}
+static inline NET_UNUSED pair odd_bytes(uint32_t word) {{ return word >> 8 & 0x00ff00ffu; }}
+static inline NET_UNUSED pair with_signs(pair bytes) {{
+  return (((bytes ^ 0x00800080u) | 0x80008000u) - 0x00800080u) ^ 0x80008000u;
+}}
+static inline NET_UNUSED pair signed_even_bytes(uint32_t word) {{ return with_signs(even_bytes(word)); }}
+static inline NET_UNUSED pair signed_odd_bytes(uint32_t word) {{ return with_signs(odd_bytes(word)); }}
+static inline NET_UNUSED int32_t add_both(pair a, pair b, int32_t sum) {{
+  return sum + (int16_t)a * (int16_t)b + ((int32_t)a >> 16) * ((int32_t)b >> 16);
+}}
+#else
+#define NET_TILE 4
 #endif
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M' && defined(__GNUC__)
 #define NET_DSP   /* two 16-bit products in one instruction */
@@ -76,7 +107,7 @@ static inline int32_t add_upper(int32_t a, int32_t b, int32_t c) {{
   return upper_product(a, b) + c;
 #endif
 }}
-#if defined(NET_DSP) || defined(__AVX2__)
+#if defined(NET_DSP) || defined(NET_WIDE)
 /* Four bytes as a number, the first the lowest. */
 static inline NET_UNUSED uint32_t word_at(const uint8_t *b) {{
   return b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
@@ -117,7 +148,7 @@ inline constexpr AddingUp added = {"int32_t",
                                    ", [sum] \"+Te\"(sum)"};
 
 /// {0} to {7}: AddingUp; {8}: its suffix; {9}: what begins the names of functions that take bytes apart; {10}: whether
-/// codes are signed; {11}: what tells AVX2.
+/// codes are signed.
 inline constexpr const char* put =
     R"c(/* Writes n codes to one position of a patch, from tap k on; zeros if `from` is null. */
 #ifdef NET_HELIUM
@@ -160,12 +191,7 @@ static NET_NOINLINE {0} put{8}(const uint8_t *from, int32_t n, operand *patch, i
       for (; quads > 0; --quads, to += 2 * far) to[0] = to[1] = to[far] = to[far + 1] = 0;
     }} else {{
       for (; quads > 0; --quads, from += 4, to += 2 * far) {{
-#ifdef __AVX2__
-        const __m128i numbers = _mm_cvtep{11}8_epi16(_mm_cvtsi32_si128((int32_t)word_at(from)));
-        const __m128i sorted = _mm_shufflelo_epi16(numbers, 0xd8);
-        *(pair *)(void *)to = (uint32_t)_mm_cvtsi128_si32(sorted);
-        *(pair *)(void *)(to + far) = (uint32_t)_mm_extract_epi32(sorted, 1);
-{3}#elif defined(NET_DSP)
+#if defined(NET_DSP) || defined(NET_WIDE)
         const uint32_t word = word_at(from);
         const pair even = {9}even_bytes(word), odd = {9}odd_bytes(word);
         ((pair *)(void *)to)[0] = even;
@@ -182,76 +208,6 @@ static NET_NOINLINE {0} put{8}(const uint8_t *from, int32_t n, operand *patch, i
 {5}}}
 #endif
 
-)c";
-
-/// What depends on whether codes share bytes. `kind`: a field of the layer; `is_signed`: of its input. `input`: the
-/// bytes of a position's codes, given the index of the first and their number; `bytes`, `few_bytes`: the parameter or
-/// variable that holds unpacked ones; `argument`: for that parameter. `buffers`, `results`: parameters for unpacked
-/// codes and results; `row`, `at_alone`, `target`: the index of a position's results, of those of channels alone, and
-/// where they are; `pack`, `pack_alone`: what follows when all channels, or four, have results.
-struct Memory {
-  const char *kind, *is_signed, *input, *bytes, *few_bytes, *argument, *buffers, *results, *row, *at_alone, *target,
-      *pack, *pack_alone;
-};
-inline constexpr Memory of_bytes = {"in_signed", "l->in_signed",          "in + {0}", "",      "", "", "",
-                                    "",          "at * l->out_c + first", "at",       "codes", "", ""};
-inline constexpr Memory of_bits = {
-    "kinds",
-    "l->kinds & 1",
-    "codes_at(in, {0}, {1}, l->kinds & 255, bytes)",
-    ", uint8_t *bytes",
-    "    uint8_t bytes[4 + 7];\n",
-    ", bytes",
-    ", uint8_t *bytes, uint8_t *results",
-    ", uint8_t *results",
-    "(results ? 0 : at * l->out_c) + first",
-    "results ? c : at",
-    "results ? results : codes",
-    "    for (p = 0; results && p < left; ++p)\n"
-    "      pack_codes(results + p * l->out_c, l->out_c, codes, (at + p) * l->out_c, l->kinds >> 8);\n",
-    "        for (k = 0; results && k < p; ++k)\n"
-    "          pack_codes(results + k * channels + c, 4 - done, codes, at + k * channels, l->kinds >> 8);\n"};
-
-/// {0}: `top`, if any codes are signed; {1}: unpack for every width.
-inline constexpr const char* codes_at =
-    R"c(/* The bytes of n codes, the first at index `at`: in their place, or unpacked to `bytes`, perhaps with some more. */
-static const uint8_t *codes_at(const uint8_t *in, int32_t at, int32_t n, int32_t kind, uint8_t *bytes) {{
-  const int32_t bits = kind >> 1{0};
-  uint8_t *to = bytes;
-  if (bits == 8) return in + at;
-  for (; n > 0 && (at * bits & 7) != 0; --n, ++at) *to++ = (uint8_t)read_at(in, at, kind);
-  in += at * bits >> 3;
-{1}  return bytes;
-}}
-
-)c";
-/// {0}: bits; {1}: codes in a byte; {2}: a line for each.
-inline constexpr const char* unpack =
-    R"c(  if (bits == {0}) {{
-    for (; n > 0; n -= {1}, to += {1}) {{
-      const int32_t byte = *in++;
-{2}    }}
-  }}
-)c";
-
-/// {0}: pack for every width.
-inline constexpr const char* pack_codes =
-    R"c(/* Writes n codes, the first to index `at`. */
-static void pack_codes(const uint8_t *from, int32_t n, uint8_t *codes, int32_t at, int32_t kind) {{
-  const int32_t bits = kind >> 1;
-  uint8_t *to;
-  for (; n > 0 && (at * bits & 7) != 0; --n) write_at(codes, at++, kind, *from++);
-  to = codes + (at * bits >> 3);
-{0}  at = 8 * (int32_t)(to - codes) / bits;
-  for (; n > 0; --n) write_at(codes, at++, kind, *from++);
-}}
-
-)c";
-/// {0}: bits; {1}: codes in a byte; {2}: all of them.
-inline constexpr const char* pack =
-    R"c(  if (bits == {0}) {{
-    for (; n >= {1}; n -= {1}, from += {1}) *to++ = (uint8_t)({2});
-  }}
 )c";
 
 /// {0}: the type it returns; {1}: the sum's declaration; {2}: what is done with the sum of a part; {3}: return; {4}:
@@ -318,7 +274,7 @@ inline constexpr Mending mended = {
 
 /// {0} to {4}: Mending; {5}: " * doubled" if sums of a layer are doubled; {6}: its definition.
 inline constexpr const char* put_results =
-    R"c(/* Rescales the sums of neighbouring channels, each at up to four positions, to codes or, if `wide` is not null, to
+    R"c(/* Rescales the sums of neighbouring channels, each at up to four positions of a tile, to codes or, if `wide` is not null, to
    32-bit results. The first is result `at`.{3} */
 static void put_results(const layer *l, int32_t c, int32_t channels, const int32_t *sums,{0} int32_t positions,
                         int32_t at, uint8_t *codes, int32_t *wide) {{
@@ -330,7 +286,7 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
 {6}  int32_t p;
 #define NET_SUM(p) ((bias + {2}){5})
 #define NET_RESULT(p) (add_upper(NET_SUM(p), multiplier, half) >> shift)
-#define NET_NEXT ++c, ++to, scale += 2, sums += 4
+#define NET_NEXT ++c, ++to, scale += 2, sums += NET_TILE
 #ifdef NET_HELIUM
   const uint32x4_t apart = vidupq_n_u32(0, 1) * (uint32_t)step;
   for (; usual && c < end && shifts[c] > 32; NET_NEXT) {{
@@ -361,7 +317,7 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
     to[step] = (uint8_t)clamp(NET_RESULT(3), low, high);
     to -= 2 * step;
   }}
-  for (at += c - (end - channels); c < end; ++c, ++at, scale += 2, sums += 4) {{
+  for (at += c - (end - channels); c < end; ++c, ++at, scale += 2, sums += NET_TILE) {{
     const int32_t bias = scale[0], multiplier = scale[1];
     const uint8_t shift = shifts[c];
 {1}    for (p = 0; p < positions; ++p) {{
@@ -383,6 +339,10 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
                       uint8_t *codes, int32_t *wide{7}) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   const int32_t all = l->out_h * l->out_w;
+#ifdef NET_WIDE
+  static operand wide_patch[NET_TILE * NET_LONGEST_PATCH];
+{11}  if (positions > 1) positions = NET_TILE, patch = wide_patch;
+#endif
 #ifdef NET_HELIUM
   const int32_t lanes = 1, next = padded;
 #else
@@ -405,7 +365,7 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
       }}
       for (c = group * per_group; c < end;) {{
         const int32_t first = c;
-        int32_t sums[4 * 8];
+        int32_t sums[NET_TILE * 8];
         for (; c < end && c < first + 7; c += channels) {{
           if (l->bits[c] != kind) {{
             kind = l->bits[c];
@@ -414,11 +374,12 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
           }}
           channels = c + 1 < end && l->bits[c + 1] == kind ? 2 : 1;
 #ifdef NET_HELIUM
-          sums[4 * (c - first)] = padded;   /* from one position's patch to the next */
+          sums[NET_TILE * (c - first)] = padded;   /* from one position's patch to the next */
 #endif
 {0}          w += words * channels;
         }}
-        put_results(l, first, c - first, sums,{3} left, {8}, {9}, wide);
+        for (p = 0; p < left; p += 4)
+          put_results(l, first, c - first, sums + p,{3} left - p < 4 ? left - p : 4, {8}, {9}, wide);
       }}
     }}
 {10}  }}

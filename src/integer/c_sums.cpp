@@ -42,7 +42,8 @@ std::string sums_loop(const Sums& s, const std::string& channels) {
     const int before = (c - 'a') * s.bits;
     for (int64_t p = 0; p < s.positions; ++p) {
       zeros.push_back(format("{}{} = 0", c, p));
-      results.push_back(format("sums[{}] = {}{}", 4 * (c - 'a') + p, c, p));
+      const std::string at = c == 'a' ? std::to_string(p) : p == 0 ? "NET_TILE" : format("NET_TILE + {}", p);
+      results.push_back(format("sums[{}] = {}{}", at, c, p));
     }
     weights += format("      WEIGHTS_{}(w{}, {});\n", s.bits, c, before == 0 ? "word" : format("word >> {}", before));
   }
@@ -247,41 +248,44 @@ class HeliumSums {
   Assembler code_;
 };
 
-/// Two channels at four positions on x86: one instruction for the products of two pairs, each from a word of its own,
-/// at all positions.
-std::string sums_in_avx2(const Sums& s) {
-  const int fields = s.pairs();
+/// For all positions of a tile on x86: an instruction for the products of two pairs at 8 or 16 of them.
+std::string sums_in_vectors(const Sums& s) {
+  const std::string channels = s.channels == 1 ? "a" : "ab";
+  const auto each = [&](const char* what, const char* between) {
+    std::vector<std::string> all;
+    for (const char c : channels) all.push_back(format(fmt::runtime(what), fmt::arg("c", c)));
+    return format("{}", fmt::join(all, between));
+  };
   std::string lines;
-  for (int k = 0; k < fields; ++k) {
-    const std::string low = format("x + {}", 8 * k), high = format("x + {}", 8 * (fields + k));
-    lines += format(
-        "    inputs = _mm256_loadu2_m128i((const __m128i *)(const void *)({}), (const __m128i *)(const void *)({}));\n",
-        high, low);
-    for (const char c : {'a', 'b'}) {
-      const int at = (2 * k + (c == 'a' ? 0 : 1)) * s.bits;
-      const std::string weights =
-          s.bits == 8 ? format("_mm256_srai_epi16({}, 8)", c == 'a' ? "_mm256_slli_epi16(words, 8)" : "words")
-                      : format("_mm256_and_si256(_mm256_srli_epi32(words, {}), mask)", at);
-      lines += format("    {0} = _mm256_add_epi32({0}, _mm256_madd_epi16({1}, inputs));\n", c, weights);
+  for (int k = 0; k < s.pairs(); ++k) {
+    std::vector<std::string> weights;
+    for (const char c : channels) {
+      const int at = (s.channels * k + (c - 'a')) * s.bits;
+      const std::string field = at == 0 ? "words" : format("NET_VECTOR(srli_epi32)(words, {})", at);
+      const bool low_byte = s.bits == 8 && at == 0;
+      weights.push_back(format("w{} = {}", c,
+                               s.bits < 8 ? format("NET_BITS(and)({}, mask)", field)
+                               : low_byte ? "NET_VECTOR(srai_epi16)(NET_VECTOR(slli_epi16)(words, 8), 8)"
+                                          : "NET_VECTOR(srai_epi16)(words, 8)"));
     }
+    lines += format(
+        "    {};\n    for (v = 0; v < NET_VECTORS; ++v, x += 2 * NET_TILE / NET_VECTORS) {{\n"
+        "      const vector inputs = NET_BITS(loadu)((const void *)x);\n      {}\n    }}\n",
+        fmt::join(weights, ", "), each("{c}[v] = NET_ADD_PAIRS({c}[v], w{c}, inputs);", " "));
   }
   const std::string mask =
-      s.bits == 8 ? "" : format("  const __m256i mask = _mm256_set1_epi32(0x{0:04x}{0:04x});\n", (1 << s.bits) - 1);
+      s.bits == 8 ? "" : format("  const vector mask = NET_VECTOR(set1_epi32)(0x{0:04x}{0:04x});\n", (1 << s.bits) - 1);
   return format(
-      "{} {{\n"
-      "  const __m256i twice = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);\n{}"
-      "  __m256i a = _mm256_setzero_si256(), b = a;\n"
-      "  for (; x < end; w += 2, x += {}) {{\n"
-      "    const __m256i words = _mm256_permutevar8x32_epi32(_mm256_castsi128_si256(_mm_loadl_epi64((const __m128i "
-      "*)(const void *)w)), twice);\n"
-      "    __m256i inputs;\n{}"
+      "{} {{\n{}  vector {}, {};\n  int32_t v;\n"
+      "  for (v = 0; v < NET_VECTORS; ++v) {} = NET_BITS(setzero)();\n"
+      "  for (; x < end; ++w) {{\n"
+      "    const vector words = NET_VECTOR(set1_epi32)((int32_t)*w);\n{}"
       "  }}\n"
-      "  _mm_storeu_si128((__m128i *)(void *)sums, _mm_add_epi32(_mm256_castsi256_si128(a), "
-      "_mm256_extracti128_si256(a, 1)));\n"
-      "  _mm_storeu_si128((__m128i *)(void *)(sums + 4), _mm_add_epi32(_mm256_castsi256_si128(b), "
-      "_mm256_extracti128_si256(b, 1)));\n"
+      "  for (v = 0; v < NET_VECTORS; ++v, sums += NET_TILE / NET_VECTORS) {{\n    {}\n{}  }}\n"
       "}}\n",
-      head(s), mask, 16 * fields, lines);
+      head(s), mask, each("{c}[NET_VECTORS]", ", "), each("w{c}", ", "), each("{c}[v]", " = "), lines,
+      "NET_BITS(storeu)((void *)sums, a[v]);",
+      s.channels == 1 ? "" : "    NET_BITS(storeu)((void *)(sums + NET_TILE), b[v]);\n");
 }
 
 }  // namespace
@@ -307,10 +311,9 @@ std::string sums_macros(Machine machine, int bits, bool signed_inputs) {
 
 std::string sums_function(const Sums& s) {
   std::string others = "#else\n" + sums_in_c(s);
-  if (s.channels == 2 && s.positions == 4) {
-    others = format("#elif defined(NET_DSP)\n{}#elif defined(__AVX2__)\n{}{}", sums_in_assembler(s), sums_in_avx2(s),
-                    others);
-  }
+  if (s.positions == 4) others = format("#elif defined(NET_WIDE)\n{}{}", sums_in_vectors(s), others);
+  if (s.positions == 4 && s.channels == 2)
+    others = format("#elif defined(NET_DSP)\n{}{}", sums_in_assembler(s), others);
   return format("#ifdef NET_HELIUM\n{}{}#endif\n\n", HeliumSums(s).function(), others);
 }
 

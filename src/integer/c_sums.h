@@ -11,7 +11,7 @@
 namespace mixgrad::integer {
 
 /// The functions that add up products differ in the width of the weights, and in how many channels (1 or 2) and output
-/// positions (1 or 4) they add up at once.
+/// positions (1 or 4; with NET_WIDE, NET_TILE instead of 4) they add up at once.
 struct Sums {
   int bits, channels;
   int64_t positions;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutions and linear layers in C: their constants, and the functions that a network's layers need.
+#include "c_bits.h"
 #include "c_depthwise.h"
 #include "c_layers.h"
 #include "c_runtime.h"
@@ -41,6 +42,8 @@ struct Needs {
   std::set<bool> patches, depthwise;  ///< of signed inputs, of unsigned ones
   bool depthwise_3x3 = false;
   int64_t kernel_rows = 1;       ///< the most of layers that run depthwise
+  int64_t longest_patch = 0;     ///< of one position, in codes
+  int64_t channels = 0;          ///< the most of an output
   std::map<int, bool> unpacked;  ///< widths of inputs whose codes share bytes, and whether any such are signed
   std::set<int> packed;          ///< widths of results whose codes share bytes
 
@@ -59,6 +62,8 @@ struct Needs {
         kernel_rows = std::max(kernel_rows, layer.size.kh);
         continue;
       }
+      longest_patch = std::max(longest_patch, patch_bytes(layer) / patch_positions(layer) / device::patch_code_bytes);
+      channels = std::max(channels, layer.size.c_out);
       patches.insert(network.input_of(node).is_signed());
       for (const ChannelBlock& b : channel_blocks(layer)) {
         sums.insert({b.bits, b.channels, patch_positions(layer)});
@@ -80,10 +85,10 @@ std::string codes_at(const std::map<int, bool>& widths) {
       const std::string code = format("(byte{} & {})", shifted(" >> ", k * bits), (1 << bits) - 1);
       lines += format("      to[{}] = (uint8_t){};\n", k, has_signed ? format("(({} ^ top) - top)", code) : code);
     }
-    loops.push_back(format(fmt::runtime(c_layers::unpack), bits, 8 / bits, lines));
+    loops.push_back(format(fmt::runtime(c_bits::unpack), bits, 8 / bits, lines));
   }
   const bool any_signed = std::ranges::any_of(widths, [](const auto& w) { return w.second; });
-  return format(fmt::runtime(c_layers::codes_at), any_signed ? ", top = (kind & 1) << (bits - 1)" : "",
+  return format(fmt::runtime(c_bits::codes_at), any_signed ? ", top = (kind & 1) << (bits - 1)" : "",
                 fmt::join(loops, ""));
 }
 
@@ -94,9 +99,9 @@ std::string pack_codes(const std::set<int>& widths) {
     std::vector<std::string> fields;
     for (int k = 0; k < 8 / bits; ++k)
       fields.push_back(format("(from[{}] & {}){}", k, (1 << bits) - 1, shifted(" << ", k * bits)));
-    loops.push_back(format(fmt::runtime(c_layers::pack), bits, 8 / bits, fmt::join(fields, " | ")));
+    loops.push_back(format(fmt::runtime(c_bits::pack), bits, 8 / bits, fmt::join(fields, " | ")));
   }
-  return format(fmt::runtime(c_layers::pack_codes), fmt::join(loops, ""));
+  return format(fmt::runtime(c_bits::pack_codes), fmt::join(loops, ""));
 }
 
 std::string suffix(bool is_signed) { return is_signed ? "_signed" : ""; }
@@ -106,7 +111,7 @@ std::string choice(const std::set<Sums>& all) {
   std::string out;
   for (const Sums& s : all) {
     const bool last = &s == &*all.rbegin();
-    const std::string call = format("{}(w, patch, patch_end, sums + 4 * (c - first));\n", s.name());
+    const std::string call = format("{}(w, patch, patch_end, sums + NET_TILE * (c - first));\n", s.name());
     out += "          ";
     if (&s != &*all.begin()) out += "else ";
     if (!last)
@@ -116,11 +121,11 @@ std::string choice(const std::set<Sums>& all) {
   return out;
 }
 
-std::string input(const c_layers::Memory& memory, const char* at, const char* count) {
+std::string input(const c_bits::Memory& memory, const char* at, const char* count) {
   return format(fmt::runtime(memory.input), at, count);
 }
 
-void add_depthwise(std::vector<std::string>& out, const Needs& needs, const c_layers::Memory& memory) {
+void add_depthwise(std::vector<std::string>& out, const Needs& needs, const c_bits::Memory& memory) {
   out.push_back(format("#define NET_KERNEL_ROWS {}\n\n", needs.kernel_rows));
   out.emplace_back(c_depthwise::unpack);
   out.emplace_back(c_depthwise::sums_alone);
@@ -141,14 +146,14 @@ void add_depthwise(std::vector<std::string>& out, const Needs& needs, const c_la
     out.push_back(format(fmt::runtime(c_depthwise::load_row), suffix(is_signed), is_signed ? "signed_" : "",
                          is_signed ? 1 : 0, memory.few_bytes, input(memory, "at", "4")));
     out.push_back(format(fmt::runtime(c_depthwise::run_depthwise), suffix(is_signed), sums, needs.narrow() ? " 0," : "",
-                         memory.results, memory.at_alone, memory.target, memory.pack_alone));
+                         memory.results, memory.alone, memory.target, memory.pack_alone));
   }
 }
 
 std::vector<std::string> layer_functions(const CContext& c) {
   const Needs needs(c.network);
   const bool shared = shares_bytes(c.network);
-  const c_layers::Memory& memory = shared ? c_layers::of_bits : c_layers::of_bytes;
+  const c_bits::Memory& memory = shared ? c_bits::of_bits : c_bits::of_bytes;
   std::vector<std::string> out = {c_runtime::read_code, c_runtime::rescale};
   if (shared) out = c.functions({Access::read, Access::write}, out);
   const auto of = [&](Machine machine) {
@@ -173,8 +178,7 @@ std::vector<std::string> layer_functions(const CContext& c) {
     for (const bool is_signed : needs.patches) {
       const std::string vector = format(fmt::runtime(up.vector), is_signed ? "s" : "u");
       out.push_back(format(fmt::runtime(c_layers::put), up.type, up.declare, up.pairs, up.codes, up.code, up.result,
-                           vector, up.operand, suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0,
-                           is_signed ? "i" : "u"));
+                           vector, up.operand, suffix(is_signed), is_signed ? "signed_" : "", is_signed ? 1 : 0));
     }
     const std::string function = needs.patches.size() == 2 ? format("({} ? put_signed : put)", memory.is_signed)
                                                            : "put" + suffix(needs.patches.contains(true));
@@ -184,11 +188,13 @@ std::vector<std::string> layer_functions(const CContext& c) {
                          narrow ? "sum += " : "", up.result, function,
                          input(memory, at, needs.apart ? "width" : "run * width"), memory.bytes));
     for (const Sums& s : needs.sums) out.push_back(sums_function(s));
-    out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[4]" : "",
-                         narrow ? "totals[p] = " : "", narrow ? " totals," : "",
+    out.push_back(format("#define NET_LONGEST_PATCH {}\n", needs.longest_patch));
+    if (shared) out.push_back(format("#define NET_MOST_CHANNELS {}\n", needs.channels));
+    out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[NET_TILE]" : "",
+                         narrow ? "totals[p] = " : "", narrow ? " totals + p," : "",
                          needs.apart ? "int32_t apart_h, int32_t apart_w, " : "",
-                         needs.apart ? "apart_h, apart_w, " : "", memory.argument, memory.buffers, memory.row,
-                         memory.target, memory.pack));
+                         needs.apart ? "apart_h, apart_w, " : "", memory.bytes_of, memory.buffers, memory.row,
+                         memory.target, memory.pack, memory.wide));
   }
   if (!needs.depthwise.empty()) add_depthwise(out, needs, memory);
   return out;

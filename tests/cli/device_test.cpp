@@ -43,9 +43,11 @@ TEST_CASE("cli: the network found is verified, exported as C and ONNX, and timed
     return std::stol(header.substr(header.find(arena) + arena.size()));
   };
   CHECK(run(place, "export run --to c --out net --images 3").find("net.c") != std::string::npos);
-  run(place, "export run --to c --out packed --pack-activations");
-  CHECK(arena_of("packed") < arena_of("net"));
-  CHECK(json::parse(run(place, "verify run --images 2 --json --pack-activations")).at("device_bytes").at("arena") ==
+  run(place, "search" + on_little + "--act-bits 4 --out narrow");
+  run(place, "export narrow --to c --out bytes");
+  run(place, "export narrow --to c --out packed --pack-activations");
+  CHECK(arena_of("packed") < arena_of("bytes"));
+  CHECK(json::parse(run(place, "verify narrow --images 2 --json --pack-activations")).at("device_bytes").at("arena") ==
         arena_of("packed"));
   if (test::has("gcc")) place.run("gcc -std=c99 net/net.c net/net_test.c -o net_test && ./net_test");
   run(place, "export run --to onnx --out net.onnx");
@@ -110,9 +112,15 @@ TEST_CASE("cli: Ctrl-C while another program runs leaves no temporary files") {
   const test::Folder place;
   run(place, "search" + on_little + "--out run");
   io::write_file(place.path / "slow", "#!/bin/sh\ntouch started\nexec sleep 100\n");
-  place.run("chmod +x slow; mkdir temporary; set -m; TMPDIR=$PWD/temporary CC=$PWD/slow " + mixgrad_binary +
-            "verify run --images 2 >out 2>err & until [ -n \"$(find temporary -name started)\" ]; do sleep 0.1; done; "
-            "kill -INT -$!; wait $!; test $? = 130 && test -z \"$(ls -A temporary)\"");
+  io::write_file(place.path / "script.sh",
+                 "set -m  # otherwise jobs ignore SIGINT\n"
+                 "chmod +x slow; mkdir temporary\nTMPDIR=$PWD/temporary CC=$PWD/slow " +
+                     mixgrad_binary +
+                     "verify run --images 2 >out 2>err &\n"
+                     "until [ -n \"$(find temporary -name started)\" ]; do kill -0 $! || break; sleep 0.1; done\n"
+                     "code=0; kill -INT -$!; wait $! || code=$?\n"
+                     "[ $code = 130 ] && [ -z \"$(ls -A temporary)\" ]\n");
+  place.run("timeout 100 bash script.sh");
   CHECK(io::read_file(place.path / "err").find("mixgrad: interrupted\n") != std::string::npos);
 }
 

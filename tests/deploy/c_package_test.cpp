@@ -5,6 +5,7 @@
 #include "../refusal.h"
 #include "../shell.h"
 #include "../skip.h"
+#include "forms.h"
 
 #include <mixgrad/profile.h>
 #include <src/deploy/boards.h>
@@ -94,6 +95,17 @@ struct Written {
   std::vector<uint8_t> inputs;
 };
 
+/// Checks that a program built by `compiler` gives the engine's outputs for all inputs.
+void check_all_images(const Written& package, const std::string& compiler) {
+  io::write_file(package.folder.path / "inputs",
+                 {reinterpret_cast<const char*>(package.inputs.data()), package.inputs.size()});
+  package.folder.run(fmt::format("{}{} -DIN={} -DOUT={} -I. net.c '{}driver.c' -o driver && ./driver <inputs >outputs",
+                                 compiler, strict, c_type(package.network.nodes[0]), c_type(package.network.result()),
+                                 device));
+  const int64_t images = std::ssize(package.inputs) / package.network.nodes[0].shape.size();
+  CHECK(io::read_file(package.folder.path / "outputs") == expected_bytes(package.network, package.inputs, images));
+}
+
 /// Sets CC in the environment during its lifetime.
 class Compiler {
  public:
@@ -135,17 +147,22 @@ TEST_CASE("C package: compiles without warnings and gives the engine's bytes") {
   for (const Case& c : cases()) {
     CAPTURE(c.name);
     const Written package(c, 20);
-    io::write_file(package.folder.path / "inputs",
-                   {reinterpret_cast<const char*>(package.inputs.data()), package.inputs.size()});
-    const std::string expected = expected_bytes(package.network, package.inputs, c.images.size());
-    const std::string types =
-        fmt::format(" -DIN={} -DOUT={} -I. ", c_type(package.network.nodes[0]), c_type(package.network.result()));
     for (const std::string& compiler : compilers) {
       package.folder.run(compiler + strict + "net.c net_test.c -o test && ./test");
       CHECK(package.folder.said().find("images agree") != std::string::npos);
-      package.folder.run(compiler + strict + types + "net.c '" + device +
-                         "driver.c' -o driver && ./driver <inputs >outputs");
-      CHECK(io::read_file(package.folder.path / "outputs") == expected);
+      check_all_images(package, compiler);
+    }
+  }
+}
+
+TEST_CASE("C package: networks of the zoo give the engine's bytes on 1000 images" * doctest::skip()) {
+  for (const std::vector<int>& bits : {std::vector{2, 3, 4, 5, 6, 7, 8}, {0, 2, 4, 8}}) {
+    for (const test::FormCase& c : test::zoo_cases(bits, 1000)) {
+      for (const bool packs : {false, true}) {
+        CAPTURE(c.name);
+        CAPTURE(packs);
+        check_all_images(Written({c.name, c.graph, c.images, packs}, 1), "gcc -O3 -march=native");
+      }
     }
   }
 }

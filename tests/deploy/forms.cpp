@@ -91,7 +91,8 @@ void check_c(const std::vector<FormCase>& cases, const std::string& flags) {
   io::write_file(folder.path / "all.c",
                  fmt::format("#include <stdio.h>\n{}int main(void) {{\n  int bad = 0;\n{}  return bad < 0;\n}}\n",
                              declared, called));
-  folder.run("gcc " + flags + " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror *.c -o all && ./all");
+  const std::string gcc = "gcc " + flags + " -std=c99 -Wall -Wextra -Wconversion -pedantic -Werror ";
+  folder.run("printf '%s\\0' *.c | xargs -0 -n 1 -P $(nproc) " + gcc + "-c && " + gcc + "*.o -o all && ./all");
   std::istringstream lines(folder.said());
   std::map<size_t, std::string> said;
   for (std::string line; std::getline(lines, line);) said[std::stoull(line)] = line.substr(line.find(' ') + 1);

@@ -197,12 +197,6 @@ TEST_CASE("forms: 2000 random networks give the engine's codes in C under saniti
     check_c(batch, "-O1 -march=native -fsanitize=address,undefined -fno-sanitize-recover");
   });
 }
-TEST_CASE("forms: networks of the zoo give the engine's codes in C on 1000 images" * doctest::skip()) {
-  for (const std::vector<int>& bits : {std::vector{2, 3, 4, 5, 6, 7, 8}, {0, 2, 4, 8}}) {
-    for (const FormCase& c : test::zoo_cases(bits, 1000)) test::check_c({c}, "-O2");
-  }
-}
-
 TEST_CASE("forms: pruned networks of the zoo give the same codes in C") {
   if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
   check_c(test::zoo_cases());
