@@ -115,7 +115,8 @@ std::string choice(const std::set<Sums>& all) {
     out += "          ";
     if (&s != &*all.begin()) out += "else ";
     if (!last)
-      out += format("if ((kind & 15) == {} && channels == {} && positions == {}) ", s.bits, s.channels, s.positions);
+      out += format("if ((kind & 15) == {} && channels == {} && positions {} 1) ", s.bits, s.channels,
+                    s.positions == 1 ? "==" : ">");
     out += call;
   }
   return out;
