@@ -238,10 +238,10 @@ static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32
 )c";
 
 inline constexpr const char* gather_apart =
-    R"c(/* Gathers the inputs of one group at output position (y, x), with zeros outside. A transposed convolution reads rows
-   and columns of the input that are more than one apart, with zeros between. */
-static {0} gather(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
-                  int32_t group, operand *patch, int32_t positions{6}) {{
+    R"c(/* The same for a transposed convolution, which reads rows and columns of the input as if they were more than one apart,
+   with zeros between. */
+static {0} gather_apart(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
+                        int32_t group, operand *patch, int32_t positions{6}) {{
   const int32_t width = l->in_c / l->groups, row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
   int32_t ky, kx, k = 0;
 {1}  for (ky = 0; ky < l->kernel_h; ++ky) {{
@@ -330,18 +330,18 @@ static void put_results(const layer *l, int32_t c, int32_t channels, const int32
 
 )c";
 
-/// {0}: the choice of a function that adds up; {1}: the declaration of the codes' totals; {2}: their assignment; {3}:
-/// the argument; {4}, {5}: the parameters that transposed convolutions add, and the same as arguments of gather; {6}
-/// to {10}: Memory's argument, buffers, row, target and pack.
+/// {0}: the choice of a function that adds up; {1}: the declaration of the codes' totals; {2}: the call of a function
+/// that gathers; {3}: the argument; {4}: the parameters that transposed convolutions add; {5} to {9}: Memory's buffers,
+/// wide, row, target and pack.
 inline constexpr const char* run_layer =
     R"c(/* Writes codes, or the network's 32-bit results to `wide`. The patch has one position or four, each of `padded` codes. */
 static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int32_t positions, int32_t padded,
-                      uint8_t *codes, int32_t *wide{7}) {{
+                      uint8_t *codes, int32_t *wide{5}) {{
   const int32_t taps = l->kernel_h * l->kernel_w * (l->in_c / l->groups), per_group = l->out_c / l->groups;
   const int32_t all = l->out_h * l->out_w;
 #ifdef NET_WIDE
   static operand wide_patch[NET_TILE * NET_LONGEST_PATCH];
-{11}  if (positions > 1) positions = NET_TILE, patch = wide_patch;
+{6}  if (positions > 1) positions = NET_TILE, patch = wide_patch;
 #endif
 #ifdef NET_HELIUM
   const int32_t lanes = 1, next = padded;
@@ -361,7 +361,7 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
       int32_t channels{1};
       for (p = 0; p < positions; ++p) {{
         const int32_t position = at + (p < left ? p : left - 1);
-        {2}gather(l, {5}in, position / l->out_w, position % l->out_w, group, patch + next * p, lanes{6});
+        {2};
       }}
       for (c = group * per_group; c < end;) {{
         const int32_t first = c;
@@ -379,10 +379,10 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
 {0}          w += words * channels;
         }}
         for (p = 0; p < left; p += 4)
-          put_results(l, first, c - first, sums + p,{3} left - p < 4 ? left - p : 4, {8}, {9}, wide);
+          put_results(l, first, c - first, sums + p,{3} left - p < 4 ? left - p : 4, {7}, {8}, wide);
       }}
     }}
-{10}  }}
+{9}  }}
 }}
 
 )c";

@@ -21,10 +21,14 @@ namespace {
 using fmt::format;
 
 /// How many times a layer's sums can be doubled so that, if the shifts that undo it become at least 33, the upper half
-/// of a product is enough; 0 if they would not fit in 32 bits.
+/// of a product is enough; 0 if they would not fit in 32 bits, or a shift of that half would be its whole width.
 int doublings(const Layer& layer, const IntegerNode& input) {
-  int least = 33;
-  for (const FixedPoint& f : layer.ratios) least = std::min(least, f.shift);
+  int least = 33, most_shift = 0;
+  for (const FixedPoint& f : layer.ratios) {
+    least = std::min(least, f.shift);
+    most_shift = std::max(most_shift, f.shift);
+  }
+  if (most_shift + 33 - least > 63) return 0;
   const std::vector<int64_t> sums = largest_sums(layer, std::max(input.high, -input.low));
   const int64_t most = *std::ranges::max_element(sums);
   return most << (33 - least) < int64_t{1} << 31 ? 33 - least : 0;
@@ -38,7 +42,8 @@ bool has_transposed(const IntegerNetwork& network) {
 struct Needs {
   std::set<Sums> sums;
   std::set<int> widths;
-  bool doubled = false, apart;
+  bool doubled = false;
+  bool apart, together = false;       ///< has layers whose inputs are apart, as in transposed convolutions; has others
   std::set<bool> patches, depthwise;  ///< of signed inputs, of unsigned ones
   bool depthwise_3x3 = false;
   int64_t kernel_rows = 1;       ///< the most of layers that run depthwise
@@ -64,6 +69,7 @@ struct Needs {
       }
       longest_patch = std::max(longest_patch, patch_bytes(layer) / patch_positions(layer) / device::patch_code_bytes);
       channels = std::max(channels, layer.size.c_out);
+      together = together || !layer.transposed;
       patches.insert(network.input_of(node).is_signed());
       for (const ChannelBlock& b : channel_blocks(layer)) {
         sums.insert({b.bits, b.channels, patch_positions(layer)});
@@ -126,6 +132,16 @@ std::string input(const c_bits::Memory& memory, const char* at, const char* coun
   return format(fmt::runtime(memory.input), at, count);
 }
 
+std::string gather_call(const Needs& needs, const c_bits::Memory& memory) {
+  const auto call = [&](const char* function) {
+    return format("{}in, position / l->out_w, position % l->out_w, group, patch + next * p, lanes{})", function,
+                  memory.bytes_of);
+  };
+  const std::string together = call("gather(l, "), apart = call("gather_apart(l, apart_h, apart_w, ");
+  if (!needs.apart) return together;
+  return needs.together ? format("apart_h * apart_w > 1 ? {} : {}", apart, together) : apart;
+}
+
 void add_depthwise(std::vector<std::string>& out, const Needs& needs, const c_bits::Memory& memory) {
   out.push_back(format("#define NET_KERNEL_ROWS {}\n\n", needs.kernel_rows));
   out.emplace_back(c_depthwise::unpack);
@@ -183,19 +199,20 @@ std::vector<std::string> layer_functions(const CContext& c) {
     }
     const std::string function = needs.patches.size() == 2 ? format("({} ? put_signed : put)", memory.is_signed)
                                                            : "put" + suffix(needs.patches.contains(true));
-    const char* at = needs.apart ? "iy / apart_h * row + ix / apart_w * l->in_c + group * width"
-                                 : "(iy * l->in_w + ix) * l->in_c + group * width";
-    out.push_back(format(fmt::runtime(needs.apart ? c_layers::gather_apart : c_layers::gather), up.type, up.declare,
-                         narrow ? "sum += " : "", up.result, function,
-                         input(memory, at, needs.apart ? "width" : "run * width"), memory.bytes));
+    const auto gather = [&](const char* text, const char* at, const char* count) {
+      out.push_back(format(fmt::runtime(text), up.type, up.declare, narrow ? "sum += " : "", up.result, function,
+                           input(memory, at, count), memory.bytes));
+    };
+    if (needs.together) gather(c_layers::gather, "(iy * l->in_w + ix) * l->in_c + group * width", "run * width");
+    if (needs.apart)
+      gather(c_layers::gather_apart, "iy / apart_h * row + ix / apart_w * l->in_c + group * width", "width");
     for (const Sums& s : needs.sums) out.push_back(sums_function(s));
     out.push_back(format("#define NET_LONGEST_PATCH {}\n", needs.longest_patch));
     if (shared) out.push_back(format("#define NET_MOST_CHANNELS {}\n", needs.channels));
     out.push_back(format(fmt::runtime(c_layers::run_layer), choice(needs.sums), narrow ? ", totals[NET_TILE]" : "",
-                         narrow ? "totals[p] = " : "", narrow ? " totals + p," : "",
-                         needs.apart ? "int32_t apart_h, int32_t apart_w, " : "",
-                         needs.apart ? "apart_h, apart_w, " : "", memory.bytes_of, memory.buffers, memory.row,
-                         memory.target, memory.pack, memory.wide));
+                         (narrow ? "totals[p] = " : "") + gather_call(needs, memory), narrow ? " totals + p," : "",
+                         needs.apart ? "int32_t apart_h, int32_t apart_w, " : "", memory.buffers, memory.wide,
+                         memory.row, memory.target, memory.pack));
   }
   if (!needs.depthwise.empty()) add_depthwise(out, needs, memory);
   return out;

@@ -167,6 +167,26 @@ TEST_CASE("C package: networks of the zoo give the engine's bytes on 1000 images
   }
 }
 
+TEST_CASE("C package: the scales of a layer's channels may differ by 32 powers of two") {
+  if (!has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  IntegerNetwork network = to_integer(test::every_op(true, 45));
+  for (IntegerNode& node : network.nodes) {
+    if (!node.is_layer()) continue;
+    integer::Layer& layer = *node.layer();
+    std::ranges::fill(layer.weights, int8_t{1});  // sums so small that they could be doubled many times
+    std::fill(layer.weights.begin() + layer.weights_per_channel() / 4, layer.weights.end(), int8_t{0});
+    layer.bias.clear();
+    layer.ratios.front() = {1 << 30, 30};
+    layer.ratios[1] = {1 << 30, 44};
+    layer.ratios.back() = {1 << 30, 12};
+  }
+  const test::Folder folder;
+  write_c_package(c_package(network, "scales", first_codes(network, test::random_images(5, {3, 16, 16}, 9), 5)),
+                  folder.path);
+  folder.run("gcc -O1 -fsanitize=undefined -fno-sanitize-recover" + strict + "net.c net_test.c -o test && ./test");
+  CHECK(folder.said().find("images agree") != std::string::npos);
+}
+
 TEST_CASE("C package: the header states the memory that the compiler allocates") {
   if (!has("gcc") || !has("size")) return test::skip("no gcc and size: apt-get install gcc binutils");
   const Written package(cases()[0], 1);
