@@ -21,17 +21,18 @@ namespace {
 using fmt::format;
 
 /// How many times a layer's sums can be doubled so that, if the shifts that undo it become at least 33, the upper half
-/// of a product is enough; 0 if they would not fit in 32 bits, or a shift of that half would be its whole width.
+/// of a product is enough; 0 if they would not fit in 32 bits, or a shift would be the whole width of a register.
 int doublings(const Layer& layer, const IntegerNode& input) {
   int least = 33, most_shift = 0;
   for (const FixedPoint& f : layer.ratios) {
     least = std::min(least, f.shift);
     most_shift = std::max(most_shift, f.shift);
   }
-  if (most_shift + 33 - least > 63) return 0;
+  const int up = 33 - least;
+  if (up > 30 || most_shift + up > 63) return 0;
   const std::vector<int64_t> sums = largest_sums(layer, std::max(input.high, -input.low));
   const int64_t most = *std::ranges::max_element(sums);
-  return most << (33 - least) < int64_t{1} << 31 ? 33 - least : 0;
+  return most << up < int64_t{1} << 31 ? up : 0;
 }
 
 bool has_transposed(const IntegerNetwork& network) {
