@@ -223,6 +223,19 @@ TEST_CASE("C package: the same bytes on Cortex-M0+, M3, M4, M7, M55 and 32-bit R
   }
 }
 
+TEST_CASE("C package: networks of the zoo give the engine's bytes on every board" * doctest::skip()) {
+  for (const Board& board : boards()) {
+    if (board.unit != "instructions") continue;
+    for (const test::FormCase& c : test::zoo_cases({0, 2, 3, 4, 5, 6, 7, 8}, 20)) {
+      CAPTURE(board.name);
+      CAPTURE(c.name);
+      const Written package({c.name, c.graph, c.images, true}, 20);
+      if (!run_on(board, "-O2" + strict, package.folder)) break;
+      CHECK(package.folder.said().find("images agree") != std::string::npos);
+    }
+  }
+}
+
 TEST_CASE("C package: the same bytes on Cortex-M4 at other levels of optimization") {
   const Board& board = *std::ranges::find(boards(), "cortex-m4", &Board::name);
   for (const std::string level : {"-O0", "-Os", "-O3"}) {
