@@ -42,6 +42,8 @@ typedef __m256i vector;
 #define NET_VECTOR(operation) _mm256_##operation
 #define NET_BITS(operation) _mm256_##operation##_si256
 #endif
+typedef uint32_t unsigned_words __attribute__((vector_size(sizeof(vector))));
+#define NET_SHIFTED(words, bits) (vector)((unsigned_words)(words) >> (bits))
 #define NET_VECTORS (int32_t)(4 * NET_TILE / sizeof(vector))
 #if defined(__AVX512BW__) && defined(__AVX512VNNI__)
 #define NET_ADD_PAIRS(sum, a, b) _mm512_dpwssd_epi32(sum, a, b)

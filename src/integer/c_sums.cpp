@@ -261,7 +261,7 @@ std::string sums_in_vectors(const Sums& s) {
     std::vector<std::string> weights;
     for (const char c : channels) {
       const int at = (s.channels * k + (c - 'a')) * s.bits;
-      const std::string field = at == 0 ? "words" : format("NET_VECTOR(srli_epi32)(words, {})", at);
+      const std::string field = at == 0 ? "words" : format("NET_SHIFTED(words, {})", at);
       const bool low_byte = s.bits == 8 && at == 0;
       weights.push_back(format("w{} = {}", c,
                                s.bits < 8 ? format("NET_BITS(and)({}, mask)", field)
@@ -270,7 +270,7 @@ std::string sums_in_vectors(const Sums& s) {
     }
     lines += format(
         "    {};\n    for (v = 0; v < NET_VECTORS; ++v, x += 2 * NET_TILE / NET_VECTORS) {{\n"
-        "      const vector inputs = NET_BITS(loadu)((const void *)x);\n      {}\n    }}\n",
+        "      const vector inputs = NET_BITS(loadu)((const vector *)(const void *)x);\n      {}\n    }}\n",
         fmt::join(weights, ", "), each("{c}[v] = NET_ADD_PAIRS({c}[v], w{c}, inputs);", " "));
   }
   const std::string mask =
@@ -284,8 +284,8 @@ std::string sums_in_vectors(const Sums& s) {
       "  for (v = 0; v < NET_VECTORS; ++v, sums += NET_TILE / NET_VECTORS) {{\n    {}\n{}  }}\n"
       "}}\n",
       head(s), mask, each("{c}[NET_VECTORS]", ", "), each("w{c}", ", "), each("{c}[v]", " = "), lines,
-      "NET_BITS(storeu)((void *)sums, a[v]);",
-      s.channels == 1 ? "" : "    NET_BITS(storeu)((void *)(sums + NET_TILE), b[v]);\n");
+      "NET_BITS(storeu)((vector *)(void *)sums, a[v]);",
+      s.channels == 1 ? "" : "    NET_BITS(storeu)((vector *)(void *)(sums + NET_TILE), b[v]);\n");
 }
 
 }  // namespace
