@@ -39,19 +39,9 @@ void Add::sums(const RunContext& c, std::span<int32_t> out) const {
   for (size_t k = 0; k < out.size(); ++k) out[k] = read(c.input(0), a[k]) + read(c.input(1), b[k]);
 }
 
-namespace {
-
-std::vector<std::string> add_functions(const CContext& c) {
-  const auto text = fmt::runtime(c_runtime::run_add);
-  if (shares_bytes(c.network)) return {c_runtime::rescale, fmt::format(text, "")};
-  return {c_runtime::rescale, c_runtime::load_codes, fmt::format(text, c_runtime::add_in_vectors)};
-}
-
-}  // namespace
-
 CText Add::c_text(const CContext& c) const {
   const IntegerNode& n = c.node();
-  return {.functions = c.functions({Access::read, Access::write}, add_functions(c)),
+  return {.functions = c.functions({Access::read, Access::write}, {c_runtime::rescale, c_runtime::run_add}),
           .table = "",
           .call = fmt::format("run_add({}, {}, {}, {}, {}, {}, {}, {}, {}, {});", c.x(0), c.input_kind(0), c.x(1),
                               c.input_kind(1), n.shape.size(), c_scale(ratio, c.largest_input(0) + c.largest_input(1)),

@@ -77,40 +77,19 @@ static int32_t rescale(int32_t x, int32_t multiplier, uint8_t shift, int32_t low
 
 )c";
 
-/// {0}: add_in_vectors where codes are bytes, else nothing.
 inline constexpr const char* run_add =
     R"c(/* a + b, codes of the same quantizer. `factor`, a power of 2, is undone by the shift. */
 static void run_add(const uint8_t *a, int32_t a_kind, const uint8_t *b, int32_t b_kind, int32_t size, int32_t factor,
                     int32_t multiplier, uint8_t shift, int32_t low, int32_t high, uint8_t *codes, int32_t *wide,
-                    int32_t kind) {{
-  int32_t i = 0;
-{0}  for (; i < size; ++i) {{
+                    int32_t kind) {
+  int32_t i;
+  for (i = 0; i < size; ++i) {
     const int32_t sum = read_at(a, i, a_kind) + read_at(b, i, b_kind);
     const int32_t code = rescale(sum * factor, multiplier, shift, low, high);
     if (wide) wide[i] = code;
     else write_at(codes, i, kind, code);
-  }}
-}}
-
-)c";
-inline constexpr const char* add_in_vectors =
-    R"c(#ifdef NET_HELIUM
-  for (; !wide && shift > 32 && i < size; i += 4) {
-    const mve_pred16_t some = vctp32q((uint32_t)(size - i));
-    int32x4_t x = load_codes(a + i, a_kind, some), y = load_codes(b + i, b_kind, some);
-    x = vmulhq_s32(vmulq_n_s32(vaddq_s32(x, y), factor), vdupq_n_s32(multiplier));
-    x = vrshlq_n_s32(x, 32 - shift);
-    x = vminq_s32(vmaxq_s32(x, vdupq_n_s32(low)), vdupq_n_s32(high));
-    vstrbq_p_s32((int8_t *)codes + i, x, some);
   }
-#endif
-)c";
-inline constexpr const char* load_codes =
-    R"c(#ifdef NET_HELIUM
-static inline int32x4_t load_codes(const uint8_t *codes, int32_t is_signed, mve_pred16_t some) {
-  return is_signed ? vldrbq_z_s32((const int8_t *)codes, some) : vreinterpretq_s32_u32(vldrbq_z_u32(codes, some));
 }
-#endif
 
 )c";
 
@@ -250,24 +229,18 @@ static int32_t overlap(int32_t at, int32_t k, int32_t first, int32_t end) {
 /// {5}: statement for each code; {6}: statement for the result.
 inline constexpr const char* run_pool =
     R"c(static void {0}(const pool *p, {1}const uint8_t *in, uint8_t *codes, int32_t kind) {{
-  int32_t y, x, c, iy, ix, k = 0;
+  int32_t y, x, c, ky, kx, k = 0;
   for (y = 0; y < p->out_h; ++y) {{
-    const int32_t top = y * p->stride_h - p->pad_top, under = top + p->kernel_h{3};
-    const int32_t bottom = under < p->in_h ? under : p->in_h;
-    int32_t first_row = top;
-    while (first_row < 0) first_row += 1{3};
     for (x = 0; x < p->out_w; ++x) {{
-      const int32_t left = x * p->stride_w - p->pad_left, behind = left + p->kernel_w{4};
-      const int32_t right = behind < p->in_w ? behind : p->in_w;
-      int32_t first_column = left;
-      while (first_column < 0) first_column += 1{4};
       for (c = 0; c < p->channels; ++c) {{
         int32_t value = {2};
-        for (iy = first_row; iy < bottom; iy += 1{3}) {{
-          int32_t at = (iy * p->in_w + first_column) * p->channels + c;
-          for (ix = first_column; ix < right; ix += 1{4}, at += p->channels{4}) {{
-            const int32_t code = read_at(in, at, p->in_kind);
-            {5}
+        for (ky = 0; ky < p->kernel_h; ++ky) {{
+          for (kx = 0; kx < p->kernel_w; ++kx) {{
+            const int32_t iy = y * p->stride_h + ky{3} - p->pad_top, ix = x * p->stride_w + kx{4} - p->pad_left;
+            if (iy >= 0 && iy < p->in_h && ix >= 0 && ix < p->in_w) {{
+              const int32_t code = read_at(in, (iy * p->in_w + ix) * p->channels + c, p->in_kind);
+              {5}
+            }}
           }}
         }}
         {6}
