@@ -54,7 +54,8 @@ void write_c(const Export& e) {
   IntegerNetwork network = to_integer(run.network);
   network.packs_activations = e.pack_activations;
   const CPackage package = c_package(network, run.model, first_codes(network, run.test, e.images), e.prefix);
-  const std::string verdict = compared(package);
+  std::string verdict;
+  interruptible([&] { verdict = compared(package); });
   write_c_package(package, e.out);
   const DeviceBytes bytes = device_bytes(network);
   fmt::print("{0}: {1}.h, {1}.c, {1}_test.c; {2} bytes of constants, {3} of activations\n{4}\n", e.out, e.prefix,
@@ -120,7 +121,7 @@ void add_export(CLI::App& app) {
   show_examples(*command,
                 {"mixgrad export RUN --to c --out net", "mixgrad export RUN --to onnx --out net.onnx --opset 21",
                  "mixgrad export RUN --to tflite --out net.tflite"});
-  command->callback([e] { interruptible([&] { run(*e); }); });
+  command->callback([e] { run(*e); });
 }
 
 }  // namespace mixgrad::cli

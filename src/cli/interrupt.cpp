@@ -33,13 +33,17 @@ Interrupt::~Interrupt() { handle(SIG_DFL); }
 int Interrupt::signal() { return caught; }
 
 void interruptible(const std::function<void()>& work) {
-  const Interrupt interrupt;
-  try {
-    work();
-  } catch (const Error&) {
-    if (Interrupt::signal() == 0) throw;
+  {
+    const Interrupt interrupt;
+    try {
+      work();
+    } catch (const Error&) {
+      if (Interrupt::signal() == 0) throw;
+    }
   }
-  if (Interrupt::signal() != 0) std::fputs("mixgrad: interrupted\n", stderr);
+  if (Interrupt::signal() == 0) return;
+  std::fputs("mixgrad: interrupted\n", stderr);
+  std::raise(Interrupt::signal());
 }
 
 }  // namespace mixgrad::cli

@@ -20,7 +20,8 @@ class Interrupt {
   static int exit_code() { return signal() == 0 ? 0 : 128 + signal(); }
 };
 
-/// Runs work that starts other programs. A signal ends these, and with them the work; its temporary files are deleted.
+/// Runs work that starts other programs. A signal ends these, and with them the work, which deletes its temporary
+/// files; then the program ends by that signal.
 void interruptible(const std::function<void()>& work);
 
 }  // namespace mixgrad::cli

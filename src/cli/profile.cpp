@@ -80,7 +80,8 @@ void run(ProfileRun& r) {
   r.processor.check("profile");
   IntegerNetwork network = to_integer(load_network(r.folder));
   network.packs_activations = r.pack_activations;
-  const Profile p = profile(network, r.processor.target, r.processor.flag());
+  Profile p;
+  interruptible([&] { p = profile(network, r.processor.target, r.processor.flag()); });
   if (r.json) return print_json(as_json(p));
   print(p);
 }
@@ -98,7 +99,8 @@ void run(CostTableRun& r) {
   r.processor.check("cost-table");
   if (r.out.empty()) bad_input("cost-table: --out is missing: expected a file, such as {}.toml", r.processor.target);
   io::check_file(r.out);
-  const CostTable costs = measure_costs(r.processor.target, r.processor.flag());
+  CostTable costs;
+  interruptible([&] { costs = measure_costs(r.processor.target, r.processor.flag()); });
   const std::string command =
       fmt::format("mixgrad cost-table --target {} --optimization {}", r.processor.target, r.processor.optimization);
   io::write_file(r.out, cost::to_toml(costs.table, "Made by " + command));
@@ -121,7 +123,7 @@ void add_profile(CLI::App& app) {
   add_pack_activations(r->options, r->pack_activations);
   r->options.add("json", &r->json, "print one JSON object");
   show_examples(*command, {"mixgrad profile RUN --target cortex-m4"});
-  command->callback([r] { interruptible([&] { run(*r); }); });
+  command->callback([r] { run(*r); });
 }
 
 void add_cost_table(CLI::App& app) {
@@ -132,7 +134,7 @@ void add_cost_table(CLI::App& app) {
   r->options.add("out", &r->out, "file to write", file_form);
   show_examples(*command, {"mixgrad cost-table --target cortex-m4 --out m4.toml",
                            "mixgrad search --weight-bits 0,4,8 --target table:m4.toml=60% --out found"});
-  command->callback([r] { interruptible([&] { run(*r); }); });
+  command->callback([r] { run(*r); });
 }
 
 }  // namespace mixgrad::cli

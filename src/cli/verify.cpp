@@ -115,7 +115,8 @@ void run(Verify& verify) {
   Result result{.agreement = compare(run.network, network, run.test, images), .bytes = device_bytes(network), .c = {}};
   if (!verify.no_c) {
     const std::vector<uint8_t> inputs = first_codes(network, run.test, verify.c_images);
-    result.c = run_c_package(c_package(network, run.model, inputs));
+    const CPackage package = c_package(network, run.model, inputs);
+    interruptible([&] { result.c = run_c_package(package); });
   }
   if (verify.json) {
     print_as_json(result);
@@ -145,7 +146,7 @@ void add_verify(CLI::App& app) {
   verify->options.add("threads", &verify->threads, "number of threads, 0 for all cores");
   verify->options.add("json", &verify->json, "print one JSON object");
   show_examples(*command, {"mixgrad verify RUN", "mixgrad verify RUN --images 100 --json"});
-  command->callback([verify] { interruptible([&] { run(*verify); }); });
+  command->callback([verify] { run(*verify); });
 }
 
 }  // namespace mixgrad::cli

@@ -240,8 +240,8 @@ static {0} gather(const layer *l, const uint8_t *in, int32_t y, int32_t x, int32
 )c";
 
 inline constexpr const char* gather_apart =
-    R"c(/* The same for a transposed convolution, which reads rows and columns of the input as if they were more than one apart,
-   with zeros between. */
+    R"c(/* The same for a transposed convolution, which reads rows and columns of the input as if they were more than one
+   apart, with zeros between. */
 static {0} gather_apart(const layer *l, int32_t apart_h, int32_t apart_w, const uint8_t *in, int32_t y, int32_t x,
                         int32_t group, operand *patch, int32_t positions{6}) {{
   const int32_t width = l->in_c / l->groups, row = ((l->in_w - 1) / apart_w + 1) * l->in_c;
@@ -276,8 +276,8 @@ inline constexpr Mending mended = {
 
 /// {0} to {4}: Mending; {5}: " * doubled" if sums of a layer are doubled; {6}: its definition.
 inline constexpr const char* put_results =
-    R"c(/* Rescales the sums of neighbouring channels, each at up to four positions of a tile, to codes or, if `wide` is not null, to
-   32-bit results. The first is result `at`.{3} */
+    R"c(/* Rescales the sums of neighbouring channels, each at up to four positions of a tile, to codes or, if `wide` is not
+   null, to 32-bit results. The first is result `at`.{3} */
 static void put_results(const layer *l, int32_t c, int32_t channels, const int32_t *sums,{0} int32_t positions,
                         int32_t at, uint8_t *codes, int32_t *wide) {{
   const int32_t low = l->low, high = l->high, step = l->out_c, end = c + channels;
