@@ -6,6 +6,8 @@
 #include <mixgrad/state.h>
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <vector>
 
 namespace mixgrad {
@@ -21,25 +23,32 @@ namespace mixgrad {
 /// bits and is always discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as
 /// far as a budget allows that shrinks to the targets, so weights always train for the network of the moment.
 ///
-/// α holds -Δ, raised for the chosen candidates: its arg max is the network of the moment.
+/// Several of them can search in one net, each with a share of every step's images (FrontSearch).
 class FisherSearch {
  public:
   /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than
-  /// strength · the cost saved. `batch_size`: images per step. Sets every α of `net`, which must outlive this object.
-  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size);
+  /// strength · the cost saved. `batch_size`: images per step; `share`: of these that pass through this network. Sets
+  /// every α of `net`, which must outlive this object.
+  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size, double share = 1);
 
   /// The one-hot θ of the next step: leaves that collect its gradients.
   Thetas thetas();
   /// Adds the gradients of the last thetas() to the estimates. Call after each step.
   void observe();
-  /// Chooses all bit-widths anew. At `progress` 0 the budget is the cost at the most bits; at 1, and from there on, the
-  /// targets. Learned steps of candidates that are not chosen are fitted to the weights again.
+  /// Chooses all bit-widths anew, and sets α. At `progress` 0 the budget is the cost at the most bits; at 1, and from
+  /// there on, the targets.
   void choose(double progress);
+  /// Sets every α to -Δ, raised for the chosen candidates: the arg max is the network of the moment.
+  void set_alphas() const;
+  /// The network of the moment: one-hot θ, in the order of MixPrec::nas_parameters().
+  std::vector<Tensor> one_hot() const;
+  /// Whether column c of the slot is at candidate p.
+  bool has_chosen(const WeightSlot& slot, size_t c, size_t p) const;
 
   /// Δ of each candidate, shaped like its α; in the order of MixPrec::nas_parameters().
   std::vector<Tensor> losses() const;
-  /// Lists the estimates; α belongs to the network.
-  void list_state(State& state);
+  /// Lists the estimates and choices under names that start with `prefix`.
+  void list_state(State& state, const std::string& prefix = "fisher");
 
  private:
   /// A slot with a choice.
@@ -48,23 +57,27 @@ class FisherSearch {
     std::vector<int> bits;
     Tensor alpha;
     Tensor theta = {};
+    std::vector<int64_t> chosen = {};  ///< candidate of every column
     std::vector<double> squares = {};  ///< mean of the squared differences, shaped like α
     std::vector<double> steps = {};    ///< per column: number of steps measured
 
     size_t columns() const { return steps.size(); }
     size_t last() const { return bits.size() - 1; }
+    Tensor one_hot() const;
   };
 
   Tensor losses(const Measured& m) const;
-  void prefer(Measured& m, const std::vector<size_t>& chosen, float lift) const;
-  void fit_steps();
   std::vector<Target> limits(double share) const;
 
   MixPrec& net_;
   std::vector<Target> targets_;
-  double strength_, batch_size_;
+  double strength_, loss_per_square_;  // Δ over the mean squared difference
   std::vector<Measured> measured_;
   std::vector<double> largest_;  ///< costs at the most bits, by target
 };
+
+/// Fits the learned steps of candidates that none of these networks has chosen to the weights again, since no gradient
+/// reaches them.
+void fit_unused_steps(const Graph& searched, std::span<const FisherSearch> networks);
 
 }  // namespace mixgrad

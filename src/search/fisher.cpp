@@ -34,29 +34,50 @@ void visit_slots(const Graph& graph, const Visit& visit) {
 
 }  // namespace
 
-FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size)
-    : net_(net), targets_(std::move(targets)), strength_(strength), batch_size_(static_cast<double>(batch_size)) {
+FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size, double share)
+    : net_(net),
+      targets_(std::move(targets)),
+      strength_(strength),
+      loss_per_square_(static_cast<double>(batch_size) / share / 2) {
   net.set_temperature(temperature);
   visit_slots(net.graph(), [&](const auto& slot) {
-    const auto size = static_cast<size_t>(slot.alpha.size());
+    const auto size = static_cast<size_t>(slot.alpha.size()), columns = size / slot.precisions.size();
     measured_.push_back({.slot = &slot,
                          .bits = slot.precisions,
                          .alpha = slot.alpha,
+                         .chosen = std::vector<int64_t>(columns, std::ssize(slot.precisions) - 1),
                          .squares = std::vector<double>(size),
-                         .steps = std::vector<double>(size / slot.precisions.size())});
+                         .steps = std::vector<double>(columns)});
   });
-  for (Measured& m : measured_) prefer(m, std::vector<size_t>(m.columns(), m.last()), 1);
+  set_alphas();
   Assignment a(net.graph());
   largest_ = Budget(a, targets_).costs();
+}
+
+Tensor FisherSearch::Measured::one_hot() const {
+  Tensor out = Tensor::zeros(alpha.shape());
+  for (size_t c = 0; c < columns(); ++c) out.data()[static_cast<size_t>(chosen[c]) * columns() + c] = 1;
+  return out;
 }
 
 Thetas FisherSearch::thetas() {
   Thetas out;
   for (Measured& m : measured_) {
-    m.theta = quant::one_hot(m.alpha, m.bits).requires_grad();
+    m.theta = m.one_hot().requires_grad();
     out[m.slot] = m.theta;
   }
   return out;
+}
+
+std::vector<Tensor> FisherSearch::one_hot() const {
+  std::vector<Tensor> out;
+  for (const Measured& m : measured_) out.push_back(m.one_hot());
+  return out;
+}
+
+bool FisherSearch::has_chosen(const WeightSlot& slot, size_t c, size_t p) const {
+  const Measured& m = *std::ranges::find(measured_, static_cast<const void*>(&slot), &Measured::slot);
+  return m.chosen[m.columns() == 1 ? 0 : c] == static_cast<int64_t>(p);
 }
 
 void FisherSearch::observe() {
@@ -79,7 +100,7 @@ void FisherSearch::observe() {
 Tensor FisherSearch::losses(const Measured& m) const {
   Tensor out = Tensor::empty(m.alpha.shape());
   std::ranges::transform(m.squares, out.data().begin(),
-                         [&](double square) { return static_cast<float>(batch_size_ / 2 * square); });
+                         [&](double square) { return static_cast<float>(loss_per_square_ * square); });
   return out;
 }
 
@@ -89,26 +110,13 @@ std::vector<Tensor> FisherSearch::losses() const {
   return out;
 }
 
-/// α = -Δ, with the chosen candidates raised by `lift`, which is more than any Δ.
-void FisherSearch::prefer(Measured& m, const std::vector<size_t>& chosen, float lift) const {
-  const Tensor added = losses(m);
-  std::ranges::transform(added.data(), m.alpha.data().begin(), std::negate());
-  for (size_t c = 0; c < chosen.size(); ++c) m.alpha.data()[chosen[c] * chosen.size() + c] += lift;
-}
-
-void FisherSearch::fit_steps() {
-  for (const Node& node : net_.graph().nodes) {
-    if (!node.weight_scales) continue;
-    const WeightSlot& slot = *node.weight_slot;
-    const Tensor fitted = candidate_scales(node.weight(), slot.precisions, *slot.quantizer);
-    const std::vector<size_t> chosen = quant::arg_max(slot);
-    const auto channels = static_cast<size_t>(fitted.dim(1));
-    const Tensor scales = node.weight_scales;
-    for (size_t p = 0; p < slot.precisions.size(); ++p) {
-      for (size_t c = 0; c < channels; ++c) {
-        if (chosen[chosen.size() == 1 ? 0 : c] != p) scales.data()[p * channels + c] = fitted.data()[p * channels + c];
-      }
-    }
+void FisherSearch::set_alphas() const {
+  float most = 0;  // of all Δ, so that raising by more makes any candidate the arg max
+  for (const Measured& m : measured_) most = std::max(most, *std::ranges::max_element(losses(m).data()));
+  for (const Measured& m : measured_) {
+    const Tensor added = losses(m), theta = m.one_hot();
+    std::ranges::transform(added.data(), theta.data(), m.alpha.data().begin(),
+                           [&](float loss, float chosen) { return chosen * (1 + most) - loss; });
   }
 }
 
@@ -122,16 +130,12 @@ std::vector<Target> FisherSearch::limits(double share) const {
 
 void FisherSearch::choose(double progress) {
   const double share = std::min(progress, 1.0);
-  fit_steps();
   Assignment a(net_.graph());
   std::vector<Measured*> of_choice;
-  float most = 0;
   for (size_t i = 0; i < a.choices().size(); ++i) {
     const Tensor& alpha = a.choices()[i].alpha;
     of_choice.push_back(&*std::ranges::find_if(measured_, [&](const Measured& m) { return m.alpha.is(alpha); }));
-    const Tensor added = losses(*of_choice[i]);
-    most = std::max(most, *std::ranges::max_element(added.data()));
-    a.prefer(i, scale(added, -1));
+    a.prefer(i, scale(losses(*of_choice[i]), -1));
   }
   if (targets_.empty()) {
     lower_for(a, net_.regularizer(), strength_ * share);
@@ -141,13 +145,32 @@ void FisherSearch::choose(double progress) {
     lower_or_reach(net_.graph(), a, budget);
     raise(a, budget);
   }
-  for (size_t i = 0; i < a.choices().size(); ++i) prefer(*of_choice[i], a.choices()[i].chosen, 1 + most);
+  for (size_t i = 0; i < a.choices().size(); ++i)
+    std::ranges::copy(a.choices()[i].chosen, of_choice[i]->chosen.begin());
+  set_alphas();
 }
 
-void FisherSearch::list_state(State& state) {
+void FisherSearch::list_state(State& state, const std::string& prefix) {
   for (size_t i = 0; i < measured_.size(); ++i) {
-    state.add(fmt::format("fisher.squares.{}", i), std::span<double>(measured_[i].squares));
-    state.add(fmt::format("fisher.steps.{}", i), std::span<double>(measured_[i].steps));
+    state.add(fmt::format("{}.chosen.{}", prefix, i), std::span<int64_t>(measured_[i].chosen));
+    state.add(fmt::format("{}.squares.{}", prefix, i), std::span<double>(measured_[i].squares));
+    state.add(fmt::format("{}.steps.{}", prefix, i), std::span<double>(measured_[i].steps));
+  }
+}
+
+void fit_unused_steps(const Graph& searched, std::span<const FisherSearch> networks) {
+  for (const Node& node : searched.nodes) {
+    if (!node.weight_scales || node.weight_slot->fixed()) continue;
+    const WeightSlot& slot = *node.weight_slot;
+    const Tensor fitted = candidate_scales(node.weight(), slot.precisions, *slot.quantizer),
+                 scales = node.weight_scales;
+    const auto channels = static_cast<size_t>(fitted.dim(1));
+    for (size_t p = 0; p < slot.precisions.size(); ++p) {
+      for (size_t c = 0; c < channels; ++c) {
+        const auto has = [&](const FisherSearch& network) { return network.has_chosen(slot, c, p); };
+        if (std::ranges::none_of(networks, has)) scales.data()[p * channels + c] = fitted.data()[p * channels + c];
+      }
+    }
   }
 }
 

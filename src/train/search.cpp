@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The search: weights train on the network that the sampled θ make, and a rule decides on α.
+#include "alpha_rule.h"
 #include "epoch_loop.h"
 #include "history.h"
 #include "phase.h"
@@ -19,22 +20,6 @@ namespace mixgrad::train {
 namespace {
 
 constexpr uint64_t arch_stream = uint64_t{1} << 32;  // apart from streams 0, 1, 2 of every seed
-
-/// How a search arrives at α.
-class AlphaRule {
- public:
-  virtual ~AlphaRule() = default;
-  virtual void start_epoch(int epoch) = 0;
-  /// What a training step needs; `progress`: the share of all steps that are done.
-  virtual StepOptions before_step(double progress) = 0;
-  virtual void after_step(const StepResult& result) = 0;
-  /// Whether later epochs can only get better: before, a better network may still have to give up bits.
-  virtual bool is_settled(double progress) const = 0;
-  /// After the last step, at this progress, which is below 1 if the search was stopped.
-  virtual void finish(double progress) = 0;
-  virtual std::vector<AlphaReport> report() = 0;
-  virtual void list_state(State& state) = 0;
-};
 
 /// α trained by gradient descent on task + regularization, at a temperature that falls (DNAS).
 class LearnedAlpha : public AlphaRule {
@@ -88,14 +73,14 @@ class MeasuredAlpha : public AlphaRule {
   void start_epoch(int) override {}
   StepOptions before_step(double progress) override {
     const auto turn = static_cast<int64_t>(progress * turns);
-    if (turn > turn_ && progress <= choosing) search_.choose(progress / shrinking);
+    if (turn > turn_ && progress <= choosing) choose(progress / shrinking);
     turn_ = turn;
     return {.sample = [this] { return search_.thetas(); }};
   }
   void after_step(const StepResult&) override { search_.observe(); }
   bool is_settled(double progress) const override { return progress >= shrinking; }
   void finish(double progress) override {
-    if (progress > 0 && progress < shrinking) search_.choose(1);
+    if (progress > 0 && progress < shrinking) choose(1);
   }
   std::vector<AlphaReport> report() override { return measured_alphas(net_, search_.losses()); }
   void list_state(State& state) override {
@@ -106,6 +91,11 @@ class MeasuredAlpha : public AlphaRule {
  private:
   static constexpr int turns = 40;                          // choices in a whole search
   static constexpr double shrinking = 0.6, choosing = 0.8;  // parts of the search
+
+  void choose(double progress) {
+    fit_unused_steps(net_.graph(), {&search_, 1});
+    search_.choose(progress);
+  }
 
   MixPrec& net_;
   FisherSearch search_;
@@ -143,19 +133,18 @@ void add_state(EpochReport& report, const MixPrec& net, AlphaRule& rule) {
 
 }  // namespace
 
-void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer,
-            Checkpoints* checkpoints) {
+void train_by_rule(const char* phase, MixPrec& net, AlphaRule& rule, const data::Splits& splits,
+                   const SearchSchedule& s, Observer& observer, Checkpoints* checkpoints) {
   const SearchData images(splits, s);
   const Task& task = task_of(s, &net.graph(), splits);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
   // The scale of folded weights differs widely between channels: Adam compensates for this, SGD diverges.
   optim::Adam weights(parameter_groups(net.graph(), s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
-  const std::unique_ptr<AlphaRule> rule = alpha_rule(net, s);
   Best best({}, s.patience);  // for its patience only: the final θ is used, as only that has sharpened
   double progress = 0;
   const auto run_step = [&](const data::Batch& batch) {
-    StepOptions options = rule->before_step(progress);
+    StepOptions options = rule.before_step(progress);
     options.dtype = s.dtype;
     options.observer = observer_of(s);
     options.communicator = s.communicator;
@@ -163,22 +152,22 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     return step(net.graph(), batch, options);
   };
 
-  EpochLoop loop("search", task, splits, s, observer, checkpoints);
+  EpochLoop loop(phase, task, splits, s, observer, checkpoints);
   net.list_state(loop.state);
   weights.list_state(loop.state, "weights");
-  rule->list_state(loop.state);
+  rule.list_state(loop.state);
   best.list_state(loop.state);
   loop.state.add("progress", progress);
   loop.resume();
   while (loop.goes_on()) {
-    rule->start_epoch(loop.epoch());
+    rule.start_epoch(loop.epoch());
     if (images.parts) net.train_net_only();
     EpochReport report = loop.run_epoch(loader, [&](const data::Batch& batch, int64_t step_index) {
       progress = static_cast<double>(step_index) / static_cast<double>(steps);
       weights.set_lr(annealed_lr(s, step_index, loader.batches()));
       const StepResult result = run_step(batch);
       weights.step();
-      if (!images.parts) rule->after_step(result);
+      if (!images.parts) rule.after_step(result);
       return result;
     });
     if (images.parts && !loop.stops()) {
@@ -186,7 +175,7 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
       data::Loader arch_loader = training_loader(images.parts->validation, s, arch_stream);
       const auto arch_step = [&](const data::Batch& batch, int64_t) {
         const StepResult result = run_step(batch);
-        rule->after_step(result);
+        rule.after_step(result);
         return result;
       };
       report.seconds += loop.run_epoch(arch_loader, arch_step, 1).seconds;
@@ -194,10 +183,15 @@ void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, O
     }
     if (loop.stops()) break;
     const double validation = validate(discretize(net.graph()), splits, task, report);
-    add_state(report, net, *rule);
-    loop.end_epoch(report, !rule->is_settled(progress) || best.offer(validation));
+    add_state(report, net, rule);
+    loop.end_epoch(report, !rule.is_settled(progress) || best.offer(validation));
   }
-  rule->finish(progress);
+  rule.finish(progress);
+}
+
+void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& s, Observer& observer,
+            Checkpoints* checkpoints) {
+  train_by_rule("search", net, *alpha_rule(net, s), splits, s, observer, checkpoints);
 }
 
 double temperature(const SearchSchedule& s, int epoch) {
