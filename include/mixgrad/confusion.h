@@ -16,6 +16,8 @@ class Confusion {
   /// No classes: add() then keeps nothing.
   Confusion() = default;
   explicit Confusion(std::vector<std::string> class_names, bool of_positions = false);
+  /// `counts`: [classes, classes].
+  Confusion(std::vector<std::string> class_names, bool of_positions, std::vector<int64_t> counts);
   /// For class scores [classes] or [classes, H, W]; the data's names if there are as many, else numbers.
   Confusion(const Shape& output, const data::Dataset& images);
 
@@ -50,5 +52,7 @@ std::vector<int32_t> largest_scores(const Tensor& scores);
 /// JSON: {"classes": [{"name", "images", "correct", "predicted", "accuracy", "iou" for positions}, ...],
 /// "confusion": [[counts by chosen class], by true class]}.
 std::string to_json(const Confusion& confusion);
+/// Throws bad_input for any other text; the error starts with `where`.
+Confusion confusion_from_json(const std::string& text, const std::string& where);
 
 }  // namespace mixgrad::train

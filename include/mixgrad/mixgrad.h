@@ -9,6 +9,8 @@
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
 #include <mixgrad/fisher.h>
+#include <mixgrad/front.h>
+#include <mixgrad/front_run.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/inspect.h>
 #include <mixgrad/integer.h>

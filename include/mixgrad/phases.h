@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The phases of a run and their schedules: float warm-up, search, fine-tuning.
+// The phases of a run and their schedules: float warm-up, search or front, fine-tuning.
 #pragma once
 
 #include <mixgrad/checkpoints.h>
 #include <mixgrad/communicator.h>
 #include <mixgrad/cost.h>
 #include <mixgrad/data.h>
+#include <mixgrad/front.h>
 #include <mixgrad/graph.h>
 #include <mixgrad/nn.h>
 #include <mixgrad/observer.h>
@@ -61,6 +62,10 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedu
 /// is measured.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer,
             Checkpoints* checkpoints = nullptr);
+/// Trains the weights and clips of all networks of a front together, while their α are measured. They shrink to their
+/// budgets over the first part of the phase.
+void front(MixPrec& net, FrontSearch& networks, const data::Splits& splits, const Schedule& schedule,
+           Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Quantization-aware training of a discrete network, whose weight scales follow the weights. Ends with the parameters
 /// of the best epoch on the validation set, or leaves the network unchanged, scales included, if no epoch was as good:
 /// returns whether it was left unchanged.

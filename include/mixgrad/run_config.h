@@ -135,8 +135,11 @@ struct RunConfig {
   std::vector<int> input_bits = {8};
   std::string override_layers = "";  ///< "conv=8 fc=8/8 stack2.*=float" (parse_overrides)
   Method method = Method::fisher;
-  std::string target = "";              ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
-  std::string regularizer = "";         ///< a name that cost::find knows; "": size; used without targets
+  std::string target = "";                    ///< bounds on costs, "size=40KiB,macs=30%" (parse_targets)
+  std::string regularizer = "";               ///< a name that cost::find knows; "": size; used without targets
+  std::string from_front = "";                ///< folder of a front to pick the network from, instead of a search
+  std::vector<std::string> costs = {"size"};  ///< of a front: those along which its networks lie
+  double least_cost = 0.1;              ///< of a front: its smallest budget of each cost, as a share of the most bits
   std::optional<double> strength = {};  ///< unset: 0.6 / cost of the uniform 8-bit network; used without targets
   bool refine = false;    ///< raise weights' bits if the regularizer's cost does not grow; used without targets
   std::string init = "";  ///< weights to start from instead of a warm-up (nn::load_state)
@@ -185,6 +188,9 @@ DType dtype_of(ActivationType type);
 
 /// Throws bad_input unless `threads` is 0 (all) or a sensible number of threads.
 void check_threads(int threads);
+
+/// How the run finds bit-widths, in a word: its method or, from a front, "front" or "front-sensitivity".
+std::string method_name(const RunConfig& config);
 
 /// The name of the cost that a run minimizes: that of its first target, else the regularizer's.
 std::string cost_to_lower(const RunConfig& config);

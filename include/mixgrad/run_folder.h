@@ -2,6 +2,7 @@
 // The folder of a run: its results, its checkpoints for resuming, and functions that read them back.
 #pragma once
 
+#include <mixgrad/front_run.h>
 #include <mixgrad/run.h>
 #include <mixgrad/train.h>
 
@@ -61,6 +62,8 @@ class RunFolder {
   /// Writes the network, then the summary: a run with a summary is complete.
   void write_result(const RunConfig& config, const RunResult& result);
   void write_weights(const FloatResult& result);
+  /// Writes the table of a front, then the front.
+  void write_front(const FrontResult& result);
   std::string path() const { return path_; }
 
   double checkpoint_minutes() const { return checkpoint_minutes_; }
@@ -94,6 +97,11 @@ class RunFolder {
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
                         const Communicator* communicator = nullptr,
                         const std::function<void(const std::string& path)>& render = {});
+
+/// Runs run_front and writes front.safetensors, front.csv and the log into `folder`. Otherwise like run_in_folder.
+FrontResult front_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
+                            const Communicator* communicator = nullptr,
+                            const std::function<void(const std::string& path)>& render = {});
 
 /// Runs run_warm_up and writes metrics.jsonl and float.safetensors into `folder`.
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer);

@@ -80,6 +80,8 @@ struct Setting {
   struct InTrain {
     std::string name = "", help = "";
   };
+  /// Its part in `mixgrad front`: none, one that the networks picked later share, or one of the training only.
+  enum class InFront { no, fixes, trains };
   /// A pointer to the member of RunConfig that it sets.
   class Member {
    public:
@@ -99,6 +101,8 @@ struct Setting {
   std::string (*absolute)(const std::string& value) =
       nullptr;  ///< makes paths absolute, so that the value is valid in any folder
   Effect effect = Effect::result;
+  InFront in_front = InFront::fixes;
+  bool in_search = true;  ///< a setting of `mixgrad search`
 
   NamedVariable of(RunConfig& config) const { return {name, member(config), form}; }
   /// The same for `mixgrad train`, which must have this setting.
@@ -116,6 +120,10 @@ const Setting& run_setting(std::string_view name);
 RunConfig from_any_folder(RunConfig config);
 /// The settings that determine a run's result, as text by name. A resumed run must have the same. Paths are absolute.
 std::map<std::string, std::string> decisive_settings(const RunConfig& config);
+/// Each of the settings `compared` that has another value than `before` (decisive_settings of an earlier run), in
+/// words.
+std::vector<std::string> changed_settings(const std::map<std::string, std::string>& before, const RunConfig& now,
+                                          const std::function<bool(const Setting&)>& compared);
 /// The command line that repeats the run from any folder: `mixgrad search` with all settings that differ from their
 /// defaults, quoted for a shell.
 std::string search_command(const RunConfig& config);

@@ -10,6 +10,8 @@ namespace mixgrad::cli {
 
 void add_version(CLI::App& app);
 void add_search(CLI::App& app, const Communicator& communicator);
+void add_front(CLI::App& app, const Communicator& communicator);
+void add_pick(CLI::App& app);
 void add_sweep(CLI::App& app, const Communicator& communicator);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);

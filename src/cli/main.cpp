@@ -22,6 +22,8 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_version(app);
   app.require_subcommand(0, 1);
   mixgrad::cli::add_search(app, communicator);
+  mixgrad::cli::add_front(app, communicator);
+  mixgrad::cli::add_pick(app);
   mixgrad::cli::add_sweep(app, communicator);
   mixgrad::cli::add_train(app);
   mixgrad::cli::add_eval(app);

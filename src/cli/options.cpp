@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include <mixgrad/error.h>
+#include <mixgrad/front_run.h>
 
 #include <src/internal/names.h>
 #include <src/internal/suggest.h>
@@ -51,7 +52,7 @@ void Options::add_in_train(RunConfig& config) {
   }
 }
 
-void Options::add_effort(RunConfig& config) {
+void Options::add_presets(RunConfig& config) {
   preset_ = &config;
   add("effort", &effort_,
       "how long to train: sets warmup-epochs, search-epochs, finetune-epochs, lr and weight-decay, unless they are "
@@ -72,7 +73,10 @@ bool Options::given(const std::string& name) const {
 void Options::apply() {
   read();
   if (preset_ == nullptr) return;
-  set_effort(*preset_, effort_);
+  if (preset_->from_front.empty())
+    set_effort(*preset_, effort_);
+  else
+    *preset_ = settings_from_front(preset_->from_front);
   read();
 }
 

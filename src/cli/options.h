@@ -27,8 +27,9 @@ class Options {
   void add_reading(RunConfig& config);
   /// Adds the settings of `mixgrad train`.
   void add_in_train(RunConfig& config);
-  /// Adds --effort, a preset of some of the settings: their own flags and keys override it.
-  void add_effort(RunConfig& config);
+  /// Adds --effort, a preset of some of the settings: their own flags and keys override it. So does a front that
+  /// --from-front names: its settings are then those of `config`.
+  void add_presets(RunConfig& config);
   /// Adds --config FILE, whose keys are the names of the flags added so far.
   void add_config_file();
 

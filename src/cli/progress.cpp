@@ -25,9 +25,10 @@ struct Pace {
   const char* phase;
   double seconds;
 };
-constexpr std::array<Pace, 3> pace = {{{"warmup", 1.0}, {"search", 0.8}, {"finetune", 0.7}}};
+constexpr std::array<Pace, 4> pace = {{{"warmup", 1.0}, {"search", 0.8}, {"finetune", 0.7}, {"front", 0.9}}};
 
 int epochs_of(const RunConfig& config, const std::string& phase) {
+  if (phase == "front") return config.search_epochs + config.finetune_epochs;
   return phase == "warmup" ? config.warmup_epochs : phase == "search" ? config.search_epochs : config.finetune_epochs;
 }
 
@@ -107,7 +108,7 @@ double Progress::time_left(const std::string& phase, double done) const {
   const auto current = std::ranges::find(pace, phase, [](const Pace& p) { return std::string(p.phase); });
   const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count();
   double work = (epochs_of(config_, phase) - done) * current->seconds;
-  for (auto later = current + 1; later != pace.end(); ++later)
+  for (auto later = current + 1; later != pace.end() && later->phase != std::string_view("front"); ++later)
     work += epochs_of(config_, later->phase) * later->seconds;
   return taken / std::max(done - done_at_start_, 1e-9) / current->seconds * work;
 }

@@ -103,9 +103,9 @@ void Sweep::run(const Communicator& communicator) {
 
 void Sweep::add_options(CLI::App& command) {
   Options& o = options;
-  o.add_effort(config);
+  o.add_presets(config);
   for (const Setting& setting : run_settings()) {
-    if (setting.effect != Setting::Effect::speed) o.add(setting, config);
+    if (setting.effect != Setting::Effect::speed && setting.in_search) o.add(setting, config);
   }
   o.add("methods", &methods, "searches or baselines; baselines need targets [--method]",
         form_of(run_setting("method").of(config)));

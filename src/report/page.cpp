@@ -31,9 +31,11 @@ std::string page(const std::string& data) {
   return out.replace(out.find(data_mark), data_mark.size(), escaped(data));
 }
 
-std::string write_page(const std::string& path) {
+std::string write_page(const std::string& path) { return write_page_beside(path, {}); }
+
+std::string write_page_beside(const std::string& path, const std::vector<std::string>& beside) {
   const std::filesystem::path file = std::filesystem::path(path) / "report.html";
-  io::write_file(file, page(page_data(path)));
+  io::write_file(file, page(page_data(path, beside)));
   return file;
 }
 

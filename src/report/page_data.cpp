@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
+constexpr const char* sweep_name = "sweep.csv";
+
 /// Calls `use(line, number)` for every non-empty line, numbered from 1.
 template <typename Use>
 void each_line(const std::string& content, Use&& use) {
@@ -66,15 +68,6 @@ void add_epoch(ordered_json& alpha, const ordered_json& line) {
   alpha["alpha"].push_back(std::move(mean));
 }
 
-ordered_json read_summary(const fs::path& file) {
-  try {
-    ordered_json summary = ordered_json::parse(io::read_file(file));
-    if (summary.at("cost").is_object() && summary.at("layers").is_array()) return summary;
-  } catch (const nlohmann::json::exception&) {
-  }
-  bad_input("{}: corrupt: expected the summary of a run, with its cost and layers", file.string());
-}
-
 /// How the float network and the one found confuse classes.
 ordered_json read_confusion(const fs::path& file) {
   try {
@@ -90,10 +83,10 @@ ordered_json read_confusion(const fs::path& file) {
   bad_input("{}: corrupt: expected the confusion of classes of a run", file.string());
 }
 
-ordered_json read_run(const fs::path& folder, const std::string& name) {
-  ordered_json run = {{"name", name},
-                      {"summary", read_summary(folder / "summary.json")},
-                      {"metrics", read_lines(folder / "metrics.jsonl")}};
+ordered_json read_run(const RunPlace& place) {
+  const fs::path& folder = place.folder;
+  ordered_json run = {
+      {"name", place.name}, {"summary", read_summary(place)}, {"metrics", read_lines(folder / "metrics.jsonl")}};
   std::error_code error;
   if (fs::exists(folder / "history.jsonl", error)) run["history"] = read_replay(folder / "history.jsonl");
   if (fs::exists(folder / "confusion.json", error)) run["confusion"] = read_confusion(folder / "confusion.json");
@@ -101,42 +94,32 @@ ordered_json read_run(const fs::path& folder, const std::string& name) {
   return run;
 }
 
-/// The fields of a CSV line. Quoted fields may contain commas, and doubled quotes for a quote.
-std::vector<std::string> fields(std::string_view line) {
-  std::vector<std::string> out(1);
-  bool quoted = false;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const bool twice = quoted && line.substr(i, 2) == "\"\"";
-    if (line[i] == '"' && !twice)
-      quoted = !quoted;
-    else if (line[i] == ',' && !quoted)
-      out.emplace_back();
-    else
-      out.back() += line[i];
-    if (twice) ++i;
+/// The points of a sweep: the column "name".
+std::vector<RunPlace> points_of(const fs::path& folder) {
+  const fs::path file = folder / sweep_name;
+  const CsvTable table = read_csv(file);
+  const auto column = std::ranges::find(table.columns, "name") - table.columns.begin();
+  if (column == std::ssize(table.columns))
+    bad_input("{}: no column 'name': expected the sweep.csv of a sweep", file.string());
+  std::vector<RunPlace> out;
+  for (const CsvTable::Row& row : table.rows) {
+    const std::string& name = row.fields[static_cast<size_t>(column)];
+    if (name.empty()) bad_input("{}:{}: corrupt: expected the name of a point", file.string(), row.line);
+    out.push_back({.folder = folder / name, .name = name});
   }
+  if (out.empty()) bad_input("{}: has no points: expected at least one", file.string());
   return out;
 }
 
-/// The points of a sweep: the column "name".
-std::vector<std::string> read_names(const fs::path& file) {
-  std::vector<std::string> names;
-  size_t column = 0, columns = 0;
-  each_line(io::read_file(file), [&](std::string_view line, int number) {
-    const std::vector<std::string> row = fields(line);
-    if (number == 1) {
-      column = static_cast<size_t>(std::ranges::find(row, "name") - row.begin());
-      columns = row.size();
-      if (column == columns) bad_input("{}: no column 'name': expected the sweep.csv of a sweep", file.string());
-      return;
-    }
-    if (row.size() != columns || row[column].empty()) {
-      bad_input("{}:{}: corrupt: expected {} fields, one of them a name", file.string(), number, columns);
-    }
-    names.push_back(row[column]);
-  });
-  if (names.empty()) bad_input("{}: has no points: expected at least one", file.string());
-  return names;
+bool holds_sweep(const fs::path& folder) {
+  std::error_code error;
+  return fs::exists(folder / sweep_name, error);
+}
+
+/// What the page calls a folder, even where its path ends with a slash.
+std::string name_of_folder(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 }  // namespace
@@ -162,22 +145,37 @@ ordered_json read_replay(const fs::path& file) {
   return out;
 }
 
-std::string page_data(const std::string& path) {
-  const fs::path folder = fs::absolute(path).lexically_normal();
-  const std::string name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
-  std::error_code error;
-  check_existing_folder(path, "a run or a sweep");
-  ordered_json runs = ordered_json::array();
-  const bool sweep = fs::exists(folder / "sweep.csv", error);
-  if (sweep) {
-    for (const std::string& point : read_names(folder / "sweep.csv")) runs.push_back(read_run(folder / point, point));
-  } else if (fs::exists(folder / "summary.json", error)) {
-    runs.push_back(read_run(folder, name));
-  } else {
-    bad_input("{}: expected a folder with a finished run (summary.json) or a sweep (sweep.csv)", path);
+ordered_json read_summary(const RunPlace& run) {
+  const fs::path file = run.folder / "summary.json";
+  try {
+    ordered_json summary = ordered_json::parse(io::read_file(file));
+    if (summary.at("cost").is_object() && summary.at("layers").is_array()) return summary;
+  } catch (const nlohmann::json::exception&) {
   }
-  const ordered_json all = {
-      {"kind", sweep ? "sweep" : "run"}, {"name", name}, {"version", MIXGRAD_VERSION}, {"runs", std::move(runs)}};
+  bad_input("{}: corrupt: expected the summary of a run, with its cost and layers", file.string());
+}
+
+std::vector<RunPlace> runs_in(const fs::path& folder, const char* others) {
+  check_existing_folder(folder, "a run or a sweep");
+  if (holds_sweep(folder)) return points_of(folder);
+  std::error_code error;
+  if (!fs::exists(folder / "summary.json", error))
+    bad_input("{}: expected a folder with a finished run (summary.json) or a sweep (sweep.csv){}", folder.string(),
+              others);
+  return {{.folder = folder, .name = name_of_folder(folder)}};
+}
+
+std::string page_data(const std::string& path, const std::vector<std::string>& beside) {
+  check_existing_folder(path, "a run, a sweep or a front");
+  const fs::path folder = path;
+  ordered_json all = {{"kind", ""}, {"name", name_of_folder(folder)}, {"version", MIXGRAD_VERSION}};
+  if (holds_front(folder)) {
+    all.update(front_data(folder, beside));
+  } else {
+    if (!beside.empty()) bad_input("{}: is not a front: expected no folders to show beside it", path);
+    all["kind"] = holds_sweep(folder) ? "sweep" : "run";
+    for (const RunPlace& run : runs_in(folder, ", or a front (front.csv)")) all["runs"].push_back(read_run(run));
+  }
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // the name of a folder may not be UTF-8
 }
 

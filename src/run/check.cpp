@@ -5,6 +5,7 @@
 
 #include <mixgrad/deploy.h>
 #include <mixgrad/error.h>
+#include <mixgrad/front.h>
 #include <mixgrad/search.h>
 
 namespace mixgrad {
@@ -18,14 +19,25 @@ double default_strength(const Graph& floating, const cost::Model& regularizer) {
   return pull / *uniform;
 }
 
+namespace {
+
+/// Where the search would begin, but with random weights and default clips.
+Graph placed(Graph floating, const MixPrecOptions& options) {
+  place_quantizers(floating, options);
+  calibrate(floating, options);
+  return floating;
+}
+
+}  // namespace
+
 std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   Graph graph = float_graph(config, *make_model(config, splits.train).net, splits);
   const std::vector<Target> targets = parse_targets(config.target, graph);
   MixPrecOptions options = mix_prec_options(config, targets);
   if (config.method == Method::uniform) check_uniform(graph, options, targets);
-  if (config.method == Method::sensitivity) options.w_mixprec_type = MixPrecType::PER_LAYER;
-  place_quantizers(graph, options);
-  calibrate(graph, options);
+  if (config.method == Method::sensitivity && config.from_front.empty())
+    options.w_mixprec_type = MixPrecType::PER_LAYER;
+  graph = placed(std::move(graph), options);
   std::string obstacle = integer_obstacle(graph);
   if (config.method == Method::uniform) return obstacle;  // candidates without a cost are skipped
   const Thetas thetas = graph.softmax_thetas();
@@ -37,6 +49,23 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits) {
   }
   check_reachable(graph, targets);
   return obstacle;
+}
+
+std::string check_front(const RunConfig& config, const data::Splits& splits) {
+  const Graph graph =
+      placed(float_graph(config, *make_model(config, splits.train).net, splits), mix_prec_options(config));
+  const Thetas thetas = graph.softmax_thetas();
+  for (const std::string& name : config.costs) cost::soft(graph, cost::find(name), thetas);  // all candidates have one
+  budgets_of_front(config, graph);
+  return integer_obstacle(graph);
+}
+
+std::vector<std::vector<Target>> budgets_of_front(const RunConfig& config, const Graph& searched) {
+  constexpr int networks = 7;  // besides the largest
+  std::vector<std::vector<Target>> out;
+  for (const std::string& name : config.costs)
+    out.push_back(front_budgets(searched, cost::find(name), config.least_cost, networks));
+  return out;
 }
 
 void check_possible(std::span<const RunConfig> runs) {

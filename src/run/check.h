@@ -4,11 +4,17 @@
 #include <mixgrad/run.h>
 
 #include <string>
+#include <vector>
 
 namespace mixgrad {
 
 /// check_possible for one run whose data have been read. Returns why the network found will have no integer form, or ""
 /// (integer_obstacle).
 std::string check_wishes(const RunConfig& config, const data::Splits& splits);
+/// The same for the training of a front: throws bad_input unless it has budgets of each of its costs.
+std::string check_front(const RunConfig& config, const data::Splits& splits);
+
+/// The budgets of a front's networks, by cost (front_budgets).
+std::vector<std::vector<Target>> budgets_of_front(const RunConfig& config, const Graph& searched);
 
 }  // namespace mixgrad

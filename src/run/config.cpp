@@ -41,7 +41,8 @@ void check_task(const RunConfig& c) {
 }
 
 void check_candidates(const RunConfig& c) {
-  const bool prunes = c.scheme == MixPrecType::PER_CHANNEL && c.method != Method::sensitivity;
+  const bool by_layer = c.method == Method::sensitivity && c.from_front.empty();
+  const bool prunes = c.scheme == MixPrecType::PER_CHANNEL && !by_layer;
   quant::check_grid(*weight_quantizer(c.weight_quantizer, c.weight_grid),
                     quant::checked_precisions("weight-bits", c.weight_bits, prunes ? 0 : 1));
   quant::checked_precisions("act-bits", c.act_bits, 2);
@@ -62,6 +63,11 @@ void check_goal(const RunConfig& c) {
       bad_input("refine: with a target, weights are always raised as far as it allows: set only one of them");
   }
   if (c.strength) check_not_negative("strength", *c.strength);
+  if (!c.from_front.empty() && (c.target.empty() || (c.method != Method::fisher && c.method != Method::sensitivity)))
+    bad_input("from-front: expected a target, like --target size=40%, and --method fisher or sensitivity");
+  if (c.costs.empty()) bad_input("costs: there are none: expected at least one, like size");
+  if (!(c.least_cost > 0 && c.least_cost < 1))
+    bad_input("least-cost: {} is not possible: expected a share between 0 and 1", c.least_cost);
 }
 
 void check_training(const RunConfig& c) {
@@ -118,9 +124,14 @@ void check_reading(const RunConfig& c, const std::string& data, const std::strin
     bad_input("skip-unreadable: '{}' has no files to skip: expected data from images:DIR", data);
 }
 
+std::string method_name(const RunConfig& config) {
+  if (config.from_front.empty()) return name_of(config.method);
+  return config.method == Method::sensitivity ? "front-sensitivity" : "front";
+}
+
 std::string cost_to_lower(const RunConfig& config) {
   if (!config.target.empty()) return config.target.substr(0, config.target.find('='));
-  return config.regularizer.empty() ? "size" : config.regularizer;
+  return config.regularizer.empty() ? config.costs[0] : config.regularizer;
 }
 
 cost::Model model_to_lower(const RunConfig& config, std::span<const Target> targets) {

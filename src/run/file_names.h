@@ -6,6 +6,7 @@ namespace mixgrad {
 
 constexpr const char *summary_name = "summary.json", *network_name = "model.safetensors",
                      *float_name = "float.safetensors", *report_name = "report.html",
-                     *confusion_name = "confusion.json", *teacher_name = "teacher.safetensors";
+                     *confusion_name = "confusion.json", *teacher_name = "teacher.safetensors",
+                     *front_name = "front.safetensors", *front_table_name = "front.csv";
 
 }  // namespace mixgrad

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Files that show that a folder holds a run.
-constexpr const char* signs[] = {summary_name, "metrics.jsonl", "history.jsonl", network_name, float_name};
+constexpr const char* signs[] = {summary_name, "metrics.jsonl", "history.jsonl", network_name, float_name, front_name};
 constexpr const char* log_prefix = "log/";
 
 }  // namespace
@@ -39,7 +39,8 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
   if (!path_.has_filename()) path_ = path_.parent_path();  // "runs/a/" is runs/a
   std::error_code error;
   const bool stopped = CheckpointFiles(path_).any();
-  const bool result = fs::exists(path_ / summary_name, error) || fs::exists(path_ / float_name, error);
+  bool result = false;
+  for (const char* name : {summary_name, float_name, front_name}) result = result || fs::exists(path_ / name, error);
   finished_ = options.resume && result && !stopped;
   resumes_ = options.resume && stopped;
   foreign_checkpoints_ = !options.resume && stopped;
@@ -141,6 +142,15 @@ void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
 void RunFolder::write_weights(const FloatResult& result) {
   log_->replace_old();
   io::write_safetensors(path_ / float_name, float_weights(result));
+  complete_ = true;
+}
+
+void RunFolder::write_front(const FrontResult& result) {
+  begin_result();
+  std::error_code error;
+  fs::remove(path_ / front_name, error);
+  io::write_file(path_ / front_table_name, front_table(result));
+  io::write_safetensors(path_ / front_name, front_file(result));
   complete_ = true;
 }
 

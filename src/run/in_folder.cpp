@@ -17,13 +17,8 @@ constexpr const char* settings_prefix = "settings/";
 
 /// Throws bad_input naming every setting that has changed since the checkpoint.
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
-  const auto before = checkpoint.part(settings_prefix).metadata;
-  std::vector<std::string> changed;
-  for (const auto& [name, value] : decisive_settings(config)) {
-    const auto found = before.find(name);
-    if (found == before.end() || found->second == value) continue;
-    changed.push_back(fmt::format("{} is '{}' now, but was '{}'", name, value, found->second));
-  }
+  const std::vector<std::string> changed =
+      changed_settings(checkpoint.part(settings_prefix).metadata, config, [](const Setting&) { return true; });
   if (!changed.empty())
     bad_input("resume: {}: a run can only continue with its original settings", fmt::join(changed, "; "));
 }
@@ -101,6 +96,19 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
     FloatResult result = run_warm_up(config, writer, &writer);
     folder.write_weights(result);
     if (!result.interrupted) folder.drop_checkpoints();  // last, so that a run killed before this can be resumed
+    return result;
+  });
+}
+
+FrontResult front_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
+                            const Communicator* communicator, const std::function<void(const std::string&)>& render) {
+  RunWriter writer(config, folder, observer);
+  return writer.guard([&] {
+    FrontResult result = run_front(config, writer, &writer, communicator);
+    if (result.interrupted) return result;  // there is nothing to pick from yet: the checkpoint is what is left
+    folder.write_front(result);
+    if (render) render(folder.path());
+    folder.drop_checkpoints();
     return result;
   });
 }

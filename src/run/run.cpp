@@ -3,17 +3,17 @@
 #include "chance.h"
 #include "check.h"
 #include "float_network.h"
+#include "front.h"
+#include "notes.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/settings.h>
 
 #include <src/internal/names.h>
 
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <functional>
-#include <initializer_list>
 #include <limits>
 #include <sstream>
 
@@ -40,6 +40,7 @@ struct Start {
   train::Task task;  ///< of search and fine-tuning
   std::vector<Target> targets;
   std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
+  const TrainedFront* front = nullptr;           ///< to pick from, instead of a search
 };
 
 /// The weight of the cost in the loss of a search: 0 with targets and for baselines.
@@ -88,6 +89,8 @@ struct Found {
 /// The network found by the search, or by a baseline instead.
 Found found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
   const RunConfig& config = start.config;
+  if (start.front != nullptr)
+    return Found::met(exported(pick_for_run(*start.front, config, start.splits, start.task, start.targets)));
   MixPrecOptions options = mix_prec_options(config, start.targets);
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
   options.input_range = start.splits.train.known_range();
@@ -134,68 +137,12 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
   return out;
 }
 
+/// Whether the phase "search" trains.
+bool searches(const RunConfig& config) { return config.from_front.empty() && is_search(config.method); }
+
 /// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
 int finetune_epochs(const RunConfig& config) {
-  return config.finetune_epochs + (is_search(config.method) ? 0 : config.search_epochs);
-}
-
-/// The note about a float network that is hardly better than a constant.
-std::string near_chance(const RunConfig& config, const train::Score& score) {
-  return fmt::format(
-      "the float network's {} of {} on the test images is hardly better than chance, so bit-widths found from it are "
-      "meaningless: {}",
-      score.metric.name, fmt::format(fmt::runtime(score.metric.is_share ? "{:.4f}" : "{:.4g}"), score.value()),
-      !weights_file(config).empty()
-          ? "were its training images normalized differently (--normalize), or its classes in another order?"
-          : "train it first (--warmup-epochs, --lr, --init)");
-}
-
-/// The note about what --loss imitate takes outputs for if nothing names their meaning; "" if something does.
-std::string meaning(const RunConfig& config, const train::Task& task) {
-  if (config.loss != "imitate" || !task_of_float(config).empty()) return "";
-  const bool scores = task.name == "imitate-scores";
-  const char *class_scores = "class scores", *values = "values that are not class scores";
-  return fmt::format("--loss imitate takes the outputs of {} for {}: --loss {} takes them for {}", config.model,
-                     scores ? class_scores : values, scores ? "imitate-values" : "imitate-scores",
-                     scores ? values : class_scores);
-}
-
-/// Those of the settings that are not at their defaults.
-std::vector<std::string> changed(const RunConfig& config, std::initializer_list<const char*> names) {
-  RunConfig given = config, defaults;
-  std::vector<std::string> out;
-  for (const char* name : names) {
-    const Setting& setting = run_setting(name);
-    if (value_text(setting.member(given)) != value_text(setting.member(defaults))) out.emplace_back(name);
-  }
-  return out;
-}
-
-/// A note for each choice because of which given settings have no effect.
-std::vector<std::string> unread(const RunConfig& config) {
-  std::vector<std::string> out;
-  const auto add = [&](const char* readers, std::initializer_list<const char*> settings) {
-    const std::vector<std::string> names = changed(config, settings);
-    if (!names.empty()) out.push_back(fmt::format("only {} reads {}", readers, fmt::join(names, ", ")));
-  };
-  if (config.method != Method::dnas)
-    add("--method dnas", {"arch-lr", "tau-start", "tau-end", "tau-schedule", "sampler", "hard", "alpha-init"});
-  if (config.weight_quantizer == WeightSteps::minmax) add("--weight-quantizer mse or lsq", {"weight-grid"});
-  return out;
-}
-
-/// The note about channels whose weights are too small to set their steps; "" if there are none.
-std::string small_weights(const Graph& discrete) {
-  std::vector<std::string> counts;
-  for (const Node& node : discrete.nodes) {
-    const int64_t channels = discrete.channels_set_by_bias(node);
-    if (channels > 0) counts.push_back(fmt::format("{} of {}", channels, node.name));
-  }
-  if (counts.empty()) return "";
-  return fmt::format(
-      "the weights of some channels are so small that the biases set the steps, and their outputs are almost "
-      "constant: {}",
-      fmt::join(counts, ", "));
+  return config.finetune_epochs + (searches(config) || !config.from_front.empty() ? 0 : config.search_epochs);
 }
 
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
@@ -228,17 +175,25 @@ class SearchRun {
     result_.notes.push_back(text);
   }
   RunResult result() {
-    Graph floating = float_network();
+    const std::optional<TrainedFront> front = trained_front();
+    Graph floating = front ? front->floating : float_network();
     const train::Task task = task_for_search(config_, floating, splits_.train);
     floating.task = task.name;
-    judge_float(floating, task);
+    if (front) {
+      result_.floating = front->floating_score;
+      result_.floating.metric = task.metric;
+      result_.floating_confusion = front->floating_confusion;
+    } else {
+      judge_float(floating, task);
+    }
     const Start start = {.config = config_,
                          .splits = splits_,
                          .communicator = communicator_,
                          .floating = floating,
                          .task = train::distilled(task, floating, config_.distill, splits_.train),
                          .targets = parse_targets(config_.target, floating),
-                         .note = [this](const std::string& text) { note(text); }};
+                         .note = [this](const std::string& text) { note(text); },
+                         .front = front ? &*front : nullptr};
     result_.teacher = task.teacher;
     search(start);
     fine_tune(start);
@@ -247,6 +202,16 @@ class SearchRun {
   }
 
  private:
+  std::optional<TrainedFront> trained_front() {
+    if (config_.from_front.empty()) return std::nullopt;
+    TrainedFront front = read_front(config_.from_front);
+    check_settings_of_front(config_, front);
+    if (front.data != data::checksum(splits_))
+      bad_input("from-front: the images of {} have changed since the front was trained", config_.data);
+    checkpoints_.needs("front", io::checksum(front_file(front)));
+    return front;
+  }
+
   Graph float_network() {
     const Stopwatch watch;
     const auto net = warmed_up(config_, splits_, communicator_, observer_, checkpoints_).net;
@@ -269,15 +234,18 @@ class SearchRun {
     result_.network = std::move(network.network);
     result_.repair = std::move(network.repair);
     if (const std::string text = small_weights(result_.network); !text.empty()) note(text);
-    result_.searched = test_score("search", result_.network, start.task, splits_);
+    result_.searched = test_score("search", result_.network, start.task, splits_, "", &result_.confusion);
     result_.seconds.search = watch.seconds();
   }
 
   void fine_tune(const Start& start) {
     const Stopwatch watch;
+    result_.final = result_.searched;
+    result_.interrupted = train::stops(observer_, communicator_);
+    if (finetune_epochs(config_) == 0) return;
     train::Schedule finetuning =
         schedule(config_, splits_, communicator_, start.task, finetune_epochs(config_), config_.search_lr);
-    if (is_search(config_.method)) finetuning.epochs_before = config_.search_epochs;
+    if (searches(config_)) finetuning.epochs_before = config_.search_epochs;
     result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
                                           observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);
@@ -316,10 +284,7 @@ RunResult run_search(const RunConfig& config, train::Observer& observer, train::
   SearchRun run(config, splits, observer, checkpoints, communicator);
   for (const std::string& text : splits.notes) run.note(text);
   for (const std::string& text : unread(config)) run.note(text);
-  if (!obstacle.empty())
-    run.note(fmt::format(
-        "the network found will run in simulation only and can't be exported as a C package or ONNX file: {}",
-        obstacle));
+  if (!obstacle.empty()) run.note(only_simulated(obstacle));
   RunResult result = run.result();
   result.seconds.total = total.seconds();
   return result;

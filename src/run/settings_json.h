@@ -7,7 +7,7 @@
 
 namespace mixgrad {
 
-/// All settings by name, as in summary.json: null if unset, with absolute paths.
+/// The settings of `mixgrad search` by name, as in summary.json: null if unset, with absolute paths.
 nlohmann::ordered_json settings_json(const RunConfig& config);
 
 }  // namespace mixgrad

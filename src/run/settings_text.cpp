@@ -25,7 +25,7 @@ std::string text_of(const ordered_json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (!value.is_array()) return value.dump();
   std::string list;
-  for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + item.dump();
+  for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + text_of(item);
   return list;
 }
 
@@ -37,15 +37,21 @@ std::string flag(const std::string& name, const ordered_json& value) {
 /// Whether a setting determines what is computed, not just how fast.
 bool is_of_task(const Setting& setting) { return setting.effect != Setting::Effect::speed; }
 
-}  // namespace
-
-ordered_json settings_json(const RunConfig& config) {
+/// The settings that `listed` chooses.
+template <typename Listed>
+ordered_json values(const RunConfig& config, const Listed& listed) {
   RunConfig c = from_any_folder(config);
   ordered_json out;
   for (const Setting& s : run_settings()) {
-    out[s.name] = std::visit([](const auto& variable) { return to_json(variable); }, s.member(c));
+    if (listed(s)) out[s.name] = std::visit([](const auto& variable) { return to_json(variable); }, s.member(c));
   }
   return out;
+}
+
+}  // namespace
+
+ordered_json settings_json(const RunConfig& config) {
+  return values(config, [](const Setting& s) { return s.in_search; });
 }
 
 RunConfig from_any_folder(RunConfig config) {
@@ -58,12 +64,22 @@ RunConfig from_any_folder(RunConfig config) {
 }
 
 std::map<std::string, std::string> decisive_settings(const RunConfig& config) {
-  const ordered_json all = settings_json(config);
+  const ordered_json all = values(config, [](const Setting& s) { return s.effect == Setting::Effect::result; });
   std::map<std::string, std::string> out;
-  for (const Setting& s : run_settings()) {
-    if (s.effect != Setting::Effect::result) continue;
-    const std::string text = text_of(all.at(s.name));
-    out[s.name] = is_utf8(text) ? text : shell_word(text);  // a path that a checkpoint could not hold unquoted
+  for (const auto& [name, value] : all.items()) {
+    const std::string text = text_of(value);
+    out[name] = is_utf8(text) ? text : shell_word(text);  // a path that a checkpoint could not hold unquoted
+  }
+  return out;
+}
+
+std::vector<std::string> changed_settings(const std::map<std::string, std::string>& before, const RunConfig& now,
+                                          const std::function<bool(const Setting&)>& compared) {
+  std::vector<std::string> out;
+  for (const auto& [name, value] : decisive_settings(now)) {
+    const auto found = before.find(name);
+    if (!compared(run_setting(name)) || found == before.end() || found->second == value) continue;
+    out.push_back(fmt::format("{} is '{}' now, but was '{}'", name, value, found->second));
   }
   return out;
 }
@@ -80,7 +96,7 @@ std::string search_command(const RunConfig& config) {
 std::string search_toml(RunConfig config) {
   std::vector<NamedVariable> variables;
   for (const Setting& s : run_settings()) {
-    if (is_of_task(s)) variables.push_back(s.of(config));
+    if (is_of_task(s) && s.in_search) variables.push_back(s.of(config));
   }
   return to_toml(variables);
 }

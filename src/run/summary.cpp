@@ -98,7 +98,7 @@ std::string summary(const RunConfig& given, const RunResult& result) {
   const ordered_json all = {{"model", config.model},
                             {"data", config.data},
                             {"scheme", name_of(config.scheme)},
-                            {"method", name_of(config.method)},
+                            {"method", method_name(config)},
                             {"targets", targets(result)},
                             {"repair", result.repair ? ordered_json::parse(to_json(*result.repair)) : ordered_json()},
                             {"regularizer", cost_to_lower(config)},

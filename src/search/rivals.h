@@ -15,6 +15,9 @@ struct Rival {
 /// like check_reachable.
 Rival best_rival(const Graph& searched, Assignment& a, Budget& budget, const Judge& judge);
 
+/// The network found, which `a` is set to, and how it came about; `start`: the choices at first.
+MetTargets met(Assignment& a, Budget& budget, const Assignment::Chosen& start, const Rival& found);
+
 /// An α for every choice, the same for all its columns: minus the loss with the whole choice at a candidate and all
 /// others at their largest.
 std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss);

@@ -75,31 +75,36 @@ int64_t differences(const Assignment::Chosen& a, const Assignment::Chosen& b) {
 
 }  // namespace
 
+MetTargets met(Assignment& a, Budget& budget, const Assignment::Chosen& start, const Rival& found) {
+  Repair repair{.start = found.start, .moved = differences(found.chosen, start), .quality = found.quality};
+  for (const SlotChoice& choice : a.choices()) repair.choices += choice.bits.size() > 1 ? std::ssize(choice.chosen) : 0;
+  a.restore(start);
+  const std::vector<double> at_start = budget.costs();
+  a.set_all_largest();
+  const std::vector<double> largest = budget.costs();
+  a.restore(found.chosen);
+  const std::vector<double> costs = budget.costs();
+  for (size_t t = 0; t < costs.size(); ++t) {
+    const Target& target = budget.targets()[t];
+    repair.costs.push_back({.name = target.model.name,
+                            .largest = largest[t],
+                            .arg_max = at_start[t],
+                            .found = costs[t],
+                            .limit = target.limit});
+  }
+  return {.network = a.graph(), .repair = std::move(repair)};
+}
+
 MetTargets meet_targets(const Graph& searched, std::span<const Target> targets, const Judge& judge) {
   Assignment a(searched);
   Budget budget(a, targets);
   const Assignment::Chosen arg_max = a.chosen();
-  Repair repair{.start = "the arg max"};
-  for (const SlotChoice& choice : a.choices()) repair.choices += choice.bits.size() > 1 ? std::ssize(choice.chosen) : 0;
-  if (judge.quality) repair.quality_at_arg_max = judge.quality(a.graph());
-  const std::vector<double> at_arg_max = budget.costs();
-  a.set_all_largest();
-  const std::vector<double> largest = budget.costs();
-  a.restore(arg_max);
+  std::optional<double> at_arg_max;
+  if (judge.quality) at_arg_max = judge.quality(a.graph());
   const Rival best = best_rival(searched, a, budget, judge);
-  a.restore(best.chosen);
-  repair.start = best.start;
-  repair.moved = differences(best.chosen, arg_max);
-  repair.quality = best.quality;
-  const std::vector<double> found = budget.costs();
-  for (size_t t = 0; t < targets.size(); ++t) {
-    repair.costs.push_back({.name = targets[t].model.name,
-                            .largest = largest[t],
-                            .arg_max = at_arg_max[t],
-                            .found = found[t],
-                            .limit = targets[t].limit});
-  }
-  return {.network = a.graph(), .repair = std::move(repair)};
+  MetTargets out = met(a, budget, arg_max, best);
+  out.repair.quality_at_arg_max = at_arg_max;
+  return out;
 }
 
 Graph refine(const Graph& searched, const cost::Model& model) {

@@ -47,7 +47,7 @@ std::string file_name(std::string text) {
 bool chooses_layers(Method method) { return method == Method::uniform || method == Method::sensitivity; }
 
 std::string name_of(const RunConfig& c) {
-  std::string name = name_of(c.method);
+  std::string name = method_name(c);
   if (!chooses_layers(c.method)) name += fmt::format("-{}", name_of(c.scheme));
   if (!c.target.empty()) name += "-" + c.target;
   if (c.strength) name += fmt::format("-strength{}", *c.strength);

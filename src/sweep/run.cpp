@@ -26,7 +26,7 @@ class Work {
     threads_ = options.threads > 0 ? options.threads : communicator.cores();
     for (const Point& p : points) points_.push_back({.name = p.name, .config = from_any_folder(p.config)});
     const RunConfig& first = points_[0].config;
-    warms_up_ = first.init.empty() && !make_model(first, 1).trained;
+    warms_up_ = first.init.empty() && first.from_front.empty() && !make_model(first, 1).trained;
   }
 
   const std::vector<Point>& points() const { return points_; }

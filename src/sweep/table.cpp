@@ -164,9 +164,9 @@ std::string csv(const std::vector<Row>& rows) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
-    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", report::csv_field(r.point.name),
-                       name_of(c.method), name_of(c.scheme), report::csv_field(c.target), text(r.strength, "{:.6g}"),
-                       c.seed, text(accuracy(r, r.float_metric), "{:.6f}"), text(accuracy(r, r.final_metric), "{:.6f}"),
+    out += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}", report::csv_field(r.point.name), method_name(c),
+                       name_of(c.scheme), report::csv_field(c.target), text(r.strength, "{:.6g}"), c.seed,
+                       text(accuracy(r, r.float_metric), "{:.6f}"), text(accuracy(r, r.final_metric), "{:.6f}"),
                        text(r.final_loss, "{:.6g}"), r.metric.name, text(r.final_metric, "{:.6g}"),
                        text(r.size_bits, "{:.0f}"), text(r.size_share, "{:.6f}"), text(r.macs_share, "{:.6f}"),
                        r.pareto ? 1 : 0);
@@ -182,7 +182,7 @@ std::string json(const std::vector<Row>& rows) {
     const Row& r = rows[i];
     const RunConfig& c = r.point.config;
     list.push_back({{"name", r.point.name},
-                    {"method", name_of(c.method)},
+                    {"method", method_name(c)},
                     {"scheme", name_of(c.scheme)},
                     {"target", c.target},
                     {"strength", value(r.strength)},

@@ -27,6 +27,12 @@ std::vector<std::string> names_of_classes(int64_t classes, const data::Dataset& 
 Confusion::Confusion(std::vector<std::string> class_names, bool of_positions)
     : names_(std::move(class_names)), counts_(names_.size() * names_.size()), of_positions_(of_positions) {}
 
+Confusion::Confusion(std::vector<std::string> class_names, bool of_positions, std::vector<int64_t> counts)
+    : names_(std::move(class_names)), counts_(std::move(counts)), of_positions_(of_positions) {
+  if (counts_.size() != names_.size() * names_.size())
+    bad_input("[confusion] {} counts of {} classes: expected one for each pair", counts_.size(), names_.size());
+}
+
 Confusion::Confusion(const Shape& output, const data::Dataset& images)
     : Confusion(names_of_classes(output[0], images), output.size() > output[0]) {}
 
@@ -95,6 +101,25 @@ std::string to_json(const Confusion& confusion) {
   }
   return ordered_json{{"classes", std::move(classes)}, {"confusion", std::move(rows)}}.dump(
       -1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+Confusion confusion_from_json(const std::string& text, const std::string& where) {
+  try {
+    const auto all = nlohmann::json::parse(text);
+    std::vector<std::string> names;
+    bool of_positions = false;
+    for (const auto& c : all.at("classes")) {
+      names.push_back(c.at("name").get<std::string>());
+      of_positions = c.contains("pixels");
+    }
+    std::vector<int64_t> counts;
+    for (const auto& row : all.at("confusion")) {
+      for (const auto& count : row) counts.push_back(count.get<int64_t>());
+    }
+    return {std::move(names), of_positions, std::move(counts)};
+  } catch (const nlohmann::json::exception&) {
+    bad_input("{}: corrupt: expected the confusion of classes", where);
+  }
 }
 
 }  // namespace mixgrad::train

@@ -34,7 +34,7 @@ TEST_CASE("command line: a mistyped command or option is refused with a suggesti
   check_refused({
       {"serach --lr 1", "unknown command 'serach': did you mean mixgrad search?"},
       {"exprot run", "did you mean mixgrad export?"},
-      {"fly", "unknown command 'fly': expected one of search, sweep, train"},
+      {"fly", "unknown command 'fly': expected one of search, front, pick, sweep, train"},
       {"bench stpe", "did you mean mixgrad bench step?"},
       {"inspect tpae --images 8", "did you mean mixgrad inspect tape?"},
       {"inspect wyh", "did you mean why?"},
@@ -57,7 +57,7 @@ TEST_CASE("command line: unexpected words are named in the order typed") {
        "unexpected arguments 'batch-size' '32': mixgrad search takes options only; did you mean --batch-size?"},
       {"eval run other", "unexpected argument 'other': mixgrad eval takes no more than DIR"},
       {"inspect why run layer more", "unexpected argument 'more': mixgrad inspect why takes no more than DIR LAYER"},
-      {"report a b", "unexpected argument 'b'"},
+      {"verify a b", "unexpected argument 'b'"},
       {"verify a b", "unexpected argument 'b'"},
       {"export a b", "unexpected argument 'b'"},
       {"completion bash zsh", "unexpected argument 'zsh'"},
@@ -108,7 +108,7 @@ TEST_CASE("command line: values that are missing, unexpected, empty or given twi
       {"export '' --to c --out net", "export: no folder given"},
       {"inspect ''", "model: unknown ''"},
       {"completion ''", "completion: unknown ''"},
-      {"", "no command given: expected one of search, sweep"},
+      {"", "no command given: expected one of search, front, pick, sweep"},
   });
 }
 

@@ -117,10 +117,24 @@ class Program {
   std::map<std::string, std::string> helps_;
 };
 
-/// What the pages refer to: a folder of data, a finished run, a user's network.
+/// A user's table of costs.
+std::string chip_toml() {
+  std::string out = "unit = \"cycles\"\ncost = [\n";
+  for (const char* op : {"conv2d", "linear"}) {
+    for (const int input_bits : {4, 8}) {
+      for (const int bits : {2, 4, 8})
+        out += fmt::format("  {{ op = \"{}\", input-bits = {}, weight-bits = {}, per-mac = {} }},\n", op, input_bits,
+                           bits, 0.1 * bits);
+    }
+  }
+  return out + "]\n";
+}
+
+/// What the pages refer to: a folder of data, a finished run, a user's network, a chip.
 void furnish(const Workplace& place) {
   fs::create_directory_symlink(place.root / "cifar", place.root / "DIR");
   mixgrad::io::write_file(place.root / "yours.onnx", plain_onnx_file());
+  mixgrad::io::write_file(place.root / "chip.toml", chip_toml());
   fs::copy_file(sources / "tests/models/cases/unet_near.onnx", place.root / "unet.onnx");
   constexpr int images = 12;
   for (const char* data : {"images", "maps", "values"}) fs::create_directory(place.root / data);

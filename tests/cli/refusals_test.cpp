@@ -23,7 +23,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
     const char *arguments, *word;
   };
   for (const Case& c : std::vector<Case>{
-           {"", "search, sweep, train, eval"},
+           {"", "search, front, pick, sweep, train, eval"},
            {"find", "find"},
            {"report", "no folder given"},
            {"search --speed 3", "--speed"},
@@ -100,7 +100,7 @@ TEST_CASE("cli: bad input is one line on standard error, exit code 2, and nothin
            {"eval", "folder"},
            {"eval nowhere", "nowhere: no such folder"},
            {"eval cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run"},
-           {"report cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run or a sweep"},
+           {"report cifar/file.txt", "cifar/file.txt: not a folder: expected the folder of a run, a sweep or a front"},
            {"inspect why cifar/file.txt conv", "cifar/file.txt: not a folder: expected the folder of a run"},
            {"search --data cifar10:cifar/file.txt", "cifar/file.txt: not a folder; expected one with"},
            {"eval cifar", "summary.json is missing"},

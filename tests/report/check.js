@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // node check.js BROWSER REPORT.html [PICTURES]: opens a report from disk in a headless browser, at desktop and phone
-// sizes, light and dark, and exercises it. Prints one line per problem and exits with 1 if there are any. PICTURES: a
-// folder for screenshots.
+// sizes, light and dark, and exercises it; axe checks that it is accessible. Prints one line per problem and exits with
+// 1 if there are any. PICTURES: a folder for screenshots.
 const path = require('path');
+const axe = require.resolve('axe-core/axe.min.js');
 const puppeteer = require('puppeteer-core');
 
 const sizes = [
@@ -55,8 +56,9 @@ const untold = () =>
     })
     .map(chart => chart.canvas.id);
 
-/// The cost that the page shows first, and the one that the run minimized.
+/// The cost that the page shows first, and the one that the run minimized or the first of the front.
 const costsShown = () => {
+  if (data.kind === 'front') return [document.getElementById('cost').value, data.costs[0].name];
   const {targets, regularizer, cost} = state.run.summary,
     wanted = [...Object.keys(targets ?? {}), regularizer].find(name => name in cost);
   return [document.getElementById('cost').value, wanted];
@@ -82,6 +84,7 @@ async function checkTooltips(page, say) {
     if (!(await shown())) say(`${id} has no tooltip`);
   }
   const strip = await page.$('.strip canvas');
+  if (!strip) return; // the page of a front
   await strip.hover();
   if (!(await page.$eval('#tip', tip => !tip.hidden && tip.textContent.includes('channel')))) say('a strip has no tooltip');
   await page.mouse.move(1, 1);
@@ -132,6 +135,64 @@ async function checkControls(page, say) {
   }
 }
 
+/// Whether the tip says what a cell of the picture of bits stands for.
+const tellsOf = (row, column) => {
+  const point = data.points[column],
+    tip = document.getElementById('tip');
+  return !tip.hidden && [data.layers[row], `${point.cost} ≤ `, `${digits(point.bits[row])} bits`].every(part => tip.textContent.includes(part));
+};
+
+/// The picture of bits: a cell per layer and point of the first cost, told of by pointer and keyboard.
+async function checkBits(page, say) {
+  const expected = await page.evaluate(() => data.layers.length * data.points.filter(p => p.cost === data.costs[0].name).length);
+  const cells = await page.$$('#bits-grid td');
+  if (cells.length !== expected) say(`there are ${cells.length} cells of bits, not ${expected}`);
+  const tones = new Set(await page.$$eval('#bits-grid td', all => all.map(cell => getComputedStyle(cell).backgroundColor)));
+  if (tones.size < 3) say('different bits have the same colour');
+  if ((await page.$$('#bits-legend .swatch')).length < 9) say('the colours of bits have no legend');
+  await cells[0].hover();
+  if (!(await page.evaluate(tellsOf, 0, 0))) say('a cell of bits has no tooltip');
+  await page.mouse.move(1, 1);
+  if (!(await page.$eval('#tip', tip => tip.hidden))) say('the tooltip of a cell stays');
+  await page.focus('#bits-grid td[tabindex="0"]');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowRight');
+  if (!(await page.evaluate(tellsOf, 1, 1))) say('the arrow keys do not reach another cell of bits');
+  await page.keyboard.press('Home');
+  if (!(await page.evaluate(tellsOf, 1, 0))) say('the key Home does not reach the first cell of bits');
+  if ((await page.$$('#bits-grid td[tabindex="0"]')).length !== 1) say('the grid of bits is not one stop of the tab key');
+  await page.keyboard.press('Escape');
+  if (!(await page.$eval('#tip', tip => tip.hidden))) say('the key Escape does not hide the tooltip');
+}
+
+/// Uses every control of a front's page once and checks its effect.
+async function checkFront(page, say) {
+  await checkBits(page, say);
+  const chosen = [
+    ['#cost', 'another cost', 1],
+    ['#budgets', 'budgets on one cost', 2],
+  ];
+  for (const [select, what, option] of chosen) {
+    const before = await page.evaluate(pictureOf, '#tradeoff-chart');
+    await page.select(select, await page.$eval(`${select} option:nth-child(${option + 1})`, o => o.value));
+    if (before === (await page.evaluate(pictureOf, '#tradeoff-chart'))) say(`${what}: the same picture`);
+  }
+  if (!(await page.$eval('#bits-title', title => title.textContent.includes(data.costs[1].name)))) say('the bits are not those of the other budgets');
+  const rows = await page.$$eval('#points-table tbody tr', all => all.map(row => row.textContent)),
+    all = await page.evaluate(() => data.points.length + data.beside.length);
+  if (rows.length !== all) say(`the table has ${rows.length} rows, not ${all}`);
+  await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  if ((await page.evaluate(() => color('page'))) !== '#f5f6f8') say('is printed in dark colours');
+  await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+}
+
+/// What axe says against the page as it is.
+async function checkAccess(page, say) {
+  await page.addScriptTag({path: axe});
+  const {violations} = await page.evaluate(() => axe.run({resultTypes: ['violations']}));
+  for (const {id, help, nodes} of violations) say(`${id}: ${help}: ${nodes.map(node => node.target.join(' ')).join(', ')}`);
+}
+
 async function check(browser, file, size, scheme, pictures) {
   const say = what => complaints.push(`${path.basename(file)}, ${size.width} wide, ${scheme}: ${what}`);
   const page = await browser.newPage();
@@ -154,8 +215,13 @@ async function check(browser, file, size, scheme, pictures) {
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if ((await overflow()) > 0) say(`is ${await overflow()} pixels too wide`);
   await checkTooltips(page, say);
-  await checkSlider(page, say);
-  await checkControls(page, say);
+  if (await page.evaluate(() => data.kind === 'front')) {
+    await checkFront(page, say);
+  } else {
+    await checkSlider(page, say);
+    await checkControls(page, say);
+  }
+  await checkAccess(page, say);
   for (const name of await page.evaluate(blankCanvases)) say(`after use, nothing is drawn for ${name}`);
   if ((await overflow()) > 0) say(`after use, is ${await overflow()} pixels too wide`);
   await page.close();

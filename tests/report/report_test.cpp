@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reports: their data of a run or a sweep, and how a real browser shows them.
+// Reports: their data of a run, a sweep or a front, and how a real browser shows them.
 #include "../../src/run/origin.h"
 #include "../networks.h"
 #include "../refusal.h"
@@ -10,6 +10,8 @@
 #include <mixgrad/report.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/text.h>
+
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -17,6 +19,7 @@
 #include <filesystem>
 #include <set>
 #include <string>
+#include <vector>
 
 using namespace mixgrad;
 using nlohmann::json;
@@ -66,9 +69,9 @@ struct Run {
     for (LayerSummary& layer : result.layers) layer.name = layer.name == "fc" ? hostile : layer.name;
   }
 
-  static std::string metrics(int epochs) {
+  static std::string metrics(int epochs, const std::vector<const char*>& phases = {"warmup", "search", "finetune"}) {
     std::string lines;
-    for (const char* phase : {"warmup", "search", "finetune"}) {
+    for (const char* phase : phases) {
       for (int e = 0; e < epochs; ++e) {
         lines += metrics_line({.phase = phase,
                                .epoch = e,
@@ -119,8 +122,40 @@ void make_sweep(const fs::path& folder) {
                  "note,name,pareto\n\"a, \"\"quoted\"\" one\",dnas 1,1\n,b,0\n,c-seed1,1\n,c-seed2,0\n");
 }
 
-std::string complaint(const std::string& folder) {
-  return test::refusal([&] { report::page_data(folder); });
+/// front.csv of two costs and three layers, two of them with names that take care: fields of its lines, to be
+/// corrupted.
+std::vector<std::vector<std::string>> front_fields() {
+  return {{"cost", "unit", "limit", "found", "share", "metric", "validation", "size", "macs", "bits:conv",
+           "bits:" + hostile, "bits:two\nlines"},
+          {"size", "bits", "70000", "64000", "0.1", "accuracy", "0.5", "64000", "3e6", "0", "2.25", "8"},
+          {"size", "bits", "200000", "192000", "0.3", "accuracy", "0.75", "192000", "6e6", "4", "4", "8"},
+          {"size", "bits", "400000", "384000", "0.6", "accuracy", "0.8", "384000", "9e6", "8", "6.5", "32"},
+          {"macs", "", "4e6", "4e6", "", "accuracy", "nan", "96000", "4e6", "2", "2", "8"},
+          {"macs", "", "8e6", "7.5e6", "", "accuracy", "0.7", "300000", "7.5e6", "7.5", "5", "8"}};
+}
+
+void make_front(const fs::path& folder, const std::vector<std::vector<std::string>>& lines = front_fields()) {
+  std::string csv;
+  for (const std::vector<std::string>& fields : lines) {
+    for (size_t i = 0; i < fields.size(); ++i) csv += (i == 0 ? "" : ",") + report::csv_field(fields[i]);
+    csv += "\n";
+  }
+  fs::create_directories(folder);
+  io::write_file(folder / "front.csv", csv);
+  io::write_file(folder / "metrics.jsonl", Run::metrics(3, {"warmup", "front"}));
+}
+
+std::string complaint(const std::string& folder, const std::vector<std::string>& beside = {}) {
+  return test::refusal([&] { report::page_data(folder, beside); });
+}
+
+/// What is said about a front with another field in a line, numbered from 0.
+std::string complaint_about(size_t line, size_t field, const std::string& text) {
+  const test::Folder folder;
+  auto lines = front_fields();
+  lines[line][field] = text;
+  make_front(folder.path, lines);
+  return complaint(folder.path);
 }
 
 }  // namespace
@@ -223,17 +258,87 @@ TEST_CASE("report: a sweep's data contain a run per point; corrupt files are nam
   CHECK(complaint(folder.path / "sweep").find("sweep.csv:2: corrupt") != std::string::npos);
 }
 
+TEST_CASE("report: a front's data contain its points, its training and the runs beside it") {
+  const test::Folder folder;
+  make_front(folder.path / "front");
+  make_sweep(folder.path / "sweep");
+  const Run picked(folder.path / "picked", {.target = "size=40%", .from_front = folder.path / "sweep/../front"}),
+      other(folder.path / "other", {.target = "size=40%", .from_front = folder.path / "elsewhere"});
+  const json data = json::parse(report::page_data(
+      folder.path / "front/", {folder.path / "picked", folder.path / "sweep/", folder.path / "other"}));
+  CHECK(data.at("kind") == "front");
+  CHECK(data.at("name") == "front");
+  CHECK(data.at("metric") ==
+        json({{"name", "accuracy"}, {"label", "acc"}, {"larger_is_better", true}, {"is_share", true}}));
+  CHECK(data.at("costs") == json({{{"name", "size"}, {"unit", "bits"}, {"uniform8", 640000}},
+                                  {{"name", "macs"}, {"unit", ""}, {"uniform8", nullptr}}}));
+  CHECK(data.at("layers") == json({"conv", hostile, "two\nlines"}));
+  REQUIRE(data.at("points").size() == 5);
+  CHECK(
+      data.at("points").at(0) ==
+      json({{"cost", "size"}, {"limit", 70000}, {"validation", 0.5}, {"costs", {64000, 3e6}}, {"bits", {0, 2.25, 8}}}));
+  CHECK(data.at("points").at(3).at("validation").is_null());
+  CHECK(data.at("settings").is_null());
+  CHECK(data.at("metrics").size() == 6);
+  std::vector<std::string> names;
+  for (const json& run : data.at("beside")) {
+    names.push_back(run.at("name"));
+    CHECK(run.at("picked") == (run.at("name") == "picked"));
+    CHECK(run.at("summary").at("final_metric").is_number());
+  }
+  CHECK(names ==
+        std::vector<std::string>{"picked", "sweep/dnas 1", "sweep/b", "sweep/c-seed1", "sweep/c-seed2", "other"});
+  const std::string page = io::read_file(report::write_page_beside(folder.path / "front", {folder.path / "picked"}));
+  CHECK(page.find(hostile.substr(0, 20)) == std::string::npos);
+}
+
+TEST_CASE("report: a corrupt front is refused by file and line, and only a front takes other folders") {
+  const auto says = [](const std::string& said, const std::string& part) {
+    CHECK_MESSAGE(said.find(part) != std::string::npos, said);
+    CHECK_MESSAGE(said.find('\n') == std::string::npos, said);
+  };
+  says(complaint_about(0, 6, "test"), "front.csv:1: corrupt: expected the columns cost,unit,");
+  says(complaint_about(0, 10, "conv"), "front.csv:1: corrupt: expected the columns cost,unit,");
+  says(complaint_about(0, 7, "bits:size"), "front.csv:1: corrupt: expected the columns cost,unit,");
+  // the first line of the file ends within a name, so the points begin in its third
+  says(complaint_about(2, 0, "flash"), "front.csv:4: corrupt: cost 'flash': expected a cost with a column");
+  says(complaint_about(2, 5, "beauty"), "front.csv:4: corrupt: metric 'beauty': expected the metric of a task");
+  says(complaint_about(2, 5, "mean squared error"), "front.csv:4: corrupt: metric 'mean squared error': expected");
+  says(complaint_about(1, 8, "3e6x"), "front.csv:3: corrupt: macs '3e6x': expected a number");
+  says(complaint_about(1, 7, "inf"), "front.csv:3: corrupt: size 'inf': expected a number that is 0 or more");
+  says(complaint_about(5, 2, ""), "front.csv:7: corrupt: limit '': expected a number");
+  says(complaint_about(5, 11, "33"), "front.csv:7: corrupt: bits:two lines '33': expected 0 to 32 bits");
+  says(complaint_about(5, 11, "8\",9"), "front.csv:7: corrupt: bits:two lines");
+
+  const test::Folder folder;
+  const Run run(folder.path / "run");
+  make_front(folder.path / "front", {front_fields()[0]});
+  says(complaint(folder.path / "front"), "front.csv: has no points: expected at least one");
+  make_front(folder.path / "front", {front_fields()[0], {"size", "bits", "7"}});
+  says(complaint(folder.path / "front"), "front.csv:3: corrupt: expected 12 fields");
+  auto errors = front_fields();
+  for (size_t i = 1; i < errors.size(); ++i) errors[i][5] = "mean squared error";
+  make_front(folder.path / "front", errors);
+  says(complaint(folder.path / "front", {folder.path / "run"}), "run: its metric is the accuracy, that of the front");
+  says(complaint(folder.path / "front", {folder.path / "front"}), "expected a folder with a finished run");
+  says(complaint(folder.path / "front", {folder.path / "none"}), "none: no such folder");
+  says(complaint(folder.path / "run", {folder.path / "run"}), "run: is not a front: expected no folders");
+}
+
 TEST_CASE("report: in a browser, every chart is drawn, reacts to the pointer, and fits desktop and phone screens") {
   const std::string tools = std::string(MIXGRAD_SOURCE_DIR) + "/tests/report";
-  if (!test::has("chromium") || !test::has("node") || !fs::exists(tools + "/node_modules/puppeteer-core")) {
+  if (!test::has("chromium") || !test::has("node") || !fs::exists(tools + "/node_modules/puppeteer-core") ||
+      !fs::exists(tools + "/node_modules/axe-core")) {
     return test::skip("no browser: apt-get install chromium nodejs npm, then npm ci --ignore-scripts in tests/report");
   }
   const test::Folder folder;
   const Run run(folder.path / "run", {.target = "macs=40%"}),
       brief(folder.path / "brief", {.regularizer = "mpic-energy"}, 1, 1);
   make_sweep(folder.path / "sweep");
-  for (const char* name : {"run", "brief", "sweep"}) {
-    report::write_page(folder.path / name);
+  const Run picked(folder.path / "picked", {.target = "size=40%", .from_front = folder.path / "front"});
+  make_front(folder.path / "front");
+  for (const char* name : {"run", "brief", "sweep"}) report::write_page(folder.path / name);
+  report::write_page_beside(folder.path / "front", {folder.path / "picked", folder.path / "sweep"});
+  for (const char* name : {"run", "brief", "sweep", "front"})
     folder.run(fmt::format("node '{}/check.js' \"$(command -v chromium)\" {}/report.html", tools, name));
-  }
 }

@@ -53,6 +53,9 @@ RunConfig all_changed() {
           .method = Method::random,
           .target = "size=40%",
           .regularizer = "macs",
+          .from_front = "/fronts/a",
+          .costs = {"macs", "flash"},
+          .least_cost = 0.2,
           .strength = 2e-6,
           .refine = true,
           .init = "/w.safetensors",
@@ -196,7 +199,7 @@ TEST_CASE("summary: it holds every setting and absolute paths of files") {
   CHECK(of_run.at("data") == "npz:" + here + "/d.npz");
   CHECK(of_run.at("regularizer") == "table:" + here + "/chip.toml");
   const json config = of_run.at("config");
-  CHECK(config.size() == run_settings().size());
+  CHECK(std::ssize(config) == std::ranges::count_if(run_settings(), &Setting::in_search));
   CHECK(config.at("model") == here + "/net.onnx");
   CHECK(config.at("init") == here + "/w.safetensors");
   CHECK(config.at("data") == "npz:" + here + "/d.npz");

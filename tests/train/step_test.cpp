@@ -76,6 +76,27 @@ TEST_CASE("search and fine-tuning give the same bytes with 1, 2 and 4 threads") 
   }
 }
 
+TEST_CASE("a front gives the same bytes with 1, 2 and 4 threads") {
+  const data::Splits splits = random_splits();
+  std::vector<io::Safetensors> fronts;
+  for (const int count : {1, 2, 4}) {
+    const train::Threads threads(count);
+    MixPrec net(*test::random_resnet8(1), {.input_shape = {3, 32, 32},
+                                           .activation_precisions = {4, 8},
+                                           .weight_precisions = {0, 2, 4, 8},
+                                           .w_mixprec_type = MixPrecType::PER_CHANNEL,
+                                           .calibration = train::calibration_batches(splits.train, 24, 1),
+                                           .sampler = {.hard = true},
+                                           .weight_quantizer = quant::find_weight("lsq-odd")});
+    FrontSearch networks(net, {front_budgets(net.graph(), cost::size(), 0.1, 3)}, 36, 1);
+    train::Observer quiet;
+    train::front(net, networks, splits, {.epochs = 3, .batch_size = 36, .lr = 1e-3}, quiet);
+    fronts.push_back(to_safetensors(networks.front().searched));
+  }
+  CHECK(io::checksum(fronts[0]) == io::checksum(fronts[1]));
+  CHECK(io::checksum(fronts[0]) == io::checksum(fronts[2]));
+}
+
 TEST_CASE("the float warm-up gives the same bytes with 1, 2 and 4 threads") {
   const data::Splits splits = random_splits();
   std::vector<std::vector<float>> states;

@@ -7,12 +7,12 @@ const byId = id => document.getElementById(id);
 
 // --- state: a section is redrawn when the state that it shows changes ------------------------------------------
 
-const state = {run: null, cost: null, layer: null, alpha: null, epoch: 0, measure: 'channels', bits: null, network: 'found'};
+const state = {run: null, cost: null, budgets: 'all', layer: null, alpha: null, epoch: 0, measure: 'channels', bits: null, network: 'found'};
 const views = [];
 
-/// Registers `draw` to run whenever one of `keys` changes.
-function view(keys, draw) {
-  views.push({keys, draw});
+/// Registers `draw` to run whenever one of `keys` changes, on pages of these kinds.
+function view(keys, draw, kinds = ['run', 'sweep']) {
+  if (kinds.includes(data.kind)) views.push({keys, draw});
 }
 
 function change(changes) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps selections consistent: choosing a run selects its layers, choosing a layer its α.
+// The start of the page. Keeps selections consistent: choosing a run selects its layers, choosing a layer its α.
 
 /// The cost of a run's target or of its regularizer, if the page has it.
 function costWanted(run) {
@@ -41,7 +41,27 @@ function drawAll() {
   for (const {draw} of views) draw();
 }
 
+/// Paper is white: also what charts and cells draw themselves is printed in light colours.
+function drawForPrint(printing) {
+  document.documentElement.classList.toggle('printing', printing);
+  drawAll();
+}
+
+/// Leaves the sections of this kind of page.
+function keepSections() {
+  for (const section of document.querySelectorAll('[data-of]')) {
+    if (!section.dataset.of.split(' ').includes(data.kind)) section.remove();
+  }
+}
+
+keepSections();
 setChartDefaults();
-state.cost = costWanted(data.runs[0]);
-showRun(firstRun());
+if (data.kind === 'front') {
+  change({run: frontAsRun(), cost: data.costs[0].name});
+} else {
+  state.cost = costWanted(data.runs[0]);
+  showRun(firstRun());
+}
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', drawAll);
+addEventListener('beforeprint', () => drawForPrint(true));
+addEventListener('afterprint', () => drawForPrint(false));

@@ -36,12 +36,19 @@ function costTile(run, [name, value]) {
   );
 }
 
+const methodNames = {
+  'fisher': 'search by Fisher information',
+  'dnas': 'differentiable search',
+  'front': 'picked from a front',
+  'front-sensitivity': 'picked from a front by sensitivity',
+};
+
 function drawHead() {
   const {run} = state,
     s = run.summary,
     sweep = data.kind === 'sweep';
   const about = [
-    s.method === 'fisher' ? 'search by Fisher information' : s.method === 'dnas' ? 'differentiable search' : `${s.method} baseline`,
+    methodNames[s.method] ?? `${s.method} baseline`,
     s.scheme,
     Object.keys(s.targets ?? {}).length ? 'with targets' : `regularizer ${s.regularizer}`,
     `seed ${s.seed}`,
@@ -55,6 +62,8 @@ function drawHead() {
   fill('tiles', scoreTile(run), ...Object.entries(s.cost).map(cost => costTile(run, cost)));
 }
 
+/// A line of the settings; values may be missing.
+const settingEntry = ([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, told(value)));
 const told = value => (value === null || value === '' ? '–' : Array.isArray(value) ? value.join(', ') : String(value));
 
 function drawSettings() {
@@ -63,8 +72,7 @@ function drawSettings() {
   const device = Object.entries(summary.device_bytes ?? {}).map(([part, n]) => [`device, ${part}`, bytes(n)]);
   fill('command', ...(summary.command ?? '').split(/ (?=--)/).flatMap(part => [element('span', {}, part), ' ']));
   byId('command').parentElement.hidden = summary.command === undefined;
-  const entry = ([name, value]) => element('div', {}, element('dt', {}, name), element('dd', {}, told(value)));
-  fill('config', ...[...Object.entries(summary.config ?? {}), ['threads used', summary.threads], ...seconds, ...device].map(entry));
+  fill('config', ...[...Object.entries(summary.config ?? {}), ['threads used', summary.threads], ...seconds, ...device].map(settingEntry));
 }
 
 byId('copy').addEventListener('click', async () => {

@@ -227,6 +227,7 @@ function drawTradeoff() {
 function drawPoints() {
   if (data.kind !== 'sweep') return;
   byId('points').hidden = false;
+  byId('points-note').textContent = 'The rest of the page shows the selected point; select another one here or in the chart.';
   const front = new Set(frontOf(runsWith(state.cost), state.cost));
   const means = new Map(
     seedGroups(data.runs).flatMap(({members}) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The epochs of all phases: the loss, split into task and cost; the metric; the cost of the network.
 
-const phaseNames = {warmup: 'warm-up', search: 'search', finetune: 'fine-tuning'};
+const phaseNames = {warmup: 'warm-up', search: 'search', finetune: 'fine-tuning', front: 'front'};
 
 /// Tints and names the phases in the background of a chart over all epochs.
 const phases = {
@@ -18,7 +18,7 @@ const phases = {
       const left = edge(begin),
         right = edge(end),
         name = phaseNames[lines[begin].phase] ?? lines[begin].phase;
-      if (lines[begin].phase === 'search') {
+      if (['search', 'front'].includes(lines[begin].phase)) {
         ctx.fillStyle = faded(color('accent'), 0.08);
         ctx.fillRect(left, area.top, right - left, area.bottom - area.top);
       }
@@ -88,7 +88,8 @@ function drawTraining() {
   // lines of older runs have no metric
   const validation = line => line.val_metric ?? (asPercent ? line.val_accuracy : line.val_loss),
     training = line => line.train_metric ?? (asPercent ? line.train_accuracy : line.task_loss),
-    sets = [{label: 'validation, at the arg max', data: lines.map(validation), borderColor: first}];
+    network = data.kind === 'front' ? `middle budget on ${data.costs[0].name}` : 'at the arg max',
+    sets = [{label: `validation, ${network}`, data: lines.map(validation), borderColor: first}];
   sets.push({
     label: 'training',
     data: lines.map(training),
@@ -109,7 +110,7 @@ function drawTraining() {
     overPhases(
       'cost-chart',
       [
-        {label: 'at the arg max', data: lines.map(line => line.cost_discrete), borderColor: second},
+        {label: network, data: lines.map(line => line.cost_discrete), borderColor: second},
         {
           label: 'soft',
           data: lines.map(line => (line.phase === 'search' ? line.cost_soft : null)),
@@ -117,11 +118,11 @@ function drawTraining() {
           borderDash: [4, 3],
           pointRadius: 0,
         },
-      ],
+      ].filter(set => set.data.some(value => value !== null)),
       axis('', {min: 0}),
       short,
     );
   }
 }
 
-view(['run'], drawTraining);
+view(['run'], drawTraining, ['run', 'sweep', 'front']);

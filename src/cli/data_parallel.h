@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// One run on several processes: rank 0 reports and writes; all start from its checkpoint.
+#pragma once
+
+#include "options.h"
+
+#include <mixgrad/communicator.h>
+#include <mixgrad/error.h>
+#include <mixgrad/io.h>
+#include <mixgrad/run_folder.h>
+
+#include <string>
+
+namespace mixgrad::cli {
+
+class DataParallel {
+ public:
+  /// `command`: its name, for messages.
+  DataParallel(const char* command, const Communicator& communicator)
+      : command_(command), communicator_(communicator) {}
+
+  void add_to(Options& o) {
+    o.add("data-parallel", &on_,
+          "under mpirun: distribute the images of every search and fine-tuning step over the processes");
+  }
+
+  /// Throws bad_input if there are several processes that were not asked for; gives each its share of the cores.
+  void apply(RunConfig& config) const {
+    if (communicator_.size() > 1 && !on_)
+      bad_input(
+          "{}: started as one of {} processes: expected --data-parallel, which distributes every step over them, or "
+          "mixgrad sweep",
+          command_, communicator_.size());
+    if (communicator_.size() > 1 && config.threads == 0) config.threads = communicator_.cores();
+  }
+
+  bool leads() const { return communicator_.rank() == 0; }
+  /// For the run; null if this process is alone.
+  const Communicator* communicator() const { return communicator_.size() > 1 ? &communicator_ : nullptr; }
+
+  /// Sends the other processes the checkpoint to start from: an empty one for a new run, an empty string for a
+  /// finished run.
+  void tell_start(const RunFolder& folder) const {
+    std::string damage;  // reported by the run of rank 0
+    const io::Safetensors checkpoint = folder.resumes() ? folder.checkpoint(damage) : io::Safetensors();
+    communicator_.broadcast(0, folder.finished() ? "" : io::to_bytes(checkpoint, folder.path()));
+  }
+
+  /// Takes part in the run of rank 0: calls `run` with the checkpoint to start from, unless the run is finished.
+  template <typename Run>
+  void take_part(const Run& run) const {
+    const std::string start = communicator_.broadcast(0, std::string());
+    if (start.empty()) return;
+    train::Checkpoints checkpoints(io::from_bytes(start, "checkpoint"));
+    run(checkpoints);
+  }
+
+ private:
+  const char* command_;
+  const Communicator& communicator_;
+  bool on_ = false;
+};
+
+}  // namespace mixgrad::cli

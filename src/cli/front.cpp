@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "commands.h"
+#include "data_parallel.h"
+#include "found.h"
+#include "options.h"
+#include "progress.h"
+#include "run_place.h"
+
+#include <mixgrad/front_run.h>
+#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
+
+#include <fmt/core.h>
+
+#include <memory>
+
+namespace mixgrad::cli {
+namespace {
+
+struct Train {
+  Train(CLI::App& command, const Communicator& communicator) : options(command), processes("front", communicator) {}
+
+  void run();
+
+  Options options;
+  RunConfig config;
+  RunPlace place;
+  Amount amount;
+  DataParallel processes;
+};
+
+void Train::run() {
+  options.apply();
+  processes.apply(config);
+  config.validate();
+  if (!processes.leads()) {
+    return processes.take_part([&](train::Checkpoints& checkpoints) {
+      Progress progress(config, Progress::Show::nothing);
+      run_front(config, progress, &checkpoints, processes.communicator());
+    });
+  }
+  const std::string path = place.path();
+  RunFolder folder(path, place.options);
+  processes.tell_start(folder);
+  if (folder.finished()) return place.say_finished();
+  const FrontResult result = [&] {
+    Progress progress(config, amount.shows_progress() ? Progress::Show::all : Progress::Show::notes);
+    return front_in_folder(config, folder, progress, processes.communicator(),
+                           [](const std::string& done) { report::write_page(done); });
+  }();
+  if (result.interrupted) {
+    fmt::print(stderr, "mixgrad: interrupted: {} keeps a checkpoint: continue with --resume\n", path);
+    return;
+  }
+  if (amount.json) {
+    std::fputs(report::front_json(result).c_str(), stdout);
+    return;
+  }
+  fmt::print("{}{}", amount.quiet ? "" : "\n", report::table(result));
+  if (!amount.quiet)
+    fmt::print("\nwritten to {0}; next: mixgrad pick {0} --target ...\nreport: {0}/report.html\n", path);
+}
+
+void add_options(Train& t) {
+  Options& o = t.options;
+  o.add_presets(t.config);
+  for (const Setting& setting : run_settings()) {
+    if (setting.in_front == Setting::InFront::no) continue;
+    const bool epochs = setting.name == "search-epochs" || setting.name == "finetune-epochs";
+    o.add(setting, t.config,
+          epochs ? "the front trains for search-epochs + finetune-epochs, as long as one search" : "");
+  }
+  t.place.add_to(o);
+  t.processes.add_to(o);
+  t.amount.add_to(o, "print the points of the front as JSON only");
+  o.add_config_file();
+}
+
+}  // namespace
+
+void add_front(CLI::App& app, const Communicator& communicator) {
+  CLI::App* command = app.add_subcommand(
+      "front", "train one set of weights for all budgets, from which networks are picked later (mixgrad pick)");
+  const auto train = std::make_shared<Train>(*command, communicator);
+  add_options(*train);
+  show_examples(*command, {"mixgrad front --data cifar10:DIR --weight-bits 0,2,4,8 --out front",
+                           "mixgrad front --costs size,macs --act-bits 4,8 --out front"});
+  command->callback([train] { train->run(); });
+}
+
+}  // namespace mixgrad::cli

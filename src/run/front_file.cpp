@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// A front as files: what can be picked from, and a table of what there is to pick.
+#include "file_names.h"
+#include "front.h"
+
+#include <mixgrad/error.h>
+#include <mixgrad/report.h>
+#include <mixgrad/run_folder.h>
+#include <mixgrad/settings.h>
+
+#include <src/internal/text.h>
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+namespace mixgrad {
+namespace {
+
+constexpr const char *settings_prefix = "settings/", *float_prefix = "float/", *cost_key = "cost", *limit_key = "limit",
+                     *data_key = "data", *score_key = "score", *confusion_key = "confusion";
+
+std::string network_prefix(size_t i) { return fmt::format("network/{}/", i); }
+
+io::Safetensors content_of(const Front::Network& network) {
+  io::Safetensors out;
+  if (network.budget)
+    out.metadata = {{cost_key, network.budget->model.name}, {limit_key, fmt::format("{}", network.budget->limit)}};
+  for (size_t i = 0; i < network.losses.size(); ++i) {
+    out.tensors.emplace_back(fmt::format("losses.{}", i), network.losses[i]);
+    out.tensors.emplace_back(fmt::format("theta.{}", i), network.theta[i]);
+  }
+  return out;
+}
+
+Front::Network network_from(const io::Safetensors& content, const std::vector<Parameter>& alphas) {
+  Front::Network out;
+  if (content.metadata.contains(cost_key))
+    out.budget = Target{.model = cost::find(content.metadata.at(cost_key)),
+                        .limit = std::strtod(content.metadata.at(limit_key).c_str(), nullptr)};
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    out.losses.push_back(content.at(fmt::format("losses.{}", i)));
+    out.theta.push_back(content.at(fmt::format("theta.{}", i)));
+    for (const Tensor& t : {out.losses.back(), out.theta.back()}) {
+      if (t.shape() != alphas[i].tensor.shape())
+        bad_input("{}: corrupt: the networks of the front do not fit its candidates", content.path);
+    }
+  }
+  return out;
+}
+
+/// The float network and how well it does.
+io::Safetensors content_of_float(const TrainedFront& front) {
+  const train::Score& score = front.floating_score;
+  io::Safetensors out = to_safetensors(front.floating);
+  out.metadata[data_key] = front.data;
+  out.metadata[score_key] = nlohmann::json{
+      {"loss", score.loss},
+      {"measured", score.measured},
+      {"images", score.images},
+      {"counts", score.counts}}.dump();
+  out.metadata[confusion_key] = train::to_json(front.floating_confusion);
+  return out;
+}
+
+void read_float(const io::Safetensors& content, TrainedFront& front) {
+  front.floating = graph_from(content);
+  try {
+    const auto score = nlohmann::json::parse(content.metadata.at(score_key));
+    front.floating_score = {.loss = score.at("loss"),
+                            .measured = score.at("measured"),
+                            .images = score.at("images"),
+                            .counts = score.at("counts")};
+    front.data = content.metadata.at(data_key);
+    front.floating_confusion = train::confusion_from_json(content.metadata.at(confusion_key), content.path);
+  } catch (const std::exception&) {
+    bad_input("{}: corrupt: expected the float network's score", content.path);
+  }
+}
+
+io::Safetensors read_content(const std::string& folder) {
+  check_existing_folder(folder, "a front");
+  const std::string file = std::filesystem::path(folder) / front_name;
+  std::error_code error;
+  if (!std::filesystem::exists(file, error))
+    bad_input("{}: expected the folder of a front ({} of mixgrad front)", folder, front_name);
+  return io::read_safetensors(file);
+}
+
+/// The part with this prefix, with the file's name for messages.
+io::Safetensors part_of(const io::Safetensors& content, const std::string& prefix) {
+  io::Safetensors out = content.part(prefix);
+  out.path = content.path;
+  return out;
+}
+
+RunConfig config_from(const io::Safetensors& content) {
+  RunConfig config;
+  const auto settings = content.part(settings_prefix).metadata;
+  for (const Setting& s : run_settings()) {
+    const auto found = settings.find(s.name);
+    if (s.in_front == Setting::InFront::no || found == settings.end()) continue;
+    if (found->second != value_text(s.member(config))) set_from_text(s.of(config), found->second);
+  }
+  return config;
+}
+
+}  // namespace
+
+io::Safetensors front_file(const TrainedFront& front) {
+  io::Safetensors out = to_safetensors(front.front.searched);
+  out.put(float_prefix, content_of_float(front));
+  for (size_t i = 0; i < front.front.networks.size(); ++i)
+    out.put(network_prefix(i), content_of(front.front.networks[i]));
+  out.put(settings_prefix, {.tensors = {}, .metadata = decisive_settings(front.config)});
+  return out;
+}
+
+TrainedFront read_front(const std::string& folder) {
+  const io::Safetensors content = read_content(folder);
+  TrainedFront out{.config = config_from(content),
+                   .front = {.searched = graph_from(content), .networks = {}},
+                   .floating = {},
+                   .data = {}};
+  read_float(part_of(content, float_prefix), out);
+  const std::vector<Parameter> alphas = out.front.searched.parameters(Role::alpha);
+  for (size_t i = 0;; ++i) {
+    const io::Safetensors part = part_of(content, network_prefix(i));
+    if (part.tensors.empty()) break;
+    out.front.networks.push_back(network_from(part, alphas));
+  }
+  if (out.front.networks.empty()) bad_input("{}: corrupt: the front has no networks", content.path);
+  return out;
+}
+
+RunConfig settings_from_front(const std::string& folder) {
+  RunConfig config = config_from(read_content(folder));
+  const RunConfig defaults;
+  config.warmup_epochs = config.search_epochs = config.finetune_epochs = 0;
+  config.costs = defaults.costs;
+  config.least_cost = defaults.least_cost;
+  config.from_front = folder;
+  return config;
+}
+
+void check_settings_of_front(const RunConfig& config, const TrainedFront& trained) {
+  const std::vector<std::string> changed =
+      changed_settings(decisive_settings(trained.config), config,
+                       [](const Setting& s) { return s.in_front == Setting::InFront::fixes; });
+  if (!changed.empty()) bad_input("from-front: {}: expected the front's own settings", changed[0]);
+}
+
+std::string front_table(const FrontResult& result) {
+  std::string out = "cost,unit,limit,found,share,metric,validation";
+  for (const std::string& name : result.config.costs) out += "," + report::csv_field(name);
+  for (const std::string& name : result.layers) out += "," + report::csv_field("bits:" + name);
+  out += "\n";
+  for (const FrontPoint& p : result.points) {
+    const auto at = std::ranges::find(result.config.costs, p.budget.model.name) - result.config.costs.begin();
+    const double found = p.costs[static_cast<size_t>(at)];
+    out += fmt::format("{},{},{:.10g},{:.10g},{},{},{:.6f}", report::csv_field(p.budget.model.name),
+                       report::csv_field(p.budget.model.unit), p.budget.limit, found,
+                       p.uniform8 ? fmt::format("{:.6f}", found / *p.uniform8) : "", p.validation.metric.name,
+                       p.validation.value());
+    for (const double cost : p.costs) out += fmt::format(",{:.10g}", cost);
+    for (const double bits : p.mean_bits) out += fmt::format(",{:.4f}", bits);
+    out += "\n";
+  }
+  return out;
+}
+
+}  // namespace mixgrad
