@@ -344,6 +344,10 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
 #ifdef NET_WIDE
   static operand wide_patch[NET_TILE * NET_LONGEST_PATCH];
 {6}  if (positions > 1) positions = NET_TILE, patch = wide_patch;
+  /* A group writes its results before the next one reads, so groups go no further ahead than memory is planned for. */
+  const int32_t ahead = l->groups > 1 && positions > 4 ? 4 : positions;
+#else
+  const int32_t ahead = positions;
 #endif
 #ifdef NET_HELIUM
   const int32_t lanes = 1, next = padded;
@@ -355,13 +359,13 @@ static void run_layer(const layer *l, {4}const uint8_t *in, operand *patch, int3
   for (p = 0; p < positions / lanes; ++p) {{
     for (k = (taps & ~3) * lanes; k < padded * lanes; ++k) patch[p * padded + k] = 0;
   }}
-  for (at = 0; at < all; at += positions) {{
-    const int32_t left = all - at < positions ? all - at : positions;
+  for (at = 0; at < all; at += ahead) {{
+    const int32_t left = all - at < ahead ? all - at : ahead;
     const uint32_t *w = l->weights;
     for (group = 0; group < l->groups; ++group) {{
       const int32_t end = (group + 1) * per_group;
       int32_t channels{1};
-      for (p = 0; p < positions; ++p) {{
+      for (p = 0; p < ahead; ++p) {{
         const int32_t position = at + (p < left ? p : left - 1);
         {2};
       }}

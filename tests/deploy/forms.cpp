@@ -113,15 +113,18 @@ std::vector<FormCase> zoo_cases(const std::vector<int>& weight_bits, int64_t ima
   return out;
 }
 
+FormCase random_case(uint64_t seed) {
+  RandomNetwork random = random_network(seed, images_of_random_networks);
+  return {fmt::format("seed {}", seed), std::move(random.graph), std::move(random.images)};
+}
+
 void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check) {
   constexpr uint64_t at_once = 50;
   const train::Threads one(1);  // networks this small are not worth waking others for
   for (uint64_t first = 1; first <= count; first += at_once) {
     std::vector<FormCase> batch;
-    for (uint64_t seed = first; seed < first + std::min(at_once, count + 1 - first); ++seed) {
-      RandomNetwork random = random_network(seed, images_of_random_networks);
-      batch.emplace_back(fmt::format("seed {}", seed), std::move(random.graph), std::move(random.images));
-    }
+    for (uint64_t seed = first; seed < first + std::min(at_once, count + 1 - first); ++seed)
+      batch.push_back(random_case(seed));
     check(batch);
   }
 }

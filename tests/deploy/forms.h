@@ -38,6 +38,8 @@ int64_t check_onnx(const std::vector<FormCase>& cases);
 std::vector<FormCase> zoo_cases(const std::vector<int>& weight_bits = {0, 2, 4, 8}, int64_t images = 4);
 
 constexpr int64_t images_of_random_networks = 8;
+/// The random network of this seed.
+FormCase random_case(uint64_t seed);
 /// Calls `check` with the networks of seeds 1 to `count`, several at a time.
 void for_each_batch(uint64_t count, const std::function<void(const std::vector<FormCase>&)>& check);
 

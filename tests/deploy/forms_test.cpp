@@ -8,6 +8,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -30,6 +31,20 @@ std::set<std::string> overlaps(const IntegerNetwork& network) {
     out.insert((depthwise ? "depthwise" : std::string(n.op_name())) + " over its input");
   }
   return out;
+}
+
+/// Whether a layer of several groups writes over its input: then one group's results may lie where the next one reads.
+bool groups_overlap(const IntegerNetwork& network) {
+  const Arena arena = plan_arena(network);
+  for (size_t i = 1; i < network.nodes.size(); ++i) {
+    const IntegerNode& n = network.nodes[i];
+    if (!n.is_layer() || n.layer()->size.groups == 1 || runs_depthwise(*n.layer())) continue;
+    const auto from = static_cast<size_t>(n.inputs[0]);
+    const int64_t output = arena.offsets[i], input = arena.offsets[from];
+    if (output < 0 || input < 0) continue;
+    if (output < input + network.nodes[from].shape.size() && input < output + n.shape.size()) return true;
+  }
+  return false;
 }
 
 /// The features of a network that its forms could get wrong.
@@ -192,13 +207,41 @@ TEST_CASE("forms: 500 random networks give the same codes in simulation, engine 
   check_in_c_and_engine(500);
 }
 
+namespace {
+
+/// With sanitizers, and with this CPU's vectors or none.
+void check_sanitized(const std::vector<FormCase>& cases, bool vectors) {
+  check_c(cases,
+          std::string(vectors ? "-O1 -march=native" : "-O0") + " -fsanitize=address,undefined -fno-sanitize-recover");
+}
+
+}  // namespace
+
 TEST_CASE("forms: 2000 random networks give the engine's codes in C under sanitizers" * doctest::skip()) {
-  bool vectors = false;  // this CPU's, or none
+  bool vectors = false;
   test::for_each_batch(2000, [&](const std::vector<FormCase>& batch) {
     vectors = !vectors;
-    check_c(batch,
-            std::string(vectors ? "-O1 -march=native" : "-O0") + " -fsanitize=address,undefined -fno-sanitize-recover");
+    check_sanitized(batch, vectors);
   });
+}
+
+TEST_CASE("forms: the random network of the seed MIXGRAD_SEED gives the engine's codes in C" * doctest::skip()) {
+  const char* seed = std::getenv("MIXGRAD_SEED");
+  REQUIRE(seed != nullptr);
+  const FormCase c = test::random_case(std::strtoull(seed, nullptr, 10));
+  test::check_engine(c);
+  for (const bool vectors : {false, true}) check_sanitized({c}, vectors);
+}
+
+TEST_CASE("forms: random networks in which groups of a layer write over its input give the same codes in C") {
+  if (!test::has("gcc")) return test::skip("no gcc: apt-get install gcc");
+  std::vector<FormCase> cases;
+  for (uint64_t seed = 700; cases.size() < 20 && seed < 2000; ++seed) {
+    FormCase c = test::random_case(seed);
+    if (groups_overlap(c.network)) cases.push_back(std::move(c));
+  }
+  CHECK(cases.size() == 20);
+  check_sanitized(cases, true);
 }
 
 TEST_CASE("forms: pruned networks of the zoo give the same codes in C") {
