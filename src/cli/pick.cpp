@@ -60,7 +60,7 @@ void add_pick(CLI::App& app) {
   o.add("finetune-epochs", &pick->config.finetune_epochs, "epochs of training the network picked");
   for (const std::string name : {"search-lr", "distill", "batch-size", "augment", "max-shift", "dtype", "seed"}) {
     o.add(run_setting(name), pick->config);
-    command->get_option("--" + name)->default_str("the front's");
+    command->get_option("--" + name)->default_str(name == "search-lr" ? "a quarter of the front's" : "the front's");
   }
   o.add(run_setting("threads"), pick->config);
   pick->place.add_to(o);

@@ -140,6 +140,7 @@ RunConfig settings_from_front(const std::string& folder) {
   RunConfig config = config_from(read_content(folder));
   const RunConfig defaults;
   config.warmup_epochs = config.search_epochs = config.finetune_epochs = 0;
+  config.search_lr /= 4;  // the front's training has ended at 0, and a full rise would undo much of it
   config.costs = defaults.costs;
   config.least_cost = defaults.least_cost;
   config.from_front = folder;
