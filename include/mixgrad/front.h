@@ -65,7 +65,7 @@ class FrontSearch {
 /// not depend on the candidates.
 std::vector<Target> front_budgets(const Graph& searched, const cost::Model& model, double least, int count);
 
-/// Which losses a network is picked by: those measured for the nearest network of the front, or those of each layer on
+/// Which losses a network is picked by: those of the front's networks next to the targets, or those of each layer on
 /// some images, with all other layers at their most bits (sensitivity_baseline).
 enum class PickBy { losses, sensitivity };
 

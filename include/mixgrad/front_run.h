@@ -53,7 +53,8 @@ io::Safetensors front_file(const TrainedFront& front);
 std::string front_table(const FrontResult& result);
 /// The front in this folder. Throws bad_input if there is none.
 TrainedFront read_front(const std::string& folder);
-/// The settings of the front in this folder for a run that picks from it: the front's own, but no epochs.
+/// The settings of the front in this folder for a run that picks from it: the front's own, but no epochs, and a quarter
+/// of its learning rate.
 RunConfig settings_from_front(const std::string& folder);
 
 }  // namespace mixgrad
