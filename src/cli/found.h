@@ -3,6 +3,7 @@
 #pragma once
 
 #include "options.h"
+#include "progress.h"
 
 #include <mixgrad/report.h>
 #include <mixgrad/run_folder.h>
@@ -22,7 +23,7 @@ struct Amount {
     o.add("quiet", &quiet, "print the final table only");
     o.add("json", &json, json_help);
   }
-  bool shows_progress() const { return !quiet && !json; }
+  Progress::Show of_progress() const { return quiet || json ? Progress::Show::notes : Progress::Show::all; }
 };
 
 /// Prints the network found, in the folder `path`.

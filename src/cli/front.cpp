@@ -21,6 +21,7 @@ struct Train {
   Train(CLI::App& command, const Communicator& communicator) : options(command), processes("front", communicator) {}
 
   void run();
+  void print(const FrontResult& result, const std::string& path) const;
 
   Options options;
   RunConfig config;
@@ -29,36 +30,32 @@ struct Train {
   DataParallel processes;
 };
 
-void Train::run() {
-  options.apply();
-  processes.apply(config);
-  config.validate();
-  if (!processes.leads()) {
-    return processes.take_part([&](train::Checkpoints& checkpoints) {
-      Progress progress(config, Progress::Show::nothing);
-      run_front(config, progress, &checkpoints, processes.communicator());
-    });
-  }
-  const std::string path = place.path();
-  RunFolder folder(path, place.options);
-  processes.tell_start(folder);
-  if (folder.finished()) return place.say_finished();
-  const FrontResult result = [&] {
-    Progress progress(config, amount.shows_progress() ? Progress::Show::all : Progress::Show::notes);
-    return front_in_folder(config, folder, progress, processes.communicator(),
-                           [](const std::string& done) { report::write_page(done); });
-  }();
+void Train::print(const FrontResult& result, const std::string& path) const {
   if (result.interrupted) {
     fmt::print(stderr, "mixgrad: interrupted: {} keeps a checkpoint: continue with --resume\n", path);
-    return;
-  }
-  if (amount.json) {
+  } else if (amount.json) {
     std::fputs(report::front_json(result).c_str(), stdout);
-    return;
+  } else {
+    fmt::print("{}{}", amount.quiet ? "" : "\n", report::table(result));
+    if (!amount.quiet)
+      fmt::print("\nwritten to {0}; next: mixgrad pick {0} --target ...\nreport: {0}/report.html\n", path);
   }
-  fmt::print("{}{}", amount.quiet ? "" : "\n", report::table(result));
-  if (!amount.quiet)
-    fmt::print("\nwritten to {0}; next: mixgrad pick {0} --target ...\nreport: {0}/report.html\n", path);
+}
+
+void Train::run() {
+  options.apply();
+  processes.run(
+      config, place,
+      [this](Progress& progress, train::Checkpoints& start) {
+        run_front(config, progress, &start, processes.communicator());
+      },
+      [this](RunFolder& folder, const std::string& path) {
+        const FrontResult result = [&] {
+          Progress progress(config, amount.of_progress());
+          return front_in_folder(config, folder, progress, processes.communicator(), report::write_page);
+        }();
+        print(result, path);
+      });
 }
 
 void add_options(Train& t) {

@@ -40,7 +40,7 @@ void Pick::run() {
   RunFolder folder(path, place.options);
   if (folder.finished()) return place.say_finished();
   const RunResult result = [&] {
-    Progress progress(config, amount.shows_progress() ? Progress::Show::all : Progress::Show::notes);
+    Progress progress(config, amount.of_progress());
     return run_in_folder(config, folder, progress, nullptr, report::write_page);
   }();
   print_found(config, result, path, amount);

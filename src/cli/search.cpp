@@ -28,23 +28,18 @@ struct Search {
 
 void Search::run() {
   options.apply();
-  processes.apply(config);
-  config.validate();
-  if (!processes.leads()) {
-    return processes.take_part([&](train::Checkpoints& checkpoints) {
-      Progress progress(config, Progress::Show::nothing);
-      run_search(config, progress, &checkpoints, processes.communicator());
-    });
-  }
-  const std::string path = place.path();
-  RunFolder folder(path, place.options);
-  processes.tell_start(folder);
-  if (folder.finished()) return place.say_finished();
-  const RunResult result = [&] {
-    Progress progress(config, amount.shows_progress() ? Progress::Show::all : Progress::Show::notes);
-    return run_in_folder(config, folder, progress, processes.communicator(), report::write_page);
-  }();
-  print_found(config, result, path, amount);
+  processes.run(
+      config, place,
+      [this](Progress& progress, train::Checkpoints& start) {
+        run_search(config, progress, &start, processes.communicator());
+      },
+      [this](RunFolder& folder, const std::string& path) {
+        const RunResult result = [&] {
+          Progress progress(config, amount.of_progress());
+          return run_in_folder(config, folder, progress, processes.communicator(), report::write_page);
+        }();
+        print_found(config, result, path, amount);
+      });
 }
 
 void add_options(Search& s) {

@@ -2,23 +2,14 @@
 // The training of a front, from its data to its table.
 #include "front.h"
 
-#include "chance.h"
 #include "check.h"
 #include "float_network.h"
-#include "notes.h"
-
-#include <mixgrad/error.h>
-
-#include <fmt/core.h>
-
-#include <algorithm>
-#include <chrono>
-#include <cmath>
+#include "prepared_run.h"
 
 namespace mixgrad {
 namespace {
 
-constexpr int64_t judged_images = 1024, sensitivity_images = 512;
+constexpr int64_t judged_images = 1024;
 constexpr int points_per_cost = 12;
 
 /// The mean bit-width of the weights that a layer had before it lost channels.
@@ -30,30 +21,24 @@ double mean_bits(const LayerSummary& layer) {
 }
 
 /// The training of a front, and what comes before and after.
-class FrontRun {
+class FrontRun : PreparedRun {
  public:
-  FrontRun(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
-           train::Checkpoints& checkpoints, const Communicator* communicator)
-      : config_(config), splits_(splits), observer_(observer), checkpoints_(checkpoints), communicator_(communicator) {}
-
-  void note(const std::string& text) {
-    observer_.on_note(text);
-    result_.notes.push_back(text);
-  }
+  FrontRun(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
+           const Communicator* communicator)
+      : PreparedRun(config, observer, kept, communicator, check_front) {}
 
   FrontResult result() {
     result_.config = config_;
-    result_.data = data::checksum(splits_);
+    result_.data = data_checksum_;
     result_.floating =
         float_graph(config_, *warmed_up(config_, splits_, communicator_, observer_, checkpoints_).net, splits_);
     const train::Task task = task_for_search(config_, result_.floating, splits_.train);
     result_.floating.task = task.name;
-    result_.floating_score =
-        test_score("warmup", result_.floating, task, splits_, weights_file(config_), &result_.floating_confusion);
-    if (is_near_chance(result_.floating_score, task.chance(splits_.test)))
-      note(near_chance(config_, result_.floating_score));
+    result_.floating_score = judge_float(result_.floating, task, result_.floating_confusion);
     train(train::distilled(task, result_.floating, config_.distill, splits_.train));
     if (!result_.interrupted) add_points(task);
+    result_.notes = notes_;
+    result_.seconds = total_.seconds();
     return std::move(result_);
   }
 
@@ -92,11 +77,6 @@ class FrontRun {
     return out;
   }
 
-  const RunConfig& config_;
-  const data::Splits& splits_;
-  train::Observer& observer_;
-  train::Checkpoints& checkpoints_;
-  const Communicator* communicator_;
   FrontResult result_;
 };
 
@@ -104,30 +84,13 @@ class FrontRun {
 
 MetTargets pick_for_run(const TrainedFront& trained, const RunConfig& config, const data::Splits& splits,
                         const train::Task& task, std::span<const Target> targets) {
-  const Judge judge = {
-      .quality = [&](const Graph& g) { return train::evaluate(g, splits.validation, judged_images, &task).quality(); },
-      .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images, &task).mean_loss(); }};
-  return pick(trained.front, targets, judge,
+  return pick(trained.front, targets, judge_on(splits, task, judged_images),
               config.method == Method::sensitivity ? PickBy::sensitivity : PickBy::losses);
 }
 
 FrontResult run_front(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
                       const Communicator* communicator) {
-  config.validate();
-  const train::Threads threads(config.threads);
-  const auto start = std::chrono::steady_clock::now();
-  const data::Splits splits = load_data(config, &observer);
-  const std::string obstacle = check_front(config, splits);
-  train::Checkpoints none;
-  train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
-  checkpoints.needs("data", data::checksum(splits));
-  FrontRun run(config, splits, observer, checkpoints, communicator);
-  for (const std::string& text : splits.notes) run.note(text);
-  for (const std::string& text : unread(config)) run.note(text);
-  if (!obstacle.empty()) run.note(only_simulated(obstacle));
-  FrontResult result = run.result();
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return result;
+  return FrontRun(config, observer, kept, communicator).result();
 }
 
 }  // namespace mixgrad

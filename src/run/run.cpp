@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // A search, from its data to its result.
-#include "chance.h"
 #include "check.h"
 #include "float_network.h"
 #include "front.h"
 #include "notes.h"
+#include "prepared_run.h"
 
 #include <mixgrad/error.h>
 
@@ -12,24 +12,11 @@
 
 #include <fmt/core.h>
 
-#include <chrono>
 #include <functional>
-#include <limits>
 #include <sstream>
 
 namespace mixgrad {
 namespace {
-
-constexpr int64_t sensitivity_images = 512;
-
-class Stopwatch {
- public:
-  double seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start_ = Clock::now();
-};
 
 /// The inputs of a run's search: the float network, and the demands on its discrete form.
 struct Start {
@@ -68,16 +55,6 @@ train::SearchSchedule search_schedule(const Start& start) {
   return s;
 }
 
-/// How networks that meet the targets are compared.
-Judge judge(const Start& start) {
-  const auto score = [&start](const Graph& g, const data::Dataset& images, int64_t most) {
-    return train::evaluate(g, images, most, &start.task);
-  };
-  return {
-      .quality = [=, &start](const Graph& g) { return score(g, start.splits.validation, train::all_images).quality(); },
-      .loss = [=, &start](const Graph& g) { return score(g, start.splits.train, sensitivity_images).mean_loss(); }};
-}
-
 /// A network and, if there are targets, how it met them.
 struct Found {
   Graph network;
@@ -95,7 +72,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
   options.input_range = start.splits.train.known_range();
   options.on_note = start.note;
-  const Judge compared = judge(start);
+  const Judge compared = judge_on(start.splits, start.task, train::all_images);
   if (config.method == Method::uniform)
     return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
   if (config.method == Method::random)
@@ -142,7 +119,8 @@ bool searches(const RunConfig& config) { return config.from_front.empty() && is_
 
 /// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
 int finetune_epochs(const RunConfig& config) {
-  return config.finetune_epochs + (searches(config) || !config.from_front.empty() ? 0 : config.search_epochs);
+  const bool is_baseline = !is_search(config.method) && config.from_front.empty();
+  return config.finetune_epochs + (is_baseline ? config.search_epochs : 0);
 }
 
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
@@ -160,20 +138,15 @@ std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
 }
 
 /// The phases of a search, each of which adds its part to the result.
-class SearchRun {
+class SearchRun : PreparedRun {
  public:
-  SearchRun(const RunConfig& config, const data::Splits& splits, train::Observer& observer,
-            train::Checkpoints& checkpoints, const Communicator* communicator)
-      : config_(config), splits_(splits), observer_(observer), checkpoints_(checkpoints), communicator_(communicator) {
+  SearchRun(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
+            const Communicator* communicator)
+      : PreparedRun(config, observer, kept, communicator, check_wishes) {
     result_.threads = train::threads();
-    result_.test_images = splits.test.size();
+    result_.test_images = splits_.test.size();
   }
 
-  /// Adds a note for the user and to the result.
-  void note(const std::string& text) {
-    observer_.on_note(text);
-    result_.notes.push_back(text);
-  }
   RunResult result() {
     const std::optional<TrainedFront> front = trained_front();
     Graph floating = front ? front->floating : float_network();
@@ -184,7 +157,7 @@ class SearchRun {
       result_.floating.metric = task.metric;
       result_.floating_confusion = front->floating_confusion;
     } else {
-      judge_float(floating, task);
+      result_.floating = judge_float(floating, task, result_.floating_confusion);
     }
     const Start start = {.config = config_,
                          .splits = splits_,
@@ -198,6 +171,8 @@ class SearchRun {
     search(start);
     fine_tune(start);
     add_costs(start);
+    result_.notes = notes_;
+    result_.seconds.total = total_.seconds();
     return std::move(result_);
   }
 
@@ -206,7 +181,7 @@ class SearchRun {
     if (config_.from_front.empty()) return std::nullopt;
     TrainedFront front = read_front(config_.from_front);
     check_settings_of_front(config_, front);
-    if (front.data != data::checksum(splits_))
+    if (front.data != data_checksum_)
       bad_input("from-front: the images of {} have changed since the front was trained", config_.data);
     checkpoints_.needs("front", io::checksum(front_file(front)));
     return front;
@@ -220,13 +195,6 @@ class SearchRun {
     return floating;
   }
 
-  void judge_float(const Graph& floating, const train::Task& task) {
-    if (const std::string text = meaning(config_, task); !text.empty()) note(text);
-    result_.floating =
-        test_score("warmup", floating, task, splits_, weights_file(config_), &result_.floating_confusion);
-    if (is_near_chance(result_.floating, task.chance(splits_.test))) note(near_chance(config_, result_.floating));
-  }
-
   void search(const Start& start) {
     const Stopwatch watch;
     result_.strength = strength_of(start);
@@ -234,7 +202,8 @@ class SearchRun {
     result_.network = std::move(network.network);
     result_.repair = std::move(network.repair);
     if (const std::string text = small_weights(result_.network); !text.empty()) note(text);
-    result_.searched = test_score("search", result_.network, start.task, splits_, "", &result_.confusion);
+    train::Confusion* confusion = finetune_epochs(config_) == 0 ? &result_.confusion : nullptr;  // that of the result
+    result_.searched = test_score("search", result_.network, start.task, splits_, "", confusion);
     result_.seconds.search = watch.seconds();
   }
 
@@ -261,11 +230,6 @@ class SearchRun {
     }
   }
 
-  const RunConfig& config_;
-  const data::Splits& splits_;
-  train::Observer& observer_;
-  train::Checkpoints& checkpoints_;
-  const Communicator* communicator_;
   RunResult result_;
 };
 
@@ -273,21 +237,7 @@ class SearchRun {
 
 RunResult run_search(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,
                      const Communicator* communicator) {
-  config.validate();
-  const train::Threads threads(config.threads);
-  const Stopwatch total;
-  const data::Splits splits = load_data(config, &observer);
-  const std::string obstacle = check_wishes(config, splits);
-  train::Checkpoints none;
-  train::Checkpoints& checkpoints = kept != nullptr ? *kept : none;
-  checkpoints.needs("data", data::checksum(splits));
-  SearchRun run(config, splits, observer, checkpoints, communicator);
-  for (const std::string& text : splits.notes) run.note(text);
-  for (const std::string& text : unread(config)) run.note(text);
-  if (!obstacle.empty()) run.note(only_simulated(obstacle));
-  RunResult result = run.result();
-  result.seconds.total = total.seconds();
-  return result;
+  return SearchRun(config, observer, kept, communicator).result();
 }
 
 }  // namespace mixgrad

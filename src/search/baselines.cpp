@@ -72,10 +72,7 @@ MetTargets sensitivity_baseline(const Graph& floating, MixPrecOptions options, s
   options.w_mixprec_type = MixPrecType::PER_LAYER;
   const Graph graph = prepared(floating, options);
   check_reachable(graph, targets);
-  const std::vector<Tensor> preferred = sensitivities(graph, loss);
-  const Assignment a(graph);
-  for (size_t i = 0; i < preferred.size(); ++i)
-    std::ranges::copy(preferred[i].data(), a.choices()[i].alpha.data().begin());
+  prefer_by_sensitivity(graph, loss);
   return exported(meet_targets(graph, targets));
 }
 

@@ -84,10 +84,7 @@ MetTargets pick_by_losses(const Front& front, const Graph& searched, std::span<c
 MetTargets pick(const Front& front, std::span<const Target> targets, const Judge& judge, PickBy by) {
   const Graph searched = front.searched.clone();
   if (by == PickBy::losses) return pick_by_losses(front, searched, targets, judge);
-  const std::vector<Tensor> preferred = sensitivities(searched, judge.loss);
-  const Assignment a(searched);
-  for (size_t i = 0; i < preferred.size(); ++i)
-    std::ranges::copy(preferred[i].data(), Tensor(a.choices()[i].alpha).data().begin());
+  prefer_by_sensitivity(searched, judge.loss);
   return meet_targets(searched, targets, {.quality = judge.quality});
 }
 

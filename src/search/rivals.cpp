@@ -135,6 +135,13 @@ std::vector<Tensor> sensitivities(const Graph& searched, const std::function<dou
   return out;
 }
 
+void prefer_by_sensitivity(const Graph& searched, const std::function<double(const Graph&)>& loss) {
+  const std::vector<Tensor> preferred = sensitivities(searched, loss);
+  const Assignment a(searched);
+  for (size_t i = 0; i < preferred.size(); ++i)
+    std::ranges::copy(preferred[i].data(), Tensor(a.choices()[i].alpha).data().begin());
+}
+
 std::vector<Uniform> largest_uniform(Assignment& a, Budget& budget) {
   const Assignment::Chosen before = a.chosen();
   std::vector<Uniform> held;

@@ -22,6 +22,9 @@ MetTargets met(Assignment& a, Budget& budget, const Assignment::Chosen& start, c
 /// others at their largest.
 std::vector<Tensor> sensitivities(const Graph& searched, const std::function<double(const Graph&)>& loss);
 
+/// Sets every α of `searched` to these.
+void prefer_by_sensitivity(const Graph& searched, const std::function<double(const Graph&)>& loss);
+
 /// The uniform networks within the budget that are not dominated by one with more bits in both. Skips networks without
 /// a cost.
 std::vector<Uniform> largest_uniform(Assignment& a, Budget& budget);

@@ -117,19 +117,6 @@ class Program {
   std::map<std::string, std::string> helps_;
 };
 
-/// A user's table of costs.
-std::string chip_toml() {
-  std::string out = "unit = \"cycles\"\ncost = [\n";
-  for (const char* op : {"conv2d", "linear"}) {
-    for (const int input_bits : {4, 8}) {
-      for (const int bits : {2, 4, 8})
-        out += fmt::format("  {{ op = \"{}\", input-bits = {}, weight-bits = {}, per-mac = {} }},\n", op, input_bits,
-                           bits, 0.1 * bits);
-    }
-  }
-  return out + "]\n";
-}
-
 /// What the pages refer to: a folder of data, a finished run, a user's network, a chip.
 void furnish(const Workplace& place) {
   fs::create_directory_symlink(place.root / "cifar", place.root / "DIR");

@@ -45,12 +45,7 @@ TEST_CASE(
   CHECK(std::ranges::count(table, '\n') == 1 + 2 * 12);
   CHECK_FALSE(std::filesystem::exists(place.path("front/checkpoint.safetensors")));
 
-  std::string chip = "unit = \"cycles\"\ncost = [\n";
-  for (const char* op : {"conv2d", "linear"}) {
-    for (const int bits : {2, 4, 8})
-      chip += fmt::format("{{ op = \"{}\", input-bits = 8, weight-bits = {}, per-mac = {} }},\n", op, bits, 0.1 * bits);
-  }
-  io::write_file(place.path("chip.toml"), chip + "]\n");
+  io::write_file(place.path("chip.toml"), chip_toml());
   for (const std::string target : {"size=12%", "macs=30%", "size=40%,macs=40%", "table:chip.toml=50%"}) {
     CAPTURE(target);
     const Outcome picked =

@@ -92,6 +92,18 @@ std::string quick(const Workplace& place) {
          " --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 --batch-size 40 --threads 2 --seed 3 ";
 }
 
+std::string chip_toml() {
+  std::string out = "unit = \"cycles\"\ncost = [\n";
+  for (const char* op : {"conv2d", "linear"}) {
+    for (const int input_bits : {4, 8}) {
+      for (const int bits : {2, 4, 8})
+        out += fmt::format("  {{ op = \"{}\", input-bits = {}, weight-bits = {}, per-mac = {} }},\n", op, input_bits,
+                           bits, 0.1 * bits);
+    }
+  }
+  return out + "]\n";
+}
+
 json parsed(const std::string& file) { return json::parse(io::read_file(file)); }
 
 std::vector<json> json_lines(const std::string& file) {

@@ -45,6 +45,9 @@ std::string mpirun(int members);
 /// The arguments of a very short search.
 std::string quick(const Workplace& place);
 
+/// A user's table of costs: of conv2d and linear, at 2, 4 and 8 bits.
+std::string chip_toml();
+
 nlohmann::json parsed(const std::string& file);
 std::vector<nlohmann::json> json_lines(const std::string& file);
 

@@ -17,18 +17,24 @@ using test::FormCase;
 
 namespace {
 
-/// The operators whose output shares memory with an input although neither is elementwise.
+/// Whether the output of node i shares memory with its first input, although the operator is not elementwise.
+bool overlaps(const IntegerNetwork& network, const Arena& arena, size_t i) {
+  const IntegerNode& n = network.nodes[i];
+  const auto from = static_cast<size_t>(n.inputs[0]);
+  const int64_t output = arena.offsets[i], input = arena.offsets[from];
+  if (n.overlap() != op::Overlap::in_order || output < 0 || input < 0) return false;
+  return output < input + network.nodes[from].shape.size() && input < output + n.shape.size();
+}
+
+/// The operators whose output does.
 std::set<std::string> overlaps(const IntegerNetwork& network) {
   const Arena arena = plan_arena(network);
   std::set<std::string> out;
   for (size_t i = 1; i < network.nodes.size(); ++i) {
     const IntegerNode& n = network.nodes[i];
-    const auto from = static_cast<size_t>(n.inputs[0]);
-    const int64_t output = arena.offsets[i], input = arena.offsets[from];
-    if (n.overlap() != op::Overlap::in_order || output < 0 || input < 0) continue;
-    if (output >= input + network.nodes[from].shape.size() || input >= output + n.shape.size()) continue;
     const bool depthwise = n.is_layer() && runs_depthwise(*n.layer());
-    out.insert((depthwise ? "depthwise" : std::string(n.op_name())) + " over its input");
+    if (overlaps(network, arena, i))
+      out.insert((depthwise ? "depthwise" : std::string(n.op_name())) + " over its input");
   }
   return out;
 }
@@ -38,11 +44,8 @@ bool groups_overlap(const IntegerNetwork& network) {
   const Arena arena = plan_arena(network);
   for (size_t i = 1; i < network.nodes.size(); ++i) {
     const IntegerNode& n = network.nodes[i];
-    if (!n.is_layer() || n.layer()->size.groups == 1 || runs_depthwise(*n.layer())) continue;
-    const auto from = static_cast<size_t>(n.inputs[0]);
-    const int64_t output = arena.offsets[i], input = arena.offsets[from];
-    if (output < 0 || input < 0) continue;
-    if (output < input + network.nodes[from].shape.size() && input < output + n.shape.size()) return true;
+    const bool groups = n.is_layer() && n.layer()->size.groups > 1 && !runs_depthwise(*n.layer());
+    if (groups && overlaps(network, arena, i)) return true;
   }
   return false;
 }
