@@ -38,7 +38,7 @@ Values values_of(const CLI::Option& option) {
   return values;
 }
 
-std::vector<const CLI::App*> commands_of(const CLI::App& app) {
+std::vector<const CLI::App*> subcommands_of(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App*) { return true; });
 }
 
@@ -65,7 +65,7 @@ Words spellings(const CLI::Option& flag) {
 /// The words that can follow a command: subcommands, flags, values of its positionals.
 Words bash_words(const CLI::App& app) {
   Words words;
-  for (const CLI::App* command : commands_of(app)) words.push_back(command->get_name());
+  for (const CLI::App* command : subcommands_of(app)) words.push_back(command->get_name());
   for (const CLI::Option* option : positionals_of(app)) {
     const Values values = values_of(*option);
     words.insert(words.end(), values.words.begin(), values.words.end());
@@ -88,7 +88,7 @@ void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
         fmt::format("    '{} --{}') words={} ;;\n", path, flag->get_lnames().front(), in_one(values_of(*flag).words));
   }
   cases.words += fmt::format("      '{}') words={} ;;\n", path, in_one(bash_words(app)));
-  for (const CLI::App* command : commands_of(app)) {
+  for (const CLI::App* command : subcommands_of(app)) {
     cases.commands.push_back("'" + path + " " + command->get_name() + "'");
     add_cases(*command, path + " " + command->get_name(), cases);
   }
@@ -160,7 +160,7 @@ std::string zsh_function(const CLI::App& app, const std::string& name) {
 
 /// The same for a command with subcommands, after their functions. A subcommand can replace its only positional.
 std::string zsh_functions(const CLI::App& app, const std::string& name) {
-  const std::vector<const CLI::App*> commands = commands_of(app);
+  const std::vector<const CLI::App*> commands = subcommands_of(app);
   if (commands.empty()) return zsh_function(app, name);
   std::string out, names, cases;
   for (const CLI::App* command : commands) {

@@ -17,8 +17,9 @@
 namespace mixgrad::cli {
 namespace {
 
-struct Train {
-  Train(CLI::App& command, const Communicator& communicator) : options(command), processes("front", communicator) {}
+struct TrainFront {
+  TrainFront(CLI::App& command, const Communicator& communicator)
+      : options(command), processes("front", communicator) {}
 
   void run();
   void print(const FrontResult& result, const std::string& path) const;
@@ -30,7 +31,7 @@ struct Train {
   DataParallel processes;
 };
 
-void Train::print(const FrontResult& result, const std::string& path) const {
+void TrainFront::print(const FrontResult& result, const std::string& path) const {
   if (result.interrupted) {
     fmt::print(stderr, "mixgrad: interrupted: {} keeps a checkpoint: continue with --resume\n", path);
   } else if (amount.json) {
@@ -42,7 +43,7 @@ void Train::print(const FrontResult& result, const std::string& path) const {
   }
 }
 
-void Train::run() {
+void TrainFront::run() {
   options.apply();
   processes.run(
       config, place,
@@ -58,7 +59,7 @@ void Train::run() {
       });
 }
 
-void add_options(Train& t) {
+void add_options(TrainFront& t) {
   Options& o = t.options;
   o.add_presets(t.config);
   for (const Setting& setting : run_settings()) {
@@ -78,7 +79,7 @@ void add_options(Train& t) {
 void add_front(CLI::App& app, const Communicator& communicator) {
   CLI::App* command = app.add_subcommand(
       "front", "train one set of weights for all budgets, from which networks are picked later (mixgrad pick)");
-  const auto train = std::make_shared<Train>(*command, communicator);
+  const auto train = std::make_shared<TrainFront>(*command, communicator);
   add_options(*train);
   show_examples(*command, {"mixgrad front --data cifar10:DIR --weight-bits 0,2,4,8 --out front",
                            "mixgrad front --costs size,macs --act-bits 4,8 --out front"});

@@ -17,8 +17,6 @@ Value whole(const Value& size, int64_t unit, int64_t bytes) {
   return scale(ceil_div(size, static_cast<double>(unit)), static_cast<double>(bytes));
 }
 
-constexpr int float_bits = 32;
-
 /// How the codes of a tensor lie in memory: a byte each, or as many bits as their bit-width is stored in.
 enum class Codes { bytes, bits };
 
@@ -30,7 +28,7 @@ struct Stored {
 
   Stored(const Precisions& precisions, Codes codes) : bits(8), usual_bits(8), shared(0) {
     if (precisions.bits.back() > 8) {
-      bits = usual_bits = float_bits;
+      bits = usual_bits = 8 * sizeof(float);
     } else if (codes == Codes::bits) {
       std::vector<double> stored, narrow;
       for (const int b : precisions.bits) stored.push_back(storage_bits(b)), narrow.push_back(storage_bits(b) < 8);
@@ -57,7 +55,8 @@ Value patch_bytes(const Layer& layer, const Stored& input) {
     return static_cast<double>(device::depthwise_bytes(
         layer.kernel_positions(), (layer.kernel[0] - 1) * layer.dilation[0] + 1,
         (layer.output[1] - 1) * layer.stride[1] + (layer.kernel[1] - 1) * layer.dilation[1] + 1));
-  const int64_t bytes = (input.usual_bits <= 8 ? device::patch_code_bytes : float_bits / 8) * patch_positions(layer);
+  const int64_t bytes =
+      (input.usual_bits <= 8 ? device::patch_code_bytes : int64_t{sizeof(float)}) * patch_positions(layer);
   const Value codes = scale(layer.live_inputs, static_cast<double>(layer.kernel_positions()));
   const int64_t step = device::patch_step(std::ranges::count(layer.weights.bits, 1) > 0);
   return whole(codes, step, step * bytes);

@@ -16,7 +16,7 @@ constexpr const char* timer_of_25_mhz =
 #include "src/clock.h.inc"
     ;
 
-constexpr const char* program = "-nographic -semihosting -kernel program";
+constexpr const char* emulated_program = "-nographic -semihosting -kernel program";
 constexpr const char* counting = " -icount shift=0";  // an instruction takes a nanosecond of the emulated time
 
 constexpr const char* timer_of_32_mhz = R"(static uint32_t now(void) {
@@ -45,7 +45,7 @@ Board arm(const std::string& cpu, const std::string& machine, const std::string&
           .flags = fmt::format("-mcpu={} -mthumb{}", cpu, more_flags),
           .linking = fmt::format("--specs=rdimon.specs -nostartfiles -T board.ld -Wl,--defsym=memory={} start.c",
                                  mps3 ? "512K" : "4M"),
-          .run = fmt::format("qemu-system-arm -M {} {}", machine, program),
+          .run = fmt::format("qemu-system-arm -M {} {}", machine, emulated_program),
           .counting = counting,
           .clock = mps3 ? timer_of_32_mhz : timer_of_25_mhz,
           .packages = "gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm",
@@ -59,7 +59,7 @@ Board riscv32() {
           .linking =
               "--oslib=semihost --crt0=hosted -Wl,--defsym=__flash=0x80000000,--defsym=__flash_size=4M,"
               "--defsym=__ram=0x80400000,--defsym=__ram_size=4M",
-          .run = fmt::format("qemu-system-riscv32 -M virt -bios none {}", program),
+          .run = fmt::format("qemu-system-riscv32 -M virt -bios none {}", emulated_program),
           .counting = counting,
           .clock = instruction_register,
           .packages = "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc"};

@@ -216,15 +216,13 @@ std::string cells(const Values& v) {
                      gradient_cell(v.largest_gradient));
 }
 
-ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
-
 ordered_json to_json(const Shape& shape) { return std::vector<int64_t>(shape.dims().begin(), shape.dims().end()); }
 
 ordered_json to_json(const Values& v) {
   return {{"shape", to_json(v.shape)},
-          {"lowest", number(v.lowest)},
-          {"highest", number(v.highest)},
-          {"largest_gradient", v.largest_gradient ? number(*v.largest_gradient) : ordered_json(nullptr)}};
+          {"lowest", v.lowest},
+          {"highest", v.highest},
+          {"largest_gradient", v.largest_gradient ? ordered_json(*v.largest_gradient) : ordered_json(nullptr)}};
 }
 
 std::string label(const std::string& title, const Values& v) {
@@ -281,10 +279,8 @@ std::string json(const TapeView& view) {
     ops.back().update(to_json(op.output));
     ops.back().update({{"forward_ms", op.forward_ms}, {"backward_ms", op.backward_ms}});
   }
-  const ordered_json all = {{"task_loss", number(view.task_loss)},
-                            {"regularization", number(view.regularization)},
-                            {"leaves", leaves},
-                            {"ops", ops}};
+  const ordered_json all = {
+      {"task_loss", view.task_loss}, {"regularization", view.regularization}, {"leaves", leaves}, {"ops", ops}};
   return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

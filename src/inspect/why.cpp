@@ -212,17 +212,15 @@ std::string moved(const Why& why) {
                            why.repair->start, why.repair->moved, why.repair->choices);
 }
 
-ordered_json number(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
-
 ordered_json to_json(const std::vector<Candidate>& candidates) {
   ordered_json out = ordered_json::array();
   for (const Candidate& c : candidates) {
     out.push_back({{"bits", c.bits},
-                   {"alpha", number(c.alpha)},
-                   {"theta", number(c.theta)},
-                   {"task_pull", c.loss ? ordered_json() : number(c.task_pull)},
-                   {"cost_pull", c.loss ? ordered_json() : number(c.cost_pull)},
-                   {"loss", c.loss ? number(*c.loss) : ordered_json()},
+                   {"alpha", c.alpha},
+                   {"theta", c.theta},
+                   {"task_pull", c.loss ? ordered_json() : ordered_json(c.task_pull)},
+                   {"cost_pull", c.loss ? ordered_json() : ordered_json(c.cost_pull)},
+                   {"loss", c.loss ? ordered_json(*c.loss) : ordered_json()},
                    {"chosen", c.chosen}});
   }
   return out;

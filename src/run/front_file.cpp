@@ -14,14 +14,15 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 
 namespace mixgrad {
 namespace {
 
-constexpr const char *settings_prefix = "settings/", *float_prefix = "float/", *cost_key = "cost", *limit_key = "limit",
-                     *data_key = "data", *score_key = "score", *confusion_key = "confusion";
+constexpr const char *float_prefix = "float/", *cost_key = "cost", *limit_key = "limit", *data_key = "data",
+                     *score_key = "score", *confusion_key = "confusion";
 
 std::string network_prefix(size_t i) { return fmt::format("network/{}/", i); }
 
@@ -36,18 +37,41 @@ io::Safetensors content_of(const Front::Network& network) {
   return out;
 }
 
-Front::Network network_from(const io::Safetensors& content, const std::vector<Parameter>& alphas) {
-  Front::Network out;
-  if (content.metadata.contains(cost_key))
-    out.budget = Target{.model = cost::find(content.metadata.at(cost_key)),
-                        .limit = std::strtod(content.metadata.at(limit_key).c_str(), nullptr)};
-  for (size_t i = 0; i < alphas.size(); ++i) {
-    out.losses.push_back(content.at(fmt::format("losses.{}", i)));
-    out.theta.push_back(content.at(fmt::format("theta.{}", i)));
-    for (const Tensor& t : {out.losses.back(), out.theta.back()}) {
-      if (t.shape() != alphas[i].tensor.shape())
-        bad_input("{}: corrupt: the networks of the front do not fit its candidates", content.path);
+/// Whether every column of θ has chosen one candidate.
+bool is_one_hot(const Tensor& theta) {
+  const std::span<const float> values = theta.data();
+  const size_t columns = values.size() / static_cast<size_t>(theta.shape()[0]);
+  for (size_t c = 0; c < columns; ++c) {
+    size_t ones = 0, zeros = 0;
+    for (size_t i = c; i < values.size(); i += columns) {
+      ones += values[i] == 1 ? 1 : 0;
+      zeros += values[i] == 0 ? 1 : 0;
     }
+    if (ones != 1 || ones + zeros != values.size() / columns) return false;
+  }
+  return true;
+}
+
+/// The budget of a network; none if it is the largest.
+std::optional<Target> budget_from(const io::Safetensors& content) {
+  const auto cost = content.metadata.find(cost_key), limit = content.metadata.find(limit_key);
+  if (cost == content.metadata.end() && limit == content.metadata.end()) return std::nullopt;
+  const double value = limit == content.metadata.end() ? 0 : std::strtod(limit->second.c_str(), nullptr);
+  if (cost == content.metadata.end() || !std::isfinite(value) || value <= 0)
+    bad_input("{}: corrupt: expected a network's budget as a cost and a positive limit", content.path);
+  return Target{.model = cost::find(cost->second), .limit = value};
+}
+
+Front::Network network_from(const io::Safetensors& content, const std::vector<Parameter>& alphas) {
+  Front::Network out{.budget = budget_from(content), .losses = {}, .theta = {}};
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const Shape& shape = alphas[i].tensor.shape();
+    const Tensor losses = content.at(fmt::format("losses.{}", i)), theta = content.at(fmt::format("theta.{}", i));
+    if (losses.shape() != shape || theta.shape() != shape || !is_one_hot(theta) ||
+        !std::ranges::all_of(losses.data(), [](float loss) { return std::isfinite(loss); }))
+      bad_input("{}: corrupt: the networks of the front do not fit its candidates", content.path);
+    out.losses.push_back(losses);
+    out.theta.push_back(theta);
   }
   return out;
 }

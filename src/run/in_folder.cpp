@@ -13,8 +13,6 @@
 namespace mixgrad {
 namespace {
 
-constexpr const char* settings_prefix = "settings/";
-
 /// Throws bad_input naming every setting that has changed since the checkpoint.
 void check_settings(const RunConfig& config, const io::Safetensors& checkpoint) {
   const std::vector<std::string> changed =

@@ -16,8 +16,8 @@
 namespace mixgrad {
 namespace {
 
-constexpr double memory = 0.99;       // of the running means, per step: weights and bit-widths change meanwhile
-constexpr double temperature = 0.05;  // so low that softmax(α / τ), which reports show, is the one-hot θ, too
+constexpr double memory = 0.99;             // of the running means, per step: weights and bit-widths change meanwhile
+constexpr double sharp_temperature = 0.05;  // so low that softmax(α / τ), which reports show, is the one-hot θ, too
 
 /// Every α of the graph with its slot.
 template <typename Visit>
@@ -39,7 +39,7 @@ FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double str
       targets_(std::move(targets)),
       strength_(strength),
       loss_per_square_(static_cast<double>(batch_size) / share / 2) {
-  net.set_temperature(temperature);
+  net.set_temperature(sharp_temperature);
   visit_slots(net.graph(), [&](const auto& slot) {
     const auto size = static_cast<size_t>(slot.alpha.size()), columns = size / slot.precisions.size();
     measured_.push_back({.slot = &slot,

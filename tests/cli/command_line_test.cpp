@@ -26,7 +26,7 @@ void check_refused(const std::vector<Case>& cases) {
   CHECK(place.holds_only_data());
 }
 
-const char* const bytes = "\"$(printf '\\377\\376')\"";  // quoted for the shell
+const char* const unusual_bytes = "\"$(printf '\\377\\376')\"";  // quoted for the shell
 
 }  // namespace
 
@@ -128,17 +128,17 @@ TEST_CASE("command line: a folder instead of a file, and bytes that are not text
       {"inspect resnet8 --dot nowhere/net.dot", "can't write into folder nowhere/: No such file or directory"},
       {"export run --to onnx --out cifar", "can't write cifar: it is a folder, expected a file"},
       {"export run --to tflite --out cifar", "can't write cifar: it is a folder, expected a file"},
-      {bytes, "unknown command '\xff\xfe'"},
-      {std::string("search --scheme ") + bytes, "scheme: unknown '\xff\xfe'"},
-      {std::string("search --lr ") + bytes, "--lr: '\xff\xfe' is not a number"},
-      {std::string("search --init ") + bytes, "\xff\xfe"},
-      {std::string("search --config ") + bytes, "\xff\xfe"},
-      {std::string("sweep --strengths 1e-6 --out s --init ") + bytes, "\xff\xfe"},
-      {std::string("search --override ") + bytes + "=8", "no layer '\xff\xfe'"},
+      {unusual_bytes, "unknown command '\xff\xfe'"},
+      {std::string("search --scheme ") + unusual_bytes, "scheme: unknown '\xff\xfe'"},
+      {std::string("search --lr ") + unusual_bytes, "--lr: '\xff\xfe' is not a number"},
+      {std::string("search --init ") + unusual_bytes, "\xff\xfe"},
+      {std::string("search --config ") + unusual_bytes, "\xff\xfe"},
+      {std::string("sweep --strengths 1e-6 --out s --init ") + unusual_bytes, "\xff\xfe"},
+      {std::string("search --override ") + unusual_bytes + "=8", "no layer '\xff\xfe'"},
   };
   for (const std::string command :
        {"eval ", "predict ", "verify ", "report ", "bench inference ", "export --to c --out net "}) {
-    cases.emplace_back(command + bytes, "\xff\xfe");
+    cases.emplace_back(command + unusual_bytes, "\xff\xfe");
   }
   for (const auto& complaint : cases) {
     CAPTURE(complaint.first);

@@ -6,6 +6,7 @@
 #include "../models/tflite_net.h"
 #include "../shell.h"
 #include "../skip.h"
+#include "photos.h"
 #include "pictures.h"
 #include "workplace.h"
 
@@ -139,6 +140,7 @@ void furnish(const Workplace& place) {
   }
   fs::copy_file(place.root / "images/x_test.npy", place.root / "x.npy");
   mixgrad::io::write_file(place.root / "yours.tflite", plain_tflite_file());
+  write_photos(place.root / "photos");
   REQUIRE(mixgrad_run(place, quick(place) + "--warmup-epochs 0 --finetune-epochs 0 --out RUN").exit_code == 0);
 }
 

@@ -2,6 +2,7 @@
 // Folders of images as users have them: several sizes, files that can't be read, arrays with channels first.
 #include "../shell.h"
 #include "../skip.h"
+#include "photos.h"
 #include "pictures.h"
 #include "workplace.h"
 
@@ -20,32 +21,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string picture(unsigned width, unsigned height, uint8_t value) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = width;
-  image.height = height;
-  image.format = PNG_FORMAT_RGB;
-  const std::vector<uint8_t> pixels(size_t{3} * width * height, value);
-  png_alloc_size_t size = 0;
-  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr) != 0);
-  std::string out(size, '\0');
-  REQUIRE(png_image_write_to_memory(&image, out.data(), &size, 0, pixels.data(), 0, nullptr) != 0);
-  return out;
-}
-
 /// Photos of two classes, in several sizes.
 struct Photos : Workplace {
-  Photos() {
-    for (const std::string part : {"train", "test"}) {
-      for (const std::string name : {"dark", "light"}) {
-        fs::create_directories(root / "photos" / part / name);
-        for (unsigned i = 0; i < 10; ++i)
-          io::write_file(path(fmt::format("photos/{}/{}/{}.jpg", part, name, i)),
-                         picture(20 + i, 16 + i / 2, static_cast<uint8_t>((name == "dark" ? 20 : 180) + i)));
-      }
-    }
-  }
+  Photos() { write_photos(root / "photos"); }
   Outcome search(const std::string& arguments) const {
     return mixgrad_run(*this,
                        "search --data images:photos --warmup-epochs 1 --search-epochs 1 --finetune-epochs 1 "
@@ -141,7 +119,7 @@ TEST_CASE("photos: arrays with channels first") {
 TEST_CASE("photos: a terminal shows how many images of a large folder have been read") {
   const Workplace place;
   if (!has_terminals()) return skip("no terminals here: mount devpts on /dev/pts");
-  const std::string content = picture(4, 4, 9);
+  const std::string content = png(std::vector<uint8_t>(3 * 4 * 4, 9), 4, 4, PNG_FORMAT_RGB);
   for (const std::string part : {"train", "test"}) {
     fs::create_directories(place.root / "photos" / part / "one");
     io::write_file(place.path("photos/" + part + "/one/0.png"), content);

@@ -2,6 +2,7 @@
 // Resuming runs that were killed, failed, or met a corrupt checkpoint or a full disk.
 #include "../shell.h"
 #include "../skip.h"
+#include "workplace.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
@@ -24,11 +25,6 @@ namespace fs = std::filesystem;
 using namespace mixgrad;
 
 namespace {
-
-std::string binary() {
-  const char* given = std::getenv("MIXGRAD_BINARY");
-  return given != nullptr ? given : MIXGRAD_BINARY;
-}
 
 /// Images of 640 random bytes as NumPy arrays: a small data set without labels, for the autoencoder.
 void write_images(const fs::path& file, int64_t images) {
@@ -54,7 +50,7 @@ struct Runs {
     place.run(fmt::format(
         "'{}' search --model autoencoder --data npy:data --warmup-epochs 2 --search-epochs 2 --finetune-epochs 1 "
         "--batch-size 24 --lr 0.01 --threads 1 --quiet {}; [ $? = {} ]",
-        binary(), flags, exit_code));
+        test::binary(), flags, exit_code));
     return place.said();
   }
   fs::path operator/(const std::string& name) const { return place.path / name; }
@@ -140,8 +136,8 @@ TEST_CASE("state: every bit is restored, and mismatches are named") {
 TEST_CASE("resume: runs killed at random moments end with the same bytes as an undisturbed one") {
   if (!test::has("python3")) return test::skip("resume under kills: apt-get install python3");
   const test::Folder place;
-  place.run(
-      fmt::format("'{}/tests/torture/kill_resume.py' '{}' --kills 5 --cases gumbel", MIXGRAD_SOURCE_DIR, binary()));
+  place.run(fmt::format("'{}/tests/torture/kill_resume.py' '{}' --kills 5 --cases gumbel", MIXGRAD_SOURCE_DIR,
+                        test::binary()));
   CHECK(says(place.said(), "5 kills survived"));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // JPEG and PNG files: written by the tests, read back, then corrupted.
+#include "../cli/photos.h"
 #include "files.h"
 
 #include <mixgrad/data.h>
@@ -16,19 +17,6 @@ using namespace mixgrad::test;
 namespace fs = std::filesystem;
 
 namespace {
-
-std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned height, unsigned format) {
-  png_image image{};
-  image.version = PNG_IMAGE_VERSION;
-  image.width = width;
-  image.height = height;
-  image.format = format;
-  png_alloc_size_t size = 0;
-  REQUIRE(png_image_write_to_memory(&image, nullptr, &size, 0, pixels.data(), 0, nullptr) != 0);
-  std::string out(size, '\0');
-  REQUIRE(png_image_write_to_memory(&image, out.data(), &size, 0, pixels.data(), 0, nullptr) != 0);
-  return out;
-}
 
 /// `colours`: of `pixels`; files of CMYK can hold YCCK.
 std::string jpeg(const std::vector<uint8_t>& pixels, unsigned width, unsigned height, J_COLOR_SPACE colours = JCS_RGB,

@@ -31,6 +31,8 @@ std::span<const Target> targets() {
       {"cifar10", read_cifar10},
       {"cost_table", read_cost_table},
       {"flags", read_flags},
+      {"front", read_front, true},
+      {"front_table", read_front_table},
       {"graph", read_graph, true},
       {"idx", read_idx},
       {"jpeg", read_jpeg},

@@ -41,6 +41,8 @@ void read_checkpoint(const Folder& folder, std::string_view bytes);
 void read_cifar10(const Folder& folder, std::string_view bytes);
 void read_cost_table(const Folder& folder, std::string_view bytes);
 void read_flags(const Folder& folder, std::string_view bytes);
+void read_front(const Folder& folder, std::string_view bytes);
+void read_front_table(const Folder& folder, std::string_view bytes);
 void read_graph(const Folder& folder, std::string_view bytes);
 void read_idx(const Folder& folder, std::string_view bytes);
 void read_jpeg(const Folder& folder, std::string_view bytes);

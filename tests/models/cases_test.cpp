@@ -14,11 +14,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path folder = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
+const fs::path cases_folder = fs::path(MIXGRAD_SOURCE_DIR) / "tests/models/cases";
 
 std::set<std::string> all_names() {
   std::set<std::string> out;
-  for (const auto& file : fs::directory_iterator(folder)) {
+  for (const auto& file : fs::directory_iterator(cases_folder)) {
     if (file.path().extension() == ".onnx") out.insert(file.path().stem().string());
   }
   return out;
@@ -30,9 +30,10 @@ models::Options options_for(const std::string& name) {
 
 void check_case(const std::string& name) {
   CAPTURE(name);
-  const std::string file = folder / (name + ".onnx");
+  const std::string file = cases_folder / (name + ".onnx");
   models::Model model = models::make(file, 1, options_for(name));
-  const test::Array x = test::read_npy(folder / (name + ".x.npy")), y = test::read_npy(folder / (name + ".y.npy"));
+  const test::Array x = test::read_npy(cases_folder / (name + ".x.npy")),
+                    y = test::read_npy(cases_folder / (name + ".y.npy"));
   CHECK(test::error(test::outputs_of(model, x, y.values), y.values) < 1e-4);
 }
 
