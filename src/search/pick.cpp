@@ -11,6 +11,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -50,30 +51,64 @@ std::string in_words(const Front::Network& network) {
   return fmt::format("the network of the front with {} {:.6g}", network.budget->model.name, network.budget->limit);
 }
 
+/// The index of the first and of the last candidate of column c that any of the networks has chosen for the α number i.
+std::pair<int64_t, int64_t> range_of(const std::vector<const Front::Network*>& networks, size_t i, int64_t c) {
+  std::pair<int64_t, int64_t> range = {std::numeric_limits<int64_t>::max(), 0};
+  for (const Front::Network* network : networks) {
+    const Tensor& theta = network->theta[i];
+    const int64_t columns = theta.size() / theta.shape()[0];
+    for (int64_t p = 0; p < theta.shape()[0]; ++p) {
+      if (theta.data()[static_cast<size_t>(p * columns + c)] == 0) continue;
+      range = {std::min(range.first, p), std::max(range.second, p)};
+    }
+  }
+  return range;
+}
+
+/// Minus the losses of the network. Candidates that are not between the choices of all `trained` networks, which the
+/// weights have not trained with, come last.
+std::vector<Tensor> preferences(const Front::Network& network, const std::vector<const Front::Network*>& trained) {
+  std::vector<Tensor> out;
+  float most = 0;
+  for (const Tensor& losses : network.losses) most = std::max(most, *std::ranges::max_element(losses.data()));
+  for (size_t i = 0; i < network.losses.size(); ++i) {
+    Tensor preferred = scale(network.losses[i], -1);
+    const int64_t candidates = preferred.shape()[0], columns = preferred.size() / candidates;
+    for (int64_t c = 0; trained.size() > 1 && c < columns; ++c) {
+      const auto [first, last] = range_of(trained, i, c);
+      for (int64_t p = 0; p < candidates; ++p) {
+        if (p < first || p > last) preferred.data()[static_cast<size_t>(p * columns + c)] -= 1 + most;
+      }
+    }
+    out.push_back(preferred);
+  }
+  return out;
+}
+
 /// The network of the front, with the choices changed that add the least loss for what they save, until it meets the
 /// targets and uses them.
-MetTargets moved(const Graph& searched, const Front::Network& network, std::span<const Target> targets,
+MetTargets moved(const Graph& searched, const Front::Network& network,
+                 const std::vector<const Front::Network*>& trained, std::span<const Target> targets,
                  const Judge& judge) {
   set_alphas(searched, network.theta);
   Assignment a(searched);
-  const Assignment::Chosen trained = a.chosen();
-  std::vector<Tensor> preferred;
-  for (const Tensor& losses : network.losses) preferred.push_back(scale(losses, -1));
-  set_alphas(searched, preferred);
+  const Assignment::Chosen before = a.chosen();
+  set_alphas(searched, preferences(network, trained));
   Budget budget(a, targets);
   lower_or_reach(searched, a, budget);
   raise(a, budget);
   fill_up(a, budget);
   Rival found{.start = in_words(network), .chosen = a.chosen()};
   if (judge.quality) found.quality = judge.quality(a.graph());
-  return met(a, budget, trained, found);
+  return met(a, budget, before, found);
 }
 
 MetTargets pick_by_losses(const Front& front, const Graph& searched, std::span<const Target> targets,
                           const Judge& judge) {
   std::optional<MetTargets> best;
-  for (const Front::Network* network : neighbours(front, searched, targets)) {
-    MetTargets candidate = moved(searched, *network, targets, judge);
+  const std::vector<const Front::Network*> near = neighbours(front, searched, targets);
+  for (const Front::Network* network : near) {
+    MetTargets candidate = moved(searched, *network, near, targets, judge);
     if (!best || candidate.repair.quality > best->repair.quality) best = std::move(candidate);
   }
   return std::move(*best);

@@ -183,3 +183,27 @@ TEST_CASE("pick: at a network's own budget, that network") {
     }
   }
 }
+
+TEST_CASE("pick: between two budgets, every channel stays between its bits in their networks") {
+  MixPrec net = resnet8();
+  const Front front = measured_front(net);
+  std::vector<Graph> networks;
+  for (const Front::Network& network : front.networks) networks.push_back(network_of(front, network));
+  std::ranges::sort(networks, {}, size_of);
+  int between = 0;
+  for (size_t n = 1; n < networks.size(); ++n) {
+    const Target target{.model = cost::size(), .limit = 0.5 * (size_of(networks[n - 1]) + size_of(networks[n]))};
+    const Graph picked = pick(front, {&target, 1}).network;
+    for (size_t i = 0; i < picked.nodes.size(); ++i) {
+      if (!picked.nodes[i].weight_slot) continue;
+      const std::vector<int>&bits = picked.nodes[i].weight_slot->bits, &a = networks[n - 1].nodes[i].weight_slot->bits,
+            &b = networks[n].nodes[i].weight_slot->bits;
+      for (size_t c = 0; c < bits.size(); ++c) {
+        CHECK(bits[c] >= std::min(a[c], b[c]));
+        CHECK(bits[c] <= std::max(a[c], b[c]));
+        between += bits[c] != a[c] && bits[c] != b[c] ? 1 : 0;
+      }
+    }
+  }
+  CHECK(between > 0);  // not only choices of one network or the other
+}
