@@ -23,14 +23,14 @@ std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned hei
   return out;
 }
 
-void write_photos(const std::filesystem::path& folder) {
+void write_photos(const std::filesystem::path& folder, const std::vector<std::string>& classes) {
   for (const std::string part : {"train", "test"}) {
-    for (const std::string name : {"dark", "light"}) {
-      const std::filesystem::path of_class = folder / part / name;
+    for (size_t c = 0; c < classes.size(); ++c) {
+      const std::filesystem::path of_class = folder / part / classes[c];
       std::filesystem::create_directories(of_class);
       for (unsigned i = 0; i < 10; ++i) {
         const unsigned width = 20 + i, height = 16 + i / 2;
-        const auto value = static_cast<uint8_t>((name == "dark" ? 20 : 180) + i);
+        const auto value = static_cast<uint8_t>(20 + 160 * c / (classes.size() - 1) + i);
         io::write_file(of_class / fmt::format("{}.jpg", i),
                        png(std::vector(size_t{3} * width * height, value), width, height, PNG_FORMAT_RGB));
       }

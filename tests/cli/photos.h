@@ -12,7 +12,8 @@ namespace mixgrad::test {
 /// A PNG file of these pixels; `format` is one of libpng's PNG_FORMAT_*.
 std::string png(const std::vector<uint8_t>& pixels, unsigned width, unsigned height, unsigned format);
 
-/// Writes 20 training and 20 test photos of two classes, in several sizes, to `folder`/{train,test}/CLASS/.
-void write_photos(const std::filesystem::path& folder);
+/// Writes ten training and ten test photos of each class, in several sizes, to `folder`/{train,test}/CLASS/. Each class
+/// is brighter than the one before.
+void write_photos(const std::filesystem::path& folder, const std::vector<std::string>& classes = {"dark", "light"});
 
 }  // namespace mixgrad::test

@@ -18,6 +18,7 @@ void read_front(const Folder& folder, std::string_view bytes) {
 
 /// The table of a front, as shown by a report.
 void read_front_table(const Folder& folder, std::string_view bytes) {
+  folder.put("table/metrics.jsonl", "");
   folder.put("table/front.csv", bytes);
   report::front_data(folder.path() + "/table", {});
 }
