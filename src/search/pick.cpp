@@ -65,24 +65,20 @@ std::pair<int64_t, int64_t> range_of(const std::vector<const Front::Network*>& n
   return range;
 }
 
-/// Minus the losses of the network. Candidates that are not between the choices of all `trained` networks, which the
-/// weights have not trained with, come last.
-std::vector<Tensor> preferences(const Front::Network& network, const std::vector<const Front::Network*>& trained) {
-  std::vector<Tensor> out;
-  float most = 0;
-  for (const Tensor& losses : network.losses) most = std::max(most, *std::ranges::max_element(losses.data()));
-  for (size_t i = 0; i < network.losses.size(); ++i) {
-    Tensor preferred = scale(network.losses[i], -1);
-    const int64_t candidates = preferred.shape()[0], columns = preferred.size() / candidates;
-    for (int64_t c = 0; trained.size() > 1 && c < columns; ++c) {
+/// Makes candidates that are not between the choices of the networks, which the weights have not trained with, worse
+/// than any other.
+void put_untrained_last(const std::vector<const Front::Network*>& trained, std::vector<Tensor>& preferred) {
+  float least = 0;
+  for (const Tensor& t : preferred) least = std::min(least, *std::ranges::min_element(t.data()));
+  for (size_t i = 0; i < preferred.size(); ++i) {
+    const int64_t candidates = preferred[i].shape()[0], columns = preferred[i].size() / candidates;
+    for (int64_t c = 0; c < columns; ++c) {
       const auto [first, last] = range_of(trained, i, c);
       for (int64_t p = 0; p < candidates; ++p) {
-        if (p < first || p > last) preferred.data()[static_cast<size_t>(p * columns + c)] -= 1 + most;
+        if (p < first || p > last) preferred[i].data()[static_cast<size_t>(p * columns + c)] -= 1 - least;
       }
     }
-    out.push_back(preferred);
   }
-  return out;
 }
 
 /// The network of the front, with the choices changed that add the least loss for what they save, until it meets the
@@ -93,7 +89,10 @@ MetTargets moved(const Graph& searched, const Front::Network& network,
   set_alphas(searched, network.theta);
   Assignment a(searched);
   const Assignment::Chosen before = a.chosen();
-  set_alphas(searched, preferences(network, trained));
+  std::vector<Tensor> preferred;
+  for (const Tensor& losses : network.losses) preferred.push_back(scale(losses, -1));
+  if (trained.size() > 1) put_untrained_last(trained, preferred);
+  set_alphas(searched, preferred);
   Budget budget(a, targets);
   lower_or_reach(searched, a, budget);
   raise(a, budget);
