@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Networks picked from one front against a dedicated search per budget, from one float network and for equal epochs.
+"""Networks picked from one front against a dedicated search per budget, all from one float network.
 
 For each seed: one `mixgrad front`; from it, networks for every budget with no fine-tuning, with some, and by
 sensitivity; and a `mixgrad search` for every budget. A finished run adds a line to results.csv, and is not repeated.
@@ -60,8 +60,10 @@ def add(o, line):
 
 
 def work(o):
-    shared = ["--data", o.data, "--init", str(o.init), "--search-epochs", str(o.epochs[0]), "--finetune-epochs",
-              str(o.epochs[1]), *shlex.split(o.search_flags)]
+    shared = ["--data", o.data, "--init", str(o.init), *shlex.split(o.search_flags)]
+
+    def length(epochs):
+        return ["--search-epochs", str(epochs[0]), "--finetune-epochs", str(epochs[1])]
 
     def missing(method, budget, seed):
         return not any((d["method"], d["budget"], d["seed"]) == (method, budget, str(seed)) for d in load(o))
@@ -69,7 +71,7 @@ def work(o):
     for seed in range(o.seeds):
         front = o.out / f"front-{seed}"
         if missing("front", "", seed):
-            taken = run(o, front, ["front", *shared, "--seed", str(seed)])
+            taken = run(o, front, ["front", *shared, *length(o.front_epochs), "--seed", str(seed)])
             add(o, {"method": "front", "budget": "", "seed": seed, "seconds": round(taken[0], 1),
                     "cpu_seconds": round(taken[1], 1)})
         ways = {"front": [], TUNED.format(o.tuned): ["--finetune-epochs", str(o.tuned), *shlex.split(o.tune_flags)],
@@ -82,7 +84,8 @@ def work(o):
                     add(o, line_of(folder, method, budget, seed, taken))
             if missing("search", budget, seed):
                 folder = o.out / f"search-{budget}-{seed}"
-                taken = run(o, folder, ["search", *shared, "--target", f"size={budget}%", "--seed", str(seed)])
+                taken = run(o, folder, ["search", *shared, *length(o.epochs), "--target", f"size={budget}%", "--seed",
+                                       str(seed)])
                 add(o, line_of(folder, "search", budget, seed, taken))
 
 
@@ -138,14 +141,16 @@ def main():
     parser.add_argument("--binary", default=str(ROOT / "build/mixgrad"))
     parser.add_argument("--budgets", default="10,13,18,24,32,42,56,75", help="in %% of uniform 8 bits [%(default)s]")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0 [%(default)s]")
-    parser.add_argument("--epochs", default="4,8", metavar="SEARCH,FINETUNE", help="[%(default)s]; a front has both")
+    parser.add_argument("--epochs", default="4,8", metavar="SEARCH,FINETUNE", help="of a search [%(default)s]")
+    parser.add_argument("--front-epochs", default="8,2", metavar="SEARCH,FINETUNE", help="of the front [%(default)s]")
     parser.add_argument("--tuned", type=int, default=2, help="epochs of fine-tuning a picked network [%(default)s]")
     parser.add_argument("--search-flags", default="--weight-bits 0,2,4,8", help="[%(default)s]")
     parser.add_argument("--tune-flags", default="", help="more flags of the fine-tuned picks")
     parser.add_argument("--threads", type=int, default=2, help="of each run [%(default)s]")
     parser.add_argument("--table", action="store_true", help="only print the tables of finished runs")
     o = parser.parse_args()
-    o.budgets, o.epochs = o.budgets.split(","), [int(e) for e in o.epochs.split(",")]
+    o.budgets = o.budgets.split(",")
+    o.epochs, o.front_epochs = ([int(e) for e in text.split(",")] for text in (o.epochs, o.front_epochs))
     if not o.table:
         if not o.data or not o.init:
             parser.error("--data and --init are required")

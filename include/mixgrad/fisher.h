@@ -6,8 +6,6 @@
 #include <mixgrad/state.h>
 
 #include <cstdint>
-#include <span>
-#include <string>
 #include <vector>
 
 namespace mixgrad {
@@ -22,33 +20,28 @@ namespace mixgrad {
 /// images give it as B times the mean of the squared difference of their mean gradients. The network starts at its most
 /// bits and is always discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as
 /// far as a budget allows that shrinks to the targets, so weights always train for the network of the moment.
-///
-/// Several of them can search in one net, each with a share of every step's images (FrontSearch).
 class FisherSearch {
  public:
   /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than
-  /// strength · the cost saved. `batch_size`: images per step; `share`: of these that pass through this network. Sets
-  /// every α of `net`, which must outlive this object.
-  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size, double share = 1);
+  /// strength · the cost saved. `batch_size`: images per step. Sets every α of `net`, which must outlive this object.
+  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size);
 
   /// The one-hot θ of the next step: leaves that collect its gradients.
   Thetas thetas();
   /// Adds the gradients of the last thetas() to the estimates. Call after each step.
   void observe();
   /// Chooses all bit-widths anew, and sets α. At `progress` 0 the budget is the cost at the most bits; at 1, and from
-  /// there on, the targets.
+  /// there on, the targets. Before, fits the learned steps of candidates that were not chosen to the weights, since no
+  /// gradient has reached them.
   void choose(double progress);
   /// Sets every α to -Δ, raised for the chosen candidates: the arg max is the network of the moment.
   void set_alphas() const;
   /// The network of the moment: one-hot θ, in the order of MixPrec::nas_parameters().
   std::vector<Tensor> one_hot() const;
-  /// Whether column c of the slot is at candidate p.
-  bool has_chosen(const WeightSlot& slot, size_t c, size_t p) const;
 
   /// Δ of each candidate, shaped like its α; in the order of MixPrec::nas_parameters().
   std::vector<Tensor> losses() const;
-  /// Lists the estimates and choices under names that start with `prefix`.
-  void list_state(State& state, const std::string& prefix = "fisher");
+  void list_state(State& state);
 
  private:
   /// A slot with a choice.
@@ -67,6 +60,7 @@ class FisherSearch {
   };
 
   Tensor losses(const Measured& m) const;
+  void fit_unused_steps() const;
   std::vector<Target> limits(double share) const;
 
   MixPrec& net_;
@@ -75,9 +69,5 @@ class FisherSearch {
   std::vector<Measured> measured_;
   std::vector<double> largest_;  ///< costs at the most bits, by target
 };
-
-/// Fits the learned steps of candidates that none of these networks has chosen to the weights again, since no gradient
-/// reaches them.
-void fit_unused_steps(const Graph& searched, std::span<const FisherSearch> networks);
 
 }  // namespace mixgrad

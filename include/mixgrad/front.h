@@ -1,63 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0
-// One training for all budgets: networks along a range of costs share weights, and any other can be picked afterwards.
+// One training for all budgets: a search to the smallest budget keeps the networks that it passes, and the weights
+// between two of them are trained to serve every network from one to the other.
 #pragma once
 
 #include <mixgrad/fisher.h>
-#include <mixgrad/rng.h>
 #include <mixgrad/search.h>
 #include <mixgrad/state.h>
 
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
 namespace mixgrad {
 
-/// What the training of a front leaves.
-struct Front {
-  /// A network that took part. Both lists are in the order of searched.parameters(Role::alpha).
-  struct Network {
-    std::optional<Target> budget;  ///< unset: the largest
-    std::vector<Tensor> losses;    ///< what each candidate adds to the loss of this network (FisherSearch)
-    std::vector<Tensor> theta;     ///< the network, as one-hot θ
-  };
-  Graph searched;  ///< the weights, steps and clips that all networks share
-  std::vector<Network> networks;
+/// Two neighbouring networks of a front, and weights for all that lie between them. All lists are in the order of
+/// searched.parameters(Role::alpha).
+struct Segment {
+  Target budget;                ///< of the smaller network
+  Graph searched;               ///< the weights, steps and clips
+  std::vector<Tensor> larger;   ///< where the segment begins, as one-hot θ
+  std::vector<Tensor> smaller;  ///< where it ends
+  std::vector<Tensor> losses;   ///< what each candidate adds to the loss of the larger network (FisherSearch)
 };
 
-/// The training of a front: a FisherSearch for each budget, and one that stays at the most bits, all on the weights of
-/// one net. Several of them share every step's images: the largest, the smallest and two that are drawn (the sandwich
-/// rule of Yu and Huang 2019, arXiv 1903.05134). Each measures its own losses, since what a candidate adds depends on
-/// the other layers' bits.
+/// What the training of a front leaves: for each cost, the segments from the largest network to the smallest budget.
+struct Front {
+  std::vector<Segment> segments;
+};
+
+/// A search on `net` whose budget shrinks to the smallest of several, and which keeps the network that it has at each.
 class FrontSearch {
  public:
-  /// Budgets of each cost, smallest first. `net` must outlive this object.
-  FrontSearch(MixPrec& net, const std::vector<std::vector<Target>>& budgets, int64_t batch_size, uint64_t seed);
+  /// Budgets of one cost, smallest first, in equal ratios (front_budgets). `net` must outlive this object.
+  FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size);
 
-  /// One-hot θ of the networks that share the next step.
-  std::vector<Thetas> thetas();
-  /// Adds the gradients of the last thetas() to their estimates.
-  void observe();
-  /// Chooses the bit-widths of all networks anew; `progress` as in FisherSearch::choose. α shows the network of the
-  /// first cost's middle budget.
-  void choose(double progress);
+  /// Makes the choices that are due at `progress`, the share of the search that is done, and keeps the network wherever
+  /// it has trained at a budget. Call before each step.
+  void advance(double progress);
+  /// The same after the last step.
+  void finish();
 
-  /// Δ of the network that α shows, as FisherSearch::losses().
-  std::vector<Tensor> losses() const { return networks_[shown_].losses(); }
-  std::span<const FisherSearch> networks() const { return networks_; }
-  /// The present weights, shared with the net, and networks.
-  Front front() const;
+  Thetas thetas() { return search_.thetas(); }
+  void observe() { search_.observe(); }
+  std::vector<Tensor> losses() const { return search_.losses(); }
+  /// The segments between the networks kept, with the weights of the smaller ones, which have trained longer. Requires
+  /// finish().
+  std::vector<Segment> segments() const;
   void list_state(State& state);
 
  private:
+  struct Kept {
+    Graph searched;
+    std::vector<Tensor> theta, losses;
+  };
+  int64_t turns() const;
+  void keep_if_due();
+
   MixPrec& net_;
-  std::vector<std::optional<Target>> budgets_;  // by network
-  std::vector<FisherSearch> networks_;          // the largest first
-  std::vector<size_t> smallest_;                // by cost
-  std::vector<size_t> active_;                  // in the present step
-  size_t shown_;
-  Rng draws_;
+  std::vector<Target> budgets_;
+  FisherSearch search_;
+  std::vector<Kept> kept_;  // the largest first; those to come hold any values
+  int64_t turn_ = 0;
 };
 
 /// Limits on a cost, equidistant in its logarithm, smallest first: from `least` · the cost at the most bits, or the
@@ -65,12 +68,17 @@ class FrontSearch {
 /// not depend on the candidates.
 std::vector<Target> front_budgets(const Graph& searched, const cost::Model& model, double least, int count);
 
-/// Which losses a network is picked by: those of the front's networks next to the targets, or those of each layer on
-/// some images, with all other layers at their most bits (sensitivity_baseline).
+/// Networks from the larger to the smaller one of a segment, both included, as one-hot θ: where the search has the
+/// least losses, in equal ratios of the budget's cost.
+std::vector<std::vector<Tensor>> networks_along(const Segment& segment, int count);
+
+/// What a pick loses at each candidate: as measured while the front trained, or the loss of each layer at each
+/// candidate on some images, with all other layers at their most bits (sensitivity_baseline).
 enum class PickBy { losses, sensitivity };
 
-/// A network of the front that meets the targets (meet_targets), with the front's parameters and without training.
-/// Picking by sensitivity needs judge.loss, which picking by losses ignores.
+/// A network of the front that meets the targets, with the front's parameters and without training: of each cost's
+/// segments the one around the targets, and there the choices that lose least for what they save. The best of these by
+/// judge.quality. Picking by sensitivity needs judge.loss, which picking by losses ignores.
 MetTargets pick(const Front& front, std::span<const Target> targets, const Judge& judge = {},
                 PickBy by = PickBy::losses);
 

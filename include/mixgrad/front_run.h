@@ -43,10 +43,13 @@ struct FrontResult : TrainedFront {
   double seconds = 0;
 };
 
-/// Trains a front for search_epochs + finetune_epochs, as long as a search and its fine-tuning together. Otherwise like
-/// run_search.
+/// Trains a front: for each cost a search of search_epochs, then each of its segments for finetune_epochs. Otherwise
+/// like run_search.
 FrontResult run_front(const RunConfig& config, train::Observer& observer, train::Checkpoints* checkpoints = nullptr,
                       const Communicator* communicator = nullptr);
+
+/// The names of its phases, in their order.
+std::vector<std::string> front_phases(const RunConfig& config);
 
 /// The content of front.safetensors and of front.csv.
 io::Safetensors front_file(const TrainedFront& front);

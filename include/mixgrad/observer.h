@@ -13,7 +13,7 @@
 namespace mixgrad::train {
 
 struct StepReport {
-  const char* phase;
+  std::string phase;
   int epoch, epochs;
   int64_t step, steps;
   double loss, value;  ///< means of the task's loss and metric over the epoch so far
@@ -32,7 +32,7 @@ struct AlphaReport {
 };
 
 struct EpochReport {
-  const char* phase;  ///< "warmup", "search", "finetune"
+  std::string phase;  ///< "warmup", "search", "finetune", or of a front "search COST", "segment COST N"
   int epoch, epochs;
   Metric metric = {};  ///< of the task
   double task_loss = 0, reg_loss = 0, train_metric = 0, val_loss = 0, val_metric = 0;

@@ -15,6 +15,7 @@
 #include <mixgrad/task.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace mixgrad::train {
@@ -24,6 +25,7 @@ struct Schedule {
   int epochs_before = 0, epochs_after = 0;  ///< of phases that share the course of the learning rate with this one
   int64_t batch_size = 128;
   double lr = 0.1;               ///< peak learning rate of weights and biases
+  bool anneal = true;            ///< lower it to 0 in search and fine-tuning; else it stays at its peak
   double weight_decay = 2e-4;    ///< of weights; biases, α and clips have none
   double clip_lr_scale = 1;      ///< the clips' learning rate, relative to the weights'
   bool check_numerics = false;   ///< check the values and gradients of every op, not only the step's loss and gradients
@@ -62,10 +64,13 @@ bool warm_up(nn::Module& net, const data::Splits& splits, const Schedule& schedu
 /// is measured.
 void search(MixPrec& net, const data::Splits& splits, const SearchSchedule& schedule, Observer& observer,
             Checkpoints* checkpoints = nullptr);
-/// Trains the weights and clips of all networks of a front together, while their α are measured. They shrink to their
-/// budgets over the first part of the phase.
-void front(MixPrec& net, FrontSearch& networks, const data::Splits& splits, const Schedule& schedule,
-           Observer& observer, Checkpoints* checkpoints = nullptr);
+/// Trains weights and clips while the budget of a front's search shrinks, in a phase of this name.
+void front(const std::string& phase, MixPrec& net, FrontSearch& search, const data::Splits& splits,
+           const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
+/// Trains the weights and clips of a front's segment for all of its networks, in a phase of this name. `net`: that of
+/// the front's search, whose values are lost.
+void segment(const std::string& phase, MixPrec& net, const Segment& segment, const data::Splits& splits,
+             const Schedule& schedule, Observer& observer, Checkpoints* checkpoints = nullptr);
 /// Quantization-aware training of a discrete network, whose weight scales follow the weights. Ends with the parameters
 /// of the best epoch on the validation set, or leaves the network unchanged, scales included, if no epoch was as good:
 /// returns whether it was left unchanged.

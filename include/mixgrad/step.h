@@ -17,10 +17,7 @@
 namespace mixgrad::train {
 
 struct StepOptions {
-  std::function<Thetas()> sample = {};  ///< θ of the step; unset: softmax(α)
-  /// θ of several networks that train together, instead of `sample`: the micro-batches take turns, the first one with
-  /// the first network. Without a regularization.
-  std::function<std::vector<Thetas>()> networks = {};
+  std::function<Thetas()> sample = {};                       ///< θ of the step; unset: softmax(α)
   std::function<Tensor(const Thetas&)> regularization = {};  ///< added to the loss; runs once, on the step's tape
   DType dtype = DType::float32;                              ///< of activations between layers
   int64_t micro_batch = 0;                                   ///< images per micro-batch; 0: micro_batch_size(graph)

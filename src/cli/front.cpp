@@ -18,8 +18,9 @@ namespace mixgrad::cli {
 namespace {
 
 struct TrainFront {
-  TrainFront(CLI::App& command, const Communicator& communicator)
-      : options(command), processes("front", communicator) {}
+  TrainFront(CLI::App& command, const Communicator& communicator) : options(command), processes("front", communicator) {
+    set_front_effort(config, Effort::quick);  // as help shows
+  }
 
   void run();
   void print(const FrontResult& result, const std::string& path) const;
@@ -52,7 +53,7 @@ void TrainFront::run() {
       },
       [this](RunFolder& folder, const std::string& path) {
         const FrontResult result = [&] {
-          Progress progress(config, amount.of_progress());
+          Progress progress(config, amount.of_progress(), front_phases(config));
           return front_in_folder(config, folder, progress, processes.communicator(), report::write_page);
         }();
         print(result, path);
@@ -61,12 +62,11 @@ void TrainFront::run() {
 
 void add_options(TrainFront& t) {
   Options& o = t.options;
-  o.add_presets(t.config);
+  o.add_presets(t.config, set_front_effort);
   for (const Setting& setting : run_settings()) {
     if (setting.in_front == Setting::InFront::no) continue;
-    const bool epochs = setting.name == "search-epochs" || setting.name == "finetune-epochs";
-    o.add(setting, t.config,
-          epochs ? "the front trains for search-epochs + finetune-epochs, as long as one search" : "");
+    const bool of_segments = setting.name == "finetune-epochs";
+    o.add(setting, t.config, of_segments ? "epochs of training each of the 7 segments between its budgets" : "");
   }
   t.place.add_to(o);
   t.processes.add_to(o);
@@ -77,8 +77,8 @@ void add_options(TrainFront& t) {
 }  // namespace
 
 void add_front(CLI::App& app, const Communicator& communicator) {
-  CLI::App* command = app.add_subcommand(
-      "front", "train one set of weights for all budgets, from which networks are picked later (mixgrad pick)");
+  CLI::App* command =
+      app.add_subcommand("front", "train for all budgets at once: networks are picked later (mixgrad pick)");
   const auto train = std::make_shared<TrainFront>(*command, communicator);
   add_options(*train);
   show_examples(*command, {"mixgrad front --data cifar10:DIR --weight-bits 0,2,4,8 --out front",

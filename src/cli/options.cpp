@@ -52,8 +52,9 @@ void Options::add_in_train(RunConfig& config) {
   }
 }
 
-void Options::add_presets(RunConfig& config) {
+void Options::add_presets(RunConfig& config, void (*set)(RunConfig&, Effort)) {
   preset_ = &config;
+  set_effort_ = set;
   add("effort", &effort_,
       "how long to train: sets warmup-epochs, search-epochs, finetune-epochs, lr and weight-decay, unless they are "
       "given");
@@ -74,7 +75,7 @@ void Options::apply() {
   read();
   if (preset_ == nullptr) return;
   if (preset_->from_front.empty())
-    set_effort(*preset_, effort_);
+    set_effort_(*preset_, effort_);
   else
     *preset_ = settings_from_front(preset_->from_front);
   read();

@@ -27,9 +27,9 @@ class Options {
   void add_reading(RunConfig& config);
   /// Adds the settings of `mixgrad train`.
   void add_in_train(RunConfig& config);
-  /// Adds --effort, a preset of some of the settings: their own flags and keys override it. So does a front that
-  /// --from-front names: its settings are then those of `config`.
-  void add_presets(RunConfig& config);
+  /// Adds --effort, a preset of the settings that `set` changes: their own flags and keys override it. So does a front
+  /// that --from-front names: its settings are then those of `config`.
+  void add_presets(RunConfig& config, void (*set)(RunConfig&, Effort) = set_effort);
   /// Adds --config FILE, whose keys are the names of the flags added so far.
   void add_config_file();
 
@@ -50,6 +50,7 @@ class Options {
 
   CLI::App& command_;
   RunConfig* preset_ = nullptr;
+  void (*set_effort_)(RunConfig&, Effort) = nullptr;
   Effort effort_ = Effort::quick;
   std::deque<Option> options_;  // CLI11 keeps pointers to the texts
   CLI::Option* config_flag_ = nullptr;

@@ -9,7 +9,6 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <string_view>
 #include <utility>
 
 #include <sys/ioctl.h>
@@ -20,16 +19,19 @@ namespace {
 
 constexpr auto refresh = std::chrono::milliseconds(100);
 
-/// Approximate duration of an epoch of each phase, relative to the others; for phases that have not started.
-struct Pace {
-  const char* phase;
-  double seconds;
+/// A kind of phase, told by the first word of its name.
+struct PhaseKind {
+  const char* name;
+  int RunConfig::*epochs;
+  double seconds;  ///< of an epoch, approximately, relative to the others; for phases that have not started
 };
-constexpr std::array<Pace, 4> pace = {{{"warmup", 1.0}, {"search", 0.8}, {"finetune", 0.7}, {"front", 0.9}}};
 
-int epochs_of(const RunConfig& config, const std::string& phase) {
-  if (phase == "front") return config.search_epochs + config.finetune_epochs;
-  return phase == "warmup" ? config.warmup_epochs : phase == "search" ? config.search_epochs : config.finetune_epochs;
+const PhaseKind& kind_of(const std::string& phase) {
+  static constexpr std::array<PhaseKind, 4> kinds = {{{"warmup", &RunConfig::warmup_epochs, 1.0},
+                                                      {"search", &RunConfig::search_epochs, 0.8},
+                                                      {"finetune", &RunConfig::finetune_epochs, 0.7},
+                                                      {"segment", &RunConfig::finetune_epochs, 0.8}}};
+  return *std::ranges::find(kinds, phase.substr(0, phase.find(' ')), &PhaseKind::name);
 }
 
 std::string minutes(double seconds) {
@@ -53,10 +55,9 @@ std::string short_number(double value) {
 
 /// The discrete cost and, while α trains, the soft cost's deviation from it and the entropy of θ.
 std::string cost_part(const RunConfig& config, const train::EpochReport& e) {
-  const std::string_view phase = e.phase;
-  if (phase == "warmup") return "";
+  if (e.phase == "warmup") return "";
   std::string part = fmt::format("  {} {}", cost_to_lower(config), short_number(e.cost_discrete));
-  if (phase == "search" && config.method == Method::dnas)
+  if (e.phase == "search" && config.method == Method::dnas)
     part += fmt::format(" (soft {:+.0f}%)  entropy {:.2f}", 100 * (e.cost_soft / e.cost_discrete - 1), e.entropy);
   return part;
 }
@@ -68,8 +69,8 @@ std::string share_part(const train::Metric& metric, const std::string& label, do
 
 }  // namespace
 
-Progress::Progress(const RunConfig& config, Show show)
-    : config_(config), shows_(show), terminal_(::isatty(STDOUT_FILENO) == 1) {}
+Progress::Progress(const RunConfig& config, Show show, std::vector<std::string> phases)
+    : config_(config), phases_(std::move(phases)), shows_(show), terminal_(::isatty(STDOUT_FILENO) == 1) {}
 
 Progress::~Progress() {
   if (open_) std::fputc('\n', stdout);
@@ -105,12 +106,12 @@ void Progress::enter(const std::string& phase, double done) {
 }
 
 double Progress::time_left(const std::string& phase, double done) const {
-  const auto current = std::ranges::find(pace, phase, [](const Pace& p) { return std::string(p.phase); });
-  const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count();
-  double work = (epochs_of(config_, phase) - done) * current->seconds;
-  for (auto later = current + 1; later != pace.end() && later->phase != std::string_view("front"); ++later)
-    work += epochs_of(config_, later->phase) * later->seconds;
-  return taken / std::max(done - done_at_start_, 1e-9) / current->seconds * work;
+  const double taken = std::chrono::duration<double>(Clock::now() - phase_start_).count(),
+               pace = kind_of(phase).seconds;
+  double work = -done * pace;
+  for (auto p = std::ranges::find(phases_, phase); p != phases_.end(); ++p)
+    work += config_.*kind_of(*p).epochs * kind_of(*p).seconds;
+  return taken / std::max(done - done_at_start_, 1e-9) / pace * work;
 }
 
 void Progress::rewrite(const std::string& line) {

@@ -11,6 +11,7 @@
 #include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace mixgrad::cli {
 
@@ -18,7 +19,8 @@ class Progress : public train::Observer {
  public:
   /// What to print: notes go to standard error, the rest to standard output.
   enum class Show { nothing, notes, all };
-  Progress(const RunConfig& config, Show show);
+  /// `phases`: those of the run, in their order.
+  Progress(const RunConfig& config, Show show, std::vector<std::string> phases = {"warmup", "search", "finetune"});
   ~Progress() override;
 
   void on_resume(const train::Place& place, const std::string& damage) override;
@@ -39,6 +41,7 @@ class Progress : public train::Observer {
   void show(const train::StepReport& step);
 
   const RunConfig& config_;
+  const std::vector<std::string> phases_;
   Show shows_;
   bool terminal_;
   mutable bool open_ = false;  // the current line has no line feed yet

@@ -55,17 +55,15 @@ std::string check_front(const RunConfig& config, const data::Splits& splits) {
   const Graph graph =
       placed(float_graph(config, *make_model(config, splits.train).net, splits), mix_prec_options(config));
   const Thetas thetas = graph.softmax_thetas();
-  for (const std::string& name : config.costs) cost::soft(graph, cost::find(name), thetas);  // all candidates have one
-  budgets_of_front(config, graph);
+  for (const std::string& name : config.costs) {
+    cost::soft(graph, cost::find(name), thetas);  // throws if a candidate has no cost
+    budgets_of_front(config, graph, name);
+  }
   return integer_obstacle(graph);
 }
 
-std::vector<std::vector<Target>> budgets_of_front(const RunConfig& config, const Graph& searched) {
-  constexpr int networks = 7;  // besides the largest
-  std::vector<std::vector<Target>> out;
-  for (const std::string& name : config.costs)
-    out.push_back(front_budgets(searched, cost::find(name), config.least_cost, networks));
-  return out;
+std::vector<Target> budgets_of_front(const RunConfig& config, const Graph& searched, const std::string& cost) {
+  return front_budgets(searched, cost::find(cost), config.least_cost, segments_of_front);
 }
 
 void check_possible(std::span<const RunConfig> runs) {

@@ -14,7 +14,9 @@ std::string check_wishes(const RunConfig& config, const data::Splits& splits);
 /// The same for the training of a front: throws bad_input unless it has budgets of each of its costs.
 std::string check_front(const RunConfig& config, const data::Splits& splits);
 
-/// The budgets of a front's networks, by cost (front_budgets).
-std::vector<std::vector<Target>> budgets_of_front(const RunConfig& config, const Graph& searched);
+/// The number of budgets that a front has of each cost.
+constexpr int segments_of_front = 7;
+/// These budgets (front_budgets).
+std::vector<Target> budgets_of_front(const RunConfig& config, const Graph& searched, const std::string& cost);
 
 }  // namespace mixgrad

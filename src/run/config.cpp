@@ -179,6 +179,12 @@ void set_effort(RunConfig& config, Effort effort) {
   }
 }
 
+void set_front_effort(RunConfig& config, Effort effort) {
+  set_effort(config, effort);
+  config.search_epochs *= 2;    // over the whole range of budgets
+  config.finetune_epochs /= 4;  // in each segment
+}
+
 void RunConfig::validate() const {
   check_task(*this);
   check_candidates(*this);

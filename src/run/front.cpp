@@ -6,11 +6,16 @@
 #include "float_network.h"
 #include "prepared_run.h"
 
+#include <fmt/core.h>
+
 namespace mixgrad {
 namespace {
 
 constexpr int64_t judged_images = 1024;
 constexpr int points_per_cost = 12;
+
+std::string search_phase(const std::string& cost) { return "search " + cost; }
+std::string segment_phase(const std::string& cost, size_t i) { return fmt::format("segment {} {}", cost, i + 1); }
 
 /// The mean bit-width of the weights that a layer had before it lost channels.
 double mean_bits(const LayerSummary& layer) {
@@ -35,7 +40,8 @@ class FrontRun : PreparedRun {
     const train::Task task = task_for_search(config_, result_.floating, splits_.train);
     result_.floating.task = task.name;
     result_.floating_score = judge_float(result_.floating, task, result_.floating_confusion);
-    train(train::distilled(task, result_.floating, config_.distill, splits_.train));
+    const train::Task taught = train::distilled(task, result_.floating, config_.distill, splits_.train);
+    for (const std::string& cost : config_.costs) train(cost, taught);
     if (!result_.interrupted) add_points(task);
     result_.notes = notes_;
     result_.seconds = total_.seconds();
@@ -43,18 +49,46 @@ class FrontRun : PreparedRun {
   }
 
  private:
-  void train(const train::Task& task) {
-    MixPrecOptions options = mix_prec_options(config_);
-    options.calibration = train::calibration_batches(splits_.train, config_.batch_size, config_.seed);
-    options.input_range = splits_.train.known_range();
-    options.on_note = [this](const std::string& text) { note(text); };
-    MixPrec net(result_.floating, options);
-    FrontSearch networks(net, budgets_of_front(config_, net.graph()), config_.batch_size, config_.seed);
-    const train::Schedule s = schedule(config_, splits_, communicator_, task,
-                                       config_.search_epochs + config_.finetune_epochs, config_.search_lr);
-    train::front(net, networks, splits_, s, observer_, &checkpoints_);
-    result_.front = networks.front();
+  /// The segments of this cost.
+  void train(const std::string& cost, const train::Task& task) {
+    MixPrec net(result_.floating, options());
+    FrontSearch search(net, budgets_of_front(config_, net.graph(), cost), config_.batch_size);
+    State searched;
+    search.list_state(searched);
+    in_phase(search_phase(cost), searched, [&](const std::string& phase) {
+      train::Schedule s = schedule(config_, splits_, communicator_, task, config_.search_epochs, config_.search_lr);
+      s.anneal = false;  // segments branch off all the way, and each is annealed itself
+      train::front(phase, net, search, splits_, s, observer_, &checkpoints_);
+    });
+    const std::vector<Segment> segments = search.segments();
+    for (size_t i = 0; i < segments.size(); ++i) {
+      State trained;
+      for (const Parameter& p : segments[i].searched.parameters()) trained.add(p.name, p.tensor);
+      in_phase(segment_phase(cost, i), trained, [&](const std::string& phase) {
+        train::segment(phase, net, segments[i], splits_,
+                       schedule(config_, splits_, communicator_, task, config_.finetune_epochs, config_.search_lr),
+                       observer_, &checkpoints_);
+      });
+      result_.front.segments.push_back(segments[i]);
+    }
+  }
+
+  MixPrecOptions options() {
+    MixPrecOptions out = mix_prec_options(config_);
+    out.calibration = train::calibration_batches(splits_.train, config_.batch_size, config_.seed);
+    out.input_range = splits_.train.known_range();
+    out.on_note = [this](const std::string& text) { note(text); };
+    return out;
+  }
+
+  /// Calls `run`, which changes `state`, unless that has its result from before the run was resumed.
+  template <typename Run>
+  void in_phase(const std::string& phase, const State& state, const Run& run) {
+    if (result_.interrupted) return;
+    if (checkpoints_.finished(phase)) return state.restore(checkpoints_.result(phase));
+    run(phase);
     result_.interrupted = train::stops(observer_, communicator_);
+    if (!result_.interrupted) checkpoints_.finish(phase, state.content());
   }
 
   void add_points(const train::Task& task) {
@@ -62,7 +96,8 @@ class FrontRun : PreparedRun {
       result_.layers.push_back(layer.name);
     for (const std::string& name : config_.costs) {
       const cost::Model model = cost::find(name);
-      for (const Target& budget : front_budgets(result_.front.searched, model, config_.least_cost, points_per_cost))
+      for (const Target& budget :
+           front_budgets(result_.front.segments[0].searched, model, config_.least_cost, points_per_cost))
         result_.points.push_back(point(budget, task));
     }
   }
@@ -86,6 +121,15 @@ MetTargets pick_for_run(const TrainedFront& trained, const RunConfig& config, co
                         const train::Task& task, std::span<const Target> targets) {
   return pick(trained.front, targets, judge_on(splits, task, judged_images),
               config.method == Method::sensitivity ? PickBy::sensitivity : PickBy::losses);
+}
+
+std::vector<std::string> front_phases(const RunConfig& config) {
+  std::vector<std::string> out = {"warmup"};
+  for (const std::string& cost : config.costs) {
+    out.push_back(search_phase(cost));
+    for (size_t i = 0; i < segments_of_front; ++i) out.push_back(segment_phase(cost, i));
+  }
+  return out;
 }
 
 FrontResult run_front(const RunConfig& config, train::Observer& observer, train::Checkpoints* kept,

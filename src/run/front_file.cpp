@@ -24,15 +24,20 @@ namespace {
 constexpr const char *float_prefix = "float/", *cost_key = "cost", *limit_key = "limit", *data_key = "data",
                      *score_key = "score", *confusion_key = "confusion";
 
-std::string network_prefix(size_t i) { return fmt::format("network/{}/", i); }
+std::string segment_prefix(size_t i) { return fmt::format("segment/{}/", i); }
 
-io::Safetensors content_of(const Front::Network& network) {
-  io::Safetensors out;
-  if (network.budget)
-    out.metadata = {{cost_key, network.budget->model.name}, {limit_key, fmt::format("{}", network.budget->limit)}};
-  for (size_t i = 0; i < network.losses.size(); ++i) {
-    out.tensors.emplace_back(fmt::format("losses.{}", i), network.losses[i]);
-    out.tensors.emplace_back(fmt::format("theta.{}", i), network.theta[i]);
+std::string larger_name(size_t i) { return fmt::format("larger.{}", i); }
+std::string smaller_name(size_t i) { return fmt::format("smaller.{}", i); }
+std::string losses_name(size_t i) { return fmt::format("losses.{}", i); }
+
+io::Safetensors content_of(const Segment& segment) {
+  io::Safetensors out = to_safetensors(segment.searched);
+  out.metadata[cost_key] = segment.budget.model.name;
+  out.metadata[limit_key] = fmt::format("{}", segment.budget.limit);
+  for (size_t i = 0; i < segment.losses.size(); ++i) {
+    out.tensors.emplace_back(larger_name(i), segment.larger[i]);
+    out.tensors.emplace_back(smaller_name(i), segment.smaller[i]);
+    out.tensors.emplace_back(losses_name(i), segment.losses[i]);
   }
   return out;
 }
@@ -52,26 +57,29 @@ bool is_one_hot(const Tensor& theta) {
   return true;
 }
 
-/// The budget of a network; none if it is the largest.
-std::optional<Target> budget_from(const io::Safetensors& content) {
+/// The budget of a segment.
+Target budget_from(const io::Safetensors& content) {
   const auto cost = content.metadata.find(cost_key), limit = content.metadata.find(limit_key);
-  if (cost == content.metadata.end() && limit == content.metadata.end()) return std::nullopt;
   const double value = limit == content.metadata.end() ? 0 : std::strtod(limit->second.c_str(), nullptr);
   if (cost == content.metadata.end() || !std::isfinite(value) || value <= 0)
-    bad_input("{}: corrupt: expected a network's budget as a cost and a positive limit", content.path);
-  return Target{.model = cost::find(cost->second), .limit = value};
+    bad_input("{}: corrupt: expected a segment's budget as a cost and a positive limit", content.path);
+  return {.model = cost::find(cost->second), .limit = value};
 }
 
-Front::Network network_from(const io::Safetensors& content, const std::vector<Parameter>& alphas) {
-  Front::Network out{.budget = budget_from(content), .losses = {}, .theta = {}};
-  for (size_t i = 0; i < alphas.size(); ++i) {
-    const Shape& shape = alphas[i].tensor.shape();
-    const Tensor losses = content.at(fmt::format("losses.{}", i)), theta = content.at(fmt::format("theta.{}", i));
-    if (losses.shape() != shape || theta.shape() != shape || !is_one_hot(theta) ||
-        !std::ranges::all_of(losses.data(), [](float loss) { return std::isfinite(loss); }))
-      bad_input("{}: corrupt: the networks of the front do not fit its candidates", content.path);
+Segment segment_from(const io::Safetensors& content) {
+  Segment out{
+      .budget = budget_from(content), .searched = graph_from(content), .larger = {}, .smaller = {}, .losses = {}};
+  for (const Parameter& alpha : out.searched.parameters(Role::alpha)) {
+    const size_t i = out.losses.size();
+    const Shape& shape = alpha.tensor.shape();
+    const Tensor larger = content.at(larger_name(i)), smaller = content.at(smaller_name(i)),
+                 losses = content.at(losses_name(i));
+    if (losses.shape() != shape || larger.shape() != shape || smaller.shape() != shape || !is_one_hot(larger) ||
+        !is_one_hot(smaller) || !std::ranges::all_of(losses.data(), [](float loss) { return std::isfinite(loss); }))
+      bad_input("{}: corrupt: the networks of a segment do not fit its candidates", content.path);
+    out.larger.push_back(larger);
+    out.smaller.push_back(smaller);
     out.losses.push_back(losses);
-    out.theta.push_back(theta);
   }
   return out;
 }
@@ -135,28 +143,25 @@ RunConfig config_from(const io::Safetensors& content) {
 }  // namespace
 
 io::Safetensors front_file(const TrainedFront& front) {
-  io::Safetensors out = to_safetensors(front.front.searched);
+  io::Safetensors out;
   out.put(float_prefix, content_of_float(front));
-  for (size_t i = 0; i < front.front.networks.size(); ++i)
-    out.put(network_prefix(i), content_of(front.front.networks[i]));
+  for (size_t i = 0; i < front.front.segments.size(); ++i)
+    out.put(segment_prefix(i), content_of(front.front.segments[i]));
   out.put(settings_prefix, {.tensors = {}, .metadata = decisive_settings(front.config)});
   return out;
 }
 
 TrainedFront read_front(const std::string& folder) {
   const io::Safetensors content = read_content(folder);
-  TrainedFront out{.config = config_from(content),
-                   .front = {.searched = graph_from(content), .networks = {}},
-                   .floating = {},
-                   .data = {}};
+  TrainedFront out{.config = config_from(content), .front = {}, .floating = {}, .data = {}};
   read_float(part_of(content, float_prefix), out);
-  const std::vector<Parameter> alphas = out.front.searched.parameters(Role::alpha);
   for (size_t i = 0;; ++i) {
-    const io::Safetensors part = part_of(content, network_prefix(i));
+    const io::Safetensors part = part_of(content, segment_prefix(i));
     if (part.tensors.empty()) break;
-    out.front.networks.push_back(network_from(part, alphas));
+    out.front.segments.push_back(segment_from(part));
   }
-  if (out.front.networks.empty()) bad_input("{}: corrupt: the front has no networks", content.path);
+  if (out.front.segments.empty())
+    bad_input("{}: the front has no segments: expected one trained by this version of mixgrad", content.path);
   return out;
 }
 

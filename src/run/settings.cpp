@@ -174,7 +174,7 @@ Rows bit_widths() {
        .in_front = InFront::no},
       {.name = "costs",
        .member = &RunConfig::costs,
-       .help = "costs of whose budgets the front's networks are",
+       .help = "costs to have budgets of; each takes a training of its own",
        .form = regularizer_form(),
        .in_front = InFront::trains,
        .in_search = false},

@@ -34,11 +34,11 @@ void visit_slots(const Graph& graph, const Visit& visit) {
 
 }  // namespace
 
-FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size, double share)
+FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size)
     : net_(net),
       targets_(std::move(targets)),
       strength_(strength),
-      loss_per_square_(static_cast<double>(batch_size) / share / 2) {
+      loss_per_square_(static_cast<double>(batch_size) / 2) {
   net.set_temperature(sharp_temperature);
   visit_slots(net.graph(), [&](const auto& slot) {
     const auto size = static_cast<size_t>(slot.alpha.size()), columns = size / slot.precisions.size();
@@ -73,11 +73,6 @@ std::vector<Tensor> FisherSearch::one_hot() const {
   std::vector<Tensor> out;
   for (const Measured& m : measured_) out.push_back(m.one_hot());
   return out;
-}
-
-bool FisherSearch::has_chosen(const WeightSlot& slot, size_t c, size_t p) const {
-  const Measured& m = *std::ranges::find(measured_, static_cast<const void*>(&slot), &Measured::slot);
-  return m.chosen[m.columns() == 1 ? 0 : c] == static_cast<int64_t>(p);
 }
 
 void FisherSearch::observe() {
@@ -128,7 +123,25 @@ std::vector<Target> FisherSearch::limits(double share) const {
   return out;
 }
 
+void FisherSearch::fit_unused_steps() const {
+  for (const Node& node : net_.graph().nodes) {
+    if (!node.weight_scales || node.weight_slot->fixed()) continue;
+    const WeightSlot& slot = *node.weight_slot;
+    const Measured& m = *std::ranges::find(measured_, static_cast<const void*>(&slot), &Measured::slot);
+    const Tensor fitted = candidate_scales(node.weight(), slot.precisions, *slot.quantizer),
+                 scales = node.weight_scales;
+    const auto channels = static_cast<size_t>(fitted.dim(1));
+    for (size_t c = 0; c < channels; ++c) {
+      const auto chosen = static_cast<size_t>(m.chosen[m.columns() == 1 ? 0 : c]);
+      for (size_t p = 0; p < slot.precisions.size(); ++p) {
+        if (p != chosen) scales.data()[p * channels + c] = fitted.data()[p * channels + c];
+      }
+    }
+  }
+}
+
 void FisherSearch::choose(double progress) {
+  fit_unused_steps();
   const double share = std::min(progress, 1.0);
   Assignment a(net_.graph());
   std::vector<Measured*> of_choice;
@@ -150,27 +163,11 @@ void FisherSearch::choose(double progress) {
   set_alphas();
 }
 
-void FisherSearch::list_state(State& state, const std::string& prefix) {
+void FisherSearch::list_state(State& state) {
   for (size_t i = 0; i < measured_.size(); ++i) {
-    state.add(fmt::format("{}.chosen.{}", prefix, i), std::span<int64_t>(measured_[i].chosen));
-    state.add(fmt::format("{}.squares.{}", prefix, i), std::span<double>(measured_[i].squares));
-    state.add(fmt::format("{}.steps.{}", prefix, i), std::span<double>(measured_[i].steps));
-  }
-}
-
-void fit_unused_steps(const Graph& searched, std::span<const FisherSearch> networks) {
-  for (const Node& node : searched.nodes) {
-    if (!node.weight_scales || node.weight_slot->fixed()) continue;
-    const WeightSlot& slot = *node.weight_slot;
-    const Tensor fitted = candidate_scales(node.weight(), slot.precisions, *slot.quantizer),
-                 scales = node.weight_scales;
-    const auto channels = static_cast<size_t>(fitted.dim(1));
-    for (size_t p = 0; p < slot.precisions.size(); ++p) {
-      for (size_t c = 0; c < channels; ++c) {
-        const auto has = [&](const FisherSearch& network) { return network.has_chosen(slot, c, p); };
-        if (std::ranges::none_of(networks, has)) scales.data()[p * channels + c] = fitted.data()[p * channels + c];
-      }
-    }
+    state.add(fmt::format("fisher.chosen.{}", i), std::span<int64_t>(measured_[i].chosen));
+    state.add(fmt::format("fisher.squares.{}", i), std::span<double>(measured_[i].squares));
+    state.add(fmt::format("fisher.steps.{}", i), std::span<double>(measured_[i].steps));
   }
 }
 

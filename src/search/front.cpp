@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The networks along a front: which share a step, and what they choose.
+// The networks along a front: the budgets, and a search that keeps what it has at each.
 #include "reach.h"
 
 #include <mixgrad/error.h>
@@ -13,56 +13,65 @@
 namespace mixgrad {
 namespace {
 
-/// How many networks share a step.
-size_t per_step(size_t networks) { return std::min<size_t>(4, networks); }
+constexpr int64_t turns_between = 6;  // two budgets
 
-}  // namespace
-
-FrontSearch::FrontSearch(MixPrec& net, const std::vector<std::vector<Target>>& budgets, int64_t batch_size,
-                         uint64_t seed)
-    : net_(net), budgets_(1), shown_(1 + budgets.at(0).size() / 2), draws_(seed, "front") {
-  for (const std::vector<Target>& of_cost : budgets) {
-    smallest_.push_back(budgets_.size());
-    budgets_.insert(budgets_.end(), of_cost.begin(), of_cost.end());
-  }
-  for (const std::optional<Target>& budget : budgets_) {
-    const std::vector<Target> targets = budget ? std::vector{*budget} : std::vector<Target>();
-    const double share = 1.0 / static_cast<double>(per_step(budgets_.size()));
-    networks_.emplace_back(net, targets, /*strength=*/0, batch_size, share);
-  }
-}
-
-std::vector<Thetas> FrontSearch::thetas() {
-  active_ = {smallest_[draws_.below(smallest_.size())], 0};
-  while (active_.size() < per_step(networks_.size())) {
-    const size_t drawn = draws_.below(networks_.size());
-    if (std::ranges::find(active_, drawn) == active_.end()) active_.push_back(drawn);
-  }
-  std::vector<Thetas> out;
-  for (const size_t i : active_) out.push_back(networks_[i].thetas());
+/// Everything that training changes, choices and losses: of the present network, or of one that is kept.
+std::vector<Tensor> values_of(const Graph& graph, const std::vector<Tensor>& theta, const std::vector<Tensor>& losses) {
+  std::vector<Tensor> out = theta;
+  out.insert(out.end(), losses.begin(), losses.end());
+  for (const Parameter& p : graph.parameters()) out.push_back(p.tensor);
   return out;
 }
 
-void FrontSearch::observe() {
-  for (const size_t i : active_) networks_[i].observe();
+}  // namespace
+
+FrontSearch::FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size)
+    : net_(net), budgets_(budgets), search_(net, {budgets.at(0)}, /*strength=*/0, batch_size) {
+  for (size_t i = 0; i <= budgets.size(); ++i)
+    kept_.push_back({.searched = net.graph().clone(), .theta = search_.one_hot(), .losses = search_.losses()});
 }
 
-void FrontSearch::choose(double progress) {
-  fit_unused_steps(net_.graph(), networks_);
-  for (FisherSearch& network : networks_) network.choose(progress);
-  networks_[shown_].set_alphas();
+/// The first turn is for the largest network; each ends with a choice.
+int64_t FrontSearch::turns() const { return std::ssize(budgets_) * turns_between + 1; }
+
+void FrontSearch::advance(double progress) {
+  const int64_t last = turns() - 1, due = std::min(last, static_cast<int64_t>(progress * static_cast<double>(turns())));
+  while (turn_ < due) {
+    keep_if_due();
+    ++turn_;
+    search_.choose(static_cast<double>(turn_) / static_cast<double>(last));
+  }
 }
 
-Front FrontSearch::front() const {
-  Front out{.searched = net_.graph(), .networks = {}};
-  for (size_t i = 0; i < networks_.size(); ++i)
-    out.networks.push_back({.budget = budgets_[i], .losses = networks_[i].losses(), .theta = networks_[i].one_hot()});
+void FrontSearch::finish() {
+  advance(1);
+  keep_if_due();
+}
+
+void FrontSearch::keep_if_due() {
+  if (turn_ % turns_between != 0) return;
+  const Kept& kept = kept_[static_cast<size_t>(turn_ / turns_between)];
+  const std::vector<Tensor> from = values_of(net_.graph(), search_.one_hot(), search_.losses()),
+                            to = values_of(kept.searched, kept.theta, kept.losses);
+  for (size_t i = 0; i < to.size(); ++i) std::ranges::copy(from[i].data(), to[i].data().begin());
+}
+
+std::vector<Segment> FrontSearch::segments() const {
+  std::vector<Segment> out;
+  for (size_t i = 0; i + 1 < kept_.size(); ++i)
+    out.push_back({.budget = budgets_[budgets_.size() - 1 - i],
+                   .searched = kept_[i + 1].searched,
+                   .larger = kept_[i].theta,
+                   .smaller = kept_[i + 1].theta,
+                   .losses = kept_[i].losses});
   return out;
 }
 
 void FrontSearch::list_state(State& state) {
-  state.add("front.draws", draws_.state());
-  for (size_t i = 0; i < networks_.size(); ++i) networks_[i].list_state(state, fmt::format("front.{}", i));
+  search_.list_state(state);
+  state.add("front.turn", turn_);
+  for (size_t i = 0; i < kept_.size(); ++i)
+    state.add(fmt::format("front.{}", i), values_of(kept_[i].searched, kept_[i].theta, kept_[i].losses));
 }
 
 std::vector<Target> front_budgets(const Graph& searched, const cost::Model& model, double least, int count) {

@@ -11,7 +11,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 #include <optional>
 #include <utility>
 
@@ -19,107 +19,130 @@ namespace mixgrad {
 namespace {
 
 /// Sets every α of `searched`, in the order of Graph::parameters.
-void set_alphas(const Graph& searched, const std::vector<Tensor>& values) {
+void set_alphas(const Graph& searched, std::span<const Tensor> values) {
   const std::vector<Parameter> alphas = searched.parameters(Role::alpha);
   for (size_t i = 0; i < alphas.size(); ++i)
     std::ranges::copy(values[i].data(), Tensor(alphas[i].tensor).data().begin());
 }
 
-/// The networks of the front next to the targets: the last of those within them and the first of those beyond, by the
-/// cost that exceeds its target most.
-std::vector<const Front::Network*> neighbours(const Front& front, const Graph& searched,
-                                              std::span<const Target> targets) {
-  const Front::Network *within = nullptr, *beyond = nullptr;
-  double most_within = 0, least_beyond = 0;
-  for (const Front::Network& network : front.networks) {
-    set_alphas(searched, network.theta);
-    const Graph discrete = discretize(searched);
-    double share = 0;
-    for (const Target& t : targets) share = std::max(share, cost::discrete(discrete, t.model) / t.limit);
-    if (share <= 1 && share > most_within) within = &network, most_within = share;
-    if (share > 1 && (beyond == nullptr || share < least_beyond)) beyond = &network, least_beyond = share;
+double cost_at(const Graph& searched, std::span<const Tensor> theta, const cost::Model& model) {
+  set_alphas(searched, theta);
+  return cost::discrete(discretize(searched), model);
+}
+
+bool holds_at(const Graph& searched, std::span<const Tensor> theta, std::span<const Target> targets) {
+  return std::ranges::all_of(targets, [&](const Target& t) { return cost_at(searched, theta, t.model) <= t.limit; });
+}
+
+/// Sets every α of `searched` to minus the losses of its candidates. Those that neither end of the segment has chosen,
+/// which the weights have not trained with, lose more than any other.
+void prefer(const Segment& segment, const Graph& searched, const Judge& judge, PickBy by) {
+  if (by == PickBy::sensitivity) {
+    prefer_by_sensitivity(searched, judge.loss);
+  } else {
+    std::vector<Tensor> values;
+    for (const Tensor& losses : segment.losses) values.push_back(scale(losses, -1));
+    set_alphas(searched, values);
   }
-  std::vector<const Front::Network*> out;
-  for (const Front::Network* network : {within, beyond}) {
-    if (network != nullptr) out.push_back(network);
+  const std::vector<Parameter> alphas = searched.parameters(Role::alpha);
+  float least = 0;
+  for (const Parameter& p : alphas) least = std::min(least, *std::ranges::min_element(p.tensor.data()));
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    const std::span<float> alpha = Tensor(alphas[i].tensor).data();
+    const std::span<const float> larger = segment.larger[i].data(), smaller = segment.smaller[i].data();
+    for (size_t k = 0; k < alpha.size(); ++k) {
+      if (larger[k] == 0 && smaller[k] == 0) alpha[k] -= 1 - least;
+    }
+  }
+}
+
+/// The larger network of a segment, lowered where that adds the least loss for what it saves, until it meets the
+/// targets.
+class Lowered {
+ public:
+  Lowered(const Segment& segment, std::span<const Target> targets, const Judge& judge, PickBy by)
+      : searched_(segment.searched.clone()),
+        a_(at(searched_, segment.larger)),
+        before_(a_.chosen()),
+        budget_(a_, targets) {
+    prefer(segment, searched_, judge, by);
+    lower_or_reach(searched_, a_, budget_);
+    follow_alpha(a_, budget_);
+    fill_up(a_, budget_);
+  }
+
+  MetTargets network(const std::string& start, const Judge& judge) {
+    Rival found{.start = start, .chosen = a_.chosen()};
+    if (judge.quality) found.quality = judge.quality(a_.graph());
+    return met(a_, budget_, before_, found);
+  }
+
+  /// As one-hot θ.
+  std::vector<Tensor> theta() const {
+    std::vector<Tensor> out;
+    for (const Parameter& p : searched_.parameters(Role::alpha)) {
+      const SlotChoice& choice =
+          *std::ranges::find_if(a_.choices(), [&](const SlotChoice& c) { return c.alpha.is(p.tensor); });
+      out.push_back(Tensor::zeros(p.tensor.shape()));
+      for (size_t c = 0; c < choice.columns(); ++c) out.back().data()[choice.chosen[c] * choice.columns() + c] = 1;
+    }
+    return out;
+  }
+
+ private:
+  static const Graph& at(const Graph& searched, std::span<const Tensor> theta) {
+    set_alphas(searched, theta);
+    return searched;
+  }
+
+  Graph searched_;
+  Assignment a_;
+  Assignment::Chosen before_;
+  Budget budget_;
+};
+
+/// Of each cost's segments, the first whose smaller network meets the targets, or else the last.
+std::vector<const Segment*> segments_around(const Front& front, std::span<const Target> targets) {
+  std::vector<const Segment*> out;
+  bool found = false;
+  for (const Segment& s : front.segments) {
+    if (out.empty() || out.back()->budget.model.name != s.budget.model.name) {
+      out.push_back(&s);
+      found = false;
+    }
+    if (found) continue;
+    out.back() = &s;
+    found = holds_at(s.searched.clone(), s.smaller, targets);
   }
   return out;
 }
 
-std::string in_words(const Front::Network& network) {
-  if (!network.budget) return "the largest network of the front";
-  return fmt::format("the network of the front with {} {:.6g}", network.budget->model.name, network.budget->limit);
-}
-
-/// The index of the first and of the last candidate of column c that any of the networks has chosen for the α number i.
-std::pair<int64_t, int64_t> range_of(const std::vector<const Front::Network*>& networks, size_t i, int64_t c) {
-  std::pair<int64_t, int64_t> range = {std::numeric_limits<int64_t>::max(), 0};
-  for (const Front::Network* network : networks) {
-    const Tensor& theta = network->theta[i];
-    const int64_t columns = theta.size() / theta.shape()[0];
-    for (int64_t p = 0; p < theta.shape()[0]; ++p) {
-      if (theta.data()[static_cast<size_t>(p * columns + c)] == 0) continue;
-      range = {std::min(range.first, p), std::max(range.second, p)};
-    }
-  }
-  return range;
-}
-
-/// Makes candidates that are not between the choices of the networks, which the weights have not trained with, worse
-/// than any other.
-void put_untrained_last(const std::vector<const Front::Network*>& trained, std::vector<Tensor>& preferred) {
-  float least = 0;
-  for (const Tensor& t : preferred) least = std::min(least, *std::ranges::min_element(t.data()));
-  for (size_t i = 0; i < preferred.size(); ++i) {
-    const int64_t candidates = preferred[i].shape()[0], columns = preferred[i].size() / candidates;
-    for (int64_t c = 0; c < columns; ++c) {
-      const auto [first, last] = range_of(trained, i, c);
-      for (int64_t p = 0; p < candidates; ++p) {
-        if (p < first || p > last) preferred[i].data()[static_cast<size_t>(p * columns + c)] -= 1 - least;
-      }
-    }
-  }
-}
-
-/// The network of the front, with the choices changed that add the least loss for what they save, until it meets the
-/// targets and uses them.
-MetTargets moved(const Graph& searched, const Front::Network& network,
-                 const std::vector<const Front::Network*>& trained, std::span<const Target> targets,
-                 const Judge& judge) {
-  set_alphas(searched, network.theta);
-  Assignment a(searched);
-  const Assignment::Chosen before = a.chosen();
-  std::vector<Tensor> preferred;
-  for (const Tensor& losses : network.losses) preferred.push_back(scale(losses, -1));
-  if (trained.size() > 1) put_untrained_last(trained, preferred);
-  set_alphas(searched, preferred);
-  Budget budget(a, targets);
-  lower_or_reach(searched, a, budget);
-  raise(a, budget);
-  fill_up(a, budget);
-  Rival found{.start = in_words(network), .chosen = a.chosen()};
-  if (judge.quality) found.quality = judge.quality(a.graph());
-  return met(a, budget, before, found);
-}
-
-MetTargets pick_by_losses(const Front& front, const Graph& searched, std::span<const Target> targets,
-                          const Judge& judge) {
-  std::optional<MetTargets> best;
-  const std::vector<const Front::Network*> near = neighbours(front, searched, targets);
-  for (const Front::Network* network : near) {
-    MetTargets candidate = moved(searched, *network, near, targets, judge);
-    if (!best || candidate.repair.quality > best->repair.quality) best = std::move(candidate);
-  }
-  return std::move(*best);
+std::string in_words(const Segment& s) {
+  return fmt::format("the front's network above {} {:.6g}", s.budget.model.name, s.budget.limit);
 }
 
 }  // namespace
 
+std::vector<std::vector<Tensor>> networks_along(const Segment& segment, int count) {
+  const Graph searched = segment.searched.clone();
+  const cost::Model& model = segment.budget.model;
+  const double most = cost_at(searched, segment.larger, model), least = cost_at(searched, segment.smaller, model);
+  std::vector<std::vector<Tensor>> out = {segment.larger};
+  for (int i = 1; i < count - 1; ++i) {
+    const Target target{.model = model, .limit = most * std::pow(least / most, static_cast<double>(i) / (count - 1))};
+    out.push_back(Lowered(segment, {&target, 1}, {}, PickBy::losses).theta());
+  }
+  out.push_back(segment.smaller);
+  return out;
+}
+
 MetTargets pick(const Front& front, std::span<const Target> targets, const Judge& judge, PickBy by) {
-  const Graph searched = front.searched.clone();
-  if (by == PickBy::losses) return pick_by_losses(front, searched, targets, judge);
-  prefer_by_sensitivity(searched, judge.loss);
-  return meet_targets(searched, targets, {.quality = judge.quality});
+  std::optional<MetTargets> best;
+  for (const Segment* segment : segments_around(front, targets)) {
+    MetTargets candidate = Lowered(*segment, targets, judge, by).network(in_words(*segment), judge);
+    if (!best || candidate.repair.quality > best->repair.quality) best = std::move(candidate);
+  }
+  return std::move(*best);
 }
 
 }  // namespace mixgrad

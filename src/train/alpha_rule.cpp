@@ -40,7 +40,7 @@ void add_state(EpochReport& report, const MixPrec& net, AlphaRule& rule) {
 
 }  // namespace
 
-void train_by_rule(const char* phase, MixPrec& net, AlphaRule& rule, const data::Splits& splits,
+void train_by_rule(const std::string& phase, MixPrec& net, AlphaRule& rule, const data::Splits& splits,
                    const SearchSchedule& s, Observer& observer, Checkpoints* checkpoints) {
   const SearchData images(splits, s);
   const Task& task = task_of(s, &net.graph(), splits);

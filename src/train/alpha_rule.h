@@ -5,6 +5,7 @@
 #include <mixgrad/phases.h>
 #include <mixgrad/step.h>
 
+#include <string>
 #include <vector>
 
 namespace mixgrad::train {
@@ -26,7 +27,7 @@ class AlphaRule {
 };
 
 /// Trains the weights and clips of `net` in the phase of this name, with the rule's α. The phase resumes like search().
-void train_by_rule(const char* phase, MixPrec& net, AlphaRule& rule, const data::Splits& splits,
+void train_by_rule(const std::string& phase, MixPrec& net, AlphaRule& rule, const data::Splits& splits,
                    const SearchSchedule& schedule, Observer& observer, Checkpoints* checkpoints);
 
 }  // namespace mixgrad::train

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <string_view>
 
 namespace mixgrad::train {
 namespace {
@@ -62,7 +61,7 @@ void EpochLoop::Sums::start(const Metric& metric) {
   task.counts = std::move(counts);
 }
 
-EpochLoop::EpochLoop(const char* phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
+EpochLoop::EpochLoop(const std::string& phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
                      Observer& observer, Checkpoints* checkpoints)
     : phase_(phase), metric_(task.metric), schedule_(schedule), observer_(observer), checkpoints_(checkpoints) {
   state.add("epoch", epoch_);
@@ -99,7 +98,7 @@ StepResult EpochLoop::located(const Step& step, int64_t index) const {
       failed_run(
           "{}, epoch 1, step 1: {}: this is the first step, so the learning rate is not the cause: expected smaller "
           "weights{}",
-          phase_, e.what(), phase_ == std::string_view("search") ? ", or a smaller strength" : "");
+          phase_, e.what(), phase_ == "search" ? ", or a smaller strength" : "");
     }
     failed_run("{}, epoch {}, step {}: {}: try a smaller learning rate (now {})", phase_, epoch_ + 1, index + 1,
                e.what(), schedule_.lr);

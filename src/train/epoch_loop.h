@@ -48,7 +48,7 @@ class EpochLoop {
   /// One training step on a batch; `step` counts steps of all epochs.
   using TrainStep = std::function<StepResult(const data::Batch& batch, int64_t step)>;
 
-  EpochLoop(const char* phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
+  EpochLoop(const std::string& phase, const Task& task, const data::Splits& splits, const Schedule& schedule,
             Observer& observer, Checkpoints* checkpoints);
   EpochLoop(const EpochLoop&) = delete;
   EpochLoop& operator=(const EpochLoop&) = delete;
@@ -82,7 +82,7 @@ class EpochLoop {
   template <typename Step>
   StepResult located(const Step& step, int64_t index) const;
 
-  const char* phase_;
+  const std::string phase_;
   const Metric metric_;
   const Schedule& schedule_;
   Observer& observer_;

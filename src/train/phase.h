@@ -17,7 +17,7 @@ double validate(const Graph& graph, const data::Splits& splits, const Task& task
 data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint64_t stream);
 
 /// The learning rate of a discrete network's or a search's step: half a cosine from s.lr to 0, over the epochs of this
-/// phase and of those that share its course.
+/// phase and of those that share its course, unless it stays (s.anneal).
 double annealed_lr(const Schedule& s, int64_t step, int64_t steps_per_epoch);
 
 /// The observer of every op of a step.

@@ -38,6 +38,7 @@ data::Loader training_loader(const data::Dataset& train, const Schedule& s, uint
 }
 
 double annealed_lr(const Schedule& s, int64_t step, int64_t steps_per_epoch) {
+  if (!s.anneal) return s.lr;
   return optim::cosine(s.lr, s.epochs_before * steps_per_epoch + step,
                        (s.epochs_before + s.epochs + s.epochs_after) * steps_per_epoch);
 }

@@ -65,14 +65,14 @@ class MeasuredAlpha : public AlphaRule {
   void start_epoch(int) override {}
   StepOptions before_step(double progress) override {
     const auto turn = static_cast<int64_t>(progress * turns);
-    if (turn > turn_ && progress <= choosing) choose(progress / shrinking);
+    if (turn > turn_ && progress <= choosing) search_.choose(progress / shrinking);
     turn_ = turn;
     return {.sample = [this] { return search_.thetas(); }};
   }
   void after_step(const StepResult&) override { search_.observe(); }
   bool is_settled(double progress) const override { return progress >= shrinking; }
   void finish(double progress) override {
-    if (progress > 0 && progress < shrinking) choose(1);
+    if (progress > 0 && progress < shrinking) search_.choose(1);
   }
   std::vector<AlphaReport> report() override { return measured_alphas(net_, search_.losses()); }
   void list_state(State& state) override {
@@ -83,11 +83,6 @@ class MeasuredAlpha : public AlphaRule {
  private:
   static constexpr int turns = 40;                          // choices in a whole search
   static constexpr double shrinking = 0.6, choosing = 0.8;  // parts of the search
-
-  void choose(double progress) {
-    fit_unused_steps(net_.graph(), {&search_, 1});
-    search_.choose(progress);
-  }
 
   MixPrec& net_;
   FisherSearch search_;

@@ -13,8 +13,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <deque>
-#include <map>
 
 namespace mixgrad::train {
 namespace {
@@ -111,87 +109,27 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
 
 namespace {
 
-std::vector<Thetas> thetas_of_networks(const Graph& graph, const StepOptions& options) {
-  if (options.networks) return options.networks();
-  return {options.sample ? options.sample() : graph.softmax_thetas()};
-}
-
-/// Gives the binding tensors of its own in place of parameters that others share (clips, biases), so that gradients of
-/// several bindings meet on the tape, in its order.
-void separate(Binding& binding) {
-  std::map<const void*, Tensor> own;
-  for (Binding::NodeBinding& b : binding.nodes) {
-    for (Tensor* t : {&b.weight, &b.bias, &b.theta, &b.clip}) {
-      if (!t->needs_grad()) continue;
-      Tensor& copy = own[t->id()];
-      if (!copy) copy = scale(*t, 1);
-      *t = copy;
-    }
-  }
-}
-
-/// The networks of a step, whose micro-batches take turns, and the gradients of each.
-class Networks {
- public:
-  /// `own`: the micro-batches of this process.
-  Networks(const Graph& graph, const std::vector<Thetas>& thetas, Communicator::Range own,
-           const Communicator* communicator)
-      : turns_(static_cast<size_t>(own.end - own.begin)) {
-    std::vector<int64_t> counts(thetas.size());
-    for (size_t i = 0; i < turns_.size(); ++i) {
-      const size_t network = (static_cast<size_t>(own.begin) + i) % thetas.size();
-      turns_[i] = {.network = network, .index = counts[network]++};
-    }
-    for (size_t n = 0; n < thetas.size(); ++n) {
-      bindings_.push_back(graph.bind(thetas[n]));
-      if (thetas.size() > 1) separate(bindings_.back());
-      sums_.emplace_back(bindings_.back(), counts[n], communicator);
-    }
-  }
-
-  /// Calls `run` with the binding of this process's micro-batch i, and keeps its gradients.
-  template <typename Run>
-  void run(int64_t i, const Run& run) {
-    const Turn& turn = turns_[static_cast<size_t>(i)];
-    std::vector<Tensor> leaves, sources;
-    run(bindings_[turn.network].with_leaves(leaves, sources));
-    sums_[turn.network].add(turn.index, std::move(leaves));
-  }
-  void finish() {
-    for (GradientSum& sum : sums_) sum.finish();
-  }
-
- private:
-  struct Turn {
-    size_t network = 0;
-    int64_t index = 0;  ///< among this process's micro-batches of the network
-  };
-  std::vector<Turn> turns_;
-  std::vector<Binding> bindings_;
-  std::deque<GradientSum> sums_;
-};
-
 StepResult run_step(const Graph& graph, const data::Batch& batch, const StepOptions& options) {
-  if (options.networks && options.regularization)
-    bad_input("[step] several networks have no common regularization: expected one network");
   const Communicator* communicator = options.communicator;
   const Task& task = task_for(options.task, graph.task, batch.known());
   Tape tape(Tape::Mode::gradients, options.observer);
-  const std::vector<Thetas> thetas = thetas_of_networks(graph, options);
-  const Tensor regularization = options.regularization ? options.regularization(thetas[0]) : Tensor();
+  const Thetas thetas = options.sample ? options.sample() : graph.softmax_thetas();
+  const Binding binding = graph.bind(thetas);
+  const Tensor regularization = options.regularization ? options.regularization(thetas) : Tensor();
 
   const auto parts = cut(batch, options.micro_batch > 0 ? options.micro_batch : micro_batch_size(graph, options.dtype));
   const Communicator::Range own =
       communicator != nullptr ? communicator->part_of(std::ssize(parts)) : Communicator::Range{0, std::ssize(parts)};
   std::vector<Score> scores(parts.size());
-  Networks networks(graph, thetas, own, communicator);
+  GradientSum sum(binding, own.end - own.begin, communicator);
   kernels::parallel_tasks(own.end - own.begin, [&](int64_t i) {
     const auto m = static_cast<size_t>(own.begin + i);
-    networks.run(i, [&](const Binding& binding) {
-      scores[m] = run_micro_batch(graph, binding, parts[m], options, task, static_cast<double>(batch.size()));
-    });
+    std::vector<Tensor> leaves, sources;
+    const Binding copy = binding.with_leaves(leaves, sources);
+    scores[m] = run_micro_batch(graph, copy, parts[m], options, task, static_cast<double>(batch.size()));
+    sum.add(i, std::move(leaves));
   });
-  networks.finish();
+  sum.finish();
   if (communicator != nullptr) share(*communicator, own, task.metric, scores);
 
   StepResult result;

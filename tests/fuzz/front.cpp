@@ -13,7 +13,7 @@ void read_front(const Folder& folder, std::string_view bytes) {
   const TrainedFront trained = mixgrad::read_front(folder.path());
   settings_from_front(folder.path());
   const mixgrad::Target half{.model = cost::size(),
-                             .limit = 0.5 * cost::discrete(trained.front.searched, cost::size())};
+                             .limit = 0.5 * cost::discrete(trained.front.segments[0].searched, cost::size())};
   pick(trained.front, {&half, 1});
 }
 

@@ -142,7 +142,7 @@ void make_front(const fs::path& folder, const std::vector<std::vector<std::strin
   }
   fs::create_directories(folder);
   io::write_file(folder / "front.csv", csv);
-  io::write_file(folder / "metrics.jsonl", Run::metrics(3, {"warmup", "front"}));
+  io::write_file(folder / "metrics.jsonl", Run::metrics(3, {"warmup", "search size", "segment size 1"}));
 }
 
 std::string complaint(const std::string& folder, const std::vector<std::string>& beside = {}) {
@@ -279,7 +279,7 @@ TEST_CASE("report: a front's data contain its points, its training and the runs 
       json({{"cost", "size"}, {"limit", 70000}, {"validation", 0.5}, {"costs", {64000, 3e6}}, {"bits", {0, 2.25, 8}}}));
   CHECK(data.at("points").at(3).at("validation").is_null());
   CHECK(data.at("settings").is_null());
-  CHECK(data.at("metrics").size() == 6);
+  CHECK(data.at("metrics").size() == 9);
   std::vector<std::string> names;
   for (const json& run : data.at("beside")) {
     names.push_back(run.at("name"));

@@ -100,6 +100,10 @@ TEST_CASE("settings: the defaults are those of the quick effort, and more effort
     CHECK(config.finetune_epochs > finetune);
     warmup = config.warmup_epochs, search = config.search_epochs, finetune = config.finetune_epochs;
   }
+  set_front_effort(config, Effort::quick);
+  CHECK(config.search_epochs > defaults.search_epochs);
+  CHECK(config.finetune_epochs >= 1);
+  CHECK(config.finetune_epochs < defaults.finetune_epochs);
   set_effort(config, Effort::quick);
   CHECK(to_toml(variables(config)) == to_toml(variables(defaults)));
 }

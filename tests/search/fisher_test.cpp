@@ -221,7 +221,7 @@ TEST_CASE("fisher: removed channels keep their estimates, and learned steps of o
     for (float& w : Tensor(node.weight()).data()) w *= 3;
     const std::vector<float> present(node.weight_scales.data().begin(), node.weight_scales.data().end());
     const std::vector<size_t> chosen = quant::arg_max(node.weight_slot->alpha, node.weight_slot->precisions);
-    fit_unused_steps(net.graph(), {&search, 1});
+    search.choose(1);
     const Tensor fitted = candidate_scales(node.weight(), node.weight_slot->precisions, *node.weight_slot->quantizer);
     for (size_t k = 0; k < present.size(); ++k) {
       const bool own = chosen[k % chosen.size()] == k / chosen.size();

@@ -88,10 +88,13 @@ TEST_CASE("a front gives the same bytes with 1, 2 and 4 threads") {
                                            .calibration = train::calibration_batches(splits.train, 24, 1),
                                            .sampler = {.hard = true},
                                            .weight_quantizer = quant::find_weight("lsq-odd")});
-    FrontSearch networks(net, {front_budgets(net.graph(), cost::size(), 0.1, 3)}, 36, 1);
+    FrontSearch search(net, front_budgets(net.graph(), cost::size(), 0.1, 3), 36);
     train::Observer quiet;
-    train::front(net, networks, splits, {.epochs = 3, .batch_size = 36, .lr = 1e-3}, quiet);
-    fronts.push_back(to_safetensors(networks.front().searched));
+    const train::Schedule schedule = {.epochs = 3, .batch_size = 36, .lr = 1e-3};
+    train::front("search", net, search, splits, schedule, quiet);
+    const Segment segment = search.segments()[1];
+    train::segment("segment", net, segment, splits, schedule, quiet);
+    fronts.push_back(to_safetensors(segment.searched));
   }
   CHECK(io::checksum(fronts[0]) == io::checksum(fronts[1]));
   CHECK(io::checksum(fronts[0]) == io::checksum(fronts[2]));
@@ -139,53 +142,6 @@ TEST_CASE("a step does not depend on how the batch is cut") {
       CHECK(worst <= 1e-4 * largest + 1e-7);
     }
   }
-}
-
-TEST_CASE("a step of several networks has the mean of their gradients, each on its turns of the micro-batches") {
-  const auto model = test::random_resnet8(3);
-  const data::Batch batch = random_batch(10, {3, 32, 32}, 10, 4);  // 5 micro-batches: 2, 2 and 1 for three networks
-  MixPrec net(
-      *model,
-      {.input_shape = {3, 32, 32}, .activation_precisions = {4, 8}, .w_mixprec_type = MixPrecType::PER_CHANNEL});
-  std::vector<Thetas> networks;
-  for (const uint64_t seed : {1, 2, 3}) {
-    test::randomize_architecture(net, seed);
-    networks.emplace_back();
-    for (const auto& [slot, theta] : net.graph().softmax_thetas()) networks.back()[slot] = theta.detach();
-  }
-  const auto gradients = [&](const data::Batch& images, const std::vector<Thetas>& together, double share) {
-    for (const Tensor& t : net.net_parameters()) t.zero_grad();
-    const train::StepResult r =
-        train::step(net.graph(), images, {.networks = [&] { return together; }, .micro_batch = 2});
-    CHECK(r.task.images == images.size());
-    std::vector<double> out;
-    for (const Tensor& t : net.net_parameters()) {
-      for (const float g : t.grad()) out.push_back(share * g);
-    }
-    return out;
-  };
-  for (const int count : {1, 2}) {
-    const train::Threads threads(count);
-    const std::vector<double> together = gradients(batch, networks, 1);
-    std::vector<double> apart(together.size());
-    for (size_t n = 0; n < 3; ++n) {
-      for (int64_t m = static_cast<int64_t>(n); m < 5; m += 3) {
-        const std::vector<double> own = gradients(batch.part(2 * m, 2), {networks[n]}, 0.2);
-        for (size_t i = 0; i < own.size(); ++i) apart[i] += own[i];
-      }
-    }
-    double largest = 0, worst = 0;
-    for (size_t i = 0; i < apart.size(); ++i) {
-      largest = std::max(largest, std::abs(apart[i]));
-      worst = test::worse(worst, std::abs(apart[i] - together[i]));
-    }
-    CHECK(largest > 0);
-    CHECK(worst <= 1e-5 * largest);
-  }
-  CHECK_THROWS_AS(train::step(net.graph(), batch,
-                              {.networks = [&] { return networks; },
-                               .regularization = [&](const Thetas& t) { return net.get_regularization_loss(t); }}),
-                  Error);
 }
 
 TEST_CASE("an observer is called for every op, forward and backward, from every thread, and changes no gradient") {

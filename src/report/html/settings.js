@@ -68,7 +68,7 @@ const told = value => (value === null || value === '' ? '–' : Array.isArray(va
 
 function drawSettings() {
   const {summary} = state.run,
-    seconds = Object.entries(summary.seconds ?? {}).map(([phase, s]) => [`seconds, ${phaseNames[phase] ?? phase}`, s.toFixed(1)]);
+    seconds = Object.entries(summary.seconds ?? {}).map(([phase, s]) => [`seconds, ${phaseName(phase)}`, s.toFixed(1)]);
   const device = Object.entries(summary.device_bytes ?? {}).map(([part, n]) => [`device, ${part}`, bytes(n)]);
   fill('command', ...(summary.command ?? '').split(/ (?=--)/).flatMap(part => [element('span', {}, part), ' ']));
   byId('command').parentElement.hidden = summary.command === undefined;

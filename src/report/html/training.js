@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The epochs of all phases: the loss, split into task and cost; the metric; the cost of the network.
 
-const phaseNames = {warmup: 'warm-up', search: 'search', finetune: 'fine-tuning', front: 'front'};
+const phaseNames = {warmup: 'warm-up', finetune: 'fine-tuning'};
+const phaseName = phase => phaseNames[phase] ?? phase;
 
 /// Tints and names the phases in the background of a chart over all epochs.
 const phases = {
@@ -17,8 +18,8 @@ const phases = {
       for (end = begin; end < lines.length && lines[end].phase === lines[begin].phase;) ++end;
       const left = edge(begin),
         right = edge(end),
-        name = phaseNames[lines[begin].phase] ?? lines[begin].phase;
-      if (['search', 'front'].includes(lines[begin].phase)) {
+        name = phaseName(lines[begin].phase);
+      if (lines[begin].phase.startsWith('search')) {
         ctx.fillStyle = faded(color('accent'), 0.08);
         ctx.fillRect(left, area.top, right - left, area.bottom - area.top);
       }
@@ -55,7 +56,7 @@ function overPhases(id, datasets, y, shown) {
         tooltip: {
           filter: item => item.raw !== null,
           callbacks: {
-            title: ([item]) => (item ? `${phaseNames[lines[item.dataIndex].phase]} ${lines[item.dataIndex].epoch + 1}` : ''),
+            title: ([item]) => (item ? `${phaseName(lines[item.dataIndex].phase)} ${lines[item.dataIndex].epoch + 1}` : ''),
             label: item => `${item.dataset.label}: ${shown(item.raw)}`,
           },
         },
