@@ -89,7 +89,7 @@ function drawTraining() {
   // lines of older runs have no metric
   const validation = line => line.val_metric ?? (asPercent ? line.val_accuracy : line.val_loss),
     training = line => line.train_metric ?? (asPercent ? line.train_accuracy : line.task_loss),
-    network = data.kind === 'front' ? `middle budget on ${data.costs[0].name}` : 'at the arg max',
+    network = 'at the arg max', // of a front's segment, its smaller end
     sets = [{label: `validation, ${network}`, data: lines.map(validation), borderColor: first}];
   sets.push({
     label: 'training',
