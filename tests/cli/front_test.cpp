@@ -96,13 +96,14 @@ TEST_CASE("front: killed and resumed, or trained by several processes, it has th
   const Workplace place;
   REQUIRE(mixgrad_run(place, front(place, "whole")).exit_code == 0);
   const std::string whole = io::read_file(place.path("whole/front.safetensors"));
-  const std::string killed = fmt::format(
-      "'{}' {} & pid=$!; until grep -q \"segment size 2\" killed/metrics.jsonl 2>/dev/null || ! kill -0 $pid; do sleep "
-      "0.02; done; "
-      "kill -KILL $pid; wait $pid; [ $? = 137 ]",
-      binary(), front(place, "killed", "--checkpoint-minutes 0"));
-  CHECK(shell_run(place, killed).exit_code == 0);
-  CHECK_FALSE(std::filesystem::exists(place.path("killed/front.safetensors")));
+  for (const std::string phase : {"search size", "segment macs 2"}) {
+    const std::string killed = fmt::format(
+        "'{}' {} & pid=$!; until grep -q '{}' killed/metrics.jsonl 2>/dev/null || ! kill -0 $pid; do sleep 0.02; done; "
+        "kill -KILL $pid; wait $pid; [ $? = 137 ]",
+        binary(), front(place, "killed", "--resume --checkpoint-minutes 0"), phase);
+    CHECK(shell_run(place, killed).exit_code == 0);
+    CHECK_FALSE(std::filesystem::exists(place.path("killed/front.safetensors")));
+  }
   CHECK(mixgrad_run(place, front(place, "killed", "--resume")).exit_code == 0);
   CHECK(io::read_file(place.path("killed/front.safetensors")) == whole);
   CHECK(io::read_file(place.path("killed/front.csv")) == io::read_file(place.path("whole/front.csv")));
