@@ -66,7 +66,7 @@ void add_options(TrainFront& t) {
   for (const Setting& setting : run_settings()) {
     if (setting.in_front == Setting::InFront::no) continue;
     const bool of_segments = setting.name == "finetune-epochs";
-    o.add(setting, t.config, of_segments ? "epochs of training each of the 7 segments between its budgets" : "");
+    o.add(setting, t.config, of_segments ? "epochs of training each segment between two budgets" : "");
   }
   t.place.add_to(o);
   t.processes.add_to(o);

@@ -7,6 +7,8 @@
 #include <mixgrad/fisher.h>
 #include <mixgrad/ops.h>
 
+#include <src/internal/parameters.h>
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -18,19 +20,6 @@ namespace {
 
 constexpr double memory = 0.99;             // of the running means, per step: weights and bit-widths change meanwhile
 constexpr double sharp_temperature = 0.05;  // so low that softmax(α / τ), which reports show, is the one-hot θ, too
-
-/// Every α of the graph with its slot.
-template <typename Visit>
-void visit_slots(const Graph& graph, const Visit& visit) {
-  for (const Parameter& p : graph.parameters(Role::alpha)) {
-    for (const auto& slot : graph.weight_slots()) {
-      if (slot->alpha.is(p.tensor)) visit(*slot);
-    }
-    for (const auto& slot : graph.activation_slots()) {
-      if (slot->alpha.is(p.tensor)) visit(*slot);
-    }
-  }
-}
 
 }  // namespace
 

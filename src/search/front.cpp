@@ -5,10 +5,13 @@
 #include <mixgrad/error.h>
 #include <mixgrad/front.h>
 
+#include <src/internal/parameters.h>
+
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace mixgrad {
 namespace {
@@ -19,7 +22,7 @@ constexpr int64_t turns_between = 6;  // two budgets
 std::vector<Tensor> values_of(const Graph& graph, const std::vector<Tensor>& theta, const std::vector<Tensor>& losses) {
   std::vector<Tensor> out = theta;
   out.insert(out.end(), losses.begin(), losses.end());
-  for (const Parameter& p : graph.parameters()) out.push_back(p.tensor);
+  std::ranges::copy(tensors_of(graph.parameters()), std::back_inserter(out));
   return out;
 }
 
@@ -51,9 +54,8 @@ void FrontSearch::finish() {
 void FrontSearch::keep_if_due() {
   if (turn_ % turns_between != 0) return;
   const Kept& kept = kept_[static_cast<size_t>(turn_ / turns_between)];
-  const std::vector<Tensor> from = values_of(net_.graph(), search_.one_hot(), search_.losses()),
-                            to = values_of(kept.searched, kept.theta, kept.losses);
-  for (size_t i = 0; i < to.size(); ++i) std::ranges::copy(from[i].data(), to[i].data().begin());
+  copy_values(values_of(net_.graph(), search_.one_hot(), search_.losses()),
+              values_of(kept.searched, kept.theta, kept.losses));
 }
 
 std::vector<Segment> FrontSearch::segments() const {

@@ -5,6 +5,7 @@
 #include <mixgrad/search.h>
 
 #include <src/internal/channels.h>
+#include <src/internal/parameters.h>
 
 #include <algorithm>
 
@@ -75,19 +76,9 @@ std::vector<nn::NamedTensor> MixPrec::alpha_summary() const {
   return {alphas.begin(), alphas.end()};
 }
 
-std::vector<Tensor> MixPrec::net_parameters() const {
-  std::vector<Tensor> out;
-  for (const Parameter& p : graph_.parameters()) {
-    if (p.role != Role::alpha) out.push_back(p.tensor);
-  }
-  return out;
-}
+std::vector<Tensor> MixPrec::net_parameters() const { return net_tensors(graph_); }
 
-std::vector<Tensor> MixPrec::nas_parameters() const {
-  std::vector<Tensor> out;
-  for (const Parameter& p : graph_.parameters(Role::alpha)) out.push_back(p.tensor);
-  return out;
-}
+std::vector<Tensor> MixPrec::nas_parameters() const { return tensors_of(graph_.parameters(Role::alpha)); }
 
 Graph exported(const Graph& discrete) {
   Graph out = discrete;

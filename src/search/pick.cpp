@@ -8,6 +8,8 @@
 #include <mixgrad/front.h>
 #include <mixgrad/ops.h>
 
+#include <src/internal/parameters.h>
+
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -20,9 +22,12 @@ namespace {
 
 /// Sets every α of `searched`, in the order of Graph::parameters.
 void set_alphas(const Graph& searched, std::span<const Tensor> values) {
-  const std::vector<Parameter> alphas = searched.parameters(Role::alpha);
-  for (size_t i = 0; i < alphas.size(); ++i)
-    std::ranges::copy(values[i].data(), Tensor(alphas[i].tensor).data().begin());
+  copy_values(values, tensors_of(searched.parameters(Role::alpha)));
+}
+
+Graph with_alphas(Graph searched, std::span<const Tensor> values) {
+  set_alphas(searched, values);
+  return searched;
 }
 
 double cost_at(const Graph& searched, std::span<const Tensor> theta, const cost::Model& model) {
@@ -44,11 +49,11 @@ void prefer(const Segment& segment, const Graph& searched, const Judge& judge, P
     for (const Tensor& losses : segment.losses) values.push_back(scale(losses, -1));
     set_alphas(searched, values);
   }
-  const std::vector<Parameter> alphas = searched.parameters(Role::alpha);
+  const std::vector<Tensor> alphas = tensors_of(searched.parameters(Role::alpha));
   float least = 0;
-  for (const Parameter& p : alphas) least = std::min(least, *std::ranges::min_element(p.tensor.data()));
+  for (const Tensor& alpha : alphas) least = std::min(least, *std::ranges::min_element(alpha.data()));
   for (size_t i = 0; i < alphas.size(); ++i) {
-    const std::span<float> alpha = Tensor(alphas[i].tensor).data();
+    const std::span<float> alpha = alphas[i].data();
     const std::span<const float> larger = segment.larger[i].data(), smaller = segment.smaller[i].data();
     for (size_t k = 0; k < alpha.size(); ++k) {
       if (larger[k] == 0 && smaller[k] == 0) alpha[k] -= 1 - least;
@@ -61,8 +66,8 @@ void prefer(const Segment& segment, const Graph& searched, const Judge& judge, P
 class Lowered {
  public:
   Lowered(const Segment& segment, std::span<const Target> targets, const Judge& judge, PickBy by)
-      : searched_(segment.searched.clone()),
-        a_(at(searched_, segment.larger)),
+      : searched_(with_alphas(segment.searched.clone(), segment.larger)),
+        a_(searched_),
         before_(a_.chosen()),
         budget_(a_, targets) {
     prefer(segment, searched_, judge, by);
@@ -90,11 +95,6 @@ class Lowered {
   }
 
  private:
-  static const Graph& at(const Graph& searched, std::span<const Tensor> theta) {
-    set_alphas(searched, theta);
-    return searched;
-  }
-
   Graph searched_;
   Assignment a_;
   Assignment::Chosen before_;

@@ -3,6 +3,8 @@
 
 #include <mixgrad/error.h>
 
+#include <src/internal/parameters.h>
+
 #include <algorithm>
 #include <chrono>
 
@@ -12,10 +14,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-
-void copy(const std::vector<Tensor>& from, const std::vector<Tensor>& to) {
-  for (size_t i = 0; i < from.size(); ++i) std::ranges::copy(from[i].data(), to[i].data().begin());
-}
 
 }  // namespace
 
@@ -27,7 +25,7 @@ void Best::keep(double quality, bool is_start) {
   quality_ = quality;
   known_ = true;
   is_start_ = is_start;
-  copy(tensors_, values_);
+  copy_values(tensors_, values_);
 }
 
 void Best::offer_start(double quality) { keep(quality, true); }
@@ -40,7 +38,7 @@ bool Best::offer(double quality) {
 }
 
 void Best::restore() const {
-  if (known_) copy(values_, tensors_);
+  if (known_) copy_values(values_, tensors_);
 }
 
 void Best::list_state(State& state) {

@@ -6,7 +6,7 @@
 #include <mixgrad/front.h>
 #include <mixgrad/rng.h>
 
-#include <algorithm>
+#include <src/internal/parameters.h>
 
 namespace mixgrad::train {
 namespace {
@@ -33,20 +33,10 @@ class FrontRule : public AlphaRule {
 
 /// θ by slot, from a list in the order of Graph::parameters(Role::alpha).
 Thetas by_slot(const Graph& graph, std::span<const Tensor> theta) {
-  const std::vector<Parameter> alphas = graph.parameters(Role::alpha);
   Thetas out;
-  const auto add = [&](const auto& slot) {
-    for (size_t i = 0; i < alphas.size(); ++i) {
-      if (slot->alpha.is(alphas[i].tensor)) out[slot.get()] = theta[i];
-    }
-  };
-  std::ranges::for_each(graph.weight_slots(), add);
-  std::ranges::for_each(graph.activation_slots(), add);
+  size_t i = 0;
+  visit_slots(graph, [&](const auto& slot) { out[&slot] = theta[i++]; });
   return out;
-}
-
-void copy_values(std::span<const Tensor> from, std::span<const Tensor> to) {
-  for (size_t i = 0; i < to.size(); ++i) std::ranges::copy(from[i].data(), to[i].data().begin());
 }
 
 /// Every step trains a network of the segment, drawn at random. α shows the smaller one.
@@ -74,34 +64,20 @@ class SegmentRule : public AlphaRule {
   Rng draws_;
 };
 
-std::vector<Tensor> trained(const Graph& searched) {
-  std::vector<Tensor> out;
-  for (const Parameter& p : searched.parameters()) {
-    if (p.role != Role::alpha) out.push_back(p.tensor);
-  }
-  return out;
-}
-
 }  // namespace
 
 void front(const std::string& phase, MixPrec& net, FrontSearch& search, const data::Splits& splits,
            const Schedule& schedule, Observer& observer, Checkpoints* checkpoints) {
-  SearchSchedule s;
-  static_cast<Schedule&>(s) = schedule;
-  s.measured = true;
   FrontRule rule(net, search);
-  train_by_rule(phase, net, rule, splits, s, observer, checkpoints);
+  train_by_rule(phase, net, rule, splits, SearchSchedule{schedule}, observer, checkpoints);
 }
 
 void segment(const std::string& phase, MixPrec& net, const Segment& segment, const data::Splits& splits,
              const Schedule& schedule, Observer& observer, Checkpoints* checkpoints) {
-  SearchSchedule s;
-  static_cast<Schedule&>(s) = schedule;
-  s.measured = true;
-  copy_values(trained(segment.searched), net.net_parameters());
-  SegmentRule rule(net, segment, Rng(s.seed, phase));
-  train_by_rule(phase, net, rule, splits, s, observer, checkpoints);
-  copy_values(net.net_parameters(), trained(segment.searched));
+  copy_values(net_tensors(segment.searched), net.net_parameters());
+  SegmentRule rule(net, segment, Rng(schedule.seed, phase));
+  train_by_rule(phase, net, rule, splits, SearchSchedule{schedule}, observer, checkpoints);
+  copy_values(net.net_parameters(), net_tensors(segment.searched));
 }
 
 }  // namespace mixgrad::train

@@ -8,6 +8,8 @@
 #include <mixgrad/observer.h>
 #include <mixgrad/step.h>
 
+#include <src/internal/parameters.h>
+
 #include <kernels/parallel.h>
 
 #include <algorithm>
@@ -68,12 +70,6 @@ void share(const Communicator& communicator, Communicator::Range own, const Metr
 
 bool is_finite(const StepResult& result) {
   return std::isfinite(result.task.loss) && std::isfinite(result.regularization);
-}
-
-std::vector<Tensor> trained_tensors(const Graph& graph) {
-  std::vector<Tensor> out;
-  for (const Parameter& p : graph.parameters()) out.push_back(p.tensor);
-  return out;
 }
 
 /// Calls `run` for a step. If a loss or gradient is not finite, runs it again under observation to find the op at
@@ -162,7 +158,7 @@ StepResult step(const Graph& graph, const data::Batch& batch, const StepOptions&
         observed.observer = observer;
         return run_step(graph, batch, observed);
       },
-      trained_tensors(graph));
+      tensors_of(graph.parameters()));
 }
 
 StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* observer, const Task* chosen) {

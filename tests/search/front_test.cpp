@@ -52,14 +52,21 @@ Graph network_of(const Segment& segment, const std::vector<Tensor>& theta) {
   return discretize(graph);
 }
 
-/// Calls `check` with the bits of each weight slot's channels in two networks of one shape.
-template <typename Check>
-void with_bits(const Graph& a, const Graph& b, const Check& check) {
-  for (size_t i = 0; i < a.nodes.size(); ++i) {
-    if (!a.nodes[i].weight_slot) continue;
-    for (size_t c = 0; c < a.nodes[i].weight_slot->bits.size(); ++c)
-      check(a.nodes[i].weight_slot->bits[c], b.nodes[i].weight_slot->bits[c]);
+/// The bits of every channel of every layer's weights.
+std::vector<int> bits_of(const Graph& graph) {
+  std::vector<int> out;
+  for (const Node& node : graph.nodes) {
+    if (node.weight_slot) out.insert(out.end(), node.weight_slot->bits.begin(), node.weight_slot->bits.end());
   }
+  return out;
+}
+
+/// Checks that every channel has the bits that it has at one end of the segment.
+void check_between(const Segment& segment, const Graph& network) {
+  const std::vector<int> bits = bits_of(network), larger = bits_of(network_of(segment, segment.larger)),
+                         smaller = bits_of(network_of(segment, segment.smaller));
+  REQUIRE(bits.size() == larger.size());
+  for (size_t i = 0; i < bits.size(); ++i) CHECK((bits[i] == larger[i] || bits[i] == smaller[i]));
 }
 
 }  // namespace
@@ -119,22 +126,14 @@ TEST_CASE("front: networks along a segment lose bits channel by channel, each at
   for (const Segment& segment : searched(cost::size(), 4)) {
     const std::vector<std::vector<Tensor>> networks = networks_along(segment, 5);
     REQUIRE(networks.size() == 5);
-    const Graph larger = network_of(segment, segment.larger), smaller = network_of(segment, segment.smaller);
-    double before = size_of(larger);
+    double before = size_of(network_of(segment, segment.larger));
     CHECK(size_of(network_of(segment, networks[0])) == before);
-    CHECK(size_of(network_of(segment, networks[4])) == size_of(smaller));
+    CHECK(size_of(network_of(segment, networks[4])) == size_of(network_of(segment, segment.smaller)));
     for (size_t i = 1; i < 5; ++i) {
       const Graph network = network_of(segment, networks[i]);
       CHECK(size_of(network) < before);
       before = size_of(network);
-      std::vector<int> of_larger, of_smaller;
-      with_bits(network, larger, [&](int, int bits) { of_larger.push_back(bits); });
-      with_bits(network, smaller, [&](int, int bits) { of_smaller.push_back(bits); });
-      size_t k = 0;
-      with_bits(network, larger, [&](int bits, int) {
-        CHECK((bits == of_larger[k] || bits == of_smaller[k]));
-        ++k;
-      });
+      check_between(segment, network);
     }
   }
 }
@@ -181,21 +180,14 @@ TEST_CASE("pick: meets targets on any costs and uses them, by either kind of los
 
 TEST_CASE("pick: in the segment around the targets, with its weights; above all budgets, the largest network") {
   const Front front{.segments = searched(cost::size(), 4)};
+  const Graph largest = network_of(front.segments[0], front.segments[0].larger);
+  const Target all{.model = cost::size(), .limit = size_of(largest)};
+  CHECK(bits_of(pick(front, {&all, 1}).network) == bits_of(largest));
   for (const Segment& segment : front.segments) {
-    const Graph larger = network_of(segment, segment.larger);
-    const Target at_larger{.model = cost::size(), .limit = size_of(larger)};
-    const Graph own = pick(front, {&at_larger, 1}).network;
-    if (&segment == &front.segments[0]) with_bits(own, larger, [](int a, int b) { CHECK(a == b); });
-    const Target inside{.model = cost::size(), .limit = 0.5 * (size_of(larger) + segment.budget.limit)};
+    const double size = size_of(network_of(segment, segment.larger));
+    const Target inside{.model = cost::size(), .limit = 0.5 * (size + segment.budget.limit)};
     const Graph picked = pick(front, {&inside, 1}).network;
-    const Graph smaller = network_of(segment, segment.smaller);
-    std::vector<int> ends;
-    with_bits(smaller, larger, [&](int a, int b) { ends.insert(ends.end(), {a, b}); });
-    size_t k = 0;
-    with_bits(picked, larger, [&](int bits, int) {
-      CHECK((bits == ends[k] || bits == ends[k + 1]));
-      k += 2;
-    });
+    check_between(segment, picked);
     CHECK(test::same_bytes(picked.parameters()[0].tensor.data(), segment.searched.parameters()[0].tensor.data()));
   }
 }
