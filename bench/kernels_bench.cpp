@@ -168,6 +168,23 @@ void conv(benchmark::State& state, const ConvShape& shape, Direction direction) 
   });
 }
 
+/// By Winograd's algorithm whether it suits the shape or not, or without it.
+void square_conv(benchmark::State& state, const SquareShape& shape, Direction direction, bool by_winograd) {
+  const k::Conv2dSize s = shape.conv();
+  LayerCase c(s);
+  k::winograd::enable(false);
+  measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
+    if (direction == Direction::forward)
+      by_winograd ? k::winograd::conv2d(s, c.x, c.w, c.bias, c.y) : k::conv2d(s, c.x, c.w, c.bias, c.y);
+    if (direction == Direction::grad_x)
+      by_winograd ? k::winograd::conv2d_grad_x(s, c.y, c.w, grad(c.gx)) : k::conv2d_grad_x(s, c.y, c.w, grad(c.gx));
+    if (direction == Direction::grad_w)
+      by_winograd ? k::winograd::conv2d_grad_w(s, c.x, c.y, grad(c.gw), {})
+                  : k::conv2d_grad_w(s, c.x, c.y, grad(c.gw), {});
+  });
+  k::winograd::enable(true);
+}
+
 void linear(benchmark::State& state, const LinearShape& s, Direction direction) {
   LayerCase c(s);
   measure_layer(state, images * s.in * s.out, [&] {
@@ -183,6 +200,14 @@ void add_layers() {
   for (const ConvShape& shape : conv_shapes) {
     for (const auto& [name, direction] : directions)
       benchmark::RegisterBenchmark(fmt::format("conv2d/{}/{}", shape.name(), name).c_str(), conv, shape, direction);
+  }
+  for (const SquareShape& shape : winograd_shapes) {
+    for (const auto& [name, direction] : directions)
+      for (const bool by_winograd : {false, true})
+        benchmark::RegisterBenchmark(fmt::format("conv3x3/{0}x{1}x{1}_to_{2}/{3}/{4}", shape.c_in, shape.size,
+                                                 shape.c_out, name, by_winograd ? "winograd" : "direct")
+                                         .c_str(),
+                                     square_conv, shape, direction, by_winograd);
   }
   for (const LinearShape& shape : linear_shapes) {
     for (const auto& [name, direction] : directions)

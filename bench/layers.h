@@ -97,6 +97,30 @@ inline constexpr ConvShape conv_shapes[] = {
     {"ds_cnn", 4, 64, 25, 5, 64, 25, 5, 1, 1, 1, 0, 0, false},
 };
 
+/// 3x3 convolutions of `c_in` channels of `size` x `size` pixels to `c_out`, on both sides of what Winograd's algorithm
+/// suits: those of ResNet8, few channels, many, an odd number, small images.
+struct SquareShape {
+  int64_t c_in, size, c_out;
+
+  k::Conv2dSize conv() const {
+    return {.n = images,
+            .c_in = c_in,
+            .h = size,
+            .w = size,
+            .c_out = c_out,
+            .oh = size,
+            .ow = size,
+            .kh = 3,
+            .kw = 3,
+            .pad_top = 1,
+            .pad_left = 1};
+  }
+};
+
+inline constexpr SquareShape winograd_shapes[] = {
+    {3, 32, 16}, {8, 48, 8},  {16, 32, 16}, {13, 16, 29},   {24, 24, 24},  {32, 16, 32},  {48, 7, 96},
+    {64, 8, 64}, {64, 5, 64}, {64, 2, 64},  {128, 16, 128}, {128, 6, 128}, {256, 8, 256}, {512, 4, 512}};
+
 struct LinearShape {
   const char* network;
   int layers;

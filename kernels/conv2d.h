@@ -17,6 +17,8 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 /// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, faster if run in bfloat16.
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y);
 void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y);
+/// ∂/∂x of conv2d_codes of integer codes gy, as exact: a transposed convolution.
+void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 /// ∂/∂x of conv2d, from gy [n, oh, ow, c_out].
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
@@ -41,6 +43,18 @@ void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
 }  // namespace direct
+
+/// 3x3 convolutions with stride 1 by fewer multiplications, on one thread. Used for real values of the shapes that it
+/// suits, the same on every CPU. Errors are a few times those of a direct convolution: sums of integers are not exact.
+namespace winograd {
+/// Whether it suits any shape, to compare. On at first.
+void enable(bool on);
+bool suits(const Conv2dSize& s);
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+}  // namespace winograd
 
 /// Plain loops: the reference for the tests.
 namespace reference {

@@ -4,12 +4,12 @@
 //   ∂/∂w            w[t][c][j] = Σ_p in[place[p] + tap[t] + c] gy[p][j]
 // Each is computed in register tiles: a few places (or rows of w) times a few vectors of columns j. Every sum has a
 // fixed order and no fused multiply-add, so any number of threads and any instruction set give the same bytes.
-#include <array>
 #include <vector>
 
 #include "conv2d.h"
 #include "lanes.h"
 #include "reduce.h"
+#include "scratch.h"
 
 namespace mixgrad::kernels::direct {
 namespace {
@@ -19,14 +19,6 @@ constexpr int64_t pixels_per_block = 128;  // few enough for their rows of gy to
 constexpr int64_t slack = 2 * 16;          // floats that the last vectors may read past the end
 
 enum class Use { frame, weights, columns, partials };
-
-/// A buffer of this thread, valid until it requests one for the same use again.
-float* buffer(Use use, int64_t size) {
-  thread_local std::array<std::vector<float>, 4> buffers;
-  std::vector<float>& data = buffers[static_cast<size_t>(use)];
-  if (std::ssize(data) < size) data.resize(static_cast<size_t>(size));
-  return data.data();
-}
 
 struct Image {
   int64_t h, w, c;
@@ -115,7 +107,7 @@ const float* framed(const Pass& pass, const float* images, int64_t n) {
   const Image& from = pass.from;
   if (pass.h == from.h && pass.w == from.w && !pass.depthwise) return images;
   const int64_t size = n * pass.place(pass.h, 0);
-  float* frame = buffer(Use::frame, size + slack);
+  float* frame = scratch<Use::frame>(size + slack);
   std::fill_n(frame, size, 0.0f);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t y = 0; y < from.h; ++y)
@@ -167,7 +159,7 @@ int64_t blocks(const Pass& pass) { return (pass.width + tile_width(pass) - 1) / 
 /// Weights in the order in which tiles read them, [group][block of columns][tap][c][column], padded with zero columns.
 const float* packed(const Pass& pass, const Taps& taps, const float* w) {
   const int64_t tile = tile_width(pass);
-  float* const out = buffer(Use::weights, pass.groups * blocks(pass) * std::ssize(taps.k) * pass.depth * tile);
+  float* const out = scratch<Use::weights>(pass.groups * blocks(pass) * std::ssize(taps.k) * pass.depth * tile);
   float* at = out;
   for (int64_t g = 0; g < pass.groups; ++g)
     for (int64_t first = 0; first < pass.width; first += tile)
@@ -322,7 +314,7 @@ void add_images(const Pass& pass, const Taps& taps, const float* x, const float*
   const float* in = framed(pass, x, n);
   const Places places = places_of(pass, pass.ys[0], pass.xs[0], n);
   const int64_t tile = tile_width(pass);
-  float* columns = buffer(Use::columns, pixels_per_block * tile);
+  float* columns = scratch<Use::columns>(pixels_per_block * tile);
   std::vector<int64_t> rows;
   for (const int64_t tap : taps.place)
     for (int64_t c = 0; c < pass.depth; ++c) rows.push_back(tap + c);
@@ -367,7 +359,7 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<cons
   const Taps taps = taps_of(pass, pass.ys[0], pass.xs[0], s.kw);
   const int64_t grain = chunk(pass, 8), count = (s.n + grain - 1) / grain;
   const int64_t size = pass.groups * blocks(pass) * s.kh * s.kw * pass.depth * tile_width(pass);
-  float* partials = buffer(Use::partials, count * size);
+  float* partials = scratch<Use::partials>(count * size);
   parallel_chunks(s.n, grain, [&](int64_t begin, int64_t end) {
     float* partial = partials + begin / grain * size;
     std::fill_n(partial, size, 0.0f);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Builds without oneDNN: Eigen's product for convolutions that are matrix products, the direct kernels for all others
-// (larger windows would have to be copied first, which is slower: bench/README.md). bfloat16 is converted to float.
+// Builds without oneDNN: Winograd's algorithm where it suits, Eigen's product for convolutions that are matrix
+// products, the direct kernels for all others (larger windows would have to be copied first, which is slower:
+// bench/README.md). bfloat16 is converted to float.
 #include <vector>
 
 #include "conv2d.h"
@@ -57,24 +58,41 @@ void product_grad_w(const Conv2dSize& s, const float* x, const float* gy, Grad g
   });
 }
 
+/// Exact on integers, like the gradient.
+void exact_conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+                  std::span<float> y) {
+  if (is_product(s)) return product(s, x.data(), w.data(), bias, y.data());
+  direct::conv2d(s, x, w, bias, y);
+}
+
+void exact_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  if (is_product(s)) return product_grad_x(s, gy.data(), w.data(), gx);
+  direct::conv2d_grad_x(s, gy, w, gx);
+}
+
 }  // namespace
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
   const ConvClock clock;
-  if (is_product(s)) return product(s, x.data(), w.data(), bias, y.data());
-  direct::conv2d(s, x, w, bias, y);
+  winograd::suits(s) ? winograd::conv2d(s, x, w, bias, y) : exact_conv2d(s, x, w, bias, y);
+}
+
+void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  if (!gx) return;
+  const ConvClock clock;
+  exact_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
   if (!gx) return;
   const ConvClock clock;
-  if (is_product(s)) return product_grad_x(s, gy.data(), w.data(), gx);
-  direct::conv2d_grad_x(s, gy, w, gx);
+  winograd::suits(s) ? winograd::conv2d_grad_x(s, gy, w, gx) : exact_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   const ConvClock clock;
+  if (winograd::suits(s)) return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
   if (!is_product(s)) return direct::conv2d_grad_w(s, x, gy, gw, gbias);
   if (gbias) column_sums(pixels(s), s.c_out, gy, gbias);
   if (gw) product_grad_w(s, x.data(), gy.data(), gw);
@@ -86,7 +104,8 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
-  conv2d(s, x, w, {}, y);
+  const ConvClock clock;
+  exact_conv2d(s, x, w, {}, y);
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {

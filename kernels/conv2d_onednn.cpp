@@ -205,13 +205,21 @@ const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   return bfloat16_is_fast() ? plan_for<bfloat16>(s, kind, bias) : nullptr;
 }
 
+/// By oneDNN, or without it if it rejects the shape: exact on integers.
+void exact_conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+                  std::span<float> y) {
+  if (const Plan* plan = plan_for<float>(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
+  const ConvClock clock;
+  direct::conv2d(s, x, w, bias, y);
+}
+
 }  // namespace
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
-  if (const Plan* plan = plan_for<float>(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
+  if (!winograd::suits(s)) return exact_conv2d(s, x, w, bias, y);
   const ConvClock clock;
-  direct::conv2d(s, x, w, bias, y);
+  winograd::conv2d(s, x, w, bias, y);
 }
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
@@ -222,7 +230,7 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
   const Plan* plan = bfloat16_plan_for(s, Kind::codes, false);
-  if (!plan) return conv2d(s, x, w, {}, y);
+  if (!plan) return exact_conv2d(s, x, w, {}, y);
   const std::span<bfloat16> narrow(static_cast<bfloat16*>(buffer(Use::activations, plan->x)), x.size());
   from_float(x, narrow);
   forward(*plan, std::span<const bfloat16>(narrow), w, {}, y);
@@ -233,11 +241,17 @@ void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<co
   through_float::conv2d_codes(s, x, w, y);
 }
 
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
   if (!gx) return;
   if (const Plan* plan = plan_for<float>(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);
   const ConvClock clock;
   direct::conv2d_grad_x(s, gy, w, gx);
+}
+
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  if (!gx || !winograd::suits(s)) return conv2d_codes_grad_x(s, gy, w, gx);
+  const ConvClock clock;
+  winograd::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
@@ -248,6 +262,10 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   if (!gw) return gbias ? column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias) : void();
+  if (winograd::suits(s)) {
+    const ConvClock clock;
+    return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
+  }
   if (const Plan* plan = plan_for<float>(s, Kind::grad_w, static_cast<bool>(gbias)))
     return grad_w(*plan, s, x, gy, gw, gbias);
   const ConvClock clock;

@@ -32,11 +32,14 @@ struct StepOptions {
 struct StepTimes {
   double ms;  ///< forward, backward and the optimizers
   double images_per_s;
-  double conv_ms;       ///< part of `ms` spent in convolutions
-  double peak_rss_mib;  ///< of the whole process
+  double conv_ms;         ///< part of `ms` spent in convolutions
+  double direct_ms;       ///< the same step with direct convolutions only: nothing by Winograd's algorithm
+  double direct_conv_ms;  ///< part of `direct_ms` spent in convolutions
+  double peak_rss_mib;    ///< of the whole process
 };
 
-/// Times steps on random images after a few untimed ones. Throws bad_input naming an invalid option.
+/// Times steps on random images after a few untimed ones; every other step has direct convolutions only. Throws
+/// bad_input naming an invalid option.
 StepTimes step(const StepOptions& options);
 
 /// Milliseconds of CPU time per image on one thread: the least of all runs, which other processes lengthen the least.

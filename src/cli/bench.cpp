@@ -27,10 +27,15 @@ void run(BenchStep& b) {
   b.options.apply();
   const bench::StepTimes t = bench::step(b.step);
   if (b.json)
-    return print_json(
-        {{"ms", t.ms}, {"images_per_s", t.images_per_s}, {"conv_ms", t.conv_ms}, {"peak_rss_mib", t.peak_rss_mib}});
+    return print_json({{"ms", t.ms},
+                       {"images_per_s", t.images_per_s},
+                       {"conv_ms", t.conv_ms},
+                       {"direct_ms", t.direct_ms},
+                       {"direct_conv_ms", t.direct_conv_ms},
+                       {"peak_rss_mib", t.peak_rss_mib}});
   fmt::print("{:.1f} ms per step, {:.0f} images/s; convolutions {:.1f} ms ({:.0f}%); peak memory {:.0f} MiB\n", t.ms,
              t.images_per_s, t.conv_ms, 100 * t.conv_ms / t.ms, t.peak_rss_mib);
+  fmt::print("with direct convolutions only {:.1f} ms, convolutions {:.1f} ms\n", t.direct_ms, t.direct_conv_ms);
 }
 
 struct BenchInference {

@@ -91,13 +91,24 @@ void forward(const Conv2dSize& s, std::span<const T> x, std::span<const float> w
   });
 }
 
-template <typename T>
-void grad_x(const Conv2dSize& s, std::span<const T> gy, std::span<const float> w, GradOf<T> gx) {
+/// ∂/∂x by `kernel`, as kernels::conv2d_grad_x.
+template <typename T, typename Kernel>
+void grad_x_by(const Kernel& kernel, const Conv2dSize& s, std::span<const T> gy, std::span<const float> w,
+               GradOf<T> gx) {
   Parts(s, sizeof(T))
       .each(span_of(gx, s.n * s.h * s.w * s.c_in), gy,
             [&](const Conv2dSize& part, std::span<T> to, std::span<const T> from, int64_t) {
-              kernels::conv2d_grad_x(part, from, w, {.data = to.data(), .add = gx.add});
+              kernel(part, from, w, GradOf<T>{.data = to.data(), .add = gx.add});
             });
+}
+
+template <typename T>
+void grad_x(const Conv2dSize& s, std::span<const T> gy, std::span<const float> w, GradOf<T> gx) {
+  grad_x_by([](const auto&... a) { kernels::conv2d_grad_x(a...); }, s, gy, w, gx);
+}
+
+inline void codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
+  grad_x_by([](const auto&... a) { kernels::conv2d_codes_grad_x(a...); }, s, gy, w, gx);
 }
 
 }  // namespace mixgrad::parts

@@ -28,12 +28,13 @@ void grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float
   kernels::pass_gradient(transposed_weights(sum, s.groups).data(), gw);
 }
 
-/// On float32.
-Tensor transposed(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dAttrs& attrs) {
+/// On float32; exact for integer `codes`.
+Tensor transposed(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dAttrs& attrs, bool codes) {
   const Conv2dSize s = conv_transpose2d_size(x.shape(), w.shape(), attrs);
   check_vector(op::ConvTranspose2d::name(), "bias", bias, s.c_in);
   const Tensor y = Tensor::empty({s.n, s.c_in, s.h, s.w});
-  parts::grad_x<float>(s, x.data(), transposed_weights(w, s.groups).data(), {.data = y.data().data()});
+  (codes ? parts::codes_grad_x : parts::grad_x<float>)(s, x.data(), transposed_weights(w, s.groups).data(),
+                                                       {.data = y.data().data()});
   const float one = 1;
   if (bias) kernels::rescale(s.n * s.h * s.w, s.c_in, y.data(), {&one, 1}, bias.data(), y.data());
   return record(op::ConvTranspose2d{attrs}, y, {x, w, bias}, [s](const Backward& b) {
@@ -61,12 +62,12 @@ Tensor transposed_weights(const Tensor& w, int64_t groups) {
 }
 
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const ConvTranspose2dAttrs& attrs) {
-  return cast(transposed(cast(x, DType::float32), w, bias, attrs), x.dtype());
+  return cast(transposed(cast(x, DType::float32), w, bias, attrs, false), x.dtype());
 }
 
 Tensor conv_transpose2d_codes(const Tensor& x, const Tensor& w, const ConvTranspose2dAttrs& attrs, double bound) {
   return exact("conv_transpose2d_codes", cast(x, DType::float32), bound,
-               [&](const Tensor& part) { return transposed(part, w, {}, attrs); });
+               [&](const Tensor& part) { return transposed(part, w, {}, attrs, true); });
 }
 
 namespace op {

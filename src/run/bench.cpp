@@ -58,29 +58,45 @@ data::Batch random_batch(const models::Model& model, int64_t size) {
   return batch;
 }
 
-/// Runs and times `step`; all threads add up the time of their convolutions.
-StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> ms, conv_ms;
-  kernels::conv_seconds_enable(true);
-  for (int i = -untimed_steps; i < o.steps; ++i) {
+double median(std::vector<double>& v) {
+  std::ranges::nth_element(v, v.begin() + std::ssize(v) / 2);
+  return v[v.size() / 2];
+}
+
+/// Milliseconds of steps, and of their convolutions.
+struct Times {
+  std::vector<double> step, conv;
+
+  /// All threads add up the time of their convolutions.
+  void add(const std::function<void()>& run) {
+    using Clock = std::chrono::steady_clock;
     kernels::conv_seconds_reset();
     const auto start = Clock::now();
-    step();
-    if (i < 0) continue;
-    ms.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
-    conv_ms.push_back(1e3 * kernels::conv_seconds() / train::threads());
+    run();
+    step.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    conv.push_back(1e3 * kernels::conv_seconds() / train::threads());
+  }
+};
+
+/// Runs and times `step`, in turns with the chosen and with direct convolutions.
+StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
+  for (int i = 0; i < untimed_steps; ++i) step();
+  Times chosen, direct;
+  kernels::conv_seconds_enable(true);
+  for (int i = 0; i < o.steps; ++i) {
+    chosen.add(step);
+    kernels::winograd::enable(false);
+    direct.add(step);
+    kernels::winograd::enable(true);
   }
   kernels::conv_seconds_enable(false);
-  const auto median = [](std::vector<double>& v) {
-    std::ranges::nth_element(v, v.begin() + std::ssize(v) / 2);
-    return v[v.size() / 2];
-  };
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  StepTimes times{.ms = median(ms),
+  StepTimes times{.ms = median(chosen.step),
                   .images_per_s = 0,
-                  .conv_ms = median(conv_ms),
+                  .conv_ms = median(chosen.conv),
+                  .direct_ms = median(direct.step),
+                  .direct_conv_ms = median(direct.conv),
                   .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
   times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
   return times;

@@ -215,7 +215,7 @@ TEST_CASE("convolutions of integer codes are exact") {
       for (float& v : w) v = std::min(v, 127.0f);
       Floats y(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), expected(y.size());
       conv2d_codes(s, x, w, y);
-      conv2d(s, x, w, {}, expected);
+      direct::conv2d(s, x, w, {}, expected);
       CHECK(same_bytes(y, expected));
       conv2d_codes(s, narrow(x), w, y);
       CHECK(same_bytes(y, expected));
