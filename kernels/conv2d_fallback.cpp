@@ -6,6 +6,7 @@
 
 #include "conv2d.h"
 #include "conv2d_clock.h"
+#include "conv2d_int8.h"
 #include "lanes.h"
 #include "product.h"
 #include "reduce.h"
@@ -104,6 +105,7 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
+  if (conv2d_codes_by_integers(s, x, w, y)) return;
   const ConvClock clock;
   exact_conv2d(s, x, w, {}, y);
 }

@@ -28,18 +28,26 @@ class PackedConv2dInt8 {
  public:
   PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bool x_signed, std::span<const int8_t> w,
                    const Requantization& requantization);
+  /// Of weights up to 8 bits and a sign that are held as floats. `isa` multiplies numbers of 16 bits.
+  PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, std::span<const float> w);
   /// For the newest instruction set that the CPU supports; null if it supports none of ours.
   static std::unique_ptr<const PackedConv2dInt8> make(const Conv2dSize& s, bool x_signed, std::span<const int8_t> w,
                                                       const Requantization& requantization);
 
   void sums(std::span<const uint8_t> x, std::span<int32_t> sums) const;
   void codes(std::span<const uint8_t> x, std::span<uint8_t> codes) const;
+  /// Codes and sums held as floats; codes up to 8 bits and a sign.
+  void sums(std::span<const float> x, std::span<float> sums) const;
 
  private:
   struct Output;
-  void pack(std::span<const int8_t> w);
-  void run(const uint8_t* x, Output y) const;
+  PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bool x_signed, const Requantization& requantization);
+  template <typename W>
+  void pack(std::span<const W> w);
+  template <typename X>
+  void run(const X* x, Output y) const;
   const void* padded(const uint8_t* x, int64_t images) const;
+  const void* padded(const float* x, int64_t images) const;
 
   const int8::Isa* isa_;
   Conv2dSize size_;
@@ -53,5 +61,10 @@ class PackedConv2dInt8 {
   std::vector<int32_t> start_;  ///< of sums, for whole vectors: -128 Σw where x is stored as x + 128
   Requantization requantization_;
 };
+
+/// conv2d_codes by multiplications of 16 bits, where that is faster than by floats: 1.5 times for ResNet8 with AVX2.
+/// Otherwise does nothing and returns false.
+bool conv2d_codes_by_integers(const Conv2dSize& s, std::span<const float> x, std::span<const float> w,
+                              std::span<float> y);
 
 }  // namespace mixgrad::kernels

@@ -96,8 +96,10 @@ MIXGRAD_INLINE void put(const Job& j, const Block& b, int64_t position, const Su
     const int64_t at = (position + p) * j.all_channels + b.channel;
     if (j.codes != nullptr)
       requantize_row<lanes>(row[p], channels, j.scale.from(b.channel), j.codes + at);
-    else
+    else if (j.sums != nullptr)
       for (int64_t c = 0; c < channels; ++c) j.sums[at + c] = row[p][c];
+    else
+      for (int64_t c = 0; c < channels; ++c) j.floats[at + c] = static_cast<float>(row[p][c]);
   }
 }
 

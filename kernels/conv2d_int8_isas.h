@@ -21,8 +21,10 @@ struct Job {
   const uint32_t* weights;                    ///< [block of vectors, run, word, vector, lane]
   const int32_t* start;                       ///< of every sum, for whole vectors
   CodeScale scale;
-  uint8_t* codes;  ///< null: sums are wanted
+  // Where results go; two of them are null.
+  uint8_t* codes;
   int32_t* sums;
+  float* floats;  ///< sums
 };
 
 /// What a kernel multiplies and how its weights are laid out.

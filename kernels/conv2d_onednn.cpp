@@ -11,6 +11,7 @@
 
 #include "conv2d.h"
 #include "conv2d_clock.h"
+#include "conv2d_int8.h"
 #include "cpu.h"
 #include "elementwise.h"
 #include "onednn.h"
@@ -230,7 +231,7 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
   const Plan* plan = bfloat16_plan_for(s, Kind::codes, false);
-  if (!plan) return exact_conv2d(s, x, w, {}, y);
+  if (!plan) return conv2d_codes_by_integers(s, x, w, y) ? void() : exact_conv2d(s, x, w, {}, y);
   const std::span<bfloat16> narrow(static_cast<bfloat16*>(buffer(Use::activations, plan->x)), x.size());
   from_float(x, narrow);
   forward(*plan, std::span<const bfloat16>(narrow), w, {}, y);

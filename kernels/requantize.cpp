@@ -16,46 +16,31 @@ namespace {
 
 constexpr int most_shift = 44;
 
-/// FixedPoint::apply in double: exact for results below 2^9 (see fixed_point); larger ones are clamped anyway.
-template <typename Acc, typename Code>
-MIXGRAD_INLINE void requantize_rows(const Acc* acc, int64_t rows, int64_t channels, const double* bias,
-                                    const double* ratio, double low, double high, Code* __restrict codes) {
-  for (int64_t r = 0; r < rows; ++r, acc += channels, codes += channels) {
-    for (int64_t c = 0; c < channels; ++c) {
-      const double code = std::floor((static_cast<double>(acc[c]) + bias[c]) * ratio[c] + 0.5);
-      codes[c] = static_cast<Code>(static_cast<int32_t>(code < low ? low : code > high ? high : code));
-    }
-  }
+void rows_of(const float* acc, int64_t rows, int64_t channels, const CodeScale& scale, float* codes) {
+  widest([&]<int Width>() __attribute__((always_inline)) {
+    for (int64_t r = 0; r < rows; ++r) requantize_row<Width>(acc + r * channels, channels, scale, codes + r * channels);
+  });
 }
 
-MIXGRAD_CLONES void rows_of(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio,
-                            double low, double high, float* codes) {
-  requantize_rows(acc, rows, channels, bias, ratio, low, high, codes);
-}
 /// By way of floats in the L1 cache: a loop that narrows doubles to 16 bits would vectorize badly.
-void rows_of(const float* acc, int64_t rows, int64_t channels, const double* bias, const double* ratio, double low,
-             double high, bfloat16* codes) {
+void rows_of(const float* acc, int64_t rows, int64_t channels, const CodeScale& scale, bfloat16* codes) {
   const int64_t most = std::max<int64_t>(1, 2048 / channels);
   std::vector<float> block(static_cast<size_t>(std::min(rows, most) * channels));
   for (int64_t r = 0; r < rows; r += most) {
     const int64_t count = std::min(most, rows - r), size = count * channels;
-    rows_of(acc + r * channels, count, channels, bias, ratio, low, high, block.data());
+    rows_of(acc + r * channels, count, channels, scale, block.data());
     from_float({block.data(), static_cast<size_t>(size)}, {codes + r * channels, static_cast<size_t>(size)});
   }
 }
 
-template <typename Acc, typename Code>
-void requantize_all(int64_t rows, int64_t channels, const Acc* acc, std::span<const int32_t> bias,
-                    std::span<const FixedPoint> ratios, double low, double high, Code* codes) {
-  const auto n = static_cast<size_t>(channels);
-  std::vector<double> ratio(n), offset(n);
-  for (size_t c = 0; c < n; ++c) {
-    ratio[c] = ratios[ratios.size() == 1 ? 0 : c].value();
-    offset[c] = bias.empty() ? 0 : bias[c];
-  }
+template <typename Code>
+void requantize_all(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
+                    std::span<const FixedPoint> ratios, float low, float high, std::span<Code> codes) {
+  const Requantization requantization(channels, bias, ratios, static_cast<int>(low), static_cast<int>(high));
+  const CodeScale scale = requantization.scale();
   const int64_t rows_per_chunk = std::max<int64_t>(1, elementwise_grain / std::max<int64_t>(1, channels));
   parallel_chunks(rows, rows_per_chunk, [&](int64_t b, int64_t e) {
-    rows_of(acc + b * channels, e - b, channels, offset.data(), ratio.data(), low, high, codes + b * channels);
+    rows_of(acc.data() + b * channels, e - b, channels, scale, codes.data() + b * channels);
   });
 }
 
@@ -73,14 +58,12 @@ FixedPoint fixed_point(double ratio) {
 
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<float> codes) {
-  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
-                 codes.data());
+  requantize_all(rows, channels, acc, bias, ratios, low, high, codes);
 }
 
 void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                 std::span<const FixedPoint> ratios, float low, float high, std::span<bfloat16> codes) {
-  requantize_all(rows, channels, acc.data(), bias, ratios, static_cast<double>(low), static_cast<double>(high),
-                 codes.data());
+  requantize_all(rows, channels, acc, bias, ratios, low, high, codes);
 }
 
 Requantization::Requantization(int64_t channels, std::span<const int32_t> bias, std::span<const FixedPoint> ratios,

@@ -21,36 +21,43 @@ struct CodeScale {
 template <int Width>
 struct HalfLanesOf {
   static constexpr int lanes = Width / 2;
-  typedef int32_t Sums __attribute__((vector_size(4 * lanes)));
   typedef double Doubles __attribute__((vector_size(8 * lanes)));
-  typedef uint8_t Codes __attribute__((vector_size(lanes)));
+  template <typename T>
+  struct Of {
+    typedef T Type __attribute__((vector_size(sizeof(T) * lanes)));
+  };
+  template <typename T>
+  MIXGRAD_INLINE static typename Of<T>::Type load(const T* from) {
+    typename Of<T>::Type v;
+    std::memcpy(&v, from, sizeof v);
+    return v;
+  }
 };
 
-/// Codes of `channels` sums, with registers of `Width` 32-bit lanes. Doubles hold every step exactly up to 2^9 (see
-/// fixed_point); what is larger is clamped. Counted from `low`, codes are positive, so truncation rounds them down.
-template <int Width>
-MIXGRAD_INLINE void requantize_row(const int32_t* sums, int64_t channels, const CodeScale& scale, uint8_t* codes) {
+/// Codes of `channels` sums, with registers of `Width` 32-bit lanes; sums in int32_t, codes as bytes, or both as
+/// floats. Doubles hold every step exactly up to 2^9 (see fixed_point); what is larger is clamped. Counted from `low`,
+/// codes are positive, so truncation rounds them down.
+template <int Width, typename Sum, typename Code>
+MIXGRAD_INLINE void requantize_row(const Sum* sums, int64_t channels, const CodeScale& scale, Code* codes) {
   using Half = HalfLanesOf<Width>;
-  using Sums = typename Half::Sums;
   using Doubles = typename Half::Doubles;
   const double first = 0.5 - scale.low, last = scale.high - scale.low;
   int64_t c = 0;
   for (; c + Half::lanes <= channels; c += Half::lanes) {
-    Sums sum, bias;
-    Doubles ratio;
-    std::memcpy(&sum, sums + c, sizeof sum);
-    std::memcpy(&bias, scale.bias + c, sizeof bias);
-    std::memcpy(&ratio, scale.ratio + c, sizeof ratio);
+    const Doubles sum = __builtin_convertvector(Half::load(sums + c), Doubles);
+    const Doubles biased = sum + __builtin_convertvector(Half::load(scale.bias + c), Doubles);
     const Doubles bottom = {}, top = bottom + last;
-    Doubles place = __builtin_convertvector(sum + bias, Doubles) * ratio + first;
+    Doubles place = biased * Half::load(scale.ratio + c) + first;
     place = place < bottom ? bottom : place;
     place = place > top ? top : place;
-    const auto code = __builtin_convertvector(__builtin_convertvector(place, Sums) + scale.low, typename Half::Codes);
+    const auto code =
+        __builtin_convertvector(__builtin_convertvector(place, typename Half::template Of<int32_t>::Type) + scale.low,
+                                typename Half::template Of<Code>::Type);
     std::memcpy(codes + c, &code, sizeof code);
   }
   for (; c < channels; ++c) {
-    const double place = (sums[c] + scale.bias[c]) * scale.ratio[c] + first;
-    codes[c] = static_cast<uint8_t>(static_cast<int>(place < 0 ? 0 : place > last ? last : place) + scale.low);
+    const double place = (static_cast<double>(sums[c]) + scale.bias[c]) * scale.ratio[c] + first;
+    codes[c] = static_cast<Code>(static_cast<int>(place < 0 ? 0 : place > last ? last : place) + scale.low);
   }
 }
 

@@ -76,6 +76,24 @@ class Shapes {
 
 }  // namespace
 
+TEST_CASE("int8 convolutions: the same sums of codes that are held as floats, of 8 bits and a sign") {
+  Shapes shapes;
+  for (int i = 0; i < 300; ++i) {
+    const Conv2dSize s = shapes.next();
+    const std::vector<int32_t> x = shapes.numbers(s.n * s.h * s.w * s.c_in, 255),
+                               w = shapes.numbers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 255);
+    const std::vector<float> codes(x.begin(), x.end()), weights(w.begin(), w.end());
+    std::vector<float> expected(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), sums(expected.size());
+    reference::conv2d(s, codes, weights, {}, expected);
+    for (const int8::Isa& isa : int8::isas()) {
+      if (isa.code_bytes != 2) continue;
+      PackedConv2dInt8(isa, s, weights).sums(codes, sums);
+      CHECK(sums == expected);
+    }
+    if (conv2d_codes_by_integers(s, codes, weights, sums)) CHECK(sums == expected);
+  }
+}
+
 TEST_CASE("int8 convolutions: the sums and codes of the reference, whatever the shape and the instruction set") {
   Shapes shapes;
   for (int i = 0; i < 300; ++i) {
