@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <utility>
 
 #include "lanes.h"
 
@@ -26,11 +27,13 @@ struct HalfLanesOf {
   struct Of {
     typedef T Type __attribute__((vector_size(sizeof(T) * lanes)));
   };
+  /// From as many numbers. (Written out, because GCC 12 converts vectors in halves.)
   template <typename T>
-  MIXGRAD_INLINE static typename Of<T>::Type load(const T* from) {
-    typename Of<T>::Type v;
-    std::memcpy(&v, from, sizeof v);
-    return v;
+  MIXGRAD_INLINE static Doubles load(const T* from) {
+    return [&]<size_t... L>(std::index_sequence<L...>) __attribute__((always_inline)) {
+      return Doubles{static_cast<double>(from[L])...};
+    }
+    (std::make_index_sequence<lanes>());
   }
 };
 
@@ -44,10 +47,8 @@ MIXGRAD_INLINE void requantize_row(const Sum* sums, int64_t channels, const Code
   const double first = 0.5 - scale.low, last = scale.high - scale.low;
   int64_t c = 0;
   for (; c + Half::lanes <= channels; c += Half::lanes) {
-    const Doubles sum = __builtin_convertvector(Half::load(sums + c), Doubles);
-    const Doubles biased = sum + __builtin_convertvector(Half::load(scale.bias + c), Doubles);
     const Doubles bottom = {}, top = bottom + last;
-    Doubles place = biased * Half::load(scale.ratio + c) + first;
+    Doubles place = (Half::load(sums + c) + Half::load(scale.bias + c)) * Half::load(scale.ratio + c) + first;
     place = place < bottom ? bottom : place;
     place = place > top ? top : place;
     const auto code =
