@@ -188,7 +188,7 @@ MIXGRAD_INLINE void multiply(int64_t rows, int64_t depth, int64_t columns, Left 
     multiply_rows<W, 1, sums_in_registers<W>>(0, rows, depth, a, b, b_row, c, c_row, add);
 }
 
-/// Where outputs are stored or added, with an optional bias.
+/// Where outputs are stored or added, with an optional bias. Gradients of weights are outputs of 3x3 pixels.
 struct Landing {
   Grad to;
   const float* bias;
@@ -285,14 +285,15 @@ MIXGRAD_INLINE void convolve(const Pass& pass, const float* x, const float* taps
 /// The gradient of the weights from `products`, [c_out, c_in] per point.
 template <typename F, int W>
 MIXGRAD_INLINE void put_weights(const Matrices& products, int64_t c_out, int64_t c_in, Grad gw) {
+  const Landing landing{gw, nullptr};
   for (int64_t k = 0; k < c_out; ++k)
     for (int64_t c = 0; c < c_in; c += W) {
-      float taps[3][3][W];
-      both_ways<typename F::WeightGrad, Lanes<W>>(products.const_points<F>(k, c),
-                                                  Elements<float>{taps[0][0], 3 * W, W});
-      for (int64_t tap = 0; tap < 9; ++tap)
-        for (int64_t i = 0; i < std::min<int64_t>(W, c_in - c); ++i)
-          gw.put((k * 9 + tap) * c_in + c + i, taps[tap / 3][tap % 3][i]);
+      const Elements<const float> from = products.const_points<F>(k, c);
+      const int64_t at = k * 9 * c_in + c, row = 3 * c_in;
+      if (c_in - c >= W)
+        landing.put<typename F::WeightGrad, Lanes<W>>(from, at, row, c_in, 0);
+      else
+        landing.put_part<typename F::WeightGrad, W>(from, at, row, c_in, 3, 3, 0, c_in - c);
     }
 }
 
@@ -325,12 +326,12 @@ int64_t products_of(const Images& to) {
   return F::inputs * F::inputs * tiles_along(to.h, F::outputs) * tiles_along(to.w, F::outputs);
 }
 
-bool cheaper_is_small(const Images& to) { return products_of<F2>(to) <= products_of<F4>(to); }
+bool prefers_small_tiles(const Images& to) { return products_of<F2>(to) <= products_of<F4>(to); }
 
 /// Calls body.operator()<F, W>() with the cheaper tiles and W lanes per vector.
 template <typename Body>
 void with_tiles(const Images& to, const Body& body) {
-  const bool small = cheaper_is_small(to);
+  const bool small = prefers_small_tiles(to);
   widest([&]<int W>() __attribute__((always_inline)) {
     small ? body.template operator()<F2, W>() : body.template operator()<F4, W>();
   });
@@ -356,7 +357,7 @@ bool suits(const Conv2dSize& s) {
   constexpr int64_t lanes = 8, largest = 1 << 16, images = 8;
   const Images to = pass_of(s).to;
   const int64_t weights = s.c_in * s.c_out, channels = rounded_up(s.c_in, lanes) + rounded_up(s.c_out, lanes);
-  const int64_t points = cheaper_is_small(to) ? F2::inputs * F2::inputs : F4::inputs * F4::inputs;
+  const int64_t points = prefers_small_tiles(to) ? F2::inputs * F2::inputs : F4::inputs * F4::inputs;
   const int64_t products = std::min(products_of<F2>(to), products_of<F4>(to));
   const int64_t cost = products * (weights + 6 * channels) + 8 * points * weights / images;
   return weights <= largest && cost + cost / 4 < 9 * s.oh * s.ow * weights;

@@ -98,7 +98,7 @@ int64_t micro_batch_size(const Graph& graph, DType dtype) {
   // Memory touched by a layer's gradient: values and gradients of its input and output, and as much again in a residual
   // branch and oneDNN's buffers. (bench step: larger micro-batches are not faster, and take memory.)
   const int64_t images = kernels::cache_bytes() / (8 * widest * (dtype == DType::float32 ? 4 : 2));
-  int64_t size = dtype == DType::float32 ? 2 : 4;  // smaller ones would spend their time on packing weights
+  int64_t size = 4;  // smaller ones would spend their time on packing and transforming weights
   while (size * 2 <= std::min<int64_t>(images, 64)) size *= 2;
   return size;
 }
