@@ -3,15 +3,18 @@
 """The search step in PyTorch, written from SPEC. compare_torch.py compares mixgrad with it.
 
 Run as a program, it measures one kind of step, so that the process's peak memory is that of the step, and prints one
-JSON object; with `check DIR` it compares its two mixtures with the golden cases.
+JSON object; with `check DIR` it compares its mixtures with the golden cases.
 
-What makes it fast, each measured with PyTorch 1.13: the mixtures work in place on one buffer with plain
+There are two forms of the mixtures. `obvious` writes them down as the formulas are, and leaves gradients to PyTorch:
+straight-through, one fake-quantized tensor a candidate, and their weighted sum. `lean` is as fast as we could
+make it. What makes it fast, each measured with PyTorch 1.13: the mixtures work in place on one buffer with plain
 vectorized passes (mul, clamp, round, add), because `fake_quantize_per_tensor_affine`, `bucketize`, `where` and sums
 of booleans are several times slower on a CPU; the gradient within a clip is one `hardtanh_backward`, whose sum also
 gives the clip's gradient; ReLU is the lower clamp; quantized values are recomputed in the backward pass (keeping them was
 no faster and took 100 MiB more); optimizers use foreach.
 """
 import argparse
+import itertools
 import json
 import resource
 import statistics
@@ -107,13 +110,54 @@ def encode(x, clip, levels, one_sided, out):
     return torch.mul(x, levels / clip, out=out).clamp_(0 if one_sided else -levels, levels).round_()
 
 
+class StraightThrough(torch.autograd.Function):
+    """`quantized`, with the gradient of x."""
+
+    @staticmethod
+    def forward(ctx, x, quantized):
+        return quantized
+
+    @staticmethod
+    def backward(ctx, g):
+        return g, None
+
+
+def obvious_weights(w, theta, bits):
+    """WeightMixture by PyTorch's own gradients."""
+    ones = (1,) * (w.dim() - 1)
+    largest = w.detach().abs().amax(tuple(range(1, w.dim())), keepdim=True)
+    largest = torch.where(largest == 0, torch.ones_like(largest), largest)
+    total = torch.zeros_like(w)
+    for share, b in zip(theta, bits):
+        if b > 0:
+            half = (2 ** b - 1) / 2
+            step = largest / half
+            codes = torch.round(w.detach() / largest * half).clamp(-2.0 ** (b - 1), 2.0 ** (b - 1) - 1)
+            total = total + share.view(-1, *ones) * StraightThrough.apply(w, codes * step)
+    return total
+
+
+def obvious_activations(x, theta, clip, levels, one_sided):
+    """ActivationMixture by PyTorch's own gradients."""
+    total = torch.zeros_like(x)
+    for share, c, n in zip(theta, clip, levels):
+        clamped = torch.minimum(F.relu(x), c) if one_sided else torch.maximum(torch.minimum(x, c), -c)
+        total = total + share * StraightThrough.apply(clamped, torch.round(clamped.detach() * (n / c)) * (c / n))
+    return total
+
+
+# The mixture of weights and that of activations.
+FORMS = {"lean": (WeightMixture.apply, ActivationMixture.apply), "obvious": (obvious_weights, obvious_activations)}
+
+
 # --- layers of the search -----------------------------------------------------------------------------------------
 
 class Slot(nn.Module):
     """An activation quantizer; the operands of an Add share one (SPEC §5)."""
 
-    def __init__(self, bits, is_signed):
+    def __init__(self, bits, is_signed, mixture):
         super().__init__()
+        self.mixture = mixture
         self.is_signed = is_signed
         self.levels = [2 ** (b - 1) - 1 if is_signed else 2 ** b - 1 for b in bits]
         # A single candidate has θ = 1 for any α.
@@ -124,7 +168,7 @@ class Slot(nn.Module):
     def forward(self, x, relu):
         if self.calibrating:
             return self.calibrate(F.relu(x) if relu else x)
-        return ActivationMixture.apply(x, torch.softmax(self.alpha, 0), self.clip, self.levels, relu or not self.is_signed)
+        return self.mixture(x, torch.softmax(self.alpha, 0), self.clip, self.levels, relu or not self.is_signed)
 
     @torch.no_grad()
     def calibrate(self, x):
@@ -141,8 +185,9 @@ def scaled_alpha(bits, channels=None):
 class SearchedWeights(nn.Module):
     """Weights and bias of a layer with folded batch norm, and their α."""
 
-    def __init__(self, like, bits, per_channel):
+    def __init__(self, like, bits, per_channel, mixture):
         super().__init__()
+        self.mixture = mixture
         self.weight = nn.Parameter(like.weight.detach().clone())
         self.bias = nn.Parameter(torch.zeros(len(like.weight)))
         self.bits = bits
@@ -151,7 +196,7 @@ class SearchedWeights(nn.Module):
 
     def forward(self):
         self.theta = torch.softmax(self.alpha, 0)
-        return WeightMixture.apply(self.weight, self.theta, self.bits)
+        return self.mixture(self.weight, self.theta, self.bits)
 
     def size(self):
         """The expected size of the weights in bits (SPEC §6), from this step's θ."""
@@ -161,9 +206,9 @@ class SearchedWeights(nn.Module):
 
 
 class SearchedConv(nn.Module):
-    def __init__(self, conv, slot, relu, bits, per_channel):
+    def __init__(self, conv, weights, slot, relu):
         super().__init__()
-        self.weights = SearchedWeights(conv, bits, per_channel)
+        self.weights = weights
         self.slot, self.relu = slot, relu
         self.geometry = conv.stride, conv.padding, conv.dilation, conv.groups
 
@@ -172,9 +217,9 @@ class SearchedConv(nn.Module):
 
 
 class SearchedLinear(nn.Module):
-    def __init__(self, linear, bits, per_channel):
+    def __init__(self, weights):
         super().__init__()
-        self.weights = SearchedWeights(linear, bits, per_channel)
+        self.weights = weights
 
     def forward(self, x):
         return F.linear(x, self.weights(), self.weights.bias)
@@ -217,24 +262,28 @@ class FloatKit:
 class SearchKit:
     """Builds the search network, with folded batch norm and quantizers placed as in SPEC §5."""
 
-    def __init__(self, weight_bits, act_bits, per_channel):
+    def __init__(self, weight_bits, act_bits, per_channel, form):
         self.weight_bits, self.act_bits, self.per_channel = weight_bits, act_bits, per_channel
+        self.weight_mixture, self.activation_mixture = FORMS[form]
+
+    def weights(self, like):
+        return SearchedWeights(like, self.weight_bits, self.per_channel, self.weight_mixture)
 
     def slot(self, is_signed=False):
-        return Slot(self.act_bits, is_signed)
+        return Slot(self.act_bits, is_signed, self.activation_mixture)
 
     def input(self):
-        return SearchedValue(Slot([8], is_signed=False), relu=False)
+        return SearchedValue(Slot([8], False, self.activation_mixture), relu=False)
 
     def conv(self, c_in, c_out, kernel, stride, slot, relu=True, norm=True, groups=1):
         plain = nn.Conv2d(c_in, c_out, kernel, stride, kernel // 2, groups=groups)
-        return SearchedConv(plain, slot, relu, self.weight_bits, self.per_channel)
+        return SearchedConv(plain, self.weights(plain), slot, relu)
 
     def joined(self, slot):
         return SearchedValue(slot, relu=True)
 
     def linear(self, features, classes):
-        return SearchedLinear(nn.Linear(features, classes), self.weight_bits, self.per_channel)
+        return SearchedLinear(self.weights(nn.Linear(features, classes)))
 
 
 class Stack(nn.Module):
@@ -351,7 +400,7 @@ def work(o):
     """One measurement, with the field names of `mixgrad bench step --json`."""
     torch.set_num_threads(o.threads)
     torch.manual_seed(0)
-    kit = FloatKit() if o.phase == "float" else SearchKit(o.weight_bits, o.act_bits, o.scheme == "per-channel")
+    kit = FloatKit() if o.phase == "float" else SearchKit(o.weight_bits, o.act_bits, o.scheme == "per-channel", o.form)
     net = MODELS[o.model](kit).to(memory_format=LAYOUTS[o.layout])
     x = torch.rand(o.batch, *net.input_shape).contiguous(memory_format=LAYOUTS[o.layout])
     labels = torch.randint(CLASSES, (o.batch,))
@@ -377,36 +426,36 @@ def read_safetensors(path):
     return case, tensors
 
 
-def run_case(case, t, layout):
-    """Runs a case's mixture; the results have the names of the expected tensors in the file."""
+def run_case(case, t, layout, form):
+    """Runs a case's mixture in one form; the results have the names of the expected tensors in the file."""
     theta = lambda alpha: torch.softmax(alpha / case["tau"], 0)
     laid_out = lambda v: v.contiguous(memory_format=LAYOUTS[layout]).clone() if v.dim() == 4 else v.clone()
     if case["kind"] == "weight-mix":
         inputs = {name: laid_out(t[name]).requires_grad_() for name in ("w", "alpha")}
-        out = WeightMixture.apply(inputs["w"], theta(inputs["alpha"]), case["bits"])
+        out = FORMS[form][0](inputs["w"], theta(inputs["alpha"]), case["bits"])
     else:
         inputs = {name: laid_out(t[name]).requires_grad_() for name in ("x", "clip", "alpha")}
-        slot = Slot(case["bits"], case["signed"])
-        out = ActivationMixture.apply(inputs["x"], theta(inputs["alpha"]), inputs["clip"], slot.levels, not case["signed"])
+        slot = Slot(case["bits"], case["signed"], FORMS[form][1])
+        out = slot.mixture(inputs["x"], theta(inputs["alpha"]), inputs["clip"], slot.levels, not case["signed"])
     out.backward(laid_out(t["grad_out"]))
     return {"out": out.detach(), **{"grad_" + name: v.grad for name, v in inputs.items()}}
 
 
 def check(folder):
-    """Compares both mixtures with their golden cases (tolerance: golden/README.md). Returns whether all agree."""
+    """Compares the mixtures with their golden cases (tolerance: golden/README.md). Returns whether all agree."""
     passed, failed = 0, 0
     for path in sorted(Path(folder).glob("*.safetensors")):
         case, tensors = read_safetensors(path)
         if case["kind"] not in ("weight-mix", "act-mix"):
             continue
-        for layout in LAYOUTS:
-            for name, got in run_case(case, tensors, layout).items():
+        for layout, form in itertools.product(LAYOUTS, FORMS):
+            for name, got in run_case(case, tensors, layout, form).items():
                 expected = tensors[name]
                 far = float((got - expected).abs().max())
                 good = far <= max(1e-4 * float(expected.abs().max()), 1e-6)
                 passed, failed = passed + good, failed + (not good)
                 if not good:
-                    print(f"{path.name} ({layout}): {name} is off by {far:g}")
+                    print(f"{path.name} ({layout}, {form}): {name} is off by {far:g}")
     print(f"{passed} tensors agree with {folder}, {failed} do not")
     return failed == 0 and passed > 0
 
@@ -419,6 +468,7 @@ def options():
     step = commands.add_parser("step", help="measure one kind of step")
     bits = lambda text: [int(b) for b in text.split(",")]
     step.add_argument("--phase", choices=["search", "float"], default="search")
+    step.add_argument("--form", choices=FORMS, default="lean")
     step.add_argument("--layout", choices=LAYOUTS, default="nhwc")
     step.add_argument("--model", choices=MODELS, default="resnet8")
     step.add_argument("--scheme", choices=["per-channel", "per-layer"], default="per-channel")
