@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-// Many searches in one process must not use more and more memory. MIXGRAD_SOAK=200 makes it long
-// (tests/torture/soak.py). A suite of its own, because memory grows more after other cases in the same process.
+// Many searches in one process must not use more and more memory, nor a thread hold more than it needs.
+// MIXGRAD_SOAK=200 makes it long (tests/torture/soak.py). A suite of its own, because memory grows more after other
+// cases in the same process.
 #include <mixgrad/mixgrad.h>
+
+#include <src/internal/memory.h>
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <limits>
 #include <string>
+#include <thread>
 
 #include <unistd.h>
 
@@ -50,3 +55,24 @@ TEST_CASE("soak: consecutive searches do not use more and more memory") {
   }
   CHECK(least_after < 1.1 * most_before);
 }
+
+#ifndef __SANITIZE_ADDRESS__  // which keeps what is freed
+TEST_CASE("soak: a thread keeps the memory that it once used at the same time, and little more") {
+  constexpr int64_t mib = 1 << 20, large = 256 * mib, slack = 16, spare = 64;
+  // Writes to a block of so many bytes, then frees it.
+  const auto use = [](int64_t bytes) {
+    const auto block = allocate(bytes);
+    std::fill_n(block.get(), bytes, std::byte{1});
+  };
+  std::thread([&] {  // with no memory of its own yet
+    const double before = resident_mib();
+    use(large);
+    CHECK(resident_mib() - before > 256 - slack);
+    use(large / 2);  // other sizes
+    CHECK(resident_mib() - before < 256 + spare + slack);
+    use(large / 4);
+    CHECK(resident_mib() - before < 256 + spare + slack);
+  })
+      .join();
+}
+#endif
