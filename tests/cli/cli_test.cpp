@@ -4,8 +4,6 @@
 
 #include <mixgrad/io.h>
 
-#include <kernels/cpu.h>
-
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
