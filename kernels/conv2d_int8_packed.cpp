@@ -7,6 +7,7 @@
 #include "conv2d_int8.h"
 #include "conv2d_int8_isas.h"
 #include "lanes.h"
+#include "scratch.h"
 
 namespace mixgrad::kernels {
 namespace {
@@ -14,19 +15,12 @@ namespace {
 constexpr int64_t slack = 64;              // bytes that kernels may read beyond the copied input
 constexpr int64_t positions_at_once = 48;  // small images run together, so that their positions fill registers
 
-constexpr int64_t rounded_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
-
 /// The part of the rows or columns that windows reach, with what lies within the image and beyond.
 int64_t extent(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad) {
   return std::max(pad + in, (out - 1) * stride + (kernel - 1) * dilation + 1);
 }
 
-/// A buffer of this thread, valid until it asks for the next.
-void* buffer(int64_t bytes) {
-  thread_local std::vector<uint8_t> data;
-  if (std::ssize(data) < bytes) data.resize(static_cast<size_t>(bytes));
-  return data.data();
-}
+enum class Use { padded };
 
 /// Copies n images [h, w · c] into the middle of n images [rows, columns · c]: rows by `copy`, `zero` around.
 template <typename X, typename Code, typename Copy>
@@ -141,7 +135,7 @@ void PackedConv2dInt8::pack(std::span<const W> w) {
 
 const void* PackedConv2dInt8::padded(const uint8_t* x, int64_t images) const {
   const int64_t codes = images * padded_h_ * padded_w_ * size_.c_in;
-  void* to = buffer(codes * isa_->code_bytes + slack);
+  void* to = scratch<Use::padded, uint8_t>(codes * isa_->code_bytes + slack);
   const auto copy = [&](auto* codes_to, const auto& stored) {
     copy_padded(size_, images, padded_h_, padded_w_, x, codes_to, stored(0),
                 [&](auto from, auto end, auto at) { std::transform(from, end, at, stored); });
@@ -160,7 +154,7 @@ const void* PackedConv2dInt8::padded(const uint8_t* x, int64_t images) const {
 }
 
 const void* PackedConv2dInt8::padded(const float* x, int64_t images) const {
-  auto* to = static_cast<int16_t*>(buffer(images * padded_h_ * padded_w_ * size_.c_in * isa_->code_bytes + slack));
+  auto* to = scratch<Use::padded, int16_t>(images * padded_h_ * padded_w_ * size_.c_in + slack);
   copy_padded(size_, images, padded_h_, padded_w_, x, to, int16_t{0}, narrow);
   return to;
 }

@@ -37,12 +37,8 @@ struct Matrices {
     return data + point * matrix + r * row + column;
   }
   /// One element at every point.
-  template <typename F>
-  MIXGRAD_INLINE Elements<float> points(int64_t r, int64_t column) const {
-    return {at(0, r, column), F::inputs * matrix, matrix};
-  }
-  template <typename F>
-  MIXGRAD_INLINE Elements<const float> const_points(int64_t r, int64_t column) const {
+  template <typename F, typename T = float>
+  MIXGRAD_INLINE Elements<T> points(int64_t r, int64_t column) const {
     return {at(0, r, column), F::inputs * matrix, matrix};
   }
 };
@@ -52,8 +48,6 @@ Matrices matrices(int64_t points, int64_t rows, int64_t columns) {
   const int64_t matrix = rows * columns + 16;
   return {scratch<U>(points * matrix), columns, matrix};
 }
-
-int64_t rounded_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
 
 int64_t tiles_along(int64_t size, int64_t outputs) { return (size + outputs - 1) / outputs; }
 
@@ -232,7 +226,7 @@ MIXGRAD_INLINE void put_outputs(const Tiling<F>& tiling, int64_t begin, int64_t 
         const int64_t at = ((image * to.h + y) * to.w + x) * to.c + first;
         const int64_t rows = std::min(m, to.h - y), columns = std::min(m, to.w - x);
         for (int64_t c = 0; c < channels; c += W) {
-          const Elements<const float> from = products.const_points<F>(t, c);
+          const auto from = products.points<F, const float>(t, c);
           if (rows == m && columns == m && channels - c >= W)
             landing.put<typename F::Output, Lanes<W>>(from, at + c, row, to.c, first + c);
           else
@@ -288,7 +282,7 @@ MIXGRAD_INLINE void put_weights(const Matrices& products, int64_t c_out, int64_t
   const Landing landing{gw, nullptr};
   for (int64_t k = 0; k < c_out; ++k)
     for (int64_t c = 0; c < c_in; c += W) {
-      const Elements<const float> from = products.const_points<F>(k, c);
+      const auto from = products.points<F, const float>(k, c);
       const int64_t at = k * 9 * c_in + c, row = 3 * c_in;
       if (c_in - c >= W)
         landing.put<typename F::WeightGrad, Lanes<W>>(from, at, row, c_in, 0);

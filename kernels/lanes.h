@@ -126,6 +126,8 @@ MIXGRAD_INLINE double sum(V v) {
   return total;
 }
 
+constexpr int64_t rounded_up(int64_t count, int64_t step) { return (count + step - 1) / step * step; }
+
 // Calls `body.template operator()<lanes>()`, an always_inline lambda, compiled for the newest instruction set of the
 // CPU, with as many lanes as its registers have.
 #if MIXGRAD_MULTIVERSION

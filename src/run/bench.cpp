@@ -80,13 +80,12 @@ struct Times {
 
 /// Runs and times `step`, in turns with the chosen and with direct convolutions.
 StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
-  for (int i = 0; i < untimed_steps; ++i) step();
-  Times chosen, direct;
+  Times untimed, chosen, direct;
   kernels::conv_seconds_enable(true);
-  for (int i = 0; i < o.steps; ++i) {
-    chosen.add(step);
+  for (int i = -untimed_steps; i < o.steps; ++i) {
+    (i < 0 ? untimed : chosen).add(step);
     kernels::winograd::enable(false);
-    direct.add(step);
+    (i < 0 ? untimed : direct).add(step);
     kernels::winograd::enable(true);
   }
   kernels::conv_seconds_enable(false);
