@@ -8,18 +8,15 @@
 #include <atomic>
 
 #include "conv2d.h"
+#include "frame.h"
+#include "micro_kernel.h"
 #include "reduce.h"
-#include "scratch.h"
 #include "winograd.h"
 
 namespace mixgrad::kernels::winograd {
 namespace {
 
 enum class Use { frame, gradient_frame, taps, weights, tiles, gradients, products };
-
-struct Images {
-  int64_t n, h, w, c;
-};
 
 /// A convolution of `from`, padded by `top` rows and `left` columns, with 3x3 taps at stride 1.
 struct Pass {
@@ -71,61 +68,13 @@ struct Tiling {
   int64_t rows, columns, count;
 };
 
-/// Images from which windows are read: one at a time, in a frame of zeros that covers all windows and with its channels
-/// padded to whole vectors; the images themselves if a frame would add nothing.
-template <Use U>
-class Framed {
- public:
-  /// The windows of `tiling`, each of `size`, begin `top` and `left` of the tiles' corners.
-  template <typename F>
-  Framed(const Images& images, const float* data, int64_t channels, const Tiling<F>& tiling, int64_t size, int64_t top,
-         int64_t left)
-      : images_(images),
-        data_(data),
-        c_(channels),
-        top_(top),
-        left_(left),
-        h_((tiling.rows - 1) * F::outputs + size),
-        w_((tiling.columns - 1) * F::outputs + size) {
-    if (top == 0 && left == 0 && h_ <= images.h && w_ <= images.w && c_ == images.c) {
-      h_ = images.h;
-      w_ = images.w;
-    } else {
-      frame_ = scratch<U>(h_ * w_ * c_);
-      std::fill_n(frame_, h_ * w_ * c_, 0.0f);
-    }
-  }
-
-  int64_t row() const { return w_ * c_; }
-  int64_t pixel() const { return c_; }
-
-  /// The window of the tile with its corner at (y, x).
-  MIXGRAD_INLINE const float* window(int64_t image, int64_t y, int64_t x) {
-    if (!frame_) return data_ + ((image * h_ + y) * w_ + x) * c_;
-    if (image != image_) fill(image);
-    return frame_ + (y * w_ + x) * c_;
-  }
-
- private:
-  void fill(int64_t image) {
-    image_ = image;
-    const int64_t first = std::max<int64_t>(0, -left_), last = std::min(images_.w, w_ - left_);
-    for (int64_t y = std::max<int64_t>(0, -top_); y < std::min(images_.h, h_ - top_); ++y) {
-      const float* const from = data_ + ((image * images_.h + y) * images_.w + first) * images_.c;
-      float* const to = frame_ + ((y + top_) * w_ + first + left_) * c_;
-      if (c_ == images_.c)
-        std::copy_n(from, (last - first) * c_, to);
-      else
-        for (int64_t x = 0; x < last - first; ++x) std::copy_n(from + x * images_.c, images_.c, to + x * c_);
-    }
-  }
-
-  Images images_;
-  const float* data_;
-  int64_t c_, top_, left_, h_, w_;
-  float* frame_ = nullptr;
-  int64_t image_ = -1;
-};
+/// The frame of windows of `size` that begin `top` rows above and `left` columns before the corners of the tiles.
+template <Use U, typename F>
+Framed<U> framed(const Images& images, const float* data, int64_t channels, const Tiling<F>& tiling, int64_t size,
+                 int64_t top, int64_t left) {
+  return {images, data, channels, (tiling.rows - 1) * F::outputs + size, (tiling.columns - 1) * F::outputs + size,
+          top,    left};
+}
 
 /// Transforms the windows of tiles [begin, end).
 template <typename F, typename Transform, int W, Use U>
@@ -138,48 +87,6 @@ MIXGRAD_INLINE void transform(const Tiling<F>& tiling, int64_t begin, int64_t en
         for (int64_t c = 0; c < out.row; c += W)
           both_ways<Transform, Lanes<W>>({window + c, row, pixel}, out.points<F>(t, c));
       });
-}
-
-/// The left factor of a product: element (i, r) is data[i * row + r * step].
-struct Left {
-  const float* data;
-  int64_t row, step;
-};
-
-/// c[i][0, V W) = or += Σ_r a(i, r) b[r][0, V W) for rows [i, count), P at a time in registers, the rest in fewer.
-template <int W, int V, int P>
-MIXGRAD_INLINE void multiply_rows(int64_t i, int64_t count, int64_t depth, Left a, const float* b, int64_t b_row,
-                                  float* c, int64_t c_row, bool add) {
-  for (; i + P <= count; i += P) {
-    const float* from = a.data + i * a.row;
-    Lanes<W> sums[P][V] = {};
-    if (add)
-      for (int p = 0; p < P; ++p)
-        for (int v = 0; v < V; ++v) sums[p][v] = load<Lanes<W>>(c + (i + p) * c_row + v * W);
-    for (int64_t r = 0; r < depth; ++r) {
-      Lanes<W> right[V];
-      for (int v = 0; v < V; ++v) right[v] = load<Lanes<W>>(b + r * b_row + v * W);
-      for (int p = 0; p < P; ++p)
-        for (int v = 0; v < V; ++v) sums[p][v] += from[p * a.row + r * a.step] * right[v];
-    }
-    for (int p = 0; p < P; ++p)
-      for (int v = 0; v < V; ++v) store(c + (i + p) * c_row + v * W, sums[p][v]);
-  }
-  if constexpr (P > 1) multiply_rows<W, V, P / 2>(i, count, depth, a, b, b_row, c, c_row, add);
-}
-
-/// Sums that a product keeps in registers: of 32 registers with AVX-512, of 16 without.
-template <int W>
-inline constexpr int sums_in_registers = W == 16 ? 24 : 12;
-
-/// For the columns of `b`, one or two vectors.
-template <int W>
-MIXGRAD_INLINE void multiply(int64_t rows, int64_t depth, int64_t columns, Left a, const float* b, int64_t b_row,
-                             float* c, int64_t c_row, bool add) {
-  if (columns > W)
-    multiply_rows<W, 2, sums_in_registers<W> / 2>(0, rows, depth, a, b, b_row, c, c_row, add);
-  else
-    multiply_rows<W, 1, sums_in_registers<W>>(0, rows, depth, a, b, b_row, c, c_row, add);
 }
 
 /// Where outputs are stored or added, with an optional bias. Gradients of weights are outputs of 3x3 pixels.
@@ -263,14 +170,15 @@ MIXGRAD_INLINE void convolve(const Pass& pass, const float* x, const float* taps
   const int64_t block = block_of_tiles(points, padded, depth * width, tiling.count);
   const Matrices tiles = matrices<Use::tiles>(points, block, padded);
   const Matrices products = matrices<Use::products>(points, block, 2 * W);
-  Framed<Use::frame> images(pass.from, x, padded, tiling, F::inputs, pass.top, pass.left);
+  auto images = framed<Use::frame>(pass.from, x, padded, tiling, F::inputs, pass.top, pass.left);
   for (int64_t begin = 0; begin < tiling.count; begin += block) {
     const int64_t end = std::min(tiling.count, begin + block);
     transform<F, typename F::Input, W>(tiling, begin, end, images, tiles);
     for (int64_t j = 0; j < width; j += 2 * W) {
       for (int64_t p = 0; p < points; ++p)
-        multiply<W>(end - begin, depth, width - j, {tiles.at(p, 0, 0), padded, 1}, weights.at(p, 0, j), width,
-                    products.at(p, 0, 0), 2 * W, false);
+        multiply<W>(end - begin, width - j, {.inner = depth, .left = 1, .right = width},
+                    [&](int64_t t) __attribute__((always_inline)) { return tiles.at(p, t, 0); }, weights.at(p, 0, j),
+                    {products.at(p, 0, 0), 2 * W});
       put_outputs<F, W>(tiling, begin, end, pass.to, j, std::min<int64_t>(2 * W, pass.to.c - j), products, landing);
     }
   }
@@ -300,16 +208,17 @@ MIXGRAD_INLINE void convolve_grad_w(const Pass& pass, const float* x, const floa
   const Matrices tiles = matrices<Use::tiles>(points, block, c_in);
   const Matrices gradients = matrices<Use::gradients>(points, block, c_out);
   const Matrices products = matrices<Use::products>(points, pass.to.c, c_in);
-  Framed<Use::frame> images(pass.from, x, c_in, tiling, F::inputs, pass.top, pass.left);
-  Framed<Use::gradient_frame> image_gradients(pass.to, gy, c_out, tiling, F::outputs, 0, 0);
+  auto images = framed<Use::frame>(pass.from, x, c_in, tiling, F::inputs, pass.top, pass.left);
+  auto image_gradients = framed<Use::gradient_frame>(pass.to, gy, c_out, tiling, F::outputs, 0, 0);
   for (int64_t begin = 0; begin < tiling.count; begin += block) {
     const int64_t end = std::min(tiling.count, begin + block);
     transform<F, typename F::Input, W>(tiling, begin, end, images, tiles);
     transform<F, typename F::OutputGrad, W>(tiling, begin, end, image_gradients, gradients);
     for (int64_t p = 0; p < points; ++p)
       for (int64_t c = 0; c < c_in; c += 2 * W)
-        multiply<W>(pass.to.c, end - begin, c_in - c, {gradients.at(p, 0, 0), 1, c_out}, tiles.at(p, 0, c), c_in,
-                    products.at(p, 0, c), c_in, begin > 0);
+        multiply<W>(pass.to.c, c_in - c, {.inner = end - begin, .left = c_out, .right = c_in},
+                    [&](int64_t k) __attribute__((always_inline)) { return gradients.at(p, 0, k); }, tiles.at(p, 0, c),
+                    {products.at(p, 0, c), c_in, begin > 0 ? products.at(p, 0, c) : nullptr, c_in});
   }
   put_weights<F, W>(products, pass.to.c, pass.from.c, gw);
 }
