@@ -158,13 +158,23 @@ void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
       benchmark::Counter(static_cast<double>(macs * state.iterations()), benchmark::Counter::kIsRate);
 }
 
-void conv(benchmark::State& state, const ConvShape& shape, Direction direction) {
+struct Convolution {
+  const char* name;
+  decltype(k::gemm::conv2d)* forward;
+  decltype(k::gemm::conv2d_grad_x)* grad_x;
+  decltype(k::gemm::conv2d_grad_w)* grad_w;
+};
+
+constexpr Convolution chosen{"chosen", k::conv2d, k::conv2d_grad_x, k::conv2d_grad_w};
+constexpr Convolution by_gemm{"gemm", k::gemm::conv2d, k::gemm::conv2d_grad_x, k::gemm::conv2d_grad_w};
+
+void conv(benchmark::State& state, const ConvShape& shape, Direction direction, const Convolution& convolution) {
   const k::Conv2dSize s = shape.size();
   LayerCase c(s);
   measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
-    if (direction == Direction::forward) k::conv2d(s, c.x, c.w, c.bias, c.y);
-    if (direction == Direction::grad_x) k::conv2d_grad_x(s, c.y, c.w, grad(c.gx));
-    if (direction == Direction::grad_w) k::conv2d_grad_w(s, c.x, c.y, grad(c.gw), grad(c.gbias));
+    if (direction == Direction::forward) convolution.forward(s, c.x, c.w, c.bias, c.y);
+    if (direction == Direction::grad_x) convolution.grad_x(s, c.y, c.w, grad(c.gx));
+    if (direction == Direction::grad_w) convolution.grad_w(s, c.x, c.y, grad(c.gw), grad(c.gbias));
   });
 }
 
@@ -199,7 +209,10 @@ void add_layers() {
       {"forward", Direction::forward}, {"grad_x", Direction::grad_x}, {"grad_w", Direction::grad_w}};
   for (const ConvShape& shape : conv_shapes) {
     for (const auto& [name, direction] : directions)
-      benchmark::RegisterBenchmark(fmt::format("conv2d/{}/{}", shape.name(), name).c_str(), conv, shape, direction);
+      for (const Convolution& convolution : {chosen, by_gemm})
+        if (convolution.name == chosen.name || k::gemm::computes(shape.size()))
+          benchmark::RegisterBenchmark(fmt::format("conv2d/{}/{}/{}", shape.name(), name, convolution.name).c_str(),
+                                       conv, shape, direction, convolution);
   }
   for (const SquareShape& shape : winograd_shapes) {
     for (const auto& [name, direction] : directions)

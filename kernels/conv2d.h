@@ -36,7 +36,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 }  // namespace through_float
 
-/// Without a library: used in builds without oneDNN and for shapes that oneDNN rejects. Same bytes on every CPU.
+/// Of any shape, without a library. Same bytes on every CPU.
 namespace direct {
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);
@@ -44,12 +44,23 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
 }  // namespace direct
 
+/// As products of matrices, on one thread: for shapes without groups and without gaps in the rows of their windows.
+/// Same bytes on every CPU.
+namespace gemm {
+bool computes(const Conv2dSize& s);
+void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
+            std::span<float> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+}  // namespace gemm
+
 /// 3x3 convolutions with stride 1 by fewer multiplications, on one thread. Used for real values of the shapes that it
 /// suits, the same on every CPU. Errors are a few times those of a direct convolution: sums of integers are not exact.
 namespace winograd {
 /// Whether it suits any shape, to compare. On at first.
 void enable(bool on);
-bool suits(const Conv2dSize& s);
+bool suits(const Conv2dSize& s);  ///< for conv2d and conv2d_grad_w
+bool suits_grad_x(const Conv2dSize& s);
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);

@@ -137,14 +137,19 @@ struct Places {
 };
 
 Places places_of(const Pass& pass, const Axis& ys, const Axis& xs, int64_t n) {
-  Places places;
+  const auto count = static_cast<size_t>(n * ys.count * xs.count);
+  Places places{std::vector<int64_t>(count), std::vector<int64_t>(count)};
+  int64_t *in = places.in.data(), *out = places.out.data();
   for (int64_t i = 0; i < n; ++i)
-    for (int64_t y = 0; y < ys.count; ++y)
-      for (int64_t x = 0; x < xs.count; ++x) {
-        const int64_t row = i * pass.to.h + ys.out + y * ys.out_step;
-        places.in.push_back(i * pass.place(pass.h, 0) + pass.place(ys.in + y * ys.in_step, xs.in + x * xs.in_step));
-        places.out.push_back((row * pass.to.w + xs.out + x * xs.out_step) * pass.to.c);
+    for (int64_t y = 0; y < ys.count; ++y) {
+      const int64_t row = i * pass.to.h + ys.out + y * ys.out_step;
+      int64_t from = i * pass.place(pass.h, 0) + pass.place(ys.in + y * ys.in_step, xs.in);
+      int64_t to = (row * pass.to.w + xs.out) * pass.to.c;
+      for (int64_t x = 0; x < xs.count; ++x, from += xs.in_step * pass.from.c, to += xs.out_step * pass.to.c) {
+        *in++ = from;
+        *out++ = to;
       }
+    }
   return places;
 }
 
@@ -198,6 +203,15 @@ struct Landing {
   Grad to;
   const float* bias = nullptr;
 
+  /// A whole vector.
+  template <typename V>
+  MIXGRAD_INLINE void put(int64_t at, V sum, int64_t first) const {
+    float* out = to.data + at + first;
+    if (to.add)
+      store(out, load<V>(out) + sum);
+    else
+      store(out, bias ? sum + load<V>(bias + first) : sum);
+  }
   MIXGRAD_INLINE void put(int64_t at, const float* sums, int64_t first, int64_t columns) const {
     float* out = to.data + at + first;
     if (to.add)
@@ -228,11 +242,16 @@ MIXGRAD_INLINE void sum_block(const float* in, const Places& places, const Taps&
           for (int i = 0; i < P; ++i)
             sums[i][v] += factor<Depthwise, Lanes<W>>(from[i] + tap[t] + (Depthwise ? v * W : c)) * weight;
         }
+    const int64_t* const out = places.out.data() + p;
+    if (columns == V * W) {
+      for (int i = 0; i < P; ++i)
+        for (int v = 0; v < V && p + i < count; ++v) landing.put(out[i], sums[i][v], first + v * W);
+      continue;
+    }
     float rows[P][V * W];
     for (int i = 0; i < P; ++i)
       for (int v = 0; v < V; ++v) store(rows[i] + v * W, sums[i][v]);
-    for (int64_t i = 0; i < std::min<int64_t>(P, count - p); ++i)
-      landing.put(places.out[static_cast<size_t>(p + i)], rows[i], first, columns);
+    for (int64_t i = 0; i < std::min<int64_t>(P, count - p); ++i) landing.put(out[i], rows[i], first, columns);
   }
 }
 
@@ -285,7 +304,7 @@ void pack_columns(const float* gy, std::span<const int64_t> places, int64_t colu
 template <int W, int V, bool Depthwise>
 MIXGRAD_INLINE void add_products(const float* in, std::span<const int64_t> places, std::span<const int64_t> rows,
                                  const float* gy, float* w) {
-  constexpr int R = tile_vectors / V;
+  constexpr int R = !Depthwise ? tile_vectors / V : V == 1 ? 9 : 5;  // of the 9 rows that most of them have
   const int64_t count = std::ssize(rows);
   for (int64_t r = 0; r < count; r += R) {
     int64_t at[R];

@@ -206,9 +206,19 @@ const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
   return bfloat16_is_fast() ? plan_for<bfloat16>(s, kind, bias) : nullptr;
 }
 
-/// By oneDNN, or without it if it rejects the shape: exact on integers.
+// Where our products are faster than oneDNN's convolutions, by the table in bench/README.md.
+bool prefers_gemm(const Conv2dSize& s) { return gemm::computes(s) && s.c_in < 8; }
+bool prefers_gemm_grad_w(const Conv2dSize& s) {
+  return gemm::computes(s) && s.kh * s.kw * s.stride_h * s.stride_w == 1 && s.c_in * s.c_out <= 4096;
+}
+
+/// Exact on integers.
 void exact_conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
                   std::span<float> y) {
+  if (prefers_gemm(s)) {
+    const ConvClock clock;
+    return gemm::conv2d(s, x, w, bias, y);
+  }
   if (const Plan* plan = plan_for<float>(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
   const ConvClock clock;
   direct::conv2d(s, x, w, bias, y);
@@ -250,7 +260,7 @@ void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::sp
 }
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
-  if (!gx || !winograd::suits(s)) return conv2d_codes_grad_x(s, gy, w, gx);
+  if (!gx || !winograd::suits_grad_x(s)) return conv2d_codes_grad_x(s, gy, w, gx);
   const ConvClock clock;
   winograd::conv2d_grad_x(s, gy, w, gx);
 }
@@ -263,9 +273,9 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   if (!gw) return gbias ? column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias) : void();
-  if (winograd::suits(s)) {
+  if (winograd::suits(s) || prefers_gemm_grad_w(s)) {
     const ConvClock clock;
-    return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
+    return (winograd::suits(s) ? winograd::conv2d_grad_w : gemm::conv2d_grad_w)(s, x, gy, gw, gbias);
   }
   if (const Plan* plan = plan_for<float>(s, Kind::grad_w, static_cast<bool>(gbias)))
     return grad_w(*plan, s, x, gy, gw, gbias);

@@ -250,21 +250,30 @@ Pass pass_of(const Conv2dSize& s) {
 
 void enable(bool on) { enabled = on; }
 
-// By the measurements in bench/README.md, a transform costs as much per element as 6 multiplications, of weights as 8.
-// Those are transformed once for a micro-batch, whose size is assumed, so that an image has the same result in any
-// batch.
-bool suits(const Conv2dSize& s) {
-  if (!enabled || s.kh != 3 || s.kw != 3 || s.stride_h != 1 || s.stride_w != 1 || s.dilation_h != 1 ||
-      s.dilation_w != 1 || s.groups != 1)
-    return false;
+namespace {
+
+bool is_3x3(const Conv2dSize& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride_h == 1 && s.stride_w == 1 && s.dilation_h == 1 && s.dilation_w == 1 &&
+         s.groups == 1;
+}
+
+/// Whether this is at least a quarter less work than a direct convolution, which fills its vectors with output
+/// channels. By the measurements in bench/README.md, a transform costs as much per element as 6 multiplications, of
+/// weights as 8. Those are transformed once for a micro-batch, whose size is assumed, so that an image has the same
+/// result in any batch.
+bool is_cheaper(const Images& from, const Images& to) {
   constexpr int64_t lanes = 8, largest = 1 << 16, images = 8;
-  const Images to = pass_of(s).to;
-  const int64_t weights = s.c_in * s.c_out, channels = rounded_up(s.c_in, lanes) + rounded_up(s.c_out, lanes);
+  const int64_t width = rounded_up(to.c, lanes), weights = from.c * width;
   const int64_t points = prefers_small_tiles(to) ? F2::inputs * F2::inputs : F4::inputs * F4::inputs;
   const int64_t products = std::min(products_of<F2>(to), products_of<F4>(to));
-  const int64_t cost = products * (weights + 6 * channels) + 8 * points * weights / images;
-  return weights <= largest && cost + cost / 4 < 9 * s.oh * s.ow * weights;
+  const int64_t cost = products * (weights + 6 * (rounded_up(from.c, lanes) + width)) + 8 * points * weights / images;
+  return weights <= largest && cost + cost / 4 < 9 * to.h * to.w * weights;
 }
+
+}  // namespace
+
+bool suits(const Conv2dSize& s) { return enabled && is_3x3(s) && is_cheaper(pass_of(s).from, pass_of(s).to); }
+bool suits_grad_x(const Conv2dSize& s) { return enabled && is_3x3(s) && is_cheaper(pass_of(s).to, pass_of(s).from); }
 
 namespace {
 
