@@ -52,7 +52,7 @@ Tensor FisherSearch::Measured::one_hot() const {
 Thetas FisherSearch::thetas() {
   Thetas out;
   for (Measured& m : measured_) {
-    m.theta = m.one_hot().requires_grad();
+    m.theta = m.one_hot().requires_grad(m.bits.size() > 1);  // a single candidate is no choice to measure
     out[m.slot] = m.theta;
   }
   return out;

@@ -293,6 +293,22 @@ TEST_CASE("excluded layers stay float, output included") {
   CHECK(message.starts_with("exclude_names: the network has no layer 'stack9.conv': expected one of 'conv', "));
 }
 
+TEST_CASE("searches with measured α: images of known range need no gradient, unless their bit-width is searched") {
+  const data::Batch batch = random_batch(2, {3, 32, 32}, 10, 1);
+  for (const std::vector<int>& bits : {std::vector{8}, std::vector{4, 8}}) {
+    MixPrec net(*test::random_resnet8(1), {.input_shape = {3, 32, 32},
+                                           .input_precisions = bits,
+                                           .calibration = {batch.x},
+                                           .input_range = ValueRange{0, 1}});
+    FisherSearch measured(net, {}, 0, 2);
+    const Tape tape;
+    std::vector<Tensor> values;
+    net.graph().run(net.graph().bind(measured.thetas()), batch.x, &values);
+    CHECK(values[0].needs_grad() == (bits.size() > 1));
+    CHECK(values[1].needs_grad());
+  }
+}
+
 TEST_CASE("train_nas_only and its kin choose what gets gradients") {
   const auto model = test::random_resnet8(71);
   MixPrec net(*model, options(MixPrecType::PER_CHANNEL));
