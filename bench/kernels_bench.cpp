@@ -6,7 +6,7 @@
 #include <mixgrad/tensor.h>
 
 #include <kernels/conv2d.h>
-#include <kernels/gemm.h>
+#include <kernels/linear.h>
 #include <kernels/quantize.h>
 
 #include <benchmark/benchmark.h>

@@ -304,7 +304,7 @@ void pack_columns(const float* gy, std::span<const int64_t> places, int64_t colu
 template <int W, int V, bool Depthwise>
 MIXGRAD_INLINE void add_products(const float* in, std::span<const int64_t> places, std::span<const int64_t> rows,
                                  const float* gy, float* w) {
-  constexpr int R = !Depthwise ? tile_vectors / V : V == 1 ? 9 : 5;  // of the 9 rows that most of them have
+  constexpr int R = !Depthwise ? tile_vectors / V : V == 1 ? 9 : 5;  // a 3x3 kernel has 9 rows
   const int64_t count = std::ssize(rows);
   for (int64_t r = 0; r < count; r += R) {
     int64_t at[R];

@@ -3,12 +3,13 @@
 // copied: the product reads them where they are.
 //   forward   y[p][j]        = Σ_t window(p)[t] w[j][t]
 //   ∂/∂x      column[p][t]   = Σ_j gy[p][j] w[j][t], added to the places of the window (col2im)
-//   ∂/∂w      w[j][t]        = Σ_p window(p)[t] gy[p][j]
+//   ∂/∂w      gw[j][t]       = Σ_p window(p)[t] gy[p][j]
 // p is a pixel of the output, j an output channel, t an element (ky, kx, c) of the window.
 #include <algorithm>
 
 #include "conv2d.h"
 #include "frame.h"
+#include "layout.h"
 #include "micro_kernel.h"
 #include "reduce.h"
 #include "scratch.h"
@@ -41,20 +42,6 @@ const int64_t* places(const Conv2dSize& s, int64_t row) {
   for (int64_t y = 0, p = 0; y < s.oh; ++y)
     for (int64_t x = 0; x < s.ow; ++x, ++p) out[p] = y * s.stride_h * row + x * s.stride_w * s.c_in;
   return out;
-}
-
-/// `from` [rows, columns], transposed to [columns, width] with zeros in columns that it lacks, in blocks that read and
-/// write whole lines of the cache.
-void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to) {
-  constexpr int64_t block = 16;
-  for (int64_t first = 0; first < width; first += block) {
-    const int64_t last = std::min(first + block, width), filled = std::max(first, std::min(last, rows));
-    for (int64_t c = 0; c < columns; ++c) {
-      float* const row = to + c * width;
-      for (int64_t r = first; r < filled; ++r) row[r] = from[r * columns + c];
-      std::fill(row + filled, row + last, 0.0f);
-    }
-  }
 }
 
 /// `from` [rows, columns] with its rows padded to `width`, or as it is if they are that wide.
@@ -130,8 +117,9 @@ class GradientImage {
     const int64_t width = std::clamp<int64_t>(covered_.w - s_.pad_left, 0, s_.w) * s_.c_in;
     for (int64_t y = 0; y < s_.h; ++y) {
       float* const to = image.data + y * s_.w * s_.c_in;
-      const int64_t read = y + s_.pad_top < covered_.h ? width : 0;
-      const float* const from = frame_ + (y + s_.pad_top) * row() + s_.pad_left * s_.c_in;
+      const bool is_covered = y + s_.pad_top < covered_.h && width > 0;
+      const float* const from = is_covered ? frame_ + (y + s_.pad_top) * row() + s_.pad_left * s_.c_in : nullptr;
+      const int64_t read = is_covered ? width : 0;
       if (image.add) {
         add(from, read, to);
       } else {
@@ -195,7 +183,7 @@ MIXGRAD_INLINE void grad_w(const Conv2dSize& s, const float* x, const float* gy,
   const float* const gradients = padded<Use::gradients>(gy, s.n * pixels(s), s.c_out, width);
   float* const products = scratch<Use::products>(window(s) * width);  // w transposed
   auto images = framed(s, x);
-  const int64_t rows = std::max<int64_t>(1, 96 / s.ow);  // of pixels; they stay in the L1 cache
+  const int64_t rows = std::max<int64_t>(1, 96 / s.ow);  // of pixels: few, so that they stay in the cache
   for (int64_t i = 0; i < s.n; ++i)
     for (int64_t y = 0; y < s.oh; y += rows) {
       const Terms terms{.inner = s.ow,
@@ -224,7 +212,7 @@ MIXGRAD_INLINE void grad_w(const Conv2dSize& s, const float* x, const float* gy,
 
 }  // namespace
 
-bool computes(const Conv2dSize& s) { return s.groups == 1 && s.dilation_w == 1; }
+bool computes(const Conv2dSize& s) { return s.groups == 1 && (s.dilation_w == 1 || s.kw == 1); }
 
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutions by oneDNN (2.x). Activations stay NHWC; oneDNN chooses the format of the weights, which are reordered
-// (and for bfloat16 rounded) in each call. Each thread creates the primitive of a shape once and keeps it, with its
-// buffers.
+// Convolutions by oneDNN (2.x), except where Winograd's algorithm or gemm::conv2d is faster. Activations stay NHWC;
+// oneDNN chooses the format of the weights, which are reordered (and for bfloat16 rounded) in each call. Each thread
+// creates the primitive of a shape once and keeps it, with its buffers.
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -209,7 +209,8 @@ const Plan* bfloat16_plan_for(const Conv2dSize& s, Kind kind, bool bias) {
 // Where our products are faster than oneDNN's convolutions, by the table in bench/README.md.
 bool prefers_gemm(const Conv2dSize& s) { return gemm::computes(s) && s.c_in < 8; }
 bool prefers_gemm_grad_w(const Conv2dSize& s) {
-  return gemm::computes(s) && s.kh * s.kw * s.stride_h * s.stride_w == 1 && s.c_in * s.c_out <= 4096;
+  const bool dense_1x1 = s.kh == 1 && s.kw == 1 && s.stride_h == 1 && s.stride_w == 1;
+  return gemm::computes(s) && dense_1x1 && s.c_in * s.c_out <= 4096;
 }
 
 /// Exact on integers.

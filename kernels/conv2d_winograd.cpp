@@ -9,6 +9,7 @@
 
 #include "conv2d.h"
 #include "frame.h"
+#include "layout.h"
 #include "micro_kernel.h"
 #include "reduce.h"
 #include "winograd.h"
@@ -277,19 +278,10 @@ bool suits_grad_x(const Conv2dSize& s) { return enabled && is_3x3(s) && is_cheap
 
 namespace {
 
-/// Taps [9][c_in][columns] of weights [c_out][9][c_in], in blocks that read and write whole lines of the cache.
+/// Taps [9][c_in][columns] of weights [c_out][9][c_in].
 const float* transposed_taps(const Conv2dSize& s, const float* w, int64_t columns) {
-  constexpr int64_t block = 16;
   float* const taps = scratch<Use::taps>(9 * s.c_in * columns);
-  for (int64_t t = 0; t < 9; ++t)
-    for (int64_t first = 0; first < columns; first += block) {
-      const int64_t last = std::min(first + block, columns), filled = std::min(last, s.c_out);
-      for (int64_t c = 0; c < s.c_in; ++c) {
-        float* const row = taps + (t * s.c_in + c) * columns;
-        for (int64_t k = first; k < filled; ++k) row[k] = w[(k * 9 + t) * s.c_in + c];
-        for (int64_t k = std::max(first, filled); k < last; ++k) row[k] = 0;
-      }
-    }
+  transpose(w, s.c_out, 9 * s.c_in, columns, taps);
   return taps;
 }
 

@@ -45,6 +45,7 @@ class Framed {
   void fill(int64_t image) {
     image_ = image;
     const int64_t first = std::max<int64_t>(0, -left_), last = std::min(images_.w, w_ - left_);
+    if (last <= first) return;
     for (int64_t y = std::max<int64_t>(0, -top_); y < std::min(images_.h, h_ - top_); ++y) {
       const float* const from = data_ + ((image * images_.h + y) * images_.w + first) * images_.c;
       float* const to = frame_ + ((y + top_) * w_ + first + left_) * c_;

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "layout.h"
 
 namespace mixgrad::kernels {
@@ -36,6 +38,19 @@ void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<co
 }
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, GradOf<bfloat16> gx) {
   to_channels_last(n, c, positions, gy.data(), gx);
+}
+
+/// In blocks that read and write whole lines of the cache.
+void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to) {
+  constexpr int64_t block = 16;
+  for (int64_t first = 0; first < width; first += block) {
+    const int64_t last = std::min(first + block, width), filled = std::max(first, std::min(last, rows));
+    for (int64_t c = 0; c < columns; ++c) {
+      float* const row = to + c * width;
+      for (int64_t r = first; r < filled; ++r) row[r] = from[r * columns + c];
+      std::fill(row + filled, row + last, 0.0f);
+    }
+  }
 }
 
 }  // namespace mixgrad::kernels

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Conversion between channels-last memory (float or bfloat16) and row-major order (float).
+// Conversion between channels-last memory (float or bfloat16) and row-major order (float), and transposition.
 #pragma once
 
 #include "grad.h"
@@ -12,5 +12,8 @@ void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<co
 /// The reverse, for gradients.
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx);
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, GradOf<bfloat16> gx);
+
+/// to [columns, width] = from [rows, columns] transposed, with zeros in the columns that it lacks.
+void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to);
 
 }  // namespace mixgrad::kernels

@@ -2,7 +2,7 @@
 #include <mixgrad/ops.h>
 #include <mixgrad/tape.h>
 
-#include <kernels/gemm.h>
+#include <kernels/linear.h>
 #include <src/internal/exact.h>
 #include <src/internal/shapes.h>
 #include <src/internal/value.h>

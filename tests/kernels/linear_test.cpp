@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <limits>
 
-#include "kernels/gemm.h"
+#include "kernels/linear.h"
 #include "kernels/product.h"
 #include "tests/kernels/cases.h"
 

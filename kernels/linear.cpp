@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gemm.h"
+#include "linear.h"
 
 #include "parallel.h"
 #include "product.h"
