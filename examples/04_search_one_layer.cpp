@@ -5,7 +5,7 @@
 // Prints: θ of every channel during the search, then the bits found. The task is to reproduce the float convolution.
 //   Each channel's weights are 4 times smaller than the one before, so errors in the first channel matter most, and it
 //   keeps the most bits.
-// Run: build/examples/03_search_one_layer
+// Run: build/examples/04_search_one_layer
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>

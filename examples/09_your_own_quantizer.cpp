@@ -2,7 +2,7 @@
 // Shows: your own quantizer, a value with four formulas, which replaces PACT everywhere, including in files.
 // Prints: the steps of activations under PACT and under a quantizer whose steps are powers of two, the accuracy with
 //   each after the same training, and how well the integer network agrees.
-// Run: build/examples/06_your_own_quantizer
+// Run: build/examples/09_your_own_quantizer
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>

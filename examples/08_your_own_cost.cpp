@@ -3,7 +3,7 @@
 //   --target table:FILE.toml). Any other cost is one function of a layer, made of differentiable ops.
 // Prints: the costs of resnet8 at uniform 8 bits, the bits that a short search finds when both costs must be halved,
 //   and the costs of the result.
-// Run: build/examples/05_your_own_cost
+// Run: build/examples/08_your_own_cost
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>

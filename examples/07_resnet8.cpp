@@ -3,7 +3,7 @@
 //   fine-tuning. README.md contains this program.
 // Prints: the size of the network after every search epoch, and the accuracy of the network found, which is saved in
 //   resnet8.safetensors.
-// Run: build/examples/04_resnet8 [IMAGES]   (about a minute; with 256 images a second, at a much lower accuracy)
+// Run: build/examples/07_resnet8 [IMAGES]   (about a minute; with 256 images a second, at a much lower accuracy)
 #include <mixgrad/mixgrad.h>
 
 #include <fmt/core.h>
