@@ -160,38 +160,36 @@ void measure_layer(benchmark::State& state, int64_t macs, const Body& body) {
 
 struct Convolution {
   const char* name;
-  decltype(k::gemm::conv2d)* forward;
-  decltype(k::gemm::conv2d_grad_x)* grad_x;
-  decltype(k::gemm::conv2d_grad_w)* grad_w;
+  k::Conv2dForward* forward;
+  k::Conv2dGradX* grad_x;
+  k::Conv2dGradW* grad_w;
 };
 
 constexpr Convolution chosen{"chosen", k::conv2d, k::conv2d_grad_x, k::conv2d_grad_w};
 constexpr Convolution by_gemm{"gemm", k::gemm::conv2d, k::gemm::conv2d_grad_x, k::gemm::conv2d_grad_w};
+constexpr Convolution by_winograd{"winograd", k::winograd::conv2d, k::winograd::conv2d_grad_x,
+                                  k::winograd::conv2d_grad_w};
 
-void conv(benchmark::State& state, const ConvShape& shape, Direction direction, const Convolution& convolution) {
-  const k::Conv2dSize s = shape.size();
+void conv(benchmark::State& state, const k::Conv2dSize& s, Direction direction, const Convolution& convolution,
+          bool with_bias) {
   LayerCase c(s);
+  const k::Grad gbias = with_bias ? grad(c.gbias) : k::Grad{};
   measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
     if (direction == Direction::forward) convolution.forward(s, c.x, c.w, c.bias, c.y);
     if (direction == Direction::grad_x) convolution.grad_x(s, c.y, c.w, grad(c.gx));
-    if (direction == Direction::grad_w) convolution.grad_w(s, c.x, c.y, grad(c.gw), grad(c.gbias));
+    if (direction == Direction::grad_w) convolution.grad_w(s, c.x, c.y, grad(c.gw), gbias);
   });
 }
 
-/// By Winograd's algorithm whether it suits the shape or not, or without it.
-void square_conv(benchmark::State& state, const SquareShape& shape, Direction direction, bool by_winograd) {
-  const k::Conv2dSize s = shape.conv();
-  LayerCase c(s);
+void layer_conv(benchmark::State& state, const ConvShape& shape, Direction direction, const Convolution& convolution) {
+  conv(state, shape.size(), direction, convolution, /*with_bias=*/true);
+}
+
+/// Nothing else runs by Winograd's algorithm.
+void square_conv(benchmark::State& state, const SquareShape& shape, Direction direction,
+                 const Convolution& convolution) {
   k::winograd::enable(false);
-  measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
-    if (direction == Direction::forward)
-      by_winograd ? k::winograd::conv2d(s, c.x, c.w, c.bias, c.y) : k::conv2d(s, c.x, c.w, c.bias, c.y);
-    if (direction == Direction::grad_x)
-      by_winograd ? k::winograd::conv2d_grad_x(s, c.y, c.w, grad(c.gx)) : k::conv2d_grad_x(s, c.y, c.w, grad(c.gx));
-    if (direction == Direction::grad_w)
-      by_winograd ? k::winograd::conv2d_grad_w(s, c.x, c.y, grad(c.gw), {})
-                  : k::conv2d_grad_w(s, c.x, c.y, grad(c.gw), {});
-  });
+  conv(state, shape.conv(), direction, convolution, /*with_bias=*/false);
   k::winograd::enable(true);
 }
 
@@ -208,19 +206,20 @@ void add_layers() {
   const std::pair<const char*, Direction> directions[] = {
       {"forward", Direction::forward}, {"grad_x", Direction::grad_x}, {"grad_w", Direction::grad_w}};
   for (const ConvShape& shape : conv_shapes) {
-    for (const auto& [name, direction] : directions)
-      for (const Convolution& convolution : {chosen, by_gemm})
-        if (convolution.name == chosen.name || k::gemm::computes(shape.size()))
-          benchmark::RegisterBenchmark(fmt::format("conv2d/{}/{}/{}", shape.name(), name, convolution.name).c_str(),
-                                       conv, shape, direction, convolution);
+    for (const auto& [name, direction] : directions) {
+      const std::string prefix = fmt::format("conv2d/{}/{}/", shape.name(), name);
+      benchmark::RegisterBenchmark((prefix + chosen.name).c_str(), layer_conv, shape, direction, chosen);
+      if (k::gemm::computes(shape.size()))
+        benchmark::RegisterBenchmark((prefix + by_gemm.name).c_str(), layer_conv, shape, direction, by_gemm);
+    }
   }
   for (const SquareShape& shape : winograd_shapes) {
-    for (const auto& [name, direction] : directions)
-      for (const bool by_winograd : {false, true})
-        benchmark::RegisterBenchmark(fmt::format("conv3x3/{0}x{1}x{1}_to_{2}/{3}/{4}", shape.c_in, shape.size,
-                                                 shape.c_out, name, by_winograd ? "winograd" : "direct")
-                                         .c_str(),
-                                     square_conv, shape, direction, by_winograd);
+    for (const auto& [name, direction] : directions) {
+      const std::string prefix =
+          fmt::format("conv3x3/{0}x{1}x{1}_to_{2}/{3}/", shape.c_in, shape.size, shape.c_out, name);
+      benchmark::RegisterBenchmark((prefix + "direct").c_str(), square_conv, shape, direction, chosen);
+      benchmark::RegisterBenchmark((prefix + by_winograd.name).c_str(), square_conv, shape, direction, by_winograd);
+    }
   }
   for (const LinearShape& shape : linear_shapes) {
     for (const auto& [name, direction] : directions)

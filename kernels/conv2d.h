@@ -8,10 +8,15 @@ namespace mixgrad::kernels {
 
 using mixgrad::Conv2dSize;
 
+/// The functions below in float, and those of each algorithm.
+using Conv2dForward = void(const Conv2dSize& s, std::span<const float> x, std::span<const float> w,
+                           std::span<const float> bias, std::span<float> y);
+using Conv2dGradX = void(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+using Conv2dGradW = void(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+
 /// y = x ⋆ w + bias; x [n, h, w, c_in], y [n, oh, ow, c_out], bias [c_out] or empty.
 /// In bfloat16, products are summed in float and rounded once.
-void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
-            std::span<float> y);
+Conv2dForward conv2d;
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
 /// x ⋆ w of integer codes in [-256, 256]: the same y, exact while all sums stay below 2^24, faster if run in bfloat16.
@@ -20,10 +25,10 @@ void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<co
 /// ∂/∂x of conv2d_codes of integer codes gy, as exact: a transposed convolution.
 void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
 /// ∂/∂x of conv2d, from gy [n, oh, ow, c_out].
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
+Conv2dGradX conv2d_grad_x;
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
 /// ∂/∂w and ∂/∂bias (either may be omitted).
-void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+Conv2dGradW conv2d_grad_w;
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 
 /// bfloat16 only in memory: converts, calls the float kernels, converts back. The overloads above do this where it is
@@ -38,20 +43,18 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<c
 
 /// Of any shape, without a library. Same bytes on every CPU.
 namespace direct {
-void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
-            std::span<float> y);
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+Conv2dForward conv2d;
+Conv2dGradX conv2d_grad_x;
+Conv2dGradW conv2d_grad_w;
 }  // namespace direct
 
 /// As products of matrices, on one thread: for shapes without groups and without gaps in the rows of their windows.
 /// Same bytes on every CPU.
 namespace gemm {
 bool computes(const Conv2dSize& s);
-void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
-            std::span<float> y);
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+Conv2dForward conv2d;
+Conv2dGradX conv2d_grad_x;
+Conv2dGradW conv2d_grad_w;
 }  // namespace gemm
 
 /// 3x3 convolutions with stride 1 by fewer multiplications, on one thread. Used for real values of the shapes that it
@@ -61,18 +64,16 @@ namespace winograd {
 void enable(bool on);
 bool suits(const Conv2dSize& s);  ///< for conv2d and conv2d_grad_w
 bool suits_grad_x(const Conv2dSize& s);
-void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
-            std::span<float> y);
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+Conv2dForward conv2d;
+Conv2dGradX conv2d_grad_x;
+Conv2dGradW conv2d_grad_w;
 }  // namespace winograd
 
 /// Plain loops: the reference for the tests.
 namespace reference {
-void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
-            std::span<float> y);
-void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx);
-void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
+Conv2dForward conv2d;
+Conv2dGradX conv2d_grad_x;
+Conv2dGradW conv2d_grad_w;
 }  // namespace reference
 
 /// Seconds spent in convolutions by all threads since the last call of conv_seconds_reset(); counted only

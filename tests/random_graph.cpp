@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "random_graph.h"
 
+#include "dice.h"
 #include "networks.h"
 
 #include <fmt/ranges.h>
@@ -12,40 +13,6 @@
 
 namespace mixgrad::test {
 namespace {
-
-/// Random choices for one network.
-class Dice {
- public:
-  explicit Dice(uint64_t seed, const char* what = "random_graph") : rng_(seed, what) {}
-
-  int64_t from(int64_t low, int64_t high) {
-    return low + static_cast<int64_t>(rng_.below(static_cast<uint64_t>(high - low + 1)));
-  }
-  bool chance(double probability) { return rng_.uniform() < probability; }
-  template <typename T>
-  const T& one_of(const std::vector<T>& all) {
-    return all[static_cast<size_t>(from(0, std::ssize(all) - 1))];
-  }
-  /// A random, non-empty subset of `all`.
-  std::vector<int> some_of(const std::vector<int>& all) {
-    std::vector<int> out;
-    while (out.empty()) {
-      for (const int v : all) {
-        if (chance(0.4)) out.push_back(v);
-      }
-    }
-    return out;
-  }
-  void fill(const Tensor& t, double size, double offset = 0) {
-    for (float& v : t.data()) v = static_cast<float>(rng_.normal() * size + offset);
-  }
-  void fill_between(const Tensor& t, double low, double high) {
-    for (float& v : t.data()) v = static_cast<float>(rng_.uniform(low, high));
-  }
-
- private:
-  Rng rng_;
-};
 
 /// Grows a network step by step; every step reads existing values, [C, H, W] or [features].
 class RandomNet : public nn::Module {
@@ -430,7 +397,7 @@ std::string attributes(const Node& node) {
 }  // namespace
 
 RandomNetwork random_network(uint64_t seed, int64_t images) {
-  Dice dice(seed), small(seed, "small channels"), functions(seed, "functions"), ends(seed, "ends");
+  Dice dice(seed, "random_graph"), small(seed, "small channels"), functions(seed, "functions"), ends(seed, "ends");
   RandomNet net(dice, small, functions, ends);
   data::Dataset set = images_for(dice, net.input_shape(), images, dice.chance(0.3));
   MixPrec search(net, options_for(dice, net.input_shape(), set));

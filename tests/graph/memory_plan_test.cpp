@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outputs that run into inputs in the memory of the C package: the gap between them against every single read and
 // write of the C code, and the plans that use it.
+#include "../dice.h"
+
 #include <mixgrad/integer.h>
-#include <mixgrad/rng.h>
 
 #include <src/internal/memory_plan.h>
 
@@ -13,6 +14,7 @@
 
 using namespace mixgrad;
 using device::Schedule;
+using test::Dice;
 
 namespace {
 
@@ -93,37 +95,29 @@ struct Windows {
   }
 };
 
-/// Random numbers in a range.
-struct Dice {
-  Rng rng;
-  int64_t operator()(int64_t low, int64_t high) {
-    return low + static_cast<int64_t>(rng.below(static_cast<uint64_t>(high - low + 1)));
-  }
-};
-
 Windows random_windows(Dice& dice) {
   for (;;) {
     Windows w;
     Conv2dSize& s = w.size;
     s = {.n = 1,
-         .c_in = dice(1, 3),
-         .h = dice(1, 9),
-         .w = dice(1, 9),
-         .c_out = dice(1, 5),
+         .c_in = dice.from(1, 3),
+         .h = dice.from(1, 9),
+         .w = dice.from(1, 9),
+         .c_out = dice.from(1, 5),
          .oh = 0,
          .ow = 0,
-         .kh = dice(1, 4),
-         .kw = dice(1, 4),
-         .stride_h = dice(1, 3),
-         .stride_w = dice(1, 3),
-         .groups = dice(1, 3)};
-    s.dilation_h = dice(0, 3) == 0 ? 2 : 1;
-    s.dilation_w = dice(0, 3) == 0 ? 2 : 1;
+         .kh = dice.from(1, 4),
+         .kw = dice.from(1, 4),
+         .stride_h = dice.from(1, 3),
+         .stride_w = dice.from(1, 3),
+         .groups = dice.from(1, 3)};
+    s.dilation_h = dice.from(0, 3) == 0 ? 2 : 1;
+    s.dilation_w = dice.from(0, 3) == 0 ? 2 : 1;
     const int64_t rows = (s.kh - 1) * s.dilation_h + 1, columns = (s.kw - 1) * s.dilation_w + 1;
-    s.pad_top = dice(0, rows - 1);
-    s.pad_left = dice(0, columns - 1);
-    s.oh = (s.h + s.pad_top + dice(0, rows - 1) - rows) / s.stride_h + 1;
-    s.ow = (s.w + s.pad_left + dice(0, columns - 1) - columns) / s.stride_w + 1;
+    s.pad_top = dice.from(0, rows - 1);
+    s.pad_left = dice.from(0, columns - 1);
+    s.oh = (s.h + s.pad_top + dice.from(0, rows - 1) - rows) / s.stride_h + 1;
+    s.ow = (s.w + s.pad_left + dice.from(0, columns - 1) - columns) / s.stride_w + 1;
     s.c_in *= s.groups;
     s.c_out *= s.groups;
     if (s.oh > 0 && s.ow > 0) return w;
@@ -142,7 +136,7 @@ constexpr int shapes = 3000;
 }  // namespace
 
 TEST_CASE("overlap: the gap of a layer with patches is what its reads and writes need") {
-  Dice dice{Rng(1, "windows")};
+  Dice dice(1, "windows");
   int overlapping = 0;
   for (int i = 0; i < shapes; ++i) {
     const Windows w = random_windows(dice);
@@ -160,7 +154,7 @@ TEST_CASE("overlap: the gap of a layer with patches is what its reads and writes
 }
 
 TEST_CASE("overlap: the gap of a pool is what its reads and writes need") {
-  Dice dice{Rng(2, "windows")};
+  Dice dice(2, "windows");
   for (int i = 0; i < shapes; ++i) {
     Windows w = random_windows(dice);
     w.size.c_out = w.size.c_in;
@@ -172,13 +166,13 @@ TEST_CASE("overlap: the gap of a pool is what its reads and writes need") {
 }
 
 TEST_CASE("overlap: the gap of a transposed convolution is enough") {
-  Dice dice{Rng(3, "windows")};
+  Dice dice(3, "windows");
   for (int i = 0; i < shapes; ++i) {
     Windows w = random_windows(dice);
     w.size.stride_h = w.size.stride_w = 1;
-    w.apart = {dice(1, 3), dice(1, 3)};
+    w.apart = {dice.from(1, 3), dice.from(1, 3)};
     Conv2dSize& s = w.size;
-    const Shape input{s.c_in, dice(1, 5), dice(1, 5)};
+    const Shape input{s.c_in, dice.from(1, 5), dice.from(1, 5)};
     s.h = (input[1] - 1) * w.apart[0] + 1;
     s.w = (input[2] - 1) * w.apart[1] + 1;
     s.oh = std::max<int64_t>(1, s.h + s.pad_top - (s.kh - 1) * s.dilation_h);
@@ -191,7 +185,7 @@ TEST_CASE("overlap: the gap of a transposed convolution is enough") {
 }
 
 TEST_CASE("overlap: a depthwise layer may begin where its input does if its ring has all rows in time") {
-  Dice dice{Rng(4, "windows")};
+  Dice dice(4, "windows");
   int at_start = 0;
   for (int i = 0; i < shapes; ++i) {
     Windows w = random_windows(dice);
@@ -242,16 +236,17 @@ namespace {
 /// A random network: steps that overlap in every way, some with several readers, and patches.
 std::vector<device::Step> random_steps(Dice& dice) {
   std::vector<device::Step> steps(1);
-  const int64_t count = dice(1, 12);
+  const int64_t count = dice.from(1, 12);
   for (int i = 1; i <= count; ++i) {
-    device::Step step{.inputs = {static_cast<int>(std::max<int64_t>(0, i - (dice(0, 3) == 0 ? dice(1, 3) : 1)))},
-                      .overlap = static_cast<op::Overlap>(dice(0, 2)),
-                      .bytes = 4 * dice(1, 8),
-                      .patch = dice(0, 2) == 0 ? 4 * dice(1, 4) : 0};
-    if (dice(0, 3) == 0) step.bytes = steps.back().bytes;
-    if (step.overlap != op::Overlap::in_order && i > 1) step.inputs.push_back(static_cast<int>(dice(0, i - 1)));
-    step.at_start = dice(0, 3) == 0;
-    step.gap = step.at_start ? 0 : 4 * dice(0, step.bytes / 4);
+    device::Step step{
+        .inputs = {static_cast<int>(std::max<int64_t>(0, i - (dice.from(0, 3) == 0 ? dice.from(1, 3) : 1)))},
+        .overlap = static_cast<op::Overlap>(dice.from(0, 2)),
+        .bytes = 4 * dice.from(1, 8),
+        .patch = dice.from(0, 2) == 0 ? 4 * dice.from(1, 4) : 0};
+    if (dice.from(0, 3) == 0) step.bytes = steps.back().bytes;
+    if (step.overlap != op::Overlap::in_order && i > 1) step.inputs.push_back(static_cast<int>(dice.from(0, i - 1)));
+    step.at_start = dice.from(0, 3) == 0;
+    step.gap = step.at_start ? 0 : 4 * dice.from(0, step.bytes / 4);
     steps.push_back(step);
   }
   return steps;
@@ -269,7 +264,7 @@ bool fits(const device::Plan& plan, int a, int b) {
 }  // namespace
 
 TEST_CASE("memory plan: blocks run into each other only as far as they may, and never need more memory for it") {
-  Dice dice{Rng(5, "steps")};
+  Dice dice(5, "steps");
   int smaller = 0;
   for (int i = 0; i < shapes; ++i) {
     std::vector<device::Step> steps = random_steps(dice);

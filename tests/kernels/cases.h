@@ -51,11 +51,16 @@ struct ConvCase {
   Conv2dSize s;
 };
 
+/// Along one axis of a padded image; 0 if the window does not fit.
+inline int64_t outputs(int64_t size, int64_t window, int64_t stride) {
+  return size < window ? 0 : (size - window) / stride + 1;
+}
+
 /// The size from its input, kernel, stride, symmetric padding, dilation and groups.
 inline Conv2dSize conv(int64_t n, int64_t c_in, int64_t h, int64_t w, int64_t c_out, int64_t kh, int64_t kw,
                        int64_t stride, int64_t pad_h, int64_t pad_w, int64_t groups = 1, int64_t dilation = 1) {
   const auto out = [&](int64_t in, int64_t k, int64_t pad) {
-    return (in + 2 * pad - dilation * (k - 1) - 1) / stride + 1;
+    return outputs(in + 2 * pad, dilation * (k - 1) + 1, stride);
   };
   return {.n = n,
           .c_in = c_in,

@@ -9,7 +9,8 @@
 
 #include "kernels/conv2d_int8.h"
 #include "kernels/conv2d_int8_isas.h"
-#include "mixgrad/rng.h"
+#include "tests/dice.h"
+#include "tests/kernels/cases.h"
 #include "tests/skip.h"
 
 using namespace mixgrad::kernels;
@@ -20,58 +21,51 @@ class Shapes {
  public:
   /// A random convolution: small, or of as many channels as fill vectors and more.
   Conv2dSize next() {
-    Conv2dSize s{.n = from(1, 8),
+    Conv2dSize s{.n = dice_.from(1, 8),
                  .c_in = 0,
-                 .h = from(1, 6),
-                 .w = from(1, 6),
+                 .h = dice_.from(1, 6),
+                 .w = dice_.from(1, 6),
                  .c_out = 0,
                  .oh = 0,
                  .ow = 0,
-                 .kh = from(1, 3),
-                 .kw = from(1, 3),
-                 .stride_h = from(1, 2),
-                 .stride_w = from(1, 2),
-                 .pad_top = from(0, 2),
-                 .pad_left = from(0, 2),
-                 .dilation_h = from(1, 2),
-                 .dilation_w = from(1, 2),
-                 .groups = from(0, 2) == 0 ? 1 : int64_t{1} << from(1, 4)};
-    s.c_in = s.groups * (from(0, 3) == 0 ? 1 : from(1, 9));
-    s.c_out = s.groups * (s.c_in == s.groups && from(0, 1) == 0 ? 1 : from(1, s.groups == 1 ? 150 : 20));
-    s.oh = outputs(s.h + s.pad_top + from(0, 2), (s.kh - 1) * s.dilation_h + 1, s.stride_h);
-    s.ow = outputs(s.w + s.pad_left + from(0, 2), (s.kw - 1) * s.dilation_w + 1, s.stride_w);
+                 .kh = dice_.from(1, 3),
+                 .kw = dice_.from(1, 3),
+                 .stride_h = dice_.from(1, 2),
+                 .stride_w = dice_.from(1, 2),
+                 .pad_top = dice_.from(0, 2),
+                 .pad_left = dice_.from(0, 2),
+                 .dilation_h = dice_.from(1, 2),
+                 .dilation_w = dice_.from(1, 2),
+                 .groups = dice_.from(0, 2) == 0 ? 1 : int64_t{1} << dice_.from(1, 4)};
+    s.c_in = s.groups * (dice_.from(0, 3) == 0 ? 1 : dice_.from(1, 9));
+    s.c_out = s.groups * (s.c_in == s.groups && dice_.from(0, 1) == 0 ? 1 : dice_.from(1, s.groups == 1 ? 150 : 20));
+    s.oh = mixgrad::test::outputs(s.h + s.pad_top + dice_.from(0, 2), (s.kh - 1) * s.dilation_h + 1, s.stride_h);
+    s.ow = mixgrad::test::outputs(s.w + s.pad_left + dice_.from(0, 2), (s.kw - 1) * s.dilation_w + 1, s.stride_w);
     return s.oh > 0 && s.ow > 0 ? s : next();
   }
   template <typename T>
   std::vector<T> bytes(int64_t count) {
     std::vector<T> out;
-    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<T>(rng_.below(256)));
+    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<T>(dice_.from(0, 255)));
     return out;
   }
   /// Whole numbers in [-most, most].
   std::vector<int32_t> numbers(int64_t count, int32_t most) {
     std::vector<int32_t> out;
-    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(from(-most, most)));
+    for (int64_t i = 0; i < count; ++i) out.push_back(static_cast<int32_t>(dice_.from(-most, most)));
     return out;
   }
   /// Some give exact halves.
   std::vector<FixedPoint> ratios(int64_t count) {
     std::vector<FixedPoint> out;
     for (int64_t i = 0; i < count; ++i)
-      out.push_back(i % 4 == 0 ? FixedPoint{1, static_cast<int>(from(1, 10))}
-                               : fixed_point(static_cast<double>(from(1, 1000)) * 1e-5));
+      out.push_back(i % 4 == 0 ? FixedPoint{1, static_cast<int>(dice_.from(1, 10))}
+                               : fixed_point(static_cast<double>(dice_.from(1, 1000)) * 1e-5));
     return out;
   }
 
  private:
-  int64_t from(int64_t low, int64_t high) {
-    return low + static_cast<int64_t>(rng_.below(static_cast<uint64_t>(high - low + 1)));
-  }
-  static int64_t outputs(int64_t size, int64_t window, int64_t stride) {
-    return size < window ? 0 : (size - window) / stride + 1;
-  }
-
-  mixgrad::Rng rng_{3, "conv2d_int8_test"};
+  mixgrad::test::Dice dice_{3, "conv2d_int8_test"};
 };
 
 }  // namespace

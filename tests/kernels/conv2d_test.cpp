@@ -4,13 +4,13 @@
 
 #include <bit>
 #include <map>
-#include <random>
 #include <span>
 #include <string>
 
 #include "kernels/conv2d.h"
 #include "kernels/cpu.h"
 #include "kernels/parallel.h"
+#include "tests/dice.h"
 #include "tests/kernels/cases.h"
 
 using namespace mixgrad::kernels;
@@ -32,10 +32,9 @@ struct ConvData {
 struct Convolutions {
   std::string name;
   bool by_winograd;  // where it suits
-  void (*forward)(const Conv2dSize&, std::span<const float>, std::span<const float>, std::span<const float>,
-                  std::span<float>);
-  void (*grad_x)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad);
-  void (*grad_w)(const Conv2dSize&, std::span<const float>, std::span<const float>, Grad, Grad);
+  Conv2dForward* forward;
+  Conv2dGradX* grad_x;
+  Conv2dGradW* grad_w;
 
   bool exact_forward(const Conv2dSize& s) const { return !by_winograd || !winograd::suits(s); }
   double tolerance(const Conv2dSize& s) const { return exact_forward(s) ? 2e-6 : 2e-5; }
@@ -182,27 +181,24 @@ TEST_CASE("conv2d_grad_x uses Winograd's algorithm where only this gradient is l
 }
 
 TEST_CASE("products of matrices: windows of any shape, stride, padding and row distance, on integers") {
-  std::mt19937 random(1);
-  const auto draw = [&](int64_t least, int64_t most) {
-    return least + static_cast<int64_t>(random() % (most - least + 1));
-  };
+  Dice dice(1, "windows of convolutions");
   for (int i = 0; i < 100; ++i) {
-    Conv2dSize s{.n = draw(1, 3),
-                 .c_in = draw(1, 20),
-                 .h = draw(1, 12),
-                 .w = draw(1, 12),
-                 .c_out = draw(1, 40),
+    Conv2dSize s{.n = dice.from(1, 3),
+                 .c_in = dice.from(1, 20),
+                 .h = dice.from(1, 12),
+                 .w = dice.from(1, 12),
+                 .c_out = dice.from(1, 40),
                  .oh = 0,
                  .ow = 0,
-                 .kh = draw(1, 5),
-                 .kw = draw(1, 5),
-                 .stride_h = draw(1, 3),
-                 .stride_w = draw(1, 3),
-                 .pad_top = draw(0, 4),
-                 .pad_left = draw(0, 4),
-                 .dilation_h = draw(1, 2)};
-    s.oh = (s.h + s.pad_top + draw(0, 4) - s.dilation_h * (s.kh - 1) - 1) / s.stride_h + 1;
-    s.ow = (s.w + s.pad_left + draw(0, 4) - s.kw) / s.stride_w + 1;
+                 .kh = dice.from(1, 5),
+                 .kw = dice.from(1, 5),
+                 .stride_h = dice.from(1, 3),
+                 .stride_w = dice.from(1, 3),
+                 .pad_top = dice.from(0, 4),
+                 .pad_left = dice.from(0, 4),
+                 .dilation_h = dice.from(1, 2)};
+    s.oh = outputs(s.h + s.pad_top + dice.from(0, 4), s.dilation_h * (s.kh - 1) + 1, s.stride_h);
+    s.ow = outputs(s.w + s.pad_left + dice.from(0, 4), s.kw, s.stride_w);
     if (s.oh < 1 || s.ow < 1) continue;
     CAPTURE(i);
     REQUIRE(gemm::computes(s));
