@@ -22,7 +22,7 @@ constexpr int64_t grain = 8192;
 using PerCandidate = std::array<float, max_candidates>;
 
 struct Mixture {
-  int count;
+  int count;  // of candidates, of which those beyond the caller's add nothing
   bool two_sided;
   PerCandidate clip, top;  // q = rne(min(x / step, top))
   PerCandidate per_step;   // 1 / step
@@ -30,11 +30,15 @@ struct Mixture {
   PerCandidate slope;      // d output / d x inside the clip
 };
 
+/// The loops exist for these numbers of candidates: one for each number would take long to compile.
+constexpr std::array<int, 5> compiled_counts = {1, 2, 3, 4, max_candidates};
+
 /// Signed values after a ReLU never reach the lower clip, so they are one-sided too.
 Mixture describe(std::span<const int> bits, ActivationFormat format, std::span<const float> clip) {
   Mixture m{};
-  m.count = static_cast<int>(bits.size());
+  m.count = *std::ranges::lower_bound(compiled_counts, static_cast<int>(bits.size()));
   m.two_sided = format.is_signed && !format.relu;
+  m.per_step.fill(1);
   for (size_t p = 0; p < bits.size(); ++p) {
     m.clip[p] = clip[p];
     m.top[p] = activation_levels(bits[p], format.is_signed);
@@ -167,10 +171,11 @@ MIXGRAD_INLINE void backward_loop(const Mixture& mixture, const T* x, const T* g
 }
 
 /// Calls f with the number of candidates and the sides as compile-time constants, so that loops over p are unrolled.
-template <int P = 1, typename F>
+template <size_t I = 0, typename F>
 MIXGRAD_INLINE void specialize(const Mixture& m, const F& f) {
-  if constexpr (P <= max_candidates) {
-    if (m.count != P) return specialize<P + 1>(m, f);
+  if constexpr (I < compiled_counts.size()) {
+    constexpr int P = compiled_counts[I];
+    if (m.count != P) return specialize<I + 1>(m, f);
     m.two_sided ? f.template operator()<true, P>() : f.template operator()<false, P>();
   }
 }
@@ -222,7 +227,8 @@ void mixture_grad(std::span<const int> bits, ActivationFormat format, std::span<
   for (size_t p = 0; p < bits.size(); ++p) {
     const double step = clip[p] / m.top[p];
     if (gtheta) gtheta.put(static_cast<int64_t>(p), static_cast<float>(totals[p] * step));
-    if (gclip) gclip.put(static_cast<int64_t>(p), static_cast<float>(totals[bits.size() + p] * theta[p]));
+    if (gclip)
+      gclip.put(static_cast<int64_t>(p), static_cast<float>(totals[static_cast<size_t>(m.count) + p] * theta[p]));
   }
 }
 

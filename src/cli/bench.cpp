@@ -8,6 +8,8 @@
 #include <mixgrad/error.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/core.h>
 
 #include <memory>
@@ -56,7 +58,7 @@ void run(BenchInference& b) {
   if (b.json) {
     const nlohmann::ordered_json times = {
         {"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
-    fmt::print("{}\n", times.dump());
+    fmt::print("{}\n", json_text(times));
     return;
   }
   fmt::print("ms per image on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",

@@ -5,20 +5,17 @@
 #include <mixgrad/confusion.h>
 #include <mixgrad/task.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 namespace mixgrad::cli {
 
-/// NaN and infinity become null; invalid UTF-8, as in names of folders, is replaced.
-inline std::string one_line(const nlohmann::ordered_json& object) {
-  return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-inline void print_json(const nlohmann::ordered_json& object) { fmt::print("{}\n", one_line(object)); }
+inline void print_json(const nlohmann::ordered_json& object) { fmt::print("{}\n", json_text(object)); }
 
 /// Adds "classes" and "confusion" (to_json).
 inline void add_confusion(nlohmann::ordered_json& object, const train::Confusion& confusion) {
-  object.update(nlohmann::ordered_json::parse(train::to_json(confusion)));
+  object.update(parse_ordered_json(train::to_json(confusion)));
 }
 
 /// The accuracy is null if the task has another metric.

@@ -11,6 +11,7 @@
 #include <mixgrad/report.h>
 #include <mixgrad/train.h>
 
+#include <src/internal/json.h>
 #include <src/internal/text.h>
 
 #include <fmt/core.h>
@@ -120,7 +121,7 @@ void run(Predict& predict) {
   }
   if (file) file->finish();
   if (predict.json) {
-    const std::string rest = one_line(about(predict, p, confusion));
+    const std::string rest = json_text(about(predict, p, confusion));
     fmt::print("{}{}\n", shows ? "], " : "", shows ? rest.substr(1) : rest);  // the same object, without its brace
     return;
   }

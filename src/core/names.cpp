@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <src/internal/json.h>
 #include <src/internal/names.h>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -27,8 +27,7 @@ std::string escaped(char c) {
 }  // namespace
 
 std::string valid_utf8(const std::string& name) {
-  using nlohmann::json;
-  return json::parse(json(name).dump(-1, ' ', false, json::error_handler_t::replace)).get<std::string>();
+  return parse_json(json_text(nlohmann::json(name))).get<std::string>();
 }
 
 std::string on_one_line(const std::string& name) {
@@ -52,13 +51,7 @@ std::string c_comment(std::string_view name) {
   return out;
 }
 
-bool is_utf8(const std::string& text) {
-  try {
-    return !nlohmann::json(text).dump().empty();
-  } catch (const nlohmann::json::type_error&) {
-    return false;
-  }
-}
+bool is_utf8(const std::string& text) { return valid_utf8(text) == text; }
 
 std::string shell_word(const std::string& text) {
   if (!text.empty() && std::ranges::all_of(text, is_plain)) return text;

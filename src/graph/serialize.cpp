@@ -6,9 +6,8 @@
 #include <mixgrad/graph.h>
 #include <mixgrad/io.h>
 
+#include <src/internal/json.h>
 #include <src/internal/memory.h>
-
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <map>
@@ -138,9 +137,9 @@ class Reader {
     if (found == file_.metadata.end()) fail("it contains tensors but no network structure");
     std::string normalize;
     try {
-      const json j = json::parse(found->second);
+      const json j = parse_json(found->second);
       if (j.at("format").get<int>() != format_version)
-        fail(fmt::format("unsupported format {}, expected {}", j.at("format").dump(), format_version));
+        fail(fmt::format("unsupported format {}, expected {}", json_text(j.at("format")), format_version));
       for (const json& slot : j.at("weight_slots")) read_weight_slot(slot);
       for (const json& slot : j.at("activation_slots")) read_activation_slot(slot);
       for (const json& node : j.at("nodes")) read_node(node);
@@ -322,7 +321,7 @@ void save(const Graph& graph, const std::string& path) { io::write_safetensors(p
 
 io::Safetensors to_safetensors(const Graph& graph) {
   io::Safetensors file;
-  file.metadata[metadata_key] = structure(graph).dump(-1, ' ', false, json::error_handler_t::replace);
+  file.metadata[metadata_key] = json_text(structure(graph));
   if (!graph.task.empty()) file.metadata[task_key] = graph.task;
   visit_tensors(graph, [&](const HeldTensor& held, const Tensor& t) { file.tensors.emplace_back(held.file_name, t); });
   return file;

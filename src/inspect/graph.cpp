@@ -5,10 +5,10 @@
 #include <mixgrad/inspect.h>
 #include <mixgrad/models.h>
 
+#include <src/internal/json.h>
 #include <src/internal/text.h>
 
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
@@ -207,9 +207,7 @@ std::string json(const GraphView& view) {
                           {"signed", q.is_signed},
                           {"nodes", q.nodes}});
   }
-  return ordered_json{{"nodes", nodes}, {"quantizers", quantizers}, {"input", or_null(view.input)}}.dump(
-             -1, ' ', false, ordered_json::error_handler_t::replace) +
-         "\n";
+  return json_text(ordered_json{{"nodes", nodes}, {"quantizers", quantizers}, {"input", or_null(view.input)}}) + "\n";
 }
 
 std::string dot(const GraphView& view) {

@@ -8,11 +8,11 @@
 #include <mixgrad/models.h>
 #include <mixgrad/ops.h>
 
+#include <src/internal/json.h>
 #include <src/internal/by_dtype.h>
 #include <src/internal/text.h>
 
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -281,7 +281,7 @@ std::string json(const TapeView& view) {
   }
   const ordered_json all = {
       {"task_loss", view.task_loss}, {"regularization", view.regularization}, {"leaves", leaves}, {"ops", ops}};
-  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_text(all) + "\n";
 }
 
 std::string dot(const TapeView& view) {

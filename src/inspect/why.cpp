@@ -4,8 +4,9 @@
 #include <mixgrad/inspect.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -295,8 +296,8 @@ std::string json(const Why& why) {
                             {"weights", to_json(why.weights)},
                             {"output", to_json(why.output)},
                             {"exported", exported},
-                            {"repair", why.repair ? ordered_json::parse(to_json(*why.repair)) : ordered_json()}};
-  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+                            {"repair", why.repair ? parse_ordered_json(to_json(*why.repair)) : ordered_json()}};
+  return json_text(all) + "\n";
 }
 
 }  // namespace mixgrad::inspect

@@ -3,6 +3,9 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
+#include <src/internal/json.h>
+#include <src/internal/names.h>
+
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
@@ -25,9 +28,7 @@ constexpr uint64_t max_header_bytes = 100'000'000;  // the format's own limit
 constexpr const char* metadata_key = "__metadata__";
 
 /// A name as a JSON string, for messages.
-std::string in_quotes(const std::string& name) {
-  return json(name).dump(-1, ' ', false, json::error_handler_t::replace);
-}
+std::string in_quotes(const std::string& name) { return json_text(json(name)); }
 
 /// The header's top-level names in the file's order, and the first duplicate key of any object (a JSON library would
 /// silently keep the last).
@@ -191,11 +192,8 @@ class Reader {
 
 /// `text` as a JSON string.
 std::string json_string(const std::string& text, const std::string& path) {
-  try {
-    return json(text).dump();
-  } catch (const json::type_error&) {
-    bad_input("{}: {} is not valid UTF-8", path, in_quotes(text));
-  }
+  if (!is_utf8(text)) bad_input("{}: {} is not valid UTF-8", path, in_quotes(text));
+  return in_quotes(text);
 }
 
 std::string make_header(const std::string& path, const Safetensors& content) {

@@ -2,10 +2,10 @@
 // The points of a front as text.
 #include <mixgrad/report.h>
 
+#include <src/internal/json.h>
 #include <src/internal/text.h>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 
@@ -45,7 +45,7 @@ std::string front_json(const FrontResult& result) {
   }
   const nlohmann::ordered_json all = {
       {"float", result.floating_score.value()}, {"seconds", result.seconds}, {"points", points}};
-  return all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return json_text(all) + "\n";
 }
 
 }  // namespace mixgrad::report

@@ -7,6 +7,8 @@
 #include <mixgrad/report.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/json.h>
+
 #include <algorithm>
 #include <cmath>
 #include <string_view>
@@ -39,7 +41,7 @@ template <typename Use>
 void each_value(const fs::path& file, Use&& use) {
   each_line(io::read_file(file), [&](std::string_view line, int number) {
     try {
-      use(ordered_json::parse(line));
+      use(parse_ordered_json(line));
     } catch (const nlohmann::json::exception&) {
       bad_input("{}:{}: corrupt: expected an epoch of a run, as one line of JSON", file.string(), number);
     }
@@ -71,7 +73,7 @@ void add_epoch(ordered_json& alpha, const ordered_json& line) {
 /// How the float network and the one found confuse classes.
 ordered_json read_confusion(const fs::path& file) {
   try {
-    ordered_json all = ordered_json::parse(io::read_file(file));
+    ordered_json all = parse_ordered_json(io::read_file(file));
     if (all.at("of").is_string() && all.at("truth").is_string()) {
       for (const char* network : {"float", "found"}) {
         if (all.at(network).at("classes").size() != all.at(network).at("confusion").size()) throw std::out_of_range("");
@@ -148,7 +150,7 @@ ordered_json read_replay(const fs::path& file) {
 ordered_json read_summary(const RunPlace& run) {
   const fs::path file = run.folder / "summary.json";
   try {
-    ordered_json summary = ordered_json::parse(io::read_file(file));
+    ordered_json summary = parse_ordered_json(io::read_file(file));
     if (summary.at("cost").is_object() && summary.at("layers").is_array()) return summary;
   } catch (const nlohmann::json::exception&) {
   }
@@ -176,7 +178,7 @@ std::string page_data(const std::string& path, const std::vector<std::string>& b
     all["kind"] = holds_sweep(folder) ? "sweep" : "run";
     for (const RunPlace& run : runs_in(folder, ", or a front (front.csv)")) all["runs"].push_back(read_run(run));
   }
-  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);  // the name of a folder may not be UTF-8
+  return json_text(all);  // the name of a folder may not be UTF-8
 }
 
 }  // namespace mixgrad::report

@@ -9,8 +9,9 @@
 #include <mixgrad/models.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <charconv>
 #include <limits>
@@ -39,7 +40,7 @@ Origin read_origin(const std::string& folder) {
   const std::string file = fs::path(folder) / summary_name;
   if (!fs::exists(file, error)) bad_input("{}: not the folder of a finished run: {} is missing", folder, summary_name);
   try {
-    const auto json = nlohmann::json::parse(io::read_file(file));
+    const auto json = parse_json(io::read_file(file));
     const auto config = json.value("config", nlohmann::json::object());  // older runs lack some settings
     return {.model = fs::path(json.at("model").get<std::string>()).filename(),
             .data = json.at("data").get<std::string>(),
@@ -91,9 +92,9 @@ train::Teacher read_teacher(const std::string& file) {
 std::string confusion_text(const RunResult& result) {
   const nlohmann::ordered_json all = {{"truth", result.teacher ? "float network" : "labels"},
                                       {"of", result.confusion.of_positions() ? "pixels" : "images"},
-                                      {"float", nlohmann::ordered_json::parse(to_json(result.floating_confusion))},
-                                      {"found", nlohmann::ordered_json::parse(to_json(result.confusion))}};
-  return all.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+                                      {"float", parse_ordered_json(to_json(result.floating_confusion))},
+                                      {"found", parse_ordered_json(to_json(result.confusion))}};
+  return json_text(all) + "\n";
 }
 
 void check_existing_folder(const std::string& path, const char* what) {
@@ -148,9 +149,9 @@ std::optional<Graph> exported_network(const std::string& path) {
 std::optional<Repair> repair_of(const std::string& path) {
   const std::string file = fs::path(path) / summary_name;
   try {
-    const auto summary = nlohmann::json::parse(io::read_file(file));
+    const auto summary = parse_json(io::read_file(file));
     if (!summary.contains("repair") || summary.at("repair").is_null()) return std::nullopt;
-    return repair_from_json(summary.at("repair").dump());
+    return repair_from_json(json_text(summary.at("repair")));
   } catch (const nlohmann::json::exception&) {
     bad_input("{}: corrupt: expected the summary of a run", file);
   }

@@ -8,10 +8,10 @@
 #include <mixgrad/run_folder.h>
 #include <mixgrad/settings.h>
 
+#include <src/internal/json.h>
 #include <src/internal/text.h>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -89,11 +89,8 @@ io::Safetensors content_of_float(const TrainedFront& front) {
   const train::Score& score = front.floating_score;
   io::Safetensors out = to_safetensors(front.floating);
   out.metadata[data_key] = front.data;
-  out.metadata[score_key] = nlohmann::json{
-      {"loss", score.loss},
-      {"measured", score.measured},
-      {"images", score.images},
-      {"counts", score.counts}}.dump();
+  out.metadata[score_key] = json_text(nlohmann::json{
+      {"loss", score.loss}, {"measured", score.measured}, {"images", score.images}, {"counts", score.counts}});
   out.metadata[confusion_key] = train::to_json(front.floating_confusion);
   return out;
 }
@@ -101,7 +98,7 @@ io::Safetensors content_of_float(const TrainedFront& front) {
 void read_float(const io::Safetensors& content, TrainedFront& front) {
   front.floating = graph_from(content);
   try {
-    const auto score = nlohmann::json::parse(content.metadata.at(score_key));
+    const auto score = parse_json(content.metadata.at(score_key));
     front.floating_score = {.loss = score.at("loss"),
                             .measured = score.at("measured"),
                             .images = score.at("images"),

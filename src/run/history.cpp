@@ -3,8 +3,9 @@
 #include <mixgrad/io.h>
 #include <mixgrad/run_folder.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <cmath>
 #include <cstdlib>
@@ -76,7 +77,7 @@ train::AlphaReport alpha_from(const json& j) {
 }
 
 HistoryEpoch epoch_from(const std::string& line) {
-  const json j = json::parse(line);
+  const json j = parse_json(line);
   HistoryEpoch out{.epoch = j.at("epoch").get<int>(), .tau = j.at("tau").get<double>(), .alphas = {}};
   for (const json& alpha : j.at("alphas")) out.alphas.push_back(alpha_from(alpha));
   return out;
@@ -99,8 +100,7 @@ std::string history_line(const train::EpochReport& e) {
     alphas.back()["task_gradient"] = values(a.task_gradient);
     alphas.back()["cost_gradient"] = values(a.cost_gradient);
   }
-  return ordered_json{{"epoch", e.epoch}, {"tau", e.tau}, {"alphas", std::move(alphas)}}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(ordered_json{{"epoch", e.epoch}, {"tau", e.tau}, {"alphas", std::move(alphas)}});
 }
 
 std::vector<HistoryEpoch> read_history(const std::string& path) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/run_folder.h>
 
-#include <nlohmann/json.hpp>
+#include <src/internal/json.h>
 
 #include <string_view>
 
@@ -13,21 +13,20 @@ std::string metrics_line(const train::EpochReport& e) {
   const bool quantized = phase != "warmup", searching = phase == "search";
   const auto where = [](bool known, double value) { return known ? ordered_json(value) : ordered_json(nullptr); };
   const bool accuracy = e.metric.name == "accuracy";
-  return ordered_json{{"phase", e.phase},
-                      {"epoch", e.epoch},
-                      {"task_loss", e.task_loss},
-                      {"reg_loss", where(searching, e.reg_loss)},
-                      {"train_metric", e.train_metric},
-                      {"train_accuracy", where(accuracy, e.train_metric)},
-                      {"val_loss", e.val_loss},
-                      {"val_metric", e.val_metric},
-                      {"val_accuracy", where(accuracy, e.val_metric)},
-                      {"cost_soft", where(quantized, e.cost_soft)},
-                      {"cost_discrete", where(quantized, e.cost_discrete)},
-                      {"tau", where(searching, e.tau)},
-                      {"entropy", where(searching, e.entropy)},
-                      {"seconds", e.seconds}}
-      .dump();
+  return json_text(ordered_json{{"phase", e.phase},
+                                {"epoch", e.epoch},
+                                {"task_loss", e.task_loss},
+                                {"reg_loss", where(searching, e.reg_loss)},
+                                {"train_metric", e.train_metric},
+                                {"train_accuracy", where(accuracy, e.train_metric)},
+                                {"val_loss", e.val_loss},
+                                {"val_metric", e.val_metric},
+                                {"val_accuracy", where(accuracy, e.val_metric)},
+                                {"cost_soft", where(quantized, e.cost_soft)},
+                                {"cost_discrete", where(quantized, e.cost_discrete)},
+                                {"tau", where(searching, e.tau)},
+                                {"entropy", where(searching, e.entropy)},
+                                {"seconds", e.seconds}});
 }
 
 }  // namespace mixgrad

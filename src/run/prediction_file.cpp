@@ -3,11 +3,11 @@
 #include <mixgrad/error.h>
 #include <mixgrad/predict.h>
 
+#include <src/internal/json.h>
 #include <src/internal/file_writer.h>
 #include <src/internal/text.h>
 
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include <bit>
 #include <cctype>
@@ -171,7 +171,7 @@ std::string prediction_line(const Prediction& p, int64_t image, const Tensor& ou
   line["outputs"] = nested_outputs(p, values);
   for (const int64_t c : largest(values, top))
     line["top"].push_back({{"class", p.class_name(c)}, {"value", values[static_cast<size_t>(c)]}});
-  return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(line);
 }
 
 }  // namespace mixgrad

@@ -4,6 +4,7 @@
 
 #include <mixgrad/settings.h>
 
+#include <src/internal/json.h>
 #include <src/internal/names.h>
 
 #include <fmt/core.h>
@@ -23,7 +24,7 @@ ordered_json to_json(const T* value) {
 /// The value as text for a flag.
 std::string text_of(const ordered_json& value) {
   if (value.is_string()) return value.get<std::string>();
-  if (!value.is_array()) return value.dump();
+  if (!value.is_array()) return json_text(value);
   std::string list;
   for (const ordered_json& item : value) list += (list.empty() ? "" : ",") + text_of(item);
   return list;

@@ -7,8 +7,9 @@
 #include <mixgrad/run_folder.h>
 #include <mixgrad/settings.h>
 
+#include <src/internal/json.h>
+
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 namespace mixgrad {
 namespace {
@@ -46,21 +47,16 @@ ordered_json layers(const RunResult& result, bool per_layer) {
   return list;
 }
 
-// The name of a folder may not be UTF-8.
-std::string text(const ordered_json& value) {
-  return value.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
-
 /// One line per key and per layer.
 std::string laid_out(const ordered_json& all) {
   std::string out;
   for (const auto& [key, value] : all.items()) {
     out += fmt::format("{} \"{}\": ", out.empty() ? "{\n" : ",\n", key);
     if (key != "layers") {
-      out += text(value);
+      out += json_text(value);
       continue;
     }
-    for (size_t i = 0; i < value.size(); ++i) out += fmt::format("{}\n  {}", i == 0 ? "[" : ",", text(value[i]));
+    for (size_t i = 0; i < value.size(); ++i) out += fmt::format("{}\n  {}", i == 0 ? "[" : ",", json_text(value[i]));
     out += value.empty() ? "[]" : "]";
   }
   return out + "\n}\n";
@@ -100,7 +96,7 @@ std::string summary(const RunConfig& given, const RunResult& result) {
                             {"scheme", name_of(config.scheme)},
                             {"method", method_name(config)},
                             {"targets", targets(result)},
-                            {"repair", result.repair ? ordered_json::parse(to_json(*result.repair)) : ordered_json()},
+                            {"repair", result.repair ? parse_ordered_json(to_json(*result.repair)) : ordered_json()},
                             {"regularizer", cost_to_lower(config)},
                             {"strength", result.strength},
                             {"seed", config.seed},

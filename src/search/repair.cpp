@@ -3,7 +3,7 @@
 #include <mixgrad/error.h>
 #include <mixgrad/search.h>
 
-#include <nlohmann/json.hpp>
+#include <src/internal/json.h>
 
 #include <algorithm>
 
@@ -30,12 +30,12 @@ std::string to_json(const Repair& r) {
                             {"quality_at_arg_max", optional(r.quality_at_arg_max)},
                             {"quality", optional(r.quality)},
                             {"costs", costs}};
-  return all.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(all);
 }
 
 Repair repair_from_json(const std::string& text) {
   try {
-    const ordered_json all = ordered_json::parse(text);
+    const ordered_json all = parse_ordered_json(text);
     const auto optional = [&](const char* key) {
       return all.at(key).is_null() ? std::nullopt : std::optional(all.at(key).get<double>());
     };

@@ -4,7 +4,7 @@
 #include <mixgrad/error.h>
 #include <mixgrad/io.h>
 
-#include <nlohmann/json.hpp>
+#include <src/internal/json.h>
 
 #include <algorithm>
 #include <string_view>
@@ -98,7 +98,7 @@ void SubFolder::prepare(bool overwrite) const {
 
 Row read_row(const Point& point, const std::string& file) {
   try {
-    const auto summary = nlohmann::json::parse(io::read_file(file));
+    const auto summary = parse_json(io::read_file(file));
     Row row{.point = point};
     if (is_search(point.config.method) && point.config.target.empty()) row.strength = number(summary, "strength");
     row.metric = metric(summary);

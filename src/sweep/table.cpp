@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <mixgrad/sweep.h>
 
+#include <src/internal/json.h>
 #include <src/internal/text.h>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -205,7 +205,7 @@ std::string json(const std::vector<Row>& rows) {
                                    {"size_share", value(of_row[i]->size_share)}};
     }
   }
-  return list.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return json_text(list, 1) + "\n";
 }
 
 std::string table(const std::vector<Row>& rows) {

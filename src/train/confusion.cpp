@@ -2,7 +2,7 @@
 #include <mixgrad/confusion.h>
 #include <mixgrad/error.h>
 
-#include <nlohmann/json.hpp>
+#include <src/internal/json.h>
 
 #include <algorithm>
 #include <limits>
@@ -99,13 +99,12 @@ std::string to_json(const Confusion& confusion) {
                        {"accuracy", confusion.accuracy(c)}});
     if (confusion.of_positions()) classes.back()["iou"] = confusion.overlap(c);
   }
-  return ordered_json{{"classes", std::move(classes)}, {"confusion", std::move(rows)}}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(ordered_json{{"classes", std::move(classes)}, {"confusion", std::move(rows)}});
 }
 
 Confusion confusion_from_json(const std::string& text, const std::string& where) {
   try {
-    const auto all = nlohmann::json::parse(text);
+    const auto all = parse_json(text);
     std::vector<std::string> names;
     bool of_positions = false;
     for (const auto& c : all.at("classes")) {
