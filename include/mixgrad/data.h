@@ -106,6 +106,8 @@ Splits glyphs(uint64_t seed, double validation_share = 0.1, GlyphCounts counts =
 /// unless they are skipped.
 Splits image_folder(const std::string& dir, uint64_t seed, double validation_share = 0.1,
                     const ReadOptions& options = {});
+/// Whether this build reads JPEG and PNG files.
+bool reads_images();
 /// The format of MNIST: train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte and
 /// t10k-labels-idx1-ubyte in folder `dir`, each optionally gzipped (with .gz appended). Images may have channels as a
 /// fourth dimension. Throws bad_input naming file and offset.

@@ -23,6 +23,7 @@
 #include <mixgrad/predict.h>
 #include <mixgrad/profile.h>
 #include <mixgrad/quant.h>
+#include <mixgrad/rehearsal.h>
 #include <mixgrad/report.h>
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>

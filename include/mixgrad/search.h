@@ -198,6 +198,13 @@ Tensor constraint_violation(const Graph& graph, std::span<const Target> targets,
 /// cost within reach (for peak-ram also the node and tensors that need it) or, if only all targets together can't be
 /// met, the costs of the nearest network. Costs need not fall with the bits. src/search/reach.h says what is exact.
 void check_reachable(const Graph& searched, std::span<const Target> targets);
+
+/// A cost of the cheapest network within reach, and of that with the most bits, in the model's unit.
+struct CostRange {
+  double least, most;
+};
+CostRange cost_range(const Graph& searched, const cost::Model& model);
+
 /// How networks that meet the targets are compared. Without a quality, the network from the arg max is chosen.
 struct Judge {
   std::function<double(const Graph&)> quality = {};  ///< larger is better; in a run, on the validation images

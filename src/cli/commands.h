@@ -6,8 +6,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include <string>
+
 namespace mixgrad::cli {
 
+/// The version, and what determines the speed of this build on this machine.
+std::string version_text();
 void add_version(CLI::App& app);
 void add_search(CLI::App& app, const Communicator& communicator);
 void add_front(CLI::App& app, const Communicator& communicator);
@@ -23,6 +27,7 @@ void add_cost_table(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_report(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_doctor(CLI::App& app);
 void add_completion(CLI::App& app);
 
 }  // namespace mixgrad::cli

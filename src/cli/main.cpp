@@ -35,6 +35,7 @@ int run(int argc, char** argv) {
   mixgrad::cli::add_inspect(app);
   mixgrad::cli::add_report(app);
   mixgrad::cli::add_bench(app);
+  mixgrad::cli::add_doctor(app);
   mixgrad::cli::add_completion(app);
   mixgrad::cli::show_examples(
       app, {"mixgrad search --target size=30% --out run", "mixgrad eval run", "mixgrad export run --to c --out net"});

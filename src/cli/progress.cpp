@@ -34,12 +34,6 @@ const PhaseKind& kind_of(const std::string& phase) {
   return *std::ranges::find(kinds, phase.substr(0, phase.find(' ')), &PhaseKind::name);
 }
 
-std::string minutes(double seconds) {
-  const auto whole = static_cast<long long>(std::ceil(std::max(seconds, 0.0)));
-  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
-  return fmt::format("{}:{:02}", whole / 60, whole % 60);
-}
-
 size_t terminal_width() {
   winsize size{};
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -68,6 +62,12 @@ std::string share_part(const train::Metric& metric, const std::string& label, do
 }
 
 }  // namespace
+
+std::string minutes(double seconds) {
+  const auto whole = static_cast<long long>(std::ceil(std::max(seconds, 0.0)));
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
 
 Progress::Progress(const RunConfig& config, Show show, std::vector<std::string> phases)
     : config_(config), phases_(std::move(phases)), shows_(show), terminal_(::isatty(STDOUT_FILENO) == 1) {}

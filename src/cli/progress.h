@@ -15,6 +15,9 @@
 
 namespace mixgrad::cli {
 
+/// A duration, rounded up: "0:07", "1:05:00".
+std::string minutes(double seconds);
+
 class Progress : public train::Observer {
  public:
   /// What to print: notes go to standard error, the rest to standard output.

@@ -4,8 +4,10 @@
 #include "found.h"
 #include "options.h"
 #include "progress.h"
+#include "rehearsal.h"
 #include "run_place.h"
 
+#include <mixgrad/error.h>
 #include <mixgrad/report.h>
 #include <mixgrad/run_folder.h>
 
@@ -18,16 +20,19 @@ struct Search {
   Search(CLI::App& command, const Communicator& communicator) : options(command), processes("search", communicator) {}
 
   void run();
+  void rehearse_alone();
 
   Options options;
   RunConfig config;
   RunPlace place;
   Amount amount;
   DataParallel processes;
+  bool dry = false;
 };
 
 void Search::run() {
   options.apply();
+  if (dry) return rehearse_alone();
   processes.run(
       config, place,
       [this](Progress& progress, train::Checkpoints& start) {
@@ -42,6 +47,13 @@ void Search::run() {
       });
 }
 
+void Search::rehearse_alone() {
+  if (processes.communicator() != nullptr)
+    bad_input("dry-run: started as one of {} processes: expected one", processes.communicator()->size());
+  Progress progress(config, amount.of_progress());
+  print_rehearsal(config, rehearse(config, progress), amount.json);
+}
+
 void add_options(Search& s) {
   Options& o = s.options;
   o.add_presets(s.config);
@@ -50,6 +62,9 @@ void add_options(Search& s) {
   }
   s.place.add_to(o);
   s.processes.add_to(o);
+  o.add("dry-run", &s.dry,
+        "take a few steps of each phase, print what the run would take in time and memory and which costs are within "
+        "reach, and write nothing");
   s.amount.add_to(o, "print the run's summary.json only");
   o.add_config_file();
 }
@@ -63,7 +78,8 @@ void add_search(CLI::App& app, const Communicator& communicator) {
   add_options(*search);
   show_examples(*command, {"mixgrad search --target size=30% --out run",
                            "mixgrad search --data cifar10:DIR --scheme per-layer --act-bits 4,8",
-                           "mixgrad search --data cifar10:DIR --out runs/a --resume"});
+                           "mixgrad search --data cifar10:DIR --out runs/a --resume",
+                           "mixgrad search --data cifar10:DIR --target flash=64KiB --dry-run"});
   command->callback([search] { search->run(); });
 }
 

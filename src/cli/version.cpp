@@ -18,11 +18,13 @@ std::string bfloat16_path() {
 std::string fast_path() {
   const auto isas = kernels::int8::isas();
   return fmt::format("float32 by {}, bfloat16 by {}, int8 by {}",
-                     kernels::onednn_version().empty() ? "mixgrad's own kernels" : "oneDNN", bfloat16_path(),
-                     isas.empty() ? "the reference kernels" : isas.back().name);
+                     kernels::onednn_version().empty() ? "mixgrad's own kernels" : "oneDNN and Winograd's algorithm",
+                     bfloat16_path(), isas.empty() ? "the reference kernels" : isas.back().name);
 }
 
-std::string version() {
+}  // namespace
+
+std::string version_text() {
   const std::vector<std::string> features = kernels::cpu_features();
   const std::string onednn = kernels::onednn_version();
   return fmt::format("mixgrad {}\nCPU: {}\noneDNN: {}\nfast path: {}\nMPI: {}", MIXGRAD_VERSION,
@@ -31,10 +33,9 @@ std::string version() {
                      Communicator::has_mpi() ? "yes" : "no");
 }
 
-}  // namespace
-
 void add_version(CLI::App& app) {
-  app.set_version_flag("--version", version, "print the version and the fast paths that this build uses on this CPU");
+  app.set_version_flag("--version", version_text,
+                       "print the version and the fast paths that this build uses on this CPU");
 }
 
 }  // namespace mixgrad::cli

@@ -325,6 +325,8 @@ Splits undivided(const fs::path& dir, uint64_t seed, double validation_share, co
 
 }  // namespace
 
+bool reads_images() { return true; }
+
 Splits files_of_images(const std::string& path, const ReadOptions& options) {
   Part part{.what = "images", .files = {}};
   const fs::path folder = is_folder(path) ? fs::path(path) : fs::path(path).parent_path();

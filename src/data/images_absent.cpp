@@ -17,6 +17,7 @@ namespace {
 
 }  // namespace
 
+bool reads_images() { return false; }
 Splits image_folder(const std::string& dir, uint64_t, double, const ReadOptions&) { refuse(dir); }
 Splits files_of_images(const std::string& path, const ReadOptions&) { refuse(path); }
 

@@ -5,6 +5,7 @@
 #include "front.h"
 #include "notes.h"
 #include "prepared_run.h"
+#include "search_start.h"
 
 #include <mixgrad/error.h>
 
@@ -17,43 +18,6 @@
 
 namespace mixgrad {
 namespace {
-
-/// The inputs of a run's search: the float network, and the demands on its discrete form.
-struct Start {
-  const RunConfig& config;
-  const data::Splits& splits;
-  const Communicator* communicator;
-  const Graph& floating;
-  train::Task task;  ///< of search and fine-tuning
-  std::vector<Target> targets;
-  std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
-  const TrainedFront* front = nullptr;           ///< to pick from, instead of a search
-};
-
-/// The weight of the cost in the loss of a search: 0 with targets and for baselines.
-double strength_of(const Start& start) {
-  const RunConfig& config = start.config;
-  if (!is_search(config.method) || !start.targets.empty()) return 0;
-  return config.strength ? *config.strength : default_strength(start.floating, model_to_lower(config, start.targets));
-}
-
-/// `start` must outlive the schedule, which points to its task.
-train::SearchSchedule search_schedule(const Start& start) {
-  const RunConfig& config = start.config;
-  train::SearchSchedule s;
-  static_cast<train::Schedule&>(s) =
-      schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.search_lr);
-  s.epochs_after = config.finetune_epochs;
-  s.measured = config.method == Method::fisher;
-  s.arch_lr = config.arch_lr;
-  s.strength = strength_of(start);
-  s.targets = start.targets;
-  s.arch_split = config.arch_split;
-  s.tau_start = config.tau_start;
-  s.tau_end = config.tau_end;
-  s.tau_exponential = config.tau_schedule == TauSchedule::exponential;
-  return s;
-}
 
 /// A network and, if there are targets, how it met them.
 struct Found {
@@ -68,10 +32,7 @@ Found found_by_method(const Start& start, train::Observer& observer, train::Chec
   const RunConfig& config = start.config;
   if (start.front != nullptr)
     return Found::met(exported(pick_for_run(*start.front, config, start.splits, start.task, start.targets)));
-  MixPrecOptions options = mix_prec_options(config, start.targets);
-  options.calibration = train::calibration_batches(start.splits.train, config.batch_size, config.seed);
-  options.input_range = start.splits.train.known_range();
-  options.on_note = start.note;
+  const MixPrecOptions options = search_options(start);
   const Judge compared = judge_on(start.splits, start.task, train::all_images);
   if (config.method == Method::uniform)
     return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
@@ -112,15 +73,6 @@ Found found(const Start& start, train::Observer& observer, train::Checkpoints& c
   if (out.repair) kept.metadata[repair_key] = to_json(*out.repair);
   checkpoints.finish("search", kept);
   return out;
-}
-
-/// Whether the phase "search" trains.
-bool searches(const RunConfig& config) { return config.from_front.empty() && is_search(config.method); }
-
-/// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
-int finetune_epochs(const RunConfig& config) {
-  const bool is_baseline = !is_search(config.method) && config.from_front.empty();
-  return config.finetune_epochs + (is_baseline ? config.search_epochs : 0);
 }
 
 std::vector<CostReport> costs(const Graph& found, const Graph& floating) {
@@ -212,11 +164,8 @@ class SearchRun : PreparedRun {
     result_.final = result_.searched;
     result_.interrupted = train::stops(observer_, communicator_);
     if (finetune_epochs(config_) == 0) return;
-    train::Schedule finetuning =
-        schedule(config_, splits_, communicator_, start.task, finetune_epochs(config_), config_.search_lr);
-    if (searches(config_)) finetuning.epochs_before = config_.search_epochs;
-    result_.kept_start = train::fine_tune(result_.network, splits_, finetuning, model_to_lower(config_, start.targets),
-                                          observer_, &checkpoints_);
+    result_.kept_start = train::fine_tune(result_.network, splits_, fine_tuning_schedule(start),
+                                          model_to_lower(config_, start.targets), observer_, &checkpoints_);
     result_.interrupted = train::stops(observer_, communicator_);
     result_.final = test_score("finetune", result_.network, start.task, splits_, "", &result_.confusion);
     result_.seconds.finetune = watch.seconds();

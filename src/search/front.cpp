@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The networks along a front: the budgets, and a search that keeps what it has at each.
-#include "reach.h"
-
 #include <mixgrad/error.h>
 #include <mixgrad/front.h>
 
@@ -77,12 +75,8 @@ void FrontSearch::list_state(State& state) {
 }
 
 std::vector<Target> front_budgets(const Graph& searched, const cost::Model& model, double least, int count) {
-  Assignment a(searched);
-  a.set_all_largest();
-  const double most = cost::discrete(a.graph(), model);
-  const Target none{.model = model, .limit = most * 1e-9};
-  reach(a, {&none, 1});
-  const double first = std::max(least * most, cost::discrete(a.graph(), model));
+  const CostRange range = cost_range(searched, model);
+  const double most = range.most, first = std::max(least * most, range.least);
   if (!(first < most))
     bad_input("costs: {} is the same, {:.6g} {}, for all candidates: expected a cost that depends on the bit-widths",
               model.name, most, model.unit);

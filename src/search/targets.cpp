@@ -63,6 +63,15 @@ void check_reachable(const Graph& searched, std::span<const Target> targets) {
   reach_or_refuse(searched, a, targets);
 }
 
+CostRange cost_range(const Graph& searched, const cost::Model& model) {
+  Assignment a(searched);
+  a.set_all_largest();
+  const double most = cost::discrete(a.graph(), model);
+  const Target none{.model = model, .limit = most * 1e-9};
+  reach(a, {&none, 1});
+  return {.least = cost::discrete(a.graph(), model), .most = most};
+}
+
 namespace {
 
 int64_t differences(const Assignment::Chosen& a, const Assignment::Chosen& b) {

@@ -259,6 +259,36 @@ TEST_CASE("cli: help and version go to standard output; bench step prints its ti
   }
 }
 
+TEST_CASE("cli: a dry run prints what the run would take, and writes nothing") {
+  const Workplace place;
+  const std::string command = quick(place) + "--target size=40% --dry-run ";
+  const Outcome text = mixgrad_run(place, command);
+  CHECK(text.exit_code == 0);
+  CHECK(text.err.empty());
+  check_plain_text(text.out);
+  for (const char* word : {"warmup  ", "search  ", "finetune  ", "memory, about", "size (bits)", "nothing was written"})
+    CHECK_MESSAGE(text.out.find(word) != std::string::npos, word, text.out);
+  const json told = json::parse(mixgrad_run(place, command + "--json").out);
+  CHECK(told.at("phases").size() == 3);
+  CHECK(told.at("targets").at(0).at("least") < told.at("targets").at(0).at("limit"));
+  check_complaint(mixgrad_run(place, quick(place) + "--target size=1% --dry-run"), 2, "size");
+  CHECK(place.holds_only_data());
+}
+
+TEST_CASE("cli: doctor tries every feature, and says what those need that do not work") {
+  const Workplace place;
+  const Outcome without_tools = shell_run(place, "PATH=/nowhere CC= '" + binary() + "' doctor --json");
+  CHECK(without_tools.exit_code == 0);
+  for (const json& feature : json::parse(without_tools.out).at("features")) {
+    const auto name = feature.at("feature").get<std::string>(), obstacle = feature.at("obstacle").get<std::string>();
+    CHECK(feature.at("works") == obstacle.empty());
+    const bool needs_tools = name == "C package" || name.starts_with("profile on ");
+    CHECK_MESSAGE((obstacle.find("apt-get install") != std::string::npos) == needs_tools, name, obstacle);
+    CHECK_MESSAGE((name.find("search") == std::string::npos || obstacle.empty()), obstacle);
+  }
+  CHECK(place.holds_only_data());
+}
+
 TEST_CASE("cli: a search from train's weights gives the same bytes as a search with its own warm-up") {
   const Workplace place;
   const std::string common = " --data " + place.data() + " --batch-size 40 --threads 2 --seed 3 --quiet ";

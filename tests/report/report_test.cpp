@@ -216,8 +216,8 @@ TEST_CASE("report: every flag of search is a setting of a run, with the same nam
   for (size_t at = help.find("\n  --"); at != std::string::npos; at = help.find("\n  --", at + 1)) {
     flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
   }
-  for (const char* other :
-       {"checkpoint-minutes", "config", "data-parallel", "effort", "json", "out", "overwrite", "quiet", "resume"})
+  for (const char* other : {"checkpoint-minutes", "config", "data-parallel", "dry-run", "effort", "json", "out",
+                            "overwrite", "quiet", "resume"})
     CHECK(flags.erase(other) == 1);
   CHECK(flags.size() == settings.size());
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);

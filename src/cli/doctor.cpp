@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// mixgrad doctor: whether this build works on this machine, and what its features lack.
+#include "commands.h"
+#include "interrupt.h"
+#include "json.h"
+#include "options.h"
+
+#include <mixgrad/data.h>
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
+#include <mixgrad/profile.h>
+#include <mixgrad/run.h>
+
+#include <fmt/core.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+namespace mixgrad::cli {
+namespace {
+
+/// A feature, tried on a small network.
+struct Trial {
+  std::string name;
+  std::function<void()> run;  ///< throws an Error that says what is missing
+  bool required = false;
+};
+
+/// A network found by a very short search, with its forms.
+struct Sample {
+  RunConfig config = {.data = "glyphs:200",
+                      .target = "size=40%",
+                      .warmup_epochs = 1,
+                      .search_epochs = 1,
+                      .finetune_epochs = 1,
+                      .batch_size = 20};
+  std::optional<Graph> found = {};
+  std::optional<IntegerNetwork> network = {};
+  data::Splits splits = {};
+
+  void search() {
+    train::Observer quiet;
+    splits = load_data(config);
+    found = run_search(config, quiet).network;
+  }
+  void verify_integers() {
+    network = to_integer(found.value());
+    const Agreement agreement = compare(*found, *network, splits.test);
+    if (agreement.broken() != nullptr || agreement.result_broken) failed_run("the integer network differs");
+  }
+  void verify_c() {
+    const auto ran = run_c_package(c_package(network.value(), "doctor", first_codes(*network, splits.test, 5)));
+    if (!ran) bad_input("needs a C compiler: apt-get install gcc libc6-dev");
+    if (ran->equal != ran->images)
+      failed_run("the C package differs on {} of {} images", ran->images - ran->equal, ran->images);
+  }
+};
+
+std::vector<Trial> trials(Sample& s) {
+  std::vector<Trial> out = {
+      {"search on drawn digits", [&] { s.search(); }, true},
+      {"integer network", [&] { s.verify_integers(); }, true},
+      {"C package", [&] { s.verify_c(); }},
+      {"ONNX files", [&] { to_onnx(s.network.value()); }},
+      {"TFLite files", [&] { to_tflite(s.network.value(), first_codes(*s.network, s.splits.test, 5)); }},
+      {"JPEG and PNG images",
+       [] {
+         if (!data::reads_images()) bad_input("not in this build: Meson's option images");
+       }},
+      {"several processes", [] {
+         if (!Communicator::has_mpi()) bad_input("not in this build: Meson's option mpi");
+       }}};
+  for (const std::string& target : profile_targets())
+    out.push_back({"profile on " + target, [&s, target] { profile(s.network.value(), target); }});
+  return out;
+}
+
+/// What a trial ended with: empty if it works.
+std::string obstacle(const Trial& trial) {
+  try {
+    interruptible(trial.run);
+    return "";
+  } catch (const Error& e) {
+    return e.what();
+  } catch (const std::bad_optional_access&) {
+    return "not tried: needs the integer network";
+  }
+}
+
+struct Doctor {
+  explicit Doctor(CLI::App& command) : options(command) {}
+
+  Options options;
+  bool json = false;
+};
+
+void run(Doctor& doctor) {
+  doctor.options.apply();
+  Sample sample;
+  std::string broken;
+  auto all = nlohmann::ordered_json::array();
+  if (!doctor.json) fmt::print("{}\n\n", version_text());
+  for (const Trial& trial : trials(sample)) {
+    const std::string what = obstacle(trial);
+    all.push_back({{"feature", trial.name}, {"works", what.empty()}, {"obstacle", what}});
+    if (!doctor.json) fmt::print("{:<26}{}\n", trial.name, what.empty() ? "works" : what);
+    std::fflush(stdout);
+    if (broken.empty() && trial.required && !what.empty()) broken = trial.name;
+  }
+  if (doctor.json) print_json({{"features", all}});
+  if (!broken.empty()) failed_run("doctor: {} does not work here: please report it", broken);
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "doctor", "try every feature on a small network: what works on this machine, and what is missing for the rest");
+  const auto doctor = std::make_shared<Doctor>(*command);
+  doctor->options.add("json", &doctor->json, "print one JSON object");
+  show_examples(*command, {"mixgrad doctor"});
+  command->callback([doctor] { run(*doctor); });
+}
+
+}  // namespace mixgrad::cli

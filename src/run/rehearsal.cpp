@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "check.h"
+#include "float_network.h"
+#include "prepared_run.h"
+#include "search_start.h"
+
+#include <mixgrad/rehearsal.h>
+
+#include <algorithm>
+
+#include <sys/resource.h>
+
+namespace mixgrad {
+namespace {
+
+/// Times the first steps of a phase, then ends it.
+class Trial : public train::Observer {
+ public:
+  explicit Trial(train::Observer& user) : user_(user) {}
+
+  void on_note(const std::string& text) override { user_.on_note(text); }
+  void on_step(const train::StepReport&) override {
+    seconds_.push_back(watch_.seconds());
+    watch_ = {};
+  }
+  bool stop() const override { return seconds_.size() > timed || user_.stop(); }
+
+  bool trained() const { return !seconds_.empty(); }
+  /// Median. The first step is left out: what precedes it is done once.
+  double step_seconds() {
+    std::vector<double> steps(seconds_.begin() + (seconds_.size() > 1 ? 1 : 0), seconds_.end());
+    std::ranges::nth_element(steps, steps.begin() + std::ssize(steps) / 2);
+    return steps[steps.size() / 2];
+  }
+  /// At the end of the phase: what it has done since its last step.
+  double validation_seconds() const { return watch_.seconds(); }
+
+ private:
+  static constexpr size_t timed = 10;
+
+  train::Observer& user_;
+  Stopwatch watch_;
+  std::vector<double> seconds_;
+};
+
+double peak_rss_mib() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+
+class SearchRehearsal : PreparedRun {
+ public:
+  SearchRehearsal(const RunConfig& config, train::Observer& observer)
+      : PreparedRun(config, observer, nullptr, nullptr, check_wishes),
+        result_{.image = splits_.train.image_shape(),
+                .training_images = splits_.train.size(),
+                .validation_images = splits_.validation.size(),
+                .test_images = splits_.test.size()} {}
+
+  Rehearsal result() {
+    Graph floating = float_network();
+    const train::Task task = task_for_search(config_, floating, splits_.train);
+    floating.task = task.name;
+    const Start start = {.config = config_,
+                         .splits = splits_,
+                         .communicator = nullptr,
+                         .floating = floating,
+                         .task = train::distilled(task, floating, config_.distill, splits_.train),
+                         .targets = parse_targets(config_.target, floating),
+                         .note = [](const std::string&) { /* on a network that has hardly been trained */ }};
+    MixPrec net(floating, search_options(start));
+    add_targets(start, net.graph());
+    if (searches(config_)) {
+      try_phase("search", config_.search_epochs,
+                [&](train::Observer& observer) { train::search(net, splits_, search_schedule(start), observer); });
+    }
+    Graph discrete = net.arch_export();
+    try_phase("finetune", finetune_epochs(config_), [&](train::Observer& observer) {
+      train::fine_tune(discrete, splits_, fine_tuning_schedule(start), model_to_lower(config_, start.targets),
+                       observer);
+    });
+    result_.seconds = total_.seconds() - tried_ + phases_ + tests();
+    result_.peak_rss_mib = peak_rss_mib();
+    return std::move(result_);
+  }
+
+ private:
+  Graph float_network() {
+    std::unique_ptr<nn::Module> net;
+    try_phase("warmup", config_.warmup_epochs, [&](train::Observer& observer) {
+      net = warmed_up(config_, splits_, nullptr, observer, checkpoints_).net;
+    });
+    return float_graph(config_, *net, splits_);
+  }
+
+  /// Calls `run` with an observer that ends the phase after some steps; adds the phase if it trains.
+  template <typename Run>
+  void try_phase(const std::string& name, int epochs, const Run& run) {
+    const Stopwatch watch;
+    Trial trial(observer_);
+    run(trial);
+    const double validation = trial.validation_seconds();
+    tried_ += watch.seconds();
+    if (!trial.trained()) return;
+    const int64_t steps = std::max<int64_t>(splits_.train.size() / config_.batch_size, 1);
+    const double step = trial.step_seconds(), seconds = epochs * (static_cast<double>(steps) * step + validation);
+    result_.phases.push_back({name, epochs, steps, 1e3 * step, seconds});
+    phases_ += seconds;
+    validation_ = std::max(validation_, validation);
+  }
+
+  void add_targets(const Start& start, const Graph& searched) {
+    for (const Target& target : start.targets) {
+      std::optional<CostRange> range;
+      if (config_.method != Method::uniform) range = cost_range(searched, target.model);
+      result_.targets.push_back({target, range});
+    }
+  }
+
+  /// Seconds for testing the float network, the network found, and the fine-tuned one.
+  double tests() const {
+    constexpr int networks = 3;
+    return networks * validation_ * static_cast<double>(splits_.test.size()) /
+           static_cast<double>(std::max<int64_t>(splits_.validation.size(), 1));
+  }
+
+  Rehearsal result_;
+  double tried_ = 0, phases_ = 0, validation_ = 0;  // seconds
+};
+
+}  // namespace
+
+Rehearsal rehearse(const RunConfig& config, train::Observer& observer) {
+  return SearchRehearsal(config, observer).result();
+}
+
+}  // namespace mixgrad

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a search is given, and the schedules of its phases.
+#pragma once
+
+#include <mixgrad/front_run.h>
+#include <mixgrad/run.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace mixgrad {
+
+/// The inputs of a run's search: the float network, and the demands on its discrete form.
+struct Start {
+  const RunConfig& config;
+  const data::Splits& splits;
+  const Communicator* communicator;
+  const Graph& floating;
+  train::Task task;  ///< of search and fine-tuning
+  std::vector<Target> targets;
+  std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
+  const TrainedFront* front = nullptr;           ///< to pick from, instead of a search
+};
+
+/// Whether the phase "search" trains.
+bool searches(const RunConfig& config);
+/// Baselines spend the search's epochs on fine-tuning, so that every method trains for the same number of epochs.
+int finetune_epochs(const RunConfig& config);
+/// The weight of the cost in the loss of a search: 0 with targets and for baselines.
+double strength_of(const Start& start);
+
+MixPrecOptions search_options(const Start& start);
+/// `start` must outlive the schedules, which point to its task.
+train::SearchSchedule search_schedule(const Start& start);
+train::Schedule fine_tuning_schedule(const Start& start);
+
+}  // namespace mixgrad
