@@ -36,11 +36,20 @@ int stored_bits(const IntegerNetwork& network, int i);
 /// Whether codes share bytes anywhere.
 bool shares_bytes(const IntegerNetwork& network);
 
+/// A range of an arena, and how long it is in use.
+struct ArenaBlock {
+  int node;  ///< whose output it holds, or whose scratch memory it is
+  bool scratch;
+  int first, last;  ///< nodes: from when the first runs until the last has run
+  int64_t offset, bytes;
+  bool at_peak;  ///< one of the stack of blocks that is as high as the arena
+};
 /// Static memory plan for one image: offsets in bytes into one block, shared by tensors that are not alive together.
 struct Arena {
   std::vector<int64_t> offsets;  ///< by node; -1 for input and outputs, which the caller owns
   std::vector<int64_t> patches;  ///< by node: where a layer's scratch memory begins; -1 for other nodes
   int64_t bytes = 0;
+  std::vector<ArenaBlock> blocks = {};
 };
 /// Output positions that a layer computes at once.
 int64_t patch_positions(const integer::Layer& layer);

@@ -110,6 +110,15 @@ Arena plan_arena(const IntegerNetwork& network, bool on_device) {
   const auto offset = [&](int block) { return block < 0 ? -1 : plan.blocks[static_cast<size_t>(block)].offset; };
   for (const int block : plan.tensors) arena.offsets.push_back(offset(block));
   for (const int block : plan.patches) arena.patches.push_back(offset(block));
+  for (const device::Block& b : plan.blocks)
+    arena.blocks.push_back({.node = b.step,
+                            .scratch = b.patch,
+                            .first = b.first,
+                            .last = b.last,
+                            .offset = b.offset,
+                            .bytes = b.bytes,
+                            .at_peak = false});
+  for (const device::Part& part : plan.peak) arena.blocks[static_cast<size_t>(part.block)].at_peak = true;
   return arena;
 }
 

@@ -20,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-constexpr const char* sweep_name = "sweep.csv";
+constexpr const char *sweep_name = "sweep.csv", *metrics_name = "metrics.jsonl", *history_name = "history.jsonl";
 
 /// Calls `use(line, number)` for every non-empty line, numbered from 1.
 template <typename Use>
@@ -88,11 +88,13 @@ ordered_json read_confusion(const fs::path& file) {
 ordered_json read_run(const RunPlace& place) {
   const fs::path& folder = place.folder;
   ordered_json run = {
-      {"name", place.name}, {"summary", read_summary(place)}, {"metrics", read_lines(folder / "metrics.jsonl")}};
+      {"name", place.name}, {"summary", read_summary(place)}, {"metrics", read_lines(folder / metrics_name)}};
   std::error_code error;
-  if (fs::exists(folder / "history.jsonl", error)) run["history"] = read_replay(folder / "history.jsonl");
+  if (fs::exists(folder / history_name, error)) run["history"] = read_replay(folder / history_name);
   if (fs::exists(folder / "confusion.json", error)) run["confusion"] = read_confusion(folder / "confusion.json");
-  run["weights"] = histograms(load_graph(folder / "model.safetensors"));
+  const Graph network = load_graph(folder / "model.safetensors");
+  run["weights"] = histograms(network);
+  run["memory"] = memory_map(network);
   return run;
 }
 
@@ -116,6 +118,15 @@ std::vector<RunPlace> points_of(const fs::path& folder) {
 bool holds_sweep(const fs::path& folder) {
   std::error_code error;
   return fs::exists(folder / sweep_name, error);
+}
+
+/// Whether a search or the training of a front has begun in the folder, and has not ended.
+bool holds_unfinished(const fs::path& folder) {
+  std::error_code error;
+  for (const char* result : {"summary.json", "float.safetensors"}) {
+    if (fs::exists(folder / result, error)) return false;
+  }
+  return fs::exists(folder / metrics_name, error) && !fs::is_empty(folder / metrics_name, error);
 }
 
 /// What the page calls a folder, even where its path ends with a slash.
@@ -173,6 +184,11 @@ std::string page_data(const std::string& path, const std::vector<std::string>& b
   ordered_json all = {{"kind", ""}, {"name", name_of_folder(folder)}, {"version", MIXGRAD_VERSION}};
   if (holds_front(folder)) {
     all.update(front_data(folder, beside));
+  } else if (!holds_sweep(folder) && holds_unfinished(folder)) {
+    all["kind"] = "running";
+    all["metrics"] = read_lines(folder / metrics_name);
+    std::error_code error;
+    if (fs::exists(folder / history_name, error)) all["history"] = read_replay(folder / history_name);
   } else {
     if (!beside.empty()) bad_input("{}: is not a front: expected no folders to show beside it", path);
     all["kind"] = holds_sweep(folder) ? "sweep" : "run";

@@ -11,6 +11,7 @@
 
 #include <fmt/chrono.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -65,7 +66,13 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
 }
 
 RunFolder::~RunFolder() {
-  if (log_ && !complete_ && !CheckpointFiles(path_).any()) log_->remove();  // the run failed
+  if (log_ && !complete_ && !CheckpointFiles(path_).any()) {  // the run failed
+    log_->remove();
+    std::error_code ignored;
+    const bool old_run =
+        std::ranges::any_of(signs, [&](const char* name) { return fs::exists(path_ / name, ignored); });
+    if (!old_run) fs::remove(path_ / report_name, ignored);
+  }
   remove_empty();
   if (lock_ >= 0) ::close(lock_);
 }

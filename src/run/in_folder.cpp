@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs that keep their folder's log and checkpoints up to date.
 #include "checkpoint_files.h"
+#include "file_names.h"
 
 #include <mixgrad/error.h>
 #include <mixgrad/run_folder.h>
@@ -8,6 +9,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <chrono>
 
 namespace mixgrad {
@@ -28,11 +31,21 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
   return content;
 }
 
-/// Keeps the folder's log and checkpoints up to date and forwards all events to the next observer.
+using Render = std::function<void(const std::string& path)>;
+
+/// Whether the folder holds results of a run that is being overwritten: its report is kept until then, too.
+bool holds_older_run(const std::filesystem::path& folder) {
+  return std::ranges::any_of(std::array{summary_name, front_table_name, "metrics.next.jsonl"}, [&](const char* name) {
+    std::error_code error;
+    return std::filesystem::exists(folder / name, error);
+  });
+}
+
+/// Keeps the folder's log, report and checkpoints up to date and forwards all events to the next observer.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
-  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next)
-      : RunWriter(config, folder, next, std::string()) {}
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, const Render& render)
+      : RunWriter(config, folder, next, render, std::string()) {}
 
   /// Returns the result of `run`. An error mentions the checkpoint, if there is one.
   template <typename Run>
@@ -55,6 +68,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
     folder_.add(epoch);
+    report();
     next_.on_epoch(epoch);
   }
   bool stop() const override { return next_.stop(); }
@@ -62,13 +76,26 @@ class RunWriter : public train::Observer, public train::Checkpoints {
  private:
   using Clock = std::chrono::steady_clock;
 
-  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, std::string damage)
-      : Checkpoints(last_checkpoint(config, folder, damage)), config_(config), folder_(folder), next_(next) {
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, const Render& render, std::string damage)
+      : Checkpoints(last_checkpoint(config, folder, damage)),
+        config_(config),
+        folder_(folder),
+        next_(next),
+        render_(render) {
     if (!folder.resumes()) return;
     folder.go_back_to(last());
     const train::Place place = train::Place::of(last());
     kept_ = place.str();
     next.on_resume(place, damage);
+  }
+
+  /// On the epochs so far.
+  void report() const {
+    if (!render_ || holds_older_run(folder_.path())) return;
+    try {
+      render_(folder_.path());
+    } catch (const Error&) {  // a run does not end because its report can't be written yet
+    }
   }
 
   void write(io::Safetensors content) override {
@@ -82,6 +109,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   const RunConfig& config_;
   RunFolder& folder_;
   train::Observer& next_;
+  const Render& render_;
   std::string kept_;  // the place of the last checkpoint
   Clock::time_point written_ = Clock::now();
 };
@@ -89,7 +117,8 @@ class RunWriter : public train::Observer, public train::Checkpoints {
 }  // namespace
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  RunWriter writer(config, folder, observer);
+  const Render none;
+  RunWriter writer(config, folder, observer, none);
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
     folder.write_weights(result);
@@ -99,8 +128,8 @@ FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::O
 }
 
 FrontResult front_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
-                            const Communicator* communicator, const std::function<void(const std::string&)>& render) {
-  RunWriter writer(config, folder, observer);
+                            const Communicator* communicator, const Render& render) {
+  RunWriter writer(config, folder, observer, render);
   return writer.guard([&] {
     FrontResult result = run_front(config, writer, &writer, communicator);
     if (result.interrupted) return result;  // there is nothing to pick from yet: the checkpoint is what is left
@@ -112,8 +141,8 @@ FrontResult front_in_folder(const RunConfig& config, RunFolder& folder, train::O
 }
 
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
-                        const Communicator* communicator, const std::function<void(const std::string&)>& render) {
-  RunWriter writer(config, folder, observer);
+                        const Communicator* communicator, const Render& render) {
+  RunWriter writer(config, folder, observer, render);
   return writer.guard([&] {
     RunResult result = run_search(config, writer, &writer, communicator);
     folder.write_result(config, result);

@@ -107,6 +107,7 @@ std::string summary(const RunConfig& given, const RunResult& result) {
                             {"notes", result.notes},
                             {"task", result.network.task},
                             {"metric", metric(result.final.metric)},
+                            {"test_images", result.test_images},
                             {"float_metric", result.floating.value()},
                             {"search_metric", result.searched.value()},
                             {"final_metric", result.final.value()},

@@ -172,6 +172,38 @@ TEST_CASE("arena: tensors that are alive together do not overlap") {
   }
 }
 
+TEST_CASE("arena: its blocks are the places of outputs and scratch memory, in use as long as something reads them") {
+  for (const std::string& name : models::names()) {
+    CAPTURE(name);
+    const IntegerNetwork network =
+        to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
+    const Arena arena = plan_arena(network);
+    int64_t peak = 0;
+    size_t placed = 0;
+    for (const ArenaBlock& b : arena.blocks) {
+      const auto node = static_cast<size_t>(b.node);
+      CHECK(b.offset == (b.scratch ? arena.patches : arena.offsets)[node]);
+      CHECK(b.bytes >= (b.scratch ? scratch_of(network, b.node).bytes() : network.nodes[node].shape.size()));
+      if (b.scratch) CHECK((b.first == b.node && b.last == b.node));
+      if (b.at_peak) peak = std::max(peak, b.offset + b.bytes);
+    }
+    CHECK(peak == arena.bytes);
+    for (size_t i = 0; i < network.nodes.size(); ++i) {
+      placed += (arena.offsets[i] >= 0) + (arena.patches[i] >= 0);
+      for (const int input : network.nodes[i].inputs) {
+        const auto holds = [&](const ArenaBlock& b) {
+          return !b.scratch && b.offset == arena.offsets[static_cast<size_t>(input)];
+        };
+        if (arena.offsets[static_cast<size_t>(input)] < 0) continue;
+        CHECK(std::ranges::any_of(arena.blocks, [&](const ArenaBlock& b) {
+          return holds(b) && b.first <= static_cast<int>(i) && static_cast<int>(i) <= b.last;
+        }));
+      }
+    }
+    CHECK(placed >= arena.blocks.size());
+  }
+}
+
 TEST_CASE("integer network: pools, flattened images, grouped convs, a separate ReLU, a quantized result") {
   for (const bool quantize_output : {false, true}) {
     const Graph graph = test::every_op(quantize_output, 8);

@@ -109,6 +109,33 @@ async function checkSlider(page, say) {
   if (!(await page.$eval('#replay output', output => output.textContent)).startsWith(next)) say('the slider does not show its epoch');
 }
 
+/// Each block of the memory map lies within it, and tells what it is; at the peak, one reaches the top.
+async function checkMemory(page, say) {
+  const inside = await page.$$eval('.map .block', all =>
+    all.map(block => {
+      const {left, right, top, bottom} = block.getBoundingClientRect(),
+        map = block.parentElement.getBoundingClientRect();
+      return {within: left > map.left - 1 && right < map.right + 1 && top > map.top - 1 && bottom < map.bottom + 1, reaches: Math.abs(top - map.top) < 1};
+    }),
+  );
+  if (inside.length !== (await page.evaluate(() => state.run.memory.blocks.length))) say('the memory map lacks blocks');
+  if (!inside.every(block => block.within)) say('a block lies outside the memory map');
+  if (!inside.some(block => block.reaches)) say('no block reaches the top of the memory map');
+  await page.hover('.map .block.peak');
+  if (!(await page.$eval('#tip', tip => !tip.hidden && tip.textContent.includes('in use')))) say('a block of the memory map has no tooltip');
+  await page.mouse.move(1, 1);
+}
+
+/// Every question is answered in sentences.
+async function checkAnswers(page, say) {
+  const answers = await page.$$eval('#answers-list div', all => all.map(entry => [...entry.querySelectorAll('p')].map(p => p.textContent)));
+  if (answers.length !== 5) say(`there are ${answers.length} answers, not 5`);
+  for (const texts of answers) {
+    if (!texts.length) say('a question has no answer');
+    for (const text of texts) if (!text.endsWith('.') || /undefined|NaN|null|Infinity/.test(text)) say(`not an answer: ${text}`);
+  }
+}
+
 /// Uses every control once and checks its effect.
 async function checkControls(page, say) {
   const layers = await page.$$eval('#layer option', all => all.map(option => option.value));
@@ -128,6 +155,7 @@ async function checkControls(page, say) {
     await page.click('#confusion-network button:nth-child(2)');
     if (rows === (await page.$eval('#confusion-box', box => box.textContent))) say('the float network has the same matrix');
   }
+  await checkMemory(page, say);
   if (await page.$('#points:not([hidden])')) {
     const about = await page.$eval('#subtitle', p => p.textContent);
     await page.click('#points-table tbody tr:not(.chosen)');
@@ -210,14 +238,18 @@ async function check(browser, file, size, scheme, pictures) {
     await page.screenshot({path: path.join(pictures, `${path.basename(file, '.html')}-${size.width}-${scheme}.png`), fullPage: true});
   for (const name of await page.evaluate(blankCanvases)) say(`nothing is drawn for ${name}`);
   for (const name of await page.evaluate(untold)) say(`${name} does not print the value of a single point`);
-  const [shown, wanted] = await page.evaluate(costsShown);
+  const kind = await page.evaluate(() => data.kind);
+  const [shown, wanted] = kind === 'running' ? [] : await page.evaluate(costsShown);
   if (shown !== wanted) say(`shows ${shown} first, but the cost was ${wanted}`);
   const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   if ((await overflow()) > 0) say(`is ${await overflow()} pixels too wide`);
   await checkTooltips(page, say);
-  if (await page.evaluate(() => data.kind === 'front')) {
+  if (kind === 'front') {
     await checkFront(page, say);
+  } else if (kind === 'running') {
+    if (!(await page.$eval('#subtitle', p => p.textContent.includes('fine-tuning, epoch 3')))) say('does not show how far the run is');
   } else {
+    await checkAnswers(page, say);
     await checkSlider(page, say);
     await checkControls(page, say);
   }

@@ -6,6 +6,8 @@
 #include "../shell.h"
 #include "../skip.h"
 
+#include <mixgrad/deploy.h>
+#include <mixgrad/error.h>
 #include <mixgrad/io.h>
 #include <mixgrad/report.h>
 #include <mixgrad/run_folder.h>
@@ -51,6 +53,7 @@ struct Run {
     result.floating = {.loss = 30, .measured = 90, .images = 100, .metric = accuracy};
     result.searched = {.loss = 60, .measured = 70, .images = 100, .metric = accuracy};
     result.final = {.loss = 35, .measured = static_cast<double>(80 + seed), .images = 100, .metric = accuracy};
+    result.test_images = 100;
     result.floating_confusion = train::Confusion({"cat", hostile});
     result.confusion = result.floating_confusion;
     result.floating_confusion.add({.truth = {0, 0, 1, 1}, .chosen = {0, 0, 1, 0}});
@@ -204,6 +207,11 @@ TEST_CASE("report: a run's data contain its settings, epochs, history and the hi
   int64_t summed = 0;
   for (const json& layer : shown.at("summary").at("layers")) summed += layer.at("weights").get<int64_t>();
   CHECK(weights == summed);
+  const json& memory = shown.at("memory");
+  const IntegerNetwork network = to_integer(load_graph(folder.path / "run" / "model.safetensors"));
+  CHECK(memory.at("bytes") == plan_arena(network).bytes);
+  CHECK(memory.at("nodes").size() == network.nodes.size());
+  CHECK(memory.at("blocks").size() > 9);
 }
 
 TEST_CASE("report: every flag of search is a setting of a run, with the same name") {
@@ -325,6 +333,54 @@ TEST_CASE("report: a corrupt front is refused by file and line, and only a front
   says(complaint(folder.path / "run", {folder.path / "run"}), "run: is not a front: expected no folders");
 }
 
+TEST_CASE("report: while a run goes on, its page shows the epochs so far; a run that fails leaves none behind") {
+  const test::Folder folder;
+  const RunConfig config{
+      .data = "glyphs:100", .warmup_epochs = 2, .search_epochs = 1, .finetune_epochs = 1, .batch_size = 45};
+  /// The number of epochs on the page, by phase; may end the run.
+  struct Reader : train::Observer {
+    fs::path page;
+    const char* failing_phase = "";
+    std::vector<std::pair<std::string, size_t>> shown;
+    void on_epoch(const train::EpochReport& e) override {
+      const std::string text = io::read_file(page);
+      const size_t begin = text.find("id=\"data\">") + 10;
+      const json data = json::parse(text.substr(begin, text.find("</script>", begin) - begin));
+      shown.emplace_back(e.phase, data.at("kind") == "running" ? data.at("metrics").size() : 0);
+      if (e.phase == failing_phase) failed_run("on purpose");
+    }
+  };
+  Reader reader;
+  reader.page = folder.path / "a/report.html";
+  {
+    RunFolder place(folder.path / "a", {});
+    run_in_folder(config, place, reader, nullptr, report::write_page);
+  }
+  CHECK(reader.shown ==
+        std::vector<std::pair<std::string, size_t>>{{"warmup", 1}, {"warmup", 2}, {"search", 3}, {"finetune", 4}});
+  const std::string finished = io::read_file(reader.page);
+  CHECK(finished.find("\"kind\":\"run\"") != std::string::npos);
+
+  {  // one that is being overwritten keeps its page until then
+    Reader other;
+    other.page = reader.page;
+    other.failing_phase = "warmup";
+    RunFolder place(folder.path / "a", {.overwrite = true});
+    CHECK_THROWS_AS(run_in_folder(config, place, other, nullptr, report::write_page), Error);
+    CHECK(other.shown == std::vector<std::pair<std::string, size_t>>{{"warmup", 0}});
+  }
+  CHECK(io::read_file(reader.page) == finished);
+  Reader failing;
+  failing.page = folder.path / "b/report.html";
+  failing.failing_phase = "warmup";
+  {
+    RunFolder place(folder.path / "b", {});
+    CHECK_THROWS_AS(run_in_folder(config, place, failing, nullptr, report::write_page), Error);
+    CHECK(fs::exists(failing.page));
+  }
+  CHECK_FALSE(fs::exists(folder.path / "b"));
+}
+
 TEST_CASE("report: in a browser, every chart is drawn, reacts to the pointer, and fits desktop and phone screens") {
   const std::string tools = std::string(MIXGRAD_SOURCE_DIR) + "/tests/report";
   if (!test::has("chromium") || !test::has("node") || !fs::exists(tools + "/node_modules/puppeteer-core") ||
@@ -337,8 +393,10 @@ TEST_CASE("report: in a browser, every chart is drawn, reacts to the pointer, an
   make_sweep(folder.path / "sweep");
   const Run picked(folder.path / "picked", {.target = "size=40%", .from_front = folder.path / "front"});
   make_front(folder.path / "front");
-  for (const char* name : {"run", "brief", "sweep"}) report::write_page(folder.path / name);
+  const Run unfinished(folder.path / "running");
+  fs::remove(folder.path / "running/summary.json");
+  for (const char* name : {"run", "brief", "sweep", "running"}) report::write_page(folder.path / name);
   report::write_page_beside(folder.path / "front", {folder.path / "picked", folder.path / "sweep"});
-  for (const char* name : {"run", "brief", "sweep", "front"})
+  for (const char* name : {"run", "brief", "sweep", "front", "running"})
     folder.run(fmt::format("node '{}/check.js' \"$(command -v chromium)\" {}/report.html", tools, name));
 }

@@ -58,6 +58,8 @@ keepSections();
 setChartDefaults();
 if (data.kind === 'front') {
   change({run: frontAsRun(), cost: data.costs[0].name});
+} else if (data.kind === 'running') {
+  showRunning();
 } else {
   state.cost = costWanted(data.runs[0]);
   showRun(firstRun());

@@ -173,4 +173,4 @@ function drawSlider() {
 byId('play').addEventListener('click', play);
 byId('epoch').addEventListener('input', event => change({epoch: Number(event.target.value)}));
 view(['run', 'epoch'], drawSlider);
-view(['run', 'alpha', 'epoch'], drawSearch);
+view(['run', 'alpha', 'epoch'], drawSearch, ['run', 'sweep', 'running']);

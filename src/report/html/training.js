@@ -126,4 +126,4 @@ function drawTraining() {
   }
 }
 
-view(['run'], drawTraining, ['run', 'sweep', 'front']);
+view(['run'], drawTraining, ['run', 'sweep', 'front', 'running']);
