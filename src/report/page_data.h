@@ -34,8 +34,8 @@ nlohmann::ordered_json read_replay(const std::filesystem::path& file);
 /// levels on that scale, and the number of weights at each level.
 nlohmann::ordered_json histograms(const Graph& network);
 
-/// The activation memory of the network's C package: its size, the names of its nodes, and the blocks in it (ArenaBlock).
-/// Null if the network has no integer form.
+/// The activation memory of the network's C package: its size, the names of its nodes, and the blocks in it
+/// (ArenaBlock). Null if the network has no integer form.
 nlohmann::ordered_json memory_map(const Graph& network);
 
 /// The folder of a finished run, and the run's name on the page.
