@@ -38,11 +38,11 @@ bool shares_bytes(const IntegerNetwork& network);
 
 /// A range of an arena, and how long it is in use.
 struct ArenaBlock {
-  int node;  ///< whose output it holds, or whose scratch memory it is
+  int node;  ///< whose output it holds (and then those of nodes that work in place), or whose scratch memory it is
   bool scratch;
   int first, last;  ///< nodes: from when the first runs until the last has run
   int64_t offset, bytes;
-  bool at_peak;  ///< one of the stack of blocks that is as high as the arena
+  int64_t at_peak;  ///< bytes of it in the stack of blocks that is as high as the arena: all, its head start, or 0
 };
 /// Static memory plan for one image: offsets in bytes into one block, shared by tensors that are not alive together.
 struct Arena {

@@ -59,6 +59,8 @@ class RunFolder {
   /// Adds the epoch's lines to metrics.jsonl and history.jsonl. If an old run is being overwritten, its files are kept
   /// until the result is written.
   void add(const train::EpochReport& epoch);
+  /// Has `render` write a report of the epochs so far, unless the folder has one that is not this run's.
+  void report(const std::function<void(const std::string& path)>& render);
   /// Writes the network, then the summary: a run with a summary is complete.
   void write_result(const RunConfig& config, const RunResult& result);
   void write_weights(const FloatResult& result);
@@ -85,15 +87,17 @@ class RunFolder {
   std::vector<std::filesystem::path> made_;  // outermost first
   bool complete_ = false, finished_ = false, resumes_ = false;
   bool foreign_checkpoints_ = false;  // existing checkpoints belong to a run to be overwritten
+  bool reports_ = false;              // whether the report in the folder is, or will be, this run's
+  bool reported_ = false;
   double checkpoint_minutes_;
   int lock_ = -1;
   std::unique_ptr<RunLog> log_;
 };
 
 /// Runs run_search and writes its result, log and checkpoints into `folder`; resumes from the folder's checkpoint if
-/// asked to. `render` adds a report to the finished folder (report::write_page), before the checkpoint is removed.
-/// Throws bad_input naming settings that have changed since the checkpoint; the error of a failed run mentions its
-/// checkpoint.
+/// asked to. `render` writes a report (report::write_page): of the epochs so far after each of them, and of the
+/// finished run, before the checkpoint is removed. Throws bad_input naming settings that have changed since the
+/// checkpoint; the error of a failed run mentions its checkpoint.
 RunResult run_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer,
                         const Communicator* communicator = nullptr,
                         const std::function<void(const std::string& path)>& render = {});

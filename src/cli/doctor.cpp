@@ -23,8 +23,7 @@ namespace {
 /// A feature, tried on a small network.
 struct Trial {
   std::string name;
-  std::function<void()> run;  ///< throws an Error that says what is missing
-  bool required = false;
+  std::function<void()> run;  ///< throws bad_input that says what is missing; failed_run if it is broken
 };
 
 /// A network found by a very short search, with its forms.
@@ -59,8 +58,8 @@ struct Sample {
 
 std::vector<Trial> trials(Sample& s) {
   std::vector<Trial> out = {
-      {"search on drawn digits", [&] { s.search(); }, true},
-      {"integer network", [&] { s.verify_integers(); }, true},
+      {"search on drawn digits", [&] { s.search(); }},
+      {"integer network", [&] { s.verify_integers(); }},
       {"C package", [&] { s.verify_c(); }},
       {"ONNX files", [&] { to_onnx(s.network.value()); }},
       {"TFLite files", [&] { to_tflite(s.network.value(), first_codes(*s.network, s.splits.test, 5)); }},
@@ -76,15 +75,19 @@ std::vector<Trial> trials(Sample& s) {
   return out;
 }
 
-/// What a trial ended with: empty if it works.
-std::string obstacle(const Trial& trial) {
+struct Outcome {
+  std::string obstacle;  ///< empty if it works
+  bool broken = false;   ///< rather than something missing
+};
+
+Outcome outcome(const Trial& trial) {
   try {
     interruptible(trial.run);
-    return "";
+    return {};
   } catch (const Error& e) {
-    return e.what();
+    return {.obstacle = e.what(), .broken = e.kind() == Error::Kind::failed_run};
   } catch (const std::bad_optional_access&) {
-    return "not tried: needs the integer network";
+    return {.obstacle = "not tried: needs what is above"};
   }
 }
 
@@ -102,11 +105,11 @@ void run(Doctor& doctor) {
   auto all = nlohmann::ordered_json::array();
   if (!doctor.json) fmt::print("{}\n\n", version_text());
   for (const Trial& trial : trials(sample)) {
-    const std::string what = obstacle(trial);
-    all.push_back({{"feature", trial.name}, {"works", what.empty()}, {"obstacle", what}});
-    if (!doctor.json) fmt::print("{:<26}{}\n", trial.name, what.empty() ? "works" : what);
+    const auto [obstacle, is_broken] = outcome(trial);
+    all.push_back({{"feature", trial.name}, {"works", obstacle.empty()}, {"obstacle", obstacle}});
+    if (!doctor.json) fmt::print("{:<26}{}\n", trial.name, obstacle.empty() ? "works" : obstacle);
     std::fflush(stdout);
-    if (broken.empty() && trial.required && !what.empty()) broken = trial.name;
+    if (broken.empty() && is_broken) broken = trial.name;
   }
   if (doctor.json) print_json({{"features", all}});
   if (!broken.empty()) failed_run("doctor: {} does not work here: please report it", broken);

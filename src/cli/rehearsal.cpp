@@ -65,9 +65,9 @@ void print_targets(const Rehearsal& r) {
 void print_rehearsal(const RunConfig& config, const Rehearsal& r, bool json) {
   if (json) return print_json(rehearsal_json(r));
   const auto count = [](int64_t images) { return grouped(static_cast<double>(images)); };
-  fmt::print("{} on images {} of {}: {} for training, {} for validation, {} for the test\n\n",
-             on_one_line(config.model), r.image.str(), on_one_line(config.data), count(r.training_images),
-             count(r.validation_images), count(r.test_images));
+  fmt::print("{} on {}\n", on_one_line(config.model), on_one_line(config.data));
+  fmt::print("images {}: {} for training, {} for validation, {} for the test\n\n", r.image.str(),
+             count(r.training_images), count(r.validation_images), count(r.test_images));
   print_phases(r);
   print_targets(r);
   fmt::print("nothing was written: run it without --dry-run\n");

@@ -50,6 +50,8 @@ void Search::run() {
 void Search::rehearse_alone() {
   if (processes.communicator() != nullptr)
     bad_input("dry-run: started as one of {} processes: expected one", processes.communicator()->size());
+  if (place.options.resume || place.options.overwrite)
+    bad_input("dry-run: writes nothing: expected no --resume and no --overwrite");
   Progress progress(config, amount.of_progress());
   print_rehearsal(config, rehearse(config, progress), amount.json);
 }

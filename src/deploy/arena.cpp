@@ -117,8 +117,12 @@ Arena plan_arena(const IntegerNetwork& network, bool on_device) {
                             .last = b.last,
                             .offset = b.offset,
                             .bytes = b.bytes,
-                            .at_peak = false});
-  for (const device::Part& part : plan.peak) arena.blocks[static_cast<size_t>(part.block)].at_peak = true;
+                            .at_peak = 0});
+  for (const device::Part& part : plan.peak) {
+    const device::Block& b = plan.blocks[static_cast<size_t>(part.block)];
+    arena.blocks[static_cast<size_t>(part.block)].at_peak +=
+        part.gap ? steps[static_cast<size_t>(b.step)].gap : b.bytes;
+  }
   return arena;
 }
 

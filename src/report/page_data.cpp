@@ -126,7 +126,7 @@ bool holds_unfinished(const fs::path& folder) {
   for (const char* result : {"summary.json", "float.safetensors"}) {
     if (fs::exists(folder / result, error)) return false;
   }
-  return fs::exists(folder / metrics_name, error) && !fs::is_empty(folder / metrics_name, error);
+  return fs::exists(folder / metrics_name, error) && !read_lines(folder / metrics_name).empty();
 }
 
 /// What the page calls a folder, even where its path ends with a slash.
@@ -184,17 +184,19 @@ std::string page_data(const std::string& path, const std::vector<std::string>& b
   ordered_json all = {{"kind", ""}, {"name", name_of_folder(folder)}, {"version", MIXGRAD_VERSION}};
   if (holds_front(folder)) {
     all.update(front_data(folder, beside));
-  } else if (!holds_sweep(folder) && holds_unfinished(folder)) {
+    return json_text(all);  // the name of a folder may not be UTF-8
+  }
+  if (!beside.empty()) bad_input("{}: is not a front: expected no folders to show beside it", path);
+  if (!holds_sweep(folder) && holds_unfinished(folder)) {
     all["kind"] = "running";
     all["metrics"] = read_lines(folder / metrics_name);
     std::error_code error;
     if (fs::exists(folder / history_name, error)) all["history"] = read_replay(folder / history_name);
   } else {
-    if (!beside.empty()) bad_input("{}: is not a front: expected no folders to show beside it", path);
     all["kind"] = holds_sweep(folder) ? "sweep" : "run";
     for (const RunPlace& run : runs_in(folder, ", or a front (front.csv)")) all["runs"].push_back(read_run(run));
   }
-  return json_text(all);  // the name of a folder may not be UTF-8
+  return json_text(all);
 }
 
 }  // namespace mixgrad::report

@@ -11,7 +11,6 @@
 
 #include <fmt/chrono.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <utility>
@@ -59,6 +58,8 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
     lock();
     if (options.resume) clear_leftovers();
     log_ = std::make_unique<RunLog>(path_, old_run);
+    const bool new_log = !old_run && !fs::exists(path_ / "metrics.next.jsonl", error);
+    reports_ = new_log && (resumes_ || !fs::exists(path_ / report_name, error));
   } catch (...) {
     remove_empty();
     throw;
@@ -69,9 +70,7 @@ RunFolder::~RunFolder() {
   if (log_ && !complete_ && !CheckpointFiles(path_).any()) {  // the run failed
     log_->remove();
     std::error_code ignored;
-    const bool old_run =
-        std::ranges::any_of(signs, [&](const char* name) { return fs::exists(path_ / name, ignored); });
-    if (!old_run) fs::remove(path_ / report_name, ignored);
+    if (reported_) fs::remove(path_ / report_name, ignored);
   }
   remove_empty();
   if (lock_ >= 0) ::close(lock_);
@@ -100,7 +99,11 @@ void RunFolder::go_back_to(const io::Safetensors& checkpoint) { log_->go_back(ch
 
 void RunFolder::write_checkpoint(io::Safetensors content) {
   content.put(log_prefix, {.tensors = {}, .metadata = log_->places()});
-  if (std::exchange(foreign_checkpoints_, false)) CheckpointFiles(path_).remove();
+  if (std::exchange(foreign_checkpoints_, false)) {
+    CheckpointFiles(path_).remove();
+    std::error_code ignored;
+    if (!fs::exists(path_ / summary_name, ignored)) fs::remove(path_ / report_name, ignored);  // of the stopped run
+  }
   CheckpointFiles(path_).write(std::move(content));
 }
 
@@ -128,9 +131,18 @@ void RunFolder::make_folders() {
 
 void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
 
+void RunFolder::report(const std::function<void(const std::string& path)>& render) {
+  if (!reports_ || !render) return;
+  try {
+    render(path_);
+    reported_ = true;
+  } catch (const Error&) {  // a run does not end because a report on its first epochs can't be written
+  }
+}
+
 void RunFolder::begin_result() {
   std::error_code error;
-  fs::remove(path_ / report_name, error);
+  if (!reported_) fs::remove(path_ / report_name, error);  // a page that loads itself again is replaced instead
   fs::remove(path_ / summary_name, error);  // first, so that no old summary is ever next to a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
   for (const char* name : {confusion_name, teacher_name}) fs::remove(path_ / name, error);
@@ -148,6 +160,8 @@ void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
 
 void RunFolder::write_weights(const FloatResult& result) {
   log_->replace_old();
+  std::error_code ignored;
+  fs::remove(path_ / report_name, ignored);  // of a search that was here before
   io::write_safetensors(path_ / float_name, float_weights(result));
   complete_ = true;
 }

@@ -9,8 +9,6 @@
 
 #include <fmt/ranges.h>
 
-#include <algorithm>
-#include <array>
 #include <chrono>
 
 namespace mixgrad {
@@ -32,14 +30,6 @@ io::Safetensors last_checkpoint(const RunConfig& config, const RunFolder& folder
 }
 
 using Render = std::function<void(const std::string& path)>;
-
-/// Whether the folder holds results of a run that is being overwritten: its report is kept until then, too.
-bool holds_older_run(const std::filesystem::path& folder) {
-  return std::ranges::any_of(std::array{summary_name, front_table_name, "metrics.next.jsonl"}, [&](const char* name) {
-    std::error_code error;
-    return std::filesystem::exists(folder / name, error);
-  });
-}
 
 /// Keeps the folder's log, report and checkpoints up to date and forwards all events to the next observer.
 class RunWriter : public train::Observer, public train::Checkpoints {
@@ -68,7 +58,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
     folder_.add(epoch);
-    report();
+    folder_.report(render_);
     next_.on_epoch(epoch);
   }
   bool stop() const override { return next_.stop(); }
@@ -87,15 +77,6 @@ class RunWriter : public train::Observer, public train::Checkpoints {
     const train::Place place = train::Place::of(last());
     kept_ = place.str();
     next.on_resume(place, damage);
-  }
-
-  /// On the epochs so far.
-  void report() const {
-    if (!render_ || holds_older_run(folder_.path())) return;
-    try {
-      render_(folder_.path());
-    } catch (const Error&) {  // a run does not end because its report can't be written yet
-    }
   }
 
   void write(io::Safetensors content) override {

@@ -44,7 +44,6 @@ train::Score PreparedRun::judge_float(const Graph& floating, const train::Task& 
 }
 
 Judge judge_on(const data::Splits& splits, const train::Task& task, int64_t most) {
-  constexpr int64_t sensitivity_images = 512;
   return {
       .quality = [&, most](const Graph& g) { return train::evaluate(g, splits.validation, most, &task).quality(); },
       .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images, &task).mean_loss(); }};

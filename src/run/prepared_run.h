@@ -37,6 +37,8 @@ class PreparedRun {
   std::vector<std::string> notes_ = {};
 };
 
+/// Training images on which a layer's sensitivity is measured.
+constexpr int64_t sensitivity_images = 512;
 /// Networks are compared on the first `most` validation images, and layers' sensitivities measured on some training
 /// images. `splits` and `task` must outlive the judge.
 Judge judge_on(const data::Splits& splits, const train::Task& task, int64_t most);

@@ -4,6 +4,7 @@
 #include "prepared_run.h"
 #include "search_start.h"
 
+#include <mixgrad/error.h>
 #include <mixgrad/rehearsal.h>
 
 #include <algorithm>
@@ -23,6 +24,7 @@ class Trial : public train::Observer {
     seconds_.push_back(watch_.seconds());
     watch_ = {};
   }
+  void on_epoch(const train::EpochReport&) override { watch_ = {}; }  // after its validation
   bool stop() const override { return seconds_.size() > timed || user_.stop(); }
 
   bool trained() const { return !seconds_.empty(); }
@@ -32,8 +34,6 @@ class Trial : public train::Observer {
     std::ranges::nth_element(steps, steps.begin() + std::ssize(steps) / 2);
     return steps[steps.size() / 2];
   }
-  /// At the end of the phase: what it has done since its last step.
-  double validation_seconds() const { return watch_.seconds(); }
 
  private:
   static constexpr size_t timed = 10;
@@ -75,12 +75,14 @@ class SearchRehearsal : PreparedRun {
       try_phase("search", config_.search_epochs,
                 [&](train::Observer& observer) { train::search(net, splits_, search_schedule(start), observer); });
     }
+    const int64_t judged = judged_images(start, net);
     Graph discrete = net.arch_export();
     try_phase("finetune", finetune_epochs(config_), [&](train::Observer& observer) {
       train::fine_tune(discrete, splits_, fine_tuning_schedule(start), model_to_lower(config_, start.targets),
                        observer);
     });
-    result_.seconds = total_.seconds() - tried_ + phases_ + tests();
+    result_.seconds = total_.seconds() - tried_;
+    add_evaluations(seconds_per_image(floating, task), seconds_per_image(discrete, task), judged);
     result_.peak_rss_mib = peak_rss_mib();
     return std::move(result_);
   }
@@ -100,14 +102,45 @@ class SearchRehearsal : PreparedRun {
     const Stopwatch watch;
     Trial trial(observer_);
     run(trial);
-    const double validation = trial.validation_seconds();
     tried_ += watch.seconds();
     if (!trial.trained()) return;
     const int64_t steps = std::max<int64_t>(splits_.train.size() / config_.batch_size, 1);
-    const double step = trial.step_seconds(), seconds = epochs * (static_cast<double>(steps) * step + validation);
-    result_.phases.push_back({name, epochs, steps, 1e3 * step, seconds});
-    phases_ += seconds;
-    validation_ = std::max(validation_, validation);
+    const double step = trial.step_seconds();
+    result_.phases.push_back({name, epochs, steps, 1e3 * step, epochs * static_cast<double>(steps) * step});
+  }
+
+  /// The images on which networks are compared when the discrete network is chosen: counted, not evaluated.
+  int64_t judged_images(const Start& start, const MixPrec& net) const {
+    int64_t images = 0;
+    const auto counted = [&images](int64_t count) {
+      return [&images, count](const Graph&) {
+        images += count;
+        return 0.0;
+      };
+    };
+    const Judge judge = {.quality = counted(splits_.validation.size()),
+                         .loss = counted(std::min(sensitivity_images, splits_.train.size()))};
+    is_search(config_.method) ? found_by_search(start, net, judge) : found_by_baseline(start, judge);
+    return images;
+  }
+
+  double seconds_per_image(const Graph& network, const train::Task& task) const {
+    const int64_t images = std::min<int64_t>(splits_.test.size(), 256);
+    const Stopwatch watch;
+    train::evaluate(network, splits_.test, images, &task);
+    return watch.seconds() / static_cast<double>(std::max<int64_t>(images, 1));
+  }
+
+  /// Adds the validation of all epochs, the choice of the network, and the tests of the float network, the network
+  /// found and the fine-tuned one.
+  void add_evaluations(double float_image, double discrete_image, int64_t judged) {
+    for (Rehearsal::Phase& p : result_.phases) {
+      const double image = p.name == "warmup" ? float_image : discrete_image;
+      p.seconds += p.epochs * static_cast<double>(splits_.validation.size()) * image;
+      result_.seconds += p.seconds;
+    }
+    result_.seconds += static_cast<double>(judged) * discrete_image +
+                       static_cast<double>(splits_.test.size()) * (float_image + 2 * discrete_image);
   }
 
   void add_targets(const Start& start, const Graph& searched) {
@@ -118,20 +151,15 @@ class SearchRehearsal : PreparedRun {
     }
   }
 
-  /// Seconds for testing the float network, the network found, and the fine-tuned one.
-  double tests() const {
-    constexpr int networks = 3;
-    return networks * validation_ * static_cast<double>(splits_.test.size()) /
-           static_cast<double>(std::max<int64_t>(splits_.validation.size(), 1));
-  }
-
   Rehearsal result_;
-  double tried_ = 0, phases_ = 0, validation_ = 0;  // seconds
+  double tried_ = 0;  // seconds
 };
 
 }  // namespace
 
 Rehearsal rehearse(const RunConfig& config, train::Observer& observer) {
+  if (!config.from_front.empty())
+    bad_input("dry-run: a network is picked from a front in seconds: expected no --from-front");
   return SearchRehearsal(config, observer).result();
 }
 

@@ -19,32 +19,16 @@
 namespace mixgrad {
 namespace {
 
-/// A network and, if there are targets, how it met them.
-struct Found {
-  Graph network;
-  std::optional<Repair> repair = {};
-
-  static Found met(MetTargets m) { return {.network = std::move(m.network), .repair = std::move(m.repair)}; }
-};
-
 /// The network found by the search, or by a baseline instead.
 Found found_by_method(const Start& start, train::Observer& observer, train::Checkpoints& checkpoints) {
-  const RunConfig& config = start.config;
   if (start.front != nullptr)
-    return Found::met(exported(pick_for_run(*start.front, config, start.splits, start.task, start.targets)));
-  const MixPrecOptions options = search_options(start);
+    return Found::met(exported(pick_for_run(*start.front, start.config, start.splits, start.task, start.targets)));
   const Judge compared = judge_on(start.splits, start.task, train::all_images);
-  if (config.method == Method::uniform)
-    return Found::met(uniform_baseline(start.floating, options, start.targets, compared.quality));
-  if (config.method == Method::random)
-    return Found::met(random_baseline(start.floating, options, start.targets, config.seed));
-  if (config.method == Method::sensitivity)
-    return Found::met(sensitivity_baseline(start.floating, options, start.targets, compared.loss));
-  MixPrec net(start.floating, options);
+  if (!is_search(start.config.method)) return found_by_baseline(start, compared);
+  MixPrec net(start.floating, search_options(start));
   check_reachable(net.graph(), start.targets);
   train::search(net, start.splits, search_schedule(start), observer, &checkpoints);
-  if (start.targets.empty()) return {.network = net.arch_export({.refine = config.refine})};
-  return Found::met(exported(meet_targets(net.graph(), start.targets, compared)));
+  return found_by_search(start, net, compared);
 }
 
 /// The same, or its result from before the run was resumed; repeats the notes in either case.

@@ -3,6 +3,8 @@
 
 #include "float_network.h"
 
+#include <mixgrad/error.h>
+
 namespace mixgrad {
 
 bool searches(const RunConfig& config) { return config.from_front.empty() && is_search(config.method); }
@@ -24,6 +26,25 @@ MixPrecOptions search_options(const Start& start) {
   options.input_range = start.splits.train.known_range();
   options.on_note = start.note;
   return options;
+}
+
+Found found_by_search(const Start& start, const MixPrec& searched, const Judge& judge) {
+  if (start.targets.empty()) return {.network = searched.arch_export({.refine = start.config.refine})};
+  return Found::met(exported(meet_targets(searched.graph(), start.targets, judge)));
+}
+
+Found found_by_baseline(const Start& start, const Judge& judge) {
+  const MixPrecOptions options = search_options(start);
+  switch (start.config.method) {
+    case Method::uniform:
+      return Found::met(uniform_baseline(start.floating, options, start.targets, judge.quality));
+    case Method::random:
+      return Found::met(random_baseline(start.floating, options, start.targets, start.config.seed));
+    case Method::sensitivity:
+      return Found::met(sensitivity_baseline(start.floating, options, start.targets, judge.loss));
+    default:
+      failed_run("{} is a search", method_name(start.config));
+  }
 }
 
 train::SearchSchedule search_schedule(const Start& start) {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a search is given, and the schedules of its phases.
+// What a search is given, the schedules of its phases, and how its network is chosen at the end.
 #pragma once
 
 #include <mixgrad/front_run.h>
 #include <mixgrad/run.h>
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace mixgrad {
@@ -29,6 +31,18 @@ bool searches(const RunConfig& config);
 int finetune_epochs(const RunConfig& config);
 /// The weight of the cost in the loss of a search: 0 with targets and for baselines.
 double strength_of(const Start& start);
+
+/// A network and, if there are targets, how it met them.
+struct Found {
+  Graph network;
+  std::optional<Repair> repair = {};
+
+  static Found met(MetTargets m) { return {.network = std::move(m.network), .repair = std::move(m.repair)}; }
+};
+/// The network that α lead to.
+Found found_by_search(const Start& start, const MixPrec& searched, const Judge& judge);
+/// The network of a method that does not search.
+Found found_by_baseline(const Start& start, const Judge& judge);
 
 MixPrecOptions search_options(const Start& start);
 /// `start` must outlive the schedules, which point to its task.

@@ -244,7 +244,9 @@ TEST_CASE("cli: help and version go to standard output; bench step prints its ti
   if (version.find("\noneDNN: no\n") == std::string::npos) {  // depends on what oneDNN uses, not on what the CPU has
     const std::string limited = shell_run(place, "ONEDNN_MAX_CPU_ISA=AVX2 '" + binary() + "' --version").out;
     CHECK(limited.find(", uses avx2\n") != std::string::npos);
-    CHECK(limited.find("\nfast path: float32 by oneDNN, bfloat16 by way of float32, int8 by ") != std::string::npos);
+    const std::string paths =
+        "\nfast path: float32 by oneDNN and Winograd's algorithm, bfloat16 by way of float32, int8 by ";
+    CHECK(limited.find(paths) != std::string::npos);
   }
 
   for (const std::string phase : {"search", "finetune", "float"}) {
@@ -272,6 +274,7 @@ TEST_CASE("cli: a dry run prints what the run would take, and writes nothing") {
   CHECK(told.at("phases").size() == 3);
   CHECK(told.at("targets").at(0).at("least") < told.at("targets").at(0).at("limit"));
   check_complaint(mixgrad_run(place, quick(place) + "--target size=1% --dry-run"), 2, "size");
+  check_complaint(mixgrad_run(place, command + "--out a --resume"), 2, "--resume");
   CHECK(place.holds_only_data());
 }
 

@@ -178,16 +178,18 @@ TEST_CASE("arena: its blocks are the places of outputs and scratch memory, in us
     const IntegerNetwork network =
         to_integer(test::random_export(test::random_model(name, 5), MixPrecType::PER_LAYER, {8}, 5));
     const Arena arena = plan_arena(network);
-    int64_t peak = 0;
+    int64_t peak = 0, stacked = 0;
     size_t placed = 0;
     for (const ArenaBlock& b : arena.blocks) {
       const auto node = static_cast<size_t>(b.node);
       CHECK(b.offset == (b.scratch ? arena.patches : arena.offsets)[node]);
       CHECK(b.bytes >= (b.scratch ? scratch_of(network, b.node).bytes() : network.nodes[node].shape.size()));
       if (b.scratch) CHECK((b.first == b.node && b.last == b.node));
-      if (b.at_peak) peak = std::max(peak, b.offset + b.bytes);
+      if (b.at_peak > 0) peak = std::max(peak, b.offset + b.bytes);
+      stacked += b.at_peak;
     }
     CHECK(peak == arena.bytes);
+    CHECK(stacked == arena.bytes);
     for (size_t i = 0; i < network.nodes.size(); ++i) {
       placed += (arena.offsets[i] >= 0) + (arena.patches[i] >= 0);
       for (const int input : network.nodes[i].inputs) {

@@ -379,6 +379,15 @@ TEST_CASE("report: while a run goes on, its page shows the epochs so far; a run 
     CHECK(fs::exists(failing.page));
   }
   CHECK_FALSE(fs::exists(folder.path / "b"));
+
+  fs::create_directory(folder.path / "c");  // a page of something else stays
+  failing.page = folder.path / "c/report.html";
+  io::write_file(failing.page, "<script id=\"data\">{\"kind\": \"other\"}</script>");
+  {
+    RunFolder place(folder.path / "c", {});
+    CHECK_THROWS_AS(run_in_folder(config, place, failing, nullptr, report::write_page), Error);
+  }
+  CHECK(io::read_file(failing.page).find("other") != std::string::npos);
 }
 
 TEST_CASE("report: in a browser, every chart is drawn, reacts to the pointer, and fits desktop and phone screens") {

@@ -81,6 +81,8 @@ TEST_CASE("a dry run leaves out phases that the run does not have") {
   CHECK(phases(config) == std::map<std::string, int>{{"warmup", 3}, {"finetune", 7}});
   train::Observer quiet;
   CHECK_FALSE(rehearse(config, quiet).targets[0].range);
+  config.method = Method::sensitivity;
+  CHECK(phases(config) == std::map<std::string, int>{{"warmup", 3}, {"finetune", 7}});
 }
 
 TEST_CASE("a dry run of fewer steps than it would time takes these") {
@@ -105,4 +107,7 @@ TEST_CASE("a dry run refuses what the run would refuse") {
   CHECK(said() == expected());
   config.target = "sise=10%";
   CHECK(said() == expected());
+  config = small();
+  config.from_front = "front";
+  CHECK(said().find("from-front") != std::string::npos);
 }

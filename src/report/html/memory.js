@@ -13,7 +13,7 @@ function blockBox(memory, block) {
   return element(
     'div',
     {
-      class: ['block', block.scratch && 'scratch', block.at_peak && 'peak'].filter(Boolean).join(' '),
+      class: ['block', block.scratch && 'scratch', block.at_peak > 0 && 'peak'].filter(Boolean).join(' '),
       style: place,
       mousemove: event => showTip(event, aboutBlock(memory, block)),
       mouseleave: hideTip,
@@ -26,15 +26,16 @@ function drawMemory() {
   const {memory} = state.run;
   byId('memory').hidden = !memory?.bytes;
   if (!memory?.bytes) return;
-  const peak = memory.blocks.filter(block => block.at_peak);
+  const peak = memory.blocks.filter(block => block.at_peak > 0);
+  const part = b => (b.scratch ? 'the scratch memory' : b.at_peak < b.bytes ? 'the head start of the output' : 'the output');
   fill('memory-map', ...memory.blocks.map(block => blockBox(memory, block)));
   byId('memory-top').textContent = bytes(memory.bytes);
   byId('memory-first').textContent = memory.nodes[0];
   byId('memory-last').textContent = memory.nodes.at(-1);
   byId('memory-note').textContent =
     `The peak of ${bytes(memory.bytes)} is due to ${peak
-      .map(b => `the ${b.scratch ? 'scratch memory' : 'output'} of ${memory.nodes[b.node]} (${bytes(b.bytes)})`)
-      .join(', ')}. Input and outputs of the network belong to the caller; an output may overwrite an input that has been read.`;
+      .map(b => `${part(b)} of ${memory.nodes[b.node]} (${bytes(b.at_peak)})`)
+      .join(', ')}. A code takes a byte. Input and outputs of the network belong to the caller; an output may overwrite an input that has been read.`;
 }
 
 view(['run'], drawMemory);

@@ -15,7 +15,7 @@ function drawRunningHead() {
   document.title = `${data.name} · mixgrad`;
   byId('brand').textContent = `mixgrad ${data.version}`;
   byId('title').textContent = `${data.name}, not finished`;
-  byId('subtitle').textContent = `as of ${phaseName(phase)}, epoch ${epoch + 1}; a run that goes on renews this page after every epoch`;
+  byId('subtitle').textContent = `as of ${phaseName(phase)}, epoch ${epoch + 1}; searches and fronts renew this page after every epoch`;
 }
 
 function showRunning() {
