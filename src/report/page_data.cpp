@@ -120,13 +120,13 @@ bool holds_sweep(const fs::path& folder) {
   return fs::exists(folder / sweep_name, error);
 }
 
-/// Whether a search or the training of a front has begun in the folder, and has not ended.
-bool holds_unfinished(const fs::path& folder) {
+/// The epochs of a search or of a front's training that has begun in the folder and has not ended; else empty.
+ordered_json unfinished_epochs(const fs::path& folder) {
   std::error_code error;
-  for (const char* result : {"summary.json", "float.safetensors"}) {
-    if (fs::exists(folder / result, error)) return false;
+  for (const char* result : {sweep_name, "summary.json", "float.safetensors"}) {
+    if (fs::exists(folder / result, error)) return ordered_json::array();
   }
-  return fs::exists(folder / metrics_name, error) && !read_lines(folder / metrics_name).empty();
+  return fs::exists(folder / metrics_name, error) ? read_lines(folder / metrics_name) : ordered_json::array();
 }
 
 /// What the page calls a folder, even where its path ends with a slash.
@@ -187,9 +187,9 @@ std::string page_data(const std::string& path, const std::vector<std::string>& b
     return json_text(all);  // the name of a folder may not be UTF-8
   }
   if (!beside.empty()) bad_input("{}: is not a front: expected no folders to show beside it", path);
-  if (!holds_sweep(folder) && holds_unfinished(folder)) {
+  if (ordered_json epochs = unfinished_epochs(folder); !epochs.empty()) {
     all["kind"] = "running";
-    all["metrics"] = read_lines(folder / metrics_name);
+    all["metrics"] = std::move(epochs);
     std::error_code error;
     if (fs::exists(folder / history_name, error)) all["history"] = read_replay(folder / history_name);
   } else {

@@ -21,10 +21,6 @@ function gains(run) {
   return answers;
 }
 
-/// The same search with other seeds, on the page of a sweep.
-const withoutSeed = ({config}) => JSON.stringify({...config, seed: null, threads: null});
-const siblings = run => (run.summary.config ? data.runs.filter(other => other.summary.config && withoutSeed(other.summary) === withoutSeed(run.summary)) : []);
-
 /// Half the width of the interval in which a share of so many images lies with 95% (Agresti and Coull 1998).
 function uncertainty(share, images) {
   const adjusted = (share * images + 2) / (images + 4);
@@ -33,14 +29,13 @@ function uncertainty(share, images) {
 
 function certainty(run) {
   const images = run.summary.test_images,
-    seeds = siblings(run).map(other => score(other, 'final')),
+    seeds = seedGroups(data.runs).find(({members}) => members.includes(run))?.members,
     answers = [];
   if (isShare(run) && images && run.confusion?.of !== 'pixels')
     answers.push(`On ${plural(images, 'test image')}, ${scoreName(run)} is known within ±${points(uncertainty(score(run, 'final'), images))} (95%).`);
-  if (seeds.length > 1) {
-    const mean = seeds.reduce((a, b) => a + b) / seeds.length,
-      deviation = Math.sqrt(seeds.reduce((sum, s) => sum + (s - mean) ** 2, 0) / (seeds.length - 1));
-    answers.push(`Over ${seeds.length} seeds${run.summary.config.init ? ' from one float network' : ''}, the mean is ${shownScore(run, mean)} with a standard deviation of ${isShare(run) ? points(deviation) : digits(deviation, 2)}.`);
+  if (seeds) {
+    const {mean, deviation} = spreadOf(seeds.map(other => score(other, 'final')));
+    answers.push(`Over ${seeds.length} seeds${run.summary.config?.init ? ' from one float network' : ''}, the mean is ${shownScore(run, mean)} with a standard deviation of ${isShare(run) ? points(deviation) : digits(deviation, 2)}.`);
   } else {
     answers.push('How much depends on the seed, one run cannot tell: a sweep with several --seeds does.');
   }
@@ -82,9 +77,8 @@ function classesThatSuffer({confusion}) {
 /// By how much the validation metric was better in the last quarter of a phase's epochs than in the quarter before.
 function lateGain(run, phase) {
   const values = run.metrics.filter(line => line.phase === phase && line.val_metric !== null).map(line => line.val_metric),
-    quarter = Math.floor(values.length / 4),
-    mean = part => part.reduce((sum, v) => sum + v, 0) / part.length;
-  return quarter > 1 ? mean(values.slice(-quarter)) - mean(values.slice(-2 * quarter, -quarter)) : 0;
+    quarter = Math.floor(values.length / 4);
+  return quarter > 1 ? meanOf(values.slice(-quarter)) - meanOf(values.slice(-2 * quarter, -quarter)) : 0;
 }
 
 /// What the run's own data suggest to try.

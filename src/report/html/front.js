@@ -210,10 +210,10 @@ function drawFrontHead() {
   const best = scores.length ? scores.reduce((a, b) => (better(state.run, b, a) ? b : a)) : null,
     shown = best === null ? '–' : shownScore(state.run, best);
   const about = settings ? [settings.scheme, `weights ${settings['weight-bits']} bits`, `activations ${settings['act-bits']} bits`] : [];
-  document.title = `${data.name} · mixgrad`;
-  byId('brand').textContent = `mixgrad ${data.version}`;
-  byId('title').textContent = settings ? `Front: ${settings.model} on ${settings.data}` : `Front: ${data.name}`;
-  byId('subtitle').textContent = [data.name, plural(data.points.length, 'point'), ...about].join(' · ');
+  showTitles(
+    settings ? `Front: ${settings.model} on ${settings.data}` : `Front: ${data.name}`,
+    [data.name, plural(data.points.length, 'point'), ...about].join(' · '),
+  );
   fill(
     'tiles',
     tile(`best ${scoreName(state.run)}`, shown, ['validation images'], isShare(state.run) ? best : null),

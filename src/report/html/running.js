@@ -12,10 +12,10 @@ function runningAsRun() {
 
 function drawRunningHead() {
   const {phase, epoch} = state.run.metrics.at(-1);
-  document.title = `${data.name} · mixgrad`;
-  byId('brand').textContent = `mixgrad ${data.version}`;
-  byId('title').textContent = `${data.name}, not finished`;
-  byId('subtitle').textContent = `as of ${phaseName(phase)}, epoch ${epoch + 1}; searches and fronts renew this page after every epoch`;
+  showTitles(
+    `${data.name}, not finished`,
+    `as of ${phaseName(phase)}, epoch ${epoch + 1}; searches and fronts renew this page after every epoch`,
+  );
 }
 
 function showRunning() {

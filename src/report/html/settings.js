@@ -43,6 +43,14 @@ const methodNames = {
   'front-sensitivity': 'picked from a front by sensitivity',
 };
 
+/// At the top of every kind of page.
+function showTitles(title, subtitle) {
+  document.title = `${data.name} · mixgrad`;
+  byId('brand').textContent = `mixgrad ${data.version}`;
+  byId('title').textContent = title;
+  byId('subtitle').textContent = subtitle;
+}
+
 function drawHead() {
   const {run} = state,
     s = run.summary,
@@ -53,12 +61,10 @@ function drawHead() {
     Object.keys(s.targets ?? {}).length ? 'with targets' : `regularizer ${s.regularizer}`,
     `seed ${s.seed}`,
   ];
-  document.title = `${data.name} · mixgrad`;
-  byId('brand').textContent = `mixgrad ${data.version}`;
-  byId('title').textContent = sweep ? `${data.name}: ${plural(data.runs.length, 'point')}` : `${s.model} on ${s.data}`;
-  byId('subtitle').textContent = sweep
-    ? `shown below: ${run.name} · ${s.model} on ${s.data} · ${about.join(' · ')}`
-    : [data.name, ...about].join(' · ');
+  showTitles(
+    sweep ? `${data.name}: ${plural(data.runs.length, 'point')}` : `${s.model} on ${s.data}`,
+    sweep ? `shown below: ${run.name} · ${s.model} on ${s.data} · ${about.join(' · ')}` : [data.name, ...about].join(' · '),
+  );
   fill('tiles', scoreTile(run), ...Object.entries(s.cost).map(cost => costTile(run, cost)));
 }
 
