@@ -7,6 +7,7 @@
 #include <mixgrad/cost.h>
 #include <mixgrad/data.h>
 #include <mixgrad/deploy.h>
+#include <mixgrad/dry_run.h>
 #include <mixgrad/error.h>
 #include <mixgrad/fisher.h>
 #include <mixgrad/front.h>
@@ -23,7 +24,6 @@
 #include <mixgrad/predict.h>
 #include <mixgrad/profile.h>
 #include <mixgrad/quant.h>
-#include <mixgrad/rehearsal.h>
 #include <mixgrad/report.h>
 #include <mixgrad/rng.h>
 #include <mixgrad/run.h>

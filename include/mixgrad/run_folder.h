@@ -59,7 +59,7 @@ class RunFolder {
   /// Adds the epoch's lines to metrics.jsonl and history.jsonl. If an old run is being overwritten, its files are kept
   /// until the result is written.
   void add(const train::EpochReport& epoch);
-  /// Has `render` write a report of the epochs so far, unless the folder has one that is not this run's.
+  /// Has `render` write a report of the epochs so far, unless the folder holds an old run or another report.
   void report(const std::function<void(const std::string& path)>& render);
   /// Writes the network, then the summary: a run with a summary is complete.
   void write_result(const RunConfig& config, const RunResult& result);
@@ -87,7 +87,7 @@ class RunFolder {
   std::vector<std::filesystem::path> made_;  // outermost first
   bool complete_ = false, finished_ = false, resumes_ = false;
   bool foreign_checkpoints_ = false;  // existing checkpoints belong to a run to be overwritten
-  bool reports_ = false;              // whether the report in the folder is, or will be, this run's
+  bool foreign_report_ = false;       // an existing report is not this run's
   bool reported_ = false;
   double checkpoint_minutes_;
   int lock_ = -1;

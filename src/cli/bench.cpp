@@ -8,8 +8,6 @@
 #include <mixgrad/error.h>
 #include <mixgrad/run_folder.h>
 
-#include <src/internal/json.h>
-
 #include <fmt/core.h>
 
 #include <memory>
@@ -55,12 +53,8 @@ void run(BenchInference& b) {
     bad_input("bench inference: no folder given: expected mixgrad bench inference DIR with the folder of a search");
   const FinishedRun run = load_noting(b.folder, b.data, b.skip_unreadable);
   const bench::InferenceTimes t = bench::inference(run.network, run.test, b.images, b.batch);
-  if (b.json) {
-    const nlohmann::ordered_json times = {
-        {"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}};
-    fmt::print("{}\n", json_text(times));
-    return;
-  }
+  if (b.json)
+    return print_json({{"float_ms", t.float_ms}, {"discrete_ms", t.discrete_ms}, {"integer_ms", t.integer_ms}});
   fmt::print("ms per image on one thread: float {:.3f}, discrete evaluation {:.3f}, integer engine {:.3f}\n",
              t.float_ms, t.discrete_ms, t.integer_ms);
 }

@@ -4,6 +4,7 @@
 #include "interrupt.h"
 #include "json.h"
 #include "options.h"
+#include "verify.h"
 
 #include <mixgrad/data.h>
 #include <mixgrad/deploy.h>
@@ -45,14 +46,12 @@ struct Sample {
   }
   void verify_integers() {
     network = to_integer(found.value());
-    const Agreement agreement = compare(*found, *network, splits.test);
-    if (agreement.broken() != nullptr || agreement.result_broken) failed_run("the integer network differs");
+    require_equal(compare(*found, *network, splits.test));
   }
   void verify_c() {
     const auto ran = run_c_package(c_package(network.value(), "doctor", first_codes(*network, splits.test, 5)));
     if (!ran) bad_input("needs a C compiler: apt-get install gcc libc6-dev");
-    if (ran->equal != ran->images)
-      failed_run("the C package differs on {} of {} images", ran->images - ran->equal, ran->images);
+    require_equal(*ran);
   }
 };
 

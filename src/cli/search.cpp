@@ -4,7 +4,7 @@
 #include "found.h"
 #include "options.h"
 #include "progress.h"
-#include "rehearsal.h"
+#include "dry_run.h"
 #include "run_place.h"
 
 #include <mixgrad/error.h>
@@ -20,7 +20,7 @@ struct Search {
   Search(CLI::App& command, const Communicator& communicator) : options(command), processes("search", communicator) {}
 
   void run();
-  void rehearse_alone();
+  void run_dry();
 
   Options options;
   RunConfig config;
@@ -32,7 +32,7 @@ struct Search {
 
 void Search::run() {
   options.apply();
-  if (dry) return rehearse_alone();
+  if (dry) return run_dry();
   processes.run(
       config, place,
       [this](Progress& progress, train::Checkpoints& start) {
@@ -47,13 +47,13 @@ void Search::run() {
       });
 }
 
-void Search::rehearse_alone() {
+void Search::run_dry() {
   if (processes.communicator() != nullptr)
     bad_input("dry-run: started as one of {} processes: expected one", processes.communicator()->size());
   if (place.options.resume || place.options.overwrite)
     bad_input("dry-run: writes nothing: expected no --resume and no --overwrite");
   Progress progress(config, amount.of_progress());
-  print_rehearsal(config, rehearse(config, progress), amount.json);
+  print_dry_run(config, dry_run(config, progress), amount.json);
 }
 
 void add_options(Search& s) {

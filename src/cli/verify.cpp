@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "verify.h"
+
 #include "commands.h"
 #include "finished.h"
 #include "interrupt.h"
@@ -78,22 +80,6 @@ void print_as_json(const Result& result) {
                 {"arena", b.arena}}}});
 }
 
-/// Throws failed_run if two forms of the network differ.
-void judge(const Result& result) {
-  if (const TensorAgreement* broken = result.agreement.broken()) {
-    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name,
-               broken->largest_difference);
-  }
-  if (result.agreement.result_broken) {
-    failed_run("verify: the integer network's results differ by {:.2g} of their range, though all codes are equal",
-               result.agreement.result_difference);
-  }
-  if (result.c && result.c->equal != result.c->images) {
-    failed_run("verify: the C package's outputs differ from the integer engine's on {} of {} images",
-               result.c->images - result.c->equal, result.c->images);
-  }
-}
-
 void check(const Verify& verify) {
   if (verify.folder.empty())
     bad_input("verify: no folder given: expected mixgrad verify DIR with the folder of a search");
@@ -124,10 +110,28 @@ void run(Verify& verify) {
     print(result.agreement, result.bytes);
     if (!verify.no_c) fmt::print("{}\n", about(result.c));
   }
-  judge(result);
+  require_equal(result.agreement);
+  if (result.c) require_equal(*result.c);
 }
 
 }  // namespace
+
+void require_equal(const Agreement& agreement) {
+  if (const TensorAgreement* broken = agreement.broken()) {
+    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name,
+               broken->largest_difference);
+  }
+  if (agreement.result_broken) {
+    failed_run("verify: the integer network's results differ by {:.2g} of their range, though all codes are equal",
+               agreement.result_difference);
+  }
+}
+
+void require_equal(const CPackageRun& c) {
+  if (c.equal == c.images) return;
+  failed_run("verify: the C package's outputs differ from the integer engine's on {} of {} images", c.images - c.equal,
+             c.images);
+}
 
 void add_verify(CLI::App& app) {
   CLI::App* command = app.add_subcommand("verify",

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "measure.h"
+
 #include <mixgrad/bench.h>
 #include <mixgrad/error.h>
 #include <mixgrad/models.h>
@@ -10,10 +12,7 @@
 #include <kernels/conv2d.h>
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
-
-#include <sys/resource.h>
 
 namespace mixgrad::bench {
 namespace {
@@ -58,22 +57,16 @@ data::Batch random_batch(const models::Model& model, int64_t size) {
   return batch;
 }
 
-double median(std::vector<double>& v) {
-  std::ranges::nth_element(v, v.begin() + std::ssize(v) / 2);
-  return v[v.size() / 2];
-}
-
 /// Milliseconds of steps, and of their convolutions.
 struct Times {
   std::vector<double> step, conv;
 
   /// All threads add up the time of their convolutions.
   void add(const std::function<void()>& run) {
-    using Clock = std::chrono::steady_clock;
     kernels::conv_seconds_reset();
-    const auto start = Clock::now();
+    const Stopwatch watch;
     run();
-    step.push_back(std::chrono::duration<double, std::milli>(Clock::now() - start).count());
+    step.push_back(1e3 * watch.seconds());
     conv.push_back(1e3 * kernels::conv_seconds() / train::threads());
   }
 };
@@ -89,14 +82,12 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
     kernels::winograd::enable(true);
   }
   kernels::conv_seconds_enable(false);
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
   StepTimes times{.ms = median(chosen.step),
                   .images_per_s = 0,
                   .conv_ms = median(chosen.conv),
                   .direct_ms = median(direct.step),
                   .direct_conv_ms = median(direct.conv),
-                  .peak_rss_mib = static_cast<double>(usage.ru_maxrss) / 1024};
+                  .peak_rss_mib = peak_rss_mib()};
   times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
   return times;
 }

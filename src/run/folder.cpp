@@ -58,8 +58,7 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
     lock();
     if (options.resume) clear_leftovers();
     log_ = std::make_unique<RunLog>(path_, old_run);
-    const bool new_log = !old_run && !fs::exists(path_ / "metrics.next.jsonl", error);
-    reports_ = new_log && (resumes_ || !fs::exists(path_ / report_name, error));
+    foreign_report_ = !resumes_ && fs::exists(path_ / report_name, error);
   } catch (...) {
     remove_empty();
     throw;
@@ -132,7 +131,7 @@ void RunFolder::make_folders() {
 void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
 
 void RunFolder::report(const std::function<void(const std::string& path)>& render) {
-  if (!reports_ || !render) return;
+  if (!render || foreign_report_ || log_->is_beside_old()) return;
   try {
     render(path_);
     reported_ = true;

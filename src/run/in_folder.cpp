@@ -34,7 +34,7 @@ using Render = std::function<void(const std::string& path)>;
 /// Keeps the folder's log, report and checkpoints up to date and forwards all events to the next observer.
 class RunWriter : public train::Observer, public train::Checkpoints {
  public:
-  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, const Render& render)
+  RunWriter(const RunConfig& config, RunFolder& folder, train::Observer& next, const Render& render = {})
       : RunWriter(config, folder, next, render, std::string()) {}
 
   /// Returns the result of `run`. An error mentions the checkpoint, if there is one.
@@ -90,7 +90,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   const RunConfig& config_;
   RunFolder& folder_;
   train::Observer& next_;
-  const Render& render_;
+  const Render render_;
   std::string kept_;  // the place of the last checkpoint
   Clock::time_point written_ = Clock::now();
 };
@@ -98,8 +98,7 @@ class RunWriter : public train::Observer, public train::Checkpoints {
 }  // namespace
 
 FloatResult train_in_folder(const RunConfig& config, RunFolder& folder, train::Observer& observer) {
-  const Render none;
-  RunWriter writer(config, folder, observer, none);
+  RunWriter writer(config, folder, observer);
   return writer.guard([&] {
     FloatResult result = run_warm_up(config, writer, &writer);
     folder.write_weights(result);

@@ -63,7 +63,7 @@ void LogFile::go_back(const std::string& place) {
 void LogFile::replace_old() {
   if (empty()) io::write_at(file_, 0, "");
   std::error_code error;
-  if (file_ != own_) fs::rename(file_, own_, error);
+  if (is_beside_old()) fs::rename(file_, own_, error);
   if (error) failed_run("can't replace {}: {}", own_.string(), error.message());
   file_ = own_;
 }

@@ -26,6 +26,7 @@ class LogFile {
   void replace_old();
   void remove() const;
   bool empty() const { return bytes_ == 0; }
+  bool is_beside_old() const { return file_ != own_; }
 
  private:
   std::filesystem::path own_, next_, file_;  // `file_`: the one being written
@@ -45,6 +46,7 @@ class RunLog {
   void go_back(const std::map<std::string, std::string>& places);
   void replace_old();
   void remove() const;
+  bool is_beside_old() const { return metrics_.is_beside_old(); }
 
  private:
   LogFile metrics_, history_;

@@ -2,7 +2,7 @@
 // What a search and the training of a front begin with.
 #pragma once
 
-#include "stopwatch.h"
+#include "measure.h"
 
 #include <mixgrad/run.h>
 

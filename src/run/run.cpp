@@ -95,14 +95,9 @@ class SearchRun : PreparedRun {
     } else {
       result_.floating = judge_float(floating, task, result_.floating_confusion);
     }
-    const Start start = {.config = config_,
-                         .splits = splits_,
-                         .communicator = communicator_,
-                         .floating = floating,
-                         .task = train::distilled(task, floating, config_.distill, splits_.train),
-                         .targets = parse_targets(config_.target, floating),
-                         .note = [this](const std::string& text) { note(text); },
-                         .front = front ? &*front : nullptr};
+    Start start = start_of(config_, splits_, floating, task, [this](const std::string& text) { note(text); });
+    start.communicator = communicator_;
+    start.front = front ? &*front : nullptr;
     result_.teacher = task.teacher;
     search(start);
     fine_tune(start);

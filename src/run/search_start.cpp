@@ -7,6 +7,16 @@
 
 namespace mixgrad {
 
+Start start_of(const RunConfig& config, const data::Splits& splits, const Graph& floating, const train::Task& task,
+               std::function<void(const std::string&)> note) {
+  return {.config = config,
+          .splits = splits,
+          .floating = floating,
+          .task = train::distilled(task, floating, config.distill, splits.train),
+          .targets = parse_targets(config.target, floating),
+          .note = std::move(note)};
+}
+
 bool searches(const RunConfig& config) { return config.from_front.empty() && is_search(config.method); }
 
 int finetune_epochs(const RunConfig& config) {

@@ -17,13 +17,17 @@ namespace mixgrad {
 struct Start {
   const RunConfig& config;
   const data::Splits& splits;
-  const Communicator* communicator;
   const Graph& floating;
   train::Task task;  ///< of search and fine-tuning
   std::vector<Target> targets;
   std::function<void(const std::string&)> note;  ///< adds a note for the user and to the result
-  const TrainedFront* front = nullptr;           ///< to pick from, instead of a search
+  const Communicator* communicator = nullptr;
+  const TrainedFront* front = nullptr;  ///< to pick from, instead of a search
 };
+/// `task`: of the network found; `floating` teaches it as well, if the settings say so. All but `task` must outlive the
+/// result.
+Start start_of(const RunConfig& config, const data::Splits& splits, const Graph& floating, const train::Task& task,
+               std::function<void(const std::string&)> note);
 
 /// Whether the phase "search" trains.
 bool searches(const RunConfig& config);

@@ -20,7 +20,7 @@ namespace {
 
 using Bits = std::vector<int>;
 
-const std::vector<Bits> candidate_sets{{8}, {2, 4, 8}, {2, 3, 4, 5, 6, 7, 8}};
+const std::vector<Bits> candidate_sets{{8}, {4, 8}, {2, 4, 8}, {2, 4, 6, 8}, {2, 3, 4, 5, 6, 7, 8}};
 const std::vector<size_t> sizes{1, 7, 33, 100003};
 const std::vector<k::ActivationFormat> formats{{false, false}, {false, true}, {true, false}, {true, true}};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "rehearsal.h"
+#include "dry_run.h"
 
 #include "json.h"
 #include "progress.h"
@@ -15,12 +15,12 @@ namespace {
 using nlohmann::ordered_json;
 using report::grouped;
 
-ordered_json rehearsal_json(const Rehearsal& r) {
+ordered_json dry_run_json(const DryRun& r) {
   ordered_json phases = ordered_json::array(), targets = ordered_json::array();
-  for (const Rehearsal::Phase& p : r.phases)
+  for (const DryRun::Phase& p : r.phases)
     phases.push_back(
         {{"phase", p.name}, {"epochs", p.epochs}, {"steps", p.steps}, {"step_ms", p.step_ms}, {"seconds", p.seconds}});
-  for (const Rehearsal::Bound& b : r.targets) {
+  for (const DryRun::Bound& b : r.targets) {
     const auto or_null = [&](double CostRange::*end) {
       return b.range ? ordered_json((*b.range).*end) : ordered_json();
     };
@@ -39,19 +39,19 @@ ordered_json rehearsal_json(const Rehearsal& r) {
           {"targets", targets}};
 }
 
-void print_phases(const Rehearsal& r) {
+void print_phases(const DryRun& r) {
   fmt::print("{:<16}{:>8}{:>14}{:>12}{:>10}\n", "phase", "epochs", "steps each", "ms a step", "time");
-  for (const Rehearsal::Phase& p : r.phases)
+  for (const DryRun::Phase& p : r.phases)
     fmt::print("{:<16}{:>8}{:>14}{:>12.1f}{:>10}\n", p.name, p.epochs, grouped(static_cast<double>(p.steps)), p.step_ms,
                minutes(p.seconds));
   fmt::print("{:<50}{:>10}\n", "the whole run, tests included, about", minutes(r.seconds));
   fmt::print("{:<50}{:>6.0f} MiB\n\n", "memory, about", r.peak_rss_mib);
 }
 
-void print_targets(const Rehearsal& r) {
+void print_targets(const DryRun& r) {
   if (r.targets.empty()) return;
   fmt::print("{:<26}{:>14}{:>17}{:>17}\n", "target", "limit", "least possible", "at the most bits");
-  for (const Rehearsal::Bound& b : r.targets) {
+  for (const DryRun::Bound& b : r.targets) {
     const cost::Model& model = b.target.model;
     const std::string name = fmt::format("{} ({})", model.name, model.unit);
     fmt::print("{:<26}{:>14}{:>17}{:>17}\n", name, grouped(b.target.limit), b.range ? grouped(b.range->least) : "-",
@@ -62,8 +62,8 @@ void print_targets(const Rehearsal& r) {
 
 }  // namespace
 
-void print_rehearsal(const RunConfig& config, const Rehearsal& r, bool json) {
-  if (json) return print_json(rehearsal_json(r));
+void print_dry_run(const RunConfig& config, const DryRun& r, bool json) {
+  if (json) return print_json(dry_run_json(r));
   const auto count = [](int64_t images) { return grouped(static_cast<double>(images)); };
   fmt::print("{} on {}\n", on_one_line(config.model), on_one_line(config.data));
   fmt::print("images {}: {} for training, {} for validation, {} for the test\n\n", r.image.str(),

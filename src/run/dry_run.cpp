@@ -5,11 +5,9 @@
 #include "search_start.h"
 
 #include <mixgrad/error.h>
-#include <mixgrad/rehearsal.h>
+#include <mixgrad/dry_run.h>
 
 #include <algorithm>
-
-#include <sys/resource.h>
 
 namespace mixgrad {
 namespace {
@@ -29,11 +27,7 @@ class Trial : public train::Observer {
 
   bool trained() const { return !seconds_.empty(); }
   /// Median. The first step is left out: what precedes it is done once.
-  double step_seconds() {
-    std::vector<double> steps(seconds_.begin() + (seconds_.size() > 1 ? 1 : 0), seconds_.end());
-    std::ranges::nth_element(steps, steps.begin() + std::ssize(steps) / 2);
-    return steps[steps.size() / 2];
-  }
+  double step_seconds() const { return median({seconds_.begin() + (seconds_.size() > 1 ? 1 : 0), seconds_.end()}); }
 
  private:
   static constexpr size_t timed = 10;
@@ -43,32 +37,21 @@ class Trial : public train::Observer {
   std::vector<double> seconds_;
 };
 
-double peak_rss_mib() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
-}
-
-class SearchRehearsal : PreparedRun {
+class SearchDryRun : PreparedRun {
  public:
-  SearchRehearsal(const RunConfig& config, train::Observer& observer)
+  SearchDryRun(const RunConfig& config, train::Observer& observer)
       : PreparedRun(config, observer, nullptr, nullptr, check_wishes),
         result_{.image = splits_.train.image_shape(),
                 .training_images = splits_.train.size(),
                 .validation_images = splits_.validation.size(),
                 .test_images = splits_.test.size()} {}
 
-  Rehearsal result() {
+  DryRun result() {
     Graph floating = float_network();
     const train::Task task = task_for_search(config_, floating, splits_.train);
     floating.task = task.name;
-    const Start start = {.config = config_,
-                         .splits = splits_,
-                         .communicator = nullptr,
-                         .floating = floating,
-                         .task = train::distilled(task, floating, config_.distill, splits_.train),
-                         .targets = parse_targets(config_.target, floating),
-                         .note = [](const std::string&) { /* on a network that has hardly been trained */ }};
+    const auto ignored = [](const std::string&) { /* on a network that has hardly been trained */ };
+    const Start start = start_of(config_, splits_, floating, task, ignored);
     MixPrec net(floating, search_options(start));
     add_targets(start, net.graph());
     if (searches(config_)) {
@@ -120,7 +103,7 @@ class SearchRehearsal : PreparedRun {
     };
     const Judge judge = {.quality = counted(splits_.validation.size()),
                          .loss = counted(std::min(sensitivity_images, splits_.train.size()))};
-    is_search(config_.method) ? found_by_search(start, net, judge) : found_by_baseline(start, judge);
+    searches(config_) ? found_by_search(start, net, judge) : found_by_baseline(start, judge);
     return images;
   }
 
@@ -134,7 +117,7 @@ class SearchRehearsal : PreparedRun {
   /// Adds the validation of all epochs, the choice of the network, and the tests of the float network, the network
   /// found and the fine-tuned one.
   void add_evaluations(double float_image, double discrete_image, int64_t judged) {
-    for (Rehearsal::Phase& p : result_.phases) {
+    for (DryRun::Phase& p : result_.phases) {
       const double image = p.name == "warmup" ? float_image : discrete_image;
       p.seconds += p.epochs * static_cast<double>(splits_.validation.size()) * image;
       result_.seconds += p.seconds;
@@ -151,16 +134,16 @@ class SearchRehearsal : PreparedRun {
     }
   }
 
-  Rehearsal result_;
+  DryRun result_;
   double tried_ = 0;  // seconds
 };
 
 }  // namespace
 
-Rehearsal rehearse(const RunConfig& config, train::Observer& observer) {
+DryRun dry_run(const RunConfig& config, train::Observer& observer) {
   if (!config.from_front.empty())
     bad_input("dry-run: a network is picked from a front in seconds: expected no --from-front");
-  return SearchRehearsal(config, observer).result();
+  return SearchDryRun(config, observer).result();
 }
 
 }  // namespace mixgrad

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "../refusal.h"
 
-#include <mixgrad/rehearsal.h>
+#include <mixgrad/dry_run.h>
 #include <mixgrad/run.h>
 
 #include <doctest/doctest.h>
@@ -29,7 +29,7 @@ RunConfig small() {
 std::map<std::string, int> phases(const RunConfig& config) {
   train::Observer quiet;
   std::map<std::string, int> out;
-  for (const Rehearsal::Phase& p : rehearse(config, quiet).phases) out[p.name] = p.epochs;
+  for (const DryRun::Phase& p : dry_run(config, quiet).phases) out[p.name] = p.epochs;
   return out;
 }
 
@@ -46,7 +46,7 @@ struct Counted : train::Observer {
 TEST_CASE("a dry run tells of the phases, images and targets of the run") {
   const RunConfig config = small();
   train::Observer quiet;
-  const Rehearsal r = rehearse(config, quiet);
+  const DryRun r = dry_run(config, quiet);
   Counted run;
   const RunResult result = run_search(config, run);
   CHECK(r.image == Shape{3, 32, 32});
@@ -55,7 +55,7 @@ TEST_CASE("a dry run tells of the phases, images and targets of the run") {
   CHECK(r.test_images == result.test_images);
   CHECK(r.phases.size() == 3);
   double seconds = 0;
-  for (const Rehearsal::Phase& p : r.phases) {
+  for (const DryRun::Phase& p : r.phases) {
     CHECK_MESSAGE(p.epochs == run.epochs[p.name], p.name);
     CHECK_MESSAGE(p.steps == run.steps[p.name], p.name);
     CHECK(p.seconds >= p.epochs * static_cast<double>(p.steps) * p.step_ms / 1e3);
@@ -80,7 +80,7 @@ TEST_CASE("a dry run leaves out phases that the run does not have") {
   config.method = Method::uniform;  // fine-tunes while others search
   CHECK(phases(config) == std::map<std::string, int>{{"warmup", 3}, {"finetune", 7}});
   train::Observer quiet;
-  CHECK_FALSE(rehearse(config, quiet).targets[0].range);
+  CHECK_FALSE(dry_run(config, quiet).targets[0].range);
   config.method = Method::sensitivity;
   CHECK(phases(config) == std::map<std::string, int>{{"warmup", 3}, {"finetune", 7}});
 }
@@ -101,7 +101,7 @@ TEST_CASE("a dry run refuses what the run would refuse") {
   };
   const auto said = [&] {
     train::Observer quiet;
-    return refusal([&] { rehearse(config, quiet); });
+    return refusal([&] { dry_run(config, quiet); });
   };
   config.target = "size=10%";
   CHECK(said() == expected());

@@ -14,7 +14,7 @@
 
 namespace mixgrad {
 
-struct Rehearsal {
+struct DryRun {
   struct Phase {
     std::string name;  ///< as in train::EpochReport
     int epochs;
@@ -39,6 +39,6 @@ struct Rehearsal {
 /// Prepares the run, checks all that a run checks before it trains, and takes some steps of each phase, with the run's
 /// own data, settings and threads. Nothing is written. Early stopping (`patience`) is not foreseen. Throws like
 /// run_search.
-Rehearsal rehearse(const RunConfig& config, train::Observer& observer);
+DryRun dry_run(const RunConfig& config, train::Observer& observer);
 
 }  // namespace mixgrad

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <mixgrad/rehearsal.h>
+#include <mixgrad/dry_run.h>
 
 namespace mixgrad::cli {
 
 /// Prints what a search would do and take (search --dry-run).
-void print_rehearsal(const RunConfig& config, const Rehearsal& r, bool json);
+void print_dry_run(const RunConfig& config, const DryRun& r, bool json);
 
 }  // namespace mixgrad::cli
