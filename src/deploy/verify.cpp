@@ -16,10 +16,11 @@ namespace {
 /// Calls f(graph's value, integer) for every element; both are NHWC, the integers' channels in their own order.
 template <typename F>
 void for_each_pair(const IntegerNode& node, const Tensor& value, const std::vector<int32_t>& integers, const F& f) {
-  const size_t channels = node.channel_of.size();
-  for (size_t k = 0; k < integers.size(); ++k) {
-    const size_t c = k % channels;
-    f(value.data()[k - c + static_cast<size_t>(node.channel_of[c])], integers[k]);
+  const std::span<const float> values = value.data();
+  for (size_t pixel = 0; pixel < integers.size(); pixel += node.channel_of.size()) {
+    for (size_t c = 0; c < node.channel_of.size(); ++c) {
+      f(values[pixel + static_cast<size_t>(node.channel_of[c])], integers[pixel + c]);
+    }
   }
 }
 
