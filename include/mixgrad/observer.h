@@ -39,6 +39,8 @@ struct EpochReport {
   double cost_soft = 0, cost_discrete = 0, tau = 0, entropy = 0;  ///< 0 if the phase has none
   double seconds = 0;
   std::vector<AlphaReport> alphas = {};  ///< in the search only
+  /// Of the network that was validated; shared with the one in training, so its next step changes them.
+  std::vector<Parameter> parameters = {};
 };
 
 /// The position in a run at which a checkpoint was written.

@@ -36,6 +36,7 @@ struct RunFolderOptions {
   bool overwrite = false;         ///< replace an existing run
   bool resume = false;            ///< continue a stopped run, or start one if there is none
   double checkpoint_minutes = 5;  ///< between checkpoints within an epoch; 0: after every step
+  std::string tensorboard = {};   ///< folder to which TensorBoard's event files are written; empty: none are
 };
 
 /// The folder of one run, created and checked to be writable before the run starts. A run that fails before its first

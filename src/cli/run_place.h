@@ -24,6 +24,10 @@ struct RunPlace {
           "continue the stopped run in --out, with the same result to the byte; start one if there is none");
     o.add("checkpoint-minutes", &options.checkpoint_minutes,
           "minutes between checkpoints within an epoch, 0: after every step; every epoch also ends with one");
+    o.add("tensorboard", &options.tensorboard,
+          "folder for TensorBoard's event files: after every epoch its metrics, and histograms of alpha, theta and the "
+          "parameters",
+          folder_form);
   }
 
   /// The folder: --out, or a new one.

@@ -57,7 +57,7 @@ RunFolder::RunFolder(const std::string& path, const RunFolderOptions& options)
     io::check_folder(path_);
     lock();
     if (options.resume) clear_leftovers();
-    log_ = std::make_unique<RunLog>(path_, old_run);
+    log_ = std::make_unique<RunLog>(path_, old_run, options.tensorboard);
     foreign_report_ = !resumes_ && fs::exists(path_ / report_name, error);
   } catch (...) {
     remove_empty();

@@ -18,16 +18,22 @@ constexpr const char *metrics_key = "metrics", *history_key = "history";
 
 std::string place_text(int64_t bytes, const io::Checksum& sum) { return fmt::format("{} {}", bytes, sum.str()); }
 
-/// Checksum of the lines in the file's first `bytes`; of no lines if there is no such file.
-io::Checksum sum_of_lines(const fs::path& file, int64_t bytes) {
+struct Lines {
+  int64_t count = 0;
   io::Checksum sum;
+};
+
+/// The lines in the file's first `bytes`; none if there is no such file.
+Lines lines_of(const fs::path& file, int64_t bytes) {
+  Lines lines;
   std::error_code error;
-  if (!fs::exists(file, error)) return sum;
+  if (!fs::exists(file, error)) return lines;
   const std::string content = io::read_file(file).substr(0, static_cast<size_t>(bytes));
   for (size_t begin = 0, end = 0; (end = content.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    sum.add(std::string_view(content).substr(begin, end + 1 - begin));
+    lines.sum.add(std::string_view(content).substr(begin, end + 1 - begin));
+    ++lines.count;
   }
-  return sum;
+  return lines;
 }
 
 }  // namespace
@@ -39,6 +45,7 @@ void LogFile::add(const std::string& line) {
   const std::string content = line + "\n";
   io::write_at(file_, bytes_, content);
   bytes_ += std::ssize(content);
+  ++lines_;
   sum_.add(content);
 }
 
@@ -48,10 +55,11 @@ void LogFile::go_back(const std::string& place) {
   if (place == this->place()) return remove();  // no lines at the checkpoint
   std::from_chars(place.data(), place.data() + place.size(), bytes_);
   for (const fs::path& file : {next_, own_}) {  // either of them, if the run was killed while one replaced the other
-    const io::Checksum sum = sum_of_lines(file, bytes_);
-    if (place_text(bytes_, sum) != place) continue;
+    const Lines lines = lines_of(file, bytes_);
+    if (place_text(bytes_, lines.sum) != place) continue;
     file_ = file;
-    sum_ = sum;
+    lines_ = lines.count;
+    sum_ = lines.sum;
     return io::write_at(file_, bytes_, "");
   }
   bad_input(
@@ -61,7 +69,7 @@ void LogFile::go_back(const std::string& place) {
 }
 
 void LogFile::replace_old() {
-  if (empty()) io::write_at(file_, 0, "");
+  if (lines_ == 0) io::write_at(file_, 0, "");
   std::error_code error;
   if (is_beside_old()) fs::rename(file_, own_, error);
   if (error) failed_run("can't replace {}: {}", own_.string(), error.message());
@@ -73,12 +81,15 @@ void LogFile::remove() const {
   fs::remove(file_, ignored);
 }
 
-RunLog::RunLog(const fs::path& folder, bool beside_old)
-    : metrics_(folder, "metrics", beside_old), history_(folder, "history", beside_old) {}
+RunLog::RunLog(const fs::path& folder, bool beside_old, const std::string& tensorboard)
+    : metrics_(folder, "metrics", beside_old), history_(folder, "history", beside_old) {
+  if (!tensorboard.empty()) tensorboard_.emplace(tensorboard);
+}
 
 void RunLog::add(const train::EpochReport& epoch) {
   metrics_.add(metrics_line(epoch));
   if (!epoch.alphas.empty()) history_.add(history_line(epoch));
+  if (tensorboard_) tensorboard_->add(epoch, metrics_.lines());
 }
 
 std::map<std::string, std::string> RunLog::places() const {
@@ -97,7 +108,7 @@ void RunLog::go_back(const std::map<std::string, std::string>& places) {
 void RunLog::replace_old() {
   metrics_.replace_old();
   history_.replace_old();
-  if (history_.empty()) history_.remove();
+  if (history_.lines() == 0) history_.remove();
 }
 
 void RunLog::remove() const {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "tensorboard.h"
+
 #include <mixgrad/io.h>
 #include <mixgrad/train.h>
 
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 namespace mixgrad {
@@ -25,20 +28,21 @@ class LogFile {
   /// Makes the file NAME.jsonl, even if it has no lines.
   void replace_old();
   void remove() const;
-  bool empty() const { return bytes_ == 0; }
+  int64_t lines() const { return lines_; }
   bool is_beside_old() const { return file_ != own_; }
 
  private:
   std::filesystem::path own_, next_, file_;  // `file_`: the one being written
-  int64_t bytes_ = 0;
+  int64_t bytes_ = 0, lines_ = 0;
   io::Checksum sum_;
 };
 
 /// metrics.jsonl and, from the first epoch of a search on, history.jsonl. Checkpoints hold their places, not their
-/// lines, so that they do not grow with the run.
+/// lines, so that they do not grow with the run. The epochs also go to TensorBoard's folder, unless that is empty.
 class RunLog {
  public:
-  RunLog(const std::filesystem::path& folder, bool beside_old);
+  /// Throws bad_input if nothing can be written to `tensorboard`.
+  RunLog(const std::filesystem::path& folder, bool beside_old, const std::string& tensorboard);
 
   void add(const train::EpochReport& epoch);
   std::map<std::string, std::string> places() const;
@@ -50,6 +54,7 @@ class RunLog {
 
  private:
   LogFile metrics_, history_;
+  std::optional<TensorBoard> tensorboard_;
 };
 
 }  // namespace mixgrad

@@ -10,7 +10,7 @@ namespace mixgrad::train {
 /// The task of a phase that trains `graph`, or a module if that is null.
 const Task& task_of(const Schedule& s, const Graph* graph, const data::Splits& splits);
 
-/// The quality of a graph on the validation images, also stored in the report.
+/// The quality of a graph on the validation images, also stored in the report, with the graph's parameters.
 double validate(const Graph& graph, const data::Splits& splits, const Task& task, EpochReport& report);
 
 /// Batches of the phase with this stream of random numbers.

@@ -25,6 +25,7 @@ double validate(const Graph& graph, const data::Splits& splits, const Task& task
   const Score score = evaluate(graph, splits.validation, all_images, &task);
   report.val_loss = score.mean_loss();
   report.val_metric = score.value();
+  report.parameters = graph.parameters();
   return score.quality();
 }
 

@@ -14,6 +14,8 @@ TEST_CASE("cli: formats that a build leaves out are refused in one line") {
                   "net.tflite: this build does not support TFLite");
   check_complaint(mixgrad_run(place, "train --data images:pictures"), 2,
                   "images:pictures: this build does not support JPEG and PNG");
+  check_complaint(mixgrad_run(place, quick(place) + "--tensorboard tb"), 2,
+                  "tensorboard: this build does not write event files");
   REQUIRE(mixgrad_run(place, quick(place) + "--quiet --out run").exit_code == 0);
   check_complaint(mixgrad_run(place, "export run --to onnx --out net.onnx"), 2,
                   "this build does not support ONNX: use c");

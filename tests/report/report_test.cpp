@@ -225,7 +225,7 @@ TEST_CASE("report: every flag of search is a setting of a run, with the same nam
     flags.insert(help.substr(at + 5, help.find_first_of(" \n", at + 5) - at - 5));
   }
   for (const char* other : {"checkpoint-minutes", "config", "data-parallel", "dry-run", "effort", "json", "out",
-                            "overwrite", "quiet", "resume"})
+                            "overwrite", "quiet", "resume", "tensorboard"})
     CHECK(flags.erase(other) == 1);
   CHECK(flags.size() == settings.size());
   for (const std::string& flag : flags) CHECK_MESSAGE(settings.contains(flag), flag);
