@@ -95,6 +95,8 @@ struct Why {
   std::optional<Exported> exported;  ///< set once the run is finished
   std::optional<Repair> repair;      ///< set once a run with targets is finished: how the network met them
 };
+/// Names of the layers whose bits the search in folder `run` chooses. Throws bad_input like read_history.
+std::vector<std::string> searched_layers(const std::string& run);
 /// Reads history.jsonl in folder `run`. Throws bad_input, listing the layers, if there is none called `layer`.
 Why why(const std::string& run, const std::string& layer);
 

@@ -22,7 +22,7 @@ constexpr const char* shell_form = "bash|zsh";
 /// Completions of an option's value, by its form: "f32|bf16" are words, "glyphs|idx:DIR" is a word or a path.
 struct Values {
   Words words;
-  bool paths = false;
+  bool paths = false, results = false, layers = false;  // results: folders that hold some
 };
 
 Values values_of(const CLI::Option& option) {
@@ -35,6 +35,9 @@ Values values_of(const CLI::Option& option) {
     if (!placeholder) values.words.push_back(part);
     if (part.find("FILE") != std::string::npos || part.find("DIR") != std::string::npos) values.paths = true;
   }
+  const std::string name = option.get_positional() ? option.get_single_name() : "";
+  values.results = name == "DIR" || name == "RUN" || name == "NETWORK";
+  values.layers = name == "LAYER";
   return values;
 }
 
@@ -87,7 +90,12 @@ void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
     cases.values +=
         fmt::format("    '{} --{}') words={} ;;\n", path, flag->get_lnames().front(), in_one(values_of(*flag).words));
   }
-  cases.words += fmt::format("      '{}') words={} ;;\n", path, in_one(bash_words(app)));
+  Words found;
+  for (const CLI::Option* option : positionals_of(app)) {
+    if (values_of(*option).results && found.empty()) found.push_back("_mixgrad_results");
+    if (values_of(*option).layers) found.push_back("_mixgrad_layers");
+  }
+  cases.words += fmt::format("      '{}') words={} found={} ;;\n", path, in_one(bash_words(app)), in_one(found));
   for (const CLI::App* command : subcommands_of(app)) {
     cases.commands.push_back("'" + path + " " + command->get_name() + "'");
     add_cases(*command, path + " " + command->get_name(), cases);
@@ -98,8 +106,21 @@ std::string bash(const CLI::App& app) {
   BashCases cases;
   add_cases(app, app.get_name(), cases);
   return fmt::format(R"(# Completion of mixgrad's command line for bash, written by: mixgrad completion bash
+_mixgrad_results() {{  # folders with the results of a run, a sweep or a front
+  local folder
+  for folder in "$word"*/ "$word"*/*/; do
+    [[ -e $folder/summary.json || -e $folder/front.csv || -e $folder/sweep.csv || -e $folder/float.safetensors ]] &&
+      printf '%s\n' "${{folder%/}}"
+  done
+}}
+_mixgrad_layers() {{  # of the search in the folder before
+  local layer
+  [ -d "$before" ] && "${{COMP_WORDS[0]}}" inspect why "$before" 2>/dev/null | while IFS= read -r layer; do
+    [[ $layer == "$word"* ]] && printf '%s\n' "$layer"
+  done
+}}
 _mixgrad() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} command=mixgrad words i
+  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} command=mixgrad words found i
   [ "$word" = = ] && word=  # --flag=value is three words
   [ "$before" = = ] && before=${{COMP_WORDS[COMP_CWORD - 2]}}
   for ((i = 1; i < COMP_CWORD; ++i)); do
@@ -112,6 +133,9 @@ _mixgrad() {{
 {}    esac ;;
   esac
   mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+  for i in $found; do mapfile -t -O ${{#COMPREPLY[@]}} COMPREPLY < <($i); done
+  [ "$found" ] && compopt -o filenames 2>/dev/null
+  return 0
 }}
 complete -o default -F _mixgrad mixgrad
 )",
@@ -135,6 +159,8 @@ std::string zsh_value(const CLI::Option& option) {
   const Values values = values_of(option);
   const std::string words = fmt::format("{}", fmt::join(values.words, " "));
   const std::string what = escaped(option.get_positional() ? option.get_single_name() : option.get_type_name());
+  if (values.results) return fmt::format(":{}:_mixgrad_results", what);
+  if (values.layers) return fmt::format(":{}:_mixgrad_layers", what);
   if (values.words.empty()) return fmt::format(":{}:{}", what, values.paths ? "_files" : " ");
   return values.paths ? fmt::format(":{}:{{compadd {}; _files}}", what, words) : fmt::format(":{}:({})", what, words);
 }
@@ -194,11 +220,20 @@ std::string zsh_functions(const CLI::App& app, const std::string& name) {
 }
 
 std::string zsh(const CLI::App& app) {
-  return fmt::format(R"(#compdef mixgrad
+  return fmt::format(R"sh(#compdef mixgrad
 # Completion of mixgrad's command line for zsh, written by: mixgrad completion zsh
+_mixgrad_results() {{  # folders with the results of a run, a sweep or a front, or else any file
+  local -a found=($PREFIX*/{{,*/}}{{summary.json,front.csv,sweep.csv,float.safetensors}}(N:h))
+  (( $#found )) && compadd -U -f -- ${{(u)found}} || _files
+}}
+
+_mixgrad_layers() {{  # of the search in the folder before
+  compadd -- ${{(f)"$(mixgrad inspect why ${{(Q)words[CURRENT - 1]}} 2>/dev/null)"}}
+}}
+
 {}# loaded as a function of this name it runs, otherwise it says what it is for
 if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mixgrad; fi
-)",
+)sh",
                      zsh_functions(app, "_mixgrad"));
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
+#include "json.h"
 #include "options.h"
 
 #include <mixgrad/error.h>
@@ -69,10 +70,12 @@ void run(Network& n) {
 
 void run(Why& w) {
   w.apply_options();
-  if (w.run.empty() || w.layer.empty())
-    bad_input(
-        "inspect why: folder or layer missing: expected mixgrad inspect why DIR LAYER with the folder of a search");
-  w.print(inspect::why(w.run, w.layer));
+  if (w.run.empty())
+    bad_input("inspect why: folder missing: expected mixgrad inspect why DIR LAYER with the folder of a search");
+  if (!w.layer.empty()) return w.print(inspect::why(w.run, w.layer));
+  const std::vector<std::string> layers = inspect::searched_layers(w.run);
+  if (w.json) return print_json(layers);
+  for (const std::string& layer : layers) fmt::print("{}\n", layer);
 }
 
 void run(Step& s) {
@@ -87,9 +90,9 @@ void add_why(CLI::App& inspect) {
       "why", "show what drove one layer's bit-widths during a search: the task and the cost, epoch by epoch");
   const auto w = std::make_shared<Why>(*command);
   command->add_option("DIR", w->run, "folder of a search, finished or running")->type_name("");
-  command->add_option("LAYER", w->layer, "name of a layer")->type_name("");
+  command->add_option("LAYER", w->layer, "name of a layer; without one, prints the names")->type_name("");
   w->options.add("json", &w->json, "print one JSON object");
-  show_examples(*command, {"mixgrad inspect why RUN stack1.conv2"});
+  show_examples(*command, {"mixgrad inspect why RUN", "mixgrad inspect why RUN stack1.conv2"});
   command->callback([w] { run(*w); });
 }
 

@@ -253,6 +253,8 @@ std::vector<Candidate> Story::outcome() const {
   return out;
 }
 
+std::vector<std::string> searched_layers(const std::string& run) { return layers_of(read_history(run)); }
+
 Why why(const std::string& run, const std::string& layer) {
   const std::vector<HistoryEpoch> history = read_history(run);
   Why out{.layer = layer,

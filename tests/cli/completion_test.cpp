@@ -4,6 +4,8 @@
 #include "../skip.h"
 #include "workplace.h"
 
+#include <mixgrad/io.h>
+
 #include <doctest/doctest.h>
 #include <fmt/core.h>
 
@@ -24,12 +26,44 @@ std::string offered(const Workplace& place, const std::string& words) {
 
 /// The line that zsh makes of `line` when Tab is pressed.
 std::string completed(const Workplace& place, const std::string& line) {
-  return shell_run(place, fmt::format("timeout 20 zsh -f {} \"$PWD\" {}",
+  return shell_run(place, fmt::format("PATH=\"$PWD:$PATH\" timeout 20 zsh -f {} \"$PWD\" {}",
                                       quoted(MIXGRAD_SOURCE_DIR "/tests/cli/complete.zsh"), quoted(line)))
       .out;
 }
 
+/// Folders with results, and one whose search chose the bits of `conv1` and `conv2`.
+void add_results(const Workplace& place) {
+  for (const char* file : {"found/summary.json", "runs/b c/front.csv", "runs/a/float.safetensors", "found.old/other"}) {
+    std::filesystem::create_directories((place.root / file).parent_path());
+    mixgrad::io::write_file(place.root / file, "");
+  }
+  mixgrad::io::write_file(place.root / "found/history.jsonl",
+                          R"j({"epoch": 0, "tau": 1, "alphas": [{"name": "conv1.alpha_w", )j"
+                          R"j("nodes": ["conv1", "conv2", "$(touch owned)"], "bits": [2, 8], )j"
+                          R"j("alpha": [0, 1], "theta": [0.3, 0.7], "loss": [0, 0]}]})j"
+                          "\n");
+}
+
 }  // namespace
+
+TEST_CASE("completion: bash offers folders with results, and layers") {
+  if (!has("bash")) return skip("bash is missing");
+  if (emulated()) return;
+  const Workplace place;
+  add_results(place);
+  REQUIRE(mixgrad_run(place, "completion bash >mixgrad.bash").exit_code == 0);
+  CHECK(offered(place, "mixgrad eval fou") == "found\n");
+  CHECK(offered(place, "mixgrad pick runs/") == "runs/a runs/b c\n");
+  CHECK(offered(place, "mixgrad report run") == "runs/a runs/b c\n");
+  CHECK(offered(place, "mixgrad report found --out") == "\n");
+  CHECK(offered(place, "mixgrad eval cif") == "\n");
+  const std::string program = quoted(binary());
+  CHECK(offered(place, program + " inspect why found con") == "conv1 conv2\n");
+  CHECK(offered(place, program + " inspect why found '$'") == "$(touch owned)\n");
+  CHECK(offered(place, program + " inspect why fo") == "found\n");
+  CHECK(offered(place, program + " inspect why cifar con") == "\n");
+  CHECK_FALSE(std::filesystem::exists(place.root / "owned"));
+}
 
 TEST_CASE("completion: bash offers commands, flags and words for values") {
   if (!has("bash")) return skip("bash is missing");
@@ -76,6 +110,12 @@ TEST_CASE("completion: zsh completes commands, flags and words for values") {
   CHECK(completed(place, "mixgrad search --scheme per-c") == "mixgrad search --scheme per-channel \n");
   CHECK(completed(place, "mixgrad bench step --model ds") == "mixgrad bench step --model ds_cnn \n");
   CHECK(completed(place, "mixgrad eval cif") == "mixgrad eval cifar/\n");
+  add_results(place);
+  CHECK(completed(place, "mixgrad eval fou") == "mixgrad eval found/\n");
+  CHECK(completed(place, "mixgrad pick runs/b") == "mixgrad pick runs/b\\ c/\n");
+  if (emulated()) return;
+  std::filesystem::create_symlink(binary(), place.root / "mixgrad");
+  CHECK(completed(place, "mixgrad inspect why found co") == "mixgrad inspect why found conv\n");
 }
 
 TEST_CASE("completion: other shells are refused") {

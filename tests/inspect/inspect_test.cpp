@@ -402,6 +402,7 @@ TEST_CASE("inspect on the command line") {
                                          {"why", "inspect why DIR LAYER"},
                                          {"why nowhere conv", "nowhere: no such folder"},
                                          {"why . fc", "expected one of conv, twin"},
+                                         {"why nowhere", "nowhere: no such folder"},
                                          {"tape --images 0", "images: 0"},
                                          {"tape --init nowhere", "nowhere"}}) {
     CAPTURE(c.arguments);
