@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the pages of documentation point to exists.
+// What the pages of documentation point to exists, in the repository and in the site made of them.
+#include "shell.h"
+#include "skip.h"
+
 #include <mixgrad/io.h>
 
 #include <doctest/doctest.h>
 
 #include <filesystem>
+#include <map>
 #include <regex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,7 +22,9 @@ namespace {
 const fs::path source = MIXGRAD_SOURCE_DIR;
 
 std::vector<fs::path> pages() {
-  std::vector<fs::path> out = {source / "README.md", source / "bench/README.md"};
+  std::vector<fs::path> out;
+  for (const char* page : {"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "bench/README.md"})
+    out.push_back(source / page);
   for (const auto& entry : fs::directory_iterator(source / "docs")) {
     if (entry.path().extension() == ".md") out.push_back(entry.path());
   }
@@ -28,6 +35,49 @@ std::vector<fs::path> pages() {
 std::vector<std::string> matches(const std::string& text, const std::regex& pattern) {
   std::vector<std::string> out;
   for (std::sregex_iterator i(text.begin(), text.end(), pattern), end; i != end; ++i) out.push_back((*i)[1]);
+  return out;
+}
+
+/// All values of an attribute, given as " href".
+std::vector<std::string> values_of(const std::string& html, const std::string& attribute) {
+  std::vector<std::string> out;
+  const std::string begin = attribute + "=\"";
+  for (size_t at = html.find(begin); at != std::string::npos; at = html.find(begin, at)) {
+    at += begin.size();
+    out.push_back(html.substr(at, html.find('"', at) - at));
+  }
+  return out;
+}
+
+/// The links in pages below `site` that lead nowhere, and what they load from other places: one per line.
+std::string broken_links(const fs::path& site) {
+  std::map<fs::path, std::string> texts;
+  for (const auto& entry : fs::recursive_directory_iterator(site)) {
+    if (entry.path().extension() == ".html" && entry.path().filename() != "404.html")
+      texts[entry.path()] = io::read_file(entry.path().string());
+  }
+  std::map<fs::path, std::set<std::string>> anchors;
+  for (const auto& [page, html] : texts) {
+    for (const std::string& id : values_of(html, " id")) anchors[page].insert(id);
+  }
+  std::string out;
+  const auto complain = [&](const fs::path& page, const std::string& link) {
+    out += page.lexically_relative(site).string() + ": " + link + "\n";
+  };
+  for (const auto& [page, html] : texts) {
+    for (const char* loaded : {" src", "rel=\"stylesheet\" href"}) {
+      for (const std::string& link : values_of(html, loaded)) {
+        if (!fs::exists(page.parent_path() / link)) complain(page, link);
+      }
+    }
+    for (const std::string& link : values_of(html, " href")) {
+      if (link.find(':') != std::string::npos) continue;  // elsewhere
+      const size_t hash = link.find('#');
+      const std::string anchor = hash == std::string::npos ? "" : link.substr(hash + 1);
+      const fs::path target = hash == 0 ? page : (page.parent_path() / link.substr(0, hash)).lexically_normal();
+      if (!fs::is_regular_file(target) || (!anchor.empty() && !anchors[target].contains(anchor))) complain(page, link);
+    }
+  }
   return out;
 }
 
@@ -76,4 +126,24 @@ TEST_CASE("docs: extending.md and architecture.md name files and functions that 
   }
   CHECK(names > 10);
   CHECK(paths > 3);
+}
+
+TEST_CASE("docs: every page has a place in the site") {
+  const std::string settings = io::read_file(source / "mkdocs.yml");
+  for (const fs::path& page : pages()) {
+    const std::string name = page.lexically_relative(source);
+    CAPTURE(name);
+    CHECK(settings.find(": " + name + "\n") != std::string::npos);
+  }
+}
+
+TEST_CASE("docs: the site builds, needs nothing from elsewhere, and every link in it leads to something") {
+  const test::Folder folder;
+  folder.run("mkdocs build --help || true");  // names the themes
+  if (folder.said().find("material") == std::string::npos)
+    return test::skip("mkdocs with its theme is missing: apt-get install mkdocs-material");
+  folder.run("PYTHONDONTWRITEBYTECODE=1 mkdocs build --strict --site-dir \"$PWD/site\" --config-file " +
+             test::quoted(source / "mkdocs.yml"));
+  CHECK(fs::exists(folder.path / "site/docs/guide.html"));
+  CHECK(broken_links(folder.path / "site") == "");
 }

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <regex>
 #include <set>
 #include <sstream>
 #include <string>
@@ -48,6 +49,7 @@ const std::vector<Example> examples = {
      {"cycles: 12502016 cycles at uniform 8 bits", "stack3.shortcut", "of at most 6251008 cycles",
       "of at most 1209 transfers"}},
     {"09_your_own_quantizer", "", {"power-of-two  steps 0.00781 0.50000", "integers agree on 500 of 500"}, 0.8},
+    {"10_your_own_sampler", "", {"softmax ", "drawn "}, 0.8},
 };
 
 /// The numbers after "accuracy ".
@@ -129,4 +131,22 @@ TEST_CASE("examples: the program in README.md is examples/07_resnet8.cpp") {
                     program = io::read_file(sources / "examples/07_resnet8.cpp");
   const size_t begin = readme.find("```cpp\n") + 7;
   CHECK(readme.substr(begin, readme.find("```", begin) - begin) == program.substr(program.find("#include")));
+}
+
+TEST_CASE("examples: the code in docs/research.md is taken from them") {
+  const auto without_indentation = [](const std::string& text) {
+    return std::regex_replace("\n" + text, std::regex("\n +"), "\n").substr(1);
+  };
+  std::string programs;
+  for (const Example& e : examples)
+    programs += without_indentation(io::read_file(sources / "examples" / (std::string(e.name) + ".cpp")));
+  const std::string page = io::read_file(sources / "docs/research.md"), fence = "```cpp\n";
+  int blocks = 0;
+  for (size_t at = page.find(fence); at != std::string::npos; at = page.find(fence, at), ++blocks) {
+    at += fence.size();
+    const std::string block = page.substr(at, page.find("```", at) - at);
+    CAPTURE(block);
+    CHECK(programs.find(without_indentation(block)) != std::string::npos);
+  }
+  CHECK(blocks > 2);
 }
