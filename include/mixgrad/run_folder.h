@@ -60,7 +60,9 @@ class RunFolder {
   /// Adds the epoch's lines to metrics.jsonl and history.jsonl. If an old run is being overwritten, its files are kept
   /// until the result is written.
   void add(const train::EpochReport& epoch);
-  /// Has `render` write a report of the epochs so far, unless the folder holds an old run or another report.
+  /// Whether report() has reports written: not if the folder holds an old run or another report.
+  bool reports_epochs() const;
+  /// Has `render` write a report of the epochs so far.
   void report(const std::function<void(const std::string& path)>& render);
   /// Writes the network, then the summary: a run with a summary is complete.
   void write_result(const RunConfig& config, const RunResult& result);

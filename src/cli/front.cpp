@@ -52,6 +52,7 @@ void TrainFront::run() {
         run_front(config, progress, &start, processes.communicator());
       },
       [this](RunFolder& folder, const std::string& path) {
+        if (amount.of_progress() == Progress::Show::all) RunPlace::say_start(folder, path);
         const FrontResult result = [&] {
           Progress progress(config, amount.of_progress(), front_phases(config));
           return front_in_folder(config, folder, progress, processes.communicator(), report::write_page);

@@ -39,6 +39,7 @@ void Search::run() {
         run_search(config, progress, &start, processes.communicator());
       },
       [this](RunFolder& folder, const std::string& path) {
+        if (amount.of_progress() == Progress::Show::all) RunPlace::say_start(folder, path);
         const RunResult result = [&] {
           Progress progress(config, amount.of_progress());
           return run_in_folder(config, folder, progress, processes.communicator(), report::write_page);

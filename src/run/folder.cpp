@@ -130,8 +130,10 @@ void RunFolder::make_folders() {
 
 void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
 
+bool RunFolder::reports_epochs() const { return !foreign_report_ && !log_->is_beside_old(); }
+
 void RunFolder::report(const std::function<void(const std::string& path)>& render) {
-  if (!render || foreign_report_ || log_->is_beside_old()) return;
+  if (!render || !reports_epochs()) return;
   try {
     render(path_);
     reported_ = true;
