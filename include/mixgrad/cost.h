@@ -197,6 +197,9 @@ double uniform(const Graph& graph, const Model& model, int bits);
 /// Explains the cost of a discrete graph, or "" if the model can't. For activations and peak-ram: the node at the peak,
 /// and the tensors alive there with their sizes.
 std::string reason(const Graph& graph, const Model& model);
+/// What each layer of a discrete graph adds to the cost, with its name, in execution order; nothing unless the model is
+/// a sum over layers.
+std::vector<std::pair<std::string, double>> by_layer(const Graph& graph, const Model& model);
 /// The result of `cost`, or nothing if the model has no cost for one of the layers or its bit-widths.
 std::optional<double> if_defined(const std::function<double()>& cost);
 

@@ -264,6 +264,15 @@ double discrete(const Graph& graph, const Model& model) {
   return model.of_network(network_of(graph, arg_max_view())).item();
 }
 
+std::vector<std::pair<std::string, double>> by_layer(const Graph& graph, const Model& model) {
+  std::vector<std::pair<std::string, double>> out;
+  const auto* sum_of = model.of_network.target<SumOverLayers>();
+  if (sum_of == nullptr) return out;
+  for (const Layer& layer : network_of(graph, arg_max_view()).layers)
+    out.emplace_back(layer.name, sum_of->of_layer(layer).item());
+  return out;
+}
+
 Meter::Meter(const Graph& graph, Model model)
     : graph_(graph),
       model_(std::move(model)),

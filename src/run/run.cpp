@@ -153,8 +153,17 @@ class SearchRun : PreparedRun {
   void add_costs(const Start& start) {
     result_.layers = summarize(result_.network, start.floating);
     result_.costs = costs(result_.network, start.floating);
+    for (const CostReport& c : result_.costs) add_costs_of_layers(cost::find(c.name));
     for (const Target& t : start.targets) {
       result_.targets.push_back({t.model.name, t.model.unit, t.limit, cost::discrete(result_.network, t.model)});
+      add_costs_of_layers(t.model);
+    }
+  }
+
+  void add_costs_of_layers(const cost::Model& model) {
+    for (const auto& [name, value] : cost::by_layer(result_.network, model)) {
+      const auto layer = std::ranges::find(result_.layers, name, &LayerSummary::name);
+      if (layer != result_.layers.end()) layer->costs[model.name] = value;
     }
   }
 

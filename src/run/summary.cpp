@@ -42,7 +42,8 @@ ordered_json layers(const RunResult& result, bool per_layer) {
                     {"in_bits", optional(layer.in_bits)},
                     {"out_bits", optional(layer.out_bits)},
                     {"weights", layer.weights},
-                    {"macs", layer.macs}});
+                    {"macs", layer.macs},
+                    {"costs", layer.costs}});
   }
   return list;
 }

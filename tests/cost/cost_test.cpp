@@ -387,6 +387,7 @@ TEST_CASE("cost: a model may combine tensors and their ops with values") {
     return sum(terms);
   });
   CHECK(cost::discrete(one_layer(4, 8), model) == 2 * 3 * 5 + 5 * 4 + 2);
+  CHECK(cost::by_layer(one_layer(4, 8), model).at(0).second == 2 * 3 * 5 + 5 * 4 + 2);
   Graph searched = one_layer(8, 8);
   auto& slot = *searched.nodes[1].weight_slot;
   slot.bits.clear();

@@ -150,6 +150,8 @@ async function checkControls(page, say) {
   const bars = await page.evaluate(pictureOf, '#layers-chart');
   await page.click('#layers-measure button:nth-child(2)');
   if (bars === (await page.evaluate(pictureOf, '#layers-chart'))) say('another measure has the same bars');
+  const last = await page.$eval('#layers-measure button:last-child', button => (button.click(), button.textContent));
+  if (!last.startsWith('mpic-latency')) say(`expected the time of each layer last, found ${last}`);
   if (await page.$('#confusion:not([hidden])')) {
     const rows = await page.$eval('#confusion-box', box => box.textContent);
     await page.click('#confusion-network button:nth-child(2)');

@@ -46,6 +46,8 @@ struct Run {
       result.costs.push_back(
           {m.name, m.unit, cost::discrete(result.network, m), cost::uniform(floating, m, 8), of_float});
     }
+    for (const auto& [name, cycles] : cost::by_layer(result.network, cost::mpic_latency()))
+      std::ranges::find(result.layers, name, &LayerSummary::name)->costs["mpic-latency"] = cycles;
     const std::string target = config.target.find("table:") == std::string::npos ? config.target : "";
     for (const Target& t : parse_targets(target, floating))
       result.targets.push_back({t.model.name, t.model.unit, t.limit, t.limit});

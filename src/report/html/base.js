@@ -112,7 +112,7 @@ const score = (run, stage) =>
   run.summary[`${stage}_metric`] ?? run.summary[isShare(run) ? `${stage}_accuracy` : `${stage}_loss`];
 const shownScore = (run, value) => (isShare(run) ? percent(value, 2) : digits(value, 4));
 const better = (run, a, b) => (metricOf(run).larger_is_better ? a > b : a < b);
-const unit = (run, cost) => (run.summary.cost_unit ?? {})[cost] ?? '';
+const unit = (run, cost) => (run.summary.cost_unit ?? {})[cost] ?? (run.summary.targets ?? {})[cost]?.unit ?? '';
 function shownCost(run, cost, value) {
   const counted = unit(run, cost);
   return counted === 'bits'

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bits per layer as bars, and the channels of each layer as a strip: of the network found or of an epoch of the search.
+// Bits or time per layer as bars, and the channels of each layer as a strip: of the network found or of an epoch of the search.
 
 const measures = {
   channels: {title: 'channels', of: (layer, bits) => layer.channels.get(bits) ?? 0},
@@ -7,20 +7,31 @@ const measures = {
   bytes: {title: 'bytes', of: (layer, bits) => (bits / 8) * (layer.grids.find(g => g.bits === bits)?.weights ?? 0)},
 };
 
+/// The costs of a layer that are times.
+const timesOf = layer => Object.keys(layer?.costs ?? {}).filter(name => name.includes('latency') || name.startsWith('table'));
+
+/// What the bars can show: the measures above, and times, which are not split by bits.
+function measuresOf(run) {
+  const times = timesOf(layersOf(run)[0]).map(name => [name, {title: costLabel(run, name), of: layer => layer.costs[name] ?? 0, whole: true}]);
+  return {...measures, ...Object.fromEntries(times)};
+}
+
 function drawBars() {
   const layers = layersOf(state.run),
-    measure = measures[state.measure];
+    all = measuresOf(state.run),
+    measure = all[state.measure] ?? measures.channels;
   byId('layers-box').style.minHeight = `${Math.max(260, 84 + 24 * layers.length)}px`;
   choose(
     'layers-measure',
-    Object.entries(measures).map(([name, m]) => [name, m.title]),
-    state.measure,
+    Object.entries(all).map(([name, m]) => [name, m.title]),
+    all[state.measure] ? state.measure : 'channels',
     chosen => change({measure: chosen}),
   );
-  const datasets = bitsOf(state.run).map(bits => ({
-    label: bitsName(bits),
+  const parts = measure.whole ? [{label: 'all bits', fill: color('accent')}] : bitsOf(state.run).map(bits => ({label: bitsName(bits), fill: bitsColor(bits), bits}));
+  const datasets = parts.map(({label, fill, bits}) => ({
+    label,
     data: layers.map(layer => measure.of(layer, bits)),
-    backgroundColor: bitsColor(bits),
+    backgroundColor: fill,
     borderColor: color('card'),
     borderWidth: {right: 1},
     borderSkipped: false,
@@ -48,7 +59,7 @@ function drawBars() {
         },
       },
       plugins: {
-        legend: {position: 'bottom'},
+        legend: {position: 'bottom', display: !measure.whole},
         tooltip: {
           filter: item => item.raw > 0,
           callbacks: {
