@@ -67,6 +67,17 @@ bool suits_grad_x(const Conv2dSize& s);
 Conv2dForward conv2d;
 Conv2dGradX conv2d_grad_x;
 Conv2dGradW conv2d_grad_w;
+
+// In bfloat16 on CPUs with AVX512_BF16 and without AMX, the same bytes on all of them. Outputs and ∂x are rounded more
+// often than by a direct convolution, with about 3 times its error; ∂w is computed in float.
+bool runs_half();  ///< on this CPU
+bool suits_half(const Conv2dSize& s);
+bool suits_half_grad_x(const Conv2dSize& s);
+bool suits_half_grad_w(const Conv2dSize& s);
+void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
+            std::span<bfloat16> y);
+void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);
+void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw, Grad gbias);
 }  // namespace winograd
 
 /// Plain loops: the reference for the tests.
