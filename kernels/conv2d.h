@@ -68,8 +68,8 @@ Conv2dForward conv2d;
 Conv2dGradX conv2d_grad_x;
 Conv2dGradW conv2d_grad_w;
 
-// In bfloat16 on CPUs with AVX512_BF16 and without AMX, the same bytes on all of them. Outputs and ∂x are rounded more
-// often than by a direct convolution, with about 3 times its error; ∂w is computed in float.
+// On images in bfloat16, on CPUs with AVX512_BF16 and without AMX. Outputs and ∂x have about 3 times the error of a
+// direct convolution in bfloat16; ∂w is computed in float.
 bool runs_half();  ///< on this CPU
 bool suits_half(const Conv2dSize& s);
 bool suits_half_grad_x(const Conv2dSize& s);

@@ -38,7 +38,7 @@ struct Cost {
   int64_t lanes;               ///< of vectors, which a direct convolution fills with output channels
   int64_t product, transform;  ///< of an element
 };
-constexpr Cost in_float{8, 1, 6}, in_bfloat16{16, 1, 12}, half_to_float{16, 2, 12};
+constexpr Cost in_float{8, 1, 6}, in_bfloat16{16, 1, 8}, half_to_float{16, 2, 8};
 
 /// Whether this is at least a quarter less work than a direct convolution. Costs are by the measurements in
 /// bench/README.md; transforms of weights cost 8 per element. Those are transformed once for a micro-batch, whose size
