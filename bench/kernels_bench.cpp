@@ -249,7 +249,7 @@ void add_layers() {
           fmt::format("conv3x3/{0}x{1}x{1}_to_{2}/{3}/", shape.c_in, shape.size, shape.c_out, name);
       benchmark::RegisterBenchmark((prefix + "direct").c_str(), square_conv, shape, direction, chosen);
       benchmark::RegisterBenchmark((prefix + by_winograd.name).c_str(), square_conv, shape, direction, by_winograd);
-      if (!k::winograd::runs_half()) continue;
+      if (!k::winograd::runs_bfloat16()) continue;
       for (const HalfConvolution& half : {half_direct, half_winograd})
         benchmark::RegisterBenchmark((prefix + half.name).c_str(), half_square_conv, shape, direction, half);
     }

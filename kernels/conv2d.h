@@ -70,10 +70,10 @@ Conv2dGradW conv2d_grad_w;
 
 // On images in bfloat16, on CPUs with AVX512_BF16 and without AMX. Outputs and ∂x have about 3 times the error of a
 // direct convolution in bfloat16; ∂w is computed in float.
-bool runs_half();  ///< on this CPU
-bool suits_half(const Conv2dSize& s);
-bool suits_half_grad_x(const Conv2dSize& s);
-bool suits_half_grad_w(const Conv2dSize& s);
+bool runs_bfloat16();  ///< on this CPU
+bool suits_bfloat16(const Conv2dSize& s);
+bool suits_bfloat16_grad_x(const Conv2dSize& s);
+bool suits_bfloat16_grad_w(const Conv2dSize& s);
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx);

@@ -236,7 +236,7 @@ void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y) {
-  if (bfloat16_is_fast() && winograd::suits_half(s)) {
+  if (bfloat16_is_fast() && winograd::suits_bfloat16(s)) {
     const ConvClock clock;
     return winograd::conv2d(s, x, w, bias, y);
   }
@@ -272,7 +272,7 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
   if (!gx) return;
-  if (bfloat16_is_fast() && winograd::suits_half_grad_x(s)) {
+  if (bfloat16_is_fast() && winograd::suits_bfloat16_grad_x(s)) {
     const ConvClock clock;
     return winograd::conv2d_grad_x(s, gy, w, gx);
   }
@@ -298,7 +298,7 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<cons
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
                    Grad gbias) {
-  if (gw && bfloat16_is_fast() && winograd::suits_half_grad_w(s)) {
+  if (gw && bfloat16_is_fast() && winograd::suits_bfloat16_grad_w(s)) {
     const ConvClock clock;
     return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
   }

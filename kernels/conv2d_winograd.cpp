@@ -38,7 +38,7 @@ struct Cost {
   int64_t lanes;               ///< of vectors, which a direct convolution fills with output channels
   int64_t product, transform;  ///< of an element
 };
-constexpr Cost in_float{8, 1, 6}, in_bfloat16{16, 1, 8}, half_to_float{16, 2, 8};
+constexpr Cost in_float{8, 1, 6}, in_bfloat16{16, 1, 8}, bfloat16_to_float{16, 2, 8};
 
 /// Whether this is at least a quarter less work than a direct convolution. Costs are by the measurements in
 /// bench/README.md; transforms of weights cost 8 per element. Those are transformed once for a micro-batch, whose size
@@ -67,15 +67,17 @@ bool suits(const Conv2dSize& s, const Pass& pass, const Cost& cost) {
 bool suits(const Conv2dSize& s) { return suits<FloatTiles>(s, pass_of(s), in_float); }
 bool suits_grad_x(const Conv2dSize& s) { return suits<FloatTiles>(s, reversed(pass_of(s)), in_float); }
 
-bool runs_half() {
+bool runs_bfloat16() {
   static const bool runs = has_avx512_bf16() && !has_amx();
   return runs;
 }
-bool suits_half(const Conv2dSize& s) { return runs_half() && suits<HalfTiles>(s, pass_of(s), in_bfloat16); }
-bool suits_half_grad_x(const Conv2dSize& s) {
-  return runs_half() && suits<HalfTiles>(s, reversed(pass_of(s)), in_bfloat16);
+bool suits_bfloat16(const Conv2dSize& s) { return runs_bfloat16() && suits<Bfloat16Tiles>(s, pass_of(s), in_bfloat16); }
+bool suits_bfloat16_grad_x(const Conv2dSize& s) {
+  return runs_bfloat16() && suits<Bfloat16Tiles>(s, reversed(pass_of(s)), in_bfloat16);
 }
-bool suits_half_grad_w(const Conv2dSize& s) { return runs_half() && suits<FloatTiles>(s, pass_of(s), half_to_float); }
+bool suits_bfloat16_grad_w(const Conv2dSize& s) {
+  return runs_bfloat16() && suits<FloatTiles>(s, pass_of(s), bfloat16_to_float);
+}
 
 namespace {
 

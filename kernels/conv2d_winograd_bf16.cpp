@@ -10,7 +10,7 @@ namespace mixgrad::kernels::winograd::avx512_bf16 {
 #ifdef __AVX512BF16__
 
 void convolve(const Pass& pass, const bfloat16* x, const float* taps, GradOf<bfloat16> to, const float* bias) {
-  with_cheaper<HalfTiles>(
+  with_cheaper<Bfloat16Tiles>(
       pass.to, [&]<typename F>() __attribute__((always_inline)) {
         winograd::convolve<F, 16, Pair>(pass, x, taps, Landing<bfloat16>{to, bias});
       });

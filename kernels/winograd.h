@@ -173,7 +173,7 @@ struct FloatTiles {
 };
 
 /// Those for products in bfloat16, where roundings allow only F(2x4, 3x3), with 3 times less.
-struct HalfTiles {
+struct Bfloat16Tiles {
   using Small = Tile<F2>;
   using Large = Tile<F2, F4At<ClosePoints>>;
 };

@@ -189,8 +189,8 @@ namespace {
 
 /// Whether this CPU runs it; says so if not.
 bool runs_winograd() {
-  if (!winograd::runs_half()) MESSAGE("skipped: no Winograd's algorithm in bfloat16 on this CPU");
-  return winograd::runs_half();
+  if (!winograd::runs_bfloat16()) MESSAGE("skipped: no Winograd's algorithm in bfloat16 on this CPU");
+  return winograd::runs_bfloat16();
 }
 
 /// Calls body(data, size) for all shapes that Winograd's algorithm computes, also those that it does not suit.
@@ -220,7 +220,7 @@ TEST_CASE("Winograd's algorithm in bfloat16 agrees with the reference") {
   if (!runs_winograd()) return;
   // Roundings of transformed images and weights; a direct convolution has a third of it.
   constexpr double tolerance = 0.02;
-  each_winograd_case([](const ConvData& d, const Conv2dSize& s) {
+  each_winograd_case([&](const ConvData& d, const Conv2dSize& s) {
     for (const bool add : {false, true}) {
       CAPTURE(add);
       const Results r = by_winograd(d, s, add);
@@ -264,12 +264,13 @@ TEST_CASE("convolutions in bfloat16 use Winograd's algorithm for the shapes that
   const ConvData d(s);
   const Results expected = by_winograd(d, s, false);
   CHECK(d.results(s, false) == expected);
-  CHECK((winograd::suits_half(s) && winograd::suits_half_grad_x(s) && winograd::suits_half_grad_w(s)));
+  CHECK((winograd::suits_bfloat16(s) && winograd::suits_bfloat16_grad_x(s) && winograd::suits_bfloat16_grad_w(s)));
   winograd::enable(false);
-  CHECK_FALSE((winograd::suits_half(s) || winograd::suits_half_grad_x(s) || winograd::suits_half_grad_w(s)));
+  CHECK_FALSE(
+      (winograd::suits_bfloat16(s) || winograd::suits_bfloat16_grad_x(s) || winograd::suits_bfloat16_grad_w(s)));
   CHECK_FALSE(d.results(s, false) == expected);
   winograd::enable(true);
-  CHECK_FALSE(winograd::suits_half(conv(2, 16, 32, 32, 32, 3, 3, 2, 1, 1)));
+  CHECK_FALSE(winograd::suits_bfloat16(conv(2, 16, 32, 32, 32, 3, 3, 2, 1, 1)));
 }
 
 TEST_CASE("bfloat16 by way of float is the float convolution, rounded once") {
