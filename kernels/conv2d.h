@@ -15,7 +15,7 @@ using Conv2dGradX = void(const Conv2dSize& s, std::span<const float> gy, std::sp
 using Conv2dGradW = void(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias);
 
 /// y = x ⋆ w + bias; x [n, h, w, c_in], y [n, oh, ow, c_out], bias [c_out] or empty.
-/// In bfloat16, products are summed in float and rounded once.
+/// In bfloat16, products are summed in float and rounded once. Winograd's algorithm also rounds what it transforms.
 Conv2dForward conv2d;
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y);

@@ -68,7 +68,7 @@ Matrices<M> matrices(int64_t points, int64_t rows, int64_t columns) {
   return {scratch<U, M>(points * matrix), columns, matrix};
 }
 
-int64_t tiles_along(int64_t size, int64_t outputs) { return (size + outputs - 1) / outputs; }
+inline int64_t tiles_along(int64_t size, int64_t outputs) { return (size + outputs - 1) / outputs; }
 
 /// Products per channel and image.
 template <typename F>
@@ -213,7 +213,7 @@ MIXGRAD_INLINE void put_outputs(const Tiling<F>& tiling, int64_t begin, int64_t 
 
 /// Tiles that are transformed at a time: their transforms fill half of a small L2 cache, or as much as the weights',
 /// which each block reads anew.
-int64_t block_of_tiles(int64_t points, int64_t channels, int64_t weights, int64_t count) {
+inline int64_t block_of_tiles(int64_t points, int64_t channels, int64_t weights, int64_t count) {
   constexpr int64_t floats = 1 << 16, step = 12;
   return std::min(count, std::max(step, std::max(floats / points, weights) / channels / step * step));
 }
