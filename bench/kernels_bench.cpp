@@ -170,6 +170,20 @@ constexpr Convolution by_gemm{"gemm", k::gemm::conv2d, k::gemm::conv2d_grad_x, k
 constexpr Convolution by_winograd{"winograd", k::winograd::conv2d, k::winograd::conv2d_grad_x,
                                   k::winograd::conv2d_grad_w};
 
+/// Those of images in bfloat16.
+struct HalfConvolution {
+  using Halves = std::span<const k::bfloat16>;
+  const char* name;
+  void (*forward)(const k::Conv2dSize&, Halves x, std::span<const float> w, std::span<const float> bias,
+                  std::span<k::bfloat16> y);
+  void (*grad_x)(const k::Conv2dSize&, Halves gy, std::span<const float> w, k::GradOf<k::bfloat16> gx);
+  void (*grad_w)(const k::Conv2dSize&, Halves x, Halves gy, k::Grad gw, k::Grad gbias);
+};
+
+constexpr HalfConvolution half_direct{"direct_bf16", k::conv2d, k::conv2d_grad_x, k::conv2d_grad_w};
+constexpr HalfConvolution half_winograd{"winograd_bf16", k::winograd::conv2d, k::winograd::conv2d_grad_x,
+                                        k::winograd::conv2d_grad_w};
+
 void conv(benchmark::State& state, const k::Conv2dSize& s, Direction direction, const Convolution& convolution,
           bool with_bias) {
   LayerCase c(s);
@@ -190,6 +204,22 @@ void square_conv(benchmark::State& state, const SquareShape& shape, Direction di
                  const Convolution& convolution) {
   k::winograd::enable(false);
   conv(state, shape.conv(), direction, convolution, /*with_bias=*/false);
+  k::winograd::enable(true);
+}
+
+void half_square_conv(benchmark::State& state, const SquareShape& shape, Direction direction,
+                      const HalfConvolution& convolution) {
+  const k::Conv2dSize s = shape.conv();
+  LayerCase c(s);
+  std::vector<k::bfloat16> x(c.x.size()), y(c.y.size()), gx(c.x.size());
+  k::from_float(c.x, x);
+  k::from_float(c.y, y);
+  k::winograd::enable(false);
+  measure_layer(state, s.n * s.oh * s.ow * std::ssize(c.w), [&] {
+    if (direction == Direction::forward) convolution.forward(s, x, c.w, c.bias, y);
+    if (direction == Direction::grad_x) convolution.grad_x(s, y, c.w, {.data = gx.data()});
+    if (direction == Direction::grad_w) convolution.grad_w(s, x, y, grad(c.gw), {});
+  });
   k::winograd::enable(true);
 }
 
@@ -219,6 +249,9 @@ void add_layers() {
           fmt::format("conv3x3/{0}x{1}x{1}_to_{2}/{3}/", shape.c_in, shape.size, shape.c_out, name);
       benchmark::RegisterBenchmark((prefix + "direct").c_str(), square_conv, shape, direction, chosen);
       benchmark::RegisterBenchmark((prefix + by_winograd.name).c_str(), square_conv, shape, direction, by_winograd);
+      if (!k::winograd::runs_bfloat16()) continue;
+      for (const HalfConvolution& half : {half_direct, half_winograd})
+        benchmark::RegisterBenchmark((prefix + half.name).c_str(), half_square_conv, shape, direction, half);
     }
   }
   for (const LinearShape& shape : linear_shapes) {

@@ -10,8 +10,8 @@ namespace mixgrad::kernels {
 void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<const float> bias,
             std::span<float> y) {
   const ConvClock clock;
-  const auto run = winograd::suits(s) ? winograd::conv2d : gemm::computes(s) ? gemm::conv2d : direct::conv2d;
-  run(s, x, w, bias, y);
+  if (winograd::suits(s)) return winograd::conv2d(s, x, w, bias, y);
+  (gemm::computes(s) ? gemm::conv2d : direct::conv2d)(s, x, w, bias, y);
 }
 
 void conv2d_codes_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<const float> w, Grad gx) {
@@ -28,10 +28,8 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   const ConvClock clock;
-  const auto run = winograd::suits(s)  ? winograd::conv2d_grad_w
-                   : gemm::computes(s) ? gemm::conv2d_grad_w
-                                       : direct::conv2d_grad_w;
-  run(s, x, gy, gw, gbias);
+  if (winograd::suits(s)) return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
+  (gemm::computes(s) ? gemm::conv2d_grad_w : direct::conv2d_grad_w)(s, x, gy, gw, gbias);
 }
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,

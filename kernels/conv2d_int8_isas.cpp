@@ -11,22 +11,12 @@ namespace mixgrad::kernels::int8 {
 
 extern const Isa avx2, avx_vnni, avx512_vnni;
 
-namespace {
-
-bool supports_avx512_vnni() {
-  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-         __builtin_cpu_supports("avx512vnni");
-}
-
-}  // namespace
-
 std::span<const Isa> isas() {
   static const std::vector<Isa> all = [] {
     std::vector<Isa> found;
     if (__builtin_cpu_supports("avx2")) found.push_back(avx2);
     if (has_avx_vnni()) found.push_back(avx_vnni);
-    if (supports_avx512_vnni()) found.push_back(avx512_vnni);
+    if (has_avx512() && __builtin_cpu_supports("avx512vnni")) found.push_back(avx512_vnni);
     return found;
   }();
   return all;

@@ -236,6 +236,10 @@ void conv2d(const Conv2dSize& s, std::span<const float> x, std::span<const float
 
 void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<const float> bias,
             std::span<bfloat16> y) {
+  if (bfloat16_is_fast() && winograd::suits_bfloat16(s)) {
+    const ConvClock clock;
+    return winograd::conv2d(s, x, w, bias, y);
+  }
   if (const Plan* plan = bfloat16_plan_for(s, Kind::forward, !bias.empty())) return forward(*plan, x, w, bias, y);
   through_float::conv2d(s, x, w, bias, y);
 }
@@ -268,15 +272,23 @@ void conv2d_grad_x(const Conv2dSize& s, std::span<const float> gy, std::span<con
 
 void conv2d_grad_x(const Conv2dSize& s, std::span<const bfloat16> gy, std::span<const float> w, GradOf<bfloat16> gx) {
   if (!gx) return;
+  if (bfloat16_is_fast() && winograd::suits_bfloat16_grad_x(s)) {
+    const ConvClock clock;
+    return winograd::conv2d_grad_x(s, gy, w, gx);
+  }
   if (const Plan* plan = bfloat16_plan_for(s, Kind::grad_x, false)) return grad_x(*plan, s, gy, w, gx);
   through_float::conv2d_grad_x(s, gy, w, gx);
 }
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<const float> gy, Grad gw, Grad gbias) {
   if (!gw) return gbias ? column_sums(s.n * s.oh * s.ow, s.c_out, gy, gbias) : void();
-  if (winograd::suits(s) || prefers_gemm_grad_w(s)) {
+  if (winograd::suits(s)) {
     const ConvClock clock;
-    return (winograd::suits(s) ? winograd::conv2d_grad_w : gemm::conv2d_grad_w)(s, x, gy, gw, gbias);
+    return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
+  }
+  if (prefers_gemm_grad_w(s)) {
+    const ConvClock clock;
+    return gemm::conv2d_grad_w(s, x, gy, gw, gbias);
   }
   if (const Plan* plan = plan_for<float>(s, Kind::grad_w, static_cast<bool>(gbias)))
     return grad_w(*plan, s, x, gy, gw, gbias);
@@ -286,6 +298,10 @@ void conv2d_grad_w(const Conv2dSize& s, std::span<const float> x, std::span<cons
 
 void conv2d_grad_w(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const bfloat16> gy, Grad gw,
                    Grad gbias) {
+  if (gw && bfloat16_is_fast() && winograd::suits_bfloat16_grad_w(s)) {
+    const ConvClock clock;
+    return winograd::conv2d_grad_w(s, x, gy, gw, gbias);
+  }
   const Plan* plan = gw ? bfloat16_plan_for(s, Kind::grad_w, static_cast<bool>(gbias)) : nullptr;
   if (plan) return grad_w(*plan, s, x, gy, gw, gbias);
   through_float::conv2d_grad_w(s, x, gy, gw, gbias);

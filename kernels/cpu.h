@@ -13,6 +13,15 @@ std::vector<std::string> cpu_features();
 /// Whether the CPU adds up products of bytes in registers of 256 bits.
 bool has_avx_vnni();
 
+/// Whether the CPU has the AVX-512 of servers: F, BW, DQ and VL.
+bool has_avx512();
+
+/// Whether it also adds up products of bfloat16 in these registers.
+bool has_avx512_bf16();
+
+/// Whether it multiplies matrices of bfloat16 and of bytes.
+bool has_amx();
+
 /// Like "2.6.3"; empty in builds without oneDNN.
 std::string onednn_version();
 

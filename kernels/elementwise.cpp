@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "lanes.h"
@@ -18,8 +19,12 @@ constexpr int64_t grain = elementwise_grain;
 // Loops over floats or bfloat16s; the arithmetic is always in float.
 template <typename From, typename To>
 void convert(const From* x, size_t n, To* y) {
-  for_each_index(
-      n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
+  if constexpr (std::is_same_v<From, To>)
+    parallel_chunks(static_cast<int64_t>(n), grain,
+                    [=](int64_t begin, int64_t end) { std::copy(x + begin, x + end, y + begin); });
+  else
+    for_each_index(
+        n, [=](int64_t i) __attribute__((always_inline)) { y[i] = static_cast<To>(x[i]); });
 }
 
 template <typename From, typename To>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "lanes.h"
 #include "layout.h"
 
 namespace mixgrad::kernels {
@@ -40,15 +41,34 @@ void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<co
   to_channels_last(n, c, positions, gy.data(), gx);
 }
 
-/// In blocks that read and write whole lines of the cache.
+namespace {
+
+/// 4 rows and 4 columns.
+void transpose_block(const float* from, int64_t columns, int64_t width, float* to) {
+  using V = Lanes<4>;
+  const V a = load<V>(from), b = load<V>(from + columns), c = load<V>(from + 2 * columns),
+          d = load<V>(from + 3 * columns);
+  const V left_ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), right_ab = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+  const V left_cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), right_cd = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  store<V>(to, __builtin_shufflevector(left_ab, left_cd, 0, 1, 4, 5));
+  store<V>(to + width, __builtin_shufflevector(left_ab, left_cd, 2, 3, 6, 7));
+  store<V>(to + 2 * width, __builtin_shufflevector(right_ab, right_cd, 0, 1, 4, 5));
+  store<V>(to + 3 * width, __builtin_shufflevector(right_ab, right_cd, 2, 3, 6, 7));
+}
+
+}  // namespace
+
 void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to) {
-  constexpr int64_t block = 16;
-  for (int64_t first = 0; first < width; first += block) {
-    const int64_t last = std::min(first + block, width), filled = std::max(first, std::min(last, rows));
-    for (int64_t c = 0; c < columns; ++c) {
-      float* const row = to + c * width;
-      for (int64_t r = first; r < filled; ++r) row[r] = from[r * columns + c];
-      std::fill(row + filled, row + last, 0.0f);
+  constexpr int64_t block = 4;
+  rows = std::min(rows, width);
+  for (int64_t first = 0; first < columns; first += block) {
+    const int64_t last = std::min(first + block, columns);
+    const int64_t whole = last - first == block ? rows / block * block : 0;
+    for (int64_t r = 0; r < whole; r += block)
+      transpose_block(from + r * columns + first, columns, width, to + first * width + r);
+    for (int64_t c = first; c < last; ++c) {
+      for (int64_t r = whole; r < rows; ++r) to[c * width + r] = from[r * columns + c];
+      std::fill(to + c * width + rows, to + (c + 1) * width, 0.0f);
     }
   }
 }

@@ -13,7 +13,7 @@ void channels_last_to_rows(int64_t n, int64_t c, int64_t positions, std::span<co
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, Grad gx);
 void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<const float> gy, GradOf<bfloat16> gx);
 
-/// to [columns, width] = from [rows, columns] transposed, with zeros in the columns that it lacks.
+/// to [columns, width] = from [rows, columns] transposed: its first `width` rows, with zeros for those that it lacks.
 void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to);
 
 }  // namespace mixgrad::kernels

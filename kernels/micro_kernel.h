@@ -22,12 +22,18 @@ struct Products {
   int64_t start_row = 0;
 };
 
+/// sums + a * factors. Elements of another type than float have their own overload, and of `load`.
+template <typename V>
+MIXGRAD_INLINE V add_product(V sums, float a, V factors) {
+  return sums + a * factors;
+}
+
 /// Rows [i, count) of the product, P at a time, the rest in fewer; V vectors of columns.
-template <int W, int V, int P, typename Row>
-MIXGRAD_INLINE void multiply_rows(int64_t i, int64_t count, const Terms& terms, const Row& row, const float* right,
+template <int W, int V, int P, typename Row, typename T>
+MIXGRAD_INLINE void multiply_rows(int64_t i, int64_t count, const Terms& terms, const Row& row, const T* right,
                                   const Products& to) {
   for (; i + P <= count; i += P) {
-    const float* const first = row(i);
+    const T* const first = row(i);
     int64_t offsets[P];
     for (int p = 0; p < P; ++p) offsets[p] = row(i + p) - first;
     Lanes<W> sums[P][V] = {};
@@ -35,12 +41,12 @@ MIXGRAD_INLINE void multiply_rows(int64_t i, int64_t count, const Terms& terms, 
       for (int p = 0; p < P; ++p)
         for (int v = 0; v < V; ++v) sums[p][v] = load<Lanes<W>>(to.start + (i + p) * to.start_row + v * W);
     for (int64_t o = 0; o < terms.outer; ++o) {
-      const float *a = first + o * terms.left_outer, *b = right + o * terms.right_outer;
+      const T *a = first + o * terms.left_outer, *b = right + o * terms.right_outer;
       for (int64_t r = 0; r < terms.inner; ++r, a += terms.left, b += terms.right) {
         Lanes<W> factors[V];
         for (int v = 0; v < V; ++v) factors[v] = load<Lanes<W>>(b + v * W);
         for (int p = 0; p < P; ++p)
-          for (int v = 0; v < V; ++v) sums[p][v] += a[offsets[p]] * factors[v];
+          for (int v = 0; v < V; ++v) sums[p][v] = add_product(sums[p][v], a[offsets[p]], factors[v]);
       }
     }
     for (int p = 0; p < P; ++p)
@@ -49,14 +55,15 @@ MIXGRAD_INLINE void multiply_rows(int64_t i, int64_t count, const Terms& terms, 
   if constexpr (P > 1) multiply_rows<W, V, P / 2>(i, count, terms, row, right, to);
 }
 
-/// Sums that a product keeps in registers: of 32 registers with AVX-512, of 16 without.
+/// Sums that a product keeps in registers: enough for additions not to wait for each other, and few enough for the
+/// addresses of their rows to stay in registers, too.
 template <int W>
-inline constexpr int sums_in_registers = W == 16 ? 24 : 12;
+inline constexpr int sums_in_registers = W == 16 ? 8 : 12;
 
 /// The first one or two vectors of the `columns` of a product: row i of the left factor begins at row(i), the right
 /// factor at `right`; columns of the right factor are contiguous.
-template <int W, typename Row>
-MIXGRAD_INLINE void multiply(int64_t rows, int64_t columns, const Terms& terms, const Row& row, const float* right,
+template <int W, typename Row, typename T>
+MIXGRAD_INLINE void multiply(int64_t rows, int64_t columns, const Terms& terms, const Row& row, const T* right,
                              const Products& to) {
   if (columns > W)
     multiply_rows<W, 2, sums_in_registers<W> / 2>(0, rows, terms, row, right, to);

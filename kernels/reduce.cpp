@@ -3,17 +3,18 @@
 
 #include <vector>
 
-#include "parallel.h"
+#include "lanes.h"
 
 namespace mixgrad::kernels {
 namespace {
 
 // Four rows at a time, so that the dependency on `sums` does not limit the speed.
-MIXGRAD_CLONES void sum_rows(const float* x, int64_t begin, int64_t end, int64_t channels, float* __restrict sums) {
+template <typename T>
+MIXGRAD_INLINE void add_rows(const T* x, int64_t begin, int64_t end, int64_t channels, float* __restrict sums) {
   std::fill_n(sums, channels, 0.0f);
   int64_t r = begin;
   for (; r + 4 <= end; r += 4) {
-    const float* row = x + r * channels;
+    const T* row = x + r * channels;
     for (int64_t c = 0; c < channels; ++c)
       sums[c] += (row[c] + row[c + channels]) + (row[c + 2 * channels] + row[c + 3 * channels]);
   }
@@ -21,9 +22,15 @@ MIXGRAD_CLONES void sum_rows(const float* x, int64_t begin, int64_t end, int64_t
     for (int64_t c = 0; c < channels; ++c) sums[c] += x[r * channels + c];
 }
 
-}  // namespace
+MIXGRAD_CLONES void sum_rows(const float* x, int64_t begin, int64_t end, int64_t channels, float* sums) {
+  add_rows(x, begin, end, channels, sums);
+}
+MIXGRAD_CLONES void sum_rows(const bfloat16* x, int64_t begin, int64_t end, int64_t channels, float* sums) {
+  add_rows(x, begin, end, channels, sums);
+}
 
-void column_sums(int64_t rows, int64_t channels, std::span<const float> x, Grad out) {
+template <typename T>
+void sum_columns(int64_t rows, int64_t channels, std::span<const T> x, Grad out) {
   const int64_t chunks = (rows + rows_per_partial - 1) / rows_per_partial;
   std::vector<float> partials(static_cast<size_t>(chunks * channels));
   parallel_chunks(rows, rows_per_partial, [&](int64_t begin, int64_t end) {
@@ -34,6 +41,15 @@ void column_sums(int64_t rows, int64_t channels, std::span<const float> x, Grad 
     for (int64_t k = 0; k < chunks; ++k) sum += partials[static_cast<size_t>(k * channels + c)];
     out.put(c, static_cast<float>(sum));
   }
+}
+
+}  // namespace
+
+void column_sums(int64_t rows, int64_t channels, std::span<const float> x, Grad out) {
+  sum_columns(rows, channels, x, out);
+}
+void column_sums(int64_t rows, int64_t channels, std::span<const bfloat16> x, Grad out) {
+  sum_columns(rows, channels, x, out);
 }
 
 }  // namespace mixgrad::kernels

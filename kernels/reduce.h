@@ -11,5 +11,6 @@ inline constexpr int64_t rows_per_partial = 256;
 
 /// out[c] = Σ_r x[r, c], x [rows, channels].
 void column_sums(int64_t rows, int64_t channels, std::span<const float> x, Grad out);
+void column_sums(int64_t rows, int64_t channels, std::span<const bfloat16> x, Grad out);
 
 }  // namespace mixgrad::kernels

@@ -64,22 +64,26 @@ struct F2 {
   };
 };
 
-/// F(4, 3): 4 outputs of 3 taps from 6 products, at the points 0, 1, -1, 2, -2, ∞.
-struct F4 {
+/// F(4, 3): 4 outputs of 3 taps from 6 products, at the points 0, a, -a, b, -b, ∞ of `Points`.
+template <typename Points>
+struct F4At {
   static constexpr int outputs = 4, inputs = 6;
+  static constexpr float a = Points::a, b = Points::b, aa = a * a, bb = b * b;
+  static constexpr float weight_0 = 1 / (aa * bb), weight_a = 1 / (2 * aa * (aa - bb)),
+                         weight_b = 1 / (2 * bb * (bb - aa));
 
   struct Input {  // Bᵀ
     static constexpr int from = 6, to = 6;
     template <typename V>
     MIXGRAD_INLINE static void apply(const V (&x)[6], V (&v)[6]) {
-      const V even1 = x[4] - x[2] * 4.0f, odd1 = x[3] - x[1] * 4.0f;
-      const V even2 = x[4] - x[2], odd2 = (x[3] - x[1]) * 2.0f;
-      v[0] = (x[0] - x[2]) * 4.0f + even2;
+      const V even1 = x[4] - x[2] * bb, odd1 = (x[3] - x[1] * bb) * a;
+      const V even2 = x[4] - x[2] * aa, odd2 = (x[3] - x[1] * aa) * b;
+      v[0] = (x[0] * aa - x[2]) * bb + even2;
       v[1] = even1 + odd1;
       v[2] = even1 - odd1;
       v[3] = even2 + odd2;
       v[4] = even2 - odd2;
-      v[5] = (x[5] - x[3]) - odd2 * 2.0f;
+      v[5] = (x[5] - x[3] * aa) - odd2 * b;
     }
   };
   struct Output {  // Aᵀ
@@ -88,17 +92,17 @@ struct F4 {
     MIXGRAD_INLINE static void apply(const V (&m)[6], V (&y)[4]) {
       const V sum1 = m[1] + m[2], difference1 = m[1] - m[2], sum2 = m[3] + m[4], difference2 = m[3] - m[4];
       y[0] = m[0] + sum1 + sum2;
-      y[1] = difference1 + difference2 * 2.0f;
-      y[2] = sum1 + sum2 * 4.0f;
-      y[3] = difference1 + difference2 * 8.0f + m[5];
+      y[1] = difference1 * a + difference2 * b;
+      y[2] = sum1 * aa + sum2 * bb;
+      y[3] = difference1 * (a * aa) + difference2 * (b * bb) + m[5];
     }
   };
   struct OutputGrad {  // A
     static constexpr int from = 4, to = 6;
     template <typename V>
     MIXGRAD_INLINE static void apply(const V (&y)[4], V (&m)[6]) {
-      const V even1 = y[0] + y[2], odd1 = y[1] + y[3];
-      const V even2 = y[0] + y[2] * 4.0f, odd2 = y[1] * 2.0f + y[3] * 8.0f;
+      const V even1 = y[0] + y[2] * aa, odd1 = y[1] * a + y[3] * (a * aa);
+      const V even2 = y[0] + y[2] * bb, odd2 = y[1] * b + y[3] * (b * bb);
       m[0] = y[0];
       m[1] = even1 + odd1;
       m[2] = even1 - odd1;
@@ -111,11 +115,11 @@ struct F4 {
     static constexpr int from = 3, to = 6;
     template <typename V>
     MIXGRAD_INLINE static void apply(const V (&w)[3], V (&u)[6]) {
-      const V even1 = (w[0] + w[2]) * (-1.0f / 6), odd1 = w[1] * (1.0f / 6);
-      const V even2 = w[0] * (1.0f / 24) + w[2] * (1.0f / 6), odd2 = w[1] * (1.0f / 12);
-      u[0] = w[0] * 0.25f;
-      u[1] = even1 - odd1;
-      u[2] = even1 + odd1;
+      const V even1 = (w[0] + w[2] * aa) * weight_a, odd1 = w[1] * (a * weight_a);
+      const V even2 = w[0] * weight_b + w[2] * (bb * weight_b), odd2 = w[1] * (b * weight_b);
+      u[0] = w[0] * weight_0;
+      u[1] = even1 + odd1;
+      u[2] = even1 - odd1;
       u[3] = even2 + odd2;
       u[4] = even2 - odd2;
       u[5] = w[2];
@@ -125,12 +129,53 @@ struct F4 {
     static constexpr int from = 6, to = 3;
     template <typename V>
     MIXGRAD_INLINE static void apply(const V (&u)[6], V (&w)[3]) {
-      const V sum1 = (u[1] + u[2]) * (-1.0f / 6), sum2 = u[3] + u[4];
-      w[0] = u[0] * 0.25f + sum1 + sum2 * (1.0f / 24);
-      w[1] = (u[2] - u[1]) * (1.0f / 6) + (u[3] - u[4]) * (1.0f / 12);
-      w[2] = sum1 + sum2 * (1.0f / 6) + u[5];
+      const V sum1 = (u[1] + u[2]) * weight_a, sum2 = u[3] + u[4];
+      w[0] = u[0] * weight_0 + sum1 + sum2 * weight_b;
+      w[1] = (u[1] - u[2]) * (a * weight_a) + (u[3] - u[4]) * (b * weight_b);
+      w[2] = sum1 * aa + sum2 * (bb * weight_b) + u[5];
     }
   };
+};
+
+/// The usual points, with the cheapest matrices.
+struct WholePoints {
+  static constexpr float a = 1, b = 2;
+};
+using F4 = F4At<WholePoints>;
+
+/// Points closer together, whose transforms lose half as much to roundings.
+struct ClosePoints {
+  static constexpr float a = 0.625F, b = 1.5F;
+};
+
+/// Output tiles of R::outputs rows and C::outputs columns, with the two-dimensional transforms of both.
+template <typename R, typename C = R>
+struct Tile {
+  template <typename OfRows, typename OfColumns>
+  struct Transform {
+    using Rows = OfRows;
+    using Columns = OfColumns;
+  };
+  using Input = Transform<typename R::Input, typename C::Input>;
+  using Output = Transform<typename R::Output, typename C::Output>;
+  using OutputGrad = Transform<typename R::OutputGrad, typename C::OutputGrad>;
+  using Weight = Transform<typename R::Weight, typename C::Weight>;
+  using WeightGrad = Transform<typename R::WeightGrad, typename C::WeightGrad>;
+
+  static constexpr int rows = R::outputs, columns = C::outputs;
+  static constexpr int input_rows = R::inputs, input_columns = C::inputs, points = R::inputs * C::inputs;
+};
+
+/// The tiles for products in float: F(2x2, 3x3), and F(4x4, 3x3) with 4 times less of them than a direct convolution.
+struct FloatTiles {
+  using Small = Tile<F2>;
+  using Large = Tile<F4>;
+};
+
+/// Those for products in bfloat16, where roundings allow only F(2x4, 3x3), with 3 times less.
+struct Bfloat16Tiles {
+  using Small = Tile<F2>;
+  using Large = Tile<F2, F4At<ClosePoints>>;
 };
 
 /// Where the elements of a matrix of vectors are: the first, and the steps to the next row and column.
@@ -149,36 +194,31 @@ MIXGRAD_INLINE T* advanced(T* at, int64_t step) {
   return at;
 }
 
-/// Calls put(at, v) for every element of T d Tᵀ with its place in `out`; T is the matrix of `Transform`.
-template <typename Transform, typename V, typename Put>
-MIXGRAD_INLINE void both_ways(Elements<const float> d, Elements<float> out, const Put& put) {
-  constexpr int from = Transform::from, to = Transform::to;
-  V half[to][from];
+/// Calls put(at, v) for every element of R d Cᵀ with its place in `out`; R and C are the matrices of `Transform`.
+template <typename Transform, typename V, typename From, typename To, typename Put>
+MIXGRAD_INLINE void both_ways(Elements<const From> d, Elements<To> out, const Put& put) {
+  using R = typename Transform::Rows;
+  using C = typename Transform::Columns;
+  V half[R::to][C::from];
 #pragma GCC unroll 6
-  for (int j = 0; j < from; ++j) {
-    V column[from], result[to];
-    const float* at = advanced(d.first, j * d.column);
+  for (int j = 0; j < C::from; ++j) {
+    V column[R::from], result[R::to];
+    const From* at = advanced(d.first, j * d.column);
 #pragma GCC unroll 6
-    for (int i = 0; i < from; ++i, at = advanced(at, d.row)) column[i] = load<V>(at);
-    Transform::apply(column, result);
+    for (int i = 0; i < R::from; ++i, at = advanced(at, d.row)) column[i] = load<V>(at);
+    R::apply(column, result);
 #pragma GCC unroll 6
-    for (int i = 0; i < to; ++i) half[i][j] = result[i];
+    for (int i = 0; i < R::to; ++i) half[i][j] = result[i];
   }
-  float* at = out.first;
-  const int64_t next_row = out.row - to * out.column;
+  To* at = out.first;
+  const int64_t next_row = out.row - C::to * out.column;
 #pragma GCC unroll 6
-  for (int i = 0; i < to; ++i, at = advanced(at, next_row)) {
-    V result[to];
-    Transform::apply(half[i], result);
+  for (int i = 0; i < R::to; ++i, at = advanced(at, next_row)) {
+    V result[C::to];
+    C::apply(half[i], result);
 #pragma GCC unroll 6
-    for (int j = 0; j < to; ++j, at = advanced(at, out.column)) put(at, result[j]);
+    for (int j = 0; j < C::to; ++j, at = advanced(at, out.column)) put(at, result[j]);
   }
-}
-
-template <typename Transform, typename V>
-MIXGRAD_INLINE void both_ways(Elements<const float> d, Elements<float> out) {
-  both_ways<Transform, V>(
-      d, out, [](float* at, V v) __attribute__((always_inline)) { store(at, v); });
 }
 
 }  // namespace mixgrad::kernels::winograd

@@ -9,9 +9,11 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "kernels/conv2d.h"
+#include "kernels/cpu.h"
 #include "kernels/elementwise.h"
 #include "kernels/layout.h"
 #include "kernels/pool.h"
@@ -156,7 +158,8 @@ struct ConvData {
 
 }  // namespace
 
-TEST_CASE("convolutions in bfloat16 are the float ones, rounded") {
+TEST_CASE("convolutions in bfloat16, nothing by Winograd's algorithm, are the float ones, rounded") {
+  winograd::enable(false);
   for (const ConvCase& c : conv_cases)
     for (const bool add : {false, true}) {
       CAPTURE(c.name);
@@ -179,6 +182,95 @@ TEST_CASE("convolutions in bfloat16 are the float ones, rounded") {
         CHECK(error(r.gbias_alone, gbias) < 1e-5);
       }
     }
+  winograd::enable(true);
+}
+
+namespace {
+
+/// Whether this CPU runs it; says so if not.
+bool runs_winograd() {
+  if (!winograd::runs_bfloat16()) MESSAGE("skipped: no Winograd's algorithm in bfloat16 on this CPU");
+  return winograd::runs_bfloat16();
+}
+
+/// Calls body(data, size) for all shapes that Winograd's algorithm computes, also those that it does not suit.
+template <typename Body>
+void each_winograd_case(const Body& body) {
+  for (const ConvCase& c : conv_cases) {
+    const Conv2dSize& s = c.s;
+    if (s.kh * s.kw != 9 || s.kh != 3 || s.stride_h * s.stride_w * s.dilation_h * s.groups != 1) continue;
+    CAPTURE(c.name);
+    body(ConvData(s), s);
+  }
+}
+
+Results by_winograd(const ConvData& d, const Conv2dSize& s, bool add) {
+  Results r{Halves(d.gy.size()), narrow(before(d.x, add)), before(d.w, add), before(d.bias, add), before(d.bias, add)};
+  winograd::conv2d(s, d.hx, d.w, d.bias, r.y);
+  winograd::conv2d_grad_x(s, d.hgy, d.w, HalfGrad{r.gx.data(), add});
+  winograd::conv2d_grad_w(s, d.hx, d.hgy, {r.gw.data(), add}, {r.gbias.data(), add});
+  winograd::conv2d_grad_w(s, d.hx, d.hgy, {}, {r.gbias_alone.data(), add});
+  winograd::conv2d_grad_x(s, d.hgy, d.w, HalfGrad{});
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("Winograd's algorithm in bfloat16 agrees with the reference") {
+  if (!runs_winograd()) return;
+  // Roundings of transformed images and weights; a direct convolution has a third of it.
+  constexpr double tolerance = 0.02;
+  each_winograd_case([&](const ConvData& d, const Conv2dSize& s) {
+    for (const bool add : {false, true}) {
+      CAPTURE(add);
+      const Results r = by_winograd(d, s, add);
+      Floats y(d.gy.size()), gx = wide(narrow(before(d.x, add))), gw = before(d.w, add), gbias = before(d.bias, add);
+      reference::conv2d(s, d.x, d.w, d.bias, y);
+      reference::conv2d_grad_x(s, d.gy, d.w, {gx.data(), add});
+      reference::conv2d_grad_w(s, d.x, d.gy, {gw.data(), add}, {gbias.data(), add});
+      CHECK(error(wide(r.y), y) < tolerance);
+      CHECK(error(wide(r.gx), gx) < tolerance);
+      CHECK(error(r.gw, gw) < 1e-4);
+      CHECK(error(r.gbias, gbias) < 1e-5);
+      CHECK(error(r.gbias_alone, gbias) < 1e-5);
+      Halves without_bias(y.size());
+      winograd::conv2d(s, d.hx, d.w, {}, without_bias);
+      reference::conv2d(s, d.x, d.w, {}, y);
+      CHECK(error(wide(without_bias), y) < tolerance);
+    }
+  });
+}
+
+TEST_CASE("Winograd's algorithm in bfloat16: the same bytes on any thread and in any batch") {
+  if (!runs_winograd()) return;
+  each_winograd_case([](const ConvData& d, const Conv2dSize& s) {
+    const Results here = by_winograd(d, s, false);
+    Results inside[2];
+#pragma omp parallel for num_threads(2) schedule(static, 1)
+    for (int i = 0; i < 2; ++i) inside[i] = by_winograd(d, s, false);
+    for (const Results& r : inside) CHECK(r == here);
+
+    Conv2dSize one = s;
+    one.n = 1;
+    Halves y(here.y.size() / static_cast<size_t>(s.n));
+    winograd::conv2d(one, std::span(d.hx).first(d.hx.size() / static_cast<size_t>(s.n)), d.w, d.bias, y);
+    CHECK(same_bytes(y, Halves(here.y.begin(), here.y.begin() + std::ssize(y))));
+  });
+}
+
+TEST_CASE("convolutions in bfloat16 use Winograd's algorithm for the shapes that it suits, unless it is off") {
+  if (!runs_winograd() || !bfloat16_is_fast()) return;
+  const Conv2dSize s = conv(2, 32, 16, 16, 32, 3, 3, 1, 1, 1);
+  const ConvData d(s);
+  const Results expected = by_winograd(d, s, false);
+  CHECK(d.results(s, false) == expected);
+  CHECK((winograd::suits_bfloat16(s) && winograd::suits_bfloat16_grad_x(s) && winograd::suits_bfloat16_grad_w(s)));
+  winograd::enable(false);
+  CHECK_FALSE(
+      (winograd::suits_bfloat16(s) || winograd::suits_bfloat16_grad_x(s) || winograd::suits_bfloat16_grad_w(s)));
+  CHECK_FALSE(d.results(s, false) == expected);
+  winograd::enable(true);
+  CHECK_FALSE(winograd::suits_bfloat16(conv(2, 16, 32, 32, 32, 3, 3, 2, 1, 1)));
 }
 
 TEST_CASE("bfloat16 by way of float is the float convolution, rounded once") {
