@@ -112,12 +112,12 @@ std::vector<float> outputs_of(models::Model& model, const Array& x, const std::v
     std::vector<float> got = y.to_vector();
     finish(model, got, y.size() / y.dim(0));
     if (y.shape().rank() == 4 && channels_last(model, x)) got = moved(got, y.dim(1), y.dim(2) * y.dim(3), true);
-    if (worst.empty() || error(got, expected) > error(worst, expected)) worst = got;
+    if (worst.empty() || range_error(got, expected) > range_error(worst, expected)) worst = got;
   }
   return worst;
 }
 
-double error(const std::vector<float>& got, const std::vector<float>& expected) {
+double range_error(const std::vector<float>& got, const std::vector<float>& expected) {
   if (got.size() != expected.size()) return std::numeric_limits<double>::infinity();
   const auto [low, high] = std::ranges::minmax(expected);
   double range = static_cast<double>(high) - static_cast<double>(low), worst = 0;

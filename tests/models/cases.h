@@ -30,6 +30,6 @@ Tensor input_of(const models::Model& model, const Array& x);
 std::vector<float> outputs_of(models::Model& model, const Array& x, const std::vector<float>& expected);
 
 /// Largest difference, relative to the range of the expected values (or to their magnitude if all are equal).
-double error(const std::vector<float>& got, const std::vector<float>& expected);
+double range_error(const std::vector<float>& got, const std::vector<float>& expected);
 
 }  // namespace mixgrad::test

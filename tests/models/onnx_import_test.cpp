@@ -138,11 +138,11 @@ TEST_CASE("ONNX in: float outputs equal ONNX Runtime's, also when traced and sim
     CHECK(model.trained);
     const test::Array x = test::random_array(c.input, 6);
     const std::vector<float> expected = test::run_onnx(c.bytes, x.values, x.dims);
-    CHECK(test::error(test::outputs_of(model, x, expected), expected) < 1e-4);
+    CHECK(test::range_error(test::outputs_of(model, x, expected), expected) < 1e-4);
     const Graph graph = simplified(*model.net, model.input_shape);
     const Tensor images = test::input_of(model, x);
     const NoTape pause;
-    CHECK(test::error(graph.forward(images).to_vector(), (*model.net)(images).to_vector()) < 1e-4);
+    CHECK(test::range_error(graph.forward(images).to_vector(), (*model.net)(images).to_vector()) < 1e-4);
   }
 }
 

@@ -61,7 +61,7 @@ void check(const std::vector<Form>& forms) {
       const Map y = f.expected(as_map(f.input, x, image));
       expected.insert(expected.end(), y.v.begin(), y.v.end());
     }
-    CHECK(error(outputs_of(model, x, expected), expected) < 1e-5);
+    CHECK(range_error(outputs_of(model, x, expected), expected) < 1e-5);
   }
 }
 
@@ -409,7 +409,7 @@ TEST_CASE("TFLite forms: functions at the end are removed and said") {
       expected.insert(expected.end(), map.v.begin(), map.v.end());
     }
     const NoTape pause;
-    CHECK(error((*model.net)(input_of(model, x)).to_vector(), expected) < 1e-5);
+    CHECK(range_error((*model.net)(input_of(model, x)).to_vector(), expected) < 1e-5);
   };
   const auto plain = [](TfliteNet& n, TfliteOp op, int y) { return n.op(op, {y}, {1, 5}); };
   ends(

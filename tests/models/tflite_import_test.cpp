@@ -102,7 +102,7 @@ TEST_CASE("TFLite in: the networks of MLPerf Tiny are the built-in ones, and agr
     net.eval();
     const NoTape pause;
     const Graph found = net.arch_export();
-    CHECK(error(found.forward(x).to_vector(), (*model.net)(x).to_vector()) < 0.1);
+    CHECK(range_error(found.forward(x).to_vector(), (*model.net)(x).to_vector()) < 0.1);
     const Agreement agreement = compare(found, to_integer(found), images);
     CHECK(!agreement.result_broken);
     for (const TensorAgreement& t : agreement.tensors) {
