@@ -3,6 +3,7 @@
 // bfloat16 for some.
 #include <algorithm>
 #include <atomic>
+#include <type_traits>
 
 #include "conv2d.h"
 #include "conv2d_winograd_bf16.h"
@@ -128,17 +129,23 @@ void run_grad_w(const Pass& pass, const bfloat16* x, const bfloat16* gy, Grad gw
   avx512_bf16::convolve_grad_w(pass, x, gy, gw);
 }
 
+/// Channels in whole vectors of what computes images of type T.
+template <typename T>
+int64_t padded(int64_t channels) {
+  return rounded_up(channels, std::is_same_v<T, float> ? widest_lanes() : avx512_bf16::lanes);
+}
+
 template <typename T>
 void forward(const Conv2dSize& s, std::span<const T> x, std::span<const float> w, std::span<const float> bias,
              std::span<T> y) {
-  const float* const taps = transposed_taps(s, w.data(), rounded_up(s.c_out, widest_lanes()));
+  const float* const taps = transposed_taps(s, w.data(), padded<T>(s.c_out));
   run(pass_of(s), x.data(), taps, {y.data()}, bias.empty() ? nullptr : bias.data());
 }
 
 template <typename T>
 void grad_x(const Conv2dSize& s, std::span<const T> gy, std::span<const float> w, GradOf<T> gx) {
   if (!gx) return;
-  const float* const taps = reversed_taps(s, w.data(), rounded_up(s.c_in, widest_lanes()));
+  const float* const taps = reversed_taps(s, w.data(), padded<T>(s.c_in));
   run(reversed(pass_of(s)), gy.data(), taps, gx, nullptr);
 }
 

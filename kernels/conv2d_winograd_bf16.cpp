@@ -12,14 +12,14 @@ namespace mixgrad::kernels::winograd::avx512_bf16 {
 void convolve(const Pass& pass, const bfloat16* x, const float* taps, GradOf<bfloat16> to, const float* bias) {
   with_cheaper<Bfloat16Tiles>(
       pass.to, [&]<typename F>() __attribute__((always_inline)) {
-        winograd::convolve<F, 16, Pair>(pass, x, taps, Landing<bfloat16>{to, bias});
+        winograd::convolve<F, lanes, Pair>(pass, x, taps, Landing<bfloat16>{to, bias});
       });
 }
 
 void convolve_grad_w(const Pass& pass, const bfloat16* x, const bfloat16* gy, Grad gw) {
   with_cheaper<FloatTiles>(
       pass.to, [&]<typename F>()
-                   __attribute__((always_inline)) { winograd::convolve_grad_w<F, 16, float>(pass, x, gy, gw); });
+                   __attribute__((always_inline)) { winograd::convolve_grad_w<F, lanes, float>(pass, x, gy, gw); });
 }
 
 #else

@@ -6,7 +6,9 @@
 
 namespace mixgrad::kernels::winograd::avx512_bf16 {
 
-/// With products of bfloat16. `taps` are [9][from.c][to.c rounded up to 16].
+inline constexpr int lanes = 16;
+
+/// With products of bfloat16. `taps` are [9][from.c][to.c rounded up to whole vectors].
 void convolve(const Pass& pass, const bfloat16* x, const float* taps, GradOf<bfloat16> to, const float* bias);
 
 /// With products of floats: gradients of weights stay floats, and direct convolutions do not round their terms.

@@ -10,7 +10,7 @@
 
 namespace mixgrad::kernels {
 
-// What compilers from 2022 have no name for, in leaf 7 of CPUID.
+// AVX-VNNI and AMX are in leaf 7 of CPUID: compilers from 2022 have no names for them.
 #ifdef __x86_64__
 
 bool has_avx_vnni() {

@@ -8,7 +8,8 @@
 //
 // T is the type of images. M is that of the elements of transformed matrices: `float`, or a type of as many numbers,
 // successive in the sum, as one instruction multiplies and adds up. Transforms are computed and products summed in
-// float. A file that includes this is compiled for its own instruction set, so nothing here is visible to the linker.
+// float. A file that includes this is compiled for its own instruction set, so all of it is in an unnamed namespace;
+// what the linker sees all the same, the destructors of scratch memory, only calls free.
 #pragma once
 
 #include <algorithm>

@@ -58,8 +58,9 @@ class RunFolder {
   bool resumes() const { return resumes_; }
 
   /// Adds the epoch's lines to metrics.jsonl and history.jsonl. If an old run is being overwritten, its files are kept
-  /// until the result is written.
-  void add(const train::EpochReport& epoch);
+  /// until the result is written. Returns what the user should know, or "": a run does not end because nothing can be
+  /// written to TensorBoard's folder.
+  std::string add(const train::EpochReport& epoch);
   /// Whether report() has reports written: not if the folder holds an old run or another report.
   bool reports_epochs() const;
   /// Has `render` write a report of the epochs so far.

@@ -110,7 +110,8 @@ struct LayerSummary {
   int64_t pruned = 0;            ///< removed output channels
   std::optional<int> in_bits, out_bits;
   int64_t weights, macs;
-  std::map<std::string, double> costs = {};  ///< its share of each cost that is a sum over layers, by the cost's name
+  std::map<std::string, double> costs =
+      {};  ///< what it adds to each cost that is a sum over layers, by the cost's name
 };
 
 /// A bound on one cost of the discrete network.

@@ -36,7 +36,7 @@ Values values_of(const CLI::Option& option) {
     if (part.find("FILE") != std::string::npos || part.find("DIR") != std::string::npos) values.paths = true;
   }
   const std::string name = option.get_positional() ? option.get_single_name() : "";
-  values.results = name == "DIR" || name == "RUN" || name == "NETWORK";
+  values.results = name == "DIR" || name == "RUN";
   values.layers = name == "LAYER";
   return values;
 }
@@ -108,19 +108,21 @@ std::string bash(const CLI::App& app) {
   return fmt::format(R"(# Completion of mixgrad's command line for bash, written by: mixgrad completion bash
 _mixgrad_results() {{  # folders with the results of a run, a sweep or a front
   local folder
+  [[ $word == -* || ( $found == *_mixgrad_layers && -d $before ) ]] && return
   for folder in "$word"*/ "$word"*/*/; do
     [[ -e $folder/summary.json || -e $folder/front.csv || -e $folder/sweep.csv || -e $folder/float.safetensors ]] &&
       printf '%s\n' "${{folder%/}}"
   done
 }}
 _mixgrad_layers() {{  # of the search in the folder before
-  local layer
-  [ -d "$before" ] && "${{COMP_WORDS[0]}}" inspect why "$before" 2>/dev/null | while IFS= read -r layer; do
+  local layer folder=${{before/#\~\//$HOME/}}
+  folder=${{folder//\\/}}
+  [[ $word != -* && -d $folder ]] && "${{COMP_WORDS[0]}}" inspect why "$folder" 2>/dev/null | while IFS= read -r layer; do
     [[ $layer == "$word"* ]] && printf '%s\n' "$layer"
   done
 }}
 _mixgrad() {{
-  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} command=mixgrad words found i
+  local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} command=mixgrad words= found= i
   [ "$word" = = ] && word=  # --flag=value is three words
   [ "$before" = = ] && before=${{COMP_WORDS[COMP_CWORD - 2]}}
   for ((i = 1; i < COMP_CWORD; ++i)); do
@@ -228,7 +230,8 @@ _mixgrad_results() {{  # folders with the results of a run, a sweep or a front, 
 }}
 
 _mixgrad_layers() {{  # of the search in the folder before
-  compadd -- ${{(f)"$(mixgrad inspect why ${{(Q)words[CURRENT - 1]}} 2>/dev/null)"}}
+  local folder=${{~${{(Q)words[CURRENT - 1]}}}}
+  [[ -d $folder ]] && compadd -- ${{(f)"$(mixgrad inspect why $folder 2>/dev/null)"}}
 }}
 
 {}# loaded as a function of this name it runs, otherwise it says what it is for

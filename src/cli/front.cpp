@@ -52,9 +52,9 @@ void TrainFront::run() {
         run_front(config, progress, &start, processes.communicator());
       },
       [this](RunFolder& folder, const std::string& path) {
-        if (amount.of_progress() == Progress::Show::all) RunPlace::say_start(folder, path);
         const FrontResult result = [&] {
           Progress progress(config, amount.of_progress(), front_phases(config));
+          if (folder.reports_epochs()) progress.announce_page(path + "/report.html");
           return front_in_folder(config, folder, progress, processes.communicator(), report::write_page);
         }();
         print(result, path);

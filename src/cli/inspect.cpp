@@ -74,7 +74,7 @@ void run(Why& w) {
     bad_input("inspect why: folder missing: expected mixgrad inspect why DIR LAYER with the folder of a search");
   if (!w.layer.empty()) return w.print(inspect::why(w.run, w.layer));
   const std::vector<std::string> layers = inspect::searched_layers(w.run);
-  if (w.json) return print_json(layers);
+  if (w.json) return print_json({{"layers", layers}});
   for (const std::string& layer : layers) fmt::print("{}\n", layer);
 }
 

@@ -157,8 +157,14 @@ void Progress::on_epoch(const train::EpochReport& e) {
                                  share_part(e.metric, "val", e.val_metric, 1));
   if (!e.metric.is_share) line += fmt::format("  val loss {:.4f}", e.val_loss);
   line += cost_;
-  if (terminal_) return rewrite(line);
-  fmt::print("{}\n", line);
+  if (terminal_)
+    rewrite(line);
+  else
+    fmt::print("{}\n", line);
+  if (!page_.empty()) {
+    if (std::exchange(open_, false)) std::fputc('\n', stdout);
+    fmt::print("{} shows the run while it goes on\n", std::exchange(page_, ""));
+  }
   std::fflush(stdout);
 }
 

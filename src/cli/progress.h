@@ -26,6 +26,9 @@ class Progress : public train::Observer {
   Progress(const RunConfig& config, Show show, std::vector<std::string> phases = {"warmup", "search", "finetune"});
   ~Progress() override;
 
+  /// A page that shows the run from its first epoch on: says so after that.
+  void announce_page(const std::string& path) { page_ = path; }
+
   void on_resume(const train::Place& place, const std::string& damage) override;
   void on_read(int64_t done, int64_t images) override;
   void on_note(const std::string& note) override;
@@ -52,6 +55,7 @@ class Progress : public train::Observer {
   std::string reached_;        // phase and epoch of the last step
   std::string phase_;
   std::string cost_;  // after the last epoch
+  std::string page_;  // to be announced
   Clock::time_point phase_start_, shown_;
   double done_at_start_ = 0;            // epochs of the phase
   std::optional<Interrupt> interrupt_;  // unset until there is something to save: signals then end the program at once

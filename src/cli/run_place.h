@@ -37,10 +37,6 @@ struct RunPlace {
     return out.empty() ? dated_folder() : out;
   }
 
-  /// For runs that write a report after every epoch.
-  static void say_start(const RunFolder& folder, const std::string& path) {
-    if (folder.reports_epochs()) fmt::print("{}/report.html shows the run from its first epoch on\n", path);
-  }
   void say_finished() const { fmt::print("{} holds a finished run: nothing left to do\n", out); }
 };
 

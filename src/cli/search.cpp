@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "commands.h"
 #include "data_parallel.h"
+#include "dry_run.h"
 #include "found.h"
 #include "options.h"
 #include "progress.h"
-#include "dry_run.h"
 #include "run_place.h"
 
 #include <mixgrad/error.h>
@@ -39,9 +39,9 @@ void Search::run() {
         run_search(config, progress, &start, processes.communicator());
       },
       [this](RunFolder& folder, const std::string& path) {
-        if (amount.of_progress() == Progress::Show::all) RunPlace::say_start(folder, path);
         const RunResult result = [&] {
           Progress progress(config, amount.of_progress());
+          if (folder.reports_epochs()) progress.announce_page(path + "/report.html");
           return run_in_folder(config, folder, progress, processes.communicator(), report::write_page);
         }();
         print_found(config, result, path, amount);

@@ -118,18 +118,17 @@ void run(Verify& verify) {
 
 void require_equal(const Agreement& agreement) {
   if (const TensorAgreement* broken = agreement.broken()) {
-    failed_run("verify: the integer network differs at '{}': a code is off by {}", broken->name,
-               broken->largest_difference);
+    failed_run("the integer network differs at '{}': a code is off by {}", broken->name, broken->largest_difference);
   }
   if (agreement.result_broken) {
-    failed_run("verify: the integer network's results differ by {:.2g} of their range, though all codes are equal",
+    failed_run("the integer network's results differ by {:.2g} of their range, though all codes are equal",
                agreement.result_difference);
   }
 }
 
 void require_equal(const CPackageRun& c) {
   if (c.equal == c.images) return;
-  failed_run("verify: the C package's outputs differ from the integer engine's on {} of {} images", c.images - c.equal,
+  failed_run("the C package's outputs differ from the integer engine's on {} of {} images", c.images - c.equal,
              c.images);
 }
 

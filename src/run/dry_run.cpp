@@ -4,8 +4,8 @@
 #include "prepared_run.h"
 #include "search_start.h"
 
-#include <mixgrad/error.h>
 #include <mixgrad/dry_run.h>
+#include <mixgrad/error.h>
 
 #include <algorithm>
 

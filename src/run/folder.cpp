@@ -128,7 +128,7 @@ void RunFolder::make_folders() {
   }
 }
 
-void RunFolder::add(const train::EpochReport& epoch) { log_->add(epoch); }
+std::string RunFolder::add(const train::EpochReport& epoch) { return log_->add(epoch); }
 
 bool RunFolder::reports_epochs() const { return !foreign_report_ && !log_->is_beside_old(); }
 

@@ -57,7 +57,8 @@ class RunWriter : public train::Observer, public train::Checkpoints {
   void on_note(const std::string& note) override { next_.on_note(note); }
   void on_step(const train::StepReport& step) override { next_.on_step(step); }
   void on_epoch(const train::EpochReport& epoch) override {
-    folder_.add(epoch);
+    const std::string note = folder_.add(epoch);
+    if (!note.empty()) next_.on_note(note);
     folder_.report(render_);
     next_.on_epoch(epoch);
   }

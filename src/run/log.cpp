@@ -86,10 +86,16 @@ RunLog::RunLog(const fs::path& folder, bool beside_old, const std::string& tenso
   if (!tensorboard.empty()) tensorboard_.emplace(tensorboard);
 }
 
-void RunLog::add(const train::EpochReport& epoch) {
+std::string RunLog::add(const train::EpochReport& epoch) {
   metrics_.add(metrics_line(epoch));
   if (!epoch.alphas.empty()) history_.add(history_line(epoch));
-  if (tensorboard_) tensorboard_->add(epoch, metrics_.lines());
+  try {
+    if (tensorboard_) tensorboard_->add(epoch, metrics_.lines());
+    return "";
+  } catch (const Error& e) {
+    tensorboard_.reset();
+    return fmt::format("tensorboard: {}: nothing more is written there", e.what());
+  }
 }
 
 std::map<std::string, std::string> RunLog::places() const {

@@ -44,7 +44,9 @@ class RunLog {
   /// Throws bad_input if nothing can be written to `tensorboard`.
   RunLog(const std::filesystem::path& folder, bool beside_old, const std::string& tensorboard);
 
-  void add(const train::EpochReport& epoch);
+  /// Throws failed_run like LogFile. Where only TensorBoard's folder fails, this and later epochs are missing there,
+  /// and the result says so.
+  std::string add(const train::EpochReport& epoch);
   std::map<std::string, std::string> places() const;
   /// Throws bad_input like LogFile, and if a place is missing from `places`.
   void go_back(const std::map<std::string, std::string>& places);

@@ -141,6 +141,7 @@ void check_run(const std::string& scheme) {
   CHECK(run.err.empty());
   check_plain_text(run.out);
   CHECK(run.out.find("warmup 1/1") == 0);
+  CHECK(run.out.find("\ndeep/run/report.html shows the run while it goes on\nsearch 1/1") != std::string::npos);
   for (const char* word : {"search 1/1", "finetune 1/1", "left", "stack3.shortcut", "uniform 8-bit", "fine-tuned"}) {
     CAPTURE(word);
     CHECK(run.out.find(word) != std::string::npos);
@@ -148,6 +149,11 @@ void check_run(const std::string& scheme) {
   const json summary = parsed(place.path("deep/run/summary.json"));
   check_summary(summary, place, scheme);
   CHECK(summary.at("cost").at("size").get<double>() == doctest::Approx(size_of(summary.at("layers"))));
+  for (const char* name : {"size", "mpic-latency", "ne16-latency"}) {
+    double sum = 0;
+    for (const json& layer : summary.at("layers")) sum += layer.at("costs").at(name).get<double>();
+    CHECK_MESSAGE(sum == doctest::Approx(summary.at("cost").at(name).get<double>()), name);
+  }
   check_metrics(json_lines(place.path("deep/run/metrics.jsonl")));
   check_history(json_lines(place.path("deep/run/history.jsonl")), scheme == "per-layer");
   CHECK(std::distance(fs::directory_iterator(place.root / "deep/run"), fs::directory_iterator()) == 6);

@@ -18,7 +18,7 @@ namespace {
 /// The completions that bash offers for the last of these words.
 std::string offered(const Workplace& place, const std::string& words) {
   const std::string script = fmt::format(
-      "source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; "
+      "set -u; source mixgrad.bash; COMP_WORDS=({}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _mixgrad; "
       "echo \"${{COMPREPLY[*]}}\"",
       words);
   return shell_run(place, "bash -c " + quoted(script)).out;
@@ -61,6 +61,10 @@ TEST_CASE("completion: bash offers folders with results, and layers") {
   CHECK(offered(place, program + " inspect why found con") == "conv1 conv2\n");
   CHECK(offered(place, program + " inspect why found '$'") == "$(touch owned)\n");
   CHECK(offered(place, program + " inspect why fo") == "found\n");
+  CHECK(offered(place, program + " inspect why found ''").find("found") == std::string::npos);
+  CHECK(offered(place, program + " inspect why found --js") == "--json\n");
+  std::filesystem::create_directory_symlink(place.root / "found", place.root / "a b");
+  CHECK(offered(place, program + R"( inspect why 'a\ b' con)") == "conv1 conv2\n");
   CHECK(offered(place, program + " inspect why cifar con") == "\n");
   CHECK_FALSE(std::filesystem::exists(place.root / "owned"));
 }

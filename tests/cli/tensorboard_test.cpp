@@ -141,6 +141,20 @@ TEST_CASE("tensorboard: a resumed run goes on where its checkpoint is, in a file
   check_metrics(epochs, json_lines(place.path("run/metrics.jsonl")));
 }
 
+TEST_CASE("tensorboard: a run goes on when its event file is removed, and says so once") {
+  if (emulated()) return;
+  const Workplace place;
+  const Outcome outcome = shell_run(
+      place, fmt::format("'{}' {} --finetune-epochs 2 --out run --tensorboard tb & pid=$!; "
+                         "until [ -s run/metrics.jsonl ] || ! kill -0 $pid; do sleep 0.02; done; rm -r tb; wait $pid",
+                         binary(), quick(place)));
+  CHECK(outcome.exit_code == 0);
+  CHECK(json_lines(place.path("run/metrics.jsonl")).size() == 4);
+  const std::string words = "nothing more is written there";
+  CHECK(outcome.notes.find(words) != std::string::npos);
+  CHECK(outcome.notes.find(words) == outcome.notes.rfind(words));
+}
+
 TEST_CASE("tensorboard: a folder that can't be is refused, and nothing is left") {
   const Workplace place;
   mixgrad::io::write_file(place.root / "file", "");

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/elementwise.h"
+#include "kernels/layout.h"
 #include "kernels/norm.h"
 #include "kernels/parallel.h"
 #include "kernels/pool.h"
@@ -269,6 +270,25 @@ TEST_CASE("elementwise kernels") {
     CHECK(gx == want);
   }
   relu_grad(y, b, {});
+}
+
+TEST_CASE("transpose pads and cuts to its width") {
+  for (const int64_t rows : {1, 4, 7, 16, 18}) {
+    for (const int64_t columns : {1, 3, 4, 9, 12}) {
+      for (const int64_t width : {1, 5, 16, 20}) {
+        CAPTURE(rows);
+        CAPTURE(columns);
+        CAPTURE(width);
+        const Floats from = noise(rows * columns, 1);
+        Floats to(static_cast<size_t>(columns * width), 9.0f), want(to.size());
+        for (int64_t r = 0; r < std::min(rows, width); ++r)
+          for (int64_t c = 0; c < columns; ++c)
+            want[static_cast<size_t>(c * width + r)] = from[static_cast<size_t>(r * columns + c)];
+        transpose(from.data(), rows, columns, width, to.data());
+        CHECK(to == want);
+      }
+    }
+  }
 }
 
 TEST_CASE("rescale") {

@@ -54,10 +54,10 @@ function whereBitsWent(run) {
   const answers = [`${shareOf(largest.weightBits / total)} of the bytes of weights are those of ${largest.name}, with ${digits(mean(largest), 2)} bits each.`];
   if (mean(finest) > mean(coarsest))
     answers.push(`Weights of ${finest.name} have the most bits, ${digits(mean(finest), 2)} on average, those of ${coarsest.name} the fewest, ${digits(mean(coarsest), 2)}.`);
-  for (const name of timesOf(layers[0])) {
+  for (const name of layerCosts(layers[0])) {
     const slowest = layers.reduce((a, b) => ((b.costs[name] ?? 0) > (a.costs[name] ?? 0) ? b : a)),
       all = layers.reduce((sum, layer) => sum + (layer.costs[name] ?? 0), 0);
-    if (all > 0) answers.push(`By ${name}, ${slowest.name} takes the most time, ${shareOf(slowest.costs[name] / all)} of that of all layers.`);
+    if (all > 0) answers.push(`By ${name}, ${slowest.name} costs the most ${unit(run, name) || 'of all'}, ${shareOf(slowest.costs[name] / all)} of those of all layers.`);
   }
   if (pruned) answers.push(`${plural(pruned, 'channel')} ${pruned === 1 ? 'is' : 'are'} pruned.`);
   return answers;

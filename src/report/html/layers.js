@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Bits or time per layer as bars, and the channels of each layer as a strip: of the network found or of an epoch of the search.
+// Bits or costs per layer as bars, and the channels of each layer as a strip: of the network found or of an epoch of the search.
 
 const measures = {
   channels: {title: 'channels', of: (layer, bits) => layer.channels.get(bits) ?? 0},
@@ -7,13 +7,13 @@ const measures = {
   bytes: {title: 'bytes', of: (layer, bits) => (bits / 8) * (layer.grids.find(g => g.bits === bits)?.weights ?? 0)},
 };
 
-/// The costs of a layer that are times.
-const timesOf = layer => Object.keys(layer?.costs ?? {}).filter(name => name.includes('latency') || name.startsWith('table'));
+/// The costs of a layer that are times, or given by a table.
+const layerCosts = layer => Object.keys(layer?.costs ?? {}).filter(name => name.includes('latency') || name.startsWith('table'));
 
-/// What the bars can show: the measures above, and times, which are not split by bits.
+/// What the bars can show: the measures above, and such costs, which are not split by bits.
 function measuresOf(run) {
-  const times = timesOf(layersOf(run)[0]).map(name => [name, {title: costLabel(run, name), of: layer => layer.costs[name] ?? 0, whole: true}]);
-  return {...measures, ...Object.fromEntries(times)};
+  const costs = layerCosts(layersOf(run)[0]).map(name => [name, {title: costLabel(run, name), of: layer => layer.costs[name] ?? 0, whole: true}]);
+  return {...measures, ...Object.fromEntries(costs)};
 }
 
 function drawBars() {
