@@ -122,8 +122,7 @@ void run(const Pass& pass, const bfloat16* x, const float* taps, GradOf<bfloat16
 
 void run_grad_w(const Pass& pass, const float* x, const float* gy, Grad gw) {
   with_tiles(
-      pass.to, [&]<typename F, int W>()
-                   __attribute__((always_inline)) { convolve_grad_w<F, W, float>(pass, x, gy, gw); });
+      pass.to, [&]<typename F, int W>() __attribute__((always_inline)) { convolve_grad_w<F, W>(pass, x, gy, gw); });
 }
 void run_grad_w(const Pass& pass, const bfloat16* x, const bfloat16* gy, Grad gw) {
   avx512_bf16::convolve_grad_w(pass, x, gy, gw);

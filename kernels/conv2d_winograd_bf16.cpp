@@ -19,7 +19,7 @@ void convolve(const Pass& pass, const bfloat16* x, const float* taps, GradOf<bfl
 void convolve_grad_w(const Pass& pass, const bfloat16* x, const bfloat16* gy, Grad gw) {
   with_cheaper<FloatTiles>(
       pass.to, [&]<typename F>()
-                   __attribute__((always_inline)) { winograd::convolve_grad_w<F, lanes, float>(pass, x, gy, gw); });
+                   __attribute__((always_inline)) { winograd::convolve_grad_w<F, lanes>(pass, x, gy, gw); });
 }
 
 #else

@@ -117,42 +117,18 @@ Framed<U, T> framed(const Images& images, const T* data, int64_t channels, const
   return {images, data, channels, (tiling.rows - 1) * F::rows + h, (tiling.columns - 1) * F::columns + w, top, left};
 }
 
-/// Calls transform_one(tile, window, channel) for all vectors of channels of the windows of tiles [begin, end).
-template <int W, typename F, Use U, typename T, typename One>
-MIXGRAD_INLINE void each_window(const Tiling<F>& tiling, int64_t begin, int64_t end, Framed<U, T>& images,
-                                int64_t channels, const One& transform_one) {
-  const int64_t row = images.row(), pixel = images.pixel();
+/// Transforms the windows of tiles [begin, end), each to a row.
+template <typename Transform, int W, typename F, Use U, typename T, typename M>
+MIXGRAD_INLINE void transform(const Tiling<F>& tiling, int64_t begin, int64_t end, Framed<U, T>& images,
+                              const Matrices<M>& out) {
+  const int64_t row = images.row(), pixel = images.pixel(), channels = out.row * terms<M>;
   tiling.each(
       begin, end, [&](int64_t t, int64_t image, int64_t y, int64_t x) __attribute__((always_inline)) {
         const T* const window = images.window(image, y, x);
-        for (int64_t c = 0; c < channels; c += W) transform_one(t, Elements<const T>{window + c, row, pixel}, c);
-      });
-}
-
-/// Transforms windows to sums over channels.
-template <typename Transform, int W, typename F, Use U, typename T, typename M>
-MIXGRAD_INLINE void transform_rows(const Tiling<F>& tiling, int64_t begin, int64_t end, Framed<U, T>& images,
-                                   const Matrices<M>& out) {
-  each_window<W>(
-      tiling, begin, end, images,
-      out.row * terms<M>, [&](int64_t t, Elements<const T> window, int64_t c) __attribute__((always_inline)) {
-        both_ways<Transform, Lanes<W>>(
-            window, out.template points<F>(t, c / terms<M>),
-            [](M * at, Lanes<W> v) __attribute__((always_inline)) { store_in_row(at, v); });
-      });
-}
-
-/// Transforms windows to sums over tiles.
-template <typename Transform, int W, typename F, Use U, typename T, typename M>
-MIXGRAD_INLINE void transform_terms(const Tiling<F>& tiling, int64_t begin, int64_t end, Framed<U, T>& images,
-                                    const Matrices<M>& out) {
-  each_window<W>(
-      tiling, begin, end, images,
-      out.row, [&](int64_t t, Elements<const T> window, int64_t c) __attribute__((always_inline)) {
-        both_ways<Transform, Lanes<W>>(
-            window, out.template points<F>(t / terms<M>, c), [&](M * at, Lanes<W> v) __attribute__((always_inline)) {
-              store_term(at, v, t % terms<M>);
-            });
+        for (int64_t c = 0; c < channels; c += W)
+          both_ways<Transform, Lanes<W>>(
+              Elements<const T>{window + c, row, pixel}, out.template points<F>(t, c / terms<M>),
+              [](M * at, Lanes<W> v) __attribute__((always_inline)) { store_in_row(at, v); });
       });
 }
 
@@ -246,7 +222,7 @@ MIXGRAD_INLINE void convolve(const Pass& pass, const T* x, const float* taps, co
   const Terms sum{.inner = rounded_up(depth, terms<M>) / terms<M>, .left = 1, .right = width};
   for (int64_t begin = 0; begin < tiling.count; begin += block) {
     const int64_t end = std::min(tiling.count, begin + block);
-    transform_rows<typename F::Input, W>(tiling, begin, end, images, tiles);
+    transform<typename F::Input, W>(tiling, begin, end, images, tiles);
     for (int64_t j = 0; j < width; j += 2 * W) {
       for (int64_t p = 0; p < F::points; ++p)
         multiply<W>(end - begin, width - j,
@@ -272,22 +248,21 @@ MIXGRAD_INLINE void put_weights(const Matrices<float>& products, int64_t c_out, 
     }
 }
 
-template <typename F, int W, typename M, typename T>
+template <typename F, int W, typename T>
 MIXGRAD_INLINE void convolve_grad_w(const Pass& pass, const T* x, const T* gy, Grad gw) {
   const Tiling<F> tiling(pass.to);
   const int64_t c_in = rounded_up(pass.from.c, W), c_out = rounded_up(pass.to.c, W);
   const int64_t block = block_of_tiles(F::points, c_in + c_out, c_in * c_out, tiling.count);
-  const int64_t rows = rounded_up(block, terms<M>) / terms<M>;
-  const auto tiles = matrices<Use::tiles, M>(F::points, rows, c_in);
-  const auto gradients = matrices<Use::gradients, M>(F::points, rows, c_out);
+  const auto tiles = matrices<Use::tiles>(F::points, block, c_in);
+  const auto gradients = matrices<Use::gradients>(F::points, block, c_out);
   const auto products = matrices<Use::products>(F::points, pass.to.c, c_in);
   auto images = framed<Use::frame>(pass.from, x, c_in, tiling, F::input_rows, F::input_columns, pass.top, pass.left);
   auto image_gradients = framed<Use::gradient_frame>(pass.to, gy, c_out, tiling, F::rows, F::columns, 0, 0);
   for (int64_t begin = 0; begin < tiling.count; begin += block) {
     const int64_t end = std::min(tiling.count, begin + block);
-    transform_terms<typename F::Input, W>(tiling, begin, end, images, tiles);
-    transform_terms<typename F::OutputGrad, W>(tiling, begin, end, image_gradients, gradients);
-    const Terms sum{.inner = rounded_up(end - begin, terms<M>) / terms<M>, .left = c_out, .right = c_in};
+    transform<typename F::Input, W>(tiling, begin, end, images, tiles);
+    transform<typename F::OutputGrad, W>(tiling, begin, end, image_gradients, gradients);
+    const Terms sum{.inner = end - begin, .left = c_out, .right = c_in};
     for (int64_t p = 0; p < F::points; ++p)
       for (int64_t c = 0; c < c_in; c += 2 * W)
         multiply<W>(pass.to.c, c_in - c,

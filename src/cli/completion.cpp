@@ -92,8 +92,9 @@ void add_cases(const CLI::App& app, const std::string& path, BashCases& cases) {
   }
   Words found;
   for (const CLI::Option* option : positionals_of(app)) {
-    if (values_of(*option).results && found.empty()) found.push_back("_mixgrad_results");
-    if (values_of(*option).layers) found.push_back("_mixgrad_layers");
+    const Values values = values_of(*option);
+    if (values.results && found.empty()) found.push_back("_mixgrad_results");
+    if (values.layers) found.push_back("_mixgrad_layers");
   }
   cases.words += fmt::format("      '{}') words={} found={} ;;\n", path, in_one(bash_words(app)), in_one(found));
   for (const CLI::App* command : subcommands_of(app)) {
