@@ -5,9 +5,8 @@
 #include <array>
 #include <cmath>
 #include <limits>
-#include <vector>
+#include <numeric>
 
-#include "bfloat16.h"
 #include "lanes.h"
 #include "parallel.h"
 
@@ -16,32 +15,30 @@ namespace {
 
 constexpr int most_shift = 44;
 
-void rows_of(const float* acc, int64_t rows, int64_t channels, const CodeScale& scale, float* codes) {
+/// Codes of whole rows, as many of them at once as `requantization` has scales for.
+template <typename Sum, typename Code>
+void codes_of(const Sum* sums, int64_t size, const Requantization& requantization, Code* codes) {
+  const CodeScale scale = requantization.scale();
   widest([&]<int Width>() __attribute__((always_inline)) {
-    for (int64_t r = 0; r < rows; ++r) requantize_row<Width>(acc + r * channels, channels, scale, codes + r * channels);
+    for (int64_t at = 0; at < size; at += requantization.size())
+      requantize_row<Width>(sums + at, std::min(requantization.size(), size - at), scale, codes + at);
   });
-}
-
-/// By way of floats in the L1 cache: a loop that narrows doubles to 16 bits would vectorize badly.
-void rows_of(const float* acc, int64_t rows, int64_t channels, const CodeScale& scale, bfloat16* codes) {
-  const int64_t most = std::max<int64_t>(1, 2048 / channels);
-  std::vector<float> block(static_cast<size_t>(std::min(rows, most) * channels));
-  for (int64_t r = 0; r < rows; r += most) {
-    const int64_t count = std::min(most, rows - r), size = count * channels;
-    rows_of(acc + r * channels, count, channels, scale, block.data());
-    from_float({block.data(), static_cast<size_t>(size)}, {codes + r * channels, static_cast<size_t>(size)});
-  }
 }
 
 template <typename Code>
 void requantize_all(int64_t rows, int64_t channels, std::span<const float> acc, std::span<const int32_t> bias,
                     std::span<const FixedPoint> ratios, float low, float high, std::span<Code> codes) {
   const Requantization requantization(channels, bias, ratios, static_cast<int>(low), static_cast<int>(high));
-  const CodeScale scale = requantization.scale();
   const int64_t rows_per_chunk = std::max<int64_t>(1, elementwise_grain / std::max<int64_t>(1, channels));
   parallel_chunks(rows, rows_per_chunk, [&](int64_t b, int64_t e) {
-    rows_of(acc.data() + b * channels, e - b, channels, scale, codes.data() + b * channels);
+    codes_of(acc.data() + b * channels, (e - b) * channels, requantization, codes.data() + b * channels);
   });
+}
+
+/// Rows that together fill whole registers: handled as one row, they leave no lanes empty.
+int64_t rows_at_once(int64_t channels) {
+  constexpr int64_t most_lanes = 8, many_channels = 64;
+  return channels > many_channels ? 1 : most_lanes / std::gcd(most_lanes, channels);
 }
 
 }  // namespace
@@ -69,19 +66,17 @@ void requantize(int64_t rows, int64_t channels, std::span<const float> acc, std:
 Requantization::Requantization(int64_t channels, std::span<const int32_t> bias, std::span<const FixedPoint> ratios,
                                int low, int high)
     : low_(low), high_(high) {
-  for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
-    bias_.push_back(bias.empty() ? 0 : bias[c]);
-    ratios_.push_back(ratios[ratios.size() == 1 ? 0 : c].value());
+  for (int64_t row = 0; row < rows_at_once(channels); ++row) {
+    for (size_t c = 0; c < static_cast<size_t>(channels); ++c) {
+      bias_.push_back(bias.empty() ? 0 : bias[c]);
+      ratios_.push_back(ratios[ratios.size() == 1 ? 0 : c].value());
+    }
   }
 }
 
 void requantize(int64_t rows, int64_t channels, std::span<const int32_t> sums, const Requantization& requantization,
                 std::span<uint8_t> codes) {
-  const CodeScale scale = requantization.scale();
-  widest([&]<int Width>() __attribute__((always_inline)) {
-    for (int64_t r = 0; r < rows; ++r)
-      requantize_row<Width>(sums.data() + r * channels, channels, scale, codes.data() + r * channels);
-  });
+  codes_of(sums.data(), rows * channels, requantization, codes.data());
 }
 
 namespace {

@@ -31,7 +31,9 @@ class Requantization {
  public:
   Requantization(int64_t channels, std::span<const int32_t> bias, std::span<const FixedPoint> ratios, int low,
                  int high);
+  /// Of one or several rows: the channels are repeated until they fill registers.
   CodeScale scale() const { return {bias_.data(), ratios_.data(), low_, high_}; }
+  int64_t size() const { return std::ssize(ratios_); }  ///< of whole rows
 
  private:
   std::vector<int32_t> bias_;

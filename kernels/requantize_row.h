@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "lanes.h"
@@ -37,28 +38,41 @@ struct HalfLanesOf {
   }
 };
 
-/// Codes of `channels` sums, with registers of `Width` 32-bit lanes; sums in int32_t, codes as bytes, or both as
-/// floats. Doubles hold every step exactly up to 2^9 (see fixed_point); what is larger is clamped. Counted from `low`,
-/// codes are positive, so truncation rounds them down.
+template <typename Half, typename Code, typename Integers>
+MIXGRAD_INLINE void store_codes(Integers codes, Code* to) {
+  const auto stored = __builtin_convertvector(codes, typename Half::template Of<Code>::Type);
+  std::memcpy(to, &stored, sizeof stored);
+}
+/// Codes have at most 8 bits and a sign: the upper halves of their floats are exact.
+template <typename Half, typename Integers>
+MIXGRAD_INLINE void store_codes(Integers codes, bfloat16* to) {
+  const auto floats = __builtin_convertvector(codes, typename Half::template Of<float>::Type);
+  store_codes<Half>((typename Half::template Of<uint32_t>::Type)floats >> 16, reinterpret_cast<uint16_t*>(to));
+}
+
+/// Codes of `size` sums, each with a scale of its own, in registers of `Width` 32-bit lanes; sums as int32_t and codes
+/// as bytes, or sums as floats and codes as floats or bfloat16s. Doubles hold every step exactly up to 2^9 (see
+/// fixed_point); what is larger is clamped. Counted from `low`, codes are positive, so truncation rounds them down.
 template <int Width, typename Sum, typename Code>
-MIXGRAD_INLINE void requantize_row(const Sum* sums, int64_t channels, const CodeScale& scale, Code* codes) {
+MIXGRAD_INLINE void requantize_row(const Sum* sums, int64_t size, const CodeScale& scale, Code* codes) {
   using Half = HalfLanesOf<Width>;
   using Doubles = typename Half::Doubles;
   const double first = 0.5 - scale.low, last = scale.high - scale.low;
   int64_t c = 0;
-  for (; c + Half::lanes <= channels; c += Half::lanes) {
+  for (; c + Half::lanes <= size; c += Half::lanes) {
     const Doubles bottom = {}, top = bottom + last;
     Doubles place = (Half::load(sums + c) + Half::load(scale.bias + c)) * Half::load(scale.ratio + c) + first;
     place = place < bottom ? bottom : place;
     place = place > top ? top : place;
-    const auto code =
-        __builtin_convertvector(__builtin_convertvector(place, typename Half::template Of<int32_t>::Type) + scale.low,
-                                typename Half::template Of<Code>::Type);
-    std::memcpy(codes + c, &code, sizeof code);
+    store_codes<Half>(__builtin_convertvector(place, typename Half::template Of<int32_t>::Type) + scale.low, codes + c);
   }
-  for (; c < channels; ++c) {
+  for (; c < size; ++c) {
     const double place = (static_cast<double>(sums[c]) + scale.bias[c]) * scale.ratio[c] + first;
-    codes[c] = static_cast<Code>(static_cast<int>(place < 0 ? 0 : place > last ? last : place) + scale.low);
+    const int code = static_cast<int>(place < 0 ? 0 : place > last ? last : place) + scale.low;
+    if constexpr (std::is_integral_v<Code>)
+      codes[c] = static_cast<Code>(code);
+    else
+      codes[c] = static_cast<Code>(static_cast<float>(code));
   }
 }
 
