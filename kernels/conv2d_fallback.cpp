@@ -44,6 +44,7 @@ void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {
+  if (conv2d_codes_by_integers(s, x, w, y)) return;
   through_float::conv2d_codes(s, x, w, y);
 }
 

@@ -2,11 +2,14 @@
 // Byte convolutions laid out for an instruction set: weights once, inputs image by image where they need padding.
 #include <algorithm>
 #include <cstring>
+#include <ranges>
 
 #include "conv2d_clock.h"
 #include "conv2d_int8.h"
 #include "conv2d_int8_isas.h"
+#include "cpu.h"
 #include "lanes.h"
+#include "layout.h"
 #include "scratch.h"
 
 namespace mixgrad::kernels {
@@ -22,11 +25,50 @@ int64_t extent(int64_t in, int64_t out, int64_t kernel, int64_t stride, int64_t 
 
 enum class Use { padded };
 
-/// Copies n images [h, w · c] into the middle of n images [rows, columns · c]: rows by `copy`, `zero` around.
-template <typename X, typename Code, typename Copy>
-void copy_padded(const Conv2dSize& s, int64_t n, int64_t rows, int64_t columns, const X* x, Code* to, Code zero,
-                 const Copy& copy) {
+/// The whole numbers that are held: one, or as many as a register has lanes.
+MIXGRAD_INLINE int32_t number(float held) { return static_cast<int32_t>(held); }
+MIXGRAD_INLINE int32_t number(bfloat16 held) { return number(static_cast<float>(held)); }
+MIXGRAD_INLINE int32_t number(uint8_t held) { return held; }
+MIXGRAD_INLINE int32_t number(int8_t held) { return held; }
+
+template <int Width>
+using Numbers = typename LanesOf<Width>::Bits;
+
+template <typename T, int Width>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(sizeof(T) * Width)));
+};
+
+template <int Width, typename X>
+MIXGRAD_INLINE Numbers<Width> numbers(const X* held) {
+  typename VectorOf<X, Width>::Type v;
+  std::memcpy(&v, held, sizeof v);
+  return __builtin_convertvector(v, Numbers<Width>);
+}
+template <int Width>
+MIXGRAD_INLINE Numbers<Width> numbers(const bfloat16* held) {
+  const auto bits = (typename LanesOf<Width>::Words)numbers<Width>(&held->bits) << 16;
+  return __builtin_convertvector((Lanes<Width>)bits, Numbers<Width>);
+}
+
+/// Numbers in fewer bits, with `offset` added.
+template <typename X, typename Code>
+void store(const X* x, int64_t count, int32_t offset, Code* to) {
+  widest([=]<int Width>() __attribute__((always_inline)) {
+    int64_t i = 0;
+    for (; i + Width <= count; i += Width) {
+      const auto codes = __builtin_convertvector(numbers<Width>(x + i) + offset, typename VectorOf<Code, Width>::Type);
+      std::memcpy(to + i, &codes, sizeof codes);
+    }
+    for (; i < count; ++i) to[i] = static_cast<Code>(number(x[i]) + offset);
+  });
+}
+
+/// Copies n images [h, w · c] into the middle of n images [rows, columns · c], with `offset` added and around them.
+template <typename X, typename Code>
+void copy_padded(const Conv2dSize& s, int64_t n, int64_t rows, int64_t columns, const X* x, int32_t offset, Code* to) {
   const int64_t left = s.pad_left * s.c_in, row = columns * s.c_in, inner = s.w * s.c_in;
+  const Code zero = static_cast<Code>(offset);
   for (int64_t r = 0; r < n * rows; ++r, to += row) {
     const int64_t y = r % rows - s.pad_top;
     if (y < 0 || y >= s.h) {
@@ -34,26 +76,22 @@ void copy_padded(const Conv2dSize& s, int64_t n, int64_t rows, int64_t columns, 
       continue;
     }
     std::fill_n(to, left, zero);
-    copy(x, x + inner, to + left);
+    store(x, inner, offset, to + left);
     std::fill(to + left + inner, to + row, zero);
     x += inner;
   }
 }
 
-MIXGRAD_CLONES void narrow(const float* x, const float* end, int16_t* to) {
-  for (int64_t i = 0; i < end - x; ++i) to[i] = static_cast<int16_t>(static_cast<int32_t>(x[i]));
-}
-
-/// One word of consecutive weights.
-uint32_t word(const int8_t* w, int64_t count, int code_bytes) {
-  uint32_t out = 0;
-  const int bits = 8 * code_bytes;
-  for (int64_t i = 0; i < count; ++i) out |= (static_cast<uint32_t>(w[i]) & ((uint32_t{1} << bits) - 1)) << (bits * i);
-  return out;
-}
-uint32_t word(const int16_t* w, int64_t count, int) {
-  uint32_t out = 0;
-  count == 2 ? std::memcpy(&out, w, 4) : std::memcpy(&out, w, 2);
+/// Runs of codes in whole words, with zeros at the end.
+template <typename Code, typename W>
+std::vector<uint32_t> in_words(std::span<const W> w, int64_t run_codes, int64_t words) {
+  const int64_t runs = std::ssize(w) / run_codes;
+  std::vector<uint32_t> out(static_cast<size_t>(runs * words));
+  std::vector<Code> run(static_cast<size_t>(words) * sizeof(uint32_t) / sizeof(Code));
+  for (int64_t r = 0; r < runs; ++r) {
+    store(w.data() + r * run_codes, run_codes, 0, run.data());
+    std::memcpy(out.data() + r * words, run.data(), run.size() * sizeof(Code));
+  }
   return out;
 }
 
@@ -72,11 +110,9 @@ PackedConv2dInt8::PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bo
   pack(w);
 }
 
-PackedConv2dInt8::PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, std::span<const float> w)
-    : PackedConv2dInt8(isa, s, false, Requantization(0, {}, {}, 0, 0)) {
-  std::vector<int16_t> codes(w.size());
-  narrow(w.data(), w.data() + w.size(), codes.data());
-  pack(std::span<const int16_t>(codes));
+PackedConv2dInt8::PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bool x_signed, std::span<const float> w)
+    : PackedConv2dInt8(isa, s, x_signed, Requantization(0, {}, {}, 0, 0)) {
+  pack(w);
 }
 
 PackedConv2dInt8::PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bool x_signed,
@@ -84,6 +120,7 @@ PackedConv2dInt8::PackedConv2dInt8(const int8::Isa& isa, const Conv2dSize& s, bo
     : isa_(&isa),
       size_(s),
       x_signed_(x_signed),
+      offset_(x_signed && isa.code_bytes == 1 ? 128 : 0),
       depthwise_(s.groups > 1 && s.groups == s.c_in && s.groups == s.c_out),
       groups_(depthwise_ ? 1 : s.groups),
       padded_h_(extent(s.h, s.oh, s.kh, s.stride_h, s.dilation_h, s.pad_top)),
@@ -110,53 +147,43 @@ std::unique_ptr<const PackedConv2dInt8> PackedConv2dInt8::make(const Conv2dSize&
 
 template <typename W>
 void PackedConv2dInt8::pack(std::span<const W> w) {
-  const int64_t lanes = isa_->lanes, most = depthwise_ ? 1 : isa_->most_vectors, per_word = isa_->codes_per_word();
-  const int64_t channels = size_.c_out / groups_, runs = std::ssize(offsets_), columns = runs * run_codes_;
-  const bool offset = x_signed_ && isa_->code_bytes == 1;
-  weights_.reserve(static_cast<size_t>(groups_ * rounded_up(channels, lanes) * runs * words_));
+  const int64_t lanes = isa_->lanes, most = depthwise_ ? 1 : isa_->most_vectors;
+  const int64_t channels = size_.c_out / groups_, filled = rounded_up(channels, lanes);
+  const int64_t runs = std::ssize(offsets_), depth = runs * words_, codes = runs * run_codes_;
+  const std::vector<uint32_t> words =
+      isa_->code_bytes == 1 ? in_words<int8_t>(w, run_codes_, words_) : in_words<int16_t>(w, run_codes_, words_);
+  weights_.resize(static_cast<size_t>(groups_ * filled * depth));
+  start_.resize(static_cast<size_t>(groups_ * filled));
+  uint32_t* to = weights_.data();
   for (int64_t g = 0; g < groups_; ++g) {
-    const W* group = w.data() + g * channels * columns;
-    for (int64_t first = 0, vectors = 0; first < channels; first += vectors * lanes) {
-      vectors = std::min(most, (channels - first + lanes - 1) / lanes);
-      for (int64_t k = 0; k < runs * words_; ++k) {
-        const int64_t at = k % words_ * per_word, count = std::min(per_word, run_codes_ - at);
-        const W* from = group + k / words_ * run_codes_ + at;
-        for (int64_t c = first; c < first + vectors * lanes; ++c)
-          weights_.push_back(c < channels ? word(from + c * columns, count, isa_->code_bytes) : 0);
-      }
+    for (int64_t first = 0; first < filled; first += most * lanes) {
+      const int64_t width = std::min(most * lanes, filled - first);
+      transpose(words.data() + (g * channels + first) * depth, channels - first, depth, width, to);
+      to += width * depth;
     }
-    for (int64_t c = 0; c < rounded_up(channels, lanes); ++c) {
+    for (int64_t c = 0; offset_ != 0 && c < channels; ++c) {
       int32_t sum = 0;
-      for (int64_t k = 0; offset && c < channels && k < columns; ++k) sum += group[c * columns + k];
-      start_.push_back(-128 * sum);
+      for (const W code : w.subspan(static_cast<size_t>((g * channels + c) * codes), static_cast<size_t>(codes)))
+        sum += number(code);
+      start_[static_cast<size_t>(g * filled + c)] = -offset_ * sum;
     }
   }
 }
 
-const void* PackedConv2dInt8::padded(const uint8_t* x, int64_t images) const {
+template <typename X>
+const void* PackedConv2dInt8::padded(const X* x, int64_t images) const {
   const int64_t codes = images * padded_h_ * padded_w_ * size_.c_in;
   void* to = scratch<Use::padded, uint8_t>(codes * isa_->code_bytes + slack);
-  const auto copy = [&](auto* codes_to, const auto& stored) {
-    copy_padded(size_, images, padded_h_, padded_w_, x, codes_to, stored(0),
-                [&](auto from, auto end, auto at) { std::transform(from, end, at, stored); });
-  };
-  if (isa_->code_bytes == 1) {
-    if (x_signed_)
-      copy(static_cast<uint8_t*>(to), [](uint8_t code) { return static_cast<uint8_t>(code ^ 0x80); });
-    else
-      copy(static_cast<uint8_t*>(to), [](uint8_t code) { return code; });
-  } else if (x_signed_) {
-    copy(static_cast<int16_t*>(to), [](uint8_t code) { return static_cast<int16_t>(static_cast<int8_t>(code)); });
-  } else {
-    copy(static_cast<int16_t*>(to), [](uint8_t code) { return static_cast<int16_t>(code); });
-  }
+  if (isa_->code_bytes == 1)
+    copy_padded(size_, images, padded_h_, padded_w_, x, offset_, static_cast<uint8_t*>(to));
+  else
+    copy_padded(size_, images, padded_h_, padded_w_, x, offset_, static_cast<int16_t*>(to));
   return to;
 }
 
-const void* PackedConv2dInt8::padded(const float* x, int64_t images) const {
-  auto* to = scratch<Use::padded, int16_t>(images * padded_h_ * padded_w_ * size_.c_in + slack);
-  copy_padded(size_, images, padded_h_, padded_w_, x, to, int16_t{0}, narrow);
-  return to;
+const void* PackedConv2dInt8::readable(const uint8_t* x, int64_t images) const {
+  if (!copies_) return x;
+  return x_signed_ ? padded(reinterpret_cast<const int8_t*>(x), images) : padded(x, images);
 }
 
 template <typename X>
@@ -168,7 +195,7 @@ void PackedConv2dInt8::run(const X* x, Output y) const {
   for (int64_t n = 0; n < s.n; n += at_once) {
     const int64_t images = std::min(at_once, s.n - n);
     const X* from = x + n * s.h * s.w * s.c_in;
-    const auto* read = static_cast<const uint8_t*>(copies_ ? padded(from, images) : from);
+    const auto* read = static_cast<const uint8_t*>(readable(from, images));
     for (int64_t g = 0; g < groups_; ++g) {
       const int64_t first = n * positions * s.c_out + g * channels;
       const int8::Job job = {.x = read + g * (s.c_in / groups_) * isa_->code_bytes,
@@ -206,15 +233,63 @@ void PackedConv2dInt8::sums(std::span<const float> x, std::span<float> sums) con
   run(x.data(), {.floats = sums.data()});
 }
 
+void PackedConv2dInt8::sums(std::span<const bfloat16> x, std::span<float> sums) const {
+  run(x.data(), {.floats = sums.data()});
+}
+
+namespace {
+
+struct Range {
+  int32_t low = 0, high = 0;
+
+  bool within(int32_t least, int32_t most) const { return low >= least && high <= most; }
+};
+
+/// Of the numbers and zero.
+template <typename X>
+Range range_of(std::span<const X> x) {
+  Range range;
+  widest([&]<int Width>() __attribute__((always_inline)) {
+    const int64_t count = std::ssize(x);
+    Numbers<Width> low = {}, high = {};
+    int64_t i = 0;
+    for (; i + Width <= count; i += Width) {
+      const Numbers<Width> n = numbers<Width>(x.data() + i);
+      low = n < low ? n : low;
+      high = n > high ? n : high;
+    }
+    for (int l = 0; l < Width; ++l) range = {std::min(range.low, low[l]), std::max(range.high, high[l])};
+    for (; i < count; ++i) range = {std::min(range.low, number(x[i])), std::max(range.high, number(x[i]))};
+  });
+  return range;
+}
+
+template <typename X>
+bool by_integers(const Conv2dSize& s, std::span<const X> x, std::span<const float> w, std::span<float> y) {
+  const bool read_often = s.kh * s.kw > s.stride_h * s.stride_w;  // then it pays to convert the input first
+  const bool tiles_of_bfloat16 = has_amx() && bfloat16_is_fast();
+  if (s.groups != 1 || !read_often || tiles_of_bfloat16) return false;
+  const Range in_x = range_of(x);
+  const bool bytes = (in_x.within(0, 255) || in_x.within(-128, 127)) && range_of(w).within(-128, 127);
+  for (const int8::Isa& isa : std::views::reverse(int8::isas())) {
+    if (isa.lanes < widest_lanes() || (isa.code_bytes == 1 && !bytes)) continue;
+    const ConvClock clock;
+    PackedConv2dInt8(isa, s, in_x.low < 0, w).sums(x, y);
+    return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 bool conv2d_codes_by_integers(const Conv2dSize& s, std::span<const float> x, std::span<const float> w,
                               std::span<float> y) {
-  const auto isas = int8::isas();
-  const auto pairs = std::ranges::find(isas, 2, &int8::Isa::code_bytes);
-  const bool read_often = s.kh * s.kw > s.stride_h * s.stride_w;  // then it pays to convert the input first
-  if (pairs == isas.end() || pairs->lanes < widest_lanes() || s.groups != 1 || !read_often) return false;
-  const ConvClock clock;
-  PackedConv2dInt8(*pairs, s, w).sums(x, y);
-  return true;
+  return by_integers(s, x, w, y);
+}
+
+bool conv2d_codes_by_integers(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w,
+                              std::span<float> y) {
+  return by_integers(s, x, w, y);
 }
 
 }  // namespace mixgrad::kernels

@@ -245,14 +245,16 @@ void conv2d(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const fl
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const float> x, std::span<const float> w, std::span<float> y) {
+  if (conv2d_codes_by_integers(s, x, w, y)) return;
   const Plan* plan = bfloat16_plan_for(s, Kind::codes, false);
-  if (!plan) return conv2d_codes_by_integers(s, x, w, y) ? void() : exact_conv2d(s, x, w, {}, y);
+  if (!plan) return exact_conv2d(s, x, w, {}, y);
   const std::span<bfloat16> narrow(static_cast<bfloat16*>(buffer(Use::activations, plan->x)), x.size());
   from_float(x, narrow);
   forward(*plan, std::span<const bfloat16>(narrow), w, {}, y);
 }
 
 void conv2d_codes(const Conv2dSize& s, std::span<const bfloat16> x, std::span<const float> w, std::span<float> y) {
+  if (conv2d_codes_by_integers(s, x, w, y)) return;
   if (const Plan* plan = bfloat16_plan_for(s, Kind::codes, false)) return forward(*plan, x, w, {}, y);
   through_float::conv2d_codes(s, x, w, y);
 }

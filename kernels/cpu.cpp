@@ -10,12 +10,16 @@
 
 namespace mixgrad::kernels {
 
-// AVX-VNNI and AMX are in leaf 7 of CPUID: compilers from 2022 have no names for them.
+// AVX-VNNI and AMX are in leaf 7 of CPUID: compilers from 2022 have no names for them. The instruction is slow in a
+// virtual machine, so it runs once.
 #ifdef __x86_64__
 
 bool has_avx_vnni() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1U << 4) != 0;
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __builtin_cpu_supports("avx2") && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && (a & 1U << 4) != 0;
+  }();
+  return has;
 }
 
 bool has_avx512() {
@@ -26,8 +30,11 @@ bool has_avx512() {
 bool has_avx512_bf16() { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }
 
 bool has_amx() {
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & 1U << 24) != 0;
+  static const bool has = [] {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & 1U << 24) != 0;
+  }();
+  return has;
 }
 
 #else

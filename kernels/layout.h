@@ -15,5 +15,6 @@ void rows_to_channels_last(int64_t n, int64_t c, int64_t positions, std::span<co
 
 /// to [columns, width] = from [rows, columns] transposed: its first `width` rows, with zeros for those that it lacks.
 void transpose(const float* from, int64_t rows, int64_t columns, int64_t width, float* to);
+void transpose(const uint32_t* from, int64_t rows, int64_t columns, int64_t width, uint32_t* to);
 
 }  // namespace mixgrad::kernels

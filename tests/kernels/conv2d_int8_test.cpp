@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "kernels/bfloat16.h"
 #include "kernels/conv2d_int8.h"
 #include "kernels/conv2d_int8_isas.h"
 #include "tests/dice.h"
@@ -70,21 +71,32 @@ class Shapes {
 
 }  // namespace
 
-TEST_CASE("int8 convolutions: the same sums of codes that are held as floats, of 8 bits and a sign") {
+TEST_CASE("int8 convolutions: the same sums of codes that are held as floats or bfloat16s") {
   Shapes shapes;
-  for (int i = 0; i < 300; ++i) {
+  struct {
+    int32_t low, high, weights;
+  } const ranges[] = {{-255, 255, 255}, {0, 255, 127}, {-128, 127, 127}, {0, 3, 1}};
+  for (int i = 0; i < 400; ++i) {
     const Conv2dSize s = shapes.next();
-    const std::vector<int32_t> x = shapes.numbers(s.n * s.h * s.w * s.c_in, 255),
-                               w = shapes.numbers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), 255);
+    const auto& range = ranges[i % 4];
+    std::vector<int32_t> x = shapes.numbers(s.n * s.h * s.w * s.c_in, 255),
+                         w = shapes.numbers(s.c_out * s.kh * s.kw * (s.c_in / s.groups), range.weights);
+    for (int32_t& v : x) v = std::clamp(v, range.low, range.high);
     const std::vector<float> codes(x.begin(), x.end()), weights(w.begin(), w.end());
+    std::vector<bfloat16> halves(codes.size());
+    from_float(codes, halves);
     std::vector<float> expected(static_cast<size_t>(s.n * s.oh * s.ow * s.c_out)), sums(expected.size());
     reference::conv2d(s, codes, weights, {}, expected);
     for (const int8::Isa& isa : int8::isas()) {
-      if (isa.code_bytes != 2) continue;
-      PackedConv2dInt8(isa, s, weights).sums(codes, sums);
+      if (isa.code_bytes == 1 && range.weights > 127) continue;
+      const PackedConv2dInt8 conv(isa, s, range.low < 0, weights);
+      conv.sums(codes, sums);
+      CHECK(sums == expected);
+      conv.sums(halves, sums);
       CHECK(sums == expected);
     }
     if (conv2d_codes_by_integers(s, codes, weights, sums)) CHECK(sums == expected);
+    if (conv2d_codes_by_integers(s, halves, weights, sums)) CHECK(sums == expected);
   }
 }
 
