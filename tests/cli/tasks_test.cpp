@@ -195,7 +195,7 @@ TEST_CASE("tasks: a search that was killed continues to the same network and met
        {"--model scores.onnx --data npy:plain --loss imitate", "--model map.onnx --data npy:maps"}) {
     CAPTURE(task);
     const std::string command =
-        fmt::format("'{}' search {} --search-epochs 300 --finetune-epochs 200 --batch-size 20 --threads 1 --overwrite",
+        fmt::format("'{}' search {} --search-epochs 80 --finetune-epochs 30 --batch-size 20 --threads 1 --overwrite",
                     binary(), task);
     REQUIRE(shell_run(place, command + " --out whole").exit_code == 0);
     const Outcome killed = shell_run(
