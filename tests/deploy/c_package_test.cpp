@@ -51,8 +51,8 @@ std::vector<Case> cases() {
   add("autoencoder", test::random_model("autoencoder", 44), MixPrecType::PER_CHANNEL, {2, 4, 8}, {640, 1, 1}, 6);
   for (const bool quantize_output : {false, true})
     out.push_back({"every op", test::every_op(quantize_output, 45), test::random_images(6, {3, 16, 16}, 9)});
-  add("ds_cnn pruned", ds_cnn, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, ds_cnn.input_shape, 1000);
-  out.push_back({"resnet8 on glyphs", out[0].graph, data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test});
+  add("ds_cnn pruned", ds_cnn, MixPrecType::PER_CHANNEL, {0, 2, 4, 8}, ds_cnn.input_shape, 300);
+  out.push_back({"resnet8 on glyphs", out[0].graph, data::glyphs(1, 0.1, {.train = 100, .test = 300}).test});
   for (const char* name : {"resnet8 pruned", "mobilenet_v1 pruned", "ds_cnn pruned", "every op"}) {
     Case packed = *std::ranges::find(out, name, &Case::name);
     packed.name += ", activations packed";
@@ -229,7 +229,7 @@ TEST_CASE("C package: the header states the memory that the compiler allocates")
 TEST_CASE("C package: the same bytes on Cortex-M0+, M3, M4, M7, M55 and 32-bit RISC-V") {
   for (const Case& c : cases()) {
     CAPTURE(c.name);
-    const Written package(c, 20);
+    const Written package(c, 6);
     for (const Board& board : boards()) {
       if (board.unit != "instructions") continue;  // the host: see above
       CAPTURE(board.name);
