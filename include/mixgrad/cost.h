@@ -190,7 +190,7 @@ class Meter {
   Model model_;
   std::vector<bool> needed_;
   std::vector<std::vector<ChannelOrigin>> origins_;
-  std::vector<Counted> counted_;  // by node
+  std::vector<std::array<Counted, 2>> counted_;  // by node: the last ones, since moves are tried and undone
 };
 /// The cost with every weight and activation at `bits` and a float output.
 double uniform(const Graph& graph, const Model& model, int bits);

@@ -47,7 +47,7 @@ StepResult step(nn::Module& module, const data::Batch& batch, TapeObserver* obse
                 const Task* task = nullptr);
 
 /// Images per micro-batch: as many as keep the widest layer's forward and backward pass in the second-level cache, but
-/// at least 2 (bfloat16: 4).
+/// at least 4.
 int64_t micro_batch_size(const Graph& graph, DType dtype = DType::float32);
 
 constexpr int64_t all_images = std::numeric_limits<int64_t>::max();

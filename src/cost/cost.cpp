@@ -294,9 +294,13 @@ double Meter::operator()() {
     const std::vector<int> no_bits, &bits = node.weight_slot ? node.weight_slot->bits : no_bits;
     const int64_t live_inputs = mixgrad::live_channels(graph_, origins_, from),
                   live_outputs = mixgrad::live_channels(graph_, origins_, i);
-    Counted& counted = counted_[i];
-    if (counted.live_inputs != live_inputs || counted.live_outputs != live_outputs ||
-        counted.input_bits != input_bits || counted.weight_bits != bits) {
+    const auto is_current = [&](const Counted& c) {
+      return c.live_inputs == live_inputs && c.live_outputs == live_outputs && c.input_bits == input_bits &&
+             c.weight_bits == bits;
+    };
+    auto& [counted, before] = counted_[i];
+    if (!is_current(counted)) std::swap(counted, before);
+    if (!is_current(counted)) {
       const auto activation = [&](size_t n, int activation_bits, int64_t live) -> Activation {
         const Shape& shape = graph_.nodes[n].shape;
         return {.precisions = single(activation_bits),

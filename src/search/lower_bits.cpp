@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 #include <optional>
+#include <unordered_map>
 
 namespace mixgrad {
 namespace {
@@ -20,9 +21,9 @@ class BitLowering {
     for (now_ = budget_.excess(); now_ > 0;) {
       std::optional<Move> best = best_of(candidates());
       if (!best) best = best_of_all(a_.group_moves(Direction::BOTH));
-      if (!best || score(*best, known_.at(kind(*best))) >= Score(SAVES, most_regret_)) return false;
+      if (!best || score(*best, saving(*best)) >= Score(SAVES, most_regret_)) return false;
       const double before = now_;
-      now_ = known_.at(kind(*best)).excess_after;
+      now_ = saving(*best).excess_after;
       a_.apply(*best);
       moves_[best->choice].reset();
       if (now_ < before) all_measured_ = false;
@@ -33,6 +34,12 @@ class BitLowering {
   }
 
  private:
+  struct KindHash {
+    size_t operator()(const Kind& k) const {
+      const auto& [choice, from, to, columns] = k;
+      return ((choice * 16 + from) * 16 + to) * 4096 + columns;
+    }
+  };
   struct Saving {
     double saved = 0, excess_after = 0;
     size_t turn = 0;  // of the measurement
@@ -62,26 +69,21 @@ class BitLowering {
     return {s.saved == 0 && m.to < m.from ? COSTS_NOTHING : USELESS, regret};
   }
 
-  /// The moves of every choice; one that was applied changed only those of its own.
-  std::vector<Move> moves() {
-    const size_t columns = step_ == Step::WHOLE_CHOICES ? std::numeric_limits<size_t>::max() : 1;
+  /// Moves of single columns, or of all columns at a candidate, and of groups that pay together. Of a choice, they
+  /// change only when one of its own is applied.
+  std::vector<const Move*> candidates() {
+    const bool whole = step_ == Step::WHOLE_CHOICES;
     moves_.resize(a_.choices().size());
-    std::vector<Move> out;
+    groups_.clear();
+    std::vector<const Move*> out;
     for (size_t i = 0; i < moves_.size(); ++i) {
-      if (!moves_[i]) moves_[i] = a_.moves(i, Direction::BOTH, columns);
-      out.insert(out.end(), moves_[i]->begin(), moves_[i]->end());
+      if (!moves_[i]) moves_[i] = a_.moves(i, Direction::BOTH, whole ? std::numeric_limits<size_t>::max() : 1);
+      for (const Move& m : *moves_[i]) {
+        out.push_back(&m);
+        if (!whole && pays_together(m)) std::ranges::move(a_.group_moves(i, m.from, m.to), std::back_inserter(groups_));
+      }
     }
-    return out;
-  }
-
-  std::vector<Move> candidates() {
-    std::vector<Move> out = moves();
-    if (step_ == Step::WHOLE_CHOICES) return out;
-    const size_t singles = out.size();
-    for (size_t i = 0; i < singles; ++i) {
-      if (pays_together(out[i]))
-        std::ranges::move(a_.group_moves(out[i].choice, out[i].from, out[i].to), std::back_inserter(out));
-    }
+    for (const Move& m : groups_) out.push_back(&m);
     return out;
   }
 
@@ -108,17 +110,17 @@ class BitLowering {
   }
 
   /// Measures what looks best again until the best is up to date, and everything once if nothing seems to save.
-  std::optional<Move> best_of(const std::vector<Move>& moves) {
+  std::optional<Move> best_of(const std::vector<const Move*>& moves) {
     while (true) {
       const Move* best = nullptr;
       Score least = worst;
-      for (const Move& m : moves) {
-        const Score s = score(m, saving(m));
-        if (s < least) best = &m, least = s;
+      for (const Move* m : moves) {
+        const Score s = score(*m, saving(*m));
+        if (s < least) best = m, least = s;
       }
       if (least.first != SAVES && !all_measured_) {
-        for (const Move& m : moves) {
-          if (score(m, saving(m)).first == USELESS && !up_to_date(m)) measure(m);
+        for (const Move* m : moves) {
+          if (score(*m, saving(*m)).first == USELESS && !up_to_date(*m)) measure(*m);
         }
         all_measured_ = true;
       } else if (best == nullptr || least.first == USELESS) {
@@ -146,7 +148,8 @@ class BitLowering {
   Step step_;
   double most_regret_;                                   // per unit of excess saved
   std::vector<std::optional<std::vector<Move>>> moves_;  // by choice
-  std::map<Kind, Saving> known_;
+  std::vector<Move> groups_;
+  std::unordered_map<Kind, Saving, KindHash> known_;
   std::map<std::tuple<size_t, size_t, size_t>, bool> together_;  // by choice, from, to
   bool all_measured_ = false;                                    // since the last move that saved something
   double now_ = 0;
