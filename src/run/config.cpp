@@ -175,7 +175,7 @@ void set_effort(RunConfig& config, Effort effort) {
     case Effort::normal:
       return set(50, 8, 16, 0.15, 2e-4);
     case Effort::thorough:
-      return set(160, 16, 32, 0.05, 5e-4);
+      return set(240, 16, 32, 0.1, 2e-4);
   }
 }
 

@@ -212,7 +212,7 @@ strength = 0
 warmup-epochs = 0
 search-epochs = 0
 finetune-epochs = 0
-lr = 1
+weight-decay = 0.001
 seed = 5
 quiet = true
 out = "run"
@@ -222,7 +222,7 @@ out = "run"
   const json summary = parsed(place.path("run/summary.json"));
   CHECK(summary.at("seed") == 6);
   const auto command = summary.at("command").get<std::string>();
-  for (const char* given : {"--warmup-epochs 0", "--weight-decay 0.0005", "--lr 1"}) {  // the second is the effort's
+  for (const char* given : {"--warmup-epochs 0", "--weight-decay 0.001", "--lr 0.1"}) {  // the last is the effort's
     CAPTURE(given);
     CHECK(command.find(given) != std::string::npos);
   }
