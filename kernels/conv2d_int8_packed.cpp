@@ -2,7 +2,6 @@
 // Byte convolutions laid out for an instruction set: weights once, inputs image by image where they need padding.
 #include <algorithm>
 #include <cstring>
-#include <ranges>
 
 #include "conv2d_clock.h"
 #include "conv2d_int8.h"
@@ -271,13 +270,13 @@ bool by_integers(const Conv2dSize& s, std::span<const X> x, std::span<const floa
   if (s.groups != 1 || !read_often || tiles_of_bfloat16) return false;
   const Range in_x = range_of(x);
   const bool bytes = (in_x.within(0, 255) || in_x.within(-128, 127)) && range_of(w).within(-128, 127);
-  for (const int8::Isa& isa : std::views::reverse(int8::isas())) {
-    if (isa.lanes < widest_lanes() || (isa.code_bytes == 1 && !bytes)) continue;
-    const ConvClock clock;
-    PackedConv2dInt8(isa, s, in_x.low < 0, w).sums(x, y);
-    return true;
-  }
-  return false;
+  const int8::Isa* newest = nullptr;
+  for (const int8::Isa& isa : int8::isas())
+    if (isa.lanes >= widest_lanes() && (isa.code_bytes > 1 || bytes)) newest = &isa;
+  if (newest == nullptr) return false;
+  const ConvClock clock;
+  PackedConv2dInt8(*newest, s, in_x.low < 0, w).sums(x, y);
+  return true;
 }
 
 }  // namespace
