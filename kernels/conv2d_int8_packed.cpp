@@ -33,11 +33,6 @@ MIXGRAD_INLINE int32_t number(int8_t held) { return held; }
 template <int Width>
 using Numbers = typename LanesOf<Width>::Bits;
 
-template <typename T, int Width>
-struct VectorOf {
-  typedef T Type __attribute__((vector_size(sizeof(T) * Width)));
-};
-
 template <int Width, typename X>
 MIXGRAD_INLINE Numbers<Width> numbers(const X* held) {
   typename VectorOf<X, Width>::Type v;
@@ -268,11 +263,14 @@ bool by_integers(const Conv2dSize& s, std::span<const X> x, std::span<const floa
   const bool read_often = s.kh * s.kw > s.stride_h * s.stride_w;  // then it pays to convert the input first
   const bool tiles_of_bfloat16 = has_amx() && bfloat16_is_fast();
   if (s.groups != 1 || !read_often || tiles_of_bfloat16) return false;
-  const Range in_x = range_of(x);
-  const bool bytes = (in_x.within(0, 255) || in_x.within(-128, 127)) && range_of(w).within(-128, 127);
+  Range in_x;
+  const auto in_bytes = [&] {
+    in_x = range_of(x);
+    return (in_x.within(0, 255) || in_x.within(-128, 127)) && range_of(w).within(-128, 127);
+  };
   const int8::Isa* newest = nullptr;
   for (const int8::Isa& isa : int8::isas())
-    if (isa.lanes >= widest_lanes() && (isa.code_bytes > 1 || bytes)) newest = &isa;
+    if (isa.lanes >= widest_lanes() && (isa.code_bytes > 1 || in_bytes())) newest = &isa;
   if (newest == nullptr) return false;
   const ConvClock clock;
   PackedConv2dInt8(*newest, s, in_x.low < 0, w).sums(x, y);

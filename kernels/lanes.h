@@ -33,6 +33,11 @@ struct LanesOf {
 template <int Width>
 using Lanes = typename LanesOf<Width>::Type;
 
+template <typename T, int Width>
+struct VectorOf {
+  typedef T Type __attribute__((vector_size(sizeof(T) * Width)));
+};
+
 template <typename V>
 inline constexpr int lane_count = static_cast<int>(sizeof(V) / sizeof(float));
 

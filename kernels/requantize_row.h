@@ -23,11 +23,9 @@ struct CodeScale {
 template <int Width>
 struct HalfLanesOf {
   static constexpr int lanes = Width / 2;
-  typedef double Doubles __attribute__((vector_size(8 * lanes)));
   template <typename T>
-  struct Of {
-    typedef T Type __attribute__((vector_size(sizeof(T) * lanes)));
-  };
+  using Of = typename VectorOf<T, lanes>::Type;
+  using Doubles = Of<double>;
   /// From as many numbers. (Written out, because GCC 12 converts vectors in halves.)
   template <typename T>
   MIXGRAD_INLINE static Doubles load(const T* from) {
@@ -40,14 +38,14 @@ struct HalfLanesOf {
 
 template <typename Half, typename Code, typename Integers>
 MIXGRAD_INLINE void store_codes(Integers codes, Code* to) {
-  const auto stored = __builtin_convertvector(codes, typename Half::template Of<Code>::Type);
+  const auto stored = __builtin_convertvector(codes, typename Half::template Of<Code>);
   std::memcpy(to, &stored, sizeof stored);
 }
 /// Codes have at most 8 bits and a sign: the upper halves of their floats are exact.
 template <typename Half, typename Integers>
 MIXGRAD_INLINE void store_codes(Integers codes, bfloat16* to) {
-  const auto floats = __builtin_convertvector(codes, typename Half::template Of<float>::Type);
-  store_codes<Half>((typename Half::template Of<uint32_t>::Type)floats >> 16, reinterpret_cast<uint16_t*>(to));
+  const auto floats = __builtin_convertvector(codes, typename Half::template Of<float>);
+  store_codes<Half>((typename Half::template Of<uint32_t>)floats >> 16, reinterpret_cast<uint16_t*>(to));
 }
 
 /// Codes of `size` sums, each with a scale of its own, in registers of `Width` 32-bit lanes; sums as int32_t and codes
@@ -64,7 +62,7 @@ MIXGRAD_INLINE void requantize_row(const Sum* sums, int64_t size, const CodeScal
     Doubles place = (Half::load(sums + c) + Half::load(scale.bias + c)) * Half::load(scale.ratio + c) + first;
     place = place < bottom ? bottom : place;
     place = place > top ? top : place;
-    store_codes<Half>(__builtin_convertvector(place, typename Half::template Of<int32_t>::Type) + scale.low, codes + c);
+    store_codes<Half>(__builtin_convertvector(place, typename Half::template Of<int32_t>) + scale.low, codes + c);
   }
   for (; c < size; ++c) {
     const double place = (static_cast<double>(sums[c]) + scale.bias[c]) * scale.ratio[c] + first;

@@ -232,7 +232,9 @@ TEST_CASE("TFLite out: the program exports a run's network, or writes nothing") 
   CHECK(std::ranges::none_of(files, [](const std::string& f) { return f.find("large") != std::string::npos; }));
 }
 
-TEST_CASE("TFLite out: the interpreter gives the engine's top-1 on 1,000 images, and its results in codes of 8 bits") {
+TEST_CASE(
+    "TFLite out: the interpreter gives the engine's top-1 on 1,000 images (200 without XNNPACK), and its codes of 8 "
+    "bits") {
   if (!test::has_tflite_runtime()) return;
   const models::Model resnet8 = test::random_model("resnet8", 61);
   const data::Dataset glyphs = data::glyphs(1, 0.1, {.train = 100, .test = 1000}).test;
