@@ -239,7 +239,7 @@ def options():
     parser.add_argument("--budgets", default="20,12.5,30,50,25",
                         help="sizes in %% of uniform 8-bit, in the order of the runs [%(default)s]; not for --part ablation")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 0 [%(default)s]")
-    parser.add_argument("--epochs", default="8,16", metavar="SEARCH,FINETUNE", help="[%(default)s]")
+    parser.add_argument("--epochs", default="4,20", metavar="SEARCH,FINETUNE", help="[%(default)s]")
     parser.add_argument("--dtype", default="f32", help="type of the search's activations [%(default)s]")
     parser.add_argument("--threads", type=int, default=2, help="of each run [%(default)s]")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time [%(default)s]")

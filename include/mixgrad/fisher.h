@@ -6,9 +6,12 @@
 #include <mixgrad/state.h>
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 namespace mixgrad {
+
+struct SlotChoice;
 
 /// Finds bit-widths from second-order estimates of the loss instead of gradient descent on α. A candidate p of a column
 /// (an output channel, a layer or a tensor) adds about
@@ -17,14 +20,18 @@ namespace mixgrad {
 ///
 /// to the loss: the quantization error weighted by the Fisher information, which stands for the Hessian (Theis et al.
 /// 2018, arXiv 1801.05787, for 0 bits; Zandonati et al. 2022, arXiv 2210.08502, for bit-widths). Steps on batches of B
-/// images give it as B times the mean of the squared difference of their mean gradients. The network starts at its most
-/// bits and is always discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as
-/// far as a budget allows that shrinks to the targets, so weights always train for the network of the moment.
+/// images give it as B times the mean of the squared difference of their mean gradients. It holds for small errors, and
+/// for one column alone; so, where losses can be measured, it only says how the columns of a slot share the loss that
+/// the whole slot adds at a candidate, which is measured by trial. The network starts at its most bits and is always
+/// discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as far as a budget
+/// allows that shrinks to the targets, so weights always train for the network of the moment.
 class FisherSearch {
  public:
   /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than
   /// strength · the cost saved. `batch_size`: images per step. Sets every α of `net`, which must outlive this object.
-  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size);
+  /// `loss`, if given: of a network on some images, by which each slot is tried at each candidate, now.
+  FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size,
+               const std::function<double(const Graph&)>& loss = {});
 
   /// The one-hot θ of the next step: leaves that collect its gradients.
   Thetas thetas();
@@ -53,12 +60,15 @@ class FisherSearch {
     std::vector<int64_t> chosen = {};  ///< candidate of every column
     std::vector<double> squares = {};  ///< mean of the squared differences, shaped like α
     std::vector<double> steps = {};    ///< per column: number of steps measured
+    std::vector<double> whole = {};    ///< per candidate: measured loss that the whole slot adds; empty: not measured
 
     size_t columns() const { return steps.size(); }
     size_t last() const { return bits.size() - 1; }
     Tensor one_hot() const;
   };
 
+  void try_slots(const std::function<double(const Graph&)>& loss);
+  Measured& of(const SlotChoice& choice);
   Tensor losses(const Measured& m) const;
   void fit_unused_steps() const;
   std::vector<Target> limits(double share) const;

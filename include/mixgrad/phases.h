@@ -15,6 +15,7 @@
 #include <mixgrad/task.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,10 +40,11 @@ struct Schedule {
 };
 
 struct SearchSchedule : Schedule {
-  bool measured = false;             ///< measure α (FisherSearch) instead of training it; then no arch_lr, τ or split
-  double arch_lr = 1e-2;             ///< of α (Adam)
-  double strength = 0;               ///< the loss is task + strength · cost; used without targets
-  std::vector<Target> targets = {};  ///< the loss is task + a growing strength · constraint_violation
+  bool measured = false;  ///< measure α (FisherSearch) instead of training it; then no arch_lr, τ or split
+  std::function<double(const Graph&)> loss = {};  ///< for measured α, as in FisherSearch
+  double arch_lr = 1e-2;                          ///< of α (Adam)
+  double strength = 0;                            ///< the loss is task + strength · cost; used without targets
+  std::vector<Target> targets = {};               ///< the loss is task + a growing strength · constraint_violation
   double arch_split = 0;  ///< share of the training images that α is trained on, the weights on the others; 0: both are
                           ///< trained on all images, in the same steps
   double tau_start = 5, tau_end = 0.1;

@@ -55,17 +55,19 @@ class SearchDryRun : PreparedRun {
     MixPrec net(floating, search_options(start));
     add_targets(start, net.graph());
     if (searches(config_)) {
+      train::SearchSchedule schedule = search_schedule(start);
+      schedule.loss = counting_judge().loss;
       try_phase("search", config_.search_epochs,
-                [&](train::Observer& observer) { train::search(net, splits_, search_schedule(start), observer); });
+                [&](train::Observer& observer) { train::search(net, splits_, schedule, observer); });
     }
-    const int64_t judged = judged_images(start, net);
+    searches(config_) ? found_by_search(start, net, counting_judge()) : found_by_baseline(start, counting_judge());
     Graph discrete = net.arch_export();
     try_phase("finetune", finetune_epochs(config_), [&](train::Observer& observer) {
       train::fine_tune(discrete, splits_, fine_tuning_schedule(start), model_to_lower(config_, start.targets),
                        observer);
     });
     result_.seconds = total_.seconds() - tried_;
-    add_evaluations(seconds_per_image(floating, task), seconds_per_image(discrete, task), judged);
+    add_evaluations(seconds_per_image(floating, task), seconds_per_image(discrete, task));
     result_.peak_rss_mib = peak_rss_mib();
     return std::move(result_);
   }
@@ -92,19 +94,16 @@ class SearchDryRun : PreparedRun {
     result_.phases.push_back({name, epochs, steps, 1e3 * step, epochs * static_cast<double>(steps) * step});
   }
 
-  /// The images on which networks are compared when the discrete network is chosen: counted, not evaluated.
-  int64_t judged_images(const Start& start, const MixPrec& net) const {
-    int64_t images = 0;
-    const auto counted = [&images](int64_t count) {
-      return [&images, count](const Graph&) {
-        images += count;
+  /// Counts the images on which networks are compared, instead of evaluating them.
+  Judge counting_judge() {
+    const auto counted = [this](int64_t count) {
+      return [this, count](const Graph&) {
+        judged_images_ += count;
         return 0.0;
       };
     };
-    const Judge judge = {.quality = counted(splits_.validation.size()),
-                         .loss = counted(std::min(sensitivity_images, splits_.train.size()))};
-    searches(config_) ? found_by_search(start, net, judge) : found_by_baseline(start, judge);
-    return images;
+    return {.quality = counted(splits_.validation.size()),
+            .loss = counted(std::min(sensitivity_images, splits_.train.size()))};
   }
 
   double seconds_per_image(const Graph& network, const train::Task& task) const {
@@ -116,13 +115,13 @@ class SearchDryRun : PreparedRun {
 
   /// Adds the validation of all epochs, the choice of the network, and the tests of the float network, the network
   /// found and the fine-tuned one.
-  void add_evaluations(double float_image, double discrete_image, int64_t judged) {
+  void add_evaluations(double float_image, double discrete_image) {
     for (DryRun::Phase& p : result_.phases) {
       const double image = p.name == "warmup" ? float_image : discrete_image;
       p.seconds += p.epochs * static_cast<double>(splits_.validation.size()) * image;
       result_.seconds += p.seconds;
     }
-    result_.seconds += static_cast<double>(judged) * discrete_image +
+    result_.seconds += static_cast<double>(judged_images_) * discrete_image +
                        static_cast<double>(splits_.test.size()) * (float_image + 2 * discrete_image);
   }
 
@@ -136,6 +135,7 @@ class SearchDryRun : PreparedRun {
 
   DryRun result_;
   double tried_ = 0;  // seconds
+  int64_t judged_images_ = 0;
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "filling.h"
 #include "lower_bits.h"
 #include "reach.h"
+#include "rivals.h"
 
 #include <mixgrad/fisher.h>
 #include <mixgrad/ops.h>
@@ -13,7 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
+#include <numeric>
 
 namespace mixgrad {
 namespace {
@@ -23,7 +24,8 @@ constexpr double sharp_temperature = 0.05;  // so low that softmax(α / τ), whi
 
 }  // namespace
 
-FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size)
+FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size,
+                           const std::function<double(const Graph&)>& loss)
     : net_(net),
       targets_(std::move(targets)),
       strength_(strength),
@@ -38,9 +40,24 @@ FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double str
                          .squares = std::vector<double>(size),
                          .steps = std::vector<double>(columns)});
   });
+  if (loss) try_slots(loss);
   set_alphas();
   Assignment a(net.graph());
   largest_ = Budget(a, targets_).costs();
+}
+
+FisherSearch::Measured& FisherSearch::of(const SlotChoice& choice) {
+  return *std::ranges::find_if(measured_, [&](const Measured& m) { return m.alpha.is(choice.alpha); });
+}
+
+void FisherSearch::try_slots(const std::function<double(const Graph&)>& loss) {
+  const std::vector<Tensor> tried = sensitivities(net_.graph(), loss);  // -loss, the same for all columns
+  const Assignment a(net_.graph());
+  for (size_t i = 0; i < tried.size(); ++i) {
+    Measured& m = of(a.choices()[i]);
+    const auto at = [&](size_t p) { return static_cast<double>(tried[i].data()[p * m.columns()]); };
+    for (size_t p = 0; p <= m.last(); ++p) m.whole.push_back(std::max(0.0, at(m.last()) - at(p)));
+  }
 }
 
 Tensor FisherSearch::Measured::one_hot() const {
@@ -82,9 +99,15 @@ void FisherSearch::observe() {
 }
 
 Tensor FisherSearch::losses(const Measured& m) const {
-  Tensor out = Tensor::empty(m.alpha.shape());
-  std::ranges::transform(m.squares, out.data().begin(),
-                         [&](double square) { return static_cast<float>(loss_per_square_ * square); });
+  Tensor out = Tensor::zeros(m.alpha.shape());
+  const size_t columns = m.columns();
+  for (size_t p = 0; p < m.last(); ++p) {
+    const std::span<const double> squares = std::span(m.squares).subspan(p * columns, columns);
+    const double sum = std::accumulate(squares.begin(), squares.end(), 0.0);
+    const double scale = m.whole.empty() ? loss_per_square_ : sum > 0 ? m.whole[p] / sum : 0;
+    std::ranges::transform(squares, out.data().begin() + static_cast<std::ptrdiff_t>(p * columns),
+                           [&](double square) { return static_cast<float>(scale * square); });
+  }
   return out;
 }
 
@@ -135,8 +158,7 @@ void FisherSearch::choose(double progress) {
   Assignment a(net_.graph());
   std::vector<Measured*> of_choice;
   for (size_t i = 0; i < a.choices().size(); ++i) {
-    const Tensor& alpha = a.choices()[i].alpha;
-    of_choice.push_back(&*std::ranges::find_if(measured_, [&](const Measured& m) { return m.alpha.is(alpha); }));
+    of_choice.push_back(&of(a.choices()[i]));
     a.prefer(i, scale(losses(*of_choice[i]), -1));
   }
   if (targets_.empty()) {

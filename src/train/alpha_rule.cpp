@@ -46,8 +46,10 @@ void train_by_rule(const std::string& phase, MixPrec& net, AlphaRule& rule, cons
   const Task& task = task_of(s, &net.graph(), splits);
   data::Loader loader = training_loader(images.for_weights(), s, 1);
   const int64_t steps = s.epochs * loader.batches();
-  // The scale of folded weights differs widely between channels: Adam compensates for this, SGD diverges.
-  optim::Adam weights(parameter_groups(net.graph(), s.weight_decay, s.clip_lr_scale), {.lr = s.lr});
+  // The scale of folded weights differs widely between channels: Adam compensates for this, SGD diverges. Where bits
+  // fall, gradients grow by orders of magnitude, so Adam's mean of their squares must not lag far behind.
+  optim::Adam weights(parameter_groups(net.graph(), s.weight_decay, s.clip_lr_scale),
+                      {.lr = s.lr, .beta2 = s.measured ? 0.98 : 0.999});
   Best best({}, s.patience);  // for its patience only: the final θ is used, as only that has sharpened
   double progress = 0;
   const auto run_step = [&](const data::Batch& batch) {

@@ -60,7 +60,8 @@ class LearnedAlpha : public AlphaRule {
 /// only weights train.
 class MeasuredAlpha : public AlphaRule {
  public:
-  MeasuredAlpha(MixPrec& net, const SearchSchedule& s) : net_(net), search_(net, s.targets, s.strength, s.batch_size) {}
+  MeasuredAlpha(MixPrec& net, const SearchSchedule& s)
+      : net_(net), search_(net, s.targets, s.strength, s.batch_size, s.loss) {}
 
   void start_epoch(int) override {}
   StepOptions before_step(double progress) override {
