@@ -278,8 +278,8 @@ std::string text(const Why& why) {
   if (why.exported) out += in_words(*why.exported) + moved(why);
   if (is_measured(why.weights ? *why.weights : *why.output)) {
     return out +
-           "\nThe loss is what a candidate would add to the task's loss, estimated from the squared difference\n"
-           "between its gradients and those of the most bits (Fisher information). The costs decide with it.\n";
+           "\nThe loss is what a candidate would add to the task's loss: each layer has been tried at it, and the\n"
+           "Fisher information (squared gradients) shares the loss among channels. The costs decide with it.\n";
   }
   return out +
          "\nA pull is -gradient, the direction in which it moves alpha, averaged over the steps of an epoch.\n"
