@@ -117,23 +117,32 @@ void Assignment::restore(const Chosen& chosen) {
 
 namespace {
 
+/// A column of a choice, and what it gives up of α by a move.
+struct Column {
+  double regret;
+  size_t index;
+  auto operator<=>(const Column&) const = default;
+};
+
 /// The columns of a choice at candidate `from`, those that give up least of α on the way to `to` first.
-std::vector<size_t> by_regret(const SlotChoice& choice, size_t from, size_t to, size_t count) {
-  std::vector<size_t> out;
+std::vector<Column> by_regret(const SlotChoice& choice, size_t from, size_t to, size_t count) {
+  std::vector<Column> out;
   for (size_t c = 0; c < choice.columns(); ++c) {
-    if (choice.chosen[c] == from && (choice.bits[to] != 0 || !choice.is_kept(c))) out.push_back(c);
+    if (choice.chosen[c] == from && (choice.bits[to] != 0 || !choice.is_kept(c)))
+      out.push_back({.regret = choice.regret(c, from, to), .index = c});
   }
   count = std::min(count, choice.movable(from, to));
-  std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count), [&](size_t a, size_t b) {
-    return std::pair(choice.regret(a, from, to), a) < std::pair(choice.regret(b, from, to), b);
-  });
+  std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count));
   out.resize(count);
   return out;
 }
 
-Move move_of(const SlotChoice& choice, size_t index, size_t from, size_t to, std::span<const size_t> columns) {
-  Move move{.choice = index, .from = from, .to = to, .columns = {columns.begin(), columns.end()}};
-  for (const size_t c : columns) move.regret += choice.regret(c, from, to);
+Move move_of(size_t choice, size_t from, size_t to, std::span<const Column> columns) {
+  Move move{.choice = choice, .from = from, .to = to};
+  for (const Column& c : columns) {
+    move.columns.push_back(c.index);
+    move.regret += c.regret;
+  }
   return move;
 }
 
@@ -153,8 +162,8 @@ void Assignment::visit_kinds(size_t choice, Direction direction, const Visit& vi
 std::vector<Move> Assignment::moves(size_t choice, Direction direction, size_t columns) const {
   std::vector<Move> out;
   visit_kinds(choice, direction, [&](size_t from, size_t to) {
-    const std::vector<size_t> order = by_regret(choices_[choice], from, to, columns);
-    if (!order.empty()) out.push_back(move_of(choices_[choice], choice, from, to, order));
+    const std::vector<Column> order = by_regret(choices_[choice], from, to, columns);
+    if (!order.empty()) out.push_back(move_of(choice, from, to, order));
   });
   return out;
 }
@@ -176,14 +185,13 @@ std::vector<Move> Assignment::group_moves(Direction direction) const {
 
 std::vector<Move> Assignment::group_moves(size_t choice, size_t from, size_t to) const {
   const SlotChoice& c = choices_[choice];
-  const std::vector<size_t> order = by_regret(c, from, to, c.columns());
-  const std::span<const size_t> columns = order;
+  const std::vector<Column> order = by_regret(c, from, to, c.columns());
   const auto at = [&](size_t p) { return static_cast<size_t>(std::ranges::count(c.chosen, p)); };
   std::set<size_t> counts = {order.size()};
   for (size_t tile = 2; tile < 2 * c.columns(); tile *= 2) counts.insert({tile, at(from) % tile, tile - at(to) % tile});
   std::vector<Move> out;
   for (const size_t count : counts) {
-    if (count >= 2 && count <= order.size()) out.push_back(move_of(c, choice, from, to, columns.first(count)));
+    if (count >= 2 && count <= order.size()) out.push_back(move_of(choice, from, to, std::span(order).first(count)));
   }
   return out;
 }
