@@ -106,8 +106,10 @@ struct Task {
 
 /// The task with a training loss of (1 - share) · loss + share · imitation: how far outputs are from those of
 /// `teacher`, in class scores T² KL at T = 4, otherwise the squared error over the variance of the teacher's outputs on
-/// some of the images (SPEC §5b). The teacher runs on every training batch, as it is augmented.
-Task distilled(const Task& task, const Graph& teacher, double share, const data::Dataset& images);
+/// some of the images (SPEC §5b). The teacher runs on every training batch, as it is augmented, with activations of
+/// type `dtype`.
+Task distilled(const Task& task, const Graph& teacher, double share, const data::Dataset& images,
+               DType dtype = DType::float32);
 
 /// The built-in tasks: classify (cross entropy, accuracy; on label maps mean intersection over union), reconstruct
 /// (mean squared error against the input), regress (against targets), and imitate: the outputs of the float network, as

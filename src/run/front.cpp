@@ -40,7 +40,8 @@ class FrontRun : PreparedRun {
     const train::Task task = task_for_search(config_, result_.floating, splits_.train);
     result_.floating.task = task.name;
     result_.floating_score = judge_float(result_.floating, task, result_.floating_confusion);
-    const train::Task taught = train::distilled(task, result_.floating, config_.distill, splits_.train);
+    const train::Task taught =
+        train::distilled(task, result_.floating, config_.distill, splits_.train, dtype_of(config_.dtype));
     for (const std::string& cost : config_.costs) train(cost, taught);
     if (!result_.interrupted) add_points(task);
     result_.notes = notes_;

@@ -13,7 +13,7 @@ Start start_of(const RunConfig& config, const data::Splits& splits, const Graph&
   return {.config = config,
           .splits = splits,
           .floating = floating,
-          .task = train::distilled(task, floating, config.distill, splits.train),
+          .task = train::distilled(task, floating, config.distill, splits.train, dtype_of(config.dtype)),
           .targets = parse_targets(config.target, floating),
           .note = std::move(note)};
 }

@@ -203,14 +203,14 @@ Task imitate_task() {
   return task;
 }
 
-Task distilled(const Task& task, const Graph& network, double share, const data::Dataset& images) {
+Task distilled(const Task& task, const Graph& network, double share, const data::Dataset& images, DType dtype) {
   if (!(share >= 0 && share <= 1)) bad_input("distill: {} is not possible: expected a share from 0 to 1", share);
   if (share == 0) return task;
   Task out = task;
-  out.training = [own = task.loss_and_metric, from = teacher(network, images), share, scores = task.reads_labels](
-                     const Tensor& output, const data::Batch& batch, double denominator) {
+  out.training = [own = task.loss_and_metric, from = teacher(network, images), share, scores = task.reads_labels,
+                  dtype](const Tensor& output, const data::Batch& batch, double denominator) {
     Outcome outcome = own(output, batch, denominator);
-    const Tensor taught = from.network->forward(batch.x);
+    const Tensor taught = cast(from.network->forward(cast(batch.x, dtype)), DType::float32);
     const Tensor difference = scores ? scores_difference(*from.network, output, taught, denominator)
                                      : values_difference(from, output, taught, denominator);
     outcome.loss = sum(std::array{scale(outcome.loss, 1 - share), scale(difference, share)});
