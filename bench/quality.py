@@ -28,14 +28,14 @@ import quality_tables
 ROOT = Path(__file__).resolve().parent.parent
 
 METHODS = {
-    "per-channel-0": "--method fisher --scheme per-channel --weight-bits 0,2,4,8",
+    "per-channel-0": "--method fisher --scheme per-channel --weight-bits 0,1,2,4,8",
     "per-channel": "--method fisher --scheme per-channel --weight-bits 1,2,4,8",
     "per-layer": "--method fisher --scheme per-layer --weight-bits 1,2,4,8",
-    "dnas-0": "--method dnas --scheme per-channel --weight-bits 0,2,4,8",
+    "dnas-0": "--method dnas --scheme per-channel --weight-bits 0,1,2,4,8",
     "dnas": "--method dnas --scheme per-channel --weight-bits 1,2,4,8",
     "sensitivity": "--method sensitivity --scheme per-layer --weight-bits 1,2,4,8",
     "random": "--method random --scheme per-channel --weight-bits 1,2,4,8",
-    "random-0": "--method random --scheme per-channel --weight-bits 0,2,4,8",
+    "random-0": "--method random --scheme per-channel --weight-bits 0,1,2,4,8",
     "uniform": "--method uniform --scheme per-layer --weight-bits 1,2,4,8",
 }
 

@@ -22,9 +22,9 @@ struct SlotChoice;
 /// 2018, arXiv 1801.05787, for 0 bits; Zandonati et al. 2022, arXiv 2210.08502, for bit-widths). Steps on batches of B
 /// images give it as B times the mean of the squared difference of their mean gradients. It holds for small errors, and
 /// for one column alone; so, where losses can be measured, it only says how the columns of a slot share the loss that
-/// the whole slot adds at a candidate, which is measured by trial. The network starts at its most bits and is always
-/// discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as far as a budget
-/// allows that shrinks to the targets, so weights always train for the network of the moment.
+/// the whole slot adds at a candidate above 0 bits, which is measured by trial. The network starts at its most bits and
+/// is always discrete (θ is one-hot). `choose` lowers the bits that add the least loss for what they save, as far as a
+/// budget allows that shrinks to the targets, so weights always train for the network of the moment.
 class FisherSearch {
  public:
   /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than

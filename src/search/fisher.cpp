@@ -98,15 +98,24 @@ void FisherSearch::observe() {
   }
 }
 
+/// Of removing channels, a trial says nothing, as a layer can't do without all of them: the estimates stay, but
+/// removing a channel adds no less than its fewest bits do, which may have been tried.
 Tensor FisherSearch::losses(const Measured& m) const {
   Tensor out = Tensor::zeros(m.alpha.shape());
+  const std::span<float> losses = out.data();
   const size_t columns = m.columns();
-  for (size_t p = 0; p < m.last(); ++p) {
+  for (size_t p = m.last(); p-- > 0;) {
     const std::span<const double> squares = std::span(m.squares).subspan(p * columns, columns);
-    const double sum = std::accumulate(squares.begin(), squares.end(), 0.0);
-    const double scale = m.whole.empty() ? loss_per_square_ : sum > 0 ? m.whole[p] / sum : 0;
-    std::ranges::transform(squares, out.data().begin() + static_cast<std::ptrdiff_t>(p * columns),
-                           [&](double square) { return static_cast<float>(scale * square); });
+    const bool removes = m.bits[p] == 0, tried = !m.whole.empty();
+    double scale = loss_per_square_;
+    if (tried && !removes) {
+      const double sum = std::accumulate(squares.begin(), squares.end(), 0.0);
+      scale = sum > 0 ? m.whole[p] / sum : 0;
+    }
+    for (size_t c = 0; c < columns; ++c) {
+      const auto loss = static_cast<float>(scale * squares[c]);
+      losses[p * columns + c] = tried && removes ? std::max(loss, losses[(p + 1) * columns + c]) : loss;
+    }
   }
   return out;
 }

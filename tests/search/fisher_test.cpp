@@ -128,35 +128,42 @@ TEST_CASE("fisher: the estimate is the loss that quantization adds, where labels
 
 TEST_CASE("fisher: what a whole slot adds to a measured loss is shared among its columns as their estimates are") {
   const auto loss = [](const Graph& g) { return -std::sqrt(cost::discrete(g, cost::size())); };  // any will do
-  for (const MixPrecType type : {MixPrecType::PER_CHANNEL, MixPrecType::PER_LAYER}) {
-    MixPrec net = resnet8({2, 4, 8}, type, {4, 8});
+  for (const auto& [type, weight_bits] : {std::pair(MixPrecType::PER_CHANNEL, std::vector{2, 4, 8}),
+                                          {MixPrecType::PER_CHANNEL, {0, 2, 4, 8}},
+                                          {MixPrecType::PER_LAYER, {2, 4, 8}}}) {
+    MixPrec net = resnet8(weight_bits, type, {4, 8});
     FisherSearch plain(net, {}, 0, 8), tried(net, {}, 0, 8, loss);
     measure(net, plain, 2);
     measure(net, tried, 2);
     const double largest = loss(discretize(net.graph()));
     const std::vector<Tensor> alphas = net.nas_parameters(), by_gradient = plain.losses(), by_trial = tried.losses();
-    const auto sum = [](const Tensor& t, size_t row, size_t columns) {
-      const auto first = t.data().begin() + static_cast<std::ptrdiff_t>(row * columns);
-      return std::accumulate(first, first + static_cast<std::ptrdiff_t>(columns), 0.0);
-    };
-    int slots = 0;
+    const auto sum = [](std::span<const float> row) { return std::accumulate(row.begin(), row.end(), 0.0); };
+    int slots = 0, of_removing = 0;
     for (const auto& slot : net.graph().weight_slots()) {
       const auto i = static_cast<size_t>(
           std::ranges::find_if(alphas, [&](const Tensor& a) { return a.is(slot->alpha); }) - alphas.begin());
-      const size_t columns = static_cast<size_t>(slot->alpha.size()) / 3;
-      for (size_t p = 0; p < 2; ++p) {
+      const size_t columns = static_cast<size_t>(slot->alpha.size()) / slot->precisions.size();
+      for (size_t p = 0; p + 1 < slot->precisions.size(); ++p) {
+        const auto row = [&](const Tensor& t) { return t.data().subspan(p * columns, columns); };
+        const std::span<const float> estimates = row(by_gradient[i]), shares = row(by_trial[i]);
+        if (slot->precisions[p] == 0) {  // not tried: the estimates, or the loss at 2 bits
+          for (size_t c = 0; c < columns; ++c)
+            CHECK(shares[c] == std::max(estimates[c], by_trial[i].data()[columns + c]));
+          ++of_removing;
+          continue;
+        }
         const std::vector<float> kept(slot->alpha.data().begin(), slot->alpha.data().end());
-        std::ranges::fill(slot->alpha.data().subspan(p * columns, columns), 1e6F);
+        std::ranges::fill(row(slot->alpha), 1e6F);
         const double added = loss(discretize(net.graph())) - largest;
         std::ranges::copy(kept, slot->alpha.data().begin());
-        CHECK(sum(by_trial[i], p, columns) == doctest::Approx(added).epsilon(1e-4));
-        const double scale = added / sum(by_gradient[i], p, columns);
-        for (size_t c = p * columns; c < (p + 1) * columns; ++c)
-          CHECK(by_trial[i].data()[c] == doctest::Approx(scale * by_gradient[i].data()[c]).epsilon(1e-3));
+        CHECK(sum(shares) == doctest::Approx(added).epsilon(1e-4));
+        const double scale = added / sum(estimates);
+        for (size_t c = 0; c < columns; ++c) CHECK(shares[c] == doctest::Approx(scale * estimates[c]).epsilon(1e-3));
       }
       ++slots;
     }
-    CHECK(slots == 10);
+    CHECK(slots == (weight_bits[0] == 0 ? 7 : 10));  // 0 bits: layers whose outputs are added share a slot
+    CHECK((of_removing > 0) == (weight_bits[0] == 0));
     for (size_t i = 0; i < alphas.size(); ++i) {  // size does not depend on activations
       if (alphas[i].size() == 2) CHECK(by_trial[i].data()[0] == 0);
     }
