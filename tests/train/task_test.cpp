@@ -184,6 +184,9 @@ TEST_CASE("task: a distilled one counts the distance from the teacher's outputs 
     CHECK(train::evaluate(student, splits.test, 40, &by_other).loss ==
           train::evaluate(student, splits.test, 40, &own).loss);
     CHECK(loss(train::distilled(own, teacher, 0, splits.train)) == loss(own));
+    const double narrow = loss(train::distilled(own, teacher, 0.25, splits.train, DType::bfloat16));
+    CHECK(narrow == doctest::Approx(loss(by_other)).epsilon(0.01));
+    CHECK(narrow != loss(by_other));
     for (const Parameter& p : teacher.parameters()) CHECK_FALSE(p.tensor.has_grad());
   }
   CHECK(refusal([&] { train::distilled(train::find_task("classify"), teacher, 1.5, splits.train); }) ==
