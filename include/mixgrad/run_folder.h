@@ -85,6 +85,7 @@ class RunFolder {
   void clear_leftovers() const;
   void make_folders();
   void remove_empty();
+  /// Removes the old result, if there is one. Weights that runs start from, of train and front, stay.
   void begin_result();
 
   std::filesystem::path path_;

@@ -146,7 +146,7 @@ void RunFolder::begin_result() {
   if (!reported_) fs::remove(path_ / report_name, error);  // a page that loads itself again is replaced instead
   fs::remove(path_ / summary_name, error);  // first, so that no old summary is ever next to a new network
   if (error) failed_run("can't replace {}: {}", (path_ / summary_name).string(), error.message());
-  for (const char* name : {confusion_name, teacher_name}) fs::remove(path_ / name, error);
+  for (const char* name : {network_name, confusion_name, teacher_name}) fs::remove(path_ / name, error);
   log_->replace_old();
 }
 
@@ -160,9 +160,7 @@ void RunFolder::write_result(const RunConfig& config, const RunResult& result) {
 }
 
 void RunFolder::write_weights(const FloatResult& result) {
-  log_->replace_old();
-  std::error_code ignored;
-  fs::remove(path_ / report_name, ignored);  // of a search that was here before
+  begin_result();
   io::write_safetensors(path_ / float_name, float_weights(result));
   complete_ = true;
 }

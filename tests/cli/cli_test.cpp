@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -315,6 +316,11 @@ TEST_CASE("cli: a search from train's weights gives the same bytes as a search w
   check_complaint(mixgrad_run(place, "search --init nowhere.safetensors" + common), 2, "nowhere.safetensors");
   check_complaint(mixgrad_run(place, "search --init whole/model.safetensors" + common), 2, "missing [bn.weight");
   check_complaint(mixgrad_run(place, "train --out trained" + common), 2, "--overwrite");
+
+  REQUIRE(mixgrad_run(place, "train --epochs 1 --overwrite --out whole" + common).exit_code == 0);
+  std::set<std::string> left;
+  for (const auto& entry : fs::directory_iterator(place.path("whole"))) left.insert(entry.path().filename().string());
+  CHECK(left == std::set<std::string>{"float.safetensors", "metrics.jsonl"});  // nothing of the search
 }
 
 TEST_CASE("cli: a run names the flags that its method or its quantizer does not read") {
