@@ -71,15 +71,21 @@ struct Times {
   }
 };
 
-/// Runs and times `step`, in turns with the chosen and with direct convolutions.
+/// Runs and times `step`, in turns with the chosen and with direct convolutions. The peak memory is that of the former.
 StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
   Times untimed, chosen, direct;
-  kernels::conv_seconds_enable(true);
-  for (int i = -untimed_steps; i < o.steps; ++i) {
-    (i < 0 ? untimed : chosen).add(step);
+  const auto add_direct = [&](Times& to) {
     kernels::winograd::enable(false);
-    (i < 0 ? untimed : direct).add(step);
+    to.add(step);
     kernels::winograd::enable(true);
+  };
+  kernels::conv_seconds_enable(true);
+  for (int i = 0; i < untimed_steps; ++i) untimed.add(step);
+  const double peak = peak_rss_mib();
+  for (int i = 0; i < untimed_steps; ++i) add_direct(untimed);
+  for (int i = 0; i < o.steps; ++i) {
+    chosen.add(step);
+    add_direct(direct);
   }
   kernels::conv_seconds_enable(false);
   StepTimes times{.ms = median(chosen.step),
@@ -87,7 +93,7 @@ StepTimes measure(const StepOptions& o, const std::function<void()>& step) {
                   .conv_ms = median(chosen.conv),
                   .direct_ms = median(direct.step),
                   .direct_conv_ms = median(direct.conv),
-                  .peak_rss_mib = peak_rss_mib()};
+                  .peak_rss_mib = peak};
   times.images_per_s = 1e3 * static_cast<double>(o.batch) / times.ms;
   return times;
 }
