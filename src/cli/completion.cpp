@@ -18,6 +18,8 @@ namespace {
 using Words = std::vector<std::string>;
 
 constexpr const char* shell_form = "bash|zsh";
+/// Any of them shows that a folder holds results.
+constexpr const char* result_files[] = {"summary.json", "front.csv", "sweep.csv", "float.safetensors"};
 
 /// Completions of an option's value, by its form: "f32|bf16" are words, "glyphs|idx:DIR" is a word or a path.
 struct Values {
@@ -108,11 +110,12 @@ std::string bash(const CLI::App& app) {
   add_cases(app, app.get_name(), cases);
   return fmt::format(R"(# Completion of mixgrad's command line for bash, written by: mixgrad completion bash
 _mixgrad_results() {{  # folders with the results of a run, a sweep or a front
-  local folder
+  local folder result
   [[ $word == -* || ( $found == *_mixgrad_layers && -d $before ) ]] && return
   for folder in "$word"*/ "$word"*/*/; do
-    [[ -e $folder/summary.json || -e $folder/front.csv || -e $folder/sweep.csv || -e $folder/float.safetensors ]] &&
-      printf '%s\n' "${{folder%/}}"
+    for result in {}; do
+      [[ -e $folder/$result ]] && printf '%s\n' "${{folder%/}}" && break
+    done
   done
 }}
 _mixgrad_layers() {{  # of the search in the folder before
@@ -142,7 +145,7 @@ _mixgrad() {{
 }}
 complete -o default -F _mixgrad mixgrad
 )",
-                     fmt::join(cases.commands, " | "), cases.values, cases.words);
+                     fmt::join(result_files, " "), fmt::join(cases.commands, " | "), cases.values, cases.words);
 }
 
 // --- zsh ------------------------------------------------------------------------------------------------------
@@ -226,7 +229,7 @@ std::string zsh(const CLI::App& app) {
   return fmt::format(R"sh(#compdef mixgrad
 # Completion of mixgrad's command line for zsh, written by: mixgrad completion zsh
 _mixgrad_results() {{  # folders with the results of a run, a sweep or a front, or else any file
-  local -a found=($PREFIX*/{{,*/}}{{summary.json,front.csv,sweep.csv,float.safetensors}}(N:h))
+  local -a found=($PREFIX*/{{,*/}}{{{}}}(N:h))
   (( $#found )) && compadd -U -f -- ${{(u)found}} || _files
 }}
 
@@ -238,7 +241,7 @@ _mixgrad_layers() {{  # of the search in the folder before
 {}# loaded as a function of this name it runs, otherwise it says what it is for
 if [ "$funcstack[1]" = _mixgrad ]; then _mixgrad "$@"; else compdef _mixgrad mixgrad; fi
 )sh",
-                     zsh_functions(app, "_mixgrad"));
+                     fmt::join(result_files, ","), zsh_functions(app, "_mixgrad"));
 }
 
 }  // namespace
