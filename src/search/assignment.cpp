@@ -121,7 +121,6 @@ namespace {
 struct Column {
   double regret;
   size_t index;
-  auto operator<=>(const Column&) const = default;
 };
 
 /// The columns of a choice at candidate `from`, those that give up least of α on the way to `to` first.
@@ -132,7 +131,8 @@ std::vector<Column> by_regret(const SlotChoice& choice, size_t from, size_t to, 
       out.push_back({.regret = choice.regret(c, from, to), .index = c});
   }
   count = std::min(count, choice.movable(from, to));
-  std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count));
+  std::ranges::partial_sort(out, out.begin() + static_cast<std::ptrdiff_t>(count), {},
+                            [](const Column& c) { return std::pair(c.regret, c.index); });
   out.resize(count);
   return out;
 }
