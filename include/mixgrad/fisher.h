@@ -29,9 +29,10 @@ class FisherSearch {
  public:
   /// Without targets, the cost is net.regularizer(), and bits are lowered as long as that adds less to the loss than
   /// strength · the cost saved. `batch_size`: images per step. Sets every α of `net`, which must outlive this object.
-  /// `loss`, if given: of a network on some images, by which each slot is tried at each candidate, now.
+  /// `loss`, if given: of a network on some images, by which each slot is tried at each candidate before the first
+  /// step.
   FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size,
-               const std::function<double(const Graph&)>& loss = {});
+               std::function<double(const Graph&)> loss = {});
 
   /// The one-hot θ of the next step: leaves that collect its gradients.
   Thetas thetas();
@@ -60,14 +61,14 @@ class FisherSearch {
     std::vector<int64_t> chosen = {};  ///< candidate of every column
     std::vector<double> squares = {};  ///< mean of the squared differences, shaped like α
     std::vector<double> steps = {};    ///< per column: number of steps measured
-    std::vector<double> whole = {};    ///< per candidate: measured loss that the whole slot adds; empty: not measured
+    std::vector<double> whole = {};    ///< per candidate: loss that the whole slot adds, if slots have been tried
 
     size_t columns() const { return steps.size(); }
     size_t last() const { return bits.size() - 1; }
     Tensor one_hot() const;
   };
 
-  void try_slots(const std::function<double(const Graph&)>& loss);
+  void try_slots();
   Measured& of(const SlotChoice& choice);
   Tensor losses(const Measured& m) const;
   void fit_unused_steps() const;
@@ -76,6 +77,8 @@ class FisherSearch {
   MixPrec& net_;
   std::vector<Target> targets_;
   double strength_, loss_per_square_;  // Δ over the mean squared difference
+  std::function<double(const Graph&)> loss_;
+  bool tried_ = false;
   std::vector<Measured> measured_;
   std::vector<double> largest_;  ///< costs at the most bits, by target
 };

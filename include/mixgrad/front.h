@@ -8,6 +8,7 @@
 #include <mixgrad/state.h>
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -31,8 +32,10 @@ struct Front {
 /// A search on `net` whose budget shrinks to the smallest of several, and which keeps the network that it has at each.
 class FrontSearch {
  public:
-  /// Budgets of one cost, smallest first, in equal ratios (front_budgets). `net` must outlive this object.
-  FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size);
+  /// Budgets of one cost, smallest first, in equal ratios (front_budgets). `net` must outlive this object. `loss` as in
+  /// FisherSearch.
+  FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size,
+              std::function<double(const Graph&)> loss = {});
 
   /// Makes the choices that are due at `progress`, the share of the search that is done, and keeps the network wherever
   /// it has trained at a budget. Call before each step.

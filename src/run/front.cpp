@@ -53,7 +53,7 @@ class FrontRun : PreparedRun {
   /// The segments of this cost.
   void train(const std::string& cost, const train::Task& task) {
     MixPrec net(result_.floating, options());
-    FrontSearch search(net, budgets_of_front(config_, net.graph(), cost), config_.batch_size);
+    FrontSearch search(net, budgets_of_front(config_, net.graph(), cost), config_.batch_size, loss_on(splits_, task));
     State searched;
     search.list_state(searched);
     in_phase(search_phase(cost), searched, [&](const std::string& phase) {

@@ -43,10 +43,13 @@ train::Score PreparedRun::judge_float(const Graph& floating, const train::Task& 
   return score;
 }
 
+std::function<double(const Graph&)> loss_on(const data::Splits& splits, const train::Task& task) {
+  return [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images, &task).mean_loss(); };
+}
+
 Judge judge_on(const data::Splits& splits, const train::Task& task, int64_t most) {
-  return {
-      .quality = [&, most](const Graph& g) { return train::evaluate(g, splits.validation, most, &task).quality(); },
-      .loss = [&](const Graph& g) { return train::evaluate(g, splits.train, sensitivity_images, &task).mean_loss(); }};
+  return {.quality = [&, most](const Graph& g) { return train::evaluate(g, splits.validation, most, &task).quality(); },
+          .loss = loss_on(splits, task)};
 }
 
 }  // namespace mixgrad

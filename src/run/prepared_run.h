@@ -6,6 +6,7 @@
 
 #include <mixgrad/run.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,10 @@ class PreparedRun {
 
 /// Training images on which a layer's sensitivity is measured.
 constexpr int64_t sensitivity_images = 512;
-/// Networks are compared on the first `most` validation images, and layers' sensitivities measured on some training
-/// images. `splits` and `task` must outlive the judge.
+/// The loss by which layers' sensitivities are measured: on some training images. `splits` and `task` must outlive it.
+std::function<double(const Graph&)> loss_on(const data::Splits& splits, const train::Task& task);
+/// Networks are compared on the first `most` validation images, layers by loss_on. `splits` and `task` must outlive the
+/// judge.
 Judge judge_on(const data::Splits& splits, const train::Task& task, int64_t most);
 
 }  // namespace mixgrad

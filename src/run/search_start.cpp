@@ -65,7 +65,7 @@ train::SearchSchedule search_schedule(const Start& start) {
       schedule(config, start.splits, start.communicator, start.task, config.search_epochs, config.search_lr);
   s.epochs_after = config.finetune_epochs;
   s.measured = config.method == Method::fisher;
-  s.loss = judge_on(start.splits, start.task, train::all_images).loss;
+  s.loss = loss_on(start.splits, start.task);
   s.arch_lr = config.arch_lr;
   s.strength = strength_of(start);
   s.targets = start.targets;

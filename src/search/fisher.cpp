@@ -25,11 +25,12 @@ constexpr double sharp_temperature = 0.05;  // so low that softmax(α / τ), whi
 }  // namespace
 
 FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double strength, int64_t batch_size,
-                           const std::function<double(const Graph&)>& loss)
+                           std::function<double(const Graph&)> loss)
     : net_(net),
       targets_(std::move(targets)),
       strength_(strength),
-      loss_per_square_(static_cast<double>(batch_size) / 2) {
+      loss_per_square_(static_cast<double>(batch_size) / 2),
+      loss_(std::move(loss)) {
   net.set_temperature(sharp_temperature);
   visit_slots(net.graph(), [&](const auto& slot) {
     const auto size = static_cast<size_t>(slot.alpha.size()), columns = size / slot.precisions.size();
@@ -38,9 +39,9 @@ FisherSearch::FisherSearch(MixPrec& net, std::vector<Target> targets, double str
                          .alpha = slot.alpha,
                          .chosen = std::vector<int64_t>(columns, std::ssize(slot.precisions) - 1),
                          .squares = std::vector<double>(size),
-                         .steps = std::vector<double>(columns)});
+                         .steps = std::vector<double>(columns),
+                         .whole = std::vector<double>(slot.precisions.size())});
   });
-  if (loss) try_slots(loss);
   set_alphas();
   Assignment a(net.graph());
   largest_ = Budget(a, targets_).costs();
@@ -50,14 +51,15 @@ FisherSearch::Measured& FisherSearch::of(const SlotChoice& choice) {
   return *std::ranges::find_if(measured_, [&](const Measured& m) { return m.alpha.is(choice.alpha); });
 }
 
-void FisherSearch::try_slots(const std::function<double(const Graph&)>& loss) {
-  const std::vector<Tensor> tried = sensitivities(net_.graph(), loss);  // -loss, the same for all columns
+void FisherSearch::try_slots() {
+  const std::vector<Tensor> tried = sensitivities(net_.graph(), loss_);  // -loss, the same for all columns
   const Assignment a(net_.graph());
   for (size_t i = 0; i < tried.size(); ++i) {
     Measured& m = of(a.choices()[i]);
     const auto at = [&](size_t p) { return static_cast<double>(tried[i].data()[p * m.columns()]); };
-    for (size_t p = 0; p <= m.last(); ++p) m.whole.push_back(std::max(0.0, at(m.last()) - at(p)));
+    for (size_t p = 0; p <= m.last(); ++p) m.whole[p] = std::max(0.0, at(m.last()) - at(p));
   }
+  tried_ = true;
 }
 
 Tensor FisherSearch::Measured::one_hot() const {
@@ -67,6 +69,7 @@ Tensor FisherSearch::Measured::one_hot() const {
 }
 
 Thetas FisherSearch::thetas() {
+  if (loss_ && !tried_) try_slots();
   Thetas out;
   for (Measured& m : measured_) {
     m.theta = m.one_hot().requires_grad(m.bits.size() > 1);  // a single candidate is no choice to measure
@@ -106,15 +109,15 @@ Tensor FisherSearch::losses(const Measured& m) const {
   const size_t columns = m.columns();
   for (size_t p = m.last(); p-- > 0;) {
     const std::span<const double> squares = std::span(m.squares).subspan(p * columns, columns);
-    const bool removes = m.bits[p] == 0, tried = !m.whole.empty();
+    const bool removes = m.bits[p] == 0;
     double scale = loss_per_square_;
-    if (tried && !removes) {
+    if (tried_ && !removes) {
       const double sum = std::accumulate(squares.begin(), squares.end(), 0.0);
       scale = sum > 0 ? m.whole[p] / sum : 0;
     }
     for (size_t c = 0; c < columns; ++c) {
       const auto loss = static_cast<float>(scale * squares[c]);
-      losses[p * columns + c] = tried && removes ? std::max(loss, losses[(p + 1) * columns + c]) : loss;
+      losses[p * columns + c] = tried_ && removes ? std::max(loss, losses[(p + 1) * columns + c]) : loss;
     }
   }
   return out;
@@ -188,7 +191,9 @@ void FisherSearch::list_state(State& state) {
     state.add(fmt::format("fisher.chosen.{}", i), std::span<int64_t>(measured_[i].chosen));
     state.add(fmt::format("fisher.squares.{}", i), std::span<double>(measured_[i].squares));
     state.add(fmt::format("fisher.steps.{}", i), std::span<double>(measured_[i].steps));
+    state.add(fmt::format("fisher.whole.{}", i), std::span<double>(measured_[i].whole));
   }
+  state.add("fisher.tried", tried_);
 }
 
 }  // namespace mixgrad

@@ -26,8 +26,9 @@ std::vector<Tensor> values_of(const Graph& graph, const std::vector<Tensor>& the
 
 }  // namespace
 
-FrontSearch::FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size)
-    : net_(net), budgets_(budgets), search_(net, {budgets.at(0)}, /*strength=*/0, batch_size) {
+FrontSearch::FrontSearch(MixPrec& net, const std::vector<Target>& budgets, int64_t batch_size,
+                         std::function<double(const Graph&)> loss)
+    : net_(net), budgets_(budgets), search_(net, {budgets.at(0)}, /*strength=*/0, batch_size, std::move(loss)) {
   for (size_t i = 0; i <= budgets.size(); ++i)
     kept_.push_back({.searched = net.graph().clone(), .theta = search_.one_hot(), .losses = search_.losses()});
 }

@@ -69,7 +69,9 @@ class SegmentRule : public AlphaRule {
 void front(const std::string& phase, MixPrec& net, FrontSearch& search, const data::Splits& splits,
            const Schedule& schedule, Observer& observer, Checkpoints* checkpoints) {
   FrontRule rule(net, search);
-  train_by_rule(phase, net, rule, splits, SearchSchedule{schedule}, observer, checkpoints);
+  SearchSchedule s{schedule};
+  s.measured = true;
+  train_by_rule(phase, net, rule, splits, s, observer, checkpoints);
 }
 
 void segment(const std::string& phase, MixPrec& net, const Segment& segment, const data::Splits& splits,

@@ -170,6 +170,25 @@ TEST_CASE("fisher: what a whole slot adds to a measured loss is shared among its
   }
 }
 
+TEST_CASE("fisher: slots are tried before the first step, and not again by a search that is resumed") {
+  int calls = 0;
+  const auto loss = [&](const Graph& g) { return ++calls, -cost::discrete(g, cost::size()); };
+  MixPrec net = resnet8({2, 4, 8});
+  FisherSearch begun(net, {}, 0, 8, loss), resumed(net, {}, 0, 8, loss);
+  CHECK(calls == 0);
+  measure(net, begun, 2);
+  const int tried = calls;
+  CHECK(tried > 0);
+  State from, to;
+  begun.list_state(from);
+  resumed.list_state(to);
+  to.restore(from.content());
+  const std::vector<Tensor> expected = begun.losses(), restored = resumed.losses();
+  for (size_t i = 0; i < expected.size(); ++i) CHECK(std::ranges::equal(expected[i].data(), restored[i].data()));
+  measure(net, resumed, 1);
+  CHECK(calls == tried);
+}
+
 TEST_CASE("fisher: the network goes from the most bits to the targets, and its α say which it is") {
   struct Case {
     const char* name;

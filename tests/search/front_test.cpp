@@ -71,6 +71,22 @@ void check_between(const Segment& segment, const Graph& network) {
 
 }  // namespace
 
+TEST_CASE("front: what candidates add to the loss is measured by trial, if there is one") {
+  MixPrec net = resnet8({8}, MixPrecType::PER_LAYER);
+  const auto loss = [](const Graph& g) { return -std::sqrt(size_of(g)); };
+  FrontSearch search(net, front_budgets(net.graph(), cost::size(), 0.3, 2), 16, loss);
+  measure(net, search, 0);
+  const std::vector<Tensor> alphas = net.nas_parameters(), losses = search.losses();
+  const double largest = loss(discretize(net.graph()));
+  for (size_t i = 0; i < alphas.size(); ++i) {
+    if (alphas[i].size() != 3) continue;  // no choice: activations
+    const std::vector<float> kept(alphas[i].data().begin(), alphas[i].data().end());
+    alphas[i].data()[0] = 1e6F;
+    CHECK(losses[i].data()[0] == doctest::Approx(loss(discretize(net.graph())) - largest).epsilon(1e-4));
+    std::ranges::copy(kept, alphas[i].data().begin());
+  }
+}
+
 TEST_CASE("front: budgets go from a share of the largest network, or the smallest within reach, in equal ratios") {
   const MixPrec net = resnet8();
   const double most = 77360 * 8;
