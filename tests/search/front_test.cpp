@@ -78,13 +78,16 @@ TEST_CASE("front: what candidates add to the loss is measured by trial, if there
   measure(net, search, 0);
   const std::vector<Tensor> alphas = net.nas_parameters(), losses = search.losses();
   const double largest = loss(discretize(net.graph()));
+  int layers = 0;
   for (size_t i = 0; i < alphas.size(); ++i) {
-    if (alphas[i].size() != 3) continue;  // no choice: activations
+    if (alphas[i].size() != 3) continue;  // activations, which have no choice here
+    ++layers;
     const std::vector<float> kept(alphas[i].data().begin(), alphas[i].data().end());
     alphas[i].data()[0] = 1e6F;
     CHECK(losses[i].data()[0] == doctest::Approx(loss(discretize(net.graph())) - largest).epsilon(1e-4));
     std::ranges::copy(kept, alphas[i].data().begin());
   }
+  CHECK(layers == 10);
 }
 
 TEST_CASE("front: budgets go from a share of the largest network, or the smallest within reach, in equal ratios") {
